@@ -1,0 +1,38 @@
+# `make demo` and `make test` are all a newcomer needs; both set up what they need first.
+VENV ?= .venv
+BIN := $(VENV)/bin
+BUDGET ?= 90s
+READY := $(VENV)/.complete
+
+.PHONY: demo test check docs format clean
+
+## demo: set up, run autotl on handwritten digits, print leaderboard, recommendation and report
+demo: $(READY)
+	@$(BIN)/autotl demo --offline --budget $(BUDGET)
+
+## test: set up and run the tests
+test: $(READY)
+	@$(BIN)/python -m pytest $(ARGS)
+
+## check: lint, formatting, types, import contracts
+check: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+## docs: write the generated pages again (the tests fail when they are stale)
+docs: $(READY)
+	@$(BIN)/python tools/write_docs.py
+
+## format: put the code into shape
+format: $(READY)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+## clean: remove the environment and everything that was built
+clean:
+	@rm -rf .venv .ci-env build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(READY): pyproject.toml tools/setup.sh
+	@PYTHON="$(PYTHON)" tools/setup.sh "$(VENV)"

@@ -1,0 +1,62 @@
+"""Which pretrained backbone for this data set, frozen or fine-tuned, and how deep? Measured, not guessed.
+
+    import autotl
+
+    run = autotl.recommend("photos/", budget="10m")
+    print(run.recommendation)
+    run.leaderboard              # a pandas DataFrame
+    run.predict(["new.jpg"])     # path, label, probability, error
+
+Names are found when they are first used, so that ``import autotl`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autotl.errors import (
+        AutotlError,
+        BudgetError,
+        DatasetError,
+        EngineError,
+        PluginError,
+        RunError,
+        UnknownNameError,
+        WeightsUnavailable,
+    )
+    from autotl.hookspecs import hookimpl
+    from autotl.run import Run, load, recommend
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AutotlError",
+    "BudgetError",
+    "DatasetError",
+    "EngineError",
+    "PluginError",
+    "Run",
+    "RunError",
+    "UnknownNameError",
+    "WeightsUnavailable",
+    "__version__",
+    "hookimpl",
+    "load",
+    "recommend",
+]
+
+_HOMES = {"Run": "run", "load": "run", "recommend": "run", "hookimpl": "hookspecs"}  # the others: errors
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"autotl.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

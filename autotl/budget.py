@@ -1,0 +1,106 @@
+"""Time: what may be spent (Budget), what was (Ledger), and the right to spend some (Allowance).
+
+The clock is an argument everywhere, so that tests and replay run on a clock of their own.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event as Flag
+
+from autotl.errors import BudgetError
+from autotl.records import Charge
+
+Clock = Callable[[], float]
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def parse_seconds(text: str | float) -> float:
+    """Seconds from ``90s``, ``10m``, ``1h``, ``1h30m`` or a plain number.
+
+    Raises `BudgetError` when the text is none of these or not positive.
+
+    >>> parse_seconds("90s"), parse_seconds("10m"), parse_seconds("1h30m"), parse_seconds(45)
+    (90.0, 600.0, 5400.0, 45.0)
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(min|[smh]?)", str(text).strip().lower())
+    whole = re.fullmatch(r"(?:\d+(?:\.\d+)?\s*(?:min|[smh])?\s*)+", str(text).strip().lower())
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts) if whole else 0.0
+    if seconds <= 0 or seconds == float("inf"):
+        raise BudgetError(
+            f"{str(text)!r} is no budget; expected a time such as 90s, 10m, 1h or plain seconds"
+        )
+    return seconds
+
+
+@dataclass(slots=True)
+class Allowance:
+    """The right to spend some seconds: a deadline on a clock, and a token that takes it back."""
+
+    deadline: float
+    clock: Clock = time.monotonic
+    cancelled: Flag = field(default_factory=Flag)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline, at least 0; 0 when cancelled."""
+        return 0.0 if self.cancelled.is_set() else max(0.0, self.deadline - self.clock())
+
+    @property
+    def expired(self) -> bool:
+        return self.left <= 0.0
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What was spent, by stage, in the order it happened."""
+
+    clock: Clock = time.monotonic
+    charges: list[Charge] = field(default_factory=list)
+
+    @contextmanager
+    def charge(self, stage: str, what: str = "") -> Iterator[None]:
+        """Books the seconds of a block, also when it raises."""
+        start = self.clock()
+        try:
+            yield
+        finally:
+            self.charges.append(Charge(stage=stage, seconds=self.clock() - start, what=what))
+
+    def by_stage(self) -> dict[str, float]:
+        """Seconds by stage, in order of first use."""
+        total: dict[str, float] = {}
+        for charge in self.charges:
+            total[charge.stage] = total.get(charge.stage, 0.0) + charge.seconds
+        return total
+
+
+@dataclass(slots=True)
+class Budget:
+    """The wall-clock of a whole run, and what of it is promised to the end of the run."""
+
+    seconds: float
+    start: float
+    clock: Clock = time.monotonic
+    cancelled: Flag = field(default_factory=Flag)
+
+    @property
+    def spent(self) -> float:
+        return self.clock() - self.start
+
+    @property
+    def left(self) -> float:
+        """Seconds left, at least 0; 0 when cancelled."""
+        return 0.0 if self.cancelled.is_set() else max(0.0, self.seconds - self.spent)
+
+    def allowance(self, seconds: float | None = None, *, reserve: float = 0.0) -> Allowance:
+        """At most `seconds`, and nothing of the last `reserve` seconds of the budget."""
+        end = self.start + self.seconds - reserve
+        now = self.clock()
+        deadline = end if seconds is None else min(end, now + seconds)
+        return Allowance(deadline=deadline, clock=self.clock, cancelled=self.cancelled)

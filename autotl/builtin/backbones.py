@@ -1,0 +1,400 @@
+"""The backbones autotl itself offers: embedded, the user's, timm's and torchvision's. Imports no torch.
+
+Named by origin: ``autotl:NAME`` (in the package), the file's stem (in a folder given with --weights),
+``timm:NAME`` and ``torchvision:NAME``. By default the embedded and the user's are proposed, and what of
+timm's already lies in the hub's cache; the others are there when `Settings.wanted` asks for them.
+
+A folder of weights holds either an index.json, a list of objects
+
+    {"name": "mine", "file": "mine.safetensors", "library": "timm", "arch": "resnet18", "input_size": 224,
+     "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "licence": "MIT", "domain": "imagenet-1k"}
+
+or safetensors named after timm models (``resnet18.safetensors``, ``resnet18.a1_in1k.safetensors``,
+``resnet18-birds.safetensors``), whose preprocessing is then timm's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from autotl.builtin import facts
+from autotl.builtin.builds import TIMM, TORCHVISION, build_of, require_plain_arguments
+from autotl.errors import AutotlError, DatasetError, UnknownNameError
+from autotl.hookspecs import hookimpl
+from autotl.records import BackboneSpec, Preprocess, Settings, Skipped, Weights
+
+__all__ = ["discover", "register_backbones"]
+
+INDEX = "index.json"
+
+
+@hookimpl
+def register_backbones(settings: Settings) -> list[BackboneSpec]:
+    """The built-in backbones; the first of two with one name stays (embedded, user's, cached, asked for)."""
+    found: dict[str, BackboneSpec] = {}
+    for spec in (
+        *_embedded(),
+        *(spec for folder in settings.weights for spec in discover(folder)[0]),
+        *_cached(),
+        *_asked_for(settings.wanted),
+    ):
+        found.setdefault(spec.name, spec)
+    return list(found.values())
+
+
+def discover(folder: str | Path) -> tuple[list[BackboneSpec], list[Skipped]]:
+    """The backbones in a folder of the user's, and what of it cannot be used, with the reason.
+
+    Nothing of a file but its name and size is read; what is wrong inside comes out when it is built.
+    """
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        return [], [
+            Skipped(name=str(folder), reason="there is no such folder; expected one with safetensors")
+        ]
+    if (root / INDEX).is_file():
+        return _indexed(root, "")
+    specs: list[BackboneSpec] = []
+    skipped: list[Skipped] = []
+    for path in sorted(p for p in root.iterdir() if not p.name.startswith(".")):
+        if path.suffix.lower() in (".pt", ".pth", ".bin", ".ckpt", ".pkl"):
+            reason = (
+                "a pickle, which can run code when it is read; expected safetensors; convert it, see docs/"
+            )
+            skipped.append(Skipped(name=path.name, reason=reason))
+        elif path.suffix == ".safetensors":
+            try:
+                specs.append(_by_file_name(root, path))
+            except AutotlError as error:
+                skipped.append(Skipped(name=path.stem, reason=str(error)))
+    return specs, skipped
+
+
+# --------------------------------------------------------------------------- folders with an index
+
+
+class _Entry(msgspec.Struct):
+    """One object of index.json; what is not named here is for people."""
+
+    name: str
+    file: str
+    library: Literal["timm", "timm_fn", "timm_arch_def", "torchvision"]
+    arch: str
+    args: list[str | int | float] = []
+    kwargs: dict[str, Any] = {}
+    input_size: int = 224
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    interpolation: Literal["bilinear", "bicubic", "nearest", "lanczos"] = "bilinear"
+    crop_pct: float = 0.875
+    size_step: int | None = None
+    min_size: int | None = None
+    domain: str | None = None
+    licence: str | None = None
+    num_classes: int = 0
+    feature_dim: int | None = None
+    params: int | None = None  # with the classifier
+    body_params: int | None = None  # without
+    fixed_size: bool = False
+    macs: float | None = None
+    reported_top1: float | None = None  # percent, on ImageNet-1k
+    sha256: str | None = None
+
+
+def _indexed(root: Path, prefix: str) -> tuple[list[BackboneSpec], list[Skipped]]:
+    path = root / INDEX
+    try:
+        entries = json.loads(path.read_bytes())
+        if not isinstance(entries, list):
+            raise TypeError(f"it holds a {type(entries).__name__}, not a list")
+    except (OSError, ValueError, TypeError) as error:
+        reason = f"cannot be read ({error}); expected a JSON list of objects; correct the file"
+        return [], [Skipped(name=str(path), reason=reason)]
+    specs: list[BackboneSpec] = []
+    skipped: list[Skipped] = []
+    for at, raw in enumerate(entries):
+        name = str(raw.get("name", f"entry {at}")) if isinstance(raw, dict) else f"entry {at}"
+        try:
+            spec = _from_entry(root, prefix, msgspec.convert(raw, _Entry))
+        except msgspec.ValidationError as error:
+            skipped.append(
+                Skipped(name=name, reason=f"its entry in {path} is not valid: {error}; correct it")
+            )
+        except AutotlError as error:
+            skipped.append(Skipped(name=name, reason=str(error)))
+        else:
+            if any(spec.name == other.name for other in specs):
+                reason = f"{path} has two of that name; the first is used; give the other a name of its own"
+                skipped.append(Skipped(name=name, reason=reason))
+            else:
+                specs.append(spec)
+    return specs, skipped
+
+
+def _from_entry(root: Path, prefix: str, entry: _Entry) -> BackboneSpec:
+    if not re.fullmatch(r"[\w][\w.+-]*", entry.name):
+        raise DatasetError(f"{entry.name!r} is no name for a backbone; expected letters, digits and . _ + -")
+    file = _inside(root, entry.file)
+    require_plain_arguments(entry.kwargs)
+    build, arguments = build_of(entry.library, entry.arch, entry.args)
+    step, least = _known_sizes(entry.library, entry.arch)
+    step = 0 if entry.fixed_size else step if entry.size_step is None else entry.size_step
+    body = entry.body_params
+    if body is None and entry.params is not None and entry.feature_dim is not None:
+        body = entry.params - entry.num_classes * (entry.feature_dim + 1)
+    return BackboneSpec(
+        name=prefix + entry.name,
+        build=build,
+        arguments={**arguments, **entry.kwargs},
+        weights=Weights(
+            kind="file",
+            location=str(file),
+            sha256=entry.sha256,
+            bytes=file.stat().st_size,
+            present=True,
+        ),
+        preprocess=Preprocess(
+            mean=entry.mean, std=entry.std, interpolation=entry.interpolation, crop=entry.crop_pct
+        ),
+        input_size=entry.input_size,
+        size_step=step,
+        min_size=min(entry.input_size, least if entry.min_size is None else entry.min_size),
+        feature_dim=entry.feature_dim,
+        parameters=body,
+        macs=entry.macs,
+        licence=entry.licence,
+        domain=entry.domain,
+        source_classes=entry.num_classes,
+        published=None if entry.reported_top1 is None else entry.reported_top1 / 100,
+    )
+
+
+def _inside(root: Path, file: str) -> Path:
+    """The path of a file in a folder. A name, or a link, that leads out of the folder is refused."""
+    path = root / file
+    folder, real = root.resolve(), path.resolve()
+    if Path(file).is_absolute() or not real.is_relative_to(folder):
+        raise DatasetError(f"{file!r} leads out of {root}; expected a file in that folder; copy it there")
+    if real.suffix != ".safetensors":
+        raise DatasetError(
+            f"{file!r} is not safetensors, the only format that is read; convert it, see docs/"
+        )
+    if not real.is_file():
+        raise DatasetError(f"there is no file {path}; expected the weights; bring it, or take the entry out")
+    return real
+
+
+def _known_sizes(library: str, arch: str) -> tuple[int, int]:
+    """Step and least size of an architecture: as counted for timm and torchvision, else an ordinary net's."""
+    if library == "timm" and (fact := _timm_fact(arch)):
+        return fact.size_step, fact.min_size
+    if library == "torchvision" and (known := facts.torchvision().get(arch)):
+        return known.size_step, known.min_size
+    return 32, 32
+
+
+# --------------------------------------------------------------------------- files named after timm models
+
+
+def _by_file_name(root: Path, path: Path) -> BackboneSpec:
+    file = _inside(root, path.name)
+    stem = path.stem
+    fact = _timm_fact(stem) or _timm_fact(re.split(r"[-@+]", stem)[0])
+    if fact is None:
+        raise UnknownNameError(
+            "timm model",
+            stem,
+            {name.partition(".")[0] for name in facts.timm()},
+            f"(name {path.name} after one, or describe it in {INDEX})",
+        )
+    tagged = stem in facts.timm()
+    return _timm_spec(
+        fact,
+        name=stem,
+        build_name=fact.name if tagged else fact.name.partition(".")[0],
+        weights=Weights(kind="file", location=str(file), bytes=file.stat().st_size, present=True),
+        published=fact.top1 if tagged else None,
+        licence=fact.licence if tagged else None,
+        domain=fact.domain if tagged else None,
+    )
+
+
+def _timm_fact(name: str) -> facts.Fact | None:
+    """The facts of a timm name; without a tag those of the tag that timm takes, or else of any."""
+    table = facts.timm()
+    if name in table or "." in name:
+        return table.get(name)
+    tags = [fact for other, fact in table.items() if other.partition(".")[0] == name]
+    return next((fact for fact in tags if fact.default), tags[0] if tags else None)
+
+
+# --------------------------------------------------------------------------- timm, torchvision, embedded
+
+
+def _timm_spec(
+    fact: facts.Fact,
+    *,
+    name: str,
+    build_name: str,
+    weights: Weights,
+    published: float | None,
+    licence: str | None,
+    domain: str | None,
+    proposed: bool = True,
+) -> BackboneSpec:
+    return BackboneSpec(
+        name=name,
+        build=TIMM,
+        arguments={"name": build_name},
+        weights=weights,
+        preprocess=_preprocess(fact),
+        input_size=fact.input_size,
+        size_step=fact.size_step,
+        min_size=fact.min_size,
+        feature_dim=fact.feature_dim,
+        parameters=fact.parameters,
+        macs=fact.macs,
+        licence=licence,
+        domain=domain,
+        source_classes=fact.classes,
+        published=published,
+        proposed=proposed,
+    )
+
+
+def _preprocess(fact: facts.Fact) -> Preprocess:
+    kinds: dict[str, Literal["bilinear", "bicubic", "nearest", "lanczos"]] = {
+        "bilinear": "bilinear",
+        "bicubic": "bicubic",
+        "nearest": "nearest",
+        "lanczos": "lanczos",
+    }
+    return Preprocess(
+        mean=fact.mean, std=fact.std, interpolation=kinds.get(fact.interpolation, "bilinear"), crop=fact.crop
+    )
+
+
+def _from_hub(fact: facts.Fact, *, present: bool, proposed: bool) -> BackboneSpec:
+    return _timm_spec(
+        fact,
+        name=f"timm:{fact.name}",
+        build_name=fact.name,
+        weights=Weights(kind="hub", location=fact.weights, bytes=4 * fact.parameters, present=present),
+        published=fact.top1,
+        licence=fact.licence,
+        domain=fact.domain,
+        proposed=proposed,
+    )
+
+
+def _from_torchvision(fact: facts.Fact) -> BackboneSpec:
+    file = _torch_hub() / "checkpoints" / fact.file
+    arguments: dict[str, Any] = {"name": fact.name}
+    if fact.name in ("googlenet", "inception_v3"):
+        arguments["transform_input"] = (
+            True  # these weights were made for [-1, 1]; torchvision converts inside
+        )
+    return BackboneSpec(
+        name=f"torchvision:{fact.name}",
+        build=TORCHVISION,
+        arguments=arguments,
+        weights=Weights(
+            kind="torchvision", location=fact.weights, bytes=4 * fact.parameters, present=file.is_file()
+        ),
+        preprocess=_preprocess(fact),
+        input_size=fact.input_size,
+        size_step=fact.size_step,
+        min_size=fact.min_size,
+        feature_dim=fact.feature_dim,
+        parameters=fact.parameters,
+        macs=fact.macs,
+        licence=fact.licence,
+        domain=fact.domain,
+        source_classes=fact.classes,
+        published=fact.top1,
+        proposed=False,
+    )
+
+
+def _embedded() -> list[BackboneSpec]:
+    root = Path(str(files("autotl"))) / "embedded"
+    return _indexed(root, "autotl:")[0] if (root / INDEX).is_file() else []
+
+
+def _cached() -> Iterator[BackboneSpec]:
+    """Models of timm whose weights lie in the hub's cache already."""
+    cache = _hub_cache()
+    if not cache.is_dir():
+        return
+    inside = {path.name for path in cache.iterdir()}
+    for fact in facts.timm().values():
+        if _cache_folder(fact.weights) in inside and _is_cached(fact.weights):
+            yield _from_hub(fact, present=True, proposed=True)
+
+
+def _asked_for(wanted: Sequence[str]) -> Iterator[BackboneSpec]:
+    """What the user names or means by a glob, with or without origin and tag; for a misspelling what is near.
+
+    The near ones are offered so that whoever chooses can suggest them; they are not proposed.
+    """
+    tables = {"timm": facts.timm(), "torchvision": facts.torchvision()} if wanted else {}
+    for want in wanted:
+        found = False
+        for origin, table in tables.items():
+            for fact in table.values():
+                if any(fnmatch.fnmatchcase(name, want) for name in (f"{origin}:{fact.name}", fact.name)):
+                    found = True
+                    yield _of(origin, fact)
+        untagged = want.removeprefix("timm:")
+        fact_untagged = _timm_fact(untagged) if not found and "." not in untagged else None
+        if fact_untagged is not None:
+            yield replace(_of("timm", fact_untagged), name=f"timm:{untagged}")
+        elif not found and ":" not in want.removeprefix("timm:").removeprefix("torchvision:"):
+            bare = want.rpartition(":")[2]
+            for origin, table in tables.items():
+                for name in difflib.get_close_matches(bare, table, n=3):
+                    yield _of(origin, table[name])
+
+
+def _of(origin: str, fact: facts.Fact) -> BackboneSpec:
+    if origin == "torchvision":
+        return _from_torchvision(fact)
+    return _from_hub(fact, present=_is_cached(fact.weights), proposed=False)
+
+
+# --------------------------------------------------------------------------- caches on this machine
+
+
+def _hub_cache() -> Path:
+    """Where the hub's client keeps what it fetched, by its own environment variables."""
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if value := os.environ.get(variable):
+            return Path(value).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("HF_HOME") or f"{cache}/huggingface").expanduser() / "hub"
+
+
+def _torch_hub() -> Path:
+    """Where torch.hub keeps what it fetched, by its own environment variables."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("TORCH_HOME") or f"{cache}/torch").expanduser() / "hub"
+
+
+def _is_cached(repository: str) -> bool:
+    snapshots = _hub_cache() / _cache_folder(repository) / "snapshots"
+    return any(snapshots.glob("*/model.safetensors"))
+
+
+def _cache_folder(repository: str) -> str:
+    return f"models--{repository.replace('/', '--')}"

@@ -1,0 +1,72 @@
+"""The builds that come with autotl, and what a file may say to them. Imports no torch.
+
+Files (a user's index.json, a run's model.json) name an architecture by a `library` and an `arch`; this table
+turns the pair into one of four builds, and nothing else can be reached from a file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autotl.errors import EngineError
+
+__all__ = ["BUILTIN_BUILDS", "TIMM", "TORCHVISION", "build_of", "require_plain_arguments"]
+
+TIMM = "autotl.builtin.torch_.timm_models:registered"
+MOBILENET_V1 = "autotl.builtin.torch_.timm_models:mobilenet_v1"
+EFFICIENTNET = "autotl.builtin.torch_.timm_models:efficientnet"
+TORCHVISION = "autotl.builtin.torch_.torchvision_models:registered"
+
+BUILTIN_BUILDS = frozenset({TIMM, MOBILENET_V1, EFFICIENTNET, TORCHVISION})
+
+_LOADS = re.compile(
+    r"^(pretrained|weights?$|weights_|checkpoint|cache|state_dict|download|progress|url|uri|hub|hf_|file|path|dir$)"
+    r"|_(url|uri|file|filename|path|dir|weights|checkpoint|hub_id)$"
+)
+
+
+def require_plain_arguments(arguments: Mapping[str, Any]) -> None:
+    """Refuses keyword arguments, at any depth, that make a builder load, download or open something.
+
+    Raises `EngineError`.
+    """
+    for key, value in arguments.items():
+        if _LOADS.search(str(key).lower()):
+            raise EngineError(
+                f"the argument {key!r} makes a builder load or download; expected plain settings of the "
+                "architecture; take it out, weights are named by `file`"
+            )
+        _require_plain_value(value)
+
+
+def _require_plain_value(value: Any) -> None:
+    if isinstance(value, Mapping):
+        require_plain_arguments(value)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for inner in value:
+            _require_plain_value(inner)
+
+
+def build_of(library: str, arch: str, positional: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+    """The build and its first arguments for an architecture that a file names.
+
+    `library` is ``timm`` or ``torchvision`` (a registered name), ``timm_fn`` (one of a short list of
+    factories, with the variant as its only positional argument) or ``timm_arch_def`` (``EfficientNet`` from
+    block strings among the keyword arguments). Raises `EngineError` for anything else.
+    """
+    if library == "timm" and not positional:
+        return TIMM, {"name": arch}
+    if library == "torchvision" and not positional:
+        return TORCHVISION, {"name": arch}
+    if library == "timm_fn" and arch == "timm.models.efficientnet:_gen_mobilenet_v1" and len(positional) == 1:
+        return MOBILENET_V1, {"variant": positional[0]}
+    if library == "timm_arch_def" and arch == "EfficientNet" and not positional:
+        return EFFICIENTNET, {}
+    raise EngineError(
+        f"{library!r} with {arch!r} and {len(positional)} positional arguments is not for a file to ask for; "
+        "expected library timm or torchvision with a registered name, timm_fn with "
+        "timm.models.efficientnet:_gen_mobilenet_v1 and one argument, or timm_arch_def with EfficientNet; "
+        "an architecture of your own comes as a plugin"
+    )

@@ -1,0 +1,37 @@
+"""The strategies that come with autotl: values, read by one training loop that knows none of their names."""
+
+from __future__ import annotations
+
+from autotl.hookspecs import hookimpl
+from autotl.records import Phase, Profile, Strategy
+
+STRATEGIES = (
+    Strategy(
+        name="linear_probe",
+        summary="frozen backbone, logistic regression on its features",
+        head="autotl.builtin.heads:logistic",
+    ),
+    Strategy(
+        name="knn",
+        summary="frozen backbone, nearest neighbours by cosine similarity of its features",
+        head="autotl.builtin.heads:knn",
+    ),
+    Strategy(
+        name="fine_tune",
+        summary="new head and the last layer groups trained together (depth 1..n or all)",
+        phases=(Phase(trains="k"),),
+        depths=True,
+    ),
+    Strategy(
+        name="lp_ft",
+        summary="head from the linear probe first, then fine-tuning from there (Kumar et al., ICLR 2022)",
+        head="autotl.builtin.heads:logistic",
+        phases=(Phase(trains="k"),),
+        depths=True,
+    ),
+)
+
+
+@hookimpl
+def register_strategies(profile: Profile | None) -> tuple[Strategy, ...]:
+    return STRATEGIES

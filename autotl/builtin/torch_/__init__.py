@@ -1,0 +1,1 @@
+"""What the built-in plugins need torch for: named by "module:attr", never imported by statement."""

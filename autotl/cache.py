@@ -1,0 +1,204 @@
+"""A content-addressed store on disk, and atomic writes.
+
+What is looked up is named by a digest of everything it depends on, so nothing has to be invalidated:
+a changed input has another name. A bad entry is a miss, never an error, and a disk that cannot be
+written to costs time, not the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import secrets
+import sys
+import time
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Cache", "atomic", "atomic_write", "cache_folder", "key"]
+
+_TEMPORARY = ".tmp"
+_ABANDONED = 3600.0  # seconds after which a temporary file has no writer any more
+
+
+def cache_folder() -> Path:
+    """Where autotl keeps what it can compute again: ``$AUTOTL_CACHE``, else the platform's cache folder."""
+    chosen = os.environ.get("AUTOTL_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        parent = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        parent = "~/Library/Caches"
+    else:
+        parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(parent).expanduser() / "autotl"
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes the place of `path` when the block ends without an error.
+
+    Readers see the old file or the new one, never a part; a block that raises leaves nothing behind.
+    The folder is made. Raises `OSError` as the file system does.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # in the same folder, because a rename across file systems is a copy
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}{_TEMPORARY}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def atomic_write(path: str | Path, content: bytes | str) -> None:
+    """Writes a whole file or nothing; text as UTF-8. Raises `OSError`."""
+    if isinstance(content, str):
+        content = content.encode("utf-8", "surrogateescape")  # file names need not be text
+    with atomic(path) as temporary, open(temporary, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut may leave the new name with no content
+
+
+def key(*parts: Any) -> str:
+    """Digest of `parts`, 40 hexadecimal digits: the same in every process and on every machine.
+
+    Parts are what JSON holds, bytes, numpy arrays and scalars, paths and dataclasses, nested as one
+    likes; lists equal tuples, and the order of a dictionary does not matter. Raises `TypeError` for
+    anything else, because a default ``repr`` may hold an address.
+    """
+    digest = hashlib.blake2b(digest_size=20)
+    for part in parts:
+        encoded = part if isinstance(part, bytes) else _canonical(part)
+        # kind and length first, so that no two lists of parts run together
+        digest.update(b"%s%d:" % (b"b" if isinstance(part, bytes) else b"j", len(encoded)))
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+def _canonical(part: Any) -> bytes:
+    return json.dumps(part, sort_keys=True, separators=(",", ":"), default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        content = hashlib.blake2b(np.ascontiguousarray(value).tobytes(), digest_size=20).hexdigest()
+        return ["array", value.dtype.str, list(value.shape), content]
+    if isinstance(value, bytes):
+        return ["bytes", value.hex()]
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} has no canonical form to make a cache key of")
+
+
+class Cache:
+    """Numpy arrays by key, in a folder that several processes may share.
+
+    A folder that cannot be written to disables writing, with one warning; reading goes on.
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = cache_folder() if folder is None else Path(folder)
+        self.writable = True
+
+    def path(self, key: str, suffix: str = ".npz") -> Path:
+        """Where an entry lies or would lie. `key` is one of `key()`'s; anything else raises `ValueError`."""
+        if not key or not all(c in "0123456789abcdef" for c in key):
+            raise ValueError(f"{key!r} is no cache key; expected hexadecimal digits, as cache.key() makes them")
+        return self.folder / key[:2] / (key + suffix)
+
+    def get(self, key: str) -> dict[str, np.ndarray] | None:
+        """The arrays put under `key`, or None. An entry that cannot be read is removed."""
+        path = self.path(key)
+        try:
+            with np.load(path, allow_pickle=False) as entry:
+                arrays = {name: entry[name] for name in entry.files}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile):
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # the time of last use, which prune() goes by
+        return arrays
+
+    def put(self, key: str, arrays: Mapping[str, np.ndarray]) -> bool:
+        """Stores arrays (no objects) under `key`; says whether it could. The last of several writers wins."""
+        path = self.path(key)
+        if not self.writable:
+            return False
+        try:
+            with atomic(path) as temporary, open(temporary, "xb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+        except OSError as error:
+            self.writable = False
+            warnings.warn(
+                f"the cache in {self.folder} cannot be written to ({error.strerror or error}), so nothing is kept "
+                "there; expected a folder with free space: point AUTOTL_CACHE to one",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return False
+        return True
+
+    def size(self) -> int:
+        """Bytes of all entries."""
+        return sum(size for _, size, _ in self._entries())
+
+    def prune(self, *, max_bytes: int | None = None, older_than: float | None = None) -> int:
+        """Removes least recently used entries and returns the bytes freed.
+
+        `older_than` (seconds since last use) removes what is older; `max_bytes` then removes the oldest
+        until the rest fits. What crashed writers left behind goes in any case.
+        """
+        now, freed = time.time(), self._remove_abandoned()
+        entries = sorted(self._entries())
+        total = sum(size for _, size, _ in entries)
+        for used, size, path in entries:
+            too_old = older_than is not None and now - used > older_than
+            too_much = max_bytes is not None and total > max_bytes
+            if (too_old or too_much) and _remove(path):
+                freed, total = freed + size, total - size
+        return freed
+
+    def _entries(self) -> Iterator[tuple[float, int, Path]]:
+        for path in self.folder.glob("??/*"):
+            if path.suffix != _TEMPORARY:
+                with contextlib.suppress(OSError):  # another process may prune at the same time
+                    status = path.stat()
+                    yield status.st_mtime, status.st_size, path
+
+    def _remove_abandoned(self) -> int:
+        freed = 0
+        for path in self.folder.glob(f"??/.*{_TEMPORARY}"):
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                if time.time() - status.st_mtime > _ABANDONED and _remove(path):
+                    freed += status.st_size
+        return freed
+
+
+def _remove(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,84 @@
+"""The command line: parse, call one function, print.
+
+Only click and autotl's errors are imported at the top, here and in the commands' modules, so that
+``autotl --help`` answers at once and loads no plugin; what a command needs is imported inside it.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import threading
+from typing import Any, NoReturn
+
+import click
+
+from autotl import __version__
+from autotl.cli import listing, machine, outcome, running
+from autotl.errors import AutotlError
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+
+
+class Handled(click.ClickException):
+    """Something the user can put right: one line on standard error, exit code 1."""
+
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class Commands(click.Group):
+    """Commands in the order one meets them; errors as one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        _treat_termination_as_interrupt()
+        try:
+            return super().invoke(ctx)
+        except AutotlError as error:
+            raise Handled(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+        except MemoryError as error:
+            raise Handled(
+                "out of memory; close other programs, or ask for less: fewer --backbones, or smaller ones"
+            ) from error
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                where = f" while writing {error.filename}" if error.filename else ""
+                raise Handled(f"the disk is full{where}; free some space, or choose another --out") from error
+            raise
+
+
+def _treat_termination_as_interrupt() -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: autotl demo, or: autotl run FOLDER",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="autotl")
+def main() -> None:
+    """Which pretrained backbone for this data set, frozen or fine-tuned, and how deep?
+
+    autotl measures it within a time budget, says how sure it is, and leaves a leaderboard, a report
+    and a trained model.
+    """
+
+
+for _command in (*running.COMMANDS, *outcome.COMMANDS, *listing.COMMANDS, *machine.COMMANDS):
+    main.add_command(_command)

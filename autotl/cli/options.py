@@ -1,0 +1,64 @@
+"""What the options mean: texts to values, with usage errors that say what was expected."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+
+class Seconds(click.ParamType):
+    """``90s``, ``10m``, ``1h`` or plain seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from autotl.budget import parse_seconds
+        from autotl.errors import BudgetError
+
+        try:
+            return parse_seconds(value)
+        except BudgetError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Amount(click.ParamType):
+    """A number with a unit, such as ``5M`` parameters, ``10ms`` or ``500MB``."""
+
+    def __init__(self, name: str, units: dict[str, float], example: str) -> None:
+        self.name, self.units, self.example = name, units, example
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value).strip().lower())
+        units = {unit.lower(): factor for unit, factor in self.units.items()}
+        if not found or found[2] not in units or float(found[1]) <= 0:
+            self.fail(f"{value!r} is no {self.name}; expected one such as {self.example}", param, ctx)
+        return float(found[1]) * units[found[2]]
+
+
+SECONDS = Seconds()
+COUNT = Amount("count", {"": 1, "k": 1e3, "M": 1e6, "B": 1e9}, "5M or 500k")
+LATENCY = Amount("time", {"s": 1, "ms": 1e-3, "us": 1e-6}, "10ms or 0.1s")
+MEMORY = Amount("size", {"": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}, "500MB or 2GB")
+
+
+def names(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Names or patterns, given several times or with commas between them."""
+    return tuple(part.strip() for text in given for part in text.split(",") if part.strip())
+
+
+def group_key(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
+    """A regular expression, or the name of a column where the data are a CSV."""
+    if text is None:
+        return None
+    if not text:
+        raise click.BadParameter("expected a regular expression or a column, got nothing", ctx, param)
+    try:
+        re.compile(text)
+    except re.error as error:
+        if not str(ctx.params.get("source", "")).lower().endswith(".csv"):
+            raise click.BadParameter(f"{text!r} is no regular expression: {error}", ctx, param) from error
+    return text

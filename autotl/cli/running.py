@@ -1,0 +1,173 @@
+"""``run`` and ``demo``: from a source to a run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from autotl.cli import options
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Shared by `run` and `demo`, in the order of --help.
+_LIMITS = (
+    click.option(
+        "--budget", type=options.SECONDS, default="10m", show_default=True, metavar="TIME",
+        help="Wall-clock time for everything, such as 90s, 10m, 1h or plain seconds.",
+    ),
+    click.option(
+        "--out", type=click.Path(file_okay=False), metavar="RUN",
+        help="Folder to write; must not exist or be empty.  [default: runs/NAME-TIME]",
+    ),
+)  # fmt: skip
+_CHOICES = (
+    click.option(
+        "--weights", type=click.Path(exists=True, file_okay=False), multiple=True, metavar="DIR",
+        help="Folder with your own checkpoints; may be repeated.",
+    ),
+    click.option(
+        "--backbones", multiple=True, callback=options.names, metavar="NAME",
+        help="Names or glob patterns of the backbones to try; may be repeated.",
+    ),
+    click.option(
+        "--strategies", multiple=True, callback=options.names, metavar="NAME",
+        help="Names or glob patterns of the strategies to try; may be repeated.",
+    ),
+)  # fmt: skip
+_MACHINE = (
+    click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
+        help="Where to compute.",
+    ),
+    click.option(
+        "--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True,
+        help="Number format of the training; auto times a few batches.",
+    ),
+    click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random.",
+    ),
+    click.option("--offline", is_flag=True, help="Never open a connection."),
+)  # fmt: skip
+_OUTPUT = (
+    click.option("--json", "as_json", is_flag=True, help="Print result.json on standard output, nothing else."),
+    click.option("--quiet", "-q", is_flag=True, help="No progress."),
+)
+
+
+def _with(*groups: Iterable[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """One decorator out of groups of options, shown in the order given."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.command(
+    epilog="Example: autotl run photos/ --budget 10m --test photos-later/",
+    short_help="Find the best way to carry a backbone over to DATA, and train it.",
+)
+@click.argument("source", metavar="DATA", is_eager=True)
+@_with(_LIMITS)
+@click.option(
+    "--test", type=click.Path(exists=True), metavar="DIR", help="Images that only the winner is tested on."
+)
+@click.option(
+    "--test-size", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE",
+    help="Share of DATA to set aside as test part; 0 for none.  [default: 0.15 of 100 images or more]",
+)  # fmt: skip
+@_with(_CHOICES)
+@click.option(
+    "--group", callback=options.group_key, metavar="REGEX|COLUMN",
+    help="What belongs together (one person, one track) and must not be split: a regular expression searched"
+    " in each path, its groups being the key, or a column of a CSV.",
+)  # fmt: skip
+@click.option("--label", metavar="COLUMN", help="Column of the labels, where DATA is a CSV.")
+@click.option(
+    "--metric", type=click.Choice(["accuracy", "balanced_accuracy", "macro_f1"]),
+    help="What decides.  [default: accuracy; balanced_accuracy beyond 10:1 imbalance]",
+)  # fmt: skip
+@click.option(
+    "--prefer", type=click.Choice(["accuracy", "speed", "size"]), default="accuracy", show_default=True,
+    help="What breaks ties within the margin of error.",
+)  # fmt: skip
+@click.option("--max-params", type=options.COUNT, metavar="COUNT", help="Largest model, such as 5M.")
+@click.option("--max-latency", type=options.LATENCY, metavar="TIME", help="Slowest model, such as 10ms an image.")
+@click.option("--max-memory", type=options.MEMORY, metavar="SIZE", help="Most memory to predict with: 500MB.")
+@click.option(
+    "--licence", multiple=True, callback=options.names, metavar="SPDX",
+    help="Licences allowed, as SPDX names or patterns; may be repeated.",
+)  # fmt: skip
+@_with(_MACHINE)
+@click.option("--refit", is_flag=True, help="Fit the model that ships on the test part too.")
+@_with(_OUTPUT)
+@click.pass_context
+def run(ctx: click.Context, /, **given: Any) -> None:
+    """Find the best way to carry a pretrained backbone over to DATA, and train it.
+
+    DATA is a folder of class folders, with or without train/, val/ and test/ above them, or a CSV with
+    the columns path and label and, if you like, split and group.
+    """
+    _recommend(ctx, **given)
+
+
+@click.command(
+    epilog="Example: autotl demo --budget 60s",
+    short_help="Run on scikit-learn's handwritten digits.",
+)
+@_with(_LIMITS)
+@_with(_CHOICES, _MACHINE, _OUTPUT)
+@click.pass_context
+def demo(ctx: click.Context, /, **given: Any) -> None:
+    """Run on scikit-learn's handwritten digits, written out as a folder of images."""
+    import tempfile
+    from pathlib import Path
+
+    from autotl.demo import write_digits
+
+    with tempfile.TemporaryDirectory(prefix="autotl-") as folder:
+        source = Path(folder) / "digits"
+        count = write_digits(source)
+        if not (given["quiet"] or given["as_json"]):
+            click.echo(f"Wrote {count:,} handwritten digits as images in ten class folders.", err=True)
+        _recommend(ctx, source=str(source), **given)
+
+
+def _recommend(ctx: click.Context, *, as_json: bool, quiet: bool, **given: Any) -> None:
+    started = time.monotonic()
+    from autotl.cli.show import show_outcome
+    from autotl.progress import live
+    from autotl.run import load, recommend, run_folder
+
+    out = given.pop("out") or str(run_folder(given["source"]))
+    source = given.pop("source")
+    try:
+        with live(quiet=quiet or as_json) as observe:
+            found = recommend(
+                source, out=out, command=_command_line(), observers=[observe], started=started, **given
+            )
+    except KeyboardInterrupt:
+        from autotl.errors import RunError
+
+        try:
+            show_outcome(load(out), as_json=as_json)
+        except RunError:
+            click.echo("Interrupted before anything was recorded.", err=True)
+        raise
+    show_outcome(found, as_json=as_json)
+    ctx.exit(0)
+
+
+def _command_line() -> str:
+    import shlex
+    import sys
+
+    return shlex.join(["autotl", *sys.argv[1:]])
+
+
+COMMANDS: tuple[click.Command, ...] = (run, demo)

@@ -1,0 +1,150 @@
+"""What goes to standard output: tables of at most 80 columns, colours only in a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from autotl.run import Run
+
+WIDTH = 80
+_STATUS = {"stopped": "stopped early", "diverged": "diverged", "failed": "failed", "skipped": "not tried"}
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal up to 100 columns, else 80."""
+    from rich.console import Console
+
+    made = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    made.width = min(made.width, 100) if made.is_terminal else WIDTH
+    return made
+
+
+def show_outcome(run: Run, *, as_json: bool) -> None:
+    """The end of a run: leaderboard, recommendation, where the report is; or result.json."""
+    if as_json:
+        click.echo((run.path / "result.json").read_text(encoding="utf-8"), nl=False)
+        return
+    from autotl import leaderboard as board
+
+    leaderboard(run.result, board.rows(run.result))
+    out = console()
+    out.print()
+    out.print(_text(run.recommendation))
+    out.print()
+    for name, what in (("report.html", "Report"), ("model", "Model")):
+        if (run.path / name).exists():
+            out.print(_text(f"{what}: {run.path / name}"), soft_wrap=True)
+
+
+def leaderboard(result: Any, rows: Sequence[dict[str, Any]], *, most: int = 20) -> None:
+    """The leaderboard as a table; candidates without a score follow as a list of reasons."""
+    from rich import box
+    from rich.table import Table
+
+    from autotl.progress import duration
+
+    scored = [row for row in rows if row["score_val"] is not None]
+    rest = [row for row in rows if row["score_val"] is None]
+    out = console()
+    if not scored:
+        out.print("No candidate has a score yet.")
+    else:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+        table.add_column("", no_wrap=True, width=1)
+        table.add_column("backbone", no_wrap=True, overflow="ellipsis", ratio=1, min_width=12)
+        table.add_column("px", justify="right", no_wrap=True)
+        table.add_column("strategy", no_wrap=True)
+        table.add_column("score", justify="right", no_wrap=True)
+        table.add_column("95 %", justify="right", no_wrap=True)
+        table.add_column("fit", justify="right", no_wrap=True)
+        table.add_column("an image", justify="right", no_wrap=True)
+        table.expand = True
+        winner = result.winner.candidate if result.winner else None
+        for row in scored[:most]:
+            won = row["candidate"] == winner
+            mark = "*" if won else "=" if row["in_winners_set"] else ""
+            table.add_row(
+                mark,
+                _text(row["backbone"] or row["candidate"]),
+                str(row["input_size"] or ""),
+                _text(recipe(row)),
+                f"{100 * row['score_val']:.1f}",
+                interval(row["ci_low"], row["ci_high"]),
+                "" if row["fit_time"] is None else duration(row["fit_time"]),
+                "" if row["pred_time"] is None else duration(row["pred_time"]),
+                style="bold green" if won else None,
+            )
+        out.print(table)
+        if len(scored) > most:
+            out.print(f"  and {len(scored) - most} more, see leaderboard.csv")
+        ties = sum(bool(row["in_winners_set"]) for row in scored)
+        out.print(_legend(result.metric, winner is not None, ties))
+    if rest:
+        _show_rest(out, rest)
+
+
+def _legend(metric: str, won: bool, ties: int) -> Any:
+    parts = [f"score: {metric.replace('_', ' ')} in percent on images the choice rests on"]
+    if won:
+        parts.append("* recommended")
+    if ties > 1:
+        parts.append("= as good within the margin of error")
+    return _text("; ".join(parts), "dim")
+
+
+def _show_rest(out: Console, rest: Sequence[dict[str, Any]], most: int = 8) -> None:
+    out.print()
+    out.print("Without a score:")
+    for row in rest[:most]:
+        status = _STATUS.get(row["status"], row["status"])
+        reason = f" ({row['reason']})" if row["reason"] else ""
+        out.print(_text(f"  {row['candidate']}: {status}{reason}"))
+    if len(rest) > most:
+        out.print(f"  and {len(rest) - most} more, see leaderboard.csv")
+
+
+def recipe(row: dict[str, Any]) -> str:
+    """Strategy and depth: ``fine_tune:2``."""
+    return row["strategy"] + (f":{row['unfreeze']}" if row["unfreeze"] not in {0, None} else "")
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """An interval in percent, or nothing."""
+    return "" if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f}"
+
+
+def rows_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """A plain table for the listing commands; the first column keeps its width, the last one wraps."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    for number, name in enumerate(columns):
+        last = number == len(columns) - 1
+        table.add_column(
+            name,
+            justify="right" if name in right else "left",
+            no_wrap=not last,
+            overflow="fold" if last else "ellipsis",
+        )
+    for row in rows:
+        table.add_row(*(_text(cell) for cell in row))
+    console().print(table)
+
+
+def _text(text: str, style: str = "") -> Any:
+    from rich.text import Text
+
+    from autotl.progress import printable
+
+    return Text("\n".join(printable(line) for line in text.split("\n")), style=style)
+
+
+__all__ = ["console", "interval", "leaderboard", "recipe", "rows_table", "show_outcome"]

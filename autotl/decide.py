@@ -1,0 +1,271 @@
+"""TrialResults, Goal → Decision: paired statistics, the winner's set, reasons. Pure and re-runnable.
+
+Everything is computed from what a run records (predictions on the selection rows, costs), so the
+same folder gives the same decision, byte for byte.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from autotl import metrics
+from autotl.records import Decision, Goal, Interval, TrialResult
+from autotl.result import Row, rounded
+
+RESAMPLES = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evidence:
+    """A candidate's standing trial with its predicted classes on the selection rows."""
+
+    result: TrialResult
+    predicted: np.ndarray  # (m,) class index, aligned over all candidates
+    fit_time: float  # seconds over all trials of the candidate
+
+    @property
+    def name(self) -> str:
+        return self.result.trial.candidate.id
+
+    @property
+    def price(self) -> float:
+        """What training and running it costs, for breaking ties: MACs times steps, not a stop-watch."""
+        result = self.result
+        return (result.macs or 1e9) * (1 + 3 * result.epochs_done) + (result.parameters or 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judged:
+    """The selection rows: their labels, groups and the number of classes."""
+
+    labels: np.ndarray
+    classes: int
+    group: np.ndarray | None = None
+
+
+def decide(evidence: Sequence[Evidence], judged: Judged, goal: Goal) -> tuple[Decision, dict[str, Interval]]:
+    """Winner, winner's set and reasons, and the interval of each candidate's score.
+
+    The winner's set holds every candidate whose paired difference to the best is within its 95 %
+    interval, Bonferroni-corrected for the number compared. `goal.prefer` says which member is taken:
+    accuracy the best score, speed the least latency, size the fewest parameters; what is left equal is
+    broken by MACs × steps.
+    """
+    intervals = {
+        e.name: metrics.interval(goal.metric, judged.labels, e.predicted, judged.classes, judged.group)
+        for e in evidence
+    }
+    allowed = [e for e in evidence if not over_limit(e.result, goal)]
+    if not allowed:
+        why = "no candidate finished" if not evidence else "no candidate keeps the limits"
+        return Decision(winner=None, reasons=(why,)), intervals
+    scores = {e.name: round(intervals[e.name].value, 6) for e in allowed}
+    ordered = sorted(allowed, key=lambda e: (-scores[e.name], e.price, e.name))
+    best = ordered[0]
+    z = NormalDist().inv_cdf(1 - 0.05 / (2 * max(len(allowed) - 1, 1)))
+    members = [e for e in ordered if e is best or _paired(best, e, judged, goal, z).low <= 0]
+    winner = _cheapest(members, best, scores, goal)
+    others = [e for e in ordered if e is not winner]
+    runner_up = others[0] if others else None
+    margin = _paired(winner, runner_up, judged, goal, metrics.Z95) if runner_up else None
+    score = _corrected(ordered, intervals[winner.name], judged, goal)
+    decision = Decision(
+        winner=winner.name,
+        score=score,
+        winners_set=tuple(e.name for e in members),
+        runner_up=runner_up.name if runner_up else None,
+        margin=margin,
+        reasons=tuple(_reasons(winner, best, members, ordered, judged, goal, score)),
+        would_change=tuple(_would_change(winner, runner_up, margin, judged)),
+    )
+    return decision, intervals
+
+
+def over_limit(result: TrialResult, goal: Goal) -> str:
+    """Which limit a candidate breaks by measurement, in words; empty if none."""
+    if goal.max_params is not None and (result.parameters or 0) > goal.max_params:
+        return f"{result.parameters:,} parameters, more than the {goal.max_params:,} allowed"
+    if goal.max_latency is not None and (result.latency or 0.0) > goal.max_latency:
+        return f"{(result.latency or 0) * 1e3:.1f} ms an image, more than the {goal.max_latency * 1e3:.1f} ms allowed"
+    if goal.max_memory is not None and result.cost.bytes > goal.max_memory:
+        return f"{result.cost.bytes / 2**20:.0f} MiB, more than the {goal.max_memory / 2**20:.0f} MiB allowed"
+    return ""
+
+
+def leaderboard(
+    evidence: Sequence[Evidence],
+    decision: Decision,
+    intervals: Mapping[str, Interval],
+    goal: Goal,
+    failed: Sequence[TrialResult] = (),
+) -> tuple[Row, ...]:
+    """A row a candidate, the winner first, then by score; those without a score last, with the reason."""
+    rows = []
+    for e in evidence:
+        result, candidate = e.result, e.result.trial.candidate
+        reason = over_limit(result, goal) or result.note
+        rows.append(
+            Row(
+                candidate=e.name,
+                status=result.status,
+                backbone=candidate.backbone,
+                input_size=candidate.input_size,
+                strategy=candidate.strategy,
+                unfreeze=candidate.unfreeze,
+                score_val=intervals[e.name].value,
+                ci_low=intervals[e.name].low,
+                ci_high=intervals[e.name].high,
+                in_winners_set=e.name in decision.winners_set,
+                fit_time=e.fit_time,
+                pred_time=result.latency,
+                parameters=result.parameters,
+                macs=result.macs,
+                epochs=result.epochs_done,
+                rows=result.trial.rows,
+                reason=reason,
+            )
+        )
+    rows.sort(
+        key=lambda r: (
+            r.candidate != decision.winner,
+            -round(r.score_val or 0.0, 6),
+            r.macs or 0,
+            r.candidate,
+        )
+    )
+    for result in failed:
+        candidate = result.trial.candidate
+        rows.append(
+            Row(
+                candidate=candidate.id,
+                status=result.status,
+                backbone=candidate.backbone,
+                input_size=candidate.input_size,
+                strategy=candidate.strategy,
+                unfreeze=candidate.unfreeze,
+                fit_time=result.cost.seconds,
+                reason=result.error or result.note or "no predictions",
+            )
+        )
+    return tuple(rows)
+
+
+def _paired(one: Evidence, other: Evidence, judged: Judged, goal: Goal, z: float) -> Interval:
+    difference = metrics.paired_difference(
+        goal.metric, judged.labels, one.predicted, other.predicted, judged.classes, judged.group, z
+    )
+    return Interval(**{name: rounded(getattr(difference, name)) for name in ("value", "low", "high")})
+
+
+def _cheapest(
+    members: Sequence[Evidence], best: Evidence, scores: Mapping[str, float], goal: Goal
+) -> Evidence:
+    if goal.prefer == "speed":
+        return min(members, key=lambda e: (round(e.result.latency or math.inf, 6), e.price, e.name))
+    if goal.prefer == "size":
+        return min(members, key=lambda e: (e.result.parameters or 2**62, e.price, e.name))
+    return best
+
+
+def _corrected(ordered: Sequence[Evidence], interval: Interval, judged: Judged, goal: Goal) -> Interval:
+    """The winner's interval, moved by what choosing the best of several on the same rows flatters it.
+
+    Bootstrap bias correction (Tsamardinos, Greasidou, Borboudakis, Machine Learning 107, 2018): on each
+    resample the best is chosen on the drawn rows and scored on the others; the mean gap is the bias.
+    """
+    if len(ordered) < 2:
+        return interval
+    weights = metrics.row_weights(goal.metric, judged.labels, judged.classes)
+    hits = np.stack([(e.predicted == judged.labels) * weights for e in ordered])
+    cluster = metrics.clusters(judged.group, len(judged.labels))
+    number = int(cluster.max()) + 1
+    generator = np.random.default_rng(0)
+    gaps = []
+    for _ in range(RESAMPLES):
+        drawn = np.bincount(generator.integers(number, size=number), minlength=number)[cluster]
+        inside, outside = drawn * weights, (drawn == 0) * weights
+        if outside.sum() == 0 or inside.sum() == 0:
+            continue
+        chosen = int(np.argmax(hits @ drawn))
+        gaps.append(
+            float(hits[chosen] @ drawn) / inside.sum() - float(hits[chosen] @ (drawn == 0)) / outside.sum()
+        )
+    bias = max(0.0, float(np.mean(gaps))) if gaps else 0.0
+    return Interval(
+        value=rounded(max(0.0, interval.value - bias)),
+        low=rounded(max(0.0, interval.low - bias)),
+        high=rounded(interval.high),
+    )
+
+
+def _reasons(
+    winner: Evidence,
+    best: Evidence,
+    members: Sequence[Evidence],
+    ordered: Sequence[Evidence],
+    judged: Judged,
+    goal: Goal,
+    score: Interval,
+) -> list[str]:
+    reasons = []
+    candidate = winner.result.trial.candidate
+    if winner is not best:
+        gap = _paired(best, winner, judged, goal, metrics.Z95)
+        reasons.append(
+            f"{best.name} scored {gap.value:.1%} more, which {len(judged.labels)} images cannot tell from chance;"
+            f" among the {len(members)} that cannot be told apart it is the one for --prefer {goal.prefer}"
+        )
+    frozen = [e for e in ordered if not e.result.epochs_done and _same_backbone(e, winner)]
+    tuned = [e for e in ordered if e.result.epochs_done and _same_backbone(e, winner)]
+    if candidate.unfreeze == 0 and tuned:
+        reasons.append(f"frozen: {_against(winner, tuned[0], judged, goal)} on the same backbone")
+    elif candidate.unfreeze != 0 and frozen:
+        reasons.append(f"fine-tuned: {_against(winner, frozen[0], judged, goal)} on the same backbone")
+    elif candidate.unfreeze == 0:
+        reasons.append("frozen: no fine-tuning of this backbone was worth its time or fitted into the budget")
+    depths = [e for e in tuned if e.name != winner.name]
+    if candidate.unfreeze != 0 and depths:
+        reasons.append(f"depth {candidate.unfreeze}: {_against(winner, depths[0], judged, goal)}")
+    rivals = [e for e in ordered if not _same_backbone(e, winner)]
+    if rivals:
+        reasons.append(f"backbone: {_against(winner, rivals[0], judged, goal)}")
+    majority = np.bincount(judged.labels, minlength=judged.classes).max() / max(len(judged.labels), 1)
+    constant = majority if goal.metric == "accuracy" else 1.0 / judged.classes
+    if score.low <= constant:
+        reasons.append(f"no signal: always answering one class would reach {constant:.1%}")
+    return reasons
+
+
+def _same_backbone(one: Evidence, other: Evidence) -> bool:
+    return one.result.trial.candidate.backbone == other.result.trial.candidate.backbone
+
+
+def _against(winner: Evidence, other: Evidence, judged: Judged, goal: Goal) -> str:
+    gap = _paired(winner, other, judged, goal, metrics.Z95)
+    sure = "" if gap.low > 0 or gap.high < 0 else ", within chance"
+    return f"{gap.value * 100:+.1f} points [{gap.low * 100:+.1f}, {gap.high * 100:+.1f}]{sure} against {other.name}"
+
+
+def _would_change(
+    winner: Evidence, runner_up: Evidence | None, margin: Interval | None, judged: Judged
+) -> list[str]:
+    if runner_up is None or margin is None:
+        return []
+    if margin.low > 0:
+        return [f"nothing seen here: {runner_up.name}, the next best, is behind beyond chance"]
+    half = (margin.high - margin.low) / 2
+    if margin.value <= 0.001:
+        return [f"anything: {runner_up.name} scores the same on these {len(judged.labels)} images"]
+    times = (half / margin.value) ** 2
+    more = math.ceil(len(judged.labels) * (times - 1))
+    if times > 50:
+        return [f"more images would hardly separate it from {runner_up.name}; take whichever suits you"]
+    return [
+        f"about {more:,} more labelled images to choose on would separate it from {runner_up.name},"
+        " if the difference is as large as it looks"
+    ]

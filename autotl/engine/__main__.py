@@ -1,0 +1,25 @@
+"""`python -m autotl.engine`: the worker process, started by `autotl.engine.client` and by nobody else."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> int:
+    """Keeps the real standard output for messages; prints of libraries go to the log, which is stderr."""
+    if sys.stdin.isatty():
+        print("this is autotl's worker process; it is started by autotl itself", file=sys.stderr)
+        return 2
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    from autotl.engine.worker import serve
+
+    serve(requests, answers)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""Everything that differs between devices: which one, its precision, memory layout, memory, and clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+from autotl.engine import processor
+from autotl.errors import EngineError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+TIMING_SECONDS = 1.0  # at most, to compare two precisions
+_TYPES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose(name: str) -> torch.device:
+    """The device of that name; ``auto`` is CUDA, then MPS, then the processor.
+
+    Raises `EngineError` when the device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if _mps() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise EngineError(f"no device {name!r}; expected auto, cpu, cuda, cuda:N or mps") from None
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _mps()}.get(device.type, False)
+    if there and device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        there = False
+    if not there:
+        raise EngineError(
+            f"device {name!r} is not there (this torch sees {_seen()}); expected one that is; use --device auto"
+        )
+    return device
+
+
+def prepare(device: torch.device) -> int:
+    """Sets threads and arithmetic for this process; returns the number of threads.
+
+    Denormals are flushed: a network whose activations fade spends many times longer on them. Kernels
+    are chosen deterministically, so that the same trial gives the same predictions twice.
+    """
+    threads = processor.cores()
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+    return threads
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """The context in which a forward pass computes in that precision; parameters stay float32."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_TYPES[precision])
+
+
+def possible(device: torch.device, wanted: str) -> tuple[Precision, ...]:
+    """The precisions to choose from: the wanted one alone, or what the device does in hardware.
+
+    Raises `EngineError` when the device cannot do the wanted one.
+    """
+    if wanted not in PRECISIONS:
+        raise EngineError(f"no precision {wanted!r}; expected one of {', '.join(PRECISIONS)}")
+    if wanted == "fp16" and device.type == "cpu":
+        raise EngineError("fp16 needs a GPU; expected fp32, bf16 or auto on a processor; use --precision auto")
+    if wanted != "auto":
+        return (wanted,)  # type: ignore[return-value]
+    if device.type == "cuda":
+        return ("bf16",) if torch.cuda.is_bf16_supported(including_emulation=False) else ("fp16",)
+    if device.type == "cpu" and processor.bf16_in_hardware():
+        return ("fp32", "bf16")
+    return ("fp32",)
+
+
+def faster(candidates: tuple[Precision, ...], run: Callable[[Precision], None], device: torch.device) -> Precision:
+    """The precision in which `run` takes less time: one warm-up and two timed calls each, interleaved.
+
+    Stops early when a second is spent. A lower precision has to win by a twentieth to be preferred.
+    """
+    if len(candidates) == 1:
+        return candidates[0]
+    started = time.perf_counter()
+    best = dict.fromkeys(candidates, float("inf"))
+    for attempt in range(3):
+        for precision in candidates:
+            begin = time.perf_counter()
+            run(precision)
+            synchronize(device)
+            spent = time.perf_counter() - begin
+            if attempt > 0 or spent < best[precision]:
+                best[precision] = min(best[precision], spent)
+        if time.perf_counter() - started > TIMING_SECONDS / 2:
+            break
+    return min(candidates, key=lambda precision: best[precision] * (1.0 if precision == "fp32" else 1.05))
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be taken on the device (the machine's, where they are the same)."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return processor.memory()
+
+
+def reset_peak(device: torch.device) -> None:
+    """Starts a new measurement of `peak_memory`, where the device can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the device's peak since `reset_peak`; on a processor the process's resident memory now."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return processor.resident()
+
+
+def out_of_memory(problem: BaseException) -> bool:
+    """Whether an exception says that memory was exhausted (a processor has no class of its own for it)."""
+    if isinstance(problem, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(problem).lower()
+    return isinstance(problem, RuntimeError) and ("not enough memory" in text or "can't allocate memory" in text)
+
+
+def release(device: torch.device) -> None:
+    """Gives cached memory back after an allocation failed."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def describe(device: torch.device) -> str:
+    """The device for people: its name where it has one."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
+
+
+def _mps() -> bool:
+    return bool(torch.backends.mps.is_available())
+
+
+def _seen() -> str:
+    seen = ["cpu"] + [f"cuda:{index}" for index in range(torch.cuda.device_count())] + (["mps"] if _mps() else [])
+    return ", ".join(seen)

@@ -1,0 +1,52 @@
+"""From a name such as ``"package.module:attr"`` to the callable it names, without letting data choose code.
+
+A spec that a plugin made in this process is code's own choice. One that was *read* (a run's model.json, a
+user's index.json) is data: `require_known` lets it name only what comes with autotl or what an installed
+plugin has named. In both cases keyword arguments that would load or download are refused.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection
+from typing import Any
+
+from autotl.builtin.builds import BUILTIN_BUILDS, require_plain_arguments
+from autotl.errors import EngineError
+from autotl.records import BackboneSpec
+
+__all__ = ["require_known", "resolve"]
+
+
+def resolve(name: str) -> Callable[..., Any]:
+    """The callable of ``"module:attr"``. Raises `EngineError` when there is none."""
+    module_name, _, attribute = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise EngineError(
+            f'{name!r} cannot be imported ({error}); expected "module:attr" of an installed package; '
+            "install or repair the package that names it"
+        ) from error
+    if not attribute or not callable(found):
+        raise EngineError(
+            f'{name!r} is no callable; expected "module:attr"; correct it in the plugin that names it'
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def require_known(spec: BackboneSpec, named_by_plugins: Collection[str] = ()) -> None:
+    """Refuses a spec that was read from a file and names a build nobody installed.
+
+    Call it for every spec from a model folder or a run folder, with the builds (and prepared callables) that
+    the installed plugins name. Raises `EngineError`.
+    """
+    if spec.build not in BUILTIN_BUILDS and spec.build not in named_by_plugins:
+        raise EngineError(
+            f"backbone {spec.name!r} is built by {spec.build!r}, which no installed plugin names; files "
+            "may not choose code; install the plugin that the model was trained with"
+        )
+    if spec.build in BUILTIN_BUILDS:
+        require_plain_arguments(spec.arguments)

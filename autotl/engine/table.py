@@ -1,0 +1,218 @@
+"""An engine without torch that answers from a table, on a clock of its own.
+
+Unit tests, replay and benchmarks rank, search and decide with it: what a training would score and
+cost stands in `Cell`s (recorded or made up), predictions are drawn so that they score just that, and
+the clock moves by what the work would have cost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autotl.budget import Allowance
+from autotl.errors import EngineError
+from autotl.protocols import Progress
+from autotl.records import (
+    PARTS,
+    BackboneSpec,
+    Candidate,
+    Cost,
+    CurvePoint,
+    Depth,
+    Embedding,
+    Machine,
+    Measurement,
+    Strategy,
+    Trial,
+    TrialResult,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What a backbone at an input size does: seconds an image, and accuracy by recipe."""
+
+    seconds: float = 0.005  # forward, one image
+    linear: float = 0.7  # accuracy of a linear probe
+    tuned: Mapping[Depth, float] = field(
+        default_factory=lambda: {"all": 0.8, 2: 0.77, 1: 0.74}
+    )  # trained long
+    half_way: float = 5.0  # epochs to about two thirds of what tuning brings
+    train_factor: float = 3.2  # forward and backward over forward
+    fails: str = ""  # an error instead of any answer
+
+
+@dataclass(slots=True)
+class TableClock:
+    """A clock that moves when it is told to."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TableEngine:
+    """`Engine` over a table; `connect` in place of `autotl.engine.client.connect`."""
+
+    slots = 1
+
+    def __init__(
+        self, folder: str | Path, table: Mapping[tuple[str, int], Cell], clock: TableClock, seed: int = 0
+    ) -> None:
+        self.folder = Path(folder)
+        self.table = table
+        self.clock = clock
+        self.seed = seed
+        self.trials: list[Trial] = []
+        self.embedded: dict[tuple[str, int], set[int]] = {}
+
+    def open(self, pixels: str | Path, *, labels: np.ndarray, classes: Sequence[str], **columns: Any) -> None:
+        """Takes the columns of the data; nothing is read from `pixels`."""
+        self.labels, self.classes, self.columns = labels, tuple(classes), columns
+        generator = np.random.default_rng(self.seed)
+        self.difficulty = generator.random(len(labels))  # shared by all candidates: their errors correlate
+
+    def started(self, allowance: Allowance) -> Machine:
+        """A worker that needed three seconds to start."""
+        self.clock.now += 3.0
+        return Machine(device="table", precision="fp32")
+
+    def embed(
+        self, backbone: BackboneSpec, input_size: int, rows: np.ndarray, allowance: Allowance
+    ) -> Embedding:
+        """Features whose classes are as separable as the cell's linear probe says."""
+        cell = self._cell(backbone.name, input_size)
+        seen = self.embedded.setdefault((backbone.name, input_size), set())
+        fresh = [row for row in rows.tolist() if row not in seen]
+        able = int(min(len(fresh), allowance.left / cell.seconds))
+        self.clock.now += able * cell.seconds
+        seen.update(fresh[:able])
+        have = np.array([row for row in rows.tolist() if row in seen], np.int64)
+        right = self._right(cell.linear, have, f"{backbone.name}@{input_size}")
+        shown = np.where(right, self.labels[have], (self.labels[have] + 1) % len(self.classes))
+        features = np.eye(len(self.classes), dtype=np.float32)[shown]
+        features += 0.1 * np.random.default_rng(len(have)).normal(size=features.shape).astype(np.float32)
+        path = self.folder / f"table-{len(self.embedded)}.npz"
+        np.savez(path, rows=have, g0=features)
+        return Embedding(
+            backbone=backbone.name,
+            input_size=input_size,
+            path=str(path),
+            groups=1,
+            rows=len(have),
+            seconds_per_image=cell.seconds,
+        )
+
+    def measure(
+        self, candidate: Candidate, backbone: BackboneSpec, strategy: Strategy, allowance: Allowance
+    ) -> Measurement:
+        """The cell's own seconds."""
+        cell = self._cell(candidate.backbone, candidate.input_size)
+        return Measurement(
+            candidate=candidate.id,
+            seconds_per_image=cell.seconds * cell.train_factor,
+            latency=cell.seconds,
+            bytes=0,
+            precision="fp32",
+        )
+
+    def submit(
+        self,
+        trial: Trial,
+        backbone: BackboneSpec,
+        strategy: Strategy,
+        allowance: Allowance,
+        on_progress: Progress | None = None,
+    ) -> Future[TrialResult]:
+        """Moves the clock by what the trial costs, at most by the allowance, and answers from the cell."""
+        self.trials.append(trial)
+        future: Future[TrialResult] = Future()
+        try:
+            future.set_result(self._train(trial, backbone, allowance))
+        except EngineError as error:
+            future.set_result(TrialResult(trial=trial, status="failed", error=str(error)))
+        return future
+
+    def predict(
+        self, model: str, files: Sequence[str], allowance: Allowance
+    ) -> tuple[np.ndarray, list[str | None]]:
+        """Equal probabilities for every file."""
+        return np.full((len(files), len(self.classes)), 1 / len(self.classes), np.float32), [None] * len(
+            files
+        )
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def _train(self, trial: Trial, backbone: BackboneSpec, allowance: Allowance) -> TrialResult:
+        candidate = trial.candidate
+        cell = self._cell(candidate.backbone, candidate.input_size)
+        part, folds = self.columns["part"], self.columns.get("folds", 0)
+        fitted = np.flatnonzero(np.isin(part, [PARTS.index(p) for p in trial.fit_on]))
+        judged_parts = (
+            [0] if folds and trial.evaluate_on == ("select",) else [PARTS.index(p) for p in trial.evaluate_on]
+        )
+        judged = np.flatnonzero(np.isin(part, judged_parts))
+        epoch = len(fitted) * cell.seconds * cell.train_factor * max(folds, 1)
+        fixed = len(judged) * cell.seconds + 0.2
+        able = max(0.0, (allowance.left - fixed) / epoch)
+        epochs = min(trial.epochs, able)
+        self.clock.now += min(fixed + epochs * epoch, allowance.left)
+        accuracy = cell.linear
+        if trial.epochs:
+            top = cell.tuned.get(candidate.unfreeze, cell.linear)
+            start = 1 / len(self.classes) if "lp" not in candidate.strategy else cell.linear
+            accuracy = top - (top - start) * math.exp(-epochs / cell.half_way)
+        status = "finished" if epochs >= trial.epochs else "stopped"
+        right = self._right(accuracy, judged, candidate.id)
+        shown = np.where(right, self.labels[judged], (self.labels[judged] + 1) % len(self.classes))
+        predictions, model = f"trials/{trial.id}/predictions.npz", f"trials/{trial.id}/model"
+        (self.folder / model).mkdir(parents=True, exist_ok=True)
+        (self.folder / model / "model.json").write_text(candidate.id)
+        probabilities = np.eye(len(self.classes), dtype=np.float32)[shown]
+        np.savez(self.folder / predictions, rows=judged, proba=probabilities, fold=np.full(len(judged), -1))
+        return TrialResult(
+            trial=trial,
+            status=status,  # type: ignore[arg-type]
+            predictions=predictions,
+            model=model,
+            curve=(CurvePoint(epoch=epochs, seconds=epochs * epoch, loss=1 - accuracy, score=accuracy),),
+            cost=Cost(forward=fixed, backward=epochs * epoch),
+            epochs_done=epochs,
+            latency=cell.seconds,
+            parameters=backbone.parameters,
+            macs=backbone.macs,
+        )
+
+    def _right(self, accuracy: float, rows: np.ndarray, name: str) -> np.ndarray:
+        """Which rows are answered rightly: the easiest, with some luck of the candidate's own."""
+        luck = np.random.default_rng(abs(hash_of(name)) % 2**32).normal(scale=0.15, size=len(self.labels))
+        hardness = (self.difficulty + luck)[rows]
+        cut = np.quantile(hardness, accuracy) if len(rows) else 0.0
+        return np.asarray(hardness <= cut)
+
+    def _cell(self, backbone: str, input_size: int) -> Cell:
+        cell = self.table.get((backbone, input_size))
+        if cell is None:
+            raise EngineError(
+                f"the table has no {backbone!r} at {input_size} px; it has {sorted(self.table)}"
+            )
+        if cell.fails:
+            raise EngineError(cell.fails)
+        return cell
+
+
+def hash_of(text: str) -> int:
+    """A number from a text that is the same in every process."""
+    value = 0
+    for letter in text:
+        value = (value * 131 + ord(letter)) % 2**61
+    return value

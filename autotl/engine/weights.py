@@ -1,0 +1,305 @@
+"""Pretrained weights: from a file, the hub's cache or torchvision's, into a network, or a reason why not.
+
+Only tensors are read. A file is safetensors, which holds nothing but tensors; a pickle is refused with the
+way to convert it. torchvision publishes pickles; they are read with `weights_only`, their checksum is in
+their name. What lies in a cache is used without opening a connection; without a network a host is found
+missing once, in at most `PROBE_SECONDS`, and remembered for the life of the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable, Collection
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from autotl.errors import WeightsUnavailable
+from autotl.records import Weights
+
+__all__ = ["fill", "read"]
+
+PROBE_SECONDS = 3.0
+HUB_FILE = "model.safetensors"
+
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
+_WRAPPINGS = ("state_dict.", "model.", "module.", "model_state_dict.", "_orig_mod.")
+_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # heads that only help to train from nothing
+_DENSENET_KEY = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")  # torchvision's first files
+
+State = dict[str, Tensor]
+
+
+def read(weights: Weights, *, offline: bool = False) -> State:
+    """The tensors that `weights` names, floating ones as float32.
+
+    Raises `WeightsUnavailable`: not there, not to be had offline or without a network, access refused, not
+    safetensors, or not the file that the checksum belongs to.
+    """
+    readers: dict[str, Callable[[Weights, bool], State]] = {
+        "file": _from_file,
+        "hub": _from_hub,
+        "torchvision": _from_torchvision,
+    }
+    state = readers[weights.kind](weights, offline or _told_offline())
+    return {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
+
+
+def _told_offline() -> bool:
+    return any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in ("HF_HUB_OFFLINE",))
+
+
+# --------------------------------------------------------------------------- reading
+
+
+def _from_file(weights: Weights, _offline: bool) -> State:
+    return _open(Path(weights.location), weights.sha256)
+
+
+def _open(path: Path, sha256: str | None) -> State:
+    if path.suffix.lower() in _PICKLES:
+        raise WeightsUnavailable(
+            f"{path} is a pickle, which can run code when it is read; expected safetensors; convert it with: "
+            f'python -c "import torch; from safetensors.torch import save_file; '
+            f"d = torch.load('{path.name}', map_location='cpu', weights_only=True); "
+            f"d = d.get('state_dict', d.get('model', d)); "
+            f"save_file({{k: v.clone().contiguous() for k, v in d.items()}}, '{path.stem}.safetensors')\""
+        )
+    if not path.is_file():
+        raise WeightsUnavailable(
+            f"there is no file {path}; expected safetensors with the backbone's weights; bring the file, or "
+            "name the folder it lies in with --weights"
+        )
+    if sha256:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != sha256.lower():
+            raise WeightsUnavailable(
+                f"{path} has the SHA-256 {found[:16]}..., expected {sha256[:16]}...; it is damaged or "
+                "another file; fetch it again"
+            )
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsUnavailable(
+            f"{path} cannot be read as safetensors ({error}); expected a whole file in that format; fetch or "
+            "convert it again"
+        ) from error
+
+
+def _from_hub(weights: Weights, offline: bool) -> State:
+    """`location` is a repository ``owner/name``, or ``owner/name/file`` where the file has another name."""
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    owner, name, *rest = weights.location.split("/")
+    repository, file = f"{owner}/{name}", "/".join(rest) or HUB_FILE
+    if not file.endswith(".safetensors"):
+        raise WeightsUnavailable(
+            f"{weights.location} is not safetensors; only that format is read; choose other weights"
+        )
+    page = f"{constants.ENDPOINT}/{repository}"
+    disable_progress_bars()
+    try:
+        return _open(
+            Path(hf_hub_download(repository, file, revision=weights.revision, local_files_only=True)),
+            weights.sha256,
+        )
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, FileNotFoundError):
+        pass
+    if offline:
+        raise WeightsUnavailable(
+            f"the weights {repository} are not in the hub's cache, and this run is offline; expected {file} "
+            f"there; fetch it with a connection once, or from {page} into a --weights folder"
+        )
+    if not _reachable(constants.ENDPOINT):
+        raise WeightsUnavailable(
+            f"the weights {repository} are not in the hub's cache, and the hub does not answer; expected a "
+            f"connection to {constants.ENDPOINT}; connect, or bring {file} in a --weights folder"
+        )
+    try:
+        path = hf_hub_download(repository, file, revision=weights.revision, etag_timeout=PROBE_SECONDS)
+    except HfHubHTTPError as error:
+        status = getattr(error.response, "status_code", None)
+        if status in (401, 403):
+            raise WeightsUnavailable(
+                f"the hub refuses the weights {repository} ({status}); expected access to them; see the "
+                f"licence and ask for access at {page}, then log in to the hub on this machine"
+            ) from None
+        raise WeightsUnavailable(
+            f"the weights {repository} cannot be fetched ({status or error}); expected {file}"
+            f"{f' at revision {weights.revision}' if weights.revision else ''}; see {page}"
+        ) from None
+    except Exception as error:  # the connection may break in many ways, none of which is the user's bug
+        raise WeightsUnavailable(
+            f"the weights {repository} did not arrive ({type(error).__name__}: {error}); expected {file}; "
+            f"try again, or bring it from {page} in a --weights folder"
+        ) from None
+    return _open(Path(path), weights.sha256)
+
+
+def _from_torchvision(weights: Weights, offline: bool) -> State:
+    from torchvision.models import get_weight
+
+    try:
+        url = get_weight(weights.location).url
+    except (ValueError, AttributeError, KeyError) as error:
+        raise WeightsUnavailable(
+            f"torchvision has no weights {weights.location!r} ({error}); expected a name such as "
+            "ResNet18_Weights.IMAGENET1K_V1; install the torchvision they belong to"
+        ) from error
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+    if not file.is_file():
+        if offline:
+            raise WeightsUnavailable(
+                f"{file} is not there, and this run is offline; expected torchvision's {weights.location}; "
+                "fetch it with a connection once"
+            )
+        if not _reachable(url):
+            raise WeightsUnavailable(
+                f"{file} is not there, and {urlsplit(url).netloc} does not answer; expected torchvision's "
+                f"{weights.location}; connect, or bring the file"
+            )
+    try:
+        return dict(
+            torch.hub.load_state_dict_from_url(
+                url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+            )
+        )
+    except Exception as error:  # a broken connection, a truncated file or a wrong checksum
+        raise WeightsUnavailable(
+            f"torchvision's {weights.location} cannot be had ({type(error).__name__}: {error}); expected "
+            f"{file}; delete that file if it is there, and try again"
+        ) from error
+
+
+def _reachable(url: str) -> bool:
+    """Whether a host, or the proxy on the way to it, takes a connection; asked once per host and process."""
+    parts = urlsplit(url)
+    proxy = getproxies().get(parts.scheme)
+    if proxy and not (parts.hostname and proxy_bypass(parts.hostname)):
+        parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    return _answers(parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
+
+
+@cache
+def _answers(host: str, port: int) -> bool:
+    answered = threading.Event()
+
+    def knock() -> None:
+        try:
+            socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
+        except OSError:
+            return
+        answered.set()
+
+    # Looking up a name has no time limit of its own, so it is left behind in a daemon thread.
+    thread = threading.Thread(target=knock, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    return answered.is_set()
+
+
+# --------------------------------------------------------------------------- filling
+
+
+def fill(model: nn.Module, state: State, classifiers: Collection[str], *, name: str) -> tuple[str, ...]:
+    """Loads `state` into `model` strictly, whatever it was wrapped in; returns the classifiers it held.
+
+    `classifiers` are dotted names of classifier modules: those that the state lacks are left as they are,
+    and those of another width are made to fit. Anything else that is missing, unknown or of another shape
+    raises `WeightsUnavailable`, with some of the names.
+    """
+    known = model.state_dict()
+    state = _unwrap(state, known)
+    state = {_DENSENET_KEY.sub(r"\1\2", k) if k not in known else k: t for k, t in state.items()}
+    state = {k: t for k, t in state.items() if k in known or not k.startswith(_AUXILIARY)}
+    if _misfit(state, model.state_dict(), classifiers):
+        state = _timm_filter(model, state)
+    held = tuple(c for c in classifiers if any(k.startswith(f"{c}.") for k in state))
+    for classifier in held:
+        _fit_classifier(model, classifier, state)
+    absent = tuple(f"{c}." for c in classifiers if c not in held)
+    problem = _misfit(state, model.state_dict(), [c for c in classifiers if c not in held])
+    if problem:
+        raise WeightsUnavailable(
+            f"the weights of {name!r} do not fit the network: {problem}; expected a state dict of "
+            f"{type(model).__name__}; check the architecture and its arguments (index.json, or the name)"
+        )
+    fits = {k: t for k, t in state.items() if not k.startswith(absent)} if absent else state
+    model.load_state_dict(fits, strict=False)  # what may be missing was checked above
+    return held
+
+
+def _unwrap(state: State, known: Collection[str]) -> State:
+    """Without what training scripts put around names; other entries beside a wrapping are not weights."""
+    changed = True
+    while changed:
+        changed = False
+        for prefix in _WRAPPINGS:
+            inside = {k.removeprefix(prefix): t for k, t in state.items() if k.startswith(prefix)}
+            if inside and not any(k.startswith(prefix) for k in known):
+                state, changed = inside, True
+    return state
+
+
+def _misfit(state: State, known: State, without: Collection[str]) -> str:
+    """What keeps a state from fitting, in words; empty when it fits. `without` do not count."""
+    skip = tuple(f"{c}." for c in without)
+    ours = {k for k in known if not (skip and k.startswith(skip))}
+    theirs = {k for k in state if not (skip and k.startswith(skip))}
+    missing = sorted(k for k in ours - theirs if not k.endswith("num_batches_tracked"))
+    unknown = sorted(theirs - ours)
+    shaped = sorted(k for k in ours & theirs if known[k].shape != state[k].shape)
+    said = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for names, what in ((missing, "missing"), (unknown, "unknown"), (shaped, "of another shape"))
+        if names
+    ]
+    return ", ".join(said)
+
+
+def _timm_filter(model: nn.Module, state: State) -> State:
+    """The state after timm's own conversion for that network (older names, other layouts), if it has one."""
+    module = sys.modules.get(type(model).__module__)
+    if module is None or not module.__name__.startswith("timm."):
+        return state
+    for attribute in ("checkpoint_filter_fn", "_filter_fn", "pretrained_filter_fn"):
+        convert: Any = getattr(module, attribute, None)
+        if convert is None:
+            continue
+        try:
+            return dict(convert(dict(state), model))
+        except Exception:  # made for other files than this one; the strict comparison then says what is wrong
+            return state
+    return state
+
+
+def _fit_classifier(model: nn.Module, name: str, state: State) -> None:
+    """Replaces a linear or convolutional classifier by one of the width that the state has."""
+    module = model.get_submodule(name)
+    weight, own = state.get(f"{name}.weight"), getattr(module, "weight", None)
+    if weight is None or own is None or own.shape == weight.shape or own.shape[1:] != weight.shape[1:]:
+        return
+    bias = f"{name}.bias" in state
+    fresh: nn.Module | None = None
+    if isinstance(module, nn.Linear):
+        fresh = nn.Linear(module.in_features, weight.shape[0], bias=bias)
+    elif isinstance(module, nn.Conv2d):
+        fresh = nn.Conv2d(module.in_channels, weight.shape[0], module.kernel_size, bias=bias)  # type: ignore[arg-type]
+    if fresh is not None:
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, fresh)

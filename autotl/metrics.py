@@ -1,0 +1,115 @@
+"""The three metrics a goal may name, on integer labels, and the intervals that go with them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autotl.records import Interval, Metric
+
+Z95 = 1.959964  # two-sided 95 % point of the standard normal
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts (classes, classes): rows are the true class, columns the predicted one."""
+    cell = labels.astype(np.int64) * classes + predicted.astype(np.int64)
+    flat = np.bincount(cell, minlength=classes * classes)
+    return np.asarray(flat.reshape(classes, classes))
+
+
+def score(metric: Metric, labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
+    """The metric as a fraction; classes absent from `labels` do not count. NaN for no rows.
+
+    >>> score("balanced_accuracy", np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]), 2)
+    0.5
+    """
+    if len(labels) == 0:
+        return float("nan")
+    if metric == "accuracy":
+        return float(np.mean(labels == predicted))
+    table = confusion(labels, predicted, classes)
+    truth, claimed, right = table.sum(1), table.sum(0), np.diag(table)
+    present = truth > 0
+    recall = right[present] / truth[present]
+    if metric == "balanced_accuracy":
+        return float(recall.mean())
+    precision = right[present] / np.maximum(claimed[present], 1)
+    return float(np.mean(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
+
+
+def row_weights(metric: Metric, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Weights (n,) whose weighted mean of hits is the metric (macro F1: its balanced-accuracy proxy).
+
+    They turn every metric into a mean over rows, which is what paired tests and intervals need.
+    """
+    if metric == "accuracy":
+        return np.full(len(labels), 1.0 / max(len(labels), 1))
+    counts = np.bincount(labels, minlength=classes)
+    return 1.0 / (counts[labels] * max(int((counts > 0).sum()), 1))
+
+
+def clusters(group: np.ndarray | None, rows: int) -> np.ndarray:
+    """Cluster number (n,) of each row: its group, or itself."""
+    return np.arange(rows) if group is None else np.unique(group, return_inverse=True)[1]
+
+
+def standard_error(values: np.ndarray, weights: np.ndarray, cluster: np.ndarray) -> float:
+    """Standard error of ``sum(weights * values)`` when rows of a cluster move together.
+
+    The usual sandwich estimator of a weighted mean, with the small-sample factor G/(G-1).
+    """
+    mean = float(weights @ values / weights.sum())
+    sums = np.bincount(cluster, weights=weights * (values - mean))
+    number = int((np.bincount(cluster) > 0).sum())
+    if number < 2:
+        return float("nan")
+    return float(np.sqrt(np.sum(sums**2) * number / (number - 1)))
+
+
+def interval(
+    metric: Metric, labels: np.ndarray, predicted: np.ndarray, classes: int, group: np.ndarray | None = None
+) -> Interval:
+    """The metric with a 95 % interval for its value on new images of the same kind.
+
+    Wilson's score interval on the effective number of rows (weights and clusters taken into account),
+    which stays inside 0..1 and honest near both ends (Wilson, JASA 22, 1927).
+    """
+    value = score(metric, labels, predicted, classes)
+    weights = row_weights(metric, labels, classes)
+    hits = (labels == predicted).astype(float)
+    cluster = clusters(group, len(labels))
+    error = standard_error(hits, weights, cluster)
+    mean = min(max(float(weights @ hits), 0.0), 1.0)
+    independent = 1.0 / float(np.sum(np.bincount(cluster, weights=weights) ** 2))  # Kish, with whole clusters
+    if error > 0 and 0 < mean < 1:
+        rows = min(mean * (1 - mean) / error**2, float(len(labels)))
+    else:  # all right or all wrong: the variance says nothing, the design does
+        rows = independent
+    rows = max(rows, 1.0)
+    centre = (value + Z95**2 / (2 * rows)) / (1 + Z95**2 / rows)
+    half = Z95 / (1 + Z95**2 / rows) * np.sqrt(value * (1 - value) / rows + Z95**2 / (4 * rows**2))
+    return Interval(value=value, low=float(max(0.0, centre - half)), high=float(min(1.0, centre + half)))
+
+
+def paired_difference(
+    metric: Metric,
+    labels: np.ndarray,
+    one: np.ndarray,
+    other: np.ndarray,
+    classes: int,
+    group: np.ndarray | None = None,
+    z: float = Z95,
+) -> Interval:
+    """How much better `one` predicts than `other` on the same rows, with an interval at ±`z` errors.
+
+    The variance of a paired difference has a floor of one discordant row, as in the add-one form of
+    McNemar's test: two models that agree on every one of 20 images are not thereby proven equal.
+    """
+    weights = row_weights(metric, labels, classes)
+    difference = (labels == one).astype(float) - (labels == other).astype(float)
+    value = float(weights @ difference)
+    if metric == "macro_f1":
+        value = score(metric, labels, one, classes) - score(metric, labels, other, classes)
+    error = standard_error(difference, weights, clusters(group, len(labels)))
+    floor = float(np.sqrt(np.sum(weights**2) / max(len(labels), 1)))
+    error = max(error, floor) if error == error else 1.0
+    return Interval(value=value, low=value - z * error, high=value + z * error)

@@ -1,0 +1,119 @@
+"""What a person sees while a run goes on: a live panel in a terminal, plain lines elsewhere.
+
+Both go to standard error, so that standard output stays free for results.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from autotl.records import Event
+
+Observer = Callable[[Event], None]
+
+_QUIETER = 1.0  # seconds between two plain lines that say no more than how the same candidate goes on
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(0.042), duration(7.25), duration(95), duration(4000)
+    ('42 ms', '7.2 s', '1m 35s', '1h 07m')
+    """
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds) // 60
+    if minutes < 60:
+        return f"{minutes}m {round(seconds) % 60:02d}s"
+    return f"{minutes // 60}h {minutes % 60:02d}m"
+
+
+def printable(text: str) -> str:
+    """The text without control characters: names come from files, and a terminal obeys them."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def line(event: Event) -> str:
+    """One event as one line of text."""
+    parts = [printable(" ".join(event.message.split()))]
+    if event.candidate and event.candidate not in event.message:
+        parts.insert(0, printable(event.candidate))
+    if event.score is not None:
+        parts.append(f"{event.score:.3f}")
+    if event.best is not None and event.best != event.score:
+        parts.append(f"best {event.best:.3f}")
+    if event.left is not None:
+        parts.append(f"{duration(event.left)} left")
+    return f"[{event.time:6.1f} s] {event.stage:<10} " + " · ".join(part for part in parts if part)
+
+
+@contextmanager
+def live(*, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Observer]:
+    """An observer of events for as long as the block runs. `stream` is standard error by default."""
+    stream = stream or sys.stderr
+    if quiet:
+        yield lambda _event: None
+    elif stream.isatty():
+        with _panel(stream) as observer:
+            yield observer
+    else:
+        yield _plain(stream)
+
+
+def _plain(stream: TextIO) -> Observer:
+    last: list[Event] = []
+
+    def observe(event: Event) -> None:
+        same = last and (last[0].stage, last[0].candidate) == (event.stage, event.candidate)
+        if same and event.score is None and event.time - last[0].time < _QUIETER:
+            return
+        last[:] = [event]
+        stream.write(line(event) + "\n")
+        stream.flush()
+
+    return observe
+
+
+@contextmanager
+def _panel(stream: TextIO) -> Iterator[Observer]:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(file=stream, highlight=False, markup=False)
+    seen: list[Event] = []
+
+    def observe(event: Event) -> None:
+        if seen and (event.stage != seen[-1].stage or event.score is not None):
+            # What is over stays on the screen as a line; what goes on is the panel below it.
+            done = event if event.score is not None else seen[-1]
+            console.print(Text(line(done)), style="dim", overflow="ellipsis", no_wrap=True)
+        seen[:] = [event]
+        panel.update(_now(event, console.width))
+
+    with Live(Text(""), console=console, refresh_per_second=4, transient=True) as panel:
+        yield observe
+
+
+def _now(event: Event, width: int) -> object:
+    from rich.console import Group
+    from rich.text import Text
+
+    what = printable(" ".join(event.message.split()))
+    if event.candidate and event.candidate not in event.message:
+        what = f"{printable(event.candidate)}  {what}"
+    first = Text.assemble((event.stage, "bold cyan"), "  ", what, overflow="ellipsis", no_wrap=True)
+    second = Text(overflow="ellipsis", no_wrap=True)
+    if event.left is not None and event.time + event.left > 0:
+        cells = max(10, min(30, width - 50))
+        full = round(cells * event.time / (event.time + event.left))
+        second.append("━" * full, "cyan").append("━" * (cells - full), "dim")
+        second.append(f"  {duration(event.left)} left")
+    if event.best is not None:
+        second.append("  ·  best so far ").append(f"{event.best:.3f}", "bold green")
+    return Group(first, second)

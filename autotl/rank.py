@@ -1,0 +1,245 @@
+"""scores + prior → Ranking: the order of backbones before any training.
+
+`Screening` is asked which backbone to embed next and on how many images, and told what its features
+scored. Subsamples are nested and grow by halving the field, so most backbones see few images and few
+see all. No torch and no clock in here: the same answers give the same questions.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from autotl.records import BackboneSpec, Ranked, Ranking, Score
+
+# How far published ImageNet accuracy carries over: an order of magnitude, to break the ties that a
+# few images leave. With some hundred images the evidence outweighs it.
+PRIOR_SLOPE = 0.25
+PRIOR_DEVIATION = 0.05
+RUNG_SHARE = (0.3, 0.6, 1.0)  # of the screening time that each rung may have used when it ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Embed the first `rows` rows of the order with this backbone at this size."""
+
+    backbone: str
+    input_size: int
+    rows: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Arm:
+    """A backbone at an input size, and what is known of it."""
+
+    backbone: str
+    input_size: int
+    prior: float
+    weight: float  # relative cost of an image, before anything was measured
+    rows: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+    seconds_per_image: float | None = None
+    dead: str = ""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return (self.backbone, self.input_size)
+
+
+def prior(spec: BackboneSpec) -> float:
+    """What a backbone promises before it saw the data: published ImageNet accuracy or a guess by size."""
+    if spec.init == "random":
+        return 0.1
+    if spec.published is not None:
+        return spec.published
+    guess = 0.35 + 0.06 * math.log10(max(spec.parameters or 1e6, 1e5) / 1e5)
+    return guess - (0.0 if spec.domain in (None, "imagenet-1k", "imagenet-21k", "imagenet-12k") else 0.05)
+
+
+class Screening:
+    """Successive halving over backbones on nested subsamples, by ask and tell.
+
+    `seconds` is the time the screening may take; `spent` is told by the caller, so that the policy
+    is a function of recorded numbers.
+    """
+
+    def __init__(
+        self, backbones: Sequence[BackboneSpec], sizes: Mapping[str, Sequence[int]], rows: int, classes: int
+    ) -> None:
+        self.arms: dict[tuple[str, int], Arm] = {}
+        self.small: dict[str, list[Arm]] = {}
+        for spec in backbones:
+            native, *smaller = sizes[spec.name]
+            cost = spec.macs or (spec.parameters or 5e6) * 100.0
+            make = [
+                Arm(
+                    backbone=spec.name,
+                    input_size=size,
+                    prior=prior(spec) - 0.08 * math.log2(native / size),
+                    weight=cost * (size / native) ** 2,
+                )
+                for size in (native, *smaller)
+            ]
+            self.arms[make[0].key] = make[0]
+            self.small[spec.name] = make[1:]
+        first = min(rows, max(64, 2 * classes))
+        second = min(rows, max(256, 5 * classes))
+        self.rungs = sorted({first, second, rows}) if rows > 1.5 * second else sorted({first, rows})
+        self.rung = 0
+        self.queue: list[tuple[str, int]] = []
+        self.floor: tuple[str, int] | None = None
+
+    def start(self) -> Ask:
+        """The first question: the cheapest backbone on all rows, so that a model is there early."""
+        arm = min(self.arms.values(), key=lambda a: (a.weight, a.backbone))
+        self.floor = arm.key
+        self._fill()
+        return Ask(backbone=arm.backbone, input_size=arm.input_size, rows=self.rungs[-1])
+
+    def ask(self, seconds: float, spent: float) -> Ask | None:
+        """The next embedding, or None when the time or the field is used up."""
+        while self.rung < len(self.rungs):
+            share = RUNG_SHARE[self.rung] if self.rung < len(self.rungs) - 1 else 1.0
+            while self.queue:
+                arm = self.arms[self.queue.pop(0)]
+                wanted = self.rungs[self.rung]
+                if arm.dead or arm.rows >= wanted:
+                    continue
+                forecast = self.forecast(arm) * (wanted - arm.rows)
+                if spent + forecast > seconds * share and not (self.rung == 0 and spent == 0.0):
+                    continue
+                return Ask(backbone=arm.backbone, input_size=arm.input_size, rows=wanted)
+            self.rung += 1
+            self._fill()
+        return None
+
+    def tell(self, ask: Ask, rows: int, scores: Mapping[str, float], seconds_per_image: float | None) -> None:
+        """What the features of an ask scored on `rows` rows."""
+        arm = self.arms[(ask.backbone, ask.input_size)]
+        arm.rows, arm.scores = rows, dict(scores)
+        if seconds_per_image:
+            arm.seconds_per_image = seconds_per_image
+        if rows == 0:
+            arm.dead = "no image was embedded in its time"
+
+    def fail(self, ask: Ask, reason: str) -> None:
+        """A backbone that could not be had or run: no size of it is asked for again."""
+        for arm in self.arms.values():
+            if arm.backbone == ask.backbone:
+                arm.dead = reason
+        self.small[ask.backbone] = []
+
+    def forecast(self, arm: Arm) -> float:
+        """Seconds an image, measured or scaled from what was."""
+        if arm.seconds_per_image is not None:
+            return arm.seconds_per_image
+        kin = [a for a in self.arms.values() if a.seconds_per_image and a.backbone == arm.backbone]
+        known = kin or [a for a in self.arms.values() if a.seconds_per_image]
+        if not known:
+            return 0.005
+        return float(np.median([(a.seconds_per_image or 0.0) / a.weight for a in known])) * arm.weight
+
+    def expected(self, arm: Arm) -> float:
+        """Accuracy promised: the probe's, drawn towards the prior by as much as few images deserve."""
+        judged = [a for a in self.arms.values() if "linear" in a.scores]
+        if not judged:
+            return arm.prior
+        level = float(np.mean([a.scores["linear"] for a in judged]))
+        usual = float(np.mean([a.prior for a in judged]))
+        promise = level + PRIOR_SLOPE * (arm.prior - usual)
+        if "linear" not in arm.scores:
+            return promise
+        seen = arm.scores["linear"]
+        noise = max(seen * (1 - seen), 0.02) / arm.rows
+        trust = PRIOR_DEVIATION**2 / (PRIOR_DEVIATION**2 + noise)
+        return trust * seen + (1 - trust) * promise
+
+    def ranking(self, notes: Sequence[str] = ()) -> Ranking:
+        """Best first: those judged on more images before those judged on fewer."""
+        alive = [a for a in self.arms.values() if not a.dead]
+        alive.sort(key=lambda a: (-self._reached(a), -self.expected(a), a.backbone, a.input_size))
+        return Ranking(
+            ranked=tuple(
+                Ranked(
+                    backbone=a.backbone,
+                    input_size=a.input_size,
+                    expected=self.expected(a),
+                    scores=tuple(sorted(a.scores.items())),
+                    rows=a.rows,
+                    seconds_per_image=a.seconds_per_image,
+                    reason=f"judged on {a.rows} images"
+                    if a.rows
+                    else "by prior alone: not embedded in its time",
+                )
+                for a in alive
+            ),
+            notes=tuple(notes),
+        )
+
+    def _reached(self, arm: Arm) -> int:
+        return sum(arm.rows >= rows for rows in self.rungs)
+
+    def _fill(self) -> None:
+        """Who takes part in the rung that begins."""
+        alive = [a for a in self.arms.values() if not a.dead]
+        alive.sort(key=lambda a: (-self.expected(a), a.backbone, a.input_size))
+        if self.rung == 0:
+            self.queue = [a.key for a in alive]
+            return
+        before = self.rungs[self.rung - 1]
+        judged = [a for a in alive if a.rows >= before] or alive[:1]
+        keep = max(3, math.ceil(len(judged) / 3)) if self.rung < len(self.rungs) - 1 else 4
+        promoted = judged[:keep]
+        if self.rung == 1:  # a smaller input joins where its native one did well
+            for arm in list(promoted):
+                for smaller in self.small[arm.backbone]:
+                    self.arms.setdefault(smaller.key, smaller)
+                    promoted.append(self.arms[smaller.key])
+        self.queue = [a.key for a in promoted]
+
+
+def scorer(score: Score) -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None], float]:
+    """The function that a score names."""
+    module, _, name = score.compute.partition(":")
+    function: Callable[..., float] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def score_features(
+    scores: Sequence[Score],
+    features: np.ndarray,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    logits: np.ndarray | None = None,
+) -> tuple[dict[str, float], list[str]]:
+    """Every score on features (n, d) with labels (n,) and folds (n,), and what was said by those that failed."""
+    values: dict[str, float] = {}
+    problems: list[str] = []
+    for score in scores:
+        if score.needs_logits and logits is None:
+            continue
+        try:
+            value = float(scorer(score)(features, labels, folds, logits))
+        except Exception as error:  # a guest's score, or features no score can be had from
+            problems.append(f"score {score.name!r} failed: {type(error).__name__}: {error}")
+            continue
+        if math.isfinite(value):
+            values[score.name] = value
+        else:
+            problems.append(f"score {score.name!r} gave {value}")
+    return values, problems
+
+
+def folds_for(labels: np.ndarray, group: np.ndarray | None, number: int = 5) -> np.ndarray:
+    """Fold (n,) of each row, classes spread evenly; rows of one group share a fold."""
+    unit = np.arange(len(labels)) if group is None else np.unique(group, return_inverse=True)[1]
+    _, first = np.unique(unit, return_index=True)
+    by_unit = np.empty(len(first), np.int64)
+    for label in np.unique(labels[first]):
+        of_class = np.flatnonzero(labels[first] == label)
+        by_unit[of_class[np.argsort(first[of_class])]] = (np.arange(len(of_class)) + label) % number
+    return by_unit[unit]

@@ -1,0 +1,69 @@
+"""What a run recommends, and why, as a page that opens anywhere and as Markdown for a pull request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autotl.cache import atomic_write
+from autotl.report.view import view
+from autotl.result import Recommendation
+
+__all__ = ["render", "summary"]
+
+HTML, MARKDOWN = "report.html", "report.md"
+
+
+def summary(result: Recommendation) -> str:
+    """The recommendation in plain words; says so where there is none yet."""
+    if result.summary:
+        return result.summary
+    if result.status == "running":
+        return "No recommendation yet: the run goes on."
+    return "No recommendation: no candidate finished in the time there was."
+
+
+def render(result: Recommendation, folder: Path) -> None:
+    """Writes report.html and report.md into a run folder, each atomically. Raises `OSError`."""
+    page = view(result)
+    atomic_write(folder / HTML, html(page))
+    atomic_write(folder / MARKDOWN, markdown(page))
+
+
+def html(page: dict[str, object]) -> str:
+    """One self-contained page: no request leaves it, everything that comes from files is escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+    script = (_TEMPLATES / "sort.js").read_text(encoding="utf-8")
+    return environment.get_template("report.html").render(page, style=style, script=script)
+
+
+def markdown(page: dict[str, object]) -> str:
+    """The same content as Markdown; names cannot become markup or HTML."""
+    import jinja2
+
+    environment = jinja2.Environment(  # noqa: S701 - not HTML: `finalize` escapes for Markdown instead
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        finalize=_escape_markdown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.md").render(page).strip() + "\n"
+
+
+def _escape_markdown(value: object) -> str:
+    text = " ".join(str(value).split())
+    for character in "\\`*_[]|#":
+        text = text.replace(character, "\\" + character)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+_TEMPLATES = Path(__file__).parent / "templates"

@@ -1,0 +1,341 @@
+"""From a result to what the templates show: texts, shares and positions, nothing left to compute."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from autotl.records import Depth
+from autotl.report.words import count, duration, interval, percent, points, points_interval
+from autotl.result import Recommendation, Row
+
+SHOWN_CLASSES = 60  # more than this and only the largest and the smallest are drawn
+STAGES = {
+    "load": "listing files",
+    "decode": "reading images",
+    "profile": "profiling the data",
+    "start": "starting torch",
+    "rank": "ranking backbones",
+    "search": "probing candidates",
+    "probe": "probing candidates",
+    "train": "training the winner",
+    "final": "training the winner",
+    "test": "testing the winner",
+    "report": "writing the report",
+    "other": "everything else",
+}
+STATUS = {
+    "finished": "finished",
+    "stopped": "stopped early",
+    "diverged": "diverged",
+    "failed": "failed",
+    "skipped": "not tried",
+}
+
+
+def view(result: Recommendation) -> dict[str, Any]:
+    """Everything a page says, in the order it says it."""
+    return {
+        "name": PurePath(result.data.source).name or result.data.source,
+        "status": result.status,
+        "metric": result.metric.replace("_", " "),
+        "recommendation": _recommendation(result),
+        "board": _board(result),
+        "depths": _depths(result),
+        "data": _data(result),
+        "time": _time(result),
+        "repeat": _repeat(result),
+        "notes": [*result.notes, *(f"A plugin was left out: {problem}" for problem in result.problems)],
+    }
+
+
+# --------------------------------------------------------------------------- 1. the recommendation
+
+
+def recipe(strategy: str, unfreeze: Depth) -> str:
+    """Strategy and depth in words."""
+    if unfreeze == 0:
+        return f"kept frozen, with a new head ({strategy})"
+    if unfreeze == "all":
+        return f"fine-tuned as a whole ({strategy})"
+    groups = "layer group" if unfreeze == 1 else f"{unfreeze} layer groups"
+    return f"fine-tuned in its last {groups} ({strategy})"
+
+
+def _recommendation(result: Recommendation) -> dict[str, Any]:
+    winner = result.winner
+    decision = result.decision
+    shared = {
+        "reasons": [_sentence(text) for text in decision.reasons] if decision else [],
+        "would_change": [_sentence(text) for text in decision.would_change] if decision else [],
+    }
+    if winner is None:
+        going = result.status == "running"
+        headline = "No recommendation yet" if going else "No recommendation"
+        why = "The run goes on." if going else "No candidate finished in the time there was."
+        return {"headline": headline, "lede": [why], "figures": [], "backbone": "", **shared}
+    row = next((row for row in result.leaderboard if row.candidate == winner.candidate), None)
+    lede = [_what_it_reaches(result), _how_sure(result)]
+    return {
+        "headline": f"Use {winner.backbone}",
+        "backbone": winner.backbone,
+        "how": f"at {winner.input_size} px, {recipe(winner.strategy, winner.unfreeze)}.",
+        "lede": [sentence for sentence in lede if sentence],
+        "figures": _figures(result, row),
+        **shared,
+    }
+
+
+def _what_it_reaches(result: Recommendation) -> str:
+    winner = result.winner
+    assert winner is not None
+    metric = result.metric.replace("_", " ")
+    seen = "out-of-fold" if result.data.folds else "on the images the choice rests on"
+    text = f"It reaches {percent(winner.score_val)} {metric} {seen}"
+    if winner.score_test is not None:
+        number = result.data.counts.get("test", 0)
+        text += f", and {percent(winner.score_test)} on {number:,} test images that no choice has seen"
+    return text + "."
+
+
+def _how_sure(result: Recommendation) -> str:
+    decision = result.decision
+    if decision is None:
+        return ""
+    ties = len(decision.winners_set) - 1
+    if ties > 0:
+        others = "one other candidate" if ties == 1 else f"{ties} other candidates"
+        return f"On this many images it cannot be told apart from {others}, marked = below."
+    if decision.runner_up and decision.margin:
+        lead = points(decision.margin.value)
+        return f"It is {lead} ahead of the next, {decision.runner_up}, more than chance explains."
+    return "Nothing else finished that it could be compared with."
+
+
+def _figures(result: Recommendation, row: Row | None) -> list[dict[str, str]]:
+    winner = result.winner
+    assert winner is not None
+    figures = [
+        {
+            "label": "out-of-fold score" if result.data.folds else "selection score",
+            "value": percent(winner.score_val),
+            "note": f"95 % interval {interval(winner.ci_low, winner.ci_high)}",
+        }
+    ]
+    if winner.score_test is not None:
+        sure = winner.test_low is not None and winner.test_high is not None
+        figures.append(
+            {
+                "label": "test score",
+                "value": percent(winner.score_test),
+                "note": f"95 % interval {interval(winner.test_low, winner.test_high)}" if sure else "",
+            }
+        )
+    if result.transfer is not None:
+        gain = result.transfer
+        figures.append(
+            {
+                "label": "gain of pretraining",
+                "value": points(gain.gain),
+                "note": f"95 % interval {points_interval(gain.low, gain.high)}",
+            }
+        )
+    if row is not None and row.fit_time is not None:
+        figures.append({"label": "to train", "value": duration(row.fit_time), "note": "all its trials"})
+    if row is not None and row.pred_time is not None:
+        figures.append(
+            {"label": "to predict", "value": duration(row.pred_time), "note": "an image, on this machine"}
+        )
+    if row is not None and row.parameters:
+        figures.append({"label": "parameters", "value": count(row.parameters), "note": "backbone and head"})
+    return figures
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+# --------------------------------------------------------------------------- 2. the leaderboard
+
+
+def _board(result: Recommendation) -> dict[str, Any]:
+    scored = [row for row in result.leaderboard if row.score_val is not None]
+    rest = [row for row in result.leaderboard if row.score_val is None]
+    lows = [value for row in scored for value in (row.ci_low, row.score_val) if value is not None]
+    floor = min(0.9, math.floor(min(lows) * 20) / 20) if lows else 0.0  # a round figure left of every interval
+    winner = result.winner.candidate if result.winner else None
+    return {
+        "rows": [_line(row, place, winner, floor) for place, row in enumerate(scored, start=1)],
+        "scale": (percent(floor, 0), percent((1 + floor) / 2, 1 if floor * 100 % 2 else 0), percent(1.0, 0)),
+        "ties": sum(row.in_winners_set for row in scored),
+        "rest": [
+            {"candidate": row.candidate, "status": STATUS[row.status], "reason": row.reason} for row in rest
+        ],
+    }
+
+
+def _line(row: Row, place: int, winner: str | None, floor: float) -> dict[str, Any]:
+    assert row.score_val is not None
+    low = row.score_val if row.ci_low is None else row.ci_low
+    high = row.score_val if row.ci_high is None else row.ci_high
+
+    def across(score: float) -> float:
+        return round(100 * min(1.0, max(0.0, (score - floor) / (1 - floor))), 2)
+
+    return {
+        "place": place,
+        "candidate": row.candidate,
+        "backbone": row.backbone or row.candidate,
+        "input_size": row.input_size,
+        "strategy": row.strategy + ("" if row.unfreeze == 0 else f":{row.unfreeze}"),
+        "won": row.candidate == winner,
+        "tied": row.in_winners_set and row.candidate != winner,
+        "score": percent(row.score_val),
+        "score_value": row.score_val,
+        "interval": "" if row.ci_low is None else interval(low, high),
+        "dot": across(row.score_val),
+        "left": across(low),
+        "width": round(across(high) - across(low), 2),
+        "fit": "" if row.fit_time is None else duration(row.fit_time),
+        "fit_value": row.fit_time,
+        "pred": "" if row.pred_time is None else duration(row.pred_time),
+        "pred_value": row.pred_time,
+        "size": count(row.parameters) if row.parameters else "",
+        "size_value": row.parameters,
+        "status": "" if row.status == "finished" else STATUS[row.status],
+        "reason": row.reason,
+    }
+
+
+# --------------------------------------------------------------------------- 3. why this depth
+
+
+def _depths(result: Recommendation) -> list[dict[str, Any]]:
+    """Best score by unfreeze depth, for each backbone that was tried at more than one; the winner's first."""
+    found: dict[str, dict[Depth, Row]] = {}
+    for row in result.leaderboard:
+        if row.score_val is not None and row.backbone:
+            depths = found.setdefault(row.backbone, {})
+            before = depths.get(row.unfreeze)
+            if before is None or (before.score_val or 0.0) < row.score_val:
+                depths[row.unfreeze] = row
+    first = result.winner.backbone if result.winner else None
+    names = sorted((name for name, depths in found.items() if len(depths) > 1), key=lambda n: (n != first, n))
+    return [{"backbone": name, "depths": _depth_lines(found[name])} for name in names[:6]]
+
+
+def _depth_lines(depths: dict[Depth, Row]) -> list[dict[str, Any]]:
+    ordered = sorted(depths.items(), key=lambda item: 99 if item[0] == "all" else int(item[0]))
+    best = max(row.score_val or 0.0 for row in depths.values())
+    return [
+        {
+            "depth": {0: "frozen", "all": "all"}.get(depth, str(depth)),
+            "score": percent(row.score_val),
+            "interval": "" if row.ci_low is None else interval(row.ci_low, row.ci_high),
+            "fit": "" if row.fit_time is None else duration(row.fit_time),
+            "best": row.score_val == best,
+        }
+        for depth, row in ordered
+    ]
+
+
+# --------------------------------------------------------------------------- 4. the data
+
+
+def _data(result: Recommendation) -> dict[str, Any]:
+    profile, data = result.profile, result.data
+    most = max(profile.counts, default=0)
+    bars = [
+        {"name": name, "count": f"{number:,}", "width": round(100 * number / most, 1) if most else 0.0}
+        for name, number in sorted(
+            zip(profile.classes, profile.counts, strict=False), key=lambda pair: (-pair[1], pair[0])
+        )
+    ]
+    hidden = max(0, len(bars) - SHOWN_CLASSES)
+    if hidden:
+        bars = bars[: SHOWN_CLASSES // 2] + bars[-SHOWN_CLASSES // 2 :]
+    seen: dict[tuple[str, str], Any] = {}
+    for finding in (*data.findings, *profile.findings):
+        seen.setdefault((finding.kind, finding.what), finding)
+    return {
+        "facts": _facts(result),
+        "bars": bars,
+        "hidden": hidden,
+        "split": data.split,
+        "findings": [
+            {
+                "what": _sentence(finding.what),
+                "action": finding.action,
+                "where": list(finding.where[:5]),
+                "more": max(0, finding.count - 5) if finding.where else 0,
+                "sure": "" if finding.certainty >= 0.995 else f"{finding.certainty:.0%} sure",
+            }
+            for finding in seen.values()
+        ],
+        "similarity": [
+            {"domain": each.domain, "word": each.word, "sentence": each.sentence}
+            for each in (result.similarity or profile.similarity)
+        ],
+    }
+
+
+def _facts(result: Recommendation) -> list[tuple[str, str]]:
+    profile, parts = result.profile, result.data.counts
+    kinds = [f"{parts[part]:,} {part}" for part in ("train", "select", "test") if parts.get(part)]
+    if parts.get("left out"):
+        kinds.append(f"{parts['left out']:,} left out")
+    low, high = profile.sides
+    sides = f"{profile.side} px" if low == high else f"{profile.side} px ({low} to {high})"
+    facts = [
+        ("images", f"{profile.images:,}"),
+        ("classes", f"{len(profile.classes):,}"),
+        ("parts", ", ".join(kinds)),
+        ("largest : smallest class", f"{profile.imbalance:.1f} : 1"),
+        ("shorter side", sides),
+    ]
+    if profile.gray >= 0.005:
+        facts.append(("without colour", percent(profile.gray, 0)))
+    if profile.alpha >= 0.005:
+        facts.append(("with transparency", percent(profile.alpha, 0)))
+    return facts
+
+
+# --------------------------------------------------------------------------- 5. time, and how to repeat it
+
+
+def _time(result: Recommendation) -> dict[str, Any]:
+    total, budget = result.seconds.get("total", 0.0), result.seconds.get("budget", 0.0)
+    stages = {name: spent for name, spent in result.seconds.items() if name not in {"total", "budget"}}
+    rest = total - sum(stages.values())
+    if stages and rest > 0.005 * total:
+        stages["other"] = rest
+    whole = max(total, sum(stages.values()))
+    return {
+        "total": duration(total) if total else "",
+        "budget": duration(budget) if budget else "",
+        "spare": bool(total and budget and total < 0.9 * budget),
+        "stages": [
+            {
+                "name": STAGES.get(name, name),
+                "time": duration(spent),
+                "width": round(100 * spent / whole, 2) if whole else 0.0,
+                "tone": tone % 6,
+            }
+            for tone, (name, spent) in enumerate(stages.items())
+        ],
+    }
+
+
+def _repeat(result: Recommendation) -> dict[str, Any]:
+    facts: Sequence[tuple[str, str]] = (
+        ("seed", str(result.seed)),
+        ("device", result.device),
+        ("precision", result.precision),
+        ("data fingerprint", result.data.fingerprint),
+        ("versions", ", ".join(f"{name} {version}" for name, version in result.versions.items())),
+        ("the model is", result.winner.model_is if result.winner else ""),
+    )
+    return {"command": result.command, "facts": [(name, value) for name, value in facts if value]}

@@ -1,0 +1,233 @@
+"""`Run`: the facade of a run folder. The folder is the product; nothing but its path is state."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autotl import leaderboard, result
+from autotl.budget import Allowance, parse_seconds
+from autotl.errors import RunError
+from autotl.records import Decision, Event, Metric, Prefer, Profile
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+
+_IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_BATCH = 256  # files handed to the worker at once: rows come out as it goes, memory stays flat
+_SECONDS_A_FILE = 60.0  # far more than any image takes; a worker that hangs is ended
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says of one file; without a label where `error` says why."""
+
+    path: str
+    label: str | None
+    probability: float | None
+    error: str | None
+
+
+class Run:
+    """A run folder, opened.
+
+    Everything is read from the folder when it is asked for, so a `Run` of a folder that is still being
+    written shows how far it has come, and one of a folder that was moved works after `autotl.load`.
+    """
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    @property
+    def result(self) -> result.Recommendation:
+        """All that the run recorded. Raises `RunError` when the folder does not hold it."""
+        return result.read(self.path)
+
+    @property
+    def leaderboard(self) -> pd.DataFrame:
+        """A row a candidate, best first; `autotl.leaderboard` names the columns."""
+        return leaderboard.frame(leaderboard.rows(self.result))
+
+    @property
+    def decision(self) -> Decision | None:
+        """Winner, winner's set, margin and reasons; None as long as nothing was decided."""
+        return self.result.decision
+
+    @property
+    def profile(self) -> Profile:
+        """What the data are."""
+        return self.result.profile
+
+    @property
+    def recommendation(self) -> str:
+        """What to do, in plain words."""
+        from autotl import report
+
+        return report.summary(self.result)
+
+    def predict(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
+        """Label and probability of images, as a DataFrame: path, label, probability, error.
+
+        A folder stands for the images in it. What cannot be read is a row with its error. Raises
+        `RunError` when the folder holds no model, `EngineError` when torch cannot run.
+        """
+        import pandas as pd
+
+        many = [paths] if isinstance(paths, str) or hasattr(paths, "__fspath__") else list(paths)
+        found = list(self.predictions([str(path) for path in many]))
+        return pd.DataFrame(
+            {
+                "path": [row.path for row in found],
+                "label": pd.array([row.label for row in found], dtype="str"),
+                "probability": pd.array([row.probability for row in found], dtype="Float64").astype("float64"),
+                "error": pd.array([row.error for row in found], dtype="str"),
+            }
+        )
+
+    def predictions(self, paths: Iterable[str], *, device: str = "auto") -> Iterator[Prediction]:
+        """The same as `predict`, one at a time, in the order of `paths` and with flat memory."""
+        model = self.path / "model"
+        if not (model / "model.json").is_file():
+            raise RunError(f"{self.path} holds no model yet; one is there once the first training has finished")
+        return _predictions(model, paths, device)
+
+    def __repr__(self) -> str:
+        try:
+            found = self.result
+        except RunError:
+            return f"Run({str(self.path)!r}, unreadable)"
+        if found.winner is None:
+            return f"Run({str(self.path)!r}, {found.status}, no winner)"
+        return f"Run({str(self.path)!r}, {found.status}, {found.winner.candidate}, {found.winner.score_val:.3f})"
+
+    def _repr_html_(self) -> str:
+        try:
+            words = escape(self.recommendation)
+        except RunError as error:
+            return f"<p>{escape(str(error))}</p>"
+        table = self.leaderboard[["candidate", "score_val", "ci_low", "ci_high", "fit_time", "pred_time"]]
+        return f"<p>{words}</p>{table.head(10).to_html(index=False, escape=True)}<p>{escape(str(self.path))}</p>"
+
+
+def load(path: str | os.PathLike[str]) -> Run:
+    """The run in a folder. Raises `RunError` when the folder is not one."""
+    run = Run(path)
+    _ = run.result
+    return run
+
+
+def recommend(
+    source: str | os.PathLike[str],
+    budget: str | float = "10m",
+    *,
+    out: str | os.PathLike[str] | None = None,
+    test: str | os.PathLike[str] | None = None,
+    test_size: float | None = None,
+    weights: str | Sequence[str] = (),
+    backbones: str | Sequence[str] = (),
+    strategies: str | Sequence[str] = (),
+    group: str | None = None,
+    label: str | None = None,
+    metric: Metric | None = None,
+    prefer: Prefer = "accuracy",
+    max_params: float | None = None,
+    max_latency: float | None = None,
+    max_memory: float | None = None,
+    licence: str | Sequence[str] = (),
+    device: str = "auto",
+    precision: str = "auto",
+    seed: int = 0,
+    offline: bool = False,
+    refit: bool = False,
+    command: str = "",
+    observers: Sequence[Callable[[Event], None]] = (),
+    started: float | None = None,
+) -> Run:
+    """Finds the best way to carry a pretrained backbone over to some data, and trains it.
+
+    Takes the options of ``autotl run``: `budget` as text or seconds, `max_latency` in seconds an image,
+    `max_memory` in bytes, lists where the command line repeats an option. `observers` are called with
+    each `Event`; `started` is the `time.monotonic()` from which the budget counts, now by default.
+
+    Raises an `AutotlError` for whatever the caller can put right.
+    """
+    from autotl import pipeline
+
+    options = pipeline.Options(
+        source=str(source),
+        budget=parse_seconds(budget),
+        out=str(out) if out is not None else str(run_folder(str(source))),
+        test=None if test is None else str(test),
+        test_size=test_size,
+        weights=_several(weights),
+        backbones=_several(backbones),
+        strategies=_several(strategies),
+        group=group,
+        label=label,
+        metric=metric,
+        prefer=prefer,
+        max_params=None if max_params is None else int(max_params),
+        max_latency=max_latency,
+        max_memory=None if max_memory is None else int(max_memory),
+        licence=_several(licence),
+        device=device,
+        precision=precision,
+        seed=seed,
+        offline=offline,
+        refit=refit,
+        command=command,
+    )
+    return Run(pipeline.recommend(options, observers=observers, started=started))
+
+
+def run_folder(source: str) -> Path:
+    """Where a run goes that was given no folder: ``runs/<name>-<time>``."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).resolve().stem).strip("-.") or "run"
+    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _several(value: str | os.PathLike[str] | Sequence[str]) -> tuple[str, ...]:
+    return (str(value),) if isinstance(value, str) or hasattr(value, "__fspath__") else tuple(map(str, value))
+
+
+def _predictions(model: Path, paths: Iterable[str], device: str) -> Iterator[Prediction]:
+    import itertools
+
+    from autotl.engine import client
+
+    classes = client.classes_of(model)
+    engine = client.connect(device=device)
+    try:
+        files = _files(paths)
+        while batch := list(itertools.islice(files, _BATCH)):
+            allowance = Allowance(deadline=time.monotonic() + _SECONDS_A_FILE * (len(batch) + 2))
+            probabilities, errors = engine.predict(str(model), batch, allowance)
+            for path, row, error in zip(batch, probabilities, errors, strict=True):
+                if error is not None:
+                    yield Prediction(path, None, None, error)
+                else:
+                    best = int(row.argmax())
+                    yield Prediction(path, classes[best], float(row[best]), None)
+    finally:
+        engine.close()
+
+
+def _files(paths: Iterable[str]) -> Iterator[str]:
+    """Paths as they are, folders replaced by the images in them, sorted; hidden files are not looked at."""
+    for path in paths:
+        if not Path(path).is_dir():
+            yield path
+            continue
+        for found in sorted(Path(path).rglob("*")):
+            hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
+            if not hidden and found.suffix.lower() in _IMAGES and found.is_file():
+                yield str(found)

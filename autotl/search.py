@@ -1,0 +1,274 @@
+"""ask/tell over trials within a budget: the default planner. Pure: no torch, no clock.
+
+First the closed-form heads on every backbone whose features are at hand; they cost next to nothing.
+Then fine-tuning, one probe at a time. What a probe is expected to bring is written as a reduction of
+the linear probe's error, which is what carries over from one backbone to another: the first probes
+say how much fine-tuning helps on *these* data, and the next ones follow or stop. A probe is only
+asked for when it and the final fit of the same recipe fit into the seconds left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from autotl.records import Candidate, Depth, Ranked, Strategy, Trial, TrialResult
+
+EPOCHS = (4.0, 6.0, 9.0, 14.0, 20.0, 30.0)
+FEWEST_STEPS = 40  # fewer optimiser steps than this teach a new head little
+HALF_WAY = 6.0  # epochs after which some two thirds of what fine-tuning brings is there
+CURIOSITY = 0.5  # how much of an untried recipe's uncertainty counts in its favour
+FIRST_SHARE = (
+    0.25  # of the time left, at most, for the first fine-tuning: what it teaches needs time to be used
+)
+MARGIN = 1.15  # on the forecast of a final fit: when it is short of time, all that came before was for less
+WORTH = 0.002  # a probe must promise at least this much accuracy
+
+# What fine-tuning is taken to do to the linear probe's error before it was tried here, with its
+# uncertainty. Deeper moves more; shallow depths cost less and rarely harm.
+REDUCTION: dict[Depth, float] = {"all": 0.25, 2: 0.18, 1: 0.10}
+UNCERTAIN = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the planner knows of the data and the machine."""
+
+    rows: int  # images a probe fits on
+    rows_final: int  # images the final fit fits on
+    rows_select: int  # images a probe is judged on
+    rows_test: int  # images the final fit is judged on
+    folds: int = 0
+    refit: bool = False  # a last fit on the test images too
+    batch: int = 32
+    seed: int = 0
+    train_factor: float = 3.2  # forward and backward over forward
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A fine-tuning recipe that could be probed."""
+
+    arm: Ranked
+    candidate: Candidate
+    epochs: float
+    seconds: float  # forecast of the probe
+    final: float  # forecast of the final fit
+    promise: float  # expected score, untried recipes favoured
+
+
+@dataclass(slots=True)
+class DefaultPlanner:
+    """Closed-form heads first, then fine-tuning where it promises most."""
+
+    ranked: Sequence[Ranked]
+    strategies: Sequence[Strategy]
+    facts: Facts
+    counter: int = 0
+    results: list[TrialResult] = field(default_factory=list)
+    asked: set[tuple[str, float]] = field(default_factory=set)
+    pace: dict[tuple[str, int], float] = field(default_factory=dict)  # measured / forecast
+    stopped: str = ""  # why it asks for nothing more
+
+    def ask(self, seconds: float) -> Trial | None:
+        """The next probe, to be done with its final fit within `seconds`; None when nothing is worth it."""
+        head = self._next_head(seconds)
+        if head is not None:
+            return self._trial(head, 0.0)
+        options = self._options(seconds)
+        best = self.best_score()
+        if not options:
+            self.stopped = self.stopped or "no further recipe fits into the time left"
+            return None
+        option = max(options, key=lambda o: (o.promise - 0.002 * math.log2(1 + o.seconds), o.candidate.id))
+        if best is not None and option.promise < best + WORTH:
+            self.stopped = "nothing that was left to try promised a better score"
+            return None
+        return self._trial(option.candidate, option.epochs)
+
+    def tell(self, result: TrialResult) -> None:
+        """What came of a probe."""
+        self.results.append(result)
+        trial = result.trial
+        key = (trial.candidate.backbone, trial.candidate.input_size)
+        if trial.epochs and result.epochs_done > 0.5 and result.cost.seconds > 0:
+            forecast = self._probe_seconds(
+                self._arm(*key), trial.candidate.unfreeze, result.epochs_done, plain=True
+            )
+            if forecast > 0:
+                self.pace[key] = result.cost.seconds / forecast
+
+    def adopt(self, result: TrialResult) -> None:
+        """Takes in a trial that was made before this planner was asked."""
+        self.asked.add((result.trial.candidate.id, result.trial.epochs))
+        self.tell(result)
+
+    def best_score(self) -> float | None:
+        """The best validation score so far."""
+        scores = [r.score_val for r in self.results if r.score_val is not None]
+        return max(scores) if scores else None
+
+    def final_seconds(self, candidate: Candidate, epochs: float) -> float:
+        """Forecast of the final fit of a recipe and of its test, without model saving and report."""
+        arm = self._arm(candidate.backbone, candidate.input_size)
+        facts, each = self.facts, arm.seconds_per_image or 0.01
+        test = each * facts.rows_test
+        if not epochs:
+            return test + 1.0 + each * max(0, facts.rows_final - arm.rows)
+        rows = facts.rows_final + (facts.rows_final + facts.rows_test if facts.refit else 0)
+        share = rows / max(facts.rows, 1) / max(facts.folds, 1)
+        return self._probe_seconds(arm, candidate.unfreeze, epochs) * share * MARGIN + test + 0.5
+
+    def _best_final(self) -> float:
+        """Forecast of the final fit of the best recipe so far, which a probe must not eat up."""
+        scored = [r for r in self.results if r.score_val is not None]
+        if not scored:
+            return 0.0
+        best = max(scored, key=lambda r: r.score_val or 0.0)
+        return self.final_seconds(best.trial.candidate, best.epochs_done)
+
+    # -- closed-form heads
+
+    def _next_head(self, seconds: float) -> Candidate | None:
+        closed = [s for s in self.strategies if s.head and not s.phases]
+        for arm in self.ranked:
+            if arm.rows < self.facts.rows:
+                continue
+            for strategy in closed:
+                candidate = Candidate(
+                    backbone=arm.backbone, input_size=arm.input_size, strategy=strategy.name
+                )
+                if (candidate.id, 0.0) not in self.asked and seconds > 2.0:
+                    return candidate
+        return None
+
+    # -- fine-tuning
+
+    def _options(self, seconds: float) -> list[Option]:
+        tuned = [s for s in self.strategies if s.phases]
+        options = []
+        whole: tuple[Depth, ...] = ("all",)
+        for arm in self.ranked:
+            if arm.seconds_per_image is None:
+                continue
+            for strategy in tuned:
+                for depth in tuple(REDUCTION) if strategy.depths else whole:
+                    candidate = Candidate(
+                        backbone=arm.backbone,
+                        input_size=arm.input_size,
+                        strategy=strategy.name,
+                        unfreeze=depth,
+                    )
+                    option = self._best_epochs(arm, candidate, seconds)
+                    if option is not None:
+                        options.append(option)
+        return options
+
+    def _best_epochs(self, arm: Ranked, candidate: Candidate, seconds: float) -> Option | None:
+        first = not any(r.trial.epochs for r in self.results)
+        best = None
+        for epochs in EPOCHS:
+            if (candidate.id, epochs) in self.asked or any(
+                done.trial.candidate == candidate and done.trial.epochs >= epochs for done in self.results
+            ):
+                continue
+            if epochs * self.facts.rows / self.facts.batch < FEWEST_STEPS:
+                continue
+            cost = self._probe_seconds(arm, candidate.unfreeze, epochs)
+            final = max(self.final_seconds(candidate, epochs), self._best_final())
+            if cost + final > seconds or (first and cost > FIRST_SHARE * seconds):
+                break
+            promise = self._promise(arm, candidate, epochs)
+            option = Option(
+                arm=arm, candidate=candidate, epochs=epochs, seconds=cost, final=final, promise=promise
+            )
+            if best is None or option.promise > best.promise + 0.003:
+                best = option
+        return best
+
+    def _promise(self, arm: Ranked, candidate: Candidate, epochs: float) -> float:
+        """Expected score of a recipe, with something added for what is not known of it."""
+        base = self._linear(arm)
+        grown = 1 - math.exp(-epochs / HALF_WAY)
+        mean, deviation = self._reduction(candidate)
+        return 1 - (1 - base) * (1 - grown * (mean + CURIOSITY * deviation))
+
+    def _reduction(self, candidate: Candidate) -> tuple[float, float]:
+        """Share of the linear probe's error that a recipe removes when trained long: mean and deviation.
+
+        A kernel-weighted mean over the probes made so far and the prior: probes of the same depth,
+        strategy and backbone say more than others.
+        """
+        mean, weight = REDUCTION.get(candidate.unfreeze, 0.2), 1.0
+        for done in self.results:
+            other = done.trial.candidate
+            if not done.trial.epochs:
+                continue
+            near = 4.0
+            near *= 1.0 if other.unfreeze == candidate.unfreeze else 0.4
+            near *= 1.0 if other.strategy == candidate.strategy else 0.6
+            near *= 1.0 if other.backbone == candidate.backbone else 0.5
+            base = self._linear(self._arm(other.backbone, other.input_size))
+            grown = 1 - math.exp(-max(done.epochs_done, 1.0) / HALF_WAY)
+            gained = -0.5 if done.score_val is None else (done.score_val - base) / max(1 - base, 0.01) / grown
+            mean += near * max(-1.0, min(1.0, gained))
+            weight += near
+        return mean / weight, UNCERTAIN / math.sqrt(weight)
+
+    def _linear(self, arm: Ranked) -> float:
+        """The linear probe's score of an arm: its trial's, else what the ranking expects."""
+        for done in self.results:
+            same = (done.trial.candidate.backbone, done.trial.candidate.input_size) == (
+                arm.backbone,
+                arm.input_size,
+            )
+            if same and not done.trial.epochs and done.score_val is not None:
+                return max(
+                    r.score_val or 0.0
+                    for r in self.results
+                    if not r.trial.epochs
+                    and (r.trial.candidate.backbone, r.trial.candidate.input_size)
+                    == (arm.backbone, arm.input_size)
+                )
+        return arm.expected
+
+    def _probe_seconds(self, arm: Ranked, depth: Depth, epochs: float, plain: bool = False) -> float:
+        facts, each = self.facts, arm.seconds_per_image or 0.01
+        moved = {"all": 1.0, 1: 0.35, 2: 0.5}.get(depth, 0.7)
+        factor = 1.0 + (facts.train_factor - 1.0) * moved
+        seconds = each * (facts.rows * epochs * factor + facts.rows_select) * max(facts.folds, 1)
+        if plain:
+            return seconds
+        known = self.pace.get((arm.backbone, arm.input_size))
+        general = sorted(self.pace.values())[len(self.pace) // 2] if self.pace else 1.3
+        return seconds * (known or general) + 0.5
+
+    def _arm(self, backbone: str, input_size: int) -> Ranked:
+        return next(a for a in self.ranked if (a.backbone, a.input_size) == (backbone, input_size))
+
+    def _trial(self, candidate: Candidate, epochs: float) -> Trial:
+        self.asked.add((candidate.id, epochs))
+        self.counter += 1
+        return Trial(
+            id=f"t{self.counter:03d}",
+            candidate=candidate,
+            epochs=epochs,
+            seed=self.facts.seed,
+            keep_model=True,
+        )
+
+
+def summary(results: Sequence[TrialResult]) -> Mapping[str, TrialResult]:
+    """The result that stands for each candidate: the one trained longest on most rows, latest if equal."""
+    standing: dict[str, TrialResult] = {}
+    for result in results:
+        name = result.trial.candidate.id
+        before = standing.get(name)
+        if before is None or _weight(result) >= _weight(before):
+            standing[name] = result
+    return standing
+
+
+def _weight(result: TrialResult) -> tuple[bool, int, float]:
+    return (result.score_val is not None, result.trial.rows or 2**62, result.epochs_done)

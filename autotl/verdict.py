@@ -1,0 +1,143 @@
+"""Recorded trials and their prediction files → decision, leaderboard and words.
+
+The pipeline calls this after each trial, and replay calls it again on a finished folder: one code
+path, so that a decision can be derived again from what the folder holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from autotl import metrics
+from autotl.decide import Evidence, Judged, decide, leaderboard
+from autotl.records import Decision, Goal, Interval, Skipped, TrialResult
+from autotl.result import Row
+from autotl.search import summary
+
+BATCH_NOTE = "predictions do not cover every selection row"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Verdict:
+    """What the recorded trials say."""
+
+    decision: Decision
+    leaderboard: tuple[Row, ...]
+
+
+def selection(part: np.ndarray, folds: int) -> np.ndarray:
+    """Rows that candidates are judged on: select, or with folds every train row (out-of-fold)."""
+    return np.flatnonzero(part == (0 if folds else 1))
+
+
+def predicted_classes(path: Path, rows: np.ndarray) -> np.ndarray | None:
+    """Class index of each of `rows` by a predictions file, or None when one is missing there."""
+    with np.load(path, allow_pickle=False) as stored:
+        have, probabilities = stored["rows"], stored["proba"]
+    place = np.full(int(max(have.max(initial=-1), rows.max(initial=-1))) + 1, -1)
+    place[have] = np.arange(len(have))
+    found = place[rows]
+    if (found < 0).any():
+        return None
+    return np.asarray(probabilities[found].argmax(1))
+
+
+def score_trial(
+    result: TrialResult, folder: Path, rows: np.ndarray, labels: np.ndarray, classes: int, goal: Goal
+) -> TrialResult:
+    """The result with `score_val` from its predictions; without a score when they are not complete."""
+    if result.predictions is None:
+        return replace(result, score_val=None)
+    predicted = predicted_classes(folder / result.predictions, rows)
+    if predicted is None:
+        return replace(result, score_val=None, error=result.error or BATCH_NOTE)
+    return replace(result, score_val=round(metrics.score(goal.metric, labels[rows], predicted, classes), 6))
+
+
+def judge(
+    results: Sequence[TrialResult],
+    folder: Path,
+    labels: np.ndarray,
+    part: np.ndarray,
+    group: np.ndarray | None,
+    folds: int,
+    classes: int,
+    goal: Goal,
+    skipped: Sequence[Skipped] = (),
+) -> Verdict:
+    """Decision and leaderboard from trial results whose predictions lie in `folder`."""
+    rows = selection(part, folds)
+    standing = summary(results)
+    evidence, failed = [], []
+    for name, result in standing.items():
+        predicted = None
+        if result.predictions is not None and result.status in ("finished", "stopped"):
+            predicted = predicted_classes(folder / result.predictions, rows)
+        if predicted is None:
+            failed.append(result)
+            continue
+        spent = sum(r.cost.seconds for r in results if r.trial.candidate.id == name)
+        evidence.append(Evidence(result=result, predicted=predicted, fit_time=round(spent, 6)))
+    judged = Judged(labels=labels[rows], classes=classes, group=None if group is None else group[rows])
+    decision, intervals = decide(evidence, judged, goal)
+    board = leaderboard(evidence, decision, intervals, goal, failed)
+    board += tuple(Row(candidate=s.name, status="skipped", backbone=s.name, reason=s.reason) for s in skipped)
+    return Verdict(decision=decision, leaderboard=board)
+
+
+def words(
+    decision: Decision,
+    row: Row | None,
+    metric: str,
+    out_of_fold: bool,
+    test: Interval | None,
+    images_per_second: float | None,
+) -> str:
+    """The recommendation in plain words, two or three sentences."""
+    if decision.winner is None or row is None:
+        return "No recommendation: " + "; ".join(decision.reasons) + "."
+    measure = metric.replace("_", " ")
+    how = (
+        "frozen, with a new head on its features"
+        if row.unfreeze == 0
+        else (
+            "fine-tuned as a whole"
+            if row.unfreeze == "all"
+            else f"fine-tuned in its last {_groups(row.unfreeze)}"
+        )
+    )
+    score = decision.score or Interval(
+        value=row.score_val or 0.0, low=row.ci_low or 0.0, high=row.ci_high or 1.0
+    )
+    seen = "out-of-fold" if out_of_fold else "on the selection images"
+    first = (
+        f"Use {row.backbone} at {row.input_size} px, {how} ({row.strategy}): {measure}"
+        f" {score.value:.1%} {seen} [{score.low:.1%}, {score.high:.1%}]"
+    )
+    if test is not None:
+        first += f", {test.value:.1%} on the untouched test images [{test.low:.1%}, {test.high:.1%}]"
+    parts = [first + "."]
+    others = len(decision.winners_set) - 1
+    if others > 0:
+        parts.append(
+            f"{others} other candidate{'s' if others > 1 else ''} cannot be told apart from it"
+            f" on this many images; the next is {decision.runner_up}."
+        )
+    elif decision.runner_up and decision.margin:
+        parts.append(
+            f"It is ahead of the next, {decision.runner_up}, by {decision.margin.value * 100:.1f} points"
+            f" [{decision.margin.low * 100:.1f}, {decision.margin.high * 100:.1f}]."
+        )
+    signal = [reason for reason in decision.reasons if reason.startswith("no signal")]
+    parts += [f"Mind: {reason}." for reason in signal]
+    if images_per_second:
+        parts.append(f"It predicts about {images_per_second:,.0f} images a second here.")
+    return " ".join(parts)
+
+
+def _groups(number: int | str) -> str:
+    return "layer group" if number == 1 else f"{number} layer groups"

@@ -1,0 +1,147 @@
+"""A result as a run leaves it, built from the records: for the tests of what reads results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autotl import result
+from autotl.records import Decision, Finding, Goal, Interval, Profile
+
+NASTY = '<script>alert("x")</script>|`*_'
+
+
+def row(candidate: str, score: float | None, **more: Any) -> result.Row:
+    backbone, _, rest = candidate.partition("@")
+    size, _, recipe = rest.partition("/")
+    strategy, _, depth = recipe.partition(":")
+    values: dict[str, Any] = {
+        "candidate": candidate,
+        "status": "finished",
+        "backbone": backbone,
+        "input_size": int(size or 0),
+        "strategy": strategy,
+        "unfreeze": int(depth) if depth.isdigit() else depth or 0,
+        "score_val": score,
+    }
+    if score is not None:
+        values |= {"ci_low": round(score - 0.024, 6), "ci_high": round(min(1.0, score + 0.019), 6)}
+        values |= {"fit_time": 21.4, "pred_time": 0.0021, "parameters": 2_300_000, "macs": 4.1e7}
+    return result.Row(**(values | more))
+
+
+def example(**changes: Any) -> result.Recommendation:
+    best = "autotl:resnet14t_small@96/lp_ft:2"
+    board = (
+        row(best, 0.972, in_winners_set=True, score_test=0.967, fit_time=34.2),
+        row("timm:mobilenetv3_small_100.lamb_in1k@96/fine_tune:all", 0.969, in_winners_set=True, fit_time=51.0),
+        row("autotl:resnet14t_small@96/fine_tune:all", 0.961, in_winners_set=True, fit_time=48.3),
+        row("autotl:resnet14t_small@96/linear_probe", 0.931, fit_time=1.4),
+        row("autotl:lcnet_050@64/fine_tune:3", 0.924, status="stopped", reason="time ran out", pred_time=0.0004),
+        row("autotl:lcnet_050@64/linear_probe", 0.894, fit_time=0.6, pred_time=0.0004, parameters=1_100_000),
+        row("autotl:levit_small@96/knn", 0.866, fit_time=0.3, pred_time=None),
+        row("timm:vgg11.tv_in1k@224/fine_tune:1", None, status="diverged", reason="the loss was not finite twice"),
+        result.Row(
+            candidate="timm:convnext_tiny.fb_in22k",
+            backbone="timm:convnext_tiny.fb_in22k",
+            status="skipped",
+            reason="its weights are not on this machine, and --offline was given",
+        ),
+    )
+    classes = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
+    values: dict[str, Any] = {
+        "status": "finished",
+        "command": "autotl run photos/flowers --budget 3m --seed 1",
+        "seed": 1,
+        "versions": {"autotl": "0.1.0", "torch": "2.15.0", "timm": "1.0.31"},
+        "device": "cpu (2 threads)",
+        "precision": "fp32",
+        "data": result.Data(
+            source="photos/flowers",
+            fingerprint="9f1c26aa40b1d2",
+            classes=classes,
+            counts={"train": 1410, "select": 360, "test": 301, "left out": 4},
+            select_from="held out",
+            test_from="held out",
+            split="15 % of the images were set aside as test part and 17 % to choose by, both stratified by class.",
+            findings=(
+                Finding(
+                    kind="broken",
+                    what="3 images could not be decoded",
+                    count=3,
+                    where=("roses/a b.jpg", "tulips/" + NASTY + ".png", "roses/0012.jpg"),
+                    action="left out",
+                ),
+                Finding(
+                    kind="duplicate",
+                    what="12 images are there twice, in one part each",
+                    count=12,
+                    where=tuple(f"daisy/{n}.jpg" for n in range(12)),
+                    certainty=0.97,
+                    action="kept",
+                ),
+            ),
+        ),
+        "profile": Profile(
+            images=2071,
+            classes=classes,
+            counts=(391, 480, 362, 399, 439),
+            imbalance=1.33,
+            side=240,
+            sides=(159, 320),
+            gray=0.0,
+            alpha=0.0,
+            bytes=64_000_000,
+        ),
+        "goal": Goal(),
+        "metric": "accuracy",
+        "winner": result.Winner(
+            candidate=best,
+            backbone="autotl:resnet14t_small",
+            strategy="lp_ft",
+            unfreeze=2,
+            input_size=96,
+            score_val=0.972,
+            ci_low=0.948,
+            ci_high=0.984,
+            score_test=0.967,
+            test_low=0.94,
+            test_high=0.982,
+            model_is="fitted again on train and select",
+        ),
+        "winners_set": tuple(line.candidate for line in board[:3]),
+        "decision": Decision(
+            winner=best,
+            score=Interval(value=0.969, low=0.945, high=0.984),
+            winners_set=tuple(line.candidate for line in board[:3]),
+            runner_up=board[1].candidate,
+            margin=Interval(value=0.003, low=-0.011, high=0.017),
+            reasons=(
+                "fine-tuned: +4.1 points [+2.0, +6.2] against autotl:resnet14t_small@96/linear_probe",
+                "depth 2: +1.1 points [-0.6, +2.8], within chance against autotl:resnet14t_small@96/fine_tune:all",
+            ),
+            would_change=("about 2,100 more images to choose by would tell the first two apart",),
+        ),
+        "leaderboard": board,
+        "notes": ("the batch of timm:vgg11.tv_in1k was halved for lack of memory",),
+        "summary": "Use autotl:resnet14t_small at 96 px, fine-tuned in its last 2 layer groups (lp_ft): accuracy 97.2%.",
+        "seconds": {
+            "budget": 180.0,
+            "total": 141.3,
+            "load": 0.4,
+            "decode": 7.9,
+            "profile": 0.3,
+            "start": 2.1,
+            "rank": 31.6,
+            "probe": 61.2,
+            "train": 33.9,
+            "report": 0.4,
+        },
+    }  # fmt: skip
+    return result.Recommendation(**(values | changes))
+
+
+def run_folder(folder: Path, found: result.Recommendation | None = None) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    result.write(found or example(), folder)
+    return folder

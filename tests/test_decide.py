@@ -1,0 +1,114 @@
+"""Decisions from predictions: who wins, who cannot be told apart, and why."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autotl.decide import Evidence, Judged, decide, leaderboard, over_limit
+from autotl.records import Candidate, Depth, Goal, Trial, TrialResult
+from autotl.result import encode
+
+LABELS = np.arange(300) % 3
+
+
+def evidence(
+    backbone: str,
+    wrong: int,
+    *,
+    unfreeze: Depth = 0,
+    shift: int = 0,
+    latency: float = 0.01,
+    parameters: int = 1_000_000,
+) -> Evidence:
+    predicted = LABELS.copy()
+    rows = (np.arange(wrong) * 7 + shift) % 300
+    predicted[rows] = (predicted[rows] + 1) % 3
+    strategy = "fine_tune" if unfreeze else "linear_probe"
+    candidate = Candidate(backbone=backbone, input_size=64, strategy=strategy, unfreeze=unfreeze)
+    trial = Trial(id=backbone, candidate=candidate, epochs=5.0 if unfreeze else 0.0)
+    result = TrialResult(
+        trial=trial,
+        status="finished",
+        latency=latency,
+        parameters=parameters,
+        macs=1e8,
+        epochs_done=trial.epochs,
+    )
+    return Evidence(result=result, predicted=predicted, fit_time=1.0)
+
+
+JUDGED = Judged(labels=LABELS, classes=3)
+
+
+def test_a_clear_winner_stands_alone() -> None:
+    decision, _ = decide([evidence("a", 10), evidence("b", 90)], JUDGED, Goal())
+    assert decision.winner == "a@64/linear_probe"
+    assert decision.winners_set == ("a@64/linear_probe",)
+    assert decision.margin is not None and decision.margin.low > 0.15
+
+
+def test_what_chance_explains_is_a_tie_and_preference_chooses_in_it() -> None:
+    field = [
+        evidence("best", 20, latency=0.03, parameters=9_000_000),
+        evidence("fast", 24, shift=3, latency=0.001, parameters=5_000_000),
+        evidence("small", 25, shift=5, latency=0.02, parameters=100_000),
+        evidence("poor", 120),
+    ]
+    chosen = {}
+    for prefer in ("accuracy", "speed", "size"):
+        decision, _ = decide(field, JUDGED, Goal(prefer=prefer))  # type: ignore[arg-type]
+        assert len(decision.winners_set) == 3
+        chosen[prefer] = (decision.winner or "").partition("@")[0]
+    assert chosen == {"accuracy": "best", "speed": "fast", "size": "small"}
+
+
+def test_limits_are_obeyed_and_named() -> None:
+    field = [evidence("large", 5, parameters=9_000_000), evidence("small", 60, parameters=1_000)]
+    goal = Goal(max_params=1_000_000)
+    decision, intervals = decide(field, JUDGED, goal)
+    assert decision.winner == "small@64/linear_probe"
+    assert "9,000,000 parameters" in over_limit(field[0].result, goal)
+    rows = leaderboard(field, decision, intervals, goal)
+    assert rows[0].candidate == decision.winner
+    assert "more than the 1,000,000" in rows[1].reason
+
+
+def test_no_candidate_no_winner() -> None:
+    decision, _ = decide([], JUDGED, Goal())
+    assert decision.winner is None and decision.reasons
+
+
+def test_guessing_is_called_no_signal() -> None:
+    decision, _ = decide([evidence("a", 200)], JUDGED, Goal())
+    assert any(reason.startswith("no signal") for reason in decision.reasons)
+
+
+def test_fine_tuning_is_explained_against_its_own_linear_probe() -> None:
+    decision, _ = decide([evidence("a", 10, unfreeze="all"), evidence("a", 60)], JUDGED, Goal())
+    assert decision.winner == "a@64/fine_tune:all"
+    assert any(reason.startswith("fine-tuned: +16.7 points") for reason in decision.reasons)
+
+
+def test_the_best_of_many_equal_ones_is_not_taken_at_its_word() -> None:
+    raw, corrected = [], []
+    for seed in range(8):
+        generator = np.random.default_rng(seed)
+        field = []
+        for number in range(20):
+            predicted = np.where(generator.random(300) < 0.8, LABELS, (LABELS + 1) % 3)
+            field.append(
+                Evidence(result=evidence(f"b{number:02d}", 0).result, predicted=predicted, fit_time=1.0)
+            )
+        decision, intervals = decide(field, JUDGED, Goal())
+        assert decision.score is not None and decision.winner is not None
+        raw.append(intervals[decision.winner].value)
+        corrected.append(decision.score.value)
+    assert np.mean(raw) > 0.83  # what the best of twenty shows, though each is right in 80 of 100
+    assert abs(np.mean(corrected) - 0.8) < 0.6 * abs(np.mean(raw) - 0.8)
+
+
+def test_same_inputs_same_bytes() -> None:
+    field = [evidence("a", 20), evidence("b", 24, shift=3), evidence("c", 50, unfreeze=2)]
+    one, _ = decide(field, JUDGED, Goal())
+    other, _ = decide(list(reversed(field)), JUDGED, Goal())
+    assert encode(one) == encode(other)

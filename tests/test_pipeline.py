@@ -1,0 +1,255 @@
+"""The whole order of stages on real files and a table engine: budget, folder, errors, replay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autotl import manifest, pipeline, plugins, result, verdict
+from autotl.engine.table import Cell, TableClock, TableEngine
+from autotl.errors import AutotlError, BudgetError, DatasetError, RunError, UnknownNameError
+from autotl.hookspecs import hookimpl
+from autotl.records import BackboneSpec, Event, Trial
+
+SPECS = [
+    BackboneSpec(
+        name="mine:small", build="m:b", input_size=64, size_step=0, parameters=10**5, macs=1e7, published=0.4
+    ),
+    BackboneSpec(name="mine:good", build="m:b", input_size=128, parameters=10**6, macs=1e8, published=0.7),
+    BackboneSpec(name="mine:broken", build="m:b", input_size=64, size_step=0, parameters=10**6, macs=1e8),
+]
+TABLE = {
+    ("mine:small", 64): Cell(seconds=0.001, linear=0.6, tuned={"all": 0.75, 2: 0.7, 1: 0.65}),
+    ("mine:good", 128): Cell(seconds=0.004, linear=0.8, tuned={"all": 0.9, 2: 0.87, 1: 0.84}),
+    ("mine:good", 64): Cell(seconds=0.001, linear=0.75, tuned={"all": 0.87, 2: 0.8, 1: 0.78}),
+    ("mine:broken", 64): Cell(fails="no such file: mine.safetensors"),
+}
+
+
+def pictures(folder: Path, each: int = 60, classes: int = 4) -> Path:
+    generator = np.random.default_rng(0)
+    for label in range(classes):
+        (folder / f"class{label}").mkdir(parents=True)
+        for number in range(each):
+            pixels = generator.integers(0, 255, (24, 24, 3), dtype=np.uint8)
+            pixels[:, :, 0] = label * 60
+            Image.fromarray(pixels).save(folder / f"class{label}" / f"{number:03d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pictures(tmp_path_factory.mktemp("data") / "photos")
+
+
+class World:
+    """A run on a table: which engine was made, which events came."""
+
+    def __init__(self, table: dict[tuple[str, int], Cell] | None = None) -> None:
+        self.table = TABLE if table is None else table
+        self.clock = TableClock()
+        self.events: list[Event] = []
+        self.engine: TableEngine | None = None
+
+    def connect(self, *, folder: Path, **_: Any) -> TableEngine:
+        self.engine = TableEngine(folder, self.table, self.clock)
+        return self.engine
+
+    def run(self, source: Path, out: Path, **options: Any) -> Path:
+        options = {"budget": 120.0, "backbones": ("mine:*",)} | options
+        return pipeline.recommend(
+            pipeline.Options(source=str(source), out=str(out), **options),
+            observers=[self.events.append],
+            started=0.0,
+            clock=self.clock,
+            connect=self.connect,
+        )
+
+
+@pytest.fixture(autouse=True)
+def guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    offering = SimpleNamespace(__name__="guest", register_backbones=hookimpl(lambda profile, settings: SPECS))
+    original = plugins.load_plugins
+    monkeypatch.setattr(pipeline, "load_plugins", lambda: original([offering]))
+
+
+def test_it_finds_the_better_backbone_and_fine_tunes_it(photos: Path, tmp_path: Path) -> None:
+    world = World()
+    folder = world.run(photos, tmp_path / "run")
+    state = result.read(folder)
+    assert state.status == "finished"
+    assert state.winner is not None and state.winner.backbone == "mine:good"
+    assert state.winner.unfreeze == "all"
+    assert state.winner.score_test is not None
+    assert state.leaderboard[0].candidate == state.winner.candidate
+    broken = [row for row in state.leaderboard if row.backbone == "mine:broken"]
+    assert broken and "no such file" in broken[0].reason
+    assert (folder / "report.html").exists() and (folder / "model" / "model.json").exists()
+    assert not (folder / ".pixels").exists()
+    final = world.engine.trials[-1] if world.engine else None
+    assert isinstance(final, Trial) and final.fit_on == ("train", "select") and final.evaluate_on == ("test",)
+
+
+@pytest.mark.parametrize("budget", [15.0, 30.0, 60.0, 180.0, 600.0, 3600.0])
+@pytest.mark.parametrize("slow", [1.0, 20.0])
+def test_the_budget_is_kept(photos: Path, tmp_path: Path, budget: float, slow: float) -> None:
+    table = {
+        key: Cell(seconds=cell.seconds * slow, linear=cell.linear, tuned=cell.tuned, fails=cell.fails)
+        for key, cell in TABLE.items()
+    }
+    world = World(table)
+    folder = world.run(photos, tmp_path / "run", budget=budget)
+    assert world.clock.now <= budget * 1.05 + 10
+    assert result.read(folder).winner is not None
+    assert (folder / "model" / "model.json").exists()
+
+
+def test_a_run_with_nothing_left_to_do_ends_early_and_says_so(photos: Path, tmp_path: Path) -> None:
+    table = {key: Cell(linear=1.0, tuned={"all": 1.0}, fails=cell.fails) for key, cell in TABLE.items()}
+    world = World(table)
+    state = result.read(world.run(photos, tmp_path / "run", budget=3600.0))
+    assert world.clock.now < 600
+    assert any("before its budget" in note for note in state.notes)
+
+
+def test_the_decision_comes_out_again_from_the_folder(photos: Path, tmp_path: Path) -> None:
+    folder = World().run(photos, tmp_path / "run")
+    state = result.read(folder)
+    table = manifest.read(folder / "manifest.csv")
+    trials = [r for r in state.trials if r.trial.id != "final"]
+    again = verdict.judge(
+        trials,
+        folder,
+        table.labels(state.data.classes),
+        table.part,
+        table.group,
+        state.data.folds,
+        len(state.data.classes),
+        state.goal,
+        state.skipped,
+    )
+    assert result.encode(again.decision) == result.encode(state.decision)
+
+
+def test_the_same_seed_gives_the_same_run(photos: Path, tmp_path: Path) -> None:
+    one, other = (result.read(World().run(photos, tmp_path / name)) for name in ("a", "b"))
+    assert result.encode(one.decision) == result.encode(other.decision)
+    assert [t.trial for t in one.trials] == [t.trial for t in other.trials]
+
+
+def test_ctrl_c_keeps_the_best_model_and_writes_the_report(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    original = TableEngine.submit
+
+    def submit(self: TableEngine, trial: Trial, *rest: Any) -> Any:
+        if len(self.trials) == 3:
+            raise KeyboardInterrupt
+        return original(self, trial, *rest)
+
+    monkeypatch.setattr(TableEngine, "submit", submit)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(photos, tmp_path / "run")
+    state = result.read(tmp_path / "run")
+    assert state.status == "interrupted"
+    assert state.winner is not None and (tmp_path / "run" / "model").exists()
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_final_fit_that_fails_ships_the_probe(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = TableEngine._train
+
+    def train(self: TableEngine, trial: Trial, *rest: Any) -> Any:
+        from autotl.errors import EngineError
+
+        if trial.id == "final":
+            raise EngineError("out of memory")
+        return original(self, trial, *rest)
+
+    monkeypatch.setattr(TableEngine, "_train", train)
+    folder = World().run(photos, tmp_path / "run")
+    state = result.read(folder)
+    assert state.winner is not None and state.winner.score_test is not None
+    assert "probe" in state.winner.model_is
+    assert (folder / "model" / "model.json").read_text() == state.winner.candidate
+    assert any("out of memory" in note for note in state.notes)
+
+
+def test_refit_says_that_its_figures_are_its_twins(photos: Path, tmp_path: Path) -> None:
+    world = World()
+    state = result.read(world.run(photos, tmp_path / "run", refit=True))
+    assert world.engine is not None
+    assert world.engine.trials[-1].fit_on == ("train", "select", "test")
+    assert any("twin" in note for note in state.notes)
+
+
+def test_events_are_written_and_observed(photos: Path, tmp_path: Path) -> None:
+    world = World()
+    folder = world.run(photos, tmp_path / "run")
+    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert len(lines) == len(world.events)
+    stages = [line["stage"] for line in lines]
+    assert stages.index("load") < stages.index("rank") < stages.index("final fit") < stages.index("report")
+
+
+def test_a_hopeless_budget_is_refused_before_any_work(photos: Path, tmp_path: Path) -> None:
+    world = World()
+    with pytest.raises(BudgetError, match="takes about"):
+        world.run(photos, tmp_path / "run", budget=1.0)
+    assert world.engine is None
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_not_empty_is_refused(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("keep")
+    with pytest.raises(RunError, match="not empty"):
+        World().run(photos, tmp_path / "run")
+    assert (tmp_path / "run" / "mine.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [({"backbones": ("mine:smal",)}, UnknownNameError), ({"strategies": ("magic",)}, UnknownNameError)],
+)
+def test_unknown_names_leave_no_folder(
+    photos: Path, tmp_path: Path, options: dict[str, Any], error: type[AutotlError]
+) -> None:
+    with pytest.raises(error):
+        World().run(photos, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_source_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError):
+        World().run(tmp_path / "empty", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_test_part_on_request(photos: Path, tmp_path: Path) -> None:
+    state = result.read(World().run(photos, tmp_path / "run", test_size=0.0))
+    assert state.winner is not None and state.winner.score_test is None
+    assert state.data.test_from is None
+
+
+def test_few_images_are_judged_out_of_fold(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "few", each=9, classes=3)
+    state = result.read(World().run(source, tmp_path / "run"))
+    assert state.data.folds >= 2 and state.data.select_from == "out-of-fold"
+    assert state.winner is not None
+
+
+def test_when_every_backbone_fails_it_says_why(photos: Path, tmp_path: Path) -> None:
+    table = {key: Cell(fails="no weights here") for key in TABLE}
+    with pytest.raises(AutotlError, match="no weights here"):
+        World(table).run(photos, tmp_path / "run")

@@ -1,0 +1,74 @@
+"""Transferability scores against brute force, not against the same formula again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from sklearn.datasets import load_digits
+
+from autotl.builtin import scores
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    images, labels = load_digits(return_X_y=True)
+    rows = np.random.default_rng(0).permutation(len(images))[:240]
+    return images[rows], labels[rows], np.arange(240) % 5
+
+
+@pytest.mark.parametrize("width", [20, 64, 400])
+def test_ridge_equals_refitting_each_fold(
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray], width: int
+) -> None:
+    images, labels, folds = digits
+    features = np.tanh(images @ np.random.default_rng(1).normal(size=(64, width)) / 30)
+    x = scores.standardise(features)
+    one_hot = np.eye(10)[labels]
+    one_hot -= one_hot.mean(0)
+    penalty_unit = float(np.sum(x**2)) / len(x)
+    for relative, predicted in zip(
+        scores.RIDGE, scores.ridge_predictions(features, labels, folds), strict=True
+    ):
+        refitted = np.empty(len(x), np.int64)
+        for fold in range(5):
+            out = folds == fold
+            gram = x[~out].T @ x[~out] + relative * penalty_unit * np.eye(x.shape[1])
+            refitted[out] = (x[out] @ np.linalg.solve(gram, x[~out].T @ one_hot[~out])).argmax(1)
+        assert np.mean(predicted == refitted) > 0.99
+
+
+def test_knn_never_asks_its_own_fold() -> None:
+    features = np.repeat(np.random.default_rng(0).normal(size=(20, 8)), 2, axis=0)  # each row twice
+    labels = np.repeat(np.random.default_rng(1).integers(2, size=20), 2)
+    together = np.repeat(np.arange(20) % 5, 2)
+    apart = np.arange(40) % 5
+    assert scores.knn(features, labels, apart) > scores.knn(features, labels, together)
+
+
+def test_logme_is_the_maximised_evidence(digits: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    images, labels, folds = digits
+    features, labels = images[:60, 10:30] / 16.0, labels[:60] % 2
+
+    def negative_log_evidence(log_precisions: np.ndarray, y: np.ndarray) -> float:
+        alpha, beta = np.exp(log_precisions)
+        covariance = features @ features.T / alpha + np.eye(len(y)) / beta  # of y, weights integrated out
+        sign, logdet = np.linalg.slogdet(covariance)
+        assert sign > 0
+        return float(0.5 * (logdet + y @ np.linalg.solve(covariance, y) + len(y) * np.log(2 * np.pi)))
+
+    best = []
+    for label in (0, 1):
+        y = (labels == label).astype(float)
+        found = minimize(negative_log_evidence, np.zeros(2), args=(y,), method="Nelder-Mead")
+        best.append(-found.fun / len(y))
+    assert scores.logme(features, labels, folds[:60]) == pytest.approx(np.mean(best), abs=1e-3)
+
+
+def test_scores_prefer_features_that_know_the_classes(
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    images, labels, folds = digits
+    noise = np.random.default_rng(2).normal(size=images.shape)
+    for score in (scores.linear, scores.knn, scores.logme):
+        assert score(images, labels, folds) > score(noise, labels, folds)

@@ -1,0 +1,167 @@
+"""The planner and the screening by replay on a table: what is asked, in which order, and when they stop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from autotl import rank, search
+from autotl.builtin.strategies import STRATEGIES
+from autotl.records import BackboneSpec, Cost, Ranked, Trial, TrialResult
+
+FACTS = search.Facts(rows=800, rows_final=1000, rows_select=200, rows_test=200)
+
+
+def arm(
+    name: str = "a", size: int = 128, expected: float = 0.7, rows: int = 800, seconds: float = 0.003
+) -> Ranked:
+    return Ranked(backbone=name, input_size=size, expected=expected, rows=rows, seconds_per_image=seconds)
+
+
+def play(
+    planner: search.DefaultPlanner, seconds: float, tuned: float, linear: float = 0.7
+) -> tuple[list[Trial], float]:
+    """Answers every question at its forecast cost; returns the trials and what was left of the time."""
+    trials: list[Trial] = []
+    while (trial := planner.ask(seconds)) is not None:
+        trials.append(trial)
+        cost = (
+            planner._probe_seconds(
+                planner._arm(trial.candidate.backbone, trial.candidate.input_size),
+                trial.candidate.unfreeze,
+                trial.epochs,
+            )
+            if trial.epochs
+            else 0.5
+        )
+        seconds -= cost
+        assert seconds > 0
+        assert len(trials) < 100
+        planner.tell(
+            TrialResult(
+                trial=trial,
+                status="finished",
+                score_val=tuned if trial.epochs else linear,
+                epochs_done=trial.epochs,
+                cost=Cost(backward=cost),
+            )
+        )
+    return trials, seconds
+
+
+def test_closed_form_heads_come_first_and_fine_tuning_follows_where_it_helps() -> None:
+    planner = search.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES, facts=FACTS)
+    trials, _ = play(planner, 300.0, tuned=0.9)
+    assert [t.candidate.strategy for t in trials[:2]] == ["linear_probe", "knn"]
+    assert sum(t.epochs > 0 for t in trials) >= 2
+
+
+def test_it_gives_up_on_fine_tuning_that_hurts() -> None:
+    planner = search.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES, facts=FACTS)
+    trials, left = play(planner, 3000.0, tuned=0.5)
+    assert sum(t.epochs > 0 for t in trials) <= 4
+    assert left > 1500.0
+    assert planner.stopped
+
+
+def test_nothing_is_left_to_gain_on_solved_data() -> None:
+    planner = search.DefaultPlanner(ranked=[arm(expected=1.0)], strategies=STRATEGIES, facts=FACTS)
+    trials, _ = play(planner, 600.0, tuned=1.0, linear=1.0)
+    assert all(t.epochs == 0 for t in trials)
+
+
+@pytest.mark.parametrize("seconds", [20.0, 60.0, 200.0])
+def test_a_probe_leaves_room_for_its_final_fit(seconds: float) -> None:
+    planner = search.DefaultPlanner(
+        ranked=[arm(), arm("b", 224, 0.75, seconds=0.009)], strategies=STRATEGIES, facts=FACTS
+    )
+    while (trial := planner.ask(seconds)) is not None:
+        ranked = planner._arm(trial.candidate.backbone, trial.candidate.input_size)
+        probe = (
+            planner._probe_seconds(ranked, trial.candidate.unfreeze, trial.epochs) if trial.epochs else 0.0
+        )
+        assert probe + planner.final_seconds(trial.candidate, trial.epochs) <= seconds or not trial.epochs
+        planner.tell(TrialResult(trial=trial, status="finished", score_val=0.8, epochs_done=trial.epochs))
+        seconds -= probe
+
+
+def test_a_backbone_too_slow_for_the_budget_is_not_fine_tuned() -> None:
+    slow = arm("slow", 224, 0.8, seconds=0.05)
+    planner = search.DefaultPlanner(ranked=[slow], strategies=STRATEGIES, facts=FACTS)
+    trials, _ = play(planner, 60.0, tuned=0.9)
+    assert all(t.epochs == 0 for t in trials)
+
+
+def test_the_same_answers_give_the_same_questions() -> None:
+    runs = []
+    for _ in range(2):
+        planner = search.DefaultPlanner(
+            ranked=[arm(), arm("b", 96, 0.72)], strategies=STRATEGIES, facts=FACTS
+        )
+        runs.append([t.candidate.id for t in play(planner, 200.0, tuned=0.85)[0]])
+    assert runs[0] == runs[1]
+
+
+def test_an_adopted_trial_is_not_asked_again() -> None:
+    planner = search.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES, facts=FACTS)
+    first = planner.ask(100.0)
+    assert first is not None
+    fresh = search.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES, facts=FACTS)
+    fresh.adopt(TrialResult(trial=replace(first, id="t000"), status="finished", score_val=0.7))
+    second = fresh.ask(100.0)
+    assert second is not None and second.candidate != first.candidate
+
+
+# --------------------------------------------------------------------------- screening
+
+
+def spec(name: str, published: float, macs: float) -> BackboneSpec:
+    return BackboneSpec(name=name, build="m:b", published=published, macs=macs, parameters=1_000_000)
+
+
+def screened(
+    quality: dict[str, float], seconds: float, rows: int = 1000
+) -> tuple[rank.Screening, float, int]:
+    specs = [spec(name, 0.6, 1e8 * (1 + i)) for i, name in enumerate(quality)]
+    screening = rank.Screening(specs, {s.name: (224, 128) for s in specs}, rows, 10)
+    spent, images = 0.0, 0
+    done: dict[tuple[str, int], int] = {}
+    ask: rank.Ask | None = screening.start()
+    while ask is not None:
+        key = (ask.backbone, ask.input_size)
+        fresh = ask.rows - done.get(key, 0)
+        assert fresh > 0, "nothing is embedded twice"
+        done[key] = ask.rows
+        each = 0.01 * (ask.input_size / 224) ** 2
+        spent, images = spent + fresh * each, images + fresh
+        screening.tell(ask, ask.rows, {"linear": quality[ask.backbone]}, each)
+        ask = screening.ask(seconds, spent)
+    return screening, spent, images
+
+
+def test_screening_finds_the_best_and_does_not_embed_everything_everywhere() -> None:
+    quality = {f"b{i}": 0.6 + 0.02 * i for i in range(12)}
+    screening, _, images = screened(quality, seconds=1e9)
+    assert screening.ranking().ranked[0].backbone == "b11"
+    assert images < 0.6 * 1000 * len(quality)
+
+
+def test_screening_keeps_its_time() -> None:
+    quality = {f"b{i}": 0.6 + 0.02 * i for i in range(12)}
+    screening, spent, _ = screened(quality, seconds=30.0)
+    assert spent <= 30.0 * 1.05
+    assert any(r.rows == 1000 for r in screening.ranking().ranked)
+
+
+def test_a_failed_backbone_leaves_the_field() -> None:
+    specs = [spec("good", 0.6, 1e8), spec("bad", 0.9, 2e8)]
+    screening = rank.Screening(specs, {s.name: (224,) for s in specs}, 100, 2)
+    ask: rank.Ask | None = screening.start()
+    while ask is not None:
+        if ask.backbone == "bad":
+            screening.fail(ask, "no such file")
+        else:
+            screening.tell(ask, ask.rows, {"linear": 0.8}, 0.01)
+        ask = screening.ask(100.0, 1.0)
+    assert [r.backbone for r in screening.ranking().ranked] == ["good"]
