@@ -10,17 +10,17 @@ SIDE = 32  # pixels: the 8 x 8 originals enlarged, so that they look like digits
 def write_digits(folder: Path) -> int:
     """Writes 1,797 digits as ``<class>/<number>.png`` and returns how many. Same bytes each time.
 
-    A folder that is whole already is left as it is.
+    A folder that is whole already is left as it is. Raises `OSError`.
     """
     import numpy as np
     from PIL import Image
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    images = np.round(255 - digits.images * (255 / 16)).astype(np.uint8)  # ink is dark, paper white
     whole = folder / ".complete"
     if whole.exists():
-        return len(images)
+        return len(digits.target)
+    images = np.round(255 - digits.images * (255 / 16)).astype(np.uint8)  # ink is dark, paper white
     for number, (image, label) in enumerate(zip(images, digits.target, strict=True)):
         place = folder / str(label) / f"{number:04d}.png"
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from autotl import split as split_stage
 from autotl.budget import Allowance, Budget, Clock, Ledger
 from autotl.cache import atomic, cache_folder
 from autotl.errors import AutotlError, BudgetError, RunError
+from autotl.folds import folds_for
 from autotl.plugins import Plugins, load_plugins
 from autotl.protocols import Engine, Planner
 from autotl.records import (
@@ -212,7 +213,7 @@ class Run:
             decoded = self._decode(data, split)
         data, split = _without(data, split, decoded.errors, decoded.present)
         with self.ledger.charge("profile"):
-            profile = profile_stage.profile(data, decoded.statistics)
+            profile = profile_stage.profile(data, decoded.statistics, decoded.hashes)
         metric = options.metric or ("balanced_accuracy" if profile.imbalance > IMBALANCED else "accuracy")
         if options.metric is None and metric != "accuracy":
             self.notes.append(
@@ -239,7 +240,7 @@ class Run:
         self.specs = {spec.name: spec for spec in found.backbones}
         self.strategies = {strategy.name: strategy for strategy in found.strategies}
         self.skipped += [*found.skipped, *_unreadable(options.weights)]
-        manifest.write(self.journal.folder / "manifest.csv", data, split)
+        manifest.write(self.journal.folder / "manifest.csv", data, split, decoded.errors)
         self.engine.open(
             self.journal.folder / ".pixels",
             labels=data.labels,
@@ -250,7 +251,7 @@ class Run:
             folds=split.folds,
             metric=metric,
             groups=data.group,
-            digests=decoded.digests,
+            digests=data.digests,
         )
         counts = {
             part: int((split.part == code).sum()) for code, part in enumerate(("train", "select", "test"))
@@ -350,7 +351,7 @@ class Run:
             return []
         labels = self.data.labels[have]
         group = None if self.data.group is None else self.data.group[have]
-        values, notes = rank.score_features(scores, features, labels, rank.folds_for(labels, group), logits)  # type: ignore[arg-type]
+        values, notes = rank.score_features(scores, features, labels, folds_for(labels, group), logits)  # type: ignore[arg-type]
         screening.tell(ask, len(have), values, embedding.seconds_per_image or None)
         self.journal.say(
             "rank",

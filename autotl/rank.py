@@ -232,14 +232,3 @@ def score_features(
         else:
             problems.append(f"score {score.name!r} gave {value}")
     return values, problems
-
-
-def folds_for(labels: np.ndarray, group: np.ndarray | None, number: int = 5) -> np.ndarray:
-    """Fold (n,) of each row, classes spread evenly; rows of one group share a fold."""
-    unit = np.arange(len(labels)) if group is None else np.unique(group, return_inverse=True)[1]
-    _, first = np.unique(unit, return_index=True)
-    by_unit = np.empty(len(first), np.int64)
-    for label in np.unique(labels[first]):
-        of_class = np.flatnonzero(labels[first] == label)
-        by_unit[of_class[np.argsort(first[of_class])]] = (np.arange(len(of_class)) + label) % number
-    return by_unit[unit]

@@ -68,7 +68,7 @@ class Dataset:
     group: np.ndarray | None = None  # (n,) int64: rows of one number stay together
     left_out: tuple[LeftOut, ...] = ()
     findings: tuple[Finding, ...] = ()
-    digests: np.ndarray | None = None  # (n,) uint64 of each file's bytes: equal files, equal numbers
+    digests: np.ndarray | None = None  # (n,) content digest of each file as text: equal files, equal digests
     fingerprint: str = ""  # of contents, labels, parts and groups; independent of where the folder lies
 
     @property
@@ -211,8 +211,8 @@ class Phase:
     trains: str = "k"  # head, k (the candidate's depth), all, none, or "module:attr" of a selector
     norm: Literal["with_group", "frozen", "adapt"] = "with_group"
     share: float = 1.0  # of the trial's steps
-    lr: float = 1e-3  # peak rate of the head; the candidate's `lr` replaces it
-    layer_decay: float = 0.6  # factor on the rate from one layer group to the one below
+    lr: float = 2e-3  # peak rate of the head; the candidate's `lr` replaces it
+    layer_decay: float = 0.7  # factor on the rate from one layer group to the one below
     weight_decay: float = 0.02
     augment: str = "light"  # none, light, strong
     views: int = 1

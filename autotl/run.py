@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from autotl import leaderboard, result
 from autotl.budget import Allowance, parse_seconds
@@ -22,7 +26,8 @@ if TYPE_CHECKING:
 
 _IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _BATCH = 256  # files handed to the worker at once: rows come out as it goes, memory stays flat
-_SECONDS_A_FILE = 60.0  # far more than any image takes; a worker that hangs is ended
+_SECONDS_A_FILE = 10.0  # far more than any image takes; a worker that hangs is ended
+_SECONDS_TO_START = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,25 +205,34 @@ def _several(value: str | os.PathLike[str] | Sequence[str]) -> tuple[str, ...]:
 
 
 def _predictions(model: Path, paths: Iterable[str], device: str) -> Iterator[Prediction]:
-    import itertools
-
     from autotl.engine import client
 
-    classes = client.classes_of(model)
-    engine = client.connect(device=device)
+    classes = _classes(model)
+    # The worker writes beside itself, and a run folder may be read-only or somebody else's.
+    with tempfile.TemporaryDirectory(prefix="autotl-") as work:
+        engine = client.connect(folder=work, device=device, offline=True)
+        try:
+            files = _files(paths)
+            while batch := list(itertools.islice(files, _BATCH)):
+                allowance = Allowance(deadline=time.monotonic() + _SECONDS_TO_START + _SECONDS_A_FILE * len(batch))
+                probabilities, errors = engine.predict(str(model.absolute()), batch, allowance)
+                for path, row, error in zip(batch, probabilities, errors, strict=True):
+                    if error is not None:
+                        yield Prediction(path, None, None, error)
+                    else:
+                        best = int(row.argmax())
+                        yield Prediction(path, classes[best], float(row[best]), None)
+        finally:
+            engine.close()
+
+
+def _classes(model: Path) -> list[str]:
+    file = model / "model.json"
     try:
-        files = _files(paths)
-        while batch := list(itertools.islice(files, _BATCH)):
-            allowance = Allowance(deadline=time.monotonic() + _SECONDS_A_FILE * (len(batch) + 2))
-            probabilities, errors = engine.predict(str(model), batch, allowance)
-            for path, row, error in zip(batch, probabilities, errors, strict=True):
-                if error is not None:
-                    yield Prediction(path, None, None, error)
-                else:
-                    best = int(row.argmax())
-                    yield Prediction(path, classes[best], float(row[best]), None)
-    finally:
-        engine.close()
+        classes = msgspec.json.decode(file.read_bytes())["classes"]
+    except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
+        raise RunError(f"{file} names no classes ({error}); expected a model folder written by autotl") from error
+    return [str(name) for name in classes]
 
 
 def _files(paths: Iterable[str]) -> Iterator[str]:

@@ -106,14 +106,13 @@ def _with(*groups: Iterable[Callable[[Command], Command]]) -> Callable[[Command]
 @_with(_MACHINE)
 @click.option("--refit", is_flag=True, help="Fit the model that ships on the test part too.")
 @_with(_OUTPUT)
-@click.pass_context
-def run(ctx: click.Context, /, **given: Any) -> None:
+def run(**given: Any) -> None:
     """Find the best way to carry a pretrained backbone over to DATA, and train it.
 
     DATA is a folder of class folders, with or without train/, val/ and test/ above them, or a CSV with
     the columns path and label and, if you like, split and group.
     """
-    _recommend(ctx, **given)
+    _recommend(time.monotonic(), **given)
 
 
 @click.command(
@@ -122,24 +121,20 @@ def run(ctx: click.Context, /, **given: Any) -> None:
 )
 @_with(_LIMITS)
 @_with(_CHOICES, _MACHINE, _OUTPUT)
-@click.pass_context
-def demo(ctx: click.Context, /, **given: Any) -> None:
+def demo(**given: Any) -> None:
     """Run on scikit-learn's handwritten digits, written out as a folder of images."""
-    import tempfile
-    from pathlib import Path
-
+    from autotl.cache import cache_folder
     from autotl.demo import write_digits
 
-    with tempfile.TemporaryDirectory(prefix="autotl-") as folder:
-        source = Path(folder) / "digits"
-        count = write_digits(source)
-        if not (given["quiet"] or given["as_json"]):
-            click.echo(f"Wrote {count:,} handwritten digits as images in ten class folders.", err=True)
-        _recommend(ctx, source=str(source), **given)
-
-
-def _recommend(ctx: click.Context, *, as_json: bool, quiet: bool, **given: Any) -> None:
     started = time.monotonic()
+    source = cache_folder() / "demo" / "digits"
+    count = write_digits(source)
+    if not (given["quiet"] or given["as_json"]):
+        click.echo(f"{count:,} handwritten digits lie as images in {source}", err=True)
+    _recommend(started, source=str(source), **given)
+
+
+def _recommend(started: float, *, as_json: bool, quiet: bool, **given: Any) -> None:
     from autotl.cli.show import show_outcome
     from autotl.progress import live
     from autotl.run import load, recommend, run_folder
@@ -160,7 +155,6 @@ def _recommend(ctx: click.Context, *, as_json: bool, quiet: bool, **given: Any) 
             click.echo("Interrupted before anything was recorded.", err=True)
         raise
     show_outcome(found, as_json=as_json)
-    ctx.exit(0)
 
 
 def _command_line() -> str:

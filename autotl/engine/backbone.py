@@ -407,10 +407,10 @@ def _keeps_statistics(module: nn.Module) -> bool:
 
 def _is_folded(model: nn.Module) -> bool:
     """Whether a conversion folded batch norm away: running mean 0 and variance 1 nearly everywhere."""
-    means, spreads = [], []
-    for module in model.modules():
-        if _keeps_statistics(module) and isinstance(getattr(module, "running_mean", None), Tensor):
-            means.append(module.running_mean.abs().max().item())  # type: ignore[operator]
-            spreads.append((module.running_var - 1).abs().max().item())  # type: ignore[operator]
-    plain = [m < 1e-6 and v < 1e-2 for m, v in zip(means, spreads, strict=True)]
-    return bool(plain) and sum(plain) > len(plain) / 2
+    plain = [
+        bool((mean.abs() < 1e-6).all() and ((variance - 1).abs() < 1e-2).all())
+        for module in model.modules()
+        if (mean := module._buffers.get("running_mean")) is not None
+        and (variance := module._buffers.get("running_var")) is not None
+    ]
+    return sum(plain) > len(plain) / 2

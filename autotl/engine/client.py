@@ -32,6 +32,7 @@ from autotl.records import (
     BackboneSpec,
     Candidate,
     Embedding,
+    Machine,
     Measurement,
     Metric,
     Strategy,
@@ -133,9 +134,9 @@ class ProcessEngine:
             if self._child is not None and self._child.alive:
                 self._child.ask(message, type(None))
 
-    def started(self, allowance: Allowance) -> messages.Started:
+    def started(self, allowance: Allowance) -> Machine:
         """Device, threads and versions of the worker; waits until it has imported torch. Raises `EngineError`."""
-        return self._wait(self._ask(self._start, messages.Started, allowance))
+        return self._wait(self._ask(self._start, Machine, allowance))
 
     def embed(
         self, backbone: BackboneSpec, input_size: int, rows: np.ndarray, allowance: Allowance
@@ -298,6 +299,15 @@ def write_table(
     )
 
 
+def classes_of(model: Path) -> tuple[str, ...]:
+    """Display names of the classes of a model folder. Raises `RunError` when it is none."""
+    try:
+        named = msgspec.json.decode((model / "model.json").read_bytes())["classes"]
+        return tuple(map(str, named))
+    except (OSError, KeyError, TypeError, msgspec.DecodeError) as problem:
+        raise errors.RunError(f"{model} holds no model that can be read ({problem}); expected a run's") from None
+
+
 def log_file(start: messages.Start) -> Path:
     """Where prints and tracebacks of the worker go."""
     return Path(start.folder) / "engine.log"
@@ -351,7 +361,7 @@ class _Child:
                 ) from None
         for target in (self._receive, self._watch):
             threading.Thread(target=target, daemon=True, name=f"autotl-{target.__name__[1:]}").start()
-        self.ask(self.start, messages.Started)
+        self.ask(self.start, Machine)
         if self.opened is not None:
             self.ask(self.opened, type(None))
 

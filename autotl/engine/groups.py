@@ -142,8 +142,8 @@ def find_groups(body: nn.Module, trace: Trace) -> LayerGroups:
     features = pool(trace.output)
     if features is None or features.shape[0] != batch:
         raise EngineError(
-            f"{type(body).__name__} gave no features for {batch} images; expected a tensor ({batch}, d) or a map; "
-            "correct the builder, see autotl.engine.backbone"
+            f"{type(body).__name__} gave no features for {batch} images; expected a tensor ({batch}, d) or "
+            "a map; correct the builder, see autotl.engine.backbone"
         )
     owners = {name: _owner(name) for name, _ in body.named_parameters()}
     units = _units(_norms_follow(_labels(body, list(owners)), owners, body), owners, trace)

@@ -77,15 +77,6 @@ class Cancel(msgspec.Struct, tag=True, frozen=True):
     number: int
 
 
-class Started(msgspec.Struct, tag=True, frozen=True):
-    """The answer to Start."""
-
-    device: str
-    precision: str  # the one asked for; "auto" is settled per backbone by timing
-    threads: int
-    versions: dict[str, str]
-
-
 class Predicted(msgspec.Struct, tag=True, frozen=True):
     probabilities: str  # npy (n, classes) float32
     errors: tuple[str | None, ...]

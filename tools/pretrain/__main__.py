@@ -27,11 +27,15 @@ def pack(folder: Path, packed: Path, side: int) -> None:
 @main.command()
 @click.argument("packed", type=click.Path(exists=True, path_type=Path))
 @click.argument("lessons", type=click.Path(path_type=Path))
-@click.option("--weights", required=True, type=click.Path(exists=True, path_type=Path), help="Folder of teachers.")
+@click.option(
+    "--weights", required=True, type=click.Path(exists=True, path_type=Path), help="Folder of teachers."
+)
 @click.option("--teacher", "names", multiple=True, required=True, help="Name in the folder's index.json.")
 @click.option("--views", default=4, show_default=True, help="Windows of each image.")
 @click.option("--smallest", default=0.3, show_default=True, help="Smallest window, as a share of the image.")
-@click.option("--size", default=160, show_default=True, help="Side at which the teacher sees a window, pixels.")
+@click.option(
+    "--size", default=160, show_default=True, help="Side at which the teacher sees a window, pixels."
+)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--bf16/--fp32", default=True, show_default=True)
 @click.option("--seed", default=0, show_default=True)
@@ -71,11 +75,17 @@ def teach(
 @click.argument("name")
 @click.argument("packed", type=click.Path(exists=True, path_type=Path))
 @click.argument("validation", type=click.Path(exists=True, path_type=Path))
-@click.option("--checkpoint-dir", required=True, type=click.Path(path_type=Path), help="Kept outside of the tree.")
-@click.option("--lessons", type=click.Path(exists=True, path_type=Path), help="What teachers said: see teach.")
+@click.option(
+    "--checkpoint-dir", required=True, type=click.Path(path_type=Path), help="Kept outside of the tree."
+)
+@click.option(
+    "--lessons", type=click.Path(exists=True, path_type=Path), help="What teachers said: see teach."
+)
 @click.option("--teacher", "teachers", multiple=True)
 @click.option("--epochs", default=30.0, show_default=True)
-@click.option("--until", help="Complete the schedule by this time today (UTC, HH:MM), at the price of epochs.")
+@click.option(
+    "--until", help="Complete the schedule by this time today (UTC, HH:MM), at the price of epochs."
+)
 @click.option("--rows", type=int, help="Use the first so many images only.")
 @click.option("--label-weight", default=1.0, show_default=True)
 @click.option("--feature-weight", default=0.0, show_default=True)
@@ -84,6 +94,11 @@ def teach(
 @click.option("--batch", default=128, show_default=True)
 @click.option("--lr", type=float)
 @click.option("--train-size", type=int, help="Side of what the student sees, pixels.")
+@click.option(
+    "--start-from",
+    type=click.Path(exists=True, path_type=Path),
+    help="Checkpoint folder to take weights from.",
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=1, show_default=True)
 def train(
@@ -103,11 +118,12 @@ def train(
     batch: int,
     lr: float | None,
     train_size: int | None,
+    start_from: Path | None,
     seed: int,
     threads: int,
 ) -> None:
     """Train student NAME on PACKED, judged on VALIDATION; goes on from a checkpoint where there is one."""
-    import datetime
+    import datetime as dt
 
     import numpy as np
     import torch
@@ -122,7 +138,7 @@ def train(
     deadline = None
     if until:
         hour, minute = (int(part) for part in until.split(":"))
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         deadline = now.replace(hour=hour, minute=minute, second=0).timestamp()
     source = open_packed(packed)
     plan = Plan(
@@ -138,9 +154,21 @@ def train(
         train_size=train_size,
     )
     windows = np.load(lessons / "windows.npy", mmap_mode="r") if lessons and teachers else None
-    taught = [open_lessons(lessons, teacher, rows or len(source.labels)) for teacher in teachers] if lessons else []
+    taught = (
+        [open_lessons(lessons, teacher, rows or len(source.labels)) for teacher in teachers]
+        if lessons
+        else []
+    )
     train_student(
-        find_student(name), source, open_packed(validation), plan, checkpoint_dir, taught, windows, deadline
+        find_student(name),
+        source,
+        open_packed(validation),
+        plan,
+        checkpoint_dir,
+        taught,
+        windows,
+        deadline,
+        start_from=start_from,
     )
 
 
@@ -149,7 +177,9 @@ def train(
 @click.argument("validation", type=click.Path(exists=True, path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--checkpoint-dir", required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--weights", type=click.Path(exists=True, path_type=Path), help="Folder of teachers, for the card.")
+@click.option(
+    "--weights", type=click.Path(exists=True, path_type=Path), help="Folder of teachers, for the card."
+)
 def export(name: str, validation: Path, folder: Path, checkpoint_dir: Path, weights: Path | None) -> None:
     """Write student NAME's weights, index entry and card into FOLDER."""
     import json
@@ -165,6 +195,19 @@ def export(name: str, validation: Path, folder: Path, checkpoint_dir: Path, weig
         raise click.UsageError("give --weights, the folder of the teachers: the card states their licences")
     entry = export_student(find_student(name), checkpoint_dir, open_packed(validation), folder, teachers)
     click.echo(f"{entry['file']}: {entry['bytes']:,} bytes, {entry['tiny_imagenet_val_top1']} %")
+
+
+@main.command()
+@click.argument("name")
+@click.argument("validation", type=click.Path(exists=True, path_type=Path))
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+def reference(name: str, validation: Path, folder: Path) -> None:
+    """Write the source's statistics in the features of NAME, which FOLDER holds, for autotl.similarity."""
+    from tools.pretrain.reference import write_reference
+    from tools.pretrain.source import open_packed
+
+    path = write_reference(name, open_packed(validation), folder)
+    click.echo(f"{path.name}: {path.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

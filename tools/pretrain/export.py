@@ -33,21 +33,24 @@ def count_macs(model: nn.Module, size: int) -> int:
 def half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Floats as fp16, counters as they are."""
     return {
-        name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in state.items()
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in state.items()
     }
 
 
 def export(
     student: Student, checkpoint_dir: Path, validation: Source, folder: Path, teachers: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Writes ``<name>.safetensors``, ``<name>.md`` and the entry in ``index.json`` of `folder`; returns the entry.
+    """Writes ``<name>.safetensors``, ``<name>.md`` and the entry in `folder`'s index; returns it.
 
     Accuracy is measured with the weights as they were written. Raises `ValueError` when the checkpoint is
     not that of a finished schedule.
     """
     state = torch.load(checkpoint_dir / "checkpoint.pt", weights_only=True)
     if state["progress"] < 1.0:
-        raise ValueError(f"{checkpoint_dir} is {state['progress']:.0%} through its schedule: train goes on with it")
+        raise ValueError(
+            f"{checkpoint_dir} is {state['progress']:.0%} through its schedule: train goes on with it"
+        )
     facts = json.loads((checkpoint_dir / "plan.json").read_text())
     classes = len(validation.classes)
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,8 +93,14 @@ def export(
         "tiny_imagenet_val_top1": round(100 * accuracy(model, validation, student.input_size), 1),
     }
     index = folder / "index.json"
-    entries = [old for old in (json.loads(index.read_text()) if index.exists() else []) if old["name"] != student.name]
-    index.write_text(json.dumps(sorted([*entries, entry], key=lambda each: str(each["name"])), indent=1) + "\n")
+    entries = [
+        old
+        for old in (json.loads(index.read_text()) if index.exists() else [])
+        if old["name"] != student.name
+    ]
+    index.write_text(
+        json.dumps(sorted([*entries, entry], key=lambda each: str(each["name"])), indent=1) + "\n"
+    )
     last = json.loads((checkpoint_dir / "log.jsonl").read_text().splitlines()[-1])
     write_card(folder / f"{student.name}.md", entry, facts, last, teachers)
     return entry

@@ -33,7 +33,13 @@ class Lessons:
 
 
 def ask(
-    teacher: Teacher, source: Source, windows: np.ndarray, folder: Path, size: int, bf16: bool, batch: int = 128
+    teacher: Teacher,
+    source: Source,
+    windows: np.ndarray,
+    folder: Path,
+    size: int,
+    bf16: bool,
+    batch: int = 128,
 ) -> None:
     """Stores the teacher's features and logits of `windows` (n, views, 4), rendered at `size` pixels."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,10 +72,12 @@ def ask(
 
 
 def open_lessons(folder: Path, teacher: str, rows: int) -> Lessons:
-    """Opens the answers for the first `rows` images. Raises `ValueError` when the teacher was not asked that far."""
+    """Opens the answers for the first `rows` images. Raises `ValueError` when not all were asked."""
     state = json.loads((folder / f"{teacher}.json").read_text())
     if state["done"] < rows:
-        raise ValueError(f"{teacher} was asked about {state['done']} images and {rows} are wanted: run teach again")
+        raise ValueError(
+            f"{teacher} was asked about {state['done']} images and {rows} are wanted: run teach again"
+        )
     features = np.load(folder / f"{teacher}.features.npy", mmap_mode="r")[:rows]
     logits = np.load(folder / f"{teacher}.logits.npy", mmap_mode="r")[:rows]
     sample = np.asarray(features[:: max(1, rows // 4000)], dtype=np.float32).reshape(-1, features.shape[2])

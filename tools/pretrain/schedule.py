@@ -27,7 +27,9 @@ class Progress:
             if self._last is not None:
                 took = now - self._last
                 # A pause is not the pace: single slow steps count at most ten times the usual.
-                self._pace = took if self._pace == 0 else 0.98 * self._pace + 0.02 * min(took, 10 * self._pace)
+                self._pace = (
+                    took if self._pace == 0 else 0.98 * self._pace + 0.02 * min(took, 10 * self._pace)
+                )
             left = self.deadline - now
             if left <= 0:
                 stride = 1.0

@@ -38,11 +38,11 @@ STUDENTS: tuple[Student, ...] = (
         input_size=96,
     ),
     Student(
-        name="lcnet_050",
+        name="mobilenetv3_small_050",
         family="depthwise (mobile) net",
-        arch="lcnet_050",
+        arch="mobilenetv3_small_050",
         train_size=64,
-        input_size=96,
+        input_size=64,
     ),
     Student(
         name="levit_small",
@@ -78,7 +78,7 @@ def build(student: Student, classes: int, drop_path: float = 0.0) -> nn.Module:
     if drop_path:
         arguments["drop_path_rate"] = drop_path
     model: nn.Module = timm.create_model(student.arch, pretrained=False, **arguments)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(memory_format=torch.channels_last)
 
 
 def see(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:

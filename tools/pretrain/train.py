@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -106,7 +105,10 @@ def losses(
     logits, features, outputs = answer
     found = {"label": plan.label_weight * functional.cross_entropy(logits.float(), targets)}
     if plan.feature_weight:
-        errors = [functional.mse_loss(mine.float(), taught) for mine, taught in zip(features, taught_features)]
+        errors = [
+            functional.mse_loss(mine.float(), taught)
+            for mine, taught in zip(features, taught_features, strict=True)
+        ]
         found["feature"] = plan.feature_weight * torch.stack(errors).mean()
     if plan.logit_weight:
         heat = plan.temperature
@@ -117,13 +119,15 @@ def losses(
                 reduction="batchmean",
                 log_target=True,
             )
-            for mine, taught in zip(outputs, taught_logits)
+            for mine, taught in zip(outputs, taught_logits, strict=True)
         ]
         found["logit"] = plan.logit_weight * heat * heat * torch.stack(divergences).mean()
     return found
 
 
-def predict(model: nn.Module, images: np.ndarray, size: int, batch: int = 250) -> tuple[np.ndarray, np.ndarray]:
+def predict(
+    model: nn.Module, images: np.ndarray, size: int, batch: int = 250
+) -> tuple[np.ndarray, np.ndarray]:
     """Pooled features and logits of whole images rendered at `size`, float32, in eval mode."""
     model.eval()
     features, logits = [], []
@@ -147,7 +151,7 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     """Writes a checkpoint so that a kill leaves the older one whole."""
     unfinished = path.with_suffix(".part")
     torch.save(state, unfinished)
-    os.replace(unfinished, path)
+    unfinished.replace(path)
 
 
 def train(
@@ -160,12 +164,14 @@ def train(
     windows: np.ndarray | None = None,
     deadline: float | None = None,
     evaluations: int = 8,
+    start_from: Path | None = None,
 ) -> Path:
     """Trains, or goes on with what `folder` holds, and returns the path of the finished checkpoint.
 
-    `folder` gets ``checkpoint.pt`` (about sixteen bytes a parameter, rewritten every minute), ``log.jsonl`` and
+    `folder` gets ``checkpoint.pt`` (some sixteen bytes a parameter, kept every minute), ``log.jsonl`` and
     ``plan.json``. `windows` (n, views, 4) are those that the teachers saw; without teachers every epoch
-    draws fresh ones. `deadline` is a Unix time by which the schedule is complete, at the price of steps.
+    draws fresh ones. `start_from` is the folder of an earlier training whose average weights are taken up.
+    `deadline` is a Unix time by which the schedule is complete, at the price of steps.
     Raises `FloatingPointError` when the loss is no longer a number.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,6 +181,8 @@ def train(
     classes = len(source.classes)
     torch.manual_seed(plan.seed)
     network = build(student, classes)
+    if start_from is not None:
+        network.load_state_dict(torch.load(start_from / "checkpoint.pt", weights_only=True)["average"])
     network.eval()
     with torch.no_grad():
         width = int(see(network, torch.zeros(1, 3, size, size))[0].shape[1])
@@ -204,6 +212,10 @@ def train(
             "bf16": bf16,
             "train_size": size,
             "images": count,
+            "started_from": json.loads((start_from / "plan.json").read_text()) if start_from else None,
+            "started_after": json.loads((start_from / "log.jsonl").read_text().splitlines()[-1])
+            if start_from
+            else None,
         }
         (folder / "plan.json").write_text(json.dumps(facts, indent=1))
     log = (folder / "log.jsonl").open("a")
@@ -229,11 +241,13 @@ def train(
     while progress.value < 1.0:
         epoch = step // steps_an_epoch
         order = np.random.default_rng([plan.seed, 3, epoch]).permutation(count)
-        fresh = None if windows is not None else draw_windows(
-            count, 1, plan.seed * 1000 + epoch, (plan.smallest, 1.0), first_whole=False
+        fresh = (
+            None
+            if windows is not None
+            else draw_windows(count, 1, plan.seed * 1000 + epoch, (plan.smallest, 1.0), first_whole=False)
         )
-        for rows in list(batches(order, plan.batch))[step % steps_an_epoch : steps_an_epoch]:
-            rows = np.sort(rows)
+        for drawn in list(batches(order, plan.batch))[step % steps_an_epoch : steps_an_epoch]:
+            rows = np.sort(drawn)
             rng = np.random.default_rng([plan.seed, 5, step])
             generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
             view = rng.integers(0, windows.shape[1] if windows is not None else 1, len(rows))
@@ -243,7 +257,9 @@ def train(
             targets = functional.one_hot(torch.from_numpy(source.labels[rows]), classes).float()
             targets = targets * (1.0 - plan.smoothing) + plan.smoothing / classes
             taught_features = [
-                torch.from_numpy((lesson.features[rows, view].astype(np.float32) - lesson.mean) / lesson.scale)
+                torch.from_numpy(
+                    (lesson.features[rows, view].astype(np.float32) - lesson.mean) / lesson.scale
+                )
                 for lesson in lessons
                 if plan.feature_weight
             ]
@@ -258,7 +274,9 @@ def train(
                 targets = share * targets + (1.0 - share) * targets.flip(0)
                 taught_features = [share * value + (1.0 - share) * value.flip(0) for value in taught_features]
                 taught_logits = [
-                    (share * value.softmax(1) + (1.0 - share) * value.flip(0).softmax(1)).clamp_min(1e-8).log()
+                    (share * value.softmax(1) + (1.0 - share) * value.flip(0).softmax(1))
+                    .clamp_min(1e-8)
+                    .log()
                     for value in taught_logits
                 ]
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -270,7 +288,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = peak * rate(progress.value)
             optimizer.zero_grad(set_to_none=True)
-            total.backward()
+            torch.autograd.backward(total)
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
             step += 1

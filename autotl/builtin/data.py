@@ -1,0 +1,401 @@
+"""Reads folders of class folders and CSV files: the data sources that come with autotl.
+
+What cannot be used is left out with a reason, never silently: hidden files, files that are no images,
+images whose header cannot be read, and rows of a CSV that point outside its folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from autotl.errors import DatasetError
+from autotl.hookspecs import hookimpl
+from autotl.records import PARTS, Dataset, Finding, LeftOut, Target
+
+PART_NAMES = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "select": 1, "dev": 1, "test": 2, "testing": 2}
+COLUMNS = {
+    "path": ("path", "file", "filename", "filepath", "image", "image_path"),
+    "label": ("label", "class", "target", "category"),
+    "split": ("split", "part", "set", "subset"),
+    "group": ("group",),
+}
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".jfif", ".png", ".ppm", ".pgm", ".pbm", ".pnm", ".tif", ".tiff", ".webp", ".tga"}
+)
+HIDDEN = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+FULL_HASH_BYTES = 2 * 2**30  # a source up to this size is hashed whole
+BLOCK = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A file that claims to be an image, before it was looked at."""
+
+    file: str  # absolute
+    name: str  # relative to DATA, "/" as separator
+    key: str  # relative to the folder it was found under: what --group searches
+    label: str
+    part: int  # index into PARTS, or -1
+    group: str | None = None
+
+
+@dataclass(slots=True)
+class Found:
+    """What a walk over a source yields."""
+
+    items: list[Item] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+@hookimpl(trylast=True)
+def load_dataset(source: str, options: dict[str, str]) -> Dataset | None:
+    path = Path(source)
+    if path.is_dir():
+        found = walk_folder(path)
+    elif path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
+        found = read_csv(path, options.get("label"), options.get("group"))
+    elif path.exists():
+        raise DatasetError(
+            f"{source} is a single file, expected a folder of class folders or a CSV with path and label;"
+            " give the folder above its class folder"
+        )
+    else:
+        raise DatasetError(f"{source} does not exist; expected a folder of class folders or a CSV; check the path")
+    root = path if path.is_dir() else path.parent
+    if "test" in options:
+        _add_test(found, root, Path(options["test"]))
+    return _dataset(source, found, options.get("group"), is_csv=path.is_file())
+
+
+# --------------------------------------------------------------------------- folders
+
+
+def walk_folder(root: Path, forced_part: int | None = None) -> Found:
+    """Class folders below `root`, or below part folders (train, val, test) below `root`."""
+    found = Found()
+    top = [entry for entry in _entries(root, root, found) if entry.is_dir()]
+    parts = {entry.name: PART_NAMES[entry.name.lower()] for entry in top if entry.name.lower() in PART_NAMES}
+    loose = [e for e in _entries(root, root, Found()) if not e.is_dir()]
+    if "train" in {PARTS[code] for code in parts.values()} and forced_part is None:
+        for entry in top:
+            if entry.name in parts:
+                for label in (e for e in _entries(Path(entry.path), root, found) if e.is_dir()):
+                    _class_folder(Path(label.path), label.name, parts[entry.name], root, root, found)
+            else:
+                found.left_out.append(LeftOut(name=entry.name + "/", reason="a folder beside train, val and test"))
+    else:
+        for entry in top:
+            _class_folder(Path(entry.path), entry.name, -1 if forced_part is None else forced_part, root, root, found)
+    found.left_out += [LeftOut(name=e.name, reason="lies outside every class folder") for e in loose]
+    return found
+
+
+def _class_folder(folder: Path, label: str, part: int, root: Path, key_root: Path, found: Found) -> None:
+    for entry in _entries(folder, root, found):
+        if entry.is_dir():
+            _class_folder(Path(entry.path), label, part, root, key_root, found)
+            continue
+        name = Path(entry.path).relative_to(root).as_posix()
+        if Path(entry.name).suffix.lower() not in SUFFIXES:
+            found.left_out.append(LeftOut(name=name, reason="not an image by its name"))
+            continue
+        key = Path(entry.path).relative_to(key_root).as_posix()
+        found.items.append(Item(file=os.path.abspath(entry.path), name=name, key=key, label=label, part=part))
+
+
+def _entries(folder: Path, root: Path, found: Found) -> list[os.DirEntry[str]]:
+    """Entries in order of name; hidden ones, and links to folders outside `root`, are noted as left out."""
+    kept = []
+    try:
+        listed = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DatasetError(f"{folder} cannot be listed ({error.strerror}); expected a readable folder") from error
+    for entry in listed:
+        name = Path(entry.path).relative_to(root).as_posix()
+        if entry.name.startswith(".") or entry.name in HIDDEN:
+            found.left_out.append(LeftOut(name=name + ("/" if entry.is_dir() else ""), reason="hidden"))
+        elif entry.is_symlink() and entry.is_dir() and not _inside(Path(entry.path), root):
+            found.left_out.append(LeftOut(name=name + "/", reason="a link to a folder outside"))
+        else:
+            kept.append(entry)
+    return kept
+
+
+def _inside(path: Path, root: Path) -> bool:
+    """Whether a path, links resolved, lies below `root` and is no parent of itself."""
+    real, base = path.resolve(), root.resolve()
+    return real.is_relative_to(base) and not path.parent.resolve().is_relative_to(real)
+
+
+def _add_test(found: Found, root: Path, folder: Path) -> None:
+    if not folder.is_dir():
+        raise DatasetError(f"--test {folder} is not a folder; expected a folder of class folders")
+    if any(item.part == 2 for item in found.items):
+        raise DatasetError(f"there are two test parts, one inside the data and --test {folder}; keep one of them")
+    extra = walk_folder(folder, forced_part=2)
+    prefix = Path(os.path.relpath(folder.resolve(), root.resolve())).as_posix()
+    found.items += [
+        Item(file=i.file, name=f"{prefix}/{i.name}", key=i.key, label=i.label, part=2) for i in extra.items
+    ]
+    found.left_out += [LeftOut(name=f"{prefix}/{o.name}", reason=o.reason) for o in extra.left_out]
+
+
+# --------------------------------------------------------------------------- CSV
+
+
+def read_csv(path: Path, label: str | None = None, group: str | None = None) -> Found:
+    """Rows of a CSV (or TSV): path and label, optional split and group; paths are relative to its folder."""
+    found = Found()
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        header = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = header
+        columns = {role: _column(path, header, role) for role in COLUMNS if role != "label"}
+        columns["label"] = _column(path, header, "label", label)
+        if columns["path"] is None:
+            raise _missing(path, "path", header)
+        if columns["label"] is None:
+            raise _missing(path, "label", header)
+        if group is not None and group in header:
+            columns["group"] = group
+        for row in reader:
+            _csv_row(path, row, columns, found)
+    return found
+
+
+def _column(path: Path, header: list[str], role: str, asked: str | None = None) -> str | None:
+    if asked is not None:
+        if asked in header:
+            return asked
+        raise _missing(path, asked, header)
+    lowered = {name.lower(): name for name in header}
+    return next((lowered[alias] for alias in COLUMNS[role] if alias in lowered), None)
+
+
+def _missing(path: Path, role: str, header: list[str]) -> DatasetError:
+    names = ", ".join(COLUMNS.get(role, (role,)))
+    return DatasetError(
+        f"{path} has no column {role!r}; expected one of: {names}; it has: {', '.join(header) or 'no header'}."
+        " Rename a column, or name the label's with --label"
+    )
+
+
+def _csv_row(path: Path, row: dict[str, str], columns: dict[str, str | None], found: Found) -> None:
+    name = (row.get(columns["path"] or "") or "").strip().replace("\\", "/")
+    text = (row.get(columns["label"] or "") or "").strip()
+    if not name:
+        return
+    target = path.parent / name
+    if not target.resolve().is_relative_to(path.parent.resolve()):
+        found.left_out.append(LeftOut(name=name, reason="points outside the folder of the CSV"))
+    elif not text:
+        found.left_out.append(LeftOut(name=name, reason="has no label"))
+    elif not target.is_file():
+        found.left_out.append(LeftOut(name=name, reason="there is no such file"))
+    else:
+        given = (row.get(columns["split"] or "") or "").strip().lower()
+        if given and given not in PART_NAMES:
+            raise DatasetError(
+                f"{path} says split {given!r} of {name}; expected train, val, test or nothing; correct it"
+            )
+        found.items.append(
+            Item(
+                file=os.path.abspath(target),
+                name=os.path.normpath(name).replace(os.sep, "/"),
+                key=name,
+                label=text,
+                part=PART_NAMES.get(given, -1),
+                group=(row.get(columns["group"]) or None) if columns["group"] else None,
+            )
+        )
+
+
+# --------------------------------------------------------------------------- from items to a data set
+
+
+def _dataset(source: str, found: Found, group: str | None, *, is_csv: bool) -> Dataset:
+    items, repeated = _unique(found.items)
+    found.left_out += repeated
+    whole = sum(os.path.getsize(item.file) for item in items) <= FULL_HASH_BYTES
+    with ThreadPoolExecutor(4) as pool:
+        looked = list(pool.map(lambda item: _look(item.file, whole), items))
+    good = [index for index, (_, problem) in enumerate(looked) if not problem]
+    found.left_out += [
+        LeftOut(name=items[i].name, reason=problem) for i, (_, problem) in enumerate(looked) if problem
+    ]
+    kept = [items[index] for index in good]
+    digests = [looked[index][0] for index in good]
+    classes, labels, findings = _classes(source, kept, found)
+    keys = _groups(kept, group, is_csv)
+    given = np.array([item.part for item in kept], np.int8)
+    findings += _shared_groups(keys, given)
+    if not whole:
+        findings.append(
+            Finding(kind="large", what="over 2 GiB of images: told apart by size, beginning and end", action="kept")
+        )
+    group_numbers = None if keys is None else np.unique(np.array(keys, object), return_inverse=True)[1]
+    return Dataset(
+        source=source,
+        modality="image",
+        files=np.array([item.file for item in kept], object),
+        names=np.array([item.name for item in kept], object),
+        targets=(Target(name="label", kind="multiclass", classes=classes, values=labels),),
+        given=given,
+        group=None if group_numbers is None else group_numbers.astype(np.int64),
+        digests=np.array(digests, object),
+        left_out=tuple(sorted(found.left_out, key=lambda out: out.name)),
+        findings=tuple(findings),
+        fingerprint=_fingerprint(kept, digests, keys),
+    )
+
+
+def _unique(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
+    seen: dict[str, Item] = {}
+    repeated = []
+    for item in items:
+        if item.name in seen:
+            same = seen[item.name].label == item.label
+            reason = "named twice" if same else f"named twice, also as {seen[item.name].label!r}"
+            repeated.append(LeftOut(name=item.name, reason=reason))
+        else:
+            seen[item.name] = item
+    return list(seen.values()), repeated
+
+
+def _look(file: str, whole: bool) -> tuple[str, str]:
+    """Digest of a file's content, and what is wrong with it as an image (empty if nothing)."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        size = os.path.getsize(file)
+        if size == 0:
+            return "", "an empty file"
+        with open(file, "rb") as stream:
+            if whole:
+                digest.update(stream.read())
+            else:
+                digest.update(size.to_bytes(8, "little") + stream.read(BLOCK))
+                stream.seek(max(0, size - BLOCK))
+                digest.update(stream.read(BLOCK))
+            stream.seek(0)
+            with Image.open(stream) as image:
+                if min(image.size) < 1:
+                    return "", "an image without pixels"
+    except Image.DecompressionBombError:
+        return "", "too many pixels to be decoded safely"
+    except Exception as error:  # PIL raises what it likes on a bad header
+        return "", f"not a readable image ({type(error).__name__})"
+    return digest.hexdigest(), ""
+
+
+def _classes(source: str, kept: list[Item], found: Found) -> tuple[tuple[str, ...], np.ndarray, list[Finding]]:
+    classes = tuple(sorted({item.label for item in kept}))
+    if not kept:
+        reasons = sorted({out.reason for out in found.left_out})
+        seen = f" ({len(found.left_out)} files left out: {', '.join(reasons[:3])})" if reasons else ""
+        raise DatasetError(
+            f"{source} holds no labelled image{seen}; expected a folder for each class with images in it"
+        )
+    if len(classes) < 2:
+        raise DatasetError(
+            f"{source} holds one class, {classes[0]!r}, with {len(kept)} images; expected at least two class folders"
+        )
+    index = {label: number for number, label in enumerate(classes)}
+    labels = np.array([index[item.label] for item in kept], np.int64)
+    given = np.array([item.part for item in kept])
+    learnt = set(labels[(given == 0) | (given == -1)].tolist())
+    for code in (1, 2):
+        unknown = sorted(set(labels[given == code].tolist()) - learnt)
+        if unknown:
+            names = ", ".join(repr(classes[label]) for label in unknown[:5])
+            raise DatasetError(
+                f"the {PARTS[code]} part has classes that train lacks: {names}; expected the classes of train;"
+                " add images of them to train, or take them out"
+            )
+    findings = []
+    for code in (1, 2):
+        if (given == code).any():
+            absent = sorted(learnt - set(labels[given == code].tolist()))
+            if absent:
+                findings.append(
+                    Finding(
+                        kind="one_sided_class",
+                        what=f"{len(absent)} classes of train have no image in {PARTS[code]}",
+                        count=len(absent),
+                        where=tuple(classes[label] for label in absent[:20]),
+                        action="kept",
+                    )
+                )
+    return classes, labels, findings
+
+
+def _groups(items: list[Item], group: str | None, is_csv: bool) -> list[str] | None:
+    if any(item.group is not None for item in items):
+        return [item.group if item.group is not None else f"\0{item.name}" for item in items]
+    if group is None:
+        return None
+    try:
+        pattern = re.compile(group)
+    except re.error as error:
+        what = "names no column and is" if is_csv else "is"
+        raise DatasetError(f"--group {group!r} {what} no regular expression ({error}); correct it") from error
+    keys, matched = [], False
+    for item in items:
+        match = pattern.search(item.key)
+        if match is None:
+            keys.append(f"\0{item.name}")
+            continue
+        matched = matched or item.part in (-1, 0)
+        keys.append("\1".join(text or "" for text in match.groups()) if match.groups() else match.group())
+    if not matched:
+        raise DatasetError(
+            f"--group {group!r} matches no path that trains, such as {items[0].key!r}; expected an expression"
+            " found in paths relative to DATA" + (" or a column of the CSV" if is_csv else "")
+        )
+    return keys
+
+
+def _shared_groups(keys: list[str] | None, given: np.ndarray) -> list[Finding]:
+    if keys is None:
+        return []
+    parts: dict[str, set[int]] = {}
+    for key, part in zip(keys, given.tolist(), strict=True):
+        if part >= 0:
+            parts.setdefault(key, set()).add(part)
+    shared = sorted(key for key, codes in parts.items() if len(codes) > 1)
+    if not shared:
+        return []
+    return [
+        Finding(
+            kind="shared_group",
+            what=f"{len(shared)} groups have images in more than one of the given parts, so scores there flatter",
+            count=len(shared),
+            where=tuple(key.replace("\1", "/") for key in shared[:20]),
+            action="kept as given",
+        )
+    ]
+
+
+def _fingerprint(items: list[Item], digests: list[str], keys: list[str] | None) -> str:
+    lines = sorted(
+        f"{digest} {item.label} {item.part} {'' if keys is None else keys[index]}"
+        for index, (item, digest) in enumerate(zip(items, digests, strict=True))
+    )
+    return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+def images_below(folder: Path) -> Iterator[Path]:
+    """Image files below a folder by their names, sorted, hidden ones left aside: what predicting goes over."""
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and path.suffix.lower() in SUFFIXES and path.is_file():
+            yield path

@@ -1,0 +1,65 @@
+"""Pixels for the network: central squares resident in memory, and batches made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autotl.engine import device as devices
+from autotl.pixels import Pixels, square
+from autotl.records import Preprocess
+
+MEMORY_SHARE = 0.25  # of the free memory, that one set of squares may take
+KEPT = 3  # sets of squares
+
+
+class Squares:
+    """For a size and an interpolation, the images of the run as (n, S, S, 3) uint8, made when first asked for.
+
+    S is the side before the central crop, so that training can crop elsewhere. Where a set does not fit
+    into memory its squares are made batch by batch.
+    """
+
+    def __init__(self, pixels: Pixels) -> None:
+        self.pixels = pixels
+        self.kept: dict[tuple[int, str], tuple[np.ndarray, np.ndarray]] = {}
+
+    def get(self, rows: np.ndarray, side: int, interpolation: Any) -> np.ndarray:
+        """Squares (m, side, side, 3) uint8 of some rows."""
+        count = len(self.pixels)
+        if count * side * side * 3 > MEMORY_SHARE * devices.free_memory(torch.device("cpu")):
+            return square(self.pixels, rows, side, side, interpolation)
+        key = (side, interpolation)
+        if key not in self.kept:
+            while len(self.kept) >= KEPT:
+                self.kept.pop(next(iter(self.kept)))
+            self.kept[key] = (np.empty((count, side, side, 3), np.uint8), np.zeros(count, bool))
+        store, filled = self.kept[key] = self.kept.pop(key)  # the latest used goes last
+        fresh = rows[~filled[rows]]
+        if len(fresh):
+            store[fresh] = square(self.pixels, fresh, side, side, interpolation)
+            filled[fresh] = True
+        return store[rows]
+
+
+def side_before_crop(size: int, preprocess: Preprocess) -> int:
+    """Side in pixels of the square whose central crop is the network's input."""
+    return max(size, round(size / preprocess.crop))
+
+
+def to_input(squares: np.ndarray | Tensor, size: int, preprocess: Preprocess, device: torch.device) -> Tensor:
+    """The central crop of squares (m, S, S, 3) uint8 as normalised input (m, 3, size, size), channels last."""
+    batch = torch.as_tensor(squares)
+    margin = (batch.shape[1] - size) // 2
+    batch = batch[:, margin : margin + size, margin : margin + size].to(device)
+    return normalised(batch.permute(0, 3, 1, 2).float(), preprocess)
+
+
+def normalised(batch: Tensor, preprocess: Preprocess) -> Tensor:
+    """(m, 3, h, w) in 0..255 to mean 0 and deviation 1 as the backbone knows them."""
+    mean = torch.tensor(preprocess.mean, device=batch.device).view(1, 3, 1, 1) * 255
+    std = torch.tensor(preprocess.std, device=batch.device).view(1, 3, 1, 1) * 255
+    return ((batch - mean) / std).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,129 @@
+"""Backbone and head as one module, and the model folder: safetensors, a description, nothing executable."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from autotl.builtin.heads import SHARPNESS, Head
+from autotl.engine.backbone import Backbone, build
+from autotl.errors import RunError
+from autotl.records import BackboneSpec
+
+FILE = "model.safetensors"
+DESCRIPTION = "model.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """model.json: what must be known to build the module again and to read its answers."""
+
+    backbone: BackboneSpec  # without where its weights came from
+    input_size: int
+    head: str  # linear or knn
+    classes: tuple[str, ...]
+    precision: str = "fp32"
+    temperature: float = 1.0
+    autotl: str = ""
+
+
+class KnnHead(nn.Module):
+    """Votes of the nearest stored features by cosine similarity; answers log-shares as logits."""
+
+    features: Tensor
+    labels: Tensor
+    centre: Tensor
+    count: Tensor
+
+    def __init__(self, classes: int, features: Tensor, labels: Tensor, centre: Tensor, count: Tensor) -> None:
+        super().__init__()
+        self.classes = classes
+        for name, value in (("features", features), ("labels", labels), ("centre", centre), ("count", count)):
+            self.register_buffer(name, value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, d) to logits (B, classes)."""
+        x = F.normalize(x.float() - self.centre, dim=1)
+        similarity, place = (x @ self.features.T).topk(min(int(self.count), len(self.features)), dim=1)
+        votes = x.new_zeros(len(x), self.classes)
+        votes.scatter_add_(1, self.labels[place], torch.exp(SHARPNESS * (similarity - 1)))
+        return torch.log(votes / votes.sum(1, keepdim=True) + 1e-4)
+
+
+class Model(nn.Module):
+    """A backbone with a head."""
+
+    def __init__(self, backbone: Backbone, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) to logits (B, classes) float32."""
+        return torch.as_tensor(self.head(self.backbone(x)).float())
+
+
+def make_head(head: Head, classes: int) -> nn.Module:
+    """The module of a fitted head."""
+    arrays = {name: torch.from_numpy(np.array(array)) for name, array in head.arrays.items()}
+    if head.kind == "knn":
+        return KnnHead(classes, **arrays)
+    linear = nn.Linear(arrays["weight"].shape[1], classes)
+    linear.load_state_dict(arrays)
+    return linear
+
+
+def save(model: Model, description: Description, folder: Path) -> None:
+    """Writes a model folder beside its place and renames it there."""
+    fresh = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    save_file(state, fresh / FILE)
+    (fresh / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=1))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(fresh, folder)
+
+
+def describe(folder: Path) -> Description:
+    """The description of a model folder. Raises `RunError` when it is none."""
+    try:
+        return msgspec.json.decode((folder / DESCRIPTION).read_bytes(), type=Description)
+    except (OSError, msgspec.DecodeError) as error:
+        raise RunError(f"{folder} holds no model that can be read ({error}); expected one written by autotl") from error
+
+
+def load(folder: Path) -> tuple[Model, Description]:
+    """The module of a model folder in eval mode; needs neither the data nor the pretrained weights.
+
+    Raises `RunError` for a folder that is none, `EngineError` when the backbone cannot be built.
+    """
+    description = describe(folder)
+    try:
+        state = load_file(folder / FILE)
+    except Exception as error:  # safetensors has an error of its own, and the file system has others
+        raise RunError(f"{folder / FILE} cannot be read: {error}; the folder is damaged, fit it again") from error
+    backbone = build(description.backbone, description.input_size, pretrained=False)
+    classes = len(description.classes)
+    if description.head == "knn":
+        names = ("features", "labels", "centre", "count")
+        head: nn.Module = KnnHead(classes, **{name: state[f"head.{name}"] for name in names})
+    else:
+        head = nn.Linear(backbone.feature_dim, classes)
+    model = Model(backbone, head)
+    model.load_state_dict(state, strict=True)
+    return model.eval(), description
+
+
+def without_source(spec: BackboneSpec) -> BackboneSpec:
+    """The spec as it goes into a model folder: architecture and preprocessing, no path of this machine."""
+    return replace(spec, weights=None)

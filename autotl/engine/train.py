@@ -1,0 +1,252 @@
+"""One training loop for every strategy: phases say what moves, the loop knows no strategy's name."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from autotl.budget import Allowance
+from autotl.engine import device as devices
+from autotl.engine.augment import augment
+from autotl.engine.images import Squares, normalised, side_before_crop, to_input
+from autotl.engine.model import Model
+from autotl.records import CurvePoint, Depth, Phase, Preprocess
+
+BATCH = 32
+WARM_UP = 0.1  # of the steps
+SMOOTHING = 0.05  # of the labels
+CLIP = 1.0
+EVALUATION_BATCH = 64
+
+
+class Diverged(Exception):
+    """The loss is no number any more."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Setting:
+    """What a training works with."""
+
+    squares: Squares
+    labels: np.ndarray  # (n,) of all rows
+    preprocess: Preprocess
+    size: int
+    device: torch.device
+    precision: str
+    seed: int
+    batch: int = BATCH
+    flip: bool = False
+    balanced: bool = False  # draw classes more evenly than they come
+
+
+@dataclass(slots=True, kw_only=True)
+class Spent:
+    """Seconds by kind."""
+
+    decode: float = 0.0
+    forward: float = 0.0
+    backward: float = 0.0
+    curve: list[CurvePoint] = field(default_factory=list)
+    steps: int = 0
+    epochs: float = 0.0
+
+
+def fit(
+    model: Model,
+    phases: tuple[Phase, ...],
+    depth: Depth,
+    rows: np.ndarray,
+    epochs: float,
+    setting: Setting,
+    allowance: Allowance,
+    hyper: dict[str, float | int | str],
+) -> Spent:
+    """Trains `model` in place for `epochs` passes over `rows`, or for as long as the allowance grants.
+
+    The schedule follows whichever is further on, the steps or the clock, so that a training that runs
+    short of time ends annealed instead of cut. Raises `Diverged` when the loss becomes no number.
+    """
+    spent = Spent()
+    generator = torch.Generator().manual_seed(setting.seed)
+    torch.manual_seed(setting.seed)
+    batches = _batches(rows, setting, generator)
+    a_pass = max(1, len(rows) // setting.batch)
+    begun, seconds = time.monotonic(), max(allowance.left, 1e-3)
+    done, total = 0.0, max(1.0, epochs * a_pass)
+    for phase in phases:
+        share = phase.share / sum(p.share for p in phases)
+        steps = max(1, round(total * share))
+        optimiser = _prepare(model, phase, depth, hyper)
+        base = [group["lr"] for group in optimiser.param_groups]
+        start = done / total
+        loss_sum, seen = 0.0, 0
+        for step in range(steps):
+            progress = max(step / steps, ((time.monotonic() - begun) / seconds - start) / max(share, 1e-9))
+            if progress >= 1.0 or allowance.expired:
+                break
+            for group, rate in zip(optimiser.param_groups, base, strict=True):
+                group["lr"] = rate * _schedule(progress)
+            loss = _step(model, next(batches), setting, phase, hyper, optimiser, generator, spent)
+            if not math.isfinite(loss):
+                raise Diverged
+            loss_sum, seen, done = loss_sum + loss, seen + 1, done + 1
+            if seen == a_pass:
+                spent.curve.append(_point(done / a_pass, begun, loss_sum / seen))
+                loss_sum, seen = 0.0, 0
+        if seen:
+            spent.curve.append(_point(done / a_pass, begun, loss_sum / seen))
+    spent.steps, spent.epochs = int(done), done / a_pass
+    if done >= 0.98 * total:
+        spent.epochs = epochs
+    model.eval()
+    return spent
+
+
+def predict(
+    model: Model, rows: np.ndarray, setting: Setting, allowance: Allowance | None = None
+) -> tuple[np.ndarray, float]:
+    """Probabilities (m, classes) float32 of rows, as many as the allowance grants, and seconds an image."""
+    model.eval()
+    answers, started = [], time.monotonic()
+    with torch.inference_mode():
+        for first in range(0, len(rows), EVALUATION_BATCH):
+            if allowance is not None and allowance.expired:
+                break
+            part = rows[first : first + EVALUATION_BATCH]
+            side = side_before_crop(setting.size, setting.preprocess)
+            squares = setting.squares.get(part, side, setting.preprocess.interpolation)
+            batch = to_input(squares, setting.size, setting.preprocess, setting.device)
+            with devices.autocast(setting.device, setting.precision):
+                logits = model(batch)
+            answers.append(torch.softmax(logits.float(), 1).cpu().numpy())
+    table = np.concatenate(answers) if answers else np.zeros((0, 1), np.float32)
+    return table, (time.monotonic() - started) / max(len(table), 1)
+
+
+def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
+    """Gives batch norm its statistics back where a conversion folded them away, without changing the function.
+
+    With y = a x + b as the folded layer computes it and mean m, variance v of x measured here, the layer
+    becomes ((x - m) / sqrt(v + eps)) * a sqrt(v + eps) + (b + a m): the same in eval mode, and nearly so
+    with batch statistics.
+    """
+
+    def refit(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(module, nn.BatchNorm2d)
+        x = inputs[0].float()
+        mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+        assert module.running_mean is not None and module.running_var is not None
+        slope = module.weight / torch.sqrt(module.running_var + module.eps)
+        shift = module.bias - module.running_mean * slope
+        module.weight.copy_(slope * torch.sqrt(variance + module.eps))
+        module.bias.copy_(shift + mean * slope)
+        module.running_mean.copy_(mean)
+        module.running_var.copy_(variance)
+
+    layers = [m for m in model.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
+    handles = [layer.register_forward_pre_hook(refit) for layer in layers]
+    side = side_before_crop(setting.size, setting.preprocess)
+    try:
+        with torch.no_grad():
+            squares = setting.squares.get(rows[:192], side, setting.preprocess.interpolation)
+            model.backbone(to_input(squares, setting.size, setting.preprocess, setting.device))
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def snapshot(model: Model) -> dict[str, Tensor]:
+    """A copy of the weights, to begin again from."""
+    return copy.deepcopy(model.state_dict())
+
+
+def _prepare(
+    model: Model, phase: Phase, depth: Depth, hyper: dict[str, float | int | str]
+) -> torch.optim.Optimizer:
+    """Freezes what the phase does not train and gives each layer group its rate."""
+    trained: Depth = {"head": 0, "none": 0, "all": "all", "k": depth}.get(phase.trains, depth)  # type: ignore[assignment]
+    model.backbone.freeze(trained, phase.norm)
+    model.train()
+    rate = float(hyper.get("lr", phase.lr))
+    decay = float(hyper.get("layer_decay", phase.layer_decay))
+    weight_decay = float(hyper.get("weight_decay", phase.weight_decay))
+    groups: list[dict[str, object]] = []
+
+    def add(parameters: list[nn.Parameter], lr: float) -> None:
+        moving = [p for p in parameters if p.requires_grad]
+        for some, wd in (([p for p in moving if p.ndim > 1], weight_decay), ([p for p in moving if p.ndim <= 1], 0.0)):
+            if some:
+                groups.append({"params": some, "lr": lr, "weight_decay": wd})
+
+    if phase.trains != "none":
+        add(list(model.head.parameters()), rate)
+    for distance, group in enumerate(reversed(model.backbone.group_parameters()), start=1):
+        add(group, rate * decay**distance)
+    return torch.optim.AdamW(groups, fused=True)
+
+
+def _schedule(progress: float) -> float:
+    """Share of the peak rate: linear warm-up, then half a cosine."""
+    if progress < WARM_UP:
+        return 0.05 + 0.95 * progress / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
+def _batches(rows: np.ndarray, setting: Setting, generator: torch.Generator) -> Iterator[np.ndarray]:
+    """Rows of one batch after another: shuffled passes, or rare classes more often where classes are balanced."""
+    count = min(setting.batch, len(rows))
+    if setting.balanced:
+        labels = setting.labels[rows]
+        weights = torch.from_numpy(1.0 / np.sqrt(np.bincount(labels)[labels]))
+        while True:
+            yield rows[torch.multinomial(weights, count, generator=generator).numpy()]
+    while True:
+        order = torch.randperm(len(rows), generator=generator).numpy()
+        for first in range(0, len(rows) - count + 1, count):
+            yield rows[order[first : first + count]]
+
+
+def _step(
+    model: Model,
+    chosen: np.ndarray,
+    setting: Setting,
+    phase: Phase,
+    hyper: dict[str, float | int | str],
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    spent: Spent,
+) -> float:
+    begun = time.perf_counter()
+    side = side_before_crop(setting.size, setting.preprocess)
+    squares = torch.from_numpy(setting.squares.get(chosen, side, setting.preprocess.interpolation))
+    strength = str(hyper.get("augment", phase.augment))
+    images = augment(squares.to(setting.device), setting.size, strength, setting.flip, generator)
+    batch = normalised(images, setting.preprocess)
+    target = torch.from_numpy(setting.labels[chosen]).to(setting.device)
+    ready = time.perf_counter()
+    with devices.autocast(setting.device, setting.precision):
+        logits = model(batch)
+    loss = F.cross_entropy(logits.float(), target, label_smoothing=SMOOTHING)
+    forward = time.perf_counter()
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], CLIP)
+    optimiser.step()
+    value = loss.item()
+    end = time.perf_counter()
+    spent.decode += ready - begun
+    spent.forward += forward - ready
+    spent.backward += end - forward
+    return value
+
+
+def _point(epoch: float, begun: float, loss: float) -> CurvePoint:
+    return CurvePoint(epoch=round(epoch, 3), seconds=round(time.monotonic() - begun, 3), loss=round(loss, 6))

@@ -1,0 +1,355 @@
+"""Trial → TrialResult: builds, fits or trains, predicts, and answers what goes wrong on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import math
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from autotl import __version__
+from autotl.budget import Allowance
+from autotl.builtin.heads import Head
+from autotl.cache import atomic
+from autotl.engine import device as devices
+from autotl.engine import train
+from autotl.engine.model import Description, Model, make_head, save, without_source
+from autotl.folds import folds_for
+from autotl.records import (
+    PARTS,
+    BackboneSpec,
+    Candidate,
+    Cost,
+    CurvePoint,
+    Depth,
+    Measurement,
+    Strategy,
+    Trial,
+    TrialResult,
+)
+
+if TYPE_CHECKING:
+    from autotl.engine.worker import Worker
+
+HEAD_FOLDS = 5
+RETRY = 0.25  # of the rate, when a training diverged or collapsed
+FEWEST_BATCH = 4
+FEW_ROWS = 400  # below, half the batch: twice the steps
+COLLAPSED = 0.97  # of the loss of the best constant answer
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What a fit on some rows gave."""
+
+    model: Model
+    spent: train.Spent
+    status: str = "finished"
+    note: str = ""
+    precision: str = "fp32"
+
+
+def run(worker: Worker, trial: Trial, spec: BackboneSpec, strategy: Strategy, allowance: Allowance) -> TrialResult:
+    """Fits as the strategy says and predicts the rows that are to be judged; out-of-fold where there are folds."""
+    started = time.monotonic()
+    fitted, judged, folds = _rows(worker, trial)
+    fold = worker.table["fold"]
+    share = 1.0 / max(len(folds), 1)
+    tables: list[tuple[np.ndarray, np.ndarray]] = []
+    outcome, latency = None, 0.0
+    for number in folds or [None]:
+        inside = fitted if number is None else fitted[fold[fitted] != number]
+        outside = judged if number is None else judged[fold[judged] == number]
+        right = _slice(allowance, share if number is None else 1.0 / (len(folds) - len(tables)))
+        if strategy.phases:
+            outcome = _tune(worker, trial, spec, strategy, inside, len(outside), right)
+            table, latency = train.predict(outcome.model, outside, _setting(worker, trial.candidate, spec, outcome))
+        else:
+            outcome, table, latency = _closed(worker, trial, spec, strategy, inside, outside, right)
+        tables.append((outside[: len(table)], table))
+        if outcome.status != "finished":
+            break
+    assert outcome is not None
+    folder = Path(worker.start.folder if worker.start else ".")
+    place = Path("trials") / _slug(trial)
+    rows = np.concatenate([rows for rows, _ in tables])
+    proba = np.concatenate([table for rows, table in tables if len(rows)]) if len(rows) else np.zeros((0, 1))
+    with atomic(folder / place / "predictions.npz") as temporary, open(temporary, "wb") as file:
+        np.savez(file, rows=rows, proba=proba.astype(np.float32), fold=fold[rows])
+    saved = None
+    if trial.keep_model and outcome.status in ("finished", "stopped"):
+        saved = str(place / "model")
+        head = "linear" if isinstance(outcome.model.head, nn.Linear) else "knn"
+        description = Description(
+            backbone=without_source(spec),
+            input_size=trial.candidate.input_size,
+            head=head,
+            classes=worker.classes,
+            precision=outcome.precision,
+            autotl=__version__,
+        )
+        save(outcome.model, description, folder / saved)
+    return _result(worker, trial, outcome, str(place / "predictions.npz"), saved, latency, time.monotonic() - started)
+
+
+def measure(worker: Worker, candidate: Candidate, spec: BackboneSpec, allowance: Allowance) -> Measurement:
+    """Seconds a training image and a predicted image, from three timed batches of noise."""
+    del allowance  # three batches
+    backbone = worker.fresh(spec, candidate.input_size)
+    precision = worker.precision(backbone)
+    network = Model(backbone, nn.Linear(backbone.feature_dim, max(2, len(worker.classes)))).to(worker.device)
+    backbone.freeze(candidate.unfreeze)
+    network.train()
+    batch = torch.randn(16, 3, candidate.input_size, candidate.input_size, device=worker.device)
+    seconds: list[tuple[float, float]] = []
+    devices.reset_peak(worker.device)
+    for _ in range(3):
+        begun = time.perf_counter()
+        with devices.autocast(worker.device, precision):
+            loss = network(batch).square().mean()
+        loss.backward()
+        devices.synchronize(worker.device)
+        both = time.perf_counter()
+        with torch.inference_mode(), devices.autocast(worker.device, precision):
+            network(batch)
+        devices.synchronize(worker.device)
+        seconds.append(((both - begun) / 16, (time.perf_counter() - both) / 16))
+    return Measurement(
+        candidate=candidate.id,
+        seconds_per_image=min(pair[0] for pair in seconds),
+        latency=min(pair[1] for pair in seconds),
+        bytes=devices.peak_memory(worker.device),
+        precision=precision,
+    )
+
+
+def _rows(worker: Worker, trial: Trial) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Rows to fit on (in stratified order), rows to judge on, and the folds to go through, if any."""
+    part, order = worker.table["part"], worker.table["order"]
+    fitted = order[np.isin(part[order], [PARTS.index(name) for name in trial.fit_on])]
+    if trial.rows is not None:
+        fitted = fitted[: trial.rows]
+    if worker.folds and trial.evaluate_on == ("select",):
+        return fitted, fitted, np.unique(worker.table["fold"][fitted]).tolist()
+    judged = order[np.isin(part[order], [PARTS.index(name) for name in trial.evaluate_on])]
+    return fitted, judged, []
+
+
+def _closed(
+    worker: Worker,
+    trial: Trial,
+    spec: BackboneSpec,
+    strategy: Strategy,
+    fitted: np.ndarray,
+    judged: np.ndarray,
+    allowance: Allowance,
+) -> tuple[Outcome, np.ndarray, float]:
+    """A head on stored features; judged rows need no further pass through the network."""
+    size, begun = trial.candidate.input_size, time.perf_counter()
+    found = worker.features(spec, size, np.concatenate([fitted, judged]), allowance)
+    have = {row: index for index, row in enumerate(found.rows.tolist())}
+    features = found.groups[-1] if found.groups else np.zeros((0, 1), np.float32)
+    inside = [have[row] for row in fitted.tolist() if row in have]
+    outside = [have[row] for row in judged.tolist() if row in have]
+    forward = time.perf_counter() - begun
+    labels = worker.table["labels"]
+    complete = len(outside) == len(judged) and len(inside) > 0
+    backbone = worker.backbone(spec, size)
+    if not complete:
+        network = Model(backbone, nn.Linear(backbone.feature_dim, len(worker.classes)))
+        spent = train.Spent(forward=forward)
+        return Outcome(model=network, spent=spent, status="failed", note="out of time"), np.zeros((0, 1)), 0.0
+    head = _fit_head(worker, strategy, features[inside], labels[found.rows[inside]], found.rows[inside], trial.seed)
+    module = make_head(head, len(worker.classes)).to(worker.device)
+    with torch.inference_mode():
+        logits = module(torch.from_numpy(features[outside]).to(worker.device))
+        table = torch.softmax(logits.float(), 1).cpu().numpy()
+    spent = train.Spent(forward=forward, backward=time.perf_counter() - begun - forward)
+    precision = worker.precision(backbone)
+    outcome = Outcome(model=Model(backbone, module).eval(), spent=spent, note=head.note, precision=precision)
+    return outcome, table, _latency(outcome.model, worker, spec, size, precision)
+
+
+def _fit_head(
+    worker: Worker, strategy: Strategy, features: np.ndarray, labels: np.ndarray, rows: np.ndarray, seed: int
+) -> Head:
+    module, _, name = (strategy.head or "").partition(":")
+    groups = worker.table["groups"][rows] if "groups" in worker.table else None
+    folds = folds_for(labels, groups, HEAD_FOLDS)
+    fit = getattr(importlib.import_module(module), name)
+    fitted: Head = fit(features, labels, len(worker.classes), folds, seed)
+    return fitted
+
+
+def _tune(
+    worker: Worker,
+    trial: Trial,
+    spec: BackboneSpec,
+    strategy: Strategy,
+    fitted: np.ndarray,
+    judged: int,
+    allowance: Allowance,
+) -> Outcome:
+    """Trains, and begins once more at a quarter of the rate when the loss is no number or learns nothing."""
+    hyper = dict(trial.candidate.hyper)
+    begun = time.perf_counter()
+    head, notes = None, []
+    if strategy.head:
+        found = worker.features(spec, trial.candidate.input_size, fitted, allowance)
+        at = found.rows
+        head = _fit_head(worker, strategy, found.groups[-1], worker.table["labels"][at], at, trial.seed)
+    backbone = worker.fresh(spec, trial.candidate.input_size)
+    precision = worker.precision(backbone)
+    torch.manual_seed(trial.seed)
+    module = make_head(head, len(worker.classes)) if head else _new_head(backbone.feature_dim, len(worker.classes))
+    network = Model(backbone, module).to(worker.device)
+    outcome = Outcome(model=network, spent=train.Spent(), precision=precision)
+    setting = _setting(worker, trial.candidate, spec, outcome)
+    setting.seed = trial.seed
+    setting.batch = int(hyper.get("batch", train.BATCH if len(fitted) >= FEW_ROWS else train.BATCH // 2))
+    setting.flip = bool(hyper.get("flip", 0))
+    setting.balanced = worker.metric != "accuracy"
+    if backbone.folded:
+        train.recalibrate(network, fitted, setting)
+        notes.append("batch norm had been folded: its statistics were measured again")
+    first = train.snapshot(network)
+    other = time.perf_counter() - begun
+    right = _less(allowance, judged)
+    for attempt in range(3):
+        try:
+            spent = train.fit(
+                network, strategy.phases, trial.candidate.unfreeze, fitted, trial.epochs, setting, right, hyper
+            )
+            if attempt or not _collapsed(spent.curve, worker.table["labels"][fitted], trial.epochs) or right.expired:
+                outcome.spent = spent
+                break
+            notes.append("it learnt nothing at first: begun again at a quarter of the rate")
+        except train.Diverged:
+            if attempt:
+                outcome.status = "diverged"
+                break
+            notes.append("the loss diverged: begun again at a quarter of the rate")
+        except Exception as error:
+            if not devices.out_of_memory(error) or setting.batch <= FEWEST_BATCH:
+                raise
+            devices.release(worker.device)
+            setting.batch //= 2
+            notes.append(f"out of memory: batches of {setting.batch}")
+            network.load_state_dict(first)
+            continue
+        network.load_state_dict(first)
+        hyper["lr"] = RETRY * float(hyper.get("lr", strategy.phases[0].lr))
+    outcome.spent.forward += other
+    if outcome.status == "finished" and outcome.spent.epochs < 0.98 * trial.epochs:
+        outcome.status = "stopped"
+        notes.append(f"{outcome.spent.epochs:.1f} of {trial.epochs:g} epochs in its time, annealed")
+    outcome.note = "; ".join(notes)
+    return outcome
+
+
+def _new_head(width: int, classes: int) -> nn.Linear:
+    """A head that says nothing yet: every class alike."""
+    head = nn.Linear(width, classes)
+    nn.init.normal_(head.weight, std=0.01)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def _collapsed(curve: list[CurvePoint], labels: np.ndarray, epochs: float) -> bool:
+    """Whether the training loss stayed where a constant answer would have it."""
+    if epochs < 3 or not curve:
+        return False
+    shares = np.bincount(labels) / len(labels)
+    constant = -float(np.sum(shares[shares > 0] * np.log(shares[shares > 0])))
+    return curve[-1].loss > COLLAPSED * constant
+
+
+def _setting(worker: Worker, candidate: Candidate, spec: BackboneSpec, outcome: Outcome) -> train.Setting:
+    assert worker.squares is not None
+    return train.Setting(
+        squares=worker.squares,
+        labels=worker.table["labels"],
+        preprocess=spec.preprocess,
+        size=candidate.input_size,
+        device=worker.device,
+        precision=outcome.precision,
+        seed=0,
+    )
+
+
+def _latency(network: Model, worker: Worker, spec: BackboneSpec, size: int, precision: str) -> float:
+    """Seconds an image of one batch of 32, the second of two."""
+    batch = torch.randn(32, 3, size, size, device=worker.device).contiguous(memory_format=torch.channels_last)
+    begun = 0.0
+    with torch.inference_mode(), devices.autocast(worker.device, precision):
+        for _ in range(2):
+            begun = time.perf_counter()
+            network(batch)
+            devices.synchronize(worker.device)
+    return (time.perf_counter() - begun) / len(batch)
+
+
+def _slice(allowance: Allowance, share: float) -> Allowance:
+    """A share of the time left, under the same cancel token."""
+    end = allowance.clock() + share * allowance.left
+    return Allowance(deadline=end, clock=allowance.clock, cancelled=allowance.cancelled)
+
+
+def _less(allowance: Allowance, judged: int) -> Allowance:
+    """The allowance without what predicting the judged rows will take, about a tenth at most."""
+    keep = min(0.1 * allowance.left, 0.5 + 0.01 * judged)
+    return Allowance(deadline=allowance.deadline - keep, clock=allowance.clock, cancelled=allowance.cancelled)
+
+
+def _result(
+    worker: Worker,
+    trial: Trial,
+    outcome: Outcome,
+    predictions: str,
+    saved: str | None,
+    latency: float,
+    seconds: float,
+) -> TrialResult:
+    spent, backbone = outcome.spent, outcome.model.backbone
+    depth: Depth = trial.candidate.unfreeze
+    known = spent.decode + spent.forward + spent.backward
+    failed = outcome.status in ("failed", "diverged")
+    return TrialResult(
+        trial=trial,
+        status=outcome.status,  # type: ignore[arg-type]
+        predictions=None if failed else predictions,
+        model=saved,
+        curve=tuple(spent.curve),
+        cost=Cost(
+            decode=round(spent.decode, 4),
+            forward=round(spent.forward, 4),
+            backward=round(spent.backward, 4),
+            other=round(max(0.0, seconds - known), 4),
+            bytes=devices.peak_memory(worker.device),
+        ),
+        precision=outcome.precision,
+        steps_done=spent.steps,
+        epochs_done=round(spent.epochs, 4),
+        classes_seen=len(worker.classes),
+        latency=latency if math.isfinite(latency) else None,
+        parameters=sum(p.numel() for p in outcome.model.parameters()),
+        macs=backbone.macs,
+        trained_parameters=backbone.trained_share(depth)[0],
+        note=outcome.note,
+        error=outcome.note or outcome.status if failed else None,
+    )
+
+
+def _slug(trial: Trial) -> str:
+    """A folder name: the candidate's id, made safe, and eight digits that tell trials apart."""
+    safe = re.sub(r"[^A-Za-z0-9]+", "-", trial.candidate.id).strip("-")[:80]
+    digest = hashlib.blake2b(f"{trial.id} {trial.candidate.id} {trial.epochs}".encode(), digest_size=4).hexdigest()
+    return f"{safe}-{digest}"

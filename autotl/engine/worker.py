@@ -1,0 +1,254 @@
+"""The worker: answers requests one after another. torch is at home here."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+import torch
+
+from autotl.budget import Allowance
+from autotl.cache import Cache, atomic
+from autotl.engine import device as devices
+from autotl.engine import messages, model, trial
+from autotl.engine.backbone import Backbone, build
+from autotl.engine.embed import Features, embed
+from autotl.engine.images import Squares, side_before_crop, to_input
+from autotl.errors import AutotlError
+from autotl.pixels import Pixels, available_threads, load_image, square_image
+from autotl.records import BackboneSpec, Embedding, Machine, Measurement, Metric, TrialResult
+
+BACKBONES_KEPT = 2
+FILES_AT_ONCE = 64
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Reads requests until the other end is closed. Cancellations are heard while work is going on."""
+    waiting: queue.SimpleQueue[tuple[messages.Request, Allowance] | None] = queue.SimpleQueue()
+    rights: dict[int, Allowance] = {}
+
+    def listen() -> None:
+        decoder = msgspec.msgpack.Decoder(messages.ToWorker)
+        while (data := messages.read(requests)) is not None:
+            message = decoder.decode(data)
+            if isinstance(message, messages.Cancel):
+                if message.number in rights:
+                    rights[message.number].cancelled.set()
+                continue
+            right = Allowance(deadline=time.monotonic() + message.seconds)
+            rights[message.number] = right
+            waiting.put((message, right))
+        os._exit(0)  # the parent is gone: nobody waits for what is still being computed
+
+    threading.Thread(target=listen, daemon=True).start()
+    worker = Worker()
+    while (item := waiting.get()) is not None:
+        request, right = item
+        try:
+            value = worker.answer(request.body, right)
+            raw = msgspec.Raw(msgspec.msgpack.encode(value))
+            messages.write(answers, messages.Done(number=request.number, result=raw))
+        except Exception as error:  # whatever a backbone raises is an answer, and the worker lives on
+            traceback.print_exc()
+            kind = type(error).__name__ if isinstance(error, AutotlError) else "EngineError"
+            text = str(error) if isinstance(error, AutotlError) else f"{type(error).__name__}: {error}"
+            messages.write(answers, messages.Failed(number=request.number, kind=kind, message=text))
+        finally:
+            rights.pop(request.number, None)
+
+
+class Worker:
+    """The data of a run, and what was built of it."""
+
+    def __init__(self) -> None:
+        self.start: messages.Start | None = None
+        self.table: dict[str, np.ndarray] = {}
+        self.classes: tuple[str, ...] = ()
+        self.folds = 0
+        self.metric: Metric = "accuracy"
+        self.squares: Squares | None = None
+        self.device = torch.device("cpu")
+        self.cache: Cache | None = None
+        self.built: dict[tuple[str, int], Backbone] = {}
+        self.precisions: dict[tuple[str, int], str] = {}
+        self.model: tuple[str, model.Model, model.Description] | None = None
+
+    def answer(self, body: messages.Body, allowance: Allowance) -> Any:
+        """The answer to a request. Raises `AutotlError` or whatever went wrong."""
+        if isinstance(body, messages.Start):
+            return self._begin(body)
+        if isinstance(body, messages.Open):
+            return self._open(body)
+        if isinstance(body, messages.Embed):
+            return self._embed(body, allowance)
+        if isinstance(body, messages.Measure):
+            return self._measure(body, allowance)
+        if isinstance(body, messages.Train):
+            return self._train(body, allowance)
+        return self._predict(body, allowance)
+
+    def _begin(self, body: messages.Start) -> Machine:
+        self.start = body
+        sys.path += [entry for entry in body.sys_path if entry not in sys.path]
+        self.device = devices.choose(body.device)
+        devices.possible(self.device, body.precision)
+        threads = devices.prepare(self.device)
+        self.cache = None if body.cache is None else Cache(body.cache)
+        return Machine(
+            device=devices.describe(self.device), precision=body.precision, threads=threads, versions=_versions()
+        )
+
+    def _open(self, body: messages.Open) -> None:
+        with np.load(body.table, allow_pickle=False) as table:
+            self.table = {name: table[name] for name in table.files}
+        self.classes, self.folds, self.metric = body.classes, body.folds, body.metric
+        self.squares = Squares(Pixels.open(body.pixels))
+        if "digests" not in self.table:
+            self.table["digests"] = np.array([f"{body.pixels}:{row}" for row in range(len(self.table["labels"]))])
+
+    def _embed(self, body: messages.Embed, allowance: Allowance) -> Embedding:
+        with np.load(body.rows, allow_pickle=False) as asked:
+            rows = asked["rows"]
+        os.unlink(body.rows)
+        found = self.features(body.backbone, body.input_size, rows, allowance)
+        path = Path(body.rows).with_name(f"features-{Path(body.rows).stem}.npz")
+        arrays = {f"g{index}": group for index, group in enumerate(found.groups)}
+        if found.logits is not None:
+            arrays["logits"] = found.logits
+        with atomic(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, rows=found.rows, **arrays)
+        return Embedding(
+            backbone=body.backbone.name,
+            input_size=body.input_size,
+            path=str(path),
+            groups=len(found.groups),
+            rows=len(found.rows),
+            seconds_per_image=found.seconds_per_image,
+            cached=found.cached,
+        )
+
+    def features(self, spec: BackboneSpec, size: int, rows: np.ndarray, allowance: Allowance) -> Features:
+        """Features of some rows of the run's data."""
+        assert self.squares is not None, "open comes first"
+        backbone = self.backbone(spec, size)
+        precision = self.precision(backbone)
+        return embed(
+            backbone, rows, self.squares, self.table["digests"], self.cache, self.device, precision, allowance
+        )
+
+    def backbone(self, spec: BackboneSpec, size: int) -> Backbone:
+        """A backbone for reading features; the last few are kept. Trainings build their own."""
+        key = (spec.name, size)
+        if key not in self.built:
+            while len(self.built) >= BACKBONES_KEPT:
+                self.built.pop(next(iter(self.built)))
+            self.built[key] = self.fresh(spec, size)
+        return self.built[key]
+
+    def fresh(self, spec: BackboneSpec, size: int) -> Backbone:
+        """A backbone of one's own, on the device, channels last."""
+        assert self.start is not None
+        torch.manual_seed(self.start.seed)
+        backbone = build(spec, size, offline=self.start.offline)
+        return backbone.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def precision(self, backbone: Backbone) -> str:
+        """What to compute in: asked for, or the faster of two on a real batch."""
+        assert self.start is not None
+        key = (backbone.spec.name, backbone.input_size)
+        if key not in self.precisions:
+            choices = devices.possible(self.device, self.start.precision)
+            batch = torch.randn(16, 3, backbone.input_size, backbone.input_size, device=self.device)
+            batch = batch.contiguous(memory_format=torch.channels_last)
+
+            def run(precision: str) -> None:
+                with torch.inference_mode(), devices.autocast(self.device, precision):
+                    backbone(batch)
+
+            self.precisions[key] = devices.faster(choices, run, self.device)
+        return self.precisions[key]
+
+    def _train(self, body: messages.Train, allowance: Allowance) -> TrialResult:
+        try:
+            return trial.run(self, body.trial, body.backbone, body.strategy, allowance)
+        except AutotlError as error:
+            return TrialResult(trial=body.trial, status="failed", error=str(error))
+        except Exception as error:  # a training that breaks is a row of the leaderboard
+            traceback.print_exc()
+            devices.release(self.device)
+            return TrialResult(trial=body.trial, status="failed", error=f"{type(error).__name__}: {error}")
+
+    def _measure(self, body: messages.Measure, allowance: Allowance) -> Measurement:
+        return trial.measure(self, body.candidate, body.backbone, allowance)
+
+    def _predict(self, body: messages.Predict, allowance: Allowance) -> messages.Predicted:
+        assert self.start is not None
+        folder = Path(self.start.folder, body.model)
+        if self.model is None or self.model[0] != str(folder):
+            loaded, description = model.load(folder)
+            self.model = (str(folder), loaded.to(self.device), description)
+        _, network, description = self.model
+        table = np.full((len(body.files), len(description.classes)), np.nan, np.float32)
+        problems: list[str | None] = [None] * len(body.files)
+        for first in range(0, len(body.files), FILES_AT_ONCE):
+            if allowance.expired:
+                problems[first:] = ["not predicted: the time was over"] * (len(body.files) - first)
+                break
+            self._predict_some(network, description, body.files[first : first + FILES_AT_ONCE], first, table, problems)
+        work = Path(self.start.folder) / ".engine"
+        work.mkdir(parents=True, exist_ok=True)
+        path = work / f"predicted-{time.monotonic_ns()}.npy"
+        np.save(path, table)
+        return messages.Predicted(probabilities=str(path), errors=tuple(problems))
+
+    def _predict_some(
+        self,
+        network: model.Model,
+        description: model.Description,
+        files: tuple[str, ...],
+        first: int,
+        table: np.ndarray,
+        problems: list[str | None],
+    ) -> None:
+        preprocess, size = description.backbone.preprocess, description.input_size
+        side = side_before_crop(size, preprocess)
+
+        def read(file: str) -> np.ndarray | str:
+            try:
+                return square_image(load_image(file, max(side, 256))[0], side, side, preprocess.interpolation)
+            except Exception as error:  # PIL raises what it likes
+                return f"{type(error).__name__}: {error}"
+
+        with ThreadPoolExecutor(available_threads()) as pool:
+            read_ones = list(pool.map(read, files))
+        good = [index for index, found in enumerate(read_ones) if not isinstance(found, str)]
+        for index, found in enumerate(read_ones):
+            if isinstance(found, str):
+                problems[first + index] = found
+        if good:
+            squares = np.stack([read_ones[index] for index in good])  # type: ignore[arg-type]
+            with torch.inference_mode(), devices.autocast(self.device, description.precision):
+                logits = network(to_input(squares, size, preprocess, self.device))
+            shares = torch.softmax(logits.float() / description.temperature, 1)
+            table[[first + index for index in good]] = shares.cpu().numpy()
+
+
+def _versions() -> dict[str, str]:
+    import timm
+    import torchvision
+
+    return {
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "timm": timm.__version__,
+    }

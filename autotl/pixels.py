@@ -1,0 +1,235 @@
+"""The decoded-image store: images as uint8 RGB in one flat file, decoded once, read by memory map.
+
+The parent process decodes (PIL, in threads, no torch) while the worker still imports torch; the worker
+reads. An image is reduced so that its shorter side is at most `side` pixels, never enlarged.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from autotl.budget import Allowance
+from autotl.cache import atomic
+
+Interpolation = Literal["bilinear", "bicubic", "nearest", "lanczos"]
+FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "nearest": Image.Resampling.NEAREST,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+LONGEST = 4  # longer side / shorter side that is kept; beyond, the middle is
+STORE_BYTES = 2 * 2**30
+CHUNK = 64
+
+# Columns of `Decoded.statistics`, one row an image.
+STATISTICS = ("width", "height", "brightness", "contrast", "sharpness", "colour", "alpha", "bytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decoded:
+    """What came of decoding a list of files."""
+
+    present: np.ndarray  # (n,) bool: decoded and stored
+    errors: dict[int, str]  # row → why it could not be decoded
+    statistics: np.ndarray  # (n, len(STATISTICS)) float32, NaN where not decoded
+    hashes: np.ndarray  # (n,) uint64 difference hash, 0 where not decoded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pixels:
+    """An opened store."""
+
+    data: np.ndarray  # flat uint8
+    offset: np.ndarray
+    height: np.ndarray
+    width: np.ndarray
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Pixels:
+        """Opens what `decode` wrote. Raises `OSError` when it is not there."""
+        with np.load(Path(folder) / "pixels.npz", allow_pickle=False) as index:
+            offset, height, width = index["offset"], index["height"], index["width"]
+        path = Path(folder) / "pixels.bin"
+        empty = path.stat().st_size == 0
+        data = np.zeros(0, np.uint8) if empty else np.memmap(path, np.uint8, mode="r")
+        return cls(data, offset, height, width)
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    @property
+    def present(self) -> np.ndarray:
+        """(n,) bool: which rows hold an image."""
+        return np.asarray(self.offset >= 0)
+
+    def image(self, row: int) -> np.ndarray:
+        """(H, W, 3) uint8, a view into the file. Raises `LookupError` for a row that was not decoded."""
+        start, height, width = int(self.offset[row]), int(self.height[row]), int(self.width[row])
+        if start < 0:
+            raise LookupError(f"row {row} was not decoded")
+        return np.asarray(self.data[start : start + height * width * 3]).reshape(height, width, 3)
+
+
+def choose_side(images: int, largest: int, limit: int = STORE_BYTES) -> int:
+    """Shorter side such that about `images` squares of it stay within `limit` bytes; 64 to `largest` pixels."""
+    return int(min(largest, max(64, math.isqrt(limit // max(images * 4, 1)))))
+
+
+def decode(
+    files: Sequence[str],
+    folder: str | Path,
+    *,
+    side: int,
+    allowance: Allowance,
+    order: np.ndarray | None = None,
+    threads: int | None = None,
+) -> Decoded:
+    """Decodes files in the given order (row numbers) until the allowance expires, and writes the store.
+
+    Images with an alpha channel that is used are laid on white, or on black where the drawing itself is
+    bright: what is drawn must differ from what it is drawn on.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    count = len(files)
+    order = np.arange(count) if order is None else order
+    offset = np.full(count, -1, np.int64)
+    height, width = np.zeros(count, np.int32), np.zeros(count, np.int32)
+    statistics = np.full((count, len(STATISTICS)), np.nan, np.float32)
+    hashes = np.zeros(count, np.uint64)
+    errors: dict[int, str] = {}
+    place = 0
+    with atomic(folder / "pixels.bin") as temporary, open(temporary, "wb") as out:
+        with ThreadPoolExecutor(threads or available_threads()) as pool:
+            for first in range(0, len(order), CHUNK):
+                if first and allowance.expired:
+                    break
+                rows = order[first : first + CHUNK]
+                answers = pool.map(lambda row: _read(files[row], side), rows)
+                for row, (pixels, figures, mark, problem) in zip(rows, answers, strict=True):
+                    if pixels is None:
+                        errors[int(row)] = problem
+                        continue
+                    out.write(pixels.tobytes())
+                    offset[row], height[row], width[row] = place, *pixels.shape[:2]
+                    place += pixels.size
+                    statistics[row], hashes[row] = figures, mark
+    with atomic(folder / "pixels.npz") as temporary, open(temporary, "wb") as out:
+        np.savez(out, offset=offset, height=height, width=width)
+    return Decoded(present=offset >= 0, errors=errors, statistics=statistics, hashes=hashes)
+
+
+def available_threads() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load_image(file: str | Path, side: int) -> tuple[np.ndarray, dict[str, float]]:
+    """One image as (H, W, 3) uint8 with a shorter side of at most `side`, and what was seen on the way.
+
+    Raises whatever PIL raises for a broken file.
+    """
+    with Image.open(file) as opened:
+        seen: dict[str, float] = {"width": opened.width, "height": opened.height}
+        if opened.format == "JPEG":
+            opened.draft("RGB", (side, side))  # decodes at a half, quarter or eighth where that suffices
+        image: Image.Image = ImageOps.exif_transpose(opened)
+        image.load()
+    image, seen["alpha"] = _as_rgb(image)
+    shorter, longer = sorted(image.size)
+    if longer > LONGEST * shorter:
+        keep = (min(image.width, LONGEST * shorter), min(image.height, LONGEST * shorter))
+        image = ImageOps.fit(image, keep)
+    if shorter > side:
+        scale = side / shorter
+        new = (max(side, round(image.width * scale)), max(side, round(image.height * scale)))
+        image = image.resize(new, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(image), seen
+
+
+def _as_rgb(image: Image.Image) -> tuple[Image.Image, float]:
+    """RGB, and 1.0 where an alpha channel was used. 16-bit grey is scaled by its own range, not clipped."""
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image, np.float64)
+        low, high = float(values.min()), float(values.max())
+        if high > 255 or low < 0:
+            values = (values - low) * (255.0 / max(high - low, 1e-9))
+        return Image.fromarray(values.clip(0, 255).astype(np.uint8)).convert("RGB"), 0.0
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        alpha = np.asarray(rgba)[..., 3]
+        if int(alpha.min()) == 255:
+            return rgba.convert("RGB"), 0.0
+        drawn = np.asarray(rgba.convert("RGB"))[alpha > 127]
+        dark = drawn.size == 0 or float(drawn.mean()) < 128
+        ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255) if dark else (0, 0, 0, 255))
+        return Image.alpha_composite(ground, rgba).convert("RGB"), 1.0
+    return image.convert("RGB"), 0.0
+
+
+def _read(file: str, side: int) -> tuple[np.ndarray | None, Any, int, str]:
+    try:
+        pixels, seen = load_image(file, side)
+    except Exception as error:  # PIL raises what it likes on a broken file
+        return None, None, 0, f"{type(error).__name__}: {error}"
+    small = np.asarray(Image.fromarray(pixels).resize((32, 32), Image.Resampling.BOX), np.float32)
+    gray = small.mean(2)
+    laplacian = 4 * gray[1:-1, 1:-1] - gray[:-2, 1:-1] - gray[2:, 1:-1] - gray[1:-1, :-2] - gray[1:-1, 2:]
+    figures = (
+        seen["width"],
+        seen["height"],
+        float(gray.mean()),
+        float(gray.std()),
+        float(laplacian.std()),
+        float(np.abs(small - gray[..., None]).mean()),
+        seen["alpha"],
+        float(os.path.getsize(file)),
+    )
+    return pixels, figures, _difference_hash(pixels), ""
+
+
+def _difference_hash(pixels: np.ndarray) -> int:
+    """64 bits: whether each of 8 × 8 cells is brighter than its right neighbour."""
+    cells = np.asarray(Image.fromarray(pixels).convert("L").resize((9, 8), Image.Resampling.BOX), np.int16)
+    return int(np.packbits(cells[:, 1:] > cells[:, :-1]).view(">u8")[0])
+
+
+def square(
+    pixels: Pixels,
+    rows: np.ndarray,
+    resize: int,
+    crop: int,
+    interpolation: Interpolation = "bilinear",
+    threads: int | None = None,
+) -> np.ndarray:
+    """Central squares (m, crop, crop, 3) uint8: shorter side resized to `resize`, then the central crop.
+
+    The preprocessing that backbones were evaluated with; antialiased.
+    """
+    out = np.empty((len(rows), crop, crop, 3), np.uint8)
+
+    def one(number: int) -> None:
+        out[number] = square_image(pixels.image(int(rows[number])), resize, crop, interpolation)
+
+    with ThreadPoolExecutor(threads or available_threads()) as pool:
+        list(pool.map(one, range(len(rows)), chunksize=16))
+    return out
+
+
+def square_image(image: np.ndarray, resize: int, crop: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
+    """The central square (crop, crop, 3) of one image (H, W, 3), resized from just the part that is kept."""
+    height, width = image.shape[:2]
+    side = min(height, width) * crop / resize
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    return np.asarray(Image.fromarray(image).resize((crop, crop), FILTERS[interpolation], box=box))
