@@ -121,7 +121,9 @@ class Cache:
     def path(self, key: str, suffix: str = ".npz") -> Path:
         """Where an entry lies or would lie. `key` is one of `key()`'s; anything else raises `ValueError`."""
         if not key or not all(c in "0123456789abcdef" for c in key):
-            raise ValueError(f"{key!r} is no cache key; expected hexadecimal digits, as cache.key() makes them")
+            raise ValueError(
+                f"{key!r} is no cache key; expected hexadecimal digits, as cache.key() makes them"
+            )
         return self.folder / key[:2] / (key + suffix)
 
     def get(self, key: str) -> dict[str, np.ndarray] | None:

@@ -25,9 +25,17 @@ def load(source: str, options: dict[str, str], plugins: Plugins) -> Dataset:
     columns = {"names": data.names, "labels": data.labels, "given": data.given, "group": data.group}
     uneven = [name for name, column in columns.items() if column is not None and len(column) != rows]
     if uneven:
-        raise DatasetError(f"the plugin that read {source} gave {rows} files but another number of {uneven[0]}")
-    if len(data.classes) < 2 or data.labels.min(initial=0) < 0 or data.labels.max(initial=0) >= len(data.classes):
-        raise DatasetError(f"the plugin that read {source} gave labels that do not fit its {len(data.classes)} classes")
+        raise DatasetError(
+            f"the plugin that read {source} gave {rows} files but another number of {uneven[0]}"
+        )
+    if (
+        len(data.classes) < 2
+        or data.labels.min(initial=0) < 0
+        or data.labels.max(initial=0) >= len(data.classes)
+    ):
+        raise DatasetError(
+            f"the plugin that read {source} gave labels that do not fit its {len(data.classes)} classes"
+        )
     if len(np.unique(data.names.astype(str))) != rows:
         raise DatasetError(f"the plugin that read {source} gave two images one name; expected unique names")
     if not ((data.given == 0) | (data.given == -1)).any():

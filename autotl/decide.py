@@ -265,7 +265,8 @@ def _would_change(
     more = math.ceil(len(judged.labels) * (times - 1))
     if times > 50:
         return [f"more images would hardly separate it from {runner_up.name}; take whichever suits you"]
-    return [
+    advice = (
         f"about {more:,} more labelled images to choose on would separate it from {runner_up.name},"
         " if the difference is as large as it looks"
-    ]
+    )
+    return [advice]

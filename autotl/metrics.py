@@ -44,7 +44,7 @@ def row_weights(metric: Metric, labels: np.ndarray, classes: int) -> np.ndarray:
     if metric == "accuracy":
         return np.full(len(labels), 1.0 / max(len(labels), 1))
     counts = np.bincount(labels, minlength=classes)
-    return 1.0 / (counts[labels] * max(int((counts > 0).sum()), 1))
+    return np.asarray(1.0 / (counts[labels] * max(int((counts > 0).sum()), 1)))
 
 
 def clusters(group: np.ndarray | None, rows: int) -> np.ndarray:

@@ -200,7 +200,7 @@ class Run:
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     results: list[TrialResult] = field(default_factory=list)
-    ranking: Ranking = Ranking(ranked=())
+    ranking: Ranking = field(default_factory=lambda: Ranking(ranked=()))
 
     # ------------------------------------------------------------------ load → profile → split → candidates
 
@@ -251,7 +251,7 @@ class Run:
             folds=split.folds,
             metric=metric,
             groups=data.group,
-            digests=data.digests,
+            digests=None if data.digests is None else data.digests.tolist(),
         )
         counts = {
             part: int((split.part == code).sum()) for code, part in enumerate(("train", "select", "test"))
@@ -308,13 +308,15 @@ class Run:
         sizes = {name: candidates_stage.sizes(spec, self.profile.side) for name, spec in self.specs.items()}
         screening = rank.Screening(list(self.specs.values()), sizes, len(rows), len(self.data.classes))
         seconds = SCREEN_SHARE * max(0.0, self.budget.left - END_SECONDS)
-        start, notes = self.budget.spent, []
+        notes: list[str] = []
+        start = self.budget.spent
         ask: rank.Ask | None = screening.start()
         with self.ledger.charge("rank"):
             while ask is not None:
                 notes += self._embed(screening, ask, rows, scores, seconds)
                 if ask.backbone == (screening.floor or ("",))[0] and not self.results:
-                    self._floor(screening, ask)
+                    self._floor(ask)
+                    start = self.budget.spent  # the first model is not the screening's to pay for
                 ask = screening.ask(seconds, self.budget.spent - start)
         self.ranking = screening.ranking(tuple(dict.fromkeys(notes)))
         self.skipped += [
@@ -345,7 +347,7 @@ class Run:
         with np.load(self.journal.folder / embedding.path, allow_pickle=False) as stored:
             have = stored["rows"]
             features = stored[f"g{embedding.groups - 1}"]
-            logits = stored["logits"] if "logits" in stored else None
+            logits = stored.get("logits")
         if len(have) < min(len(wanted), 2 * len(self.data.classes)):
             screening.tell(ask, 0, {}, None)
             return []
@@ -362,7 +364,7 @@ class Run:
         )
         return notes
 
-    def _floor(self, screening: rank.Screening, ask: rank.Ask) -> None:
+    def _floor(self, ask: rank.Ask) -> None:
         """A model early: a linear probe (or another closed-form head) on the cheapest backbone."""
         closed = [s for s in self.strategies.values() if s.head and not s.phases]
         if not closed:

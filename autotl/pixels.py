@@ -109,21 +109,24 @@ def decode(
     hashes = np.zeros(count, np.uint64)
     errors: dict[int, str] = {}
     place = 0
-    with atomic(folder / "pixels.bin") as temporary, open(temporary, "wb") as out:
-        with ThreadPoolExecutor(threads or available_threads()) as pool:
-            for first in range(0, len(order), CHUNK):
-                if first and allowance.expired:
-                    break
-                rows = order[first : first + CHUNK]
-                answers = pool.map(lambda row: _read(files[row], side), rows)
-                for row, (pixels, figures, mark, problem) in zip(rows, answers, strict=True):
-                    if pixels is None:
-                        errors[int(row)] = problem
-                        continue
-                    out.write(pixels.tobytes())
-                    offset[row], height[row], width[row] = place, *pixels.shape[:2]
-                    place += pixels.size
-                    statistics[row], hashes[row] = figures, mark
+    with (
+        atomic(folder / "pixels.bin") as temporary,
+        open(temporary, "wb") as out,
+        ThreadPoolExecutor(threads or available_threads()) as pool,
+    ):
+        for first in range(0, len(order), CHUNK):
+            if first and allowance.expired:
+                break
+            rows = order[first : first + CHUNK]
+            answers = pool.map(lambda row: _read(files[row], side), rows)
+            for row, (pixels, figures, mark, problem) in zip(rows, answers, strict=True):
+                if pixels is None:
+                    errors[int(row)] = problem
+                    continue
+                out.write(pixels.tobytes())
+                offset[row], height[row], width[row] = place, *pixels.shape[:2]
+                place += pixels.size
+                statistics[row], hashes[row] = figures, mark
     with atomic(folder / "pixels.npz") as temporary, open(temporary, "wb") as out:
         np.savez(out, offset=offset, height=height, width=width)
     return Decoded(present=offset >= 0, errors=errors, statistics=statistics, hashes=hashes)
@@ -226,7 +229,9 @@ def square(
     return out
 
 
-def square_image(image: np.ndarray, resize: int, crop: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
+def square_image(
+    image: np.ndarray, resize: int, crop: int, interpolation: Interpolation = "bilinear"
+) -> np.ndarray:
     """The central square (crop, crop, 3) of one image (H, W, 3), resized from just the part that is kept."""
     height, width = image.shape[:2]
     side = min(height, width) * crop / resize

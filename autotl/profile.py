@@ -26,7 +26,7 @@ def profile(data: Dataset, statistics: np.ndarray, hashes: np.ndarray) -> Profil
         counts=tuple(counts.tolist()),
         imbalance=round(float(trains.max() / trains.min()), 6),
         side=int(np.median(shorter)) if len(shorter) else 0,
-        sides=tuple(int(q) for q in np.quantile(shorter, (0.05, 0.95))) if len(shorter) else (0, 0),
+        sides=_quantiles(shorter),
         gray=round(float((column["colour"][seen] < 1.0).mean()), 6) if seen.any() else 0.0,
         alpha=round(float(column["alpha"][seen].mean()), 6) if seen.any() else 0.0,
         bytes=int(column["bytes"][seen].sum()),
@@ -37,6 +37,12 @@ def profile(data: Dataset, statistics: np.ndarray, hashes: np.ndarray) -> Profil
             *_quality(data, column, seen),
         ),
     )
+
+
+def _quantiles(shorter: np.ndarray) -> tuple[int, int]:
+    if not len(shorter):
+        return (0, 0)
+    return int(np.quantile(shorter, 0.05)), int(np.quantile(shorter, 0.95))
 
 
 def _balance(data: Dataset, counts: np.ndarray) -> list[Finding]:
@@ -110,7 +116,9 @@ def _near_duplicates(data: Dataset, hashes: np.ndarray, seen: np.ndarray) -> lis
     return _copies(data, rows[near], inverse[near], "near_duplicate", "nearly equal to another image", 0.8)
 
 
-def _copies(data: Dataset, rows: np.ndarray, family: np.ndarray, kind: str, what: str, sure: float) -> list[Finding]:
+def _copies(
+    data: Dataset, rows: np.ndarray, family: np.ndarray, kind: str, what: str, sure: float
+) -> list[Finding]:
     if not len(rows):
         return []
     findings = [

@@ -6,11 +6,15 @@ Both go to standard error, so that standard output stays free for results.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from autotl.records import Event
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 Observer = Callable[[Event], None]
 
@@ -35,7 +39,9 @@ def duration(seconds: float) -> str:
 
 def printable(text: str) -> str:
     """The text without control characters: names come from files, and a terminal obeys them."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
 
 
 def line(event: Event) -> str:
@@ -43,7 +49,7 @@ def line(event: Event) -> str:
     parts = [printable(" ".join(event.message.split()))]
     if event.candidate and event.candidate not in event.message:
         parts.insert(0, printable(event.candidate))
-    if event.score is not None:
+    if event.score is not None and f"{event.score:.3f}" not in event.message:
         parts.append(f"{event.score:.3f}")
     if event.best is not None and event.best != event.score:
         parts.append(f"best {event.best:.3f}")
@@ -87,20 +93,26 @@ def _panel(stream: TextIO) -> Iterator[Observer]:
 
     console = Console(file=stream, highlight=False, markup=False)
     seen: list[Event] = []
+    arrived = time.monotonic()
+
+    def now() -> RenderableType:
+        return _now(seen[-1], time.monotonic() - arrived, console.width) if seen else Text("")
 
     def observe(event: Event) -> None:
+        nonlocal arrived
         if seen and (event.stage != seen[-1].stage or event.score is not None):
             # What is over stays on the screen as a line; what goes on is the panel below it.
             done = event if event.score is not None else seen[-1]
             console.print(Text(line(done)), style="dim", overflow="ellipsis", no_wrap=True)
         seen[:] = [event]
-        panel.update(_now(event, console.width))
+        arrived = time.monotonic()
 
-    with Live(Text(""), console=console, refresh_per_second=4, transient=True) as panel:
+    with Live(get_renderable=now, console=console, refresh_per_second=4, transient=True):
         yield observe
 
 
-def _now(event: Event, width: int) -> object:
+def _now(event: Event, since: float, width: int) -> RenderableType:
+    """Two lines: what goes on, and how much of the budget is gone `since` seconds after the event."""
     from rich.console import Group
     from rich.text import Text
 
@@ -111,9 +123,10 @@ def _now(event: Event, width: int) -> object:
     second = Text(overflow="ellipsis", no_wrap=True)
     if event.left is not None and event.time + event.left > 0:
         cells = max(10, min(30, width - 50))
-        full = round(cells * event.time / (event.time + event.left))
+        left = max(0.0, event.left - since)
+        full = round(cells * (1 - left / (event.time + event.left)))
         second.append("━" * full, "cyan").append("━" * (cells - full), "dim")
-        second.append(f"  {duration(event.left)} left")
+        second.append(f"  {duration(left)} left")
     if event.best is not None:
         second.append("  ·  best so far ").append(f"{event.best:.3f}", "bold green")
     return Group(first, second)

@@ -20,6 +20,7 @@ from autotl.records import BackboneSpec, Ranked, Ranking, Score
 # few images leave. With some hundred images the evidence outweighs it.
 PRIOR_SLOPE = 0.25
 PRIOR_DEVIATION = 0.05
+FEWEST_MEASURED = 3
 RUNG_SHARE = (0.3, 0.6, 1.0)  # of the screening time that each rung may have used when it ends
 
 
@@ -110,12 +111,17 @@ class Screening:
                 if arm.dead or arm.rows >= wanted:
                     continue
                 forecast = self.forecast(arm) * (wanted - arm.rows)
-                if spent + forecast > seconds * share and not (self.rung == 0 and spent == 0.0):
+                if spent + forecast > seconds * share and not self._must(arm):
                     continue
                 return Ask(backbone=arm.backbone, input_size=arm.input_size, rows=wanted)
             self.rung += 1
             self._fill()
         return None
+
+    def _must(self, arm: Arm) -> bool:
+        """The first few of the first rung are asked for whatever was forecast: without them nothing is known."""
+        measured = [a for a in self.arms.values() if a.seconds_per_image and a.key != self.floor]
+        return self.rung == 0 and len(measured) < FEWEST_MEASURED and arm.seconds_per_image is None
 
     def tell(self, ask: Ask, rows: int, scores: Mapping[str, float], seconds_per_image: float | None) -> None:
         """What the features of an ask scored on `rows` rows."""
@@ -138,7 +144,9 @@ class Screening:
         if arm.seconds_per_image is not None:
             return arm.seconds_per_image
         kin = [a for a in self.arms.values() if a.seconds_per_image and a.backbone == arm.backbone]
-        known = kin or [a for a in self.arms.values() if a.seconds_per_image]
+        others = [a for a in self.arms.values() if a.seconds_per_image]
+        # The cheapest backbone is all overhead: its pace says little of the others once they are known.
+        known = kin or [a for a in others if a.key != self.floor] or others
         if not known:
             return 0.005
         return float(np.median([(a.seconds_per_image or 0.0) / a.weight for a in known])) * arm.weight
@@ -193,13 +201,12 @@ class Screening:
         before = self.rungs[self.rung - 1]
         judged = [a for a in alive if a.rows >= before] or alive[:1]
         keep = max(3, math.ceil(len(judged) / 3)) if self.rung < len(self.rungs) - 1 else 4
-        promoted = judged[:keep]
-        if self.rung == 1:  # a smaller input joins where its native one did well
-            for arm in list(promoted):
+        self.queue = []
+        for arm in judged[:keep]:
+            self.queue.append(arm.key)
+            if self.rung == 1:  # a smaller input joins where its native one did well
                 for smaller in self.small[arm.backbone]:
-                    self.arms.setdefault(smaller.key, smaller)
-                    promoted.append(self.arms[smaller.key])
-        self.queue = [a.key for a in promoted]
+                    self.queue.append(self.arms.setdefault(smaller.key, smaller).key)
 
 
 def scorer(score: Score) -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None], float]:

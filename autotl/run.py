@@ -7,7 +7,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,17 +17,17 @@ import msgspec
 from autotl import leaderboard, result
 from autotl.budget import Allowance, parse_seconds
 from autotl.errors import RunError
-from autotl.records import Decision, Event, Metric, Prefer, Profile
+from autotl.records import Decision, Event, Finding, Metric, Prefer, Profile
 
 if TYPE_CHECKING:
     import os
 
     import pandas as pd
 
-_IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _BATCH = 256  # files handed to the worker at once: rows come out as it goes, memory stays flat
 _SECONDS_A_FILE = 10.0  # far more than any image takes; a worker that hangs is ended
 _SECONDS_TO_START = 120.0
+_PROFILE_SIDE = 64  # pixels: what is measured of an image is measured before it is made smaller
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,9 @@ class Run:
             {
                 "path": [row.path for row in found],
                 "label": pd.array([row.label for row in found], dtype="str"),
-                "probability": pd.array([row.probability for row in found], dtype="Float64").astype("float64"),
+                "probability": pd.array([row.probability for row in found], dtype="Float64").astype(
+                    "float64"
+                ),
                 "error": pd.array([row.error for row in found], dtype="str"),
             }
         )
@@ -102,7 +104,9 @@ class Run:
         """The same as `predict`, one at a time, in the order of `paths` and with flat memory."""
         model = self.path / "model"
         if not (model / "model.json").is_file():
-            raise RunError(f"{self.path} holds no model yet; one is there once the first training has finished")
+            raise RunError(
+                f"{self.path} holds no model yet; one is there once the first training has finished"
+            )
         return _predictions(model, paths, device)
 
     def __repr__(self) -> str:
@@ -112,7 +116,9 @@ class Run:
             return f"Run({str(self.path)!r}, unreadable)"
         if found.winner is None:
             return f"Run({str(self.path)!r}, {found.status}, no winner)"
-        return f"Run({str(self.path)!r}, {found.status}, {found.winner.candidate}, {found.winner.score_val:.3f})"
+        return (
+            f"Run({str(self.path)!r}, {found.status}, {found.winner.candidate}, {found.winner.score_val:.3f})"
+        )
 
     def _repr_html_(self) -> str:
         try:
@@ -120,7 +126,9 @@ class Run:
         except RunError as error:
             return f"<p>{escape(str(error))}</p>"
         table = self.leaderboard[["candidate", "score_val", "ci_low", "ci_high", "fit_time", "pred_time"]]
-        return f"<p>{words}</p>{table.head(10).to_html(index=False, escape=True)}<p>{escape(str(self.path))}</p>"
+        return (
+            f"<p>{words}</p>{table.head(10).to_html(index=False, escape=True)}<p>{escape(str(self.path))}</p>"
+        )
 
 
 def load(path: str | os.PathLike[str]) -> Run:
@@ -194,6 +202,33 @@ def recommend(
     return Run(pipeline.recommend(options, observers=observers, started=started))
 
 
+def profile(
+    source: str | os.PathLike[str],
+    *,
+    test: str | os.PathLike[str] | None = None,
+    group: str | None = None,
+    label: str | None = None,
+) -> Profile:
+    """What the data are; reads every image once and trains nothing. Raises `DatasetError`."""
+    from autotl import dataset, pixels
+    from autotl import profile as stage
+    from autotl.plugins import load_plugins
+
+    named = {"test": test, "group": group, "label": label}
+    options = {key: str(value) for key, value in named.items() if value is not None}
+    data = dataset.load(str(source), options, load_plugins())
+    with tempfile.TemporaryDirectory(prefix="autotl-") as work:
+        unlimited = Allowance(deadline=float("inf"))
+        decoded = pixels.decode(list(data.files), work, side=_PROFILE_SIDE, allowance=unlimited)
+    found = stage.profile(data, decoded.statistics, decoded.hashes)
+    broken = tuple(str(data.names[row]) for row in decoded.errors)
+    unreadable = Finding(
+        kind="broken", what=f"{len(broken)} images could not be decoded", count=len(broken), where=broken[:20]
+    )
+    findings = (*data.findings, *([unreadable] if broken else []), *found.findings)
+    return replace(found, findings=findings)
+
+
 def run_folder(source: str) -> Path:
     """Where a run goes that was given no folder: ``runs/<name>-<time>``."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).resolve().stem).strip("-.") or "run"
@@ -214,7 +249,9 @@ def _predictions(model: Path, paths: Iterable[str], device: str) -> Iterator[Pre
         try:
             files = _files(paths)
             while batch := list(itertools.islice(files, _BATCH)):
-                allowance = Allowance(deadline=time.monotonic() + _SECONDS_TO_START + _SECONDS_A_FILE * len(batch))
+                allowance = Allowance(
+                    deadline=time.monotonic() + _SECONDS_TO_START + _SECONDS_A_FILE * len(batch)
+                )
                 probabilities, errors = engine.predict(str(model.absolute()), batch, allowance)
                 for path, row, error in zip(batch, probabilities, errors, strict=True):
                     if error is not None:
@@ -231,17 +268,18 @@ def _classes(model: Path) -> list[str]:
     try:
         classes = msgspec.json.decode(file.read_bytes())["classes"]
     except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
-        raise RunError(f"{file} names no classes ({error}); expected a model folder written by autotl") from error
+        raise RunError(
+            f"{file} names no classes ({error}); expected a model folder written by autotl"
+        ) from error
     return [str(name) for name in classes]
 
 
 def _files(paths: Iterable[str]) -> Iterator[str]:
-    """Paths as they are, folders replaced by the images in them, sorted; hidden files are not looked at."""
+    """Paths as they are, folders replaced by the images in them."""
+    from autotl.builtin.data import images_below
+
     for path in paths:
-        if not Path(path).is_dir():
+        if Path(path).is_dir():
+            yield from map(str, images_below(Path(path)))
+        else:
             yield path
-            continue
-        for found in sorted(Path(path).rglob("*")):
-            hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
-            if not hidden and found.suffix.lower() in _IMAGES and found.is_file():
-                yield str(found)

@@ -55,7 +55,9 @@ def split(data: Dataset, *, test_size: float | None = None, seed: int = 0) -> Sp
         reasons.append(f"{(part == 1).sum():,} of train held out to choose on")
     if data.group is not None:
         reasons.append("groups kept whole")
-    sizes = ", ".join(f"{(part == code).sum():,} {name}" for code, name in enumerate(PARTS) if (part == code).any())
+    sizes = ", ".join(
+        f"{(part == code).sum():,} {name}" for code, name in enumerate(PARTS) if (part == code).any()
+    )
     return Split(
         part=part,
         fold=fold,
@@ -70,7 +72,11 @@ def split(data: Dataset, *, test_size: float | None = None, seed: int = 0) -> Sp
 
 
 def hold_out(
-    labels: np.ndarray, candidates: np.ndarray, group: np.ndarray | None, share: float, generator: np.random.Generator
+    labels: np.ndarray,
+    candidates: np.ndarray,
+    group: np.ndarray | None,
+    share: float,
+    generator: np.random.Generator,
 ) -> np.ndarray:
     """Rows (m,) to set aside from the candidate rows: about `share` of each class, whole groups.
 

@@ -34,13 +34,26 @@ def example(**changes: Any) -> result.Recommendation:
     best = "autotl:resnet14t_small@96/lp_ft:2"
     board = (
         row(best, 0.972, in_winners_set=True, score_test=0.967, fit_time=34.2),
-        row("timm:mobilenetv3_small_100.lamb_in1k@96/fine_tune:all", 0.969, in_winners_set=True, fit_time=51.0),
+        row(
+            "timm:mobilenetv3_small_100.lamb_in1k@96/fine_tune:all", 0.969, in_winners_set=True, fit_time=51.0
+        ),
         row("autotl:resnet14t_small@96/fine_tune:all", 0.961, in_winners_set=True, fit_time=48.3),
         row("autotl:resnet14t_small@96/linear_probe", 0.931, fit_time=1.4),
-        row("autotl:lcnet_050@64/fine_tune:3", 0.924, status="stopped", reason="time ran out", pred_time=0.0004),
+        row(
+            "autotl:lcnet_050@64/fine_tune:3",
+            0.924,
+            status="stopped",
+            reason="time ran out",
+            pred_time=0.0004,
+        ),
         row("autotl:lcnet_050@64/linear_probe", 0.894, fit_time=0.6, pred_time=0.0004, parameters=1_100_000),
         row("autotl:levit_small@96/knn", 0.866, fit_time=0.3, pred_time=None),
-        row("timm:vgg11.tv_in1k@224/fine_tune:1", None, status="diverged", reason="the loss was not finite twice"),
+        row(
+            "timm:vgg11.tv_in1k@224/fine_tune:1",
+            None,
+            status="diverged",
+            reason="the loss was not finite twice",
+        ),
         result.Row(
             candidate="timm:convnext_tiny.fb_in22k",
             backbone="timm:convnext_tiny.fb_in22k",

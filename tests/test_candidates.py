@@ -48,7 +48,7 @@ def test_an_ambiguous_bare_name_is_refused() -> None:
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean.*tiny"):
+    with pytest.raises(UnknownNameError, match=r"did you mean.*tiny"):
         choose(OFFERED, ["tinny"], "backbone")
 
 

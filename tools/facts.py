@@ -5,8 +5,8 @@
 What timm and torchvision themselves say (input, normalisation, licence) is read from their registries;
 parameters, multiply-accumulates and feature width are counted by running each network on torch's meta
 device; accuracies come from timm's published results tables (huggingface/pytorch-image-models, results/,
-Apache-2.0), given as CSV files. A network is counted once for each architecture and size, and remembered in a work file,
-so that an interrupted run goes on.
+Apache-2.0), given as CSV files. A network is counted once for each architecture and size, and remembered in
+a work file, so that an interrupted run goes on.
 """
 
 from __future__ import annotations

@@ -22,7 +22,17 @@ from autotl.errors import DatasetError
 from autotl.hookspecs import hookimpl
 from autotl.records import PARTS, Dataset, Finding, LeftOut, Target
 
-PART_NAMES = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "select": 1, "dev": 1, "test": 2, "testing": 2}
+PART_NAMES = {
+    "train": 0,
+    "training": 0,
+    "val": 1,
+    "valid": 1,
+    "validation": 1,
+    "select": 1,
+    "dev": 1,
+    "test": 2,
+    "testing": 2,
+}
 COLUMNS = {
     "path": ("path", "file", "filename", "filepath", "image", "image_path"),
     "label": ("label", "class", "target", "category"),
@@ -30,7 +40,22 @@ COLUMNS = {
     "group": ("group",),
 }
 SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".jfif", ".png", ".ppm", ".pgm", ".pbm", ".pnm", ".tif", ".tiff", ".webp", ".tga"}
+    {
+        ".bmp",
+        ".gif",
+        ".jpeg",
+        ".jpg",
+        ".jfif",
+        ".png",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".tga",
+    }
 )
 HIDDEN = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 FULL_HASH_BYTES = 2 * 2**30  # a source up to this size is hashed whole
@@ -70,7 +95,9 @@ def load_dataset(source: str, options: dict[str, str]) -> Dataset | None:
             " give the folder above its class folder"
         )
     else:
-        raise DatasetError(f"{source} does not exist; expected a folder of class folders or a CSV; check the path")
+        raise DatasetError(
+            f"{source} does not exist; expected a folder of class folders or a CSV; check the path"
+        )
     root = path if path.is_dir() else path.parent
     if "test" in options:
         _add_test(found, root, Path(options["test"]))
@@ -92,10 +119,14 @@ def walk_folder(root: Path, forced_part: int | None = None) -> Found:
                 for label in (e for e in _entries(Path(entry.path), root, found) if e.is_dir()):
                     _class_folder(Path(label.path), label.name, parts[entry.name], root, root, found)
             else:
-                found.left_out.append(LeftOut(name=entry.name + "/", reason="a folder beside train, val and test"))
+                found.left_out.append(
+                    LeftOut(name=entry.name + "/", reason="a folder beside train, val and test")
+                )
     else:
         for entry in top:
-            _class_folder(Path(entry.path), entry.name, -1 if forced_part is None else forced_part, root, root, found)
+            _class_folder(
+                Path(entry.path), entry.name, -1 if forced_part is None else forced_part, root, root, found
+            )
     found.left_out += [LeftOut(name=e.name, reason="lies outside every class folder") for e in loose]
     return found
 
@@ -119,7 +150,9 @@ def _entries(folder: Path, root: Path, found: Found) -> list[os.DirEntry[str]]:
     try:
         listed = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise DatasetError(f"{folder} cannot be listed ({error.strerror}); expected a readable folder") from error
+        raise DatasetError(
+            f"{folder} cannot be listed ({error.strerror}); expected a readable folder"
+        ) from error
     for entry in listed:
         name = Path(entry.path).relative_to(root).as_posix()
         if entry.name.startswith(".") or entry.name in HIDDEN:
@@ -141,7 +174,9 @@ def _add_test(found: Found, root: Path, folder: Path) -> None:
     if not folder.is_dir():
         raise DatasetError(f"--test {folder} is not a folder; expected a folder of class folders")
     if any(item.part == 2 for item in found.items):
-        raise DatasetError(f"there are two test parts, one inside the data and --test {folder}; keep one of them")
+        raise DatasetError(
+            f"there are two test parts, one inside the data and --test {folder}; keep one of them"
+        )
     extra = walk_folder(folder, forced_part=2)
     prefix = Path(os.path.relpath(folder.resolve(), root.resolve())).as_posix()
     found.items += [
@@ -241,7 +276,11 @@ def _dataset(source: str, found: Found, group: str | None, *, is_csv: bool) -> D
     findings += _shared_groups(keys, given)
     if not whole:
         findings.append(
-            Finding(kind="large", what="over 2 GiB of images: told apart by size, beginning and end", action="kept")
+            Finding(
+                kind="large",
+                what="over 2 GiB of images: told apart by size, beginning and end",
+                action="kept",
+            )
         )
     group_numbers = None if keys is None else np.unique(np.array(keys, object), return_inverse=True)[1]
     return Dataset(
@@ -297,7 +336,9 @@ def _look(file: str, whole: bool) -> tuple[str, str]:
     return digest.hexdigest(), ""
 
 
-def _classes(source: str, kept: list[Item], found: Found) -> tuple[tuple[str, ...], np.ndarray, list[Finding]]:
+def _classes(
+    source: str, kept: list[Item], found: Found
+) -> tuple[tuple[str, ...], np.ndarray, list[Finding]]:
     classes = tuple(sorted({item.label for item in kept}))
     if not kept:
         reasons = sorted({out.reason for out in found.left_out})

@@ -97,8 +97,10 @@ def _fit(x: np.ndarray, labels: np.ndarray, penalty: float) -> tuple[np.ndarray,
     """Classes seen (k,), weight (k, d), bias (k,) of one regression."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
-    with warnings.catch_warnings():
+    # One thread: the matrices are small, and BLAS threads that wait for a busy core cost far more.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # a hundred steps are near enough
         model = LogisticRegression(C=penalty, max_iter=STEPS, tol=1e-3).fit(x, labels)
     weight, bias = model.coef_, model.intercept_

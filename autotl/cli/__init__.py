@@ -34,7 +34,7 @@ class Handled(click.ClickException):
 class Commands(click.Group):
     """Commands in the order one meets them; errors as one line."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:

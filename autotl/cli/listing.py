@@ -1,2 +1,164 @@
+"""``backbones``, ``strategies``, ``scores`` and ``plugins``: what there is to choose from, without torch."""
+
 from __future__ import annotations
-COMMANDS = ()
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from autotl.cli import options
+
+if TYPE_CHECKING:
+    from autotl.plugins import Plugins
+    from autotl.records import BackboneSpec
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, with every field.")
+
+
+@click.command(
+    epilog="Example: autotl backbones 'timm:*mobilenetv3*' --max-params 5M",
+    short_help="The backbones there are.",
+)
+@click.argument("patterns", metavar="[NAME]...", nargs=-1)
+@click.option(
+    "--weights", type=click.Path(exists=True, file_okay=False), multiple=True, metavar="DIR",
+    help="Folder with your own checkpoints; may be repeated.",
+)  # fmt: skip
+@click.option("--max-params", type=options.COUNT, metavar="COUNT", help="Only smaller ones, such as 5M.")
+@click.option(
+    "--licence", multiple=True, callback=options.names, metavar="SPDX",
+    help="Only these licences, as SPDX names or patterns.",
+)  # fmt: skip
+@_JSON
+def backbones(
+    patterns: tuple[str, ...],
+    weights: tuple[str, ...],
+    max_params: float | None,
+    licence: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """The backbones that a run tries by default, or those that NAME (a name or glob pattern) means.
+
+    Besides these, every pretrained model of timm and torchvision can be asked for by name. Accuracy is
+    ImageNet-1k top-1 as published.
+    """
+    from fnmatch import fnmatchcase
+
+    from autotl.candidates import bare
+    from autotl.errors import UnknownNameError
+    from autotl.plugins import load_plugins
+    from autotl.records import Settings
+
+    plugins = load_plugins()
+    wanted = options.names_of(patterns)
+    offered = plugins.backbones(None, Settings(weights=weights, offline=True, wanted=wanted))
+    if wanted:
+        for pattern in wanted:
+            if not any(fnmatchcase(text, pattern) for name in offered for text in (name, bare(name))):
+                raise UnknownNameError("backbone", pattern, offered)
+        shown = [
+            s
+            for s in offered.values()
+            if any(fnmatchcase(t, p) for p in wanted for t in (s.name, bare(s.name)))
+        ]
+    else:
+        shown = [spec for spec in offered.values() if spec.proposed]
+    if max_params is not None:
+        shown = [spec for spec in shown if (spec.parameters or 0) <= max_params]
+    if licence:
+        shown = [spec for spec in shown if any(fnmatchcase(spec.licence or "unknown", p) for p in licence)]
+    columns = ("", "backbone", "params", "GMACs", "px", "top-1", "licence")
+    _show(shown, columns, _backbone_cells, as_json, right=columns[2:6], elastic=1)
+    _problems(plugins)
+    if not as_json:
+        click.echo("+ on this machine already")
+        if not wanted:
+            click.echo("\nMore of them: autotl backbones 'timm:*resnet*' or 'torchvision:*'")
+
+
+def _backbone_cells(spec: BackboneSpec) -> tuple[str, ...]:
+    present = spec.weights is None or spec.weights.present or spec.weights.kind == "file"
+    return (
+        "+" if present else "",
+        spec.name,
+        "" if spec.parameters is None else options.short(spec.parameters),
+        "" if spec.macs is None else f"{spec.macs / 1e9:.2f}",
+        str(spec.input_size),
+        "" if spec.published is None else f"{100 * spec.published:.1f}",
+        spec.licence or "",
+    )
+
+
+@click.command(epilog="Example: autotl strategies", short_help="The ways to carry a backbone over.")
+@_JSON
+def strategies(as_json: bool) -> None:
+    """The ways to carry a backbone over to new data."""
+    from autotl.plugins import load_plugins
+
+    plugins = load_plugins()
+    found = list(plugins.strategies(None).values())
+    _show(found, ("strategy", "what it does"), lambda value: (value.name, value.summary), as_json)
+    _problems(plugins)
+
+
+@click.command(epilog="Example: autotl scores", short_help="The scores that rank backbones before training.")
+@_JSON
+def scores(as_json: bool) -> None:
+    """The transferability scores: what ranks backbones before any of them is trained."""
+    from autotl.plugins import load_plugins
+
+    plugins = load_plugins()
+    found = list(plugins.scores().values())
+    _show(found, ("score", "what it is"), lambda value: (value.name, value.summary), as_json)
+    _problems(plugins)
+
+
+@click.command(
+    epilog="Example: autotl plugins", short_help="The plugins, and what is wrong with some of them."
+)
+@_JSON
+def plugins(as_json: bool) -> None:
+    """The plugins that are installed, and what is wrong with some of them."""
+    import msgspec
+
+    from autotl.cli import show
+    from autotl.plugins import load_plugins
+
+    found = load_plugins()
+    if as_json:
+        problems = [{"plugin": p.plugin, "hook": p.hook, "message": str(p)} for p in found.problems]
+        text = msgspec.json.encode({"plugins": found.names(), "problems": problems})
+        click.echo(msgspec.json.format(text, indent=1).decode())
+        return
+    show.rows_table(("plugin",), [(name,) for name in found.names()])
+    _problems(found)
+
+
+def _show(
+    found: Sequence[Any],
+    columns: Sequence[str],
+    cells: Callable[[Any], Sequence[str]],
+    as_json: bool,
+    **layout: Any,
+) -> None:
+    import msgspec
+
+    from autotl.cli import show
+
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(list(found)), indent=1).decode())
+    else:
+        show.rows_table(columns, [cells(value) for value in found], **layout)
+
+
+def _problems(plugins: Plugins) -> None:
+    from autotl.progress import printable
+
+    for problem in plugins.problems:
+        click.echo(printable(f"left out: {problem}"), err=True)
+
+
+COMMANDS: tuple[click.Command, ...] = (backbones, strategies, scores, plugins)

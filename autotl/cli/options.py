@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    ParamType = click.ParamType[float]
+else:
+    ParamType = click.ParamType  # generic in new versions of click only
 
-class Seconds(click.ParamType):
+
+class Seconds(ParamType):
     """``90s``, ``10m``, ``1h`` or plain seconds."""
 
     name = "time"
@@ -23,7 +29,7 @@ class Seconds(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Amount(click.ParamType):
+class Amount(ParamType):
     """A number with a unit, such as ``5M`` parameters, ``10ms`` or ``500MB``."""
 
     def __init__(self, name: str, units: dict[str, float], example: str) -> None:
@@ -47,7 +53,20 @@ MEMORY = Amount("size", {"": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}, "500MB or 2GB"
 
 def names(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     """Names or patterns, given several times or with commas between them."""
+    return names_of(given)
+
+
+def names_of(given: Iterable[str]) -> tuple[str, ...]:
+    """The names in texts that may hold several with commas between them."""
     return tuple(part.strip() for text in given for part in text.split(",") if part.strip())
+
+
+def short(number: float) -> str:
+    """``850k``, ``4.2M``, ``1.3B``."""
+    for factor, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= factor:
+            return f"{number / factor:.1f}{unit}"
+    return f"{number:.0f}"
 
 
 def group_key(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:

@@ -51,7 +51,7 @@ def report(folder: str) -> None:
 
 
 @click.command(
-    epilog="Example: autotl predict runs/photos new-photos/ one.jpg > answers.csv",
+    epilog="Example: autotl predict runs/photos new-photos/ one.jpg > labels.csv",
     short_help="What the model of a run says of images.",
 )
 @RUN
@@ -70,11 +70,11 @@ def predict(folder: str, paths: tuple[str, ...], device: str) -> None:
     from autotl.errors import DatasetError
     from autotl.run import load
 
-    asked = [line for path in paths for line in _lines(path)]
+    found = load(folder).predictions([line for path in paths for line in _lines(path)], device=device)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(("path", "label", "probability", "error"))
     good = bad = 0
-    for row in load(folder).predictions(asked, device=device):
+    for row in found:
         bad += row.error is not None
         good += row.error is None
         probability = "" if row.probability is None else f"{row.probability:.6f}"
@@ -83,13 +83,17 @@ def predict(folder: str, paths: tuple[str, ...], device: str) -> None:
     if bad:
         click.echo(f"{bad} of {good + bad} could not be read; see the column error", err=True)
     if not good:
-        raise DatasetError("none of the paths is an image that can be read; expected image files or folders of them")
+        raise DatasetError(
+            "none of the paths is an image that can be read; expected image files or folders of them"
+        )
 
 
 def _lines(path: str) -> list[str]:
     if path != "-":
         return [path]
-    return [line.rstrip("\r\n") for line in click.get_text_stream("stdin") if line.strip()]
+    import sys
+
+    return [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
 
 
 COMMANDS: tuple[click.Command, ...] = (leaderboard, predict, report)

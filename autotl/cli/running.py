@@ -52,7 +52,9 @@ _MACHINE = (
     click.option("--offline", is_flag=True, help="Never open a connection."),
 )  # fmt: skip
 _OUTPUT = (
-    click.option("--json", "as_json", is_flag=True, help="Print result.json on standard output, nothing else."),
+    click.option(
+        "--json", "as_json", is_flag=True, help="Print result.json on standard output, nothing else."
+    ),
     click.option("--quiet", "-q", is_flag=True, help="No progress."),
 )
 
@@ -97,7 +99,9 @@ def _with(*groups: Iterable[Callable[[Command], Command]]) -> Callable[[Command]
     help="What breaks ties within the margin of error.",
 )  # fmt: skip
 @click.option("--max-params", type=options.COUNT, metavar="COUNT", help="Largest model, such as 5M.")
-@click.option("--max-latency", type=options.LATENCY, metavar="TIME", help="Slowest model, such as 10ms an image.")
+@click.option(
+    "--max-latency", type=options.LATENCY, metavar="TIME", help="Slowest model, such as 10ms an image."
+)
 @click.option("--max-memory", type=options.MEMORY, metavar="SIZE", help="Most memory to predict with: 500MB.")
 @click.option(
     "--licence", multiple=True, callback=options.names, metavar="SPDX",

@@ -10,7 +10,9 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
+    from autotl.records import Profile
     from autotl.run import Run
 
 WIDTH = 80
@@ -56,15 +58,15 @@ def leaderboard(result: Any, rows: Sequence[dict[str, Any]], *, most: int = 20) 
     if not scored:
         out.print("No candidate has a score yet.")
     else:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
         table.add_column("", no_wrap=True, width=1)
-        table.add_column("backbone", no_wrap=True, overflow="ellipsis", ratio=1, min_width=12)
+        table.add_column("backbone", overflow="fold", ratio=1, min_width=12)
         table.add_column("px", justify="right", no_wrap=True)
         table.add_column("strategy", no_wrap=True)
         table.add_column("score", justify="right", no_wrap=True)
         table.add_column("95 %", justify="right", no_wrap=True)
         table.add_column("fit", justify="right", no_wrap=True)
-        table.add_column("an image", justify="right", no_wrap=True)
+        table.add_column("1 image", justify="right", no_wrap=True)
         table.expand = True
         winner = result.winner.candidate if result.winner else None
         for row in scored[:most]:
@@ -81,7 +83,7 @@ def leaderboard(result: Any, rows: Sequence[dict[str, Any]], *, most: int = 20) 
                 "" if row["pred_time"] is None else duration(row["pred_time"]),
                 style="bold green" if won else None,
             )
-        out.print(table)
+        _print(table)
         if len(scored) > most:
             out.print(f"  and {len(scored) - most} more, see leaderboard.csv")
         ties = sum(bool(row["in_winners_set"]) for row in scored)
@@ -112,7 +114,8 @@ def _show_rest(out: Console, rest: Sequence[dict[str, Any]], most: int = 8) -> N
 
 def recipe(row: dict[str, Any]) -> str:
     """Strategy and depth: ``fine_tune:2``."""
-    return row["strategy"] + (f":{row['unfreeze']}" if row["unfreeze"] not in {0, None} else "")
+    depth = "" if row["unfreeze"] in {0, None} else f":{row['unfreeze']}"
+    return f"{row['strategy']}{depth}"
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -120,23 +123,88 @@ def interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f}"
 
 
-def rows_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """A plain table for the listing commands; the first column keeps its width, the last one wraps."""
+def rows_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[str] = (),
+    elastic: int = -1,
+    wrap: bool = True,
+) -> None:
+    """A plain table for the listing commands. Where room is short the `elastic` column wraps or is cut."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for number, name in enumerate(columns):
-        last = number == len(columns) - 1
+        stretches = number == elastic % len(columns)
+        widest = max([len(name), *(len(row[number]) for row in rows)])
         table.add_column(
             name,
             justify="right" if name in right else "left",
-            no_wrap=not last,
-            overflow="fold" if last else "ellipsis",
+            no_wrap=not (stretches and wrap),
+            overflow="fold" if stretches and wrap else "ellipsis",
+            min_width=12 if stretches else widest,
         )
     for row in rows:
         table.add_row(*(_text(cell) for cell in row))
-    console().print(table)
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    """Prints a table; without the padding at the ends of lines where it goes to a file."""
+    out = console()
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def facts(pairs: Sequence[tuple[str, str]]) -> None:
+    """Names and values in two columns."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(_text(name), _text(value))
+    _print(table)
+
+
+def profile(found: Profile) -> None:
+    """A profile: figures, classes, findings."""
+    low, high = found.sides
+    facts(
+        [
+            ("images", f"{found.images:,} ({file_size(found.bytes)})"),
+            ("classes", f"{len(found.classes):,}"),
+            ("largest : smallest", f"{found.imbalance:.1f} : 1"),
+            ("shorter side", f"{found.side} px, mostly {low} to {high}"),
+            ("without colour", f"{found.gray:.0%}"),
+        ]
+    )
+    out = console()
+    out.print()
+    ordered = sorted(zip(found.classes, found.counts, strict=True), key=lambda pair: (-pair[1], pair[0]))
+    shown = ordered if len(ordered) <= 20 else [*ordered[:10], ("...", -1), *ordered[-10:]]
+    rows_table(("class", "images"), [(n, "" if c < 0 else f"{c:,}") for n, c in shown], right=("images",))
+    out.print()
+    if not found.findings:
+        out.print("Nothing unusual was found.")
+    for finding in found.findings:
+        done = f" ({finding.action})" if finding.action else ""
+        out.print(_text(f"- {finding.what}{done}"))
+
+
+def file_size(number: float) -> str:
+    """``12 MB``."""
+    for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= factor:
+            return f"{number / factor:.1f} {unit}"
+    return f"{number:.0f} bytes"
 
 
 def _text(text: str, style: str = "") -> Any:
@@ -145,6 +213,3 @@ def _text(text: str, style: str = "") -> Any:
     from autotl.progress import printable
 
     return Text("\n".join(printable(line) for line in text.split("\n")), style=style)
-
-
-__all__ = ["console", "interval", "leaderboard", "recipe", "rows_table", "show_outcome"]

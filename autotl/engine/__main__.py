@@ -9,7 +9,7 @@ import sys
 def main() -> int:
     """Keeps the real standard output for messages; prints of libraries go to the log, which is stderr."""
     if sys.stdin.isatty():
-        print("this is autotl's worker process; it is started by autotl itself", file=sys.stderr)
+        sys.stderr.write("this is autotl's worker process; it is started by autotl itself\n")
         return 2
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -6,7 +6,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - everybody calls it F
+from torch.nn import functional as F
 
 # Of the square: least share of area kept, change of shape, turn in degrees, change of light.
 STRENGTHS = {

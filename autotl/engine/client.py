@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -215,7 +215,7 @@ class ProcessEngine:
         if log.exists() and log.stat().st_size == 0:
             log.unlink()
 
-    def __enter__(self) -> ProcessEngine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -305,7 +305,9 @@ def classes_of(model: Path) -> tuple[str, ...]:
         named = msgspec.json.decode((model / "model.json").read_bytes())["classes"]
         return tuple(map(str, named))
     except (OSError, KeyError, TypeError, msgspec.DecodeError) as problem:
-        raise errors.RunError(f"{model} holds no model that can be read ({problem}); expected a run's") from None
+        raise errors.RunError(
+            f"{model} holds no model that can be read ({problem}); expected a run's"
+        ) from None
 
 
 def log_file(start: messages.Start) -> Path:

@@ -71,7 +71,9 @@ def possible(device: torch.device, wanted: str) -> tuple[Precision, ...]:
     if wanted not in PRECISIONS:
         raise EngineError(f"no precision {wanted!r}; expected one of {', '.join(PRECISIONS)}")
     if wanted == "fp16" and device.type == "cpu":
-        raise EngineError("fp16 needs a GPU; expected fp32, bf16 or auto on a processor; use --precision auto")
+        raise EngineError(
+            "fp16 needs a GPU; expected fp32, bf16 or auto on a processor; use --precision auto"
+        )
     if wanted != "auto":
         return (wanted,)  # type: ignore[return-value]
     if device.type == "cuda":
@@ -81,7 +83,9 @@ def possible(device: torch.device, wanted: str) -> tuple[Precision, ...]:
     return ("fp32",)
 
 
-def faster(candidates: tuple[Precision, ...], run: Callable[[Precision], None], device: torch.device) -> Precision:
+def faster(
+    candidates: tuple[Precision, ...], run: Callable[[Precision], None], device: torch.device
+) -> Precision:
     """The precision in which `run` takes less time: one warm-up and two timed calls each, interleaved.
 
     Stops early when a second is spent. A lower precision has to win by a twentieth to be preferred.
@@ -136,7 +140,9 @@ def out_of_memory(problem: BaseException) -> bool:
     if isinstance(problem, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(problem).lower()
-    return isinstance(problem, RuntimeError) and ("not enough memory" in text or "can't allocate memory" in text)
+    return isinstance(problem, RuntimeError) and (
+        "not enough memory" in text or "can't allocate memory" in text
+    )
 
 
 def release(device: torch.device) -> None:
@@ -157,5 +163,9 @@ def _mps() -> bool:
 
 
 def _seen() -> str:
-    seen = ["cpu"] + [f"cuda:{index}" for index in range(torch.cuda.device_count())] + (["mps"] if _mps() else [])
+    seen = (
+        ["cpu"]
+        + [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        + (["mps"] if _mps() else [])
+    )
     return ", ".join(seen)

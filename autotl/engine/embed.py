@@ -15,7 +15,7 @@ from autotl.engine.backbone import Backbone
 from autotl.engine.images import Squares, side_before_crop, to_input
 
 VERSION = 1  # of what is stored: raised when the computation changes
-BATCH = 64
+BATCH = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,7 +62,7 @@ def embed(
         rows=done,
         groups=[known[f"g{index}"][at].astype(np.float32) for index in range(depth)],
         logits=known["logits"][at].astype(np.float32) if "logits" in known else None,
-        seconds_per_image=seconds / count if count else 0.0,
+        seconds_per_image=seconds if count else 0.0,
         cached=len(rows) - len(fresh),
     )
 
@@ -75,11 +75,11 @@ def _compute(
     precision: str,
     allowance: Allowance,
 ) -> tuple[dict[str, np.ndarray], float]:
-    """Half-precision columns of the rows that the allowance granted, and the seconds of their forward passes."""
+    """Half-precision columns of the rows that the allowance granted, and seconds an image of their forward passes."""
     columns: dict[str, list[np.ndarray]] = {}
     preprocess, size = backbone.spec.preprocess, backbone.input_size
     backbone.eval()
-    seconds = 0.0
+    seconds, timed = 0.0, 0
     with torch.inference_mode():
         for first in range(0, len(rows), BATCH):
             if first and allowance.expired:
@@ -92,20 +92,34 @@ def _compute(
             with devices.autocast(device, precision):
                 groups, logits = backbone.forward_source(batch)
             devices.synchronize(device)
-            seconds += time.perf_counter() - begun
+            if first or len(rows) <= BATCH:  # the first batch also sets the kernels up
+                seconds += time.perf_counter() - begun
+                timed += len(pixels)
             named = {f"g{index}": group for index, group in enumerate(groups)}
             if logits is not None:
                 named["logits"] = logits
             for column, value in named.items():
                 half = value.float().clamp(-6e4, 6e4).cpu().numpy().astype(np.float16)
                 columns.setdefault(column, []).append(half)
-    return {column: np.concatenate(parts) for column, parts in columns.items()}, seconds
+    return {column: np.concatenate(parts) for column, parts in columns.items()}, seconds / max(timed, 1)
 
 
 def _key(backbone: Backbone, precision: str) -> str:
     spec, weights = backbone.spec, backbone.spec.weights
-    source = None if weights is None else (weights.kind, weights.sha256 or weights.location, weights.revision, weights.bytes)
+    source = (
+        None
+        if weights is None
+        else (weights.kind, weights.sha256 or weights.location, weights.revision, weights.bytes)
+    )
     exact = "exact" if precision == "fp32" else precision
     return key(
-        "features", VERSION, spec.build, spec.arguments, source, spec.init, spec.preprocess, backbone.input_size, exact
+        "features",
+        VERSION,
+        spec.build,
+        spec.arguments,
+        source,
+        spec.init,
+        spec.preprocess,
+        backbone.input_size,
+        exact,
     )

@@ -42,7 +42,7 @@ class Squares:
         if len(fresh):
             store[fresh] = square(self.pixels, fresh, side, side, interpolation)
             filled[fresh] = True
-        return store[rows]
+        return np.asarray(store[rows])
 
 
 def side_before_crop(size: int, preprocess: Preprocess) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from autotl.builtin.heads import SHARPNESS, Head
 from autotl.engine.backbone import Backbone, build
@@ -52,8 +52,9 @@ class KnnHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, d) to logits (B, classes)."""
-        x = F.normalize(x.float() - self.centre, dim=1)
-        similarity, place = (x @ self.features.T).topk(min(int(self.count), len(self.features)), dim=1)
+        x = F.normalize(x.float() - self.centre, dim=1).float()
+        with torch.autocast(x.device.type, enabled=False):  # neighbours differ by less than bf16 resolves
+            similarity, place = (x @ self.features.T).topk(min(int(self.count), len(self.features)), dim=1)
         votes = x.new_zeros(len(x), self.classes)
         votes.scatter_add_(1, self.labels[place], torch.exp(SHARPNESS * (similarity - 1)))
         return torch.log(votes / votes.sum(1, keepdim=True) + 1e-4)
@@ -99,7 +100,9 @@ def describe(folder: Path) -> Description:
     try:
         return msgspec.json.decode((folder / DESCRIPTION).read_bytes(), type=Description)
     except (OSError, msgspec.DecodeError) as error:
-        raise RunError(f"{folder} holds no model that can be read ({error}); expected one written by autotl") from error
+        raise RunError(
+            f"{folder} holds no model that can be read ({error}); expected one written by autotl"
+        ) from error
 
 
 def load(folder: Path) -> tuple[Model, Description]:
@@ -111,7 +114,9 @@ def load(folder: Path) -> tuple[Model, Description]:
     try:
         state = load_file(folder / FILE)
     except Exception as error:  # safetensors has an error of its own, and the file system has others
-        raise RunError(f"{folder / FILE} cannot be read: {error}; the folder is damaged, fit it again") from error
+        raise RunError(
+            f"{folder / FILE} cannot be read: {error}; the folder is damaged, fit it again"
+        ) from error
     backbone = build(description.backbone, description.input_size, pretrained=False)
     classes = len(description.classes)
     if description.head == "knn":

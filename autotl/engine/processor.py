@@ -57,7 +57,10 @@ def _group_quota() -> float | None:
     version_2 = _words("/sys/fs/cgroup/cpu.max")
     if len(version_2) == 2:
         return None if version_2[0] == "max" else float(version_2[0]) / float(version_2[1])
-    quota, period = _words("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), _words("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+    quota, period = (
+        _words("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
+        _words("/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+    )
     if quota and period and float(quota[0]) > 0:
         return float(quota[0]) / float(period[0])
     return None

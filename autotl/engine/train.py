@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from autotl.budget import Allowance
 from autotl.engine import device as devices
@@ -182,7 +182,10 @@ def _prepare(
 
     def add(parameters: list[nn.Parameter], lr: float) -> None:
         moving = [p for p in parameters if p.requires_grad]
-        for some, wd in (([p for p in moving if p.ndim > 1], weight_decay), ([p for p in moving if p.ndim <= 1], 0.0)):
+        for some, wd in (
+            ([p for p in moving if p.ndim > 1], weight_decay),
+            ([p for p in moving if p.ndim <= 1], 0.0),
+        ):
             if some:
                 groups.append({"params": some, "lr": lr, "weight_decay": wd})
 
@@ -237,7 +240,7 @@ def _step(
     loss = F.cross_entropy(logits.float(), target, label_smoothing=SMOOTHING)
     forward = time.perf_counter()
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], CLIP)
     optimiser.step()
     value = loss.item()

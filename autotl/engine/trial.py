@@ -57,7 +57,9 @@ class Outcome:
     precision: str = "fp32"
 
 
-def run(worker: Worker, trial: Trial, spec: BackboneSpec, strategy: Strategy, allowance: Allowance) -> TrialResult:
+def run(
+    worker: Worker, trial: Trial, spec: BackboneSpec, strategy: Strategy, allowance: Allowance
+) -> TrialResult:
     """Fits as the strategy says and predicts the rows that are to be judged; out-of-fold where there are folds."""
     started = time.monotonic()
     fitted, judged, folds = _rows(worker, trial)
@@ -65,13 +67,16 @@ def run(worker: Worker, trial: Trial, spec: BackboneSpec, strategy: Strategy, al
     share = 1.0 / max(len(folds), 1)
     tables: list[tuple[np.ndarray, np.ndarray]] = []
     outcome, latency = None, 0.0
-    for number in folds or [None]:
+    turns: list[int | None] = [*folds] or [None]
+    for number in turns:
         inside = fitted if number is None else fitted[fold[fitted] != number]
         outside = judged if number is None else judged[fold[judged] == number]
         right = _slice(allowance, share if number is None else 1.0 / (len(folds) - len(tables)))
         if strategy.phases:
             outcome = _tune(worker, trial, spec, strategy, inside, len(outside), right)
-            table, latency = train.predict(outcome.model, outside, _setting(worker, trial.candidate, spec, outcome))
+            table, latency = train.predict(
+                outcome.model, outside, _setting(worker, trial.candidate, spec, outcome)
+            )
         else:
             outcome, table, latency = _closed(worker, trial, spec, strategy, inside, outside, right)
         tables.append((outside[: len(table)], table))
@@ -97,7 +102,9 @@ def run(worker: Worker, trial: Trial, spec: BackboneSpec, strategy: Strategy, al
             autotl=__version__,
         )
         save(outcome.model, description, folder / saved)
-    return _result(worker, trial, outcome, str(place / "predictions.npz"), saved, latency, time.monotonic() - started)
+    return _result(
+        worker, trial, outcome, str(place / "predictions.npz"), saved, latency, time.monotonic() - started
+    )
 
 
 def measure(worker: Worker, candidate: Candidate, spec: BackboneSpec, allowance: Allowance) -> Measurement:
@@ -167,7 +174,9 @@ def _closed(
         network = Model(backbone, nn.Linear(backbone.feature_dim, len(worker.classes)))
         spent = train.Spent(forward=forward)
         return Outcome(model=network, spent=spent, status="failed", note="out of time"), np.zeros((0, 1)), 0.0
-    head = _fit_head(worker, strategy, features[inside], labels[found.rows[inside]], found.rows[inside], trial.seed)
+    head = _fit_head(
+        worker, strategy, features[inside], labels[found.rows[inside]], found.rows[inside], trial.seed
+    )
     module = make_head(head, len(worker.classes)).to(worker.device)
     with torch.inference_mode():
         logits = module(torch.from_numpy(features[outside]).to(worker.device))
@@ -209,7 +218,9 @@ def _tune(
     backbone = worker.fresh(spec, trial.candidate.input_size)
     precision = worker.precision(backbone)
     torch.manual_seed(trial.seed)
-    module = make_head(head, len(worker.classes)) if head else _new_head(backbone.feature_dim, len(worker.classes))
+    module = (
+        make_head(head, len(worker.classes)) if head else _new_head(backbone.feature_dim, len(worker.classes))
+    )
     network = Model(backbone, module).to(worker.device)
     outcome = Outcome(model=network, spent=train.Spent(), precision=precision)
     setting = _setting(worker, trial.candidate, spec, outcome)
@@ -226,9 +237,20 @@ def _tune(
     for attempt in range(3):
         try:
             spent = train.fit(
-                network, strategy.phases, trial.candidate.unfreeze, fitted, trial.epochs, setting, right, hyper
+                network,
+                strategy.phases,
+                trial.candidate.unfreeze,
+                fitted,
+                trial.epochs,
+                setting,
+                right,
+                hyper,
             )
-            if attempt or not _collapsed(spent.curve, worker.table["labels"][fitted], trial.epochs) or right.expired:
+            if (
+                attempt
+                or not _collapsed(spent.curve, worker.table["labels"][fitted], trial.epochs)
+                or right.expired
+            ):
                 outcome.spent = spent
                 break
             notes.append("it learnt nothing at first: begun again at a quarter of the rate")
@@ -351,5 +373,7 @@ def _result(
 def _slug(trial: Trial) -> str:
     """A folder name: the candidate's id, made safe, and eight digits that tell trials apart."""
     safe = re.sub(r"[^A-Za-z0-9]+", "-", trial.candidate.id).strip("-")[:80]
-    digest = hashlib.blake2b(f"{trial.id} {trial.candidate.id} {trial.epochs}".encode(), digest_size=4).hexdigest()
+    digest = hashlib.blake2b(
+        f"{trial.id} {trial.candidate.id} {trial.epochs}".encode(), digest_size=4
+    ).hexdigest()
     return f"{safe}-{digest}"

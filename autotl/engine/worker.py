@@ -104,7 +104,10 @@ class Worker:
         threads = devices.prepare(self.device)
         self.cache = None if body.cache is None else Cache(body.cache)
         return Machine(
-            device=devices.describe(self.device), precision=body.precision, threads=threads, versions=_versions()
+            device=devices.describe(self.device),
+            precision=body.precision,
+            threads=threads,
+            versions=_versions(),
         )
 
     def _open(self, body: messages.Open) -> None:
@@ -113,7 +116,9 @@ class Worker:
         self.classes, self.folds, self.metric = body.classes, body.folds, body.metric
         self.squares = Squares(Pixels.open(body.pixels))
         if "digests" not in self.table:
-            self.table["digests"] = np.array([f"{body.pixels}:{row}" for row in range(len(self.table["labels"]))])
+            self.table["digests"] = np.array(
+                [f"{body.pixels}:{row}" for row in range(len(self.table["labels"]))]
+            )
 
     def _embed(self, body: messages.Embed, allowance: Allowance) -> Embedding:
         with np.load(body.rows, allow_pickle=False) as asked:
@@ -125,7 +130,7 @@ class Worker:
         if found.logits is not None:
             arrays["logits"] = found.logits
         with atomic(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, rows=found.rows, **arrays)
+            np.savez(file, **{"rows": found.rows, **arrays})  # type: ignore[arg-type]
         return Embedding(
             backbone=body.backbone.name,
             input_size=body.input_size,
@@ -159,7 +164,7 @@ class Worker:
         assert self.start is not None
         torch.manual_seed(self.start.seed)
         backbone = build(spec, size, offline=self.start.offline)
-        return backbone.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return backbone.to(self.device).to(memory_format=torch.channels_last)
 
     def precision(self, backbone: Backbone) -> str:
         """What to compute in: asked for, or the faster of two on a real batch."""
@@ -203,7 +208,9 @@ class Worker:
             if allowance.expired:
                 problems[first:] = ["not predicted: the time was over"] * (len(body.files) - first)
                 break
-            self._predict_some(network, description, body.files[first : first + FILES_AT_ONCE], first, table, problems)
+            self._predict_some(
+                network, description, body.files[first : first + FILES_AT_ONCE], first, table, problems
+            )
         work = Path(self.start.folder) / ".engine"
         work.mkdir(parents=True, exist_ok=True)
         path = work / f"predicted-{time.monotonic_ns()}.npy"
@@ -235,7 +242,7 @@ class Worker:
             if isinstance(found, str):
                 problems[first + index] = found
         if good:
-            squares = np.stack([read_ones[index] for index in good])  # type: ignore[arg-type]
+            squares = np.stack([read_ones[index] for index in good])
             with torch.inference_mode(), devices.autocast(self.device, description.precision):
                 logits = network(to_input(squares, size, preprocess, self.device))
             shares = torch.softmax(logits.float() / description.temperature, 1)
@@ -248,7 +255,7 @@ def _versions() -> dict[str, str]:
 
     return {
         "python": sys.version.split()[0],
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "timm": timm.__version__,
+        "torch": str(torch.__version__),
+        "torchvision": str(torchvision.__version__),
+        "timm": str(timm.__version__),
     }

@@ -49,7 +49,7 @@ def markdown(page: dict[str, object]) -> str:
     """The same content as Markdown; names cannot become markup or HTML."""
     import jinja2
 
-    environment = jinja2.Environment(  # noqa: S701 - not HTML: `finalize` escapes for Markdown instead
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         undefined=jinja2.StrictUndefined,
         finalize=_escape_markdown,

@@ -165,7 +165,9 @@ def _board(result: Recommendation) -> dict[str, Any]:
     scored = [row for row in result.leaderboard if row.score_val is not None]
     rest = [row for row in result.leaderboard if row.score_val is None]
     lows = [value for row in scored for value in (row.ci_low, row.score_val) if value is not None]
-    floor = min(0.9, math.floor(min(lows) * 20) / 20) if lows else 0.0  # a round figure left of every interval
+    floor = (
+        min(0.9, math.floor(min(lows) * 20) / 20) if lows else 0.0
+    )  # a round figure left of every interval
     winner = result.winner.candidate if result.winner else None
     return {
         "rows": [_line(row, place, winner, floor) for place, row in enumerate(scored, start=1)],

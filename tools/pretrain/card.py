@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - rows of a table are long
 """A model card in plain words, from what the training wrote down."""
 
 from __future__ import annotations
@@ -26,10 +25,11 @@ def write_card(
             f"divergence from the teachers' 1000 outputs at temperature {plan['temperature']} "
             f"(weight {plan['logit_weight']})"
         )
-    if teachers:
-        taught = "; ".join(f"{one['name']} ({one['licence']}, {one['source']})" for one in teachers)
-    else:
-        taught = "none"
+    taught = (
+        "; ".join(f"{one['name']} ({one['licence']}, {one['source']})" for one in teachers)
+        if teachers
+        else "none"
+    )
     minutes = last["seconds"] / 60
     before = facts.get("started_after")
     rows = {

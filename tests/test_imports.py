@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+import autotl
+
+HEAVY = ("torch", "torchvision", "timm", "pandas", "jinja2", "sklearn", "scipy", "altair")
+
+
+def loaded_after(code: str) -> set[str]:
+    program = f"import sys, json\n{code}\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stderr.strip().splitlines()[-1]))
+
+
+def command(*words: str) -> str:
+    return f"from autotl.cli import main\nmain({list(words)!r}, standalone_mode=False)"
+
+
+@pytest.mark.parametrize("code", ["import autotl", command("--help"), command("run", "--help")])
+def test_importing_and_helping_load_nothing_heavy(code: str) -> None:
+    loaded = loaded_after(code)
+    assert not loaded.intersection((*HEAVY, "numpy", "rich", "pluggy", "msgspec"))
+
+
+@pytest.mark.parametrize("name", ["backbones", "strategies", "scores", "plugins"])
+def test_listing_commands_load_no_torch(name: str) -> None:
+    assert not loaded_after(command(name)).intersection(HEAVY)
+
+
+def test_help_takes_less_than_a_third_of_a_second() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "autotl", "--help"], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    assert statistics.median(seconds() for _ in range(5)) < 0.3
+
+
+def test_every_public_name_is_there_and_listed() -> None:
+    for name in autotl.__all__:
+        assert getattr(autotl, name) is not None
+    assert autotl.__all__ == sorted(autotl.__all__)
+    assert set(dir(autotl)) == set(autotl.__all__)
+
+
+def test_public_functions_stay_what_they_are_when_modules_are_imported() -> None:
+    import autotl.dataset
+    import autotl.run
+
+    assert callable(autotl.load)
+    assert autotl.load.__name__ == "load"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        _ = autotl.lod
+
+
+def test_the_worker_is_not_started_by_importing_its_client() -> None:
+    assert not loaded_after("import autotl.engine.client").intersection({"torch", "timm"})
