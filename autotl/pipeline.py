@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from autotl import __version__, manifest, metrics, pixels, rank, report, result, search, verdict
+from autotl import __version__, leaderboard, manifest, metrics, pixels, rank, report, result, search, verdict
 from autotl import candidates as candidates_stage
 from autotl import dataset as dataset_stage
 from autotl import profile as profile_stage
 from autotl import split as split_stage
 from autotl.budget import Allowance, Budget, Clock, Ledger
-from autotl.cache import atomic, cache_folder
+from autotl.cache import atomic, atomic_write, cache_folder
 from autotl.errors import AutotlError, BudgetError, RunError
 from autotl.folds import folds_for
 from autotl.plugins import Plugins, load_plugins
@@ -471,10 +471,12 @@ class Run:
         seconds = {**state.seconds, "total": total}
         self.journal.write(status=status, seconds=seconds, notes=tuple(dict.fromkeys(self.notes)))
         with self.ledger.charge("report"):
-            self._report()
+            report.render(self.journal.state, self.journal.folder)
         shutil.rmtree(self.journal.folder / ".pixels", ignore_errors=True)
         self._tidy()
         final = self.journal.write(seconds=self._seconds())
+        table = leaderboard.write(leaderboard.rows(final), columns=list(leaderboard.COLUMNS), style="csv")
+        atomic_write(self.journal.folder / "leaderboard.csv", table)
         report.render(final, self.journal.folder)
         self.journal.say("report", final.summary)
 
@@ -588,10 +590,6 @@ class Run:
         return metrics.interval(
             self.goal.metric, self.data.labels[rows], predicted, len(self.data.classes), group
         )
-
-    def _report(self) -> None:
-        assert self.journal.state is not None
-        report.render(self.journal.state, self.journal.folder)
 
     def _tidy(self) -> None:
         """Trial models go once the folder has its own; curves and predictions stay."""

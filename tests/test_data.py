@@ -29,7 +29,14 @@ def test_class_folders(tmp_path: Path) -> None:
         picture(tmp_path / "b" / "deep" / f"{number}.png", 100 + number)
     data = read(tmp_path)
     assert data.classes == ("a", "b")
-    assert data.names.tolist() == ["a/0.png", "a/1.png", "a/2.png", "b/deep/0.png", "b/deep/1.png", "b/deep/2.png"]
+    assert data.names.tolist() == [
+        "a/0.png",
+        "a/1.png",
+        "a/2.png",
+        "b/deep/0.png",
+        "b/deep/1.png",
+        "b/deep/2.png",
+    ]
     assert (data.given == -1).all()
 
 

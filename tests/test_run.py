@@ -11,7 +11,8 @@ import autotl
 from autotl import pipeline
 from autotl.engine import client
 from autotl.errors import BudgetError, RunError
-from autotl.run import Run, run_folder as default_folder
+from autotl.run import Run
+from autotl.run import run_folder as default_folder
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_it_follows_a_folder_that_is_still_written(folder: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_an_error_that_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="holds no result.json"):
+    with pytest.raises(RunError, match=r"holds no result\.json"):
         autotl.load(tmp_path)
     assert "unreadable" in repr(Run(tmp_path))
 

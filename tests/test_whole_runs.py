@@ -53,7 +53,16 @@ def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (photos / "across" / "broken.png").write_bytes((photos / "across" / "000.png").read_bytes()[:200])
     (photos / "across" / ".DS_Store").write_text("x")
     done = command(
-        "run", photos, "--budget", "60s", "--offline", "--out", folder, "--backbones", "resnet*", cwd=folder.parent
+        "run",
+        photos,
+        "--budget",
+        "60s",
+        "--offline",
+        "--out",
+        folder,
+        "--backbones",
+        "autotl:resnet*",
+        cwd=folder.parent,
     )
     assert done.returncode == 0, done.stderr
     return folder
@@ -64,7 +73,14 @@ def test_it_learns_and_leaves_what_it_promises(run: Path) -> None:
     assert state.status == "finished"
     assert state.winner is not None and (state.winner.score_test or 0) > 0.85
     assert state.seconds["total"] < 60 * 1.05 + 10
-    for name in ("result.json", "leaderboard.csv", "report.html", "manifest.csv", "events.jsonl", "model/model.json"):
+    for name in (
+        "result.json",
+        "leaderboard.csv",
+        "report.html",
+        "manifest.csv",
+        "events.jsonl",
+        "model/model.json",
+    ):
         assert (run / name).exists(), name
     assert "broken.png" in (run / "manifest.csv").read_text()
     assert not list(run.glob(".*")), "no work files are left"
@@ -73,7 +89,9 @@ def test_it_learns_and_leaves_what_it_promises(run: Path) -> None:
 def test_the_model_predicts_after_the_folder_was_moved(run: Path, photos: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(run, moved)
-    answers = autotl.load(moved).predict([photos / "across" / "001.png", photos / "down" / "001.png", tmp_path / "no.png"])
+    answers = autotl.load(moved).predict(
+        [photos / "across" / "001.png", photos / "down" / "001.png", tmp_path / "no.png"]
+    )
     assert answers["label"].tolist()[:2] == ["across", "down"]
     assert answers["error"].tolist()[2]
 
@@ -90,7 +108,7 @@ def test_a_script_without_a_main_guard_works(photos: Path, tmp_path: Path) -> No
     script = tmp_path / "script.py"
     script.write_text(
         "import autotl\n"
-        f"run = autotl.recommend({str(photos)!r}, budget='40s', offline=True, backbones='resnet*',"
+        f"run = autotl.recommend({str(photos)!r}, budget='40s', offline=True, backbones='autotl:resnet*',"
         " strategies=['linear_probe'], out='run')\n"
         "print(run.leaderboard['candidate'][0])\n"
     )
@@ -101,7 +119,17 @@ def test_a_script_without_a_main_guard_works(photos: Path, tmp_path: Path) -> No
 
 def test_json_on_standard_output_and_nothing_else(photos: Path, tmp_path: Path) -> None:
     done = command(
-        "run", photos, "--budget", "40s", "--offline", "--json", "--strategies", "knn", "--backbones", "resnet*", cwd=tmp_path
+        "run",
+        photos,
+        "--budget",
+        "40s",
+        "--offline",
+        "--json",
+        "--strategies",
+        "knn",
+        "--backbones",
+        "autotl:resnet*",
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["winner"]["strategy"] == "knn"
