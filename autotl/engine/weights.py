@@ -102,7 +102,7 @@ def _open(path: Path, sha256: str | None) -> State:
 def _from_hub(weights: Weights, offline: bool) -> State:
     """`location` is a repository ``owner/name``, or ``owner/name/file`` where the file has another name."""
     from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     owner, name, *rest = weights.location.split("/")
@@ -132,18 +132,18 @@ def _from_hub(weights: Weights, offline: bool) -> State:
         )
     try:
         path = hf_hub_download(repository, file, revision=weights.revision, etag_timeout=PROBE_SECONDS)
-    except HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", None)
+    except Exception as error:  # the connection may break in many ways, none of which is the user's bug
+        status = _status(error)
         if status in (401, 403):
             raise WeightsUnavailable(
                 f"the hub refuses the weights {repository} ({status}); expected access to them; see the "
                 f"licence and ask for access at {page}, then log in to the hub on this machine"
             ) from None
-        raise WeightsUnavailable(
-            f"the weights {repository} cannot be fetched ({status or error}); expected {file}"
-            f"{f' at revision {weights.revision}' if weights.revision else ''}; see {page}"
-        ) from None
-    except Exception as error:  # the connection may break in many ways, none of which is the user's bug
+        if status is not None:
+            raise WeightsUnavailable(
+                f"the weights {repository} cannot be fetched ({status}); expected {file}"
+                f"{f' at revision {weights.revision}' if weights.revision else ''}; see {page}"
+            ) from None
         raise WeightsUnavailable(
             f"the weights {repository} did not arrive ({type(error).__name__}: {error}); expected {file}; "
             f"try again, or bring it from {page} in a --weights folder"
@@ -303,3 +303,13 @@ def _fit_classifier(model: nn.Module, name: str, state: State) -> None:
     if fresh is not None:
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, fresh)
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The HTTP status behind an error of the hub's client, which may hide it in the cause of another."""
+    while error is not None:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(status, int):
+            return status
+        error = error.__cause__ or error.__context__
+    return None

@@ -202,9 +202,13 @@ def test_norm_says_whose_statistics_move(norm: Any, moved: int | None) -> None:
     net.train()
     net(torch.randn(4, 3, 64, 64) + 1)
     changed = {
-        name for name, value in net.state_dict().items() if "running" in name and not torch.equal(value, before[name])
+        name
+        for name, value in net.state_dict().items()
+        if "running" in name and not torch.equal(value, before[name])
     }
-    last = {n for n in before if "running" in n and n.removeprefix("body.").rpartition(".")[0] in net.groups[-1]}
+    last = {
+        n for n in before if "running" in n and n.removeprefix("body.").rpartition(".")[0] in net.groups[-1]
+    }
     everything = {n for n in before if "running" in n}
     assert changed == {0: set(), 1: last, None: everything}[moved]
     assert any(p.requires_grad for p in net.group_parameters()[-1])
@@ -293,7 +297,12 @@ def test_factories_and_architecture_definitions() -> None:
     narrow = BackboneSpec(
         name="narrow",
         build=MOBILENET_V1,
-        arguments={"variant": "mobilenetv1_100", "channel_multiplier": 0.25, "pad_type": "same", "bn_eps": 0.001},
+        arguments={
+            "variant": "mobilenetv1_100",
+            "channel_multiplier": 0.25,
+            "pad_type": "same",
+            "bn_eps": 0.001,
+        },
         input_size=64,
     )
     net = build(narrow)
@@ -302,7 +311,11 @@ def test_factories_and_architecture_definitions() -> None:
     tiny = BackboneSpec(
         name="tiny",
         build=EFFICIENTNET,
-        arguments={"arch_def": [["ds_r1_k3_s1_c16"], ["ir_r1_k3_s2_e3_c24"]], "num_features": 0, "stem_size": 8},
+        arguments={
+            "arch_def": [["ds_r1_k3_s1_c16"], ["ir_r1_k3_s2_e3_c24"]],
+            "num_features": 0,
+            "stem_size": 8,
+        },
         input_size=64,
     )
     assert build(tiny).feature_dim == 24

@@ -129,7 +129,9 @@ def test_a_pickle_is_refused_unread_with_the_way_out(suffix: str, tmp_path: Path
         build(spec_of(path))
 
 
-def test_the_way_out_works(tmp_path: Path, state: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_way_out_works(
+    tmp_path: Path, state: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.save({"state_dict": state}, tmp_path / "mine.pth")
     with pytest.raises(WeightsUnavailable) as caught:
         build(spec_of(tmp_path / "mine.pth"))
@@ -164,7 +166,10 @@ def test_folded_batch_norm_is_seen(written: Path, state: dict[str, torch.Tensor]
     folded = written.with_name("folded.safetensors")
     values = {"running_mean": 0.0, "running_var": 1.0}
     save_file(
-        {k: v.clone().fill_(values.get(k.rpartition(".")[2], float("nan"))) if "running" in k else v for k, v in state.items()},
+        {
+            k: v.clone().fill_(values.get(k.rpartition(".")[2], float("nan"))) if "running" in k else v
+            for k, v in state.items()
+        },
         folded,
     )
     assert build(spec_of(folded)).folded
@@ -193,7 +198,16 @@ def test_position_embeddings_of_another_size_are_resampled(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "argument",
-    ["pretrained", "pretrained_cfg", "weights", "checkpoint_path", "cache_dir", "url", "file", "weights_backbone"],
+    [
+        "pretrained",
+        "pretrained_cfg",
+        "weights",
+        "checkpoint_path",
+        "cache_dir",
+        "url",
+        "file",
+        "weights_backbone",
+    ],
 )
 def test_arguments_that_load_are_refused(argument: str) -> None:
     spec = BackboneSpec(
@@ -202,7 +216,10 @@ def test_arguments_that_load_are_refused(argument: str) -> None:
     with pytest.raises(EngineError, match=f"the argument '{argument}' makes a builder load"):
         build(spec)
     nested = BackboneSpec(
-        name="evil", build=TORCHVISION, arguments={"name": "resnet18", "more": [{argument: 1}]}, input_size=SIDE
+        name="evil",
+        build=TORCHVISION,
+        arguments={"name": "resnet18", "more": [{argument: 1}]},
+        input_size=SIDE,
     )
     with pytest.raises(EngineError, match="makes a builder load"):
         build(nested)
@@ -284,7 +301,8 @@ def online(cache: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def point_hub_at(patch: pytest.MonkeyPatch, url: str) -> None:
     patch.setattr("huggingface_hub.constants.ENDPOINT", url)
     patch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
+        url + "/{repo_id}/resolve/{revision}/{filename}",
     )
 
 
@@ -389,7 +407,9 @@ def test_torchvisions_weights_come_from_its_cache(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    spec = spec_of("SqueezeNet1_1_Weights.IMAGENET1K_V1", kind="torchvision", build=TORCHVISION, arch="squeezenet1_1")
+    spec = spec_of(
+        "SqueezeNet1_1_Weights.IMAGENET1K_V1", kind="torchvision", build=TORCHVISION, arch="squeezenet1_1"
+    )
     with pytest.raises(WeightsUnavailable, match=r"squeezenet1_1-b8a52dc0\.pth is not there"):
         build(spec, offline=True)
     checkpoints = tmp_path / "hub" / "checkpoints"
