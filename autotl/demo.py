@@ -17,7 +17,7 @@ def write_digits(folder: Path) -> int:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    whole = folder / ".complete"
+    whole = folder.with_name(folder.name + ".complete")  # inside, it would be reported as a stray file
     if whole.exists():
         return len(digits.target)
     images = np.round(255 - digits.images * (255 / 16)).astype(np.uint8)  # ink is dark, paper white

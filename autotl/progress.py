@@ -100,10 +100,11 @@ def _panel(stream: TextIO) -> Iterator[Observer]:
 
     def observe(event: Event) -> None:
         nonlocal arrived
-        if seen and (event.stage != seen[-1].stage or event.score is not None):
-            # What is over stays on the screen as a line; what goes on is the panel below it.
-            done = event if event.score is not None else seen[-1]
-            console.print(Text(line(done)), style="dim", overflow="ellipsis", no_wrap=True)
+        # What is over stays on the screen as a line; what goes on is the panel below it.
+        if seen and seen[-1].score is None and event.stage != seen[-1].stage:
+            console.print(Text(line(seen[-1])), style="dim", overflow="ellipsis", no_wrap=True)
+        if event.score is not None:
+            console.print(Text(line(event)), style="dim", overflow="ellipsis", no_wrap=True)
         seen[:] = [event]
         arrived = time.monotonic()
 

@@ -147,7 +147,7 @@ def example(**changes: Any) -> result.Recommendation:
             "start": 2.1,
             "rank": 31.6,
             "probe": 61.2,
-            "train": 33.9,
+            "final fit": 33.9,
             "report": 0.4,
         },
     }  # fmt: skip

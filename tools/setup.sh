@@ -28,7 +28,7 @@ for each in ${PYTHON:-python3.13 python3.12 python3.11 python3.14 python3 python
     fi
 done
 if [ -z "$python" ]; then
-    found=$(python3 --version 2>/dev/null || echo "no python3 at all")
+    found=$("${PYTHON:-python3}" --version 2>/dev/null || echo "no ${PYTHON:-python3} at all")
     stop "Python 3.11 or newer is needed, found $found; install one, or name it: make PYTHON=/path/to/python3"
 fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from autotl.records import Depth
-from autotl.report.words import count, duration, interval, percent, points, points_interval
+from autotl.report.words import NARROW, count, duration, interval, percent, points, points_interval
 from autotl.result import Recommendation, Row
 
 SHOWN_CLASSES = 60  # more than this and only the largest and the smallest are drawn
@@ -20,9 +20,7 @@ STAGES = {
     "rank": "ranking backbones",
     "search": "probing candidates",
     "probe": "probing candidates",
-    "train": "training the winner",
-    "final": "training the winner",
-    "test": "testing the winner",
+    "final fit": "training the winner",
     "report": "writing the report",
     "other": "everything else",
 }
@@ -81,7 +79,7 @@ def _recommendation(result: Recommendation) -> dict[str, Any]:
     return {
         "headline": f"Use {winner.backbone}",
         "backbone": winner.backbone,
-        "how": f"at {winner.input_size} px, {recipe(winner.strategy, winner.unfreeze)}.",
+        "how": f"at {winner.input_size}{NARROW}px, {recipe(winner.strategy, winner.unfreeze)}.",
         "lede": [sentence for sentence in lede if sentence],
         "figures": _figures(result, row),
         **shared,
@@ -109,7 +107,7 @@ def _how_sure(result: Recommendation) -> str:
         others = "one other candidate" if ties == 1 else f"{ties} other candidates"
         return f"On this many images it cannot be told apart from {others}, marked = below."
     if decision.runner_up and decision.margin:
-        lead = points(decision.margin.value)
+        lead = points(decision.margin.value).lstrip("+")
         return f"It is {lead} ahead of the next, {decision.runner_up}, more than chance explains."
     return "Nothing else finished that it could be compared with."
 
@@ -266,7 +264,8 @@ def _data(result: Recommendation) -> dict[str, Any]:
         "facts": _facts(result),
         "bars": bars,
         "hidden": hidden,
-        "split": data.split,
+        "label": min(14, max((len(name) for name in profile.classes), default=1)) + 1,  # characters
+        "split": _sentence(data.split) if data.split else "",
         "findings": [
             {
                 "what": _sentence(finding.what),
@@ -318,7 +317,7 @@ def _time(result: Recommendation) -> dict[str, Any]:
     return {
         "total": duration(total) if total else "",
         "budget": duration(budget) if budget else "",
-        "spare": bool(total and budget and total < 0.9 * budget),
+        "spare": bool(result.status == "finished" and total and budget and total < 0.9 * budget),
         "stages": [
             {
                 "name": STAGES.get(name, name),
