@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from autotl.builtin.heads import SHARPNESS, Head
 from autotl.engine.backbone import Backbone, build
+from autotl.engine.resolve import require_installed
 from autotl.errors import RunError
 from autotl.records import BackboneSpec
 
@@ -108,7 +109,8 @@ def describe(folder: Path) -> Description:
 def load(folder: Path) -> tuple[Model, Description]:
     """The module of a model folder in eval mode; needs neither the data nor the pretrained weights.
 
-    Raises `RunError` for a folder that is none, `EngineError` when the backbone cannot be built.
+    Raises `RunError` for a folder that is none, `EngineError` when the backbone cannot be built,
+    or would be built by what no installed plugin names.
     """
     description = describe(folder)
     try:
@@ -117,6 +119,7 @@ def load(folder: Path) -> tuple[Model, Description]:
         raise RunError(
             f"{folder / FILE} cannot be read: {error}; the folder is damaged, fit it again"
         ) from error
+    require_installed(description.backbone)
     backbone = build(description.backbone, description.input_size, pretrained=False)
     classes = len(description.classes)
     if description.head == "knn":

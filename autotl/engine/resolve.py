@@ -1,7 +1,7 @@
 """From a name such as ``"package.module:attr"`` to the callable it names, without letting data choose code.
 
 A spec that a plugin made in this process is code's own choice. One that was *read* (a run's model.json, a
-user's index.json) is data: `require_known` lets it name only what comes with autotl or what an installed
+user's index.json) is data: `require_installed` lets it name only what comes with autotl or what an installed
 plugin has named. In both cases keyword arguments that would load or download are refused.
 """
 
@@ -13,9 +13,10 @@ from typing import Any
 
 from autotl.builtin.builds import BUILTIN_BUILDS, require_plain_arguments
 from autotl.errors import EngineError
-from autotl.records import BackboneSpec
+from autotl.plugins import load_plugins
+from autotl.records import BackboneSpec, Settings
 
-__all__ = ["require_known", "resolve"]
+__all__ = ["require_installed", "require_known", "resolve"]
 
 
 def resolve(name: str) -> Callable[..., Any]:
@@ -37,12 +38,21 @@ def resolve(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def require_known(spec: BackboneSpec, named_by_plugins: Collection[str] = ()) -> None:
-    """Refuses a spec that was read from a file and names a build nobody installed.
+def require_installed(spec: BackboneSpec) -> None:
+    """Refuses a spec that was read from a file unless its build comes with autotl or an installed plugin.
 
-    Call it for every spec from a model folder or a run folder, with the builds (and prepared callables) that
-    the installed plugins name. Raises `EngineError`.
+    Call it before `build` for every spec out of a model folder or a run folder. Plugins are asked only when
+    the build is not autotl's own. Raises `EngineError`.
     """
+    named: frozenset[str] = frozenset()
+    if spec.build not in BUILTIN_BUILDS:
+        offered = load_plugins().backbones(None, Settings(offline=True, wanted=(spec.name,)))
+        named = frozenset(other.build for other in offered.values())
+    require_known(spec, named)
+
+
+def require_known(spec: BackboneSpec, named_by_plugins: Collection[str] = ()) -> None:
+    """Refuses a spec whose build is neither autotl's nor among `named_by_plugins`. Raises `EngineError`."""
     if spec.build not in BUILTIN_BUILDS and spec.build not in named_by_plugins:
         raise EngineError(
             f"backbone {spec.name!r} is built by {spec.build!r}, which no installed plugin names; files "

@@ -19,6 +19,7 @@ from autotl.engine import weights as weighing
 from autotl.engine.backbone import build
 from autotl.engine.resolve import require_known
 from autotl.errors import EngineError, WeightsUnavailable
+from autotl.hookspecs import hookimpl
 from autotl.records import BackboneSpec, Weights
 
 REPOSITORY = "timm/test_resnet.r160_in1k"
@@ -241,6 +242,39 @@ def test_a_spec_from_a_file_names_only_what_is_installed() -> None:
         require_known(BackboneSpec(name="sly", build=TIMM, arguments={"name": "x", "pretrained": True}))
 
 
+def test_a_model_folder_cannot_choose_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What model.json names is imported only if an installed plugin names it too."""
+    import msgspec
+
+    from autotl.engine import model, resolve
+    from autotl.plugins import load_plugins
+
+    evil = BackboneSpec(name="evil:net", build=f"{__name__}:was_called")
+    description = model.Description(backbone=evil, input_size=SIDE, head="linear", classes=("a", "b"))
+    (tmp_path / model.DESCRIPTION).write_bytes(msgspec.json.encode(description))
+    save_file({"head.weight": torch.zeros(2, 3)}, tmp_path / model.FILE)
+    with pytest.raises(EngineError, match="no installed plugin names"):
+        model.load(tmp_path)
+    assert CALLS == []
+
+    class Guest:
+        @hookimpl
+        def register_backbones(self) -> list[BackboneSpec]:
+            return [evil]
+
+    monkeypatch.setattr(resolve, "load_plugins", lambda: load_plugins([Guest()]))
+    with pytest.raises(EngineError, match="gave NoneType"):
+        model.load(tmp_path)
+    assert CALLS == ["called"]
+
+
+CALLS: list[str] = []
+
+
+def was_called() -> None:
+    CALLS.append("called")
+
+
 # --------------------------------------------------------------------------- the hub
 
 
@@ -319,13 +353,18 @@ def test_a_missing_network_is_found_once_and_soon(online: pytest.MonkeyPatch) ->
 
 def test_a_silent_name_server_costs_three_seconds_in_all(online: pytest.MonkeyPatch) -> None:
     online.setattr(weighing, "PROBE_SECONDS", 0.3)
-    online.setattr(socket, "create_connection", lambda *_, **__: time.sleep(5))
+
+    def never(*_: Any, **__: Any) -> Any:
+        time.sleep(2)
+        raise OSError
+
+    online.setattr(socket, "create_connection", never)
     point_hub_at(online, "http://hub.invalid")
     start = time.monotonic()
     for _ in range(3):
         with pytest.raises(WeightsUnavailable, match="the hub does not answer"):
             weighing.read(Weights(kind="hub", location=REPOSITORY))
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 1
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
