@@ -16,7 +16,19 @@ from pathlib import Path
 
 import numpy as np
 
-from autotl import __version__, leaderboard, manifest, metrics, pixels, rank, report, result, search, verdict
+from autotl import (
+    __version__,
+    controls,
+    leaderboard,
+    manifest,
+    metrics,
+    pixels,
+    rank,
+    report,
+    result,
+    search,
+    verdict,
+)
 from autotl import candidates as candidates_stage
 from autotl import dataset as dataset_stage
 from autotl import profile as profile_stage
@@ -30,6 +42,7 @@ from autotl.protocols import Engine, Planner
 from autotl.records import (
     BackboneSpec,
     Candidate,
+    Cost,
     Dataset,
     Event,
     Finding,
@@ -56,6 +69,8 @@ END_SECONDS = 3.0  # report and last writes, reserved before the first probe
 
 DECODE_SHARE = 0.2  # of the budget, at most
 SCREEN_SHARE = 0.3
+TIMED = 3  # backbones whose training is timed before the search
+TIMING_SHARE = 0.04  # of the budget, at most, for that
 IMBALANCED = 10.0
 ENOUGH = 0.6  # of the planned epochs: a final fit that made fewer is no better than the probe's own model
 
@@ -165,6 +180,7 @@ def recommend(
         run.prepare(data)
         run.screen()
         run.search()
+        run.control()
         run.finish("finished")
     except KeyboardInterrupt:
         budget.cancelled.set()
@@ -200,6 +216,7 @@ class Run:
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     results: list[TrialResult] = field(default_factory=list)
+    controls: list[TrialResult] = field(default_factory=list)
     ranking: Ranking = field(default_factory=lambda: Ranking(ranked=()))
 
     # ------------------------------------------------------------------ load → profile → split → candidates
@@ -384,6 +401,7 @@ class Run:
             folds=self.split.folds,
             refit=self.options.refit,
             seed=self.options.seed,
+            timed=self._time(),
         )
         default = search.DefaultPlanner(
             ranked=self.ranking.ranked, strategies=list(self.strategies.values()), facts=facts
@@ -399,6 +417,32 @@ class Run:
             self.notes.append(planner.stopped)
         if self._best() is None:
             raise AutotlError(self._why_nothing())
+
+    def _time(self) -> dict[tuple[str, int], float]:
+        """Seconds a training image of the first few backbones, three batches each: what training costs here."""
+        tuned = [strategy for strategy in self.strategies.values() if strategy.phases]
+        timed: dict[tuple[str, int], float] = {}
+        if not tuned:
+            return timed
+        end = self.budget.left - TIMING_SHARE * self.options.budget
+        with self.ledger.charge("timing"):
+            for arm in self.ranking.ranked[:TIMED]:
+                if arm.seconds_per_image is None or self.budget.left < end:
+                    continue
+                candidate = Candidate(
+                    backbone=arm.backbone,
+                    input_size=arm.input_size,
+                    strategy=tuned[0].name,
+                    unfreeze="all",
+                )
+                allowance = self.budget.allowance(reserve=END_SECONDS)
+                try:
+                    found = self.engine.measure(candidate, self.specs[arm.backbone], tuned[0], allowance)
+                except AutotlError as error:
+                    self.notes.append(f"{candidate.backbone} was not timed: {error}")
+                    continue
+                timed[(arm.backbone, arm.input_size)] = found.seconds_per_image
+        return timed
 
     def _why_nothing(self) -> str:
         reasons = dict.fromkeys(
@@ -430,11 +474,7 @@ class Run:
         name = trial.candidate.id
         what = f"{trial.epochs:g} epochs" if trial.epochs else "closed form"
         self.journal.say("probe", f"{what} started", candidate=name)
-        done = self._submit(trial, self.budget.allowance(reserve=reserve))
-        rows = verdict.selection(self.split.part, self.split.folds)
-        done = verdict.score_trial(
-            done, self.journal.folder, rows, self.data.labels, len(self.data.classes), self.goal
-        )
+        done = self._scored(self._submit(trial, self.budget.allowance(reserve=reserve)))
         before = self._best()
         self.results.append(done)
         if done.score_val is not None and (before is None or done.score_val > (before.score_val or 0.0)):
@@ -446,10 +486,89 @@ class Run:
         self.journal.say("probe", said + (f" ({done.error})" if done.error else ""), name, done.score_val)
         return done
 
+    def _scored(self, done: TrialResult) -> TrialResult:
+        rows = verdict.selection(self.split.part, self.split.folds)
+        return verdict.score_trial(
+            done, self.journal.folder, rows, self.data.labels, len(self.data.classes), self.goal
+        )
+
     def _submit(self, trial: Trial, allowance: Allowance) -> TrialResult:
         spec = self.specs[trial.candidate.backbone]
         future = self.engine.submit(trial, spec, self.strategies[trial.candidate.strategy], allowance)
         return future.result()
+
+    # ------------------------------------------------------------------ controls
+
+    def control(self) -> None:
+        """Holds the best against no pretraining, no network and shuffled labels, in what time can be spared."""
+        best = self._best()
+        if best is None:
+            return
+        spare = self.budget.left - END_SECONDS - self._final_reserve(best.trial)
+        end = self.budget.left - min(controls.SHARE * self.options.budget, spare)
+        if self.budget.left <= end:
+            self.notes.append(
+                "the controls (no pretraining, pixels alone, shuffled labels) gave way: no time left"
+            )
+            return
+        with self.ledger.charge("controls"):
+            shuffled = controls.shuffled(
+                self.ranking.ranked, list(self.strategies.values()), len(self._rows(0)), self.options.seed
+            )
+            if shuffled is not None:
+                self._control(shuffled, self.specs[shuffled.candidate.backbone], None, end)
+            self._forest()
+            candidate = best.trial.candidate
+            spec = self.specs[candidate.backbone]
+            if self.budget.left - end < controls.LEAST_SECONDS or spec.init == "random":
+                self.notes.append(
+                    "whether pretraining helps was not measured: no time for a training from scratch"
+                )
+            else:
+                trial, fresh = controls.scratch(best, spec, candidate.input_size, self.options.seed)
+                self._control(trial, fresh, controls.SCRATCH, end)
+        self._record()
+
+    def _control(self, trial: Trial, spec: BackboneSpec, strategy: Strategy | None, end: float) -> None:
+        self.journal.say("control", verdict.CONTROLS[trial.control], candidate=trial.candidate.id)
+        strategy = strategy or self.strategies[trial.candidate.strategy]
+        future = self.engine.submit(trial, spec, strategy, self.budget.allowance(reserve=end))
+        self._keep_control(future.result())
+
+    def _forest(self) -> None:
+        """The control without a network: its predictions are made here, from the decoded images."""
+        begun = self.budget.spent
+        trial = Trial(id="c-pixels", candidate=controls.PIXELS, seed=self.options.seed, control="pixels")
+        store = pixels.Pixels.open(self.journal.folder / ".pixels")
+        judged = verdict.selection(self.split.part, self.split.folds)
+        train = self._rows(0)
+        labels, classes = self.data.labels, len(self.data.classes)
+        tables = np.zeros((len(judged), classes), np.float32)
+        fold = self.split.fold[judged] if self.split.folds else np.full(len(judged), -1, np.int8)
+        for number in np.unique(fold):
+            inside = train if number < 0 else train[self.split.fold[train] != number]
+            inside = inside[: controls.FOREST_ROWS]
+            out = fold == number
+            tables[out] = controls.forest(
+                controls.by_hand(store, inside),
+                labels[inside],
+                controls.by_hand(store, judged[out]),
+                classes,
+                self.options.seed,
+            )
+        path = self.journal.folder / "trials" / "pixels.npz"
+        with atomic(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, rows=judged, proba=tables, fold=fold)
+        cost = Cost(other=round(self.budget.spent - begun, 4))
+        self._keep_control(
+            TrialResult(trial=trial, status="finished", predictions="trials/pixels.npz", cost=cost)
+        )
+
+    def _keep_control(self, done: TrialResult) -> None:
+        done = self._scored(done)
+        self.controls.append(done)
+        said = f"{self.goal.metric} {done.score_val:.3f}" if done.score_val is not None else done.status
+        self.journal.say("control", said, done.trial.candidate.id, done.score_val)
 
     # ------------------------------------------------------------------ decide → train → report
 
@@ -605,7 +724,7 @@ class Run:
 
     def _judge(self) -> verdict.Verdict:
         return verdict.judge(
-            self.results,
+            [*self.results, *self.controls],
             self.journal.folder,
             self.data.labels,
             self.split.part,
@@ -622,7 +741,8 @@ class Run:
             decision=judged.decision,
             winners_set=judged.decision.winners_set,
             leaderboard=judged.leaderboard,
-            trials=tuple(self.results),
+            transfer=judged.decision.transfer,
+            trials=(*self.results, *self.controls),
             ranking=self.ranking,
             skipped=tuple(self.skipped),
             problems=tuple(str(problem) for problem in self.plugins.problems),

@@ -17,6 +17,7 @@ Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
 Prefer = Literal["accuracy", "speed", "size"]
 Part = Literal["train", "select", "test"]
 Status = Literal["finished", "stopped", "diverged", "failed", "skipped"]
+Control = Literal["", "scratch", "pixels", "shuffled"]
 
 PARTS: tuple[Part, ...] = ("train", "select", "test")
 SCHEMA_VERSION = 1
@@ -281,6 +282,7 @@ class Trial:
     keep_model: bool = False  # write a loadable model folder
     resume_from: str | None = None
     parents: tuple[str, ...] = ()
+    control: Control = ""  # what it is held against the others for; a control never competes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

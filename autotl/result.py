@@ -17,6 +17,7 @@ from autotl.errors import RunError
 from autotl.records import (
     SCHEMA_VERSION,
     BackboneSpec,
+    Control,
     Decision,
     Depth,
     Finding,
@@ -90,17 +91,8 @@ class Row:
     macs: float | None = None
     epochs: float | None = None
     rows: int | None = None
+    control: Control = ""
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
-    """What pretraining gained over the same time without it."""
-
-    gain: float
-    low: float
-    high: float
-    against: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +114,7 @@ class Recommendation:
     metric: Metric
     winner: Winner | None = None
     winners_set: tuple[str, ...] = ()
-    transfer: Transfer | None = None
+    transfer: Interval | None = None  # what pretraining gained over the same seconds without it
     decision: Decision | None = None
     leaderboard: tuple[Row, ...] = ()
     trials: tuple[TrialResult, ...] = ()

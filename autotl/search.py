@@ -27,8 +27,12 @@ WORTH = 0.002  # a probe must promise at least this much accuracy
 
 # What fine-tuning is taken to do to the linear probe's error before it was tried here, with its
 # uncertainty. Deeper moves more; shallow depths cost less and rarely harm.
-REDUCTION: dict[Depth, float] = {"all": 0.25, 2: 0.18, 1: 0.10}
+REDUCTION: dict[Depth, float] = {"all": 0.2, 2: 0.18, 1: 0.10}
 UNCERTAIN = 0.25
+
+TRAIN_FACTOR = 4.5  # forward and backward over forward in eval mode, where it was not measured
+MOVED: dict[Depth, float] = {"all": 1.0, 2: 0.4, 1: 0.2}  # of what training adds to a forward pass, by depth
+OVERHEAD = 1.2  # on timed batches: augmentation, optimiser, reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,8 @@ class Facts:
     refit: bool = False  # a last fit on the test images too
     batch: int = 32
     seed: int = 0
-    train_factor: float = 3.2  # forward and backward over forward
+    # Seconds a training image when everything moves, measured for some backbones at a size.
+    timed: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,15 +239,28 @@ class DefaultPlanner:
         return arm.expected
 
     def _probe_seconds(self, arm: Ranked, depth: Depth, epochs: float, plain: bool = False) -> float:
+        """Forecast of a probe; `plain` leaves out what earlier probes taught."""
         facts, each = self.facts, arm.seconds_per_image or 0.01
-        moved = {"all": 1.0, 1: 0.35, 2: 0.5}.get(depth, 0.7)
-        factor = 1.0 + (facts.train_factor - 1.0) * moved
-        seconds = each * (facts.rows * epochs * factor + facts.rows_select) * max(facts.folds, 1)
+        step = each + (self._training_seconds(arm) - each) * MOVED.get(depth, 0.7)
+        seconds = (facts.rows * epochs * step * OVERHEAD + facts.rows_select * each) * max(facts.folds, 1)
         if plain:
             return seconds
         known = self.pace.get((arm.backbone, arm.input_size))
-        general = sorted(self.pace.values())[len(self.pace) // 2] if self.pace else 1.3
+        general = sorted(self.pace.values())[len(self.pace) // 2] if self.pace else 1.0
         return seconds * (known or general) + 0.5
+
+    def _training_seconds(self, arm: Ranked) -> float:
+        """Seconds a training image when everything moves: timed, or scaled from what was timed of others."""
+        timed, each = self.facts.timed, arm.seconds_per_image or 0.01
+        known = timed.get((arm.backbone, arm.input_size))
+        if known is not None:
+            return known
+        factors = [
+            timed[(a.backbone, a.input_size)] / a.seconds_per_image
+            for a in self.ranked
+            if a.seconds_per_image and (a.backbone, a.input_size) in timed
+        ]
+        return each * (sorted(factors)[len(factors) // 2] if factors else TRAIN_FACTOR)
 
     def _arm(self, backbone: str, input_size: int) -> Ranked:
         return next(a for a in self.ranked if (a.backbone, a.input_size) == (backbone, input_size))

@@ -12,12 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from autotl import metrics
+from autotl import metrics, transfer
 from autotl.decide import Evidence, Judged, decide, leaderboard
 from autotl.records import Decision, Goal, Interval, Skipped, TrialResult
 from autotl.result import Row
 from autotl.search import summary
 
+CONTROLS = {
+    "scratch": "control: the same network without pretraining",
+    "pixels": "control: no network at all",
+    "shuffled": "control: labels without meaning",
+}
 BATCH_NOTE = "predictions do not cover every selection row"
 
 
@@ -71,9 +76,8 @@ def judge(
 ) -> Verdict:
     """Decision and leaderboard from trial results whose predictions lie in `folder`."""
     rows = selection(part, folds)
-    standing = summary(results)
     evidence, failed = [], []
-    for name, result in standing.items():
+    for name, result in summary(results).items():
         predicted = None
         if result.predictions is not None and result.status in ("finished", "stopped"):
             predicted = predicted_classes(folder / result.predictions, rows)
@@ -83,10 +87,70 @@ def judge(
         spent = sum(r.cost.seconds for r in results if r.trial.candidate.id == name)
         evidence.append(Evidence(result=result, predicted=predicted, fit_time=round(spent, 6)))
     judged = Judged(labels=labels[rows], classes=classes, group=None if group is None else group[rows])
-    decision, intervals = decide(evidence, judged, goal)
-    board = leaderboard(evidence, decision, intervals, goal, failed)
+    rivals = [e for e in evidence if not e.result.trial.control]
+    held_against = [e for e in evidence if e.result.trial.control]
+    decision, intervals = decide(rivals, judged, goal)
+    decision = _with_controls(decision, rivals, held_against, judged, goal, int((part == 0).sum()))
+    board = leaderboard(rivals, decision, intervals, goal, failed)
+    board += tuple(_control_row(e, judged, goal) for e in held_against)
     board += tuple(Row(candidate=s.name, status="skipped", backbone=s.name, reason=s.reason) for s in skipped)
     return Verdict(decision=decision, leaderboard=board)
+
+
+def _with_controls(
+    decision: Decision,
+    rivals: Sequence[Evidence],
+    controls: Sequence[Evidence],
+    judged: Judged,
+    goal: Goal,
+    images: int,
+) -> Decision:
+    """The decision with what the controls say: what pretraining gained, and three sentences."""
+    if decision.winner is None:
+        return decision
+    reasons = list(decision.reasons)
+    gained: Interval | None = None
+    for control in controls:
+        kind = control.result.trial.control
+        if kind == "scratch":
+            timed = [_timed(e, images) for e in rivals]
+            gained, said = transfer.gain(timed, _timed(control, images), decision.winner, judged, goal)
+        elif kind == "pixels":
+            said = transfer.by_hand(control, decision, judged, goal)
+        else:
+            said = transfer.signal(control, judged, goal)
+        reasons += [said] if said else []
+    return replace(decision, transfer=gained, reasons=tuple(reasons))
+
+
+def _timed(evidence: Evidence, images: int) -> transfer.Timed:
+    """With the seconds of training; a closed-form head's are those of embedding `images`, cached or not."""
+    result = evidence.result
+    embedding = 0.0 if result.epochs_done else (result.latency or 0.0) * images
+    return transfer.Timed(evidence=evidence, seconds=result.cost.seconds + embedding)
+
+
+def _control_row(evidence: Evidence, judged: Judged, goal: Goal) -> Row:
+    result, candidate = evidence.result, evidence.result.trial.candidate
+    found = metrics.interval(goal.metric, judged.labels, evidence.predicted, judged.classes, judged.group)
+    return Row(
+        candidate=evidence.name,
+        status=result.status,
+        backbone=candidate.backbone,
+        input_size=candidate.input_size,
+        strategy=candidate.strategy,
+        unfreeze=candidate.unfreeze,
+        score_val=found.value,
+        ci_low=found.low,
+        ci_high=found.high,
+        fit_time=evidence.fit_time,
+        pred_time=result.latency,
+        parameters=result.parameters,
+        macs=result.macs,
+        epochs=result.epochs_done,
+        control=result.trial.control,
+        reason=CONTROLS[result.trial.control],
+    )
 
 
 def words(

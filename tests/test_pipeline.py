@@ -253,3 +253,27 @@ def test_when_every_backbone_fails_it_says_why(photos: Path, tmp_path: Path) -> 
     table = {key: Cell(fails="no weights here") for key in TABLE}
     with pytest.raises(AutotlError, match="no weights here"):
         World(table).run(photos, tmp_path / "run")
+
+
+def test_the_best_is_held_against_no_pretraining_no_network_and_shuffled_labels(
+    photos: Path, tmp_path: Path
+) -> None:
+    folder = World().run(photos, tmp_path / "run", budget=180.0)
+    state = result.read(folder)
+    held = {row.control: row for row in state.leaderboard if row.control}
+    assert set(held) == {"scratch", "pixels", "shuffled"}
+    assert (
+        held["pixels"].score_val is not None and held["pixels"].score_val > 0.9
+    )  # the classes differ in colour
+    assert held["shuffled"].score_val is not None and held["shuffled"].score_val < 0.5
+    assert state.winner is not None and state.winner.candidate not in {row.candidate for row in held.values()}
+    assert state.transfer is not None and state.transfer.low > 0
+    assert state.decision is not None and state.decision.transfer == state.transfer
+    assert any(reason.startswith("pretraining gains") for reason in state.decision.reasons)
+    assert state.seconds["controls"] <= 0.1 * 180.0
+
+
+def test_controls_give_way_when_time_is_short(photos: Path, tmp_path: Path) -> None:
+    state = result.read(World().run(photos, tmp_path / "run", budget=15.0))
+    assert state.transfer is None
+    assert any("from scratch" in note or "gave way" in note for note in state.notes)

@@ -10,7 +10,7 @@ from autotl import rank, search
 from autotl.builtin.strategies import STRATEGIES
 from autotl.records import BackboneSpec, Cost, Ranked, Trial, TrialResult
 
-FACTS = search.Facts(rows=800, rows_final=1000, rows_select=200, rows_test=200)
+FACTS = search.Facts(rows=800, rows_final=1000, rows_select=200, rows_test=200, timed={("a", 128): 0.0096})
 
 
 def arm(

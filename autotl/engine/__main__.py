@@ -15,6 +15,9 @@ def main() -> int:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
+    # Threads that spin while they wait for a core that another process holds make a step several times
+    # slower; OpenMP reads this when torch loads it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from autotl.engine.worker import serve
 
     serve(requests, answers)

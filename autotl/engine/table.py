@@ -46,6 +46,7 @@ class Cell:
     )  # trained long
     half_way: float = 5.0  # epochs to about two thirds of what tuning brings
     train_factor: float = 3.2  # forward and backward over forward
+    scratch: float = 0.5  # accuracy without pretraining, in the time a control has
     fails: str = ""  # an error instead of any answer
 
 
@@ -167,7 +168,11 @@ class TableEngine:
         epochs = min(trial.epochs, able)
         self.clock.now += min(fixed + epochs * epoch, allowance.left)
         accuracy = cell.linear
-        if trial.epochs:
+        if trial.control == "shuffled":
+            accuracy = 1 / len(self.classes)
+        elif trial.control == "scratch":
+            accuracy = cell.scratch
+        elif trial.epochs:
             top = cell.tuned.get(candidate.unfreeze, cell.linear)
             start = 1 / len(self.classes) if "lp" not in candidate.strategy else cell.linear
             accuracy = top - (top - start) * math.exp(-epochs / cell.half_way)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from autotl.budget import Allowance
 from autotl.engine import device as devices
 from autotl.engine.augment import augment
+from autotl.engine.backbone import Backbone
 from autotl.engine.images import Squares, normalised, side_before_crop, to_input
 from autotl.engine.model import Model
 from autotl.records import CurvePoint, Depth, Phase, Preprocess
@@ -129,6 +130,20 @@ def predict(
             answers.append(torch.softmax(logits.float(), 1).cpu().numpy())
     table = np.concatenate(answers) if answers else np.zeros((0, 1), np.float32)
     return table, (time.monotonic() - started) / max(len(table), 1)
+
+
+def features(backbone: Backbone, rows: np.ndarray, setting: Setting, mirrored: bool = False) -> np.ndarray:
+    """Pooled features (m, d) float32 of rows, seen in a mirror if asked for."""
+    backbone.eval()
+    side = side_before_crop(setting.size, setting.preprocess)
+    found = []
+    with torch.inference_mode(), devices.autocast(setting.device, setting.precision):
+        for first in range(0, len(rows), EVALUATION_BATCH):
+            part = rows[first : first + EVALUATION_BATCH]
+            squares = setting.squares.get(part, side, setting.preprocess.interpolation)
+            batch = to_input(squares, setting.size, setting.preprocess, setting.device)
+            found.append(backbone(batch.flip(3) if mirrored else batch).float().cpu().numpy())
+    return np.concatenate(found)
 
 
 def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:

@@ -20,7 +20,7 @@ from autotl.budget import Allowance
 from autotl.builtin.heads import Head
 from autotl.cache import atomic
 from autotl.engine import device as devices
-from autotl.engine import train
+from autotl.engine import mirror, train
 from autotl.engine.model import Description, Model, make_head, save, without_source
 from autotl.folds import folds_for
 from autotl.records import (
@@ -61,6 +61,19 @@ def run(
     worker: Worker, trial: Trial, spec: BackboneSpec, strategy: Strategy, allowance: Allowance
 ) -> TrialResult:
     """Fits as the strategy says and predicts the rows that are to be judged; out-of-fold where there are folds."""
+    if trial.control != "shuffled":
+        return _run(worker, trial, spec, strategy, allowance)
+    true = worker.table["labels"]
+    worker.table["labels"] = np.random.default_rng(trial.seed).permutation(true)
+    try:
+        return _run(worker, trial, spec, strategy, allowance)
+    finally:
+        worker.table["labels"] = true
+
+
+def _run(
+    worker: Worker, trial: Trial, spec: BackboneSpec, strategy: Strategy, allowance: Allowance
+) -> TrialResult:
     started = time.monotonic()
     fitted, judged, folds = _rows(worker, trial)
     fold = worker.table["fold"]
@@ -75,7 +88,7 @@ def run(
         if strategy.phases:
             outcome = _tune(worker, trial, spec, strategy, inside, len(outside), right)
             table, latency = train.predict(
-                outcome.model, outside, _setting(worker, trial.candidate, spec, outcome)
+                outcome.model, outside, _setting(worker, trial.candidate, spec, outcome.precision)
             )
         else:
             outcome, table, latency = _closed(worker, trial, spec, strategy, inside, outside, right)
@@ -111,11 +124,12 @@ def measure(worker: Worker, candidate: Candidate, spec: BackboneSpec, allowance:
     """Seconds a training image and a predicted image, from three timed batches of noise."""
     del allowance  # three batches
     backbone = worker.fresh(spec, candidate.input_size)
-    precision = worker.precision(backbone)
+    precision = worker.precision(backbone, training=True)
     network = Model(backbone, nn.Linear(backbone.feature_dim, max(2, len(worker.classes)))).to(worker.device)
     backbone.freeze(candidate.unfreeze)
     network.train()
     batch = torch.randn(16, 3, candidate.input_size, candidate.input_size, device=worker.device)
+    batch = batch.contiguous(memory_format=torch.channels_last)
     seconds: list[tuple[float, float]] = []
     devices.reset_peak(worker.device)
     for _ in range(3):
@@ -210,23 +224,24 @@ def _tune(
     """Trains, and begins once more at a quarter of the rate when the loss is no number or learns nothing."""
     hyper = dict(trial.candidate.hyper)
     begun = time.perf_counter()
-    head, notes = None, []
+    head = None
+    notes: list[str] = []
     if strategy.head:
         found = worker.features(spec, trial.candidate.input_size, fitted, allowance)
         at = found.rows
         head = _fit_head(worker, strategy, found.groups[-1], worker.table["labels"][at], at, trial.seed)
     backbone = worker.fresh(spec, trial.candidate.input_size)
-    precision = worker.precision(backbone)
+    precision = worker.precision(backbone, training=True)
     torch.manual_seed(trial.seed)
     module = (
         make_head(head, len(worker.classes)) if head else _new_head(backbone.feature_dim, len(worker.classes))
     )
     network = Model(backbone, module).to(worker.device)
     outcome = Outcome(model=network, spent=train.Spent(), precision=precision)
-    setting = _setting(worker, trial.candidate, spec, outcome)
+    setting = _setting(worker, trial.candidate, spec, outcome.precision)
     setting.seed = trial.seed
     setting.batch = int(hyper.get("batch", train.BATCH if len(fitted) >= FEW_ROWS else train.BATCH // 2))
-    setting.flip = bool(hyper.get("flip", 0))
+    setting.flip = bool(hyper["flip"]) if "flip" in hyper else _mirror(worker, spec, trial, notes)
     setting.balanced = worker.metric != "accuracy"
     if backbone.folded:
         train.recalibrate(network, fitted, setting)
@@ -277,6 +292,21 @@ def _tune(
     return outcome
 
 
+def _mirror(worker: Worker, spec: BackboneSpec, trial: Trial, notes: list[str]) -> bool:
+    """Whether to train on mirrored images too; found out once a run, by the first backbone that trains."""
+    if worker.mirror is None:
+        size = trial.candidate.input_size
+        rows = worker.table["order"]
+        rows = rows[worker.table["part"][rows] == PARTS.index("train")][: mirror.ROWS]
+        backbone, labels = worker.backbone(spec, size), worker.table["labels"][rows]
+        setting = _setting(worker, trial.candidate, spec, worker.precision(backbone))
+        plain, turned = (train.features(backbone, rows, setting, mirrored) for mirrored in (False, True))
+        groups = worker.table["groups"][rows] if "groups" in worker.table else None
+        worker.mirror = mirror.harmless(plain, turned, labels, folds_for(labels, groups, mirror.FOLDS))
+        notes.append(worker.mirror[1])
+    return worker.mirror[0]
+
+
 def _new_head(width: int, classes: int) -> nn.Linear:
     """A head that says nothing yet: every class alike."""
     head = nn.Linear(width, classes)
@@ -294,7 +324,7 @@ def _collapsed(curve: list[CurvePoint], labels: np.ndarray, epochs: float) -> bo
     return curve[-1].loss > COLLAPSED * constant
 
 
-def _setting(worker: Worker, candidate: Candidate, spec: BackboneSpec, outcome: Outcome) -> train.Setting:
+def _setting(worker: Worker, candidate: Candidate, spec: BackboneSpec, precision: str) -> train.Setting:
     assert worker.squares is not None
     return train.Setting(
         squares=worker.squares,
@@ -302,7 +332,7 @@ def _setting(worker: Worker, candidate: Candidate, spec: BackboneSpec, outcome: 
         preprocess=spec.preprocess,
         size=candidate.input_size,
         device=worker.device,
-        precision=outcome.precision,
+        precision=precision,
         seed=0,
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import queue
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -79,7 +81,8 @@ class Worker:
         self.device = torch.device("cpu")
         self.cache: Cache | None = None
         self.built: dict[tuple[str, int], Backbone] = {}
-        self.precisions: dict[tuple[str, int], str] = {}
+        self.precisions: dict[tuple[str, int, bool], str] = {}
+        self.mirror: tuple[bool, str] | None = None
         self.model: tuple[str, model.Model, model.Description] | None = None
 
     def answer(self, body: messages.Body, allowance: Allowance) -> Any:
@@ -166,19 +169,20 @@ class Worker:
         backbone = build(spec, size, offline=self.start.offline)
         return backbone.to(self.device).to(memory_format=torch.channels_last)
 
-    def precision(self, backbone: Backbone) -> str:
-        """What to compute in: asked for, or the faster of two on a real batch."""
+    def precision(self, backbone: Backbone, training: bool = False) -> str:
+        """What to compute in: asked for, or the faster of two on a batch; training is timed with its backward pass.
+
+        A precision that is faster forward can be several times slower backward.
+        """
         assert self.start is not None
-        key = (backbone.spec.name, backbone.input_size)
+        key = (backbone.spec.name, backbone.input_size, training)
         if key not in self.precisions:
             choices = devices.possible(self.device, self.start.precision)
+            if len(choices) == 1:
+                return choices[0]
             batch = torch.randn(16, 3, backbone.input_size, backbone.input_size, device=self.device)
             batch = batch.contiguous(memory_format=torch.channels_last)
-
-            def run(precision: str) -> None:
-                with torch.inference_mode(), devices.autocast(self.device, precision):
-                    backbone(batch)
-
+            run = _training_step(backbone, batch) if training else _forward_pass(backbone, batch)
             self.precisions[key] = devices.faster(choices, run, self.device)
         return self.precisions[key]
 
@@ -247,6 +251,28 @@ class Worker:
                 logits = network(to_input(squares, size, preprocess, self.device))
             shares = torch.softmax(logits.float() / description.temperature, 1)
             table[[first + index for index in good]] = shares.cpu().numpy()
+
+
+def _forward_pass(backbone: Backbone, batch: torch.Tensor) -> Callable[[str], None]:
+    def run(precision: str) -> None:
+        with torch.inference_mode(), devices.autocast(batch.device, precision):
+            backbone(batch)
+
+    return run
+
+
+def _training_step(backbone: Backbone, batch: torch.Tensor) -> Callable[[str], None]:
+    """Forward and backward through a copy: batch norm would remember the noise."""
+    twin = copy.deepcopy(backbone)
+    twin.freeze("all")
+    twin.train()
+
+    def run(precision: str) -> None:
+        with devices.autocast(batch.device, precision):
+            loss = twin(batch).float().square().mean()
+        loss.backward()
+
+    return run
 
 
 def _versions() -> dict[str, str]:

@@ -136,7 +136,7 @@ def _figures(result: Recommendation, row: Row | None) -> list[dict[str, str]]:
         figures.append(
             {
                 "label": "gain of pretraining",
-                "value": points(gain.gain),
+                "value": points(gain.value),
                 "note": f"95 % interval {points_interval(gain.low, gain.high)}",
             }
         )
