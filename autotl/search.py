@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from autotl.records import Candidate, Depth, Ranked, Strategy, Trial, TrialResult
 
@@ -29,6 +29,8 @@ WORTH = 0.002  # a probe must promise at least this much accuracy
 # uncertainty. Deeper moves more; shallow depths cost less and rarely harm.
 REDUCTION: dict[Depth, float] = {"all": 0.2, 2: 0.18, 1: 0.10}
 UNCERTAIN = 0.25
+BOLD_RATE = 3e-3  # peak learning rate that is tried too where fine-tuning moved much
+MUCH = 0.3  # of the linear probe's error removed
 
 TRAIN_FACTOR = 4.5  # forward and backward over forward in eval mode, where it was not measured
 MOVED: dict[Depth, float] = {"all": 1.0, 2: 0.4, 1: 0.2}  # of what training adds to a forward pass, by depth
@@ -165,10 +167,22 @@ class DefaultPlanner:
                         strategy=strategy.name,
                         unfreeze=depth,
                     )
-                    option = self._best_epochs(arm, candidate, seconds)
-                    if option is not None:
-                        options.append(option)
+                    recipes = [candidate]
+                    if self._moved_much(candidate):
+                        recipes.append(replace(candidate, hyper=(("lr", BOLD_RATE),)))
+                    found = [self._best_epochs(arm, recipe, seconds) for recipe in recipes]
+                    options += [option for option in found if option is not None]
         return options
+
+    def _moved_much(self, candidate: Candidate) -> bool:
+        """Whether this recipe removed so much of the error that a bolder rate deserves a look."""
+        base = self._linear(self._arm(candidate.backbone, candidate.input_size))
+        return any(
+            done.trial.candidate == candidate
+            and done.score_val is not None
+            and done.score_val - base > MUCH * (1 - base)
+            for done in self.results
+        )
 
     def _best_epochs(self, arm: Ranked, candidate: Candidate, seconds: float) -> Option | None:
         first = not any(r.trial.epochs for r in self.results)

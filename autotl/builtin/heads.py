@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # C of the logistic regression, on standardised features
+from autotl.builtin import ridge
+
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # C of the logistic regression, on standardised features
+SHARPNESSES = tuple(float(value) for value in np.geomspace(1.0, 50.0, 16))  # of a ridge's scores as logits
 NEIGHBOURS = (1, 3, 5, 10, 20)
 SHARPNESS = 20.0  # of a neighbour's vote in its cosine similarity
 STEPS = 100
@@ -26,23 +29,33 @@ class Head:
     note: str = ""
 
 
-def logistic(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int) -> Head:
-    """Multinomial logistic regression on standardised features, C by cross-validated log loss.
+def linear(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int) -> Head:
+    """Logistic or ridge regression on standardised features, whichever and with the penalty that
+    cross-validation favours; neither is better everywhere.
 
-    The standardisation is folded into `weight` (classes, d) and `bias` (classes,), so the head is a
-    plain linear layer. Classes without a row get a bias that rules them out.
+    The standardisation is folded into `weight` (classes, d) and `bias` (classes,), so the head is a plain
+    linear layer. Classes without a row get a bias that rules them out.
     """
     mean, deviation = features.mean(0), features.std(0)
     deviation = np.where(deviation > 1e-6, deviation, 1.0)
     x = ((features - mean) / deviation).astype(np.float64)
-    penalty = _best_penalty(x, labels, folds)
-    present, weight, bias = _fit(x, labels, penalty)
+    present = np.unique(labels)
+    place = np.searchsorted(present, labels)
+    found = _best_ridge(x, place, folds)
+    penalty, accuracy = _best_penalty(x, labels, folds)
+    if found is not None and found.accuracy > accuracy:
+        weight, bias = ridge.fit(x, place, found.index)
+        weight, bias = weight * found.sharpness, bias * found.sharpness
+        note = f"ridge, penalty {ridge.PENALTIES[found.index]:g}"
+    else:
+        present, weight, bias = _fit(x, labels, penalty)
+        note = f"logistic, C={penalty:g}"
     full_weight = np.zeros((classes, x.shape[1]))
     full_bias = np.full(classes, bias.min() - 20.0)
     full_weight[present] = weight / deviation
     full_bias[present] = bias - weight @ (mean / deviation)
     arrays = {"weight": full_weight.astype(np.float32), "bias": full_bias.astype(np.float32)}
-    return Head(kind="linear", arrays=arrays, note=f"C={penalty:g}")
+    return Head(kind="linear", arrays=arrays, note=note)
 
 
 def knn(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int) -> Head:
@@ -70,27 +83,61 @@ def knn(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarra
     return Head(kind="knn", arrays=arrays, note=f"k={best}")
 
 
-def _best_penalty(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ridge:
+    index: int  # of the penalty
+    accuracy: float  # left out
+    sharpness: float  # factor on the scores that makes their softmax likeliest, left out
+
+
+def _best_ridge(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> _Ridge | None:
+    """The penalty with the best left-out accuracy; None where there is nothing to leave out."""
+    if len(np.unique(folds)) < 2 or len(x) < 2 * len(np.unique(labels)):
+        return None
+    left_out = ridge.left_out(x, labels, folds)
+    accuracies = [float(np.mean(scores.argmax(1) == labels)) for scores in left_out]
+    index = int(np.argmax(accuracies))
+    scores = left_out[index]
+
+    def loss(sharpness: float) -> float:
+        return _log_loss(sharpness * scores, labels)
+
+    return _Ridge(index=index, accuracy=accuracies[index], sharpness=float(min(SHARPNESSES, key=loss)))
+
+
+def _best_penalty(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> tuple[float, float]:
+    """C of the logistic regression with the least log loss on a few folds, and its accuracy there."""
     names = np.unique(folds)
     if len(names) < 2 or len(x) < 2 * len(np.unique(labels)):
-        return 1e-2
+        return 1e-2, 0.0
     judged = names[: 3 if x.size * len(np.unique(labels)) < 3e7 else 2]
-    losses = []
+    losses, accuracies = [], []
     for penalty in PENALTIES:
-        loss = 0.0
+        loss, right, count = 0.0, 0, 0
         for name in judged:
             out = folds == name
             if len(np.unique(labels[~out])) < 2:
                 continue
             present, weight, bias = _fit(x[~out], labels[~out], penalty)
             logits = x[out] @ weight.T + bias
-            logits -= logits.max(1, keepdims=True)
-            log_probabilities = logits - np.log(np.exp(logits).sum(1, keepdims=True))
             place = np.searchsorted(present, labels[out])
             known = (place < len(present)) & (present[np.minimum(place, len(present) - 1)] == labels[out])
-            loss -= float(log_probabilities[np.flatnonzero(known), place[known]].sum())
+            loss += _log_loss(logits[known], place[known]) * int(known.sum())
+            right += int((logits[known].argmax(1) == place[known]).sum())
+            count += int(out.sum())
         losses.append(loss)
-    return PENALTIES[int(np.argmin(losses))]
+        accuracies.append(right / max(count, 1))
+    best = int(np.argmin(losses))
+    return PENALTIES[best], accuracies[best]
+
+
+def _log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of -log softmax at the labels; 0 for no rows."""
+    if not len(labels):
+        return 0.0
+    logits = logits - logits.max(1, keepdims=True)
+    log_probabilities = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    return -float(log_probabilities[np.arange(len(labels)), labels].mean())
 
 
 def _fit(x: np.ndarray, labels: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

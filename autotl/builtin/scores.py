@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from autotl.builtin import ridge
+from autotl.builtin.ridge import standardise
 from autotl.hookspecs import hookimpl
 from autotl.records import Score
 
@@ -30,7 +32,6 @@ SCORES = (
     ),
 )
 
-RIDGE = (1e-3, 1e-2, 1e-1, 1.0)  # penalties, relative to the mean eigenvalue of the Gram matrix
 NEIGHBOURS = 5
 
 
@@ -39,53 +40,12 @@ def register_scores() -> tuple[Score, ...]:
     return SCORES
 
 
-def standardise(features: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and deviation 1 (constant ones stay 0), float64 (n, d)."""
-    x = features.astype(np.float64)
-    x -= x.mean(0)
-    deviation = x.std(0)
-    return x / np.where(deviation > 1e-8, deviation, 1.0)
-
-
 def linear(
     features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
 ) -> float:
     """Accuracy of ridge regression on one-hot labels, each fold predicted by the others, best penalty."""
-    return float(
-        max(np.mean(predicted == labels) for predicted in ridge_predictions(features, labels, folds))
-    )
-
-
-def ridge_predictions(features: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> list[np.ndarray]:
-    """Left-out predictions (n,) of a ridge classifier for each penalty of `RIDGE`, without refitting.
-
-    With the smoother S = X(X'X + aI)^-1 X', the residuals of a block B that was left out are
-    (I - S)_BB^-1 ((I - S)Y)_B: the leave-one-out identity of linear smoothers, for blocks (Cook and
-    Weisberg, Residuals and Influence in Regression, 1982). One eigendecomposition serves all
-    penalties, of the smaller of X'X and XX'.
-    """
-    x = standardise(features)
-    one_hot = np.eye(int(labels.max()) + 1)[labels]
-    one_hot -= one_hot.mean(0)
-    wide = x.shape[1] > x.shape[0]
-    values, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
-    keep = values > 1e-9 * max(float(values[-1]), 1e-12)
-    values, vectors = values[keep], vectors[:, keep]
-    basis = vectors if wide else x @ vectors / np.sqrt(values)  # (n, rank) orthonormal
-    projected = basis.T @ one_hot
-    mean = float(values.sum()) / len(x)
-    blocks = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
-    answers = []
-    for relative in RIDGE:
-        shrink = values / (values + relative * mean)
-        residuals = one_hot - basis @ (shrink[:, None] * projected)
-        scores = np.empty_like(one_hot)
-        for block in blocks:
-            rows = basis[block]
-            corner = np.eye(len(block)) - (rows * shrink) @ rows.T
-            scores[block] = one_hot[block] - np.linalg.solve(corner, residuals[block])
-        answers.append(scores.argmax(1))
-    return answers
+    left_out = ridge.left_out(standardise(features), labels, folds)
+    return float(max(np.mean(scores.argmax(1) == labels) for scores in left_out))
 
 
 def knn(

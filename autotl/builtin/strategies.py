@@ -8,8 +8,8 @@ from autotl.records import Phase, Profile, Strategy
 STRATEGIES = (
     Strategy(
         name="linear_probe",
-        summary="frozen backbone, logistic regression on its features",
-        head="autotl.builtin.heads:logistic",
+        summary="frozen backbone, logistic or ridge regression on its features",
+        head="autotl.builtin.heads:linear",
     ),
     Strategy(
         name="knn",
@@ -25,7 +25,7 @@ STRATEGIES = (
     Strategy(
         name="lp_ft",
         summary="head from the linear probe first, then fine-tuning from there (Kumar et al., ICLR 2022)",
-        head="autotl.builtin.heads:logistic",
+        head="autotl.builtin.heads:linear",
         phases=(Phase(trains="k"),),
         depths=True,
     ),

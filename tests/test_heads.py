@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import RidgeClassifier
+
+from autotl.builtin import heads, ridge
+from autotl.folds import folds_for
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    images, labels = load_digits(return_X_y=True)
+    rows = np.random.default_rng(0).permutation(len(images))[:600]
+    return images[rows].astype(np.float32), labels[rows]
+
+
+def answers(head: heads.Head, features: np.ndarray) -> np.ndarray:
+    return np.asarray(features @ head.arrays["weight"].T + head.arrays["bias"])
+
+
+def test_the_linear_head_is_as_good_as_the_better_of_two(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits
+    wide = np.tanh(features @ np.random.default_rng(1).normal(size=(64, 700)).astype(np.float32) / 30)
+    folds = folds_for(labels[:400], None)
+    head = heads.linear(wide[:400], labels[:400], 10, folds, 0)
+    right = float((answers(head, wide[400:]).argmax(1) == labels[400:]).mean())
+    by_ridge = RidgeClassifier(alpha=70.0).fit(ridge.standardise(wide[:400]), labels[:400])
+    x = (wide[400:] - wide[:400].mean(0)) / wide[:400].std(0)
+    assert right >= by_ridge.score(x, labels[400:]) - 0.02
+    assert right > 0.93
+
+
+def test_ridge_without_a_fold_is_scikit_learns(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits
+    x = ridge.standardise(features)
+    for index, relative in enumerate(ridge.PENALTIES):
+        weight, bias = ridge.fit(x, labels, index)
+        alpha = relative * float(np.sum(x**2)) / len(x)
+        same = RidgeClassifier(alpha=alpha).fit(x, labels)
+        assert np.mean((x @ weight.T + bias).argmax(1) == same.predict(x)) > 0.995
+
+
+def test_its_probabilities_mean_something(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits
+    head = heads.linear(features[:400], labels[:400], 10, folds_for(labels[:400], None), 0)
+    logits = answers(head, features[400:])
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    right = logits.argmax(1) == labels[400:]
+    assert abs(float(shares.max(1).mean() - right.mean())) < 0.12
+
+
+def test_a_class_without_a_row_is_never_answered(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits
+    some = labels < 8
+    head = heads.linear(features[some], labels[some], 12, folds_for(labels[some], None), 0)
+    assert head.arrays["weight"].shape == (12, 64)
+    assert answers(head, features).argmax(1).max() < 8
+
+
+@pytest.mark.parametrize("each", [1, 2, 3])
+def test_a_handful_of_images_suffices(each: int) -> None:
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), each)
+    features = (np.eye(3)[labels] * 5 + generator.normal(size=(3 * each, 3))).astype(np.float32)
+    head = heads.linear(features, labels, 3, folds_for(labels, None), 0)
+    assert (answers(head, features).argmax(1) == labels).mean() > 0.6
+
+
+def test_neighbours_vote_in_another_fold_when_their_number_is_chosen(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    features, labels = digits
+    head = heads.knn(features, labels, 10, folds_for(labels, None), 0)
+    assert head.kind == "knn"
+    assert int(head.arrays["count"]) in heads.NEIGHBOURS
+    assert head.arrays["features"].shape == features.shape
