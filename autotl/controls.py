@@ -75,7 +75,7 @@ def forest(
     """Probabilities (m, classes) float32 of `judged` (m, d) by a random forest fitted on `features` (n, d)."""
     from sklearn.ensemble import RandomForestClassifier
 
-    model = RandomForestClassifier(TREES, n_jobs=-1, random_state=seed, class_weight="balanced")
+    model = RandomForestClassifier(TREES, random_state=seed, class_weight="balanced")
     model.fit(features, labels)
     table = np.zeros((len(judged), classes), np.float32)
     table[:, model.classes_] = model.predict_proba(judged)

@@ -48,12 +48,18 @@ class Judged:
     group: np.ndarray | None = None
 
 
-def decide(evidence: Sequence[Evidence], judged: Judged, goal: Goal) -> tuple[Decision, dict[str, Interval]]:
+def decide(
+    evidence: Sequence[Evidence],
+    judged: Judged,
+    goal: Goal,
+    estimates: Mapping[str, float] | None = None,
+) -> tuple[Decision, dict[str, Interval]]:
     """Winner, winner's set and reasons, and the interval of each candidate's score.
 
+    The best is the one with the highest estimate (`autotl.estimate`; without estimates, the highest score).
     The winner's set holds every candidate whose paired difference to the best is within its 95 %
     interval, Bonferroni-corrected for the number compared. `goal.prefer` says which member is taken:
-    accuracy the best score, speed the least latency, size the fewest parameters; what is left equal is
+    accuracy the best, speed the least latency, size the fewest parameters; what is left equal is
     broken by MACs × steps.
     """
     intervals = {
@@ -65,7 +71,8 @@ def decide(evidence: Sequence[Evidence], judged: Judged, goal: Goal) -> tuple[De
         why = "no candidate finished" if not evidence else "no candidate keeps the limits"
         return Decision(winner=None, reasons=(why,)), intervals
     scores = {e.name: round(intervals[e.name].value, 6) for e in allowed}
-    ordered = sorted(allowed, key=lambda e: (-scores[e.name], e.price, e.name))
+    estimates = estimates or scores
+    ordered = sorted(allowed, key=lambda e: (-estimates[e.name], -scores[e.name], e.price, e.name))
     best = ordered[0]
     z = NormalDist().inv_cdf(1 - 0.05 / (2 * max(len(allowed) - 1, 1)))
     members = [e for e in ordered if e is best or _paired(best, e, judged, goal, z).low <= 0]
@@ -220,6 +227,12 @@ def _reasons(
             f"{best.name} scored {gap.value:.1%} more, which {len(judged.labels)} images cannot tell from chance;"
             f" among the {len(members)} that cannot be told apart it is the one for --prefer {goal.prefer}"
         )
+    luckiest = max(ordered, key=lambda e: _score(e, judged, goal))
+    if luckiest is not best and _score(luckiest, judged, goal) > _score(best, judged, goal):
+        reasons.append(
+            f"{luckiest.name} scored more on the selection images, {_against(best, luckiest, judged, goal)};"
+            " cross-validation on the train images counted too"
+        )
     frozen = [e for e in ordered if not e.result.epochs_done and _same_backbone(e, winner)]
     tuned = [e for e in ordered if e.result.epochs_done and _same_backbone(e, winner)]
     if candidate.unfreeze == 0 and tuned:
@@ -239,6 +252,10 @@ def _reasons(
     if score.low <= constant:
         reasons.append(f"no signal: always answering one class would reach {constant:.1%}")
     return reasons
+
+
+def _score(e: Evidence, judged: Judged, goal: Goal) -> float:
+    return metrics.score(goal.metric, judged.labels, e.predicted, judged.classes)
 
 
 def _same_backbone(one: Evidence, other: Evidence) -> bool:

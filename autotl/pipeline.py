@@ -27,6 +27,7 @@ from autotl import (
     report,
     result,
     search,
+    similarity,
     verdict,
 )
 from autotl import candidates as candidates_stage
@@ -53,6 +54,7 @@ from autotl.records import (
     Profile,
     Ranking,
     Settings,
+    Similarity,
     Skipped,
     Split,
     Strategy,
@@ -71,6 +73,8 @@ DECODE_SHARE = 0.2  # of the budget, at most
 SCREEN_SHARE = 0.3
 TIMED = 3  # backbones whose training is timed before the search
 TIMING_SHARE = 0.04  # of the budget, at most, for that
+LOOKED_AT = 5.0  # images a second of budget, at most, that the similarity is measured on
+LOOKING_SHARE = 0.05  # of the budget, at most, for that
 IMBALANCED = 10.0
 ENOUGH = 0.6  # of the planned epochs: a final fit that made fewer is no better than the probe's own model
 
@@ -178,6 +182,7 @@ def recommend(
     run = Run(options=options, budget=budget, ledger=ledger, plugins=plugins, journal=journal, engine=engine)
     try:
         run.prepare(data)
+        run.look()
         run.screen()
         run.search()
         run.control()
@@ -290,7 +295,6 @@ class Run:
                 findings=(*data.findings, *split.findings),
             ),
             profile=profile,
-            similarity=profile.similarity,
             goal=self.goal,
             metric=metric,
             backbones=found.backbones,
@@ -314,6 +318,31 @@ class Run:
         return pixels.decode(
             list(data.files), self.journal.folder / ".pixels", side=side, allowance=allowance, order=order
         )
+
+    # ------------------------------------------------------------------ similarity
+
+    def look(self) -> None:
+        """How far the images lie inside the source domains, by the reference backbone on a stratified sample."""
+        domains = {spec.domain for spec in self.specs.values()}
+        rows = self._rows(0)[: min(similarity.MOST_IMAGES, int(LOOKED_AT * self.options.budget))]
+        offered = self.plugins.backbones(None, Settings(offline=True))
+        found: list[Similarity] = []
+        with self.ledger.charge("similarity"):
+            for reference in similarity.references():
+                spec = offered.get(f"autotl:{reference.backbone}")
+                if spec is None or reference.domain not in domains:
+                    continue
+                allowance = self.budget.allowance(LOOKING_SHARE * self.options.budget, reserve=END_SECONDS)
+                try:
+                    embedding = self.engine.embed(spec, reference.input_size, rows, allowance)
+                    with np.load(self.journal.folder / embedding.path, allow_pickle=False) as stored:
+                        found.append(similarity.similarity(stored[f"g{embedding.groups - 1}"], reference))
+                except (AutotlError, ValueError) as error:
+                    self.notes.append(f"similarity to {reference.domain} was not measured: {error}")
+        self.profile = replace(self.profile, similarity=tuple(found))
+        for near in found:
+            self.journal.say("similarity", near.sentence)
+        self.journal.write(profile=self.profile, similarity=self.profile.similarity)
 
     # ------------------------------------------------------------------ rank
 
@@ -411,8 +440,9 @@ class Run:
             default.adopt(done)
         self._final_seconds = default.final_seconds
         with self.ledger.charge("search"):
-            while (trial := planner.ask(max(0.0, self.budget.left - END_SECONDS))) is not None:
-                planner.tell(self._try(trial, END_SECONDS + self._final_reserve(trial)))
+            kept = END_SECONDS + controls.SHARE * self.options.budget
+            while (trial := planner.ask(max(0.0, self.budget.left - kept))) is not None:
+                planner.tell(self._try(trial, kept + self._final_reserve(trial)))
         if isinstance(planner, search.DefaultPlanner) and planner.stopped:
             self.notes.append(planner.stopped)
         if self._best() is None:
@@ -461,8 +491,11 @@ class Run:
         """Seconds the final fit needs, of the best so far or of the recipe that is about to be probed."""
         best = self._best()
         plans = [(trial.candidate, trial.epochs)]
-        if best is not None:
-            plans.append((best.trial.candidate, best.epochs_done))
+        plans += [
+            (done.trial.candidate, done.epochs_done)
+            for done in self.results
+            if best is not None and (done.score_val or 0.0) >= (best.score_val or 0.0) - search.CLOSE
+        ]
         return max(self._final_seconds(candidate, epochs) for candidate, epochs in plans)
 
     def _best(self) -> TrialResult | None:
@@ -501,10 +534,11 @@ class Run:
 
     def control(self) -> None:
         """Holds the best against no pretraining, no network and shuffled labels, in what time can be spared."""
-        best = self._best()
-        if best is None:
+        winner = self._judge().decision.winner
+        if winner is None:
             return
-        spare = self.budget.left - END_SECONDS - self._final_reserve(best.trial)
+        best = search.summary(self.results)[winner]
+        spare = self.budget.left - END_SECONDS - self._final_seconds(best.trial.candidate, best.epochs_done)
         end = self.budget.left - min(controls.SHARE * self.options.budget, spare)
         if self.budget.left <= end:
             self.notes.append(
@@ -733,6 +767,7 @@ class Run:
             len(self.data.classes),
             self.goal,
             self.skipped,
+            self.ranking,
         )
 
     def _record(self) -> result.Recommendation:

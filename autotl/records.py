@@ -212,7 +212,7 @@ class Phase:
     trains: str = "k"  # head, k (the candidate's depth), all, none, or "module:attr" of a selector
     norm: Literal["with_group", "frozen", "adapt"] = "with_group"
     share: float = 1.0  # of the trial's steps
-    lr: float = 1e-3  # peak rate of the head; the candidate's `lr` replaces it
+    lr: float = 2e-3  # peak rate of the head; the candidate's `lr` replaces it
     layer_decay: float = 0.7  # factor on the rate from one layer group to the one below
     weight_decay: float = 0.02
     augment: str = "light"  # none, light, strong

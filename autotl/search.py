@@ -18,19 +18,21 @@ from autotl.records import Candidate, Depth, Ranked, Strategy, Trial, TrialResul
 EPOCHS = (4.0, 6.0, 9.0, 14.0, 20.0, 30.0)
 FEWEST_STEPS = 40  # fewer optimiser steps than this teach a new head little
 HALF_WAY = 6.0  # epochs after which some two thirds of what fine-tuning brings is there
-CURIOSITY = 0.5  # how much of an untried recipe's uncertainty counts in its favour
-FIRST_SHARE = (
-    0.25  # of the time left, at most, for the first fine-tuning: what it teaches needs time to be used
-)
+CURIOSITY = 0.7  # how much of an untried recipe's uncertainty counts in its favour
+FIRST_SHARE = 0.25  # of the time left, at most, for the first fine-tuning: its lesson needs time to be used
 MARGIN = 1.15  # on the forecast of a final fit: when it is short of time, all that came before was for less
-WORTH = 0.002  # a probe must promise at least this much accuracy
+PATIENCE = 6  # probes in a row that may bring nothing
+WORTH = 0.005  # a probe must promise at least this much accuracy
 
 # What fine-tuning is taken to do to the linear probe's error before it was tried here, with its
 # uncertainty. Deeper moves more; shallow depths cost less and rarely harm.
-REDUCTION: dict[Depth, float] = {"all": 0.2, 2: 0.18, 1: 0.10}
-UNCERTAIN = 0.25
-BOLD_RATE = 3e-3  # peak learning rate that is tried too where fine-tuning moved much
-MUCH = 0.3  # of the linear probe's error removed
+REDUCTION: dict[Depth, float] = {"all": 0.25, 2: 0.18, 1: 0.10}
+UNCERTAIN = 0.2
+PRIOR = 0.5  # its weight in probes: what is seen here soon counts for more
+GENTLE_RATE = 7e-4  # peak learning rate that is tried too where the usual one lost to the linear probe
+CLOSE = 0.01  # scores so near the best may win in the end
+LOSS = -0.25  # a recipe that failed says at most this much against the others
+SMALLER = 0.03  # accuracy that half the input size costs a fine-tuning; a linear probe it costs more
 
 TRAIN_FACTOR = 4.5  # forward and backward over forward in eval mode, where it was not measured
 MOVED: dict[Depth, float] = {"all": 1.0, 2: 0.4, 1: 0.2}  # of what training adds to a forward pass, by depth
@@ -75,7 +77,7 @@ class DefaultPlanner:
     counter: int = 0
     results: list[TrialResult] = field(default_factory=list)
     asked: set[tuple[str, float]] = field(default_factory=set)
-    pace: dict[tuple[str, int], float] = field(default_factory=dict)  # measured / forecast
+    pace: dict[tuple[str, int, Depth], float] = field(default_factory=dict)  # measured / forecast
     stopped: str = ""  # why it asks for nothing more
 
     def ask(self, seconds: float) -> Trial | None:
@@ -87,6 +89,9 @@ class DefaultPlanner:
         best = self.best_score()
         if not options:
             self.stopped = self.stopped or "no further recipe fits into the time left"
+            return None
+        if self._in_vain() >= PATIENCE:
+            self.stopped = f"{PATIENCE} probes in a row brought nothing better"
             return None
         option = max(options, key=lambda o: (o.promise - 0.002 * math.log2(1 + o.seconds), o.candidate.id))
         if best is not None and option.promise < best + WORTH:
@@ -104,12 +109,21 @@ class DefaultPlanner:
                 self._arm(*key), trial.candidate.unfreeze, result.epochs_done, plain=True
             )
             if forecast > 0:
-                self.pace[key] = result.cost.seconds / forecast
+                self.pace[(*key, trial.candidate.unfreeze)] = result.cost.seconds / forecast
 
     def adopt(self, result: TrialResult) -> None:
         """Takes in a trial that was made before this planner was asked."""
         self.asked.add((result.trial.candidate.id, result.trial.epochs))
         self.tell(result)
+
+    def _in_vain(self) -> int:
+        """How many fine-tunings there were since one was better than all before."""
+        best, count = -1.0, 0
+        for done in self.results:
+            score = -1.0 if done.score_val is None else done.score_val
+            count = 0 if score > best else count + bool(done.trial.epochs)
+            best = max(best, score)
+        return count
 
     def best_score(self) -> float | None:
         """The best validation score so far."""
@@ -128,12 +142,15 @@ class DefaultPlanner:
         return self._probe_seconds(arm, candidate.unfreeze, epochs) * share * MARGIN + test + 0.5
 
     def _best_final(self) -> float:
-        """Forecast of the final fit of the best recipe so far, which a probe must not eat up."""
-        scored = [r for r in self.results if r.score_val is not None]
-        if not scored:
+        """Forecast of the dearest final fit among those that may win, which a probe must not eat up."""
+        best = self.best_score()
+        if best is None:
             return 0.0
-        best = max(scored, key=lambda r: r.score_val or 0.0)
-        return self.final_seconds(best.trial.candidate, best.epochs_done)
+        return max(
+            self.final_seconds(done.trial.candidate, done.epochs_done)
+            for done in self.results
+            if done.score_val is not None and done.score_val >= best - CLOSE
+        )
 
     # -- closed-form heads
 
@@ -168,19 +185,17 @@ class DefaultPlanner:
                         unfreeze=depth,
                     )
                     recipes = [candidate]
-                    if self._moved_much(candidate):
-                        recipes.append(replace(candidate, hyper=(("lr", BOLD_RATE),)))
+                    if self._lost(candidate):
+                        recipes.append(replace(candidate, hyper=(("lr", GENTLE_RATE),)))
                     found = [self._best_epochs(arm, recipe, seconds) for recipe in recipes]
                     options += [option for option in found if option is not None]
         return options
 
-    def _moved_much(self, candidate: Candidate) -> bool:
-        """Whether this recipe removed so much of the error that a bolder rate deserves a look."""
+    def _lost(self, candidate: Candidate) -> bool:
+        """Whether this recipe ended below the linear probe: a gentler rate then deserves a look."""
         base = self._linear(self._arm(candidate.backbone, candidate.input_size))
         return any(
-            done.trial.candidate == candidate
-            and done.score_val is not None
-            and done.score_val - base > MUCH * (1 - base)
+            done.trial.candidate == candidate and (done.score_val is None or done.score_val < base)
             for done in self.results
         )
 
@@ -208,7 +223,7 @@ class DefaultPlanner:
 
     def _promise(self, arm: Ranked, candidate: Candidate, epochs: float) -> float:
         """Expected score of a recipe, with something added for what is not known of it."""
-        base = self._linear(arm)
+        base = self._start(arm)
         grown = 1 - math.exp(-epochs / HALF_WAY)
         mean, deviation = self._reduction(candidate)
         return 1 - (1 - base) * (1 - grown * (mean + CURIOSITY * deviation))
@@ -219,21 +234,34 @@ class DefaultPlanner:
         A kernel-weighted mean over the probes made so far and the prior: probes of the same depth,
         strategy and backbone say more than others.
         """
-        mean, weight = REDUCTION.get(candidate.unfreeze, 0.2), 1.0
+        mean, weight = PRIOR * REDUCTION.get(candidate.unfreeze, 0.2), PRIOR
         for done in self.results:
             other = done.trial.candidate
             if not done.trial.epochs:
                 continue
-            near = 4.0
-            near *= 1.0 if other.unfreeze == candidate.unfreeze else 0.4
-            near *= 1.0 if other.strategy == candidate.strategy else 0.6
-            near *= 1.0 if other.backbone == candidate.backbone else 0.5
-            base = self._linear(self._arm(other.backbone, other.input_size))
+            near = 2.0  # a probe is judged on a sample and trained briefly: it says no more than two guesses
+            near *= 1.0 if other.unfreeze == candidate.unfreeze else 0.7
+            near *= 1.0 if other.strategy == candidate.strategy else 0.8
+            near *= 1.0 if other.backbone == candidate.backbone else 0.7
+            near *= 1.0 if other.hyper == candidate.hyper else 0.5
+            base = self._start(self._arm(other.backbone, other.input_size))
             grown = 1 - math.exp(-max(done.epochs_done, 1.0) / HALF_WAY)
             gained = -0.5 if done.score_val is None else (done.score_val - base) / max(1 - base, 0.01) / grown
-            mean += near * max(-1.0, min(1.0, gained))
+            mean += near * max(LOSS, min(1.0, gained))
             weight += near
         return mean / weight, UNCERTAIN / math.sqrt(weight)
+
+    def _start(self, arm: Ranked) -> float:
+        """Where a fine-tuning of an arm starts from: its linear probe, or that of a larger input less a little.
+
+        A smaller input costs features that were learnt at a larger one more than it costs a network that is
+        trained at the smaller one.
+        """
+        larger = [a for a in self.ranked if a.backbone == arm.backbone and a.input_size > arm.input_size]
+        return max(
+            [self._linear(arm)]
+            + [self._linear(a) - SMALLER * math.log2(a.input_size / arm.input_size) for a in larger]
+        )
 
     def _linear(self, arm: Ranked) -> float:
         """The linear probe's score of an arm: its trial's, else what the ranking expects."""
@@ -259,9 +287,11 @@ class DefaultPlanner:
         seconds = (facts.rows * epochs * step * OVERHEAD + facts.rows_select * each) * max(facts.folds, 1)
         if plain:
             return seconds
-        known = self.pace.get((arm.backbone, arm.input_size))
-        general = sorted(self.pace.values())[len(self.pace) // 2] if self.pace else 1.0
-        return seconds * (known or general) + 0.5
+        own = self.pace.get((arm.backbone, arm.input_size, depth))
+        kin = [pace for key, pace in self.pace.items() if key[:2] == (arm.backbone, arm.input_size)]
+        known = sorted(kin or self.pace.values())
+        usual = known[len(known) // 2] if known else 1.0
+        return seconds * (usual if own is None else own) + 0.5
 
     def _training_seconds(self, arm: Ranked) -> float:
         """Seconds a training image when everything moves: timed, or scaled from what was timed of others."""

@@ -38,6 +38,12 @@ class Reference:
     usual: np.ndarray  # (c,) float32, ascending: distances of fresh source images to the sample
 
 
+def references() -> list[Reference]:
+    """The references that ship with autotl, one a source domain."""
+    folder = Path(__file__).parent / "embedded"
+    return [load_reference(path) for path in sorted(folder.glob("*.reference.safetensors"))]
+
+
 def load_reference(path: Path) -> Reference:
     """Reads a reference file. Raises `FileNotFoundError` where there is none."""
     with safe_open(path, framework="numpy") as file:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from autotl import metrics, transfer
+from autotl import estimate, metrics, transfer
 from autotl.decide import Evidence, Judged, decide, leaderboard
-from autotl.records import Decision, Goal, Interval, Skipped, TrialResult
+from autotl.records import Decision, Goal, Interval, Ranking, Skipped, TrialResult
 from autotl.result import Row
 from autotl.search import summary
 
@@ -73,6 +73,7 @@ def judge(
     classes: int,
     goal: Goal,
     skipped: Sequence[Skipped] = (),
+    ranking: Ranking | None = None,
 ) -> Verdict:
     """Decision and leaderboard from trial results whose predictions lie in `folder`."""
     rows = selection(part, folds)
@@ -89,7 +90,8 @@ def judge(
     judged = Judged(labels=labels[rows], classes=classes, group=None if group is None else group[rows])
     rivals = [e for e in evidence if not e.result.trial.control]
     held_against = [e for e in evidence if e.result.trial.control]
-    decision, intervals = decide(rivals, judged, goal)
+    expected = estimate.estimates(rivals, ranking, judged, goal, out_of_fold=bool(folds))
+    decision, intervals = decide(rivals, judged, goal, expected)
     decision = _with_controls(decision, rivals, held_against, judged, goal, int((part == 0).sum()))
     board = leaderboard(rivals, decision, intervals, goal, failed)
     board += tuple(_control_row(e, judged, goal) for e in held_against)

@@ -19,11 +19,10 @@ from pathlib import Path
 import click
 import numpy as np
 
-from autotl import manifest, metrics, pixels, result, verdict
-from autotl.budget import Allowance, parse_seconds
-from autotl.cache import cache_folder
-from autotl.records import Candidate, Trial
+from autotl import manifest, metrics, result, verdict
+from autotl.budget import parse_seconds
 from autotl.result import Recommendation
+from benchmarks.probes import opened
 from benchmarks.sets import GROUPS, TEN
 
 
@@ -44,40 +43,6 @@ def command(
         line += ["--weights", folder]
     line += ["--budget", budget, "--metric", "accuracy", "--out", str(out), "--offline", "--quiet", *extra]
     return [*line, "--group", GROUPS[name]] if name in GROUPS else line
-
-
-def linear_probe(folder: Path, state: Recommendation, test: np.ndarray) -> np.ndarray:
-    """Predicted classes on the `test` rows by a linear probe on the winner's backbone, fitted on train and select."""
-    from autotl.engine.client import connect
-
-    assert state.winner is not None
-    table = manifest.read(folder / "manifest.csv")
-    spec = next(s for s in state.backbones if s.name == state.winner.backbone)
-    strategy = next(s for s in state.strategies if s.name == "linear_probe")
-    work = folder.parent / f".{folder.name}-probe"
-    work.mkdir(exist_ok=True)
-    far = Allowance(deadline=time.monotonic() + 3600)
-    files = [str(Path(state.data.source) / name) for name in table.names]
-    decoded = pixels.decode(files, work / ".pixels", side=256, allowance=far)
-    with connect(folder=work, cache=cache_folder(), offline=True) as engine:
-        engine.open(
-            work / ".pixels",
-            labels=table.labels(state.data.classes),
-            classes=state.data.classes,
-            part=table.part,
-            fold=table.fold,
-            order=np.arange(len(files)),
-            folds=0,
-            groups=table.group,
-            digests=decoded.digests,
-        )
-        candidate = Candidate(backbone=spec.name, input_size=state.winner.input_size, strategy="linear_probe")
-        trial = Trial(id="probe", candidate=candidate, fit_on=("train", "select"), evaluate_on=("test",))
-        done = engine.submit(trial, spec, strategy, far).result()
-    assert done.predictions is not None, done.error
-    predicted = verdict.predicted_classes(work / done.predictions, test)
-    assert predicted is not None
-    return predicted
 
 
 @click.command()
@@ -114,7 +79,7 @@ def main(
         if done.returncode:
             raise SystemExit(f"{name}: the run ended with exit code {done.returncode}")
         state = result.read(folder)
-        row = {"set": name, "seconds": round(seconds, 1), **measured(folder, state, probe)}
+        row = {"set": name, "seconds": round(seconds, 1), **measured(sets, name, folder, state, probe)}
         rows.append(row)
         difference = f"{row['difference']:+.1f} ± {row['error']:.1f}" if probe else ""
         line = (
@@ -133,7 +98,9 @@ def main(
         raise SystemExit("a run took longer than its budget allows")
 
 
-def measured(folder: Path, state: Recommendation, probe: bool) -> dict[str, float | str]:
+def measured(
+    sets: Path, name: str, folder: Path, state: Recommendation, probe: bool
+) -> dict[str, float | str]:
     """Figures of a run in percent: test accuracy, and the paired difference to the linear probe."""
     assert state.winner is not None and state.winner.score_test is not None, folder
     row: dict[str, float | str] = {
@@ -146,11 +113,13 @@ def measured(folder: Path, state: Recommendation, probe: bool) -> dict[str, floa
     table = manifest.read(folder / "manifest.csv")
     test = np.flatnonzero(table.part == 2)
     labels = table.labels(state.data.classes)[test]
-    final = next(t for t in state.trials if t.trial.id == "final")
+    final = next(t for t in state.trials if t.trial.id in ("final", "tested"))
     assert final.predictions is not None
     shipped = verdict.predicted_classes(folder / final.predictions, test)
     assert shipped is not None
-    plain = linear_probe(folder, state, test)
+    spec = next(spec for spec in state.backbones if spec.name == state.winner.backbone)
+    with opened(sets, name, folder.parent / f".{folder.name}-probe", table.part) as them:
+        plain = them.predict(spec, state.winner.input_size, ("train", "select"))
     gap = metrics.paired_difference("accuracy", labels, shipped, plain, len(state.data.classes), z=1.0)
     row |= {
         "linear": 100 * metrics.score("accuracy", labels, plain, len(state.data.classes)),

@@ -85,7 +85,7 @@ def test_it_finds_the_better_backbone_and_fine_tunes_it(photos: Path, tmp_path: 
     state = result.read(folder)
     assert state.status == "finished"
     assert state.winner is not None and state.winner.backbone == "mine:good"
-    assert state.winner.unfreeze == "all"
+    assert state.winner.unfreeze != 0
     assert state.winner.score_test is not None
     assert state.leaderboard[0].candidate == state.winner.candidate
     broken = [row for row in state.leaderboard if row.backbone == "mine:broken"]
@@ -133,6 +133,7 @@ def test_the_decision_comes_out_again_from_the_folder(photos: Path, tmp_path: Pa
         len(state.data.classes),
         state.goal,
         state.skipped,
+        state.ranking,
     )
     assert result.encode(again.decision) == result.encode(state.decision)
 

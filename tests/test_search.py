@@ -165,3 +165,28 @@ def test_a_failed_backbone_leaves_the_field() -> None:
             screening.tell(ask, ask.rows, {"linear": 0.8}, 0.01)
         ask = screening.ask(100.0, 1.0)
     assert [r.backbone for r in screening.ranking().ranked] == ["good"]
+
+
+def test_it_stops_when_probe_after_probe_brings_nothing() -> None:
+    field = [arm(name) for name in "abcde"]
+    planner = search.DefaultPlanner(ranked=field, strategies=STRATEGIES, facts=FACTS)
+    trials, left = play(planner, 30000.0, tuned=0.699)
+    assert sum(t.epochs > 0 for t in trials) <= search.PATIENCE + 1
+    assert "in a row" in planner.stopped or "nothing" in planner.stopped
+    assert left > 20000.0
+
+
+def test_small_images_are_fine_tuned_at_a_small_input() -> None:
+    field = [
+        arm("a", 224, expected=0.71, seconds=0.01),
+        arm("a", 96, expected=0.5, rows=256, seconds=0.002),
+    ]
+    planner = search.DefaultPlanner(ranked=field, strategies=STRATEGIES, facts=replace(FACTS, timed={}))
+    tuned = [t for t in play(planner, 200.0, tuned=0.9, linear=0.71)[0] if t.epochs]
+    assert tuned[0].candidate.input_size == 96
+
+
+def test_a_recipe_that_lost_is_tried_at_a_gentler_rate() -> None:
+    planner = search.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES[:3], facts=FACTS)
+    trials, _ = play(planner, 1000.0, tuned=0.66)
+    assert ("lr", search.GENTLE_RATE) in {pair for t in trials for pair in t.candidate.hyper}

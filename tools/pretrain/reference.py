@@ -29,7 +29,9 @@ def write_reference(name: str, validation: Source, folder: Path) -> Path:
     model = build(student, entry["num_classes"])
     state = {key: value.float() for key, value in load_file(folder / entry["file"]).items()}
     model.load_state_dict(state, strict=True)
-    features, _ = predict(model, validation.images, entry["input_size"])
+    # At the pictures' own resolution: what comes later is reduced to it, so that sharpness is not content.
+    size = validation.images.shape[1]
+    features, _ = predict(model, validation.images, size)
     order = np.random.default_rng(0).permutation(len(features))
     sample, fresh = features[order[FRESH:]], features[order[:FRESH]]
     mean = sample.mean(axis=0)
@@ -41,7 +43,7 @@ def write_reference(name: str, validation: Source, folder: Path) -> Path:
         domain=entry["domain"],
         backbone=name,
         weights=entry["sha256"],
-        input_size=entry["input_size"],
+        input_size=size,
         mean=centre.astype(np.float32),
         axes=axes.astype(np.float32),
         sample=points.astype(np.float32),
@@ -53,7 +55,7 @@ def write_reference(name: str, validation: Source, folder: Path) -> Path:
         "domain": entry["domain"],
         "backbone": name,
         "sha256": entry["sha256"],
-        "input_size": str(entry["input_size"]),
+        "input_size": str(size),
     }
     arrays = {"mean": centre, "axes": np.ascontiguousarray(axes), "sample": points, "usual": usual}
     save_file(arrays, path, metadata=about)

@@ -1,0 +1,305 @@
+"""Measures of similarity to the source domain: chosen on the source and its shifts, then checked on real sets.
+
+    python -m benchmarks.similarity VALIDATION SETS --out OUT
+
+VALIDATION is the packed Tiny ImageNet validation part (`python -m tools.pretrain pack`). Everything is seen
+by the reference's backbone at the reference's resolution; the second table also shows native images first
+reduced to it by another filter. The choice rests on the first table alone.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image, ImageFilter
+from safetensors.torch import load_file
+
+from autotl.pixels import load_image, square_image
+from tools.pretrain.source import open_packed
+from tools.pretrain.students import build, find_student
+from tools.pretrain.train import predict
+
+AXES = 64
+NEIGHBOUR = 5
+STRENGTHS = (1, 2, 3, 4)
+SEED = 0
+
+Features = np.ndarray
+Measure = Callable[[Features], Callable[[Features], float]]  # source features → (features → 0..1)
+
+
+# --------------------------------------------------------------------------- the measures
+
+
+def _space(source: Features, axes: int | None) -> Callable[[Features], Features]:
+    """Onto whitened principal axes, or, without a number, onto unit vectors about the source's mean."""
+    mean = source.mean(0)
+    if axes is None:
+        return lambda x: (x - mean) / (np.linalg.norm(x - mean, axis=1, keepdims=True) + 1e-9)
+    values, vectors = np.linalg.eigh(np.cov(source.T))
+    onto = vectors[:, ::-1][:, :axes] / np.sqrt(values[::-1][:axes] + 1e-6)
+    return lambda x: (x - mean) @ onto
+
+
+def _kth(points: Features, sample: Features) -> np.ndarray:
+    squared = (points**2).sum(1)[:, None] - 2 * points @ sample.T + (sample**2).sum(1)
+    return np.sqrt(np.maximum(np.partition(squared, NEIGHBOUR - 1, axis=1)[:, NEIGHBOUR - 1], 0))
+
+
+def _ranked(usual: np.ndarray, found: np.ndarray) -> float:
+    """Share of fresh source images that are farther out, averaged over images, doubled: 1 is like the source."""
+    usual = np.sort(usual)
+    farther = 1 - np.searchsorted(usual, found) / len(usual)
+    return float(min(1.0, 2 * farther.mean()))
+
+
+def neighbours(axes: int | None) -> Measure:
+    """Distance to the fifth neighbour in the source, by rank among fresh source images."""
+
+    def fit(source: Features) -> Callable[[Features], float]:
+        half = len(source) // 4
+        place = _space(source[half:], axes)
+        sample, usual = place(source[half:]), _kth(place(source[:half]), place(source[half:]))
+        return lambda x: _ranked(usual, _kth(place(x), sample))
+
+    return fit
+
+
+def mahalanobis(source: Features) -> Callable[[Features], float]:
+    """Mahalanobis distance of each image, by rank."""
+    half = len(source) // 4
+    place = _space(source[half:], source.shape[1] // 2)
+    usual = np.linalg.norm(place(source[:half]), axis=1)
+    return lambda x: _ranked(usual, np.linalg.norm(place(x), axis=1))
+
+
+def classifier(source: Features) -> Callable[[Features], float]:
+    """1 less the excess of a cross-validated domain classifier over guessing, against a sample of equal size."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_predict
+
+    place = _space(source, AXES)
+
+    def value(x: Features) -> float:
+        count = min(len(x), len(source), 500)
+        rng = np.random.default_rng(SEED)
+        one = place(x)[rng.choice(len(x), count, replace=False)]
+        other = place(source)[rng.choice(len(source), count, replace=False)]
+        labels = np.repeat([0, 1], count)
+        model = LogisticRegression(C=0.1, max_iter=200)
+        right = cross_val_predict(model, np.concatenate([one, other]), labels, cv=4) == labels
+        return float(np.clip(2 * (1 - right.mean()), 0, 1))
+
+    return value
+
+
+def kernel(source: Features) -> Callable[[Features], float]:
+    """exp(-MMD² / s) with a Gaussian kernel at the median distance; s is the source's own halves' scale."""
+    place = _space(source, AXES)
+    rng = np.random.default_rng(SEED)
+    base = place(source)[rng.choice(len(source), min(1000, len(source)), replace=False)]
+    width = np.median(_pairs(base[:300], base[300:600]))
+
+    def gram(a: Features, b: Features) -> np.ndarray:
+        return np.exp(-_pairs(a, b) / width)
+
+    def value(x: Features) -> float:
+        points = place(x)[:1000]
+        n, m = len(points), len(base)
+        own, theirs = gram(points, points), gram(base, base)
+        mmd = (
+            (own.sum() - np.trace(own)) / (n * (n - 1))
+            + (theirs.sum() - np.trace(theirs)) / (m * (m - 1))
+            - 2 * gram(points, base).mean()
+        )
+        return float(np.exp(-max(mmd, 0.0) / 0.05))
+
+    return value
+
+
+def _pairs(a: Features, b: Features) -> np.ndarray:
+    return np.maximum((a**2).sum(1)[:, None] - 2 * a @ b.T + (b**2).sum(1), 0)
+
+
+def frechet(source: Features) -> Callable[[Features], float]:
+    """exp(-Fréchet distance of Gaussians / its own dimension) on the leading axes: the known yardstick."""
+    place = _space(source, AXES)
+
+    def value(x: Features) -> float:
+        points = place(x)
+        mean = points.mean(0)
+        cov = np.cov(points.T) + 1e-6 * np.eye(AXES)
+        roots = np.sqrt(np.maximum(np.linalg.eigvalsh(cov), 0))  # the source's own covariance is the identity
+        return float(np.exp(-(mean @ mean + np.trace(cov) + AXES - 2 * roots.sum()) / AXES))
+
+    return value
+
+
+MEASURES: dict[str, Measure] = {
+    "neighbours, 16 axes": neighbours(16),
+    "neighbours, 64 axes": neighbours(64),
+    "neighbours, 256 axes": neighbours(256),
+    "neighbours, angle": neighbours(None),
+    "mahalanobis": mahalanobis,
+    "classifier": classifier,
+    "kernel (MMD)": kernel,
+    "Fréchet": frechet,
+}
+
+
+# --------------------------------------------------------------------------- the shifts
+
+
+def _each(change: Callable[[Image.Image], Image.Image], images: np.ndarray) -> np.ndarray:
+    return np.stack([np.asarray(change(Image.fromarray(image)).convert("RGB")) for image in images])
+
+
+def blur(images: np.ndarray, strength: int) -> np.ndarray:
+    return _each(lambda image: image.filter(ImageFilter.GaussianBlur(0.7 * strength)), images)
+
+
+def noise(images: np.ndarray, strength: int) -> np.ndarray:
+    drawn = np.random.default_rng(SEED).normal(scale=18 * strength, size=images.shape)
+    return np.clip(images + drawn, 0, 255).astype(np.uint8)
+
+
+def colour(images: np.ndarray, strength: int) -> np.ndarray:
+    """Hue turned by up to half a circle."""
+
+    def turn(image: Image.Image) -> Image.Image:
+        hsv = np.asarray(image.convert("HSV")).copy()
+        hsv[..., 0] += np.uint8(32 * strength)
+        return Image.fromarray(hsv, "HSV").convert("RGB")
+
+    return _each(turn, images)
+
+
+def edges(images: np.ndarray, strength: int) -> np.ndarray:
+    """Blended with its own edges, black on white."""
+
+    def draw(image: Image.Image) -> Image.Image:
+        lines = image.convert("L").filter(ImageFilter.FIND_EDGES).point(lambda v: 255 - min(255, 3 * v))
+        return Image.blend(image, lines.convert("RGB"), strength / 4)
+
+    return _each(draw, images)
+
+
+def patches(images: np.ndarray, strength: int) -> np.ndarray:
+    """Cut into 2, 4, 8 or 16 patches a side, shuffled."""
+    side, number = images.shape[1], 2**strength
+    step = side // number
+    rng = np.random.default_rng(SEED)
+    out = images.copy()
+    for index, image in enumerate(images):
+        for target, origin in enumerate(rng.permutation(number * number)):
+            (ty, tx), (oy, ox) = divmod(target, number), divmod(int(origin), number)
+            out[index, ty * step : (ty + 1) * step, tx * step : (tx + 1) * step] = image[
+                oy * step : (oy + 1) * step, ox * step : (ox + 1) * step
+            ]
+    return out
+
+
+SHIFTS = {"blur": blur, "noise": noise, "colour": colour, "edges": edges, "patches": patches}
+
+
+def recoded(images: np.ndarray) -> np.ndarray:
+    """Through a JPEG of middling quality: another format, the same content."""
+
+    def through(image: Image.Image) -> Image.Image:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=85)
+        return Image.open(buffer)
+
+    return _each(through, images)
+
+
+# --------------------------------------------------------------------------- the real sets
+
+
+def real_sets(sets: Path) -> dict[str, list[Path]]:
+    """Up to 300 training images of every set, and of each domain of the set of domains."""
+    folders = {path.name: path / "train" for path in sorted(sets.iterdir()) if (path / "train").is_dir()}
+    domains = sets / "pacs_domains"
+    folders |= {f"pacs {path.name}": path for path in sorted(domains.iterdir()) if path.is_dir()}
+    found = {}
+    for name, folder in folders.items():
+        files = sorted(
+            p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".ppm")
+        )
+        if files:
+            found[name] = [files[i] for i in np.random.default_rng(SEED).permutation(len(files))[:300]]
+    return found
+
+
+@click.command()
+@click.argument("validation", type=click.Path(exists=True, path_type=Path))
+@click.argument("sets", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--student", default="resnet14t_small", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def main(validation: Path, sets: Path, student: str, out: Path) -> None:
+    """Prints both tables and writes them to OUT."""
+    import autotl
+
+    folder = Path(autotl.__file__).parent / "embedded"
+    entry = next(each for each in json.loads((folder / "index.json").read_text()) if each["name"] == student)
+    model = build(find_student(student), entry["num_classes"])
+    model.load_state_dict({key: value.float() for key, value in load_file(folder / entry["file"]).items()})
+    source = open_packed(validation)
+    side = source.images.shape[1]
+
+    def see(images: np.ndarray) -> Features:
+        return predict(model, images, side)[0].astype(np.float64)
+
+    rng = np.random.default_rng(SEED)
+    held_out = np.isin(source.labels, rng.permutation(len(source.classes))[: len(source.classes) // 4])
+    inside = source.images[~held_out]
+    outside = source.images[held_out]
+    base = see(inside[rng.permutation(len(inside))])
+    fresh = see(outside)
+    shifted = {
+        name: [see(change(outside[:400], strength)) for strength in STRENGTHS]
+        for name, change in SHIFTS.items()
+    }
+    other_format = see(recoded(outside[:400]))
+    lines = [
+        f"| measure | held-out classes | one class | 100 − 1,000 images | recoded | {' | '.join(SHIFTS)} |",
+        "|---" * (5 + len(SHIFTS)) + "|",
+    ]
+    fitted = {name: measure(base) for name, measure in MEASURES.items()}
+    narrow = [
+        see(outside[source.labels[held_out] == label]) for label in np.unique(source.labels[held_out])[:20]
+    ]
+    for name, value in fitted.items():
+        few = np.mean([value(fresh[i * 100 : (i + 1) * 100]) for i in range(10)])
+        cells = [
+            f"{value(fresh):.2f}",
+            f"{np.mean([value(points) for points in narrow]):.2f}",
+            f"{few - value(fresh[:1000]):+.2f}",
+            f"{value(other_format):.2f}",
+        ]
+        cells += [" ".join(f"{value(points):.2f}" for points in points_by) for points_by in shifted.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    print("\n".join(lines), flush=True)
+    table = [f"| set | {' | '.join(fitted)} |", "|---" * (1 + len(fitted)) + "|"]
+    seen: dict[str, Features] = {"Tiny ImageNet validation": fresh}
+    for name, files in real_sets(sets).items():
+        images = np.stack([square_image(load_image(file, 256)[0], side, side) for file in files])
+        seen[name] = see(images)
+    generator = np.random.default_rng(SEED)
+    seen["noise"] = see(generator.integers(0, 256, (200, side, side, 3), dtype=np.uint8))
+    flat = np.repeat(generator.integers(0, 256, (200, 1, 1, 3), dtype=np.uint8), side, 1)
+    seen["flat colours"] = see(np.repeat(flat, side, 2))
+    for name, points in seen.items():
+        table.append(f"| {name} | " + " | ".join(f"{value(points):.2f}" for value in fitted.values()) + " |")
+    print("\n".join(table))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "similarity.md").write_text("\n".join([*lines, "", *table]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
