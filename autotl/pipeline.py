@@ -230,7 +230,7 @@ class Run:
             decoded = self._decode(data, split)
         data, split = _without(data, split, decoded.errors, decoded.present)
         with self.ledger.charge("profile"):
-            profile = profile_stage.profile(data, decoded.statistics, decoded.hashes)
+            profile = profile_stage.profile(data, decoded.statistics, decoded.thumbnails)
         metric = options.metric or ("balanced_accuracy" if profile.imbalance > IMBALANCED else "accuracy")
         if options.metric is None and metric != "accuracy":
             self.notes.append(

@@ -220,7 +220,7 @@ def profile(
     with tempfile.TemporaryDirectory(prefix="autotl-") as work:
         unlimited = Allowance(deadline=float("inf"))
         decoded = pixels.decode(list(data.files), work, side=_PROFILE_SIDE, allowance=unlimited)
-    found = stage.profile(data, decoded.statistics, decoded.hashes)
+    found = stage.profile(data, decoded.statistics, decoded.thumbnails)
     broken = tuple(str(data.names[row]) for row in decoded.errors)
     unreadable = Finding(
         kind="broken", what=f"{len(broken)} images could not be decoded", count=len(broken), where=broken[:20]
