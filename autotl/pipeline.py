@@ -165,20 +165,24 @@ def recommend(
     with ledger.charge("load"):
         data = dataset_stage.load(options.source, _source_options(options), plugins)
     _refuse_hopeless(options.budget, len(data.files))
-    folder = _run_folder(options)
     if connect is None:
         from autotl.engine import client
 
         connect = client.connect
+    folder = _run_folder(options)
+    try:
+        engine = connect(
+            folder=folder,
+            cache=cache_folder(),
+            device=options.device,
+            precision=options.precision,
+            seed=options.seed,
+            offline=options.offline,
+        )
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     journal = Journal(folder=folder, budget=budget, plugins=plugins, observers=observers)
-    engine = connect(
-        folder=folder,
-        cache=cache_folder(),
-        device=options.device,
-        precision=options.precision,
-        seed=options.seed,
-        offline=options.offline,
-    )
     run = Run(options=options, budget=budget, ledger=ledger, plugins=plugins, journal=journal, engine=engine)
     try:
         run.prepare(data)
@@ -235,7 +239,7 @@ class Run:
             decoded = self._decode(data, split)
         data, split = _without(data, split, decoded.errors, decoded.present)
         with self.ledger.charge("profile"):
-            profile = profile_stage.profile(data, decoded.statistics, decoded.hashes)
+            profile = profile_stage.profile(data, decoded.statistics, decoded.thumbnails)
         metric = options.metric or ("balanced_accuracy" if profile.imbalance > IMBALANCED else "accuracy")
         if options.metric is None and metric != "accuracy":
             self.notes.append(
@@ -609,12 +613,15 @@ class Run:
     def finish(self, status: str) -> None:
         """Decides, fits the winner on everything it may see, tests it once, and writes the report."""
         if self.journal.state is None:
+            shutil.rmtree(self.journal.folder, ignore_errors=True)  # nothing is known yet: leave nothing
             return
         decision = self._judge().decision
         fit: TrialResult | None = None
-        if status == "finished" and decision.winner is not None:
+        if decision.winner is not None and status == "finished":
             with self.ledger.charge("final fit"):
                 fit = self._final_fit(decision.winner)
+        elif decision.winner is not None:
+            self._ship_probe(decision.winner)
         state = self._record()
         state = self._conclude(state, fit)
         total = round(self.budget.spent, 3)
@@ -632,6 +639,12 @@ class Run:
         atomic_write(self.journal.folder / "leaderboard.csv", table)
         report.render(final, self.journal.folder)
         self.journal.say("report", final.summary)
+
+    def _ship_probe(self, winner: str) -> None:
+        """The winner's own checkpoint: the one of the highest score, which lies there so far, may be another's."""
+        model = search.summary(self.results)[winner].model
+        if model is not None and (self.journal.folder / model).is_dir():
+            ship(self.journal.folder / model, self.journal.folder)
 
     def _final_fit(self, winner: str) -> TrialResult | None:
         """The winner's recipe on train and select, tested once; where that does not finish, its best probe tested."""
@@ -791,11 +804,12 @@ class Run:
 
 
 def ship(model: Path, folder: Path) -> None:
-    """Puts a copy of a model folder in place as ``model/``; there is a whole one at every moment but one rename."""
+    """Puts a copy of a model folder in place as ``model/``; between two renames the old one is ``.model.old``."""
     fresh, old = folder / ".model.new", folder / ".model.old"
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(model, fresh)
     if (folder / "model").exists():
+        shutil.rmtree(old, ignore_errors=True)
         os.replace(folder / "model", old)
     os.replace(fresh, folder / "model")
     shutil.rmtree(old, ignore_errors=True)

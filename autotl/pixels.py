@@ -30,6 +30,7 @@ FILTERS = {
 LONGEST = 4  # longer side / shorter side that is kept; beyond, the middle is
 STORE_BYTES = 2 * 2**30
 CHUNK = 64
+THUMBNAIL = 16  # pixels: enough to tell copies from different images
 
 # Columns of `Decoded.statistics`, one row an image.
 STATISTICS = ("width", "height", "brightness", "contrast", "sharpness", "colour", "alpha", "bytes")
@@ -42,7 +43,7 @@ class Decoded:
     present: np.ndarray  # (n,) bool: decoded and stored
     errors: dict[int, str]  # row → why it could not be decoded
     statistics: np.ndarray  # (n, len(STATISTICS)) float32, NaN where not decoded
-    hashes: np.ndarray  # (n,) uint64 difference hash, 0 where not decoded
+    thumbnails: np.ndarray  # (n, THUMBNAIL, THUMBNAIL, 3) uint8, black where not decoded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +107,7 @@ def decode(
     offset = np.full(count, -1, np.int64)
     height, width = np.zeros(count, np.int32), np.zeros(count, np.int32)
     statistics = np.full((count, len(STATISTICS)), np.nan, np.float32)
-    hashes = np.zeros(count, np.uint64)
+    thumbnails = np.zeros((count, THUMBNAIL, THUMBNAIL, 3), np.uint8)
     errors: dict[int, str] = {}
     place = 0
     with (
@@ -119,17 +120,17 @@ def decode(
                 break
             rows = order[first : first + CHUNK]
             answers = pool.map(lambda row: _read(files[row], side), rows)
-            for row, (pixels, figures, mark, problem) in zip(rows, answers, strict=True):
+            for row, (pixels, figures, thumbnail, problem) in zip(rows, answers, strict=True):
                 if pixels is None:
                     errors[int(row)] = problem
                     continue
                 out.write(pixels.tobytes())
                 offset[row], height[row], width[row] = place, *pixels.shape[:2]
                 place += pixels.size
-                statistics[row], hashes[row] = figures, mark
+                statistics[row], thumbnails[row] = figures, thumbnail
     with atomic(folder / "pixels.npz") as temporary, open(temporary, "wb") as out:
         np.savez(out, offset=offset, height=height, width=width)
-    return Decoded(present=offset >= 0, errors=errors, statistics=statistics, hashes=hashes)
+    return Decoded(present=offset >= 0, errors=errors, statistics=statistics, thumbnails=thumbnails)
 
 
 def available_threads() -> int:
@@ -180,12 +181,14 @@ def _as_rgb(image: Image.Image) -> tuple[Image.Image, float]:
     return image.convert("RGB"), 0.0
 
 
-def _read(file: str, side: int) -> tuple[np.ndarray | None, Any, int, str]:
+def _read(file: str, side: int) -> tuple[np.ndarray | None, Any, Any, str]:
     try:
         pixels, seen = load_image(file, side)
     except Exception as error:  # PIL raises what it likes on a broken file
-        return None, None, 0, f"{type(error).__name__}: {error}"
-    small = np.asarray(Image.fromarray(pixels).resize((32, 32), Image.Resampling.BOX), np.float32)
+        return None, None, None, f"{type(error).__name__}: {error}"
+    small = np.asarray(
+        Image.fromarray(pixels).resize((2 * THUMBNAIL, 2 * THUMBNAIL), Image.Resampling.BOX), np.float32
+    )
     gray = small.mean(2)
     laplacian = 4 * gray[1:-1, 1:-1] - gray[:-2, 1:-1] - gray[2:, 1:-1] - gray[1:-1, :-2] - gray[1:-1, 2:]
     figures = (
@@ -198,13 +201,8 @@ def _read(file: str, side: int) -> tuple[np.ndarray | None, Any, int, str]:
         seen["alpha"],
         float(os.path.getsize(file)),
     )
-    return pixels, figures, _difference_hash(pixels), ""
-
-
-def _difference_hash(pixels: np.ndarray) -> int:
-    """64 bits: whether each of 8 × 8 cells is brighter than its right neighbour."""
-    cells = np.asarray(Image.fromarray(pixels).convert("L").resize((9, 8), Image.Resampling.BOX), np.int16)
-    return int(np.packbits(cells[:, 1:] > cells[:, :-1]).view(">u8")[0])
+    thumbnail = small.reshape(THUMBNAIL, 2, THUMBNAIL, 2, 3).mean((1, 3)).round().astype(np.uint8)
+    return pixels, figures, thumbnail, ""
 
 
 def square(

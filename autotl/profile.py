@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from autotl import copies
 from autotl.pixels import STATISTICS
 from autotl.records import Dataset, Finding, Profile
 
 SHOWN = 20
-NEAR_BITS = 3  # of 64 in which the difference hashes of near duplicates may differ
 FEW = 30
 
 
-def profile(data: Dataset, statistics: np.ndarray, hashes: np.ndarray) -> Profile:
+def profile(data: Dataset, statistics: np.ndarray, thumbnails: np.ndarray) -> Profile:
     """What the data are, from the columns of `pixels.Decoded` (NaN rows were not decoded)."""
     column = {name: statistics[:, index] for index, name in enumerate(STATISTICS)}
     seen = ~np.isnan(column["width"])
@@ -33,7 +33,7 @@ def profile(data: Dataset, statistics: np.ndarray, hashes: np.ndarray) -> Profil
         findings=(
             *_balance(data, counts),
             *_duplicates(data),
-            *_near_duplicates(data, hashes, seen),
+            *_near_duplicates(data, thumbnails, seen),
             *_quality(data, column, seen),
         ),
     )
@@ -64,7 +64,7 @@ def _balance(data: Dataset, counts: np.ndarray) -> list[Finding]:
         findings.append(
             Finding(
                 kind="few",
-                what=f"{len(scarce)} classes have fewer than {FEW} images",
+                what=f"fewer than {FEW} images in {len(scarce)} of {len(present)} classes",
                 count=len(scarce),
                 where=tuple(scarce[:SHOWN]),
                 action="kept",
@@ -78,83 +78,38 @@ def _duplicates(data: Dataset) -> list[Finding]:
     if data.digests is None:
         return []
     _, inverse, sizes = np.unique(data.digests.astype(str), return_inverse=True, return_counts=True)
-    repeated = np.flatnonzero(sizes[inverse] > 1)
-    return _copies(data, repeated, inverse[repeated], "duplicate", "byte-equal to another image", 1.0)
+    order = np.argsort(inverse, kind="stable")
+    families = [family for family in np.split(order, np.cumsum(sizes)[:-1]) if len(family) > 1]
+    return _copies(data, families, "duplicate", "byte-equal", 1.0)
 
 
-def _near_duplicates(data: Dataset, hashes: np.ndarray, seen: np.ndarray) -> list[Finding]:
-    """Images whose difference hashes agree in all but a few bits, found by sorting each 16-bit quarter.
+def _near_duplicates(data: Dataset, thumbnails: np.ndarray, seen: np.ndarray) -> list[Finding]:
+    """Copies that were saved again. Families of byte-equal files alone are duplicates, and not told twice."""
+    families = copies.families(thumbnails, np.flatnonzero(seen))
+    if data.digests is not None:
+        families = [family for family in families if len(set(data.digests[family].tolist())) > 1]
+    return _copies(data, families, "near_duplicate", "nearly equal", 0.9)
 
-    Two hashes that differ in at most 3 bits share at least one of four quarters, so only rows that do
-    are compared. Flat images have no hash to speak of and are left aside.
-    """
-    rows = np.flatnonzero(seen & (np.bitwise_count(hashes) > 8) & (np.bitwise_count(hashes) < 56))
-    if len(rows) < 2:
+
+def _copies(data: Dataset, families: list[np.ndarray], kind: str, equal: str, sure: float) -> list[Finding]:
+    """What `families` of equal images are to whoever trains and scores on them."""
+
+    def finding(kind: str, some: list[np.ndarray], count: int, what: str, action: str = "kept") -> Finding:
+        names = _names(data, np.concatenate(some))  # side by side, so that one sees what is alike
+        return Finding(kind=kind, what=what, count=count, where=names, certainty=sure, action=action)
+
+    if not families:
         return []
-    parent = np.arange(len(rows))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = int(parent[index])
-        return index
-
-    marks = hashes[rows]
-    for quarter in range(4):
-        key = (marks >> np.uint64(16 * quarter)) & np.uint64(0xFFFF)
-        order = np.argsort(key, kind="stable")
-        bounds = np.flatnonzero(np.diff(key[order])) + 1
-        for bucket in np.split(order, bounds):
-            if not 1 < len(bucket) <= 400:  # a fuller bucket says that its bits say nothing
-                continue
-            apart = np.bitwise_count(marks[bucket][:, None] ^ marks[bucket][None, :])
-            for one, other in zip(*np.nonzero(np.triu(apart <= NEAR_BITS, 1)), strict=True):
-                parent[root(int(bucket[one]))] = root(int(bucket[other]))
-    family = np.array([root(index) for index in range(len(rows))])
-    _, inverse, sizes = np.unique(family, return_inverse=True, return_counts=True)
-    near = np.flatnonzero(sizes[inverse] > 1)
-    return _copies(data, rows[near], inverse[near], "near_duplicate", "nearly equal to another image", 0.8)
-
-
-def _copies(
-    data: Dataset, rows: np.ndarray, family: np.ndarray, kind: str, what: str, sure: float
-) -> list[Finding]:
-    if not len(rows):
-        return []
-    findings = [
-        Finding(
-            kind=kind,
-            what=f"{len(rows)} images are {what}",
-            count=len(rows),
-            where=_names(data, rows),
-            certainty=sure,
-            action="kept",
-        )
-    ]
-    members = [rows[family == number] for number in np.unique(family)]
-    leaks = [m for m in members if len({int(part) for part in data.given[m] if part >= 0}) > 1]
+    count = sum(map(len, families))
+    findings = [finding(kind, families, count, f"{count} images are {equal} to another")]
+    leaks = [family for family in families if len(np.unique(data.given[family][data.given[family] >= 0])) > 1]
     if leaks:
-        findings.append(
-            Finding(
-                kind="leak",
-                what=f"{len(leaks)} times an image of one given part is {what} in another, so scores there flatter",
-                count=len(leaks),
-                where=_names(data, np.concatenate(leaks)),
-                certainty=sure,
-                action="kept as given",
-            )
-        )
-    torn = [m for m in members if len(set(data.labels[m].tolist())) > 1]
-    if torn and kind == "duplicate":
-        findings.append(
-            Finding(
-                kind="conflict",
-                what=f"{len(torn)} times equal images carry different labels",
-                count=len(torn),
-                where=_names(data, np.concatenate(torn)),
-                action="kept",
-            )
-        )
+        what = f"{len(leaks)} times images of different given parts are {equal}, so scores there flatter"
+        findings.append(finding("leak", leaks, len(leaks), what, "kept as given"))
+    torn = [family for family in families if len(np.unique(data.labels[family])) > 1]
+    if torn:
+        what = f"{len(torn)} times images that are {equal} carry different labels"
+        findings.append(finding("conflict", torn, len(torn), what))
     return findings
 
 

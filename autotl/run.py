@@ -102,8 +102,12 @@ class Run:
 
     def predictions(self, paths: Iterable[str], *, device: str = "auto") -> Iterator[Prediction]:
         """The same as `predict`, one at a time, in the order of `paths` and with flat memory."""
-        model = self.path / "model"
-        if not (model / "model.json").is_file():
+        places = (
+            self.path / "model",
+            self.path / ".model.old",
+        )  # the second if it was killed between renames
+        model = next((place for place in places if (place / "model.json").is_file()), None)
+        if model is None:
             raise RunError(
                 f"{self.path} holds no model yet; one is there once the first training has finished"
             )
@@ -220,7 +224,7 @@ def profile(
     with tempfile.TemporaryDirectory(prefix="autotl-") as work:
         unlimited = Allowance(deadline=float("inf"))
         decoded = pixels.decode(list(data.files), work, side=_PROFILE_SIDE, allowance=unlimited)
-    found = stage.profile(data, decoded.statistics, decoded.hashes)
+    found = stage.profile(data, decoded.statistics, decoded.thumbnails)
     broken = tuple(str(data.names[row]) for row in decoded.errors)
     unreadable = Finding(
         kind="broken", what=f"{len(broken)} images could not be decoded", count=len(broken), where=broken[:20]

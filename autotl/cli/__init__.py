@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import signal
 import threading
-from typing import Any, NoReturn
+import time
+from typing import Any
 
 import click
 
@@ -20,6 +21,7 @@ from autotl.errors import AutotlError
 __all__ = ["main"]
 
 INTERRUPTED = 130
+PATIENCE = 5.0  # seconds after Ctrl-C in which another is not heard
 
 
 class Handled(click.ClickException):
@@ -38,7 +40,7 @@ class Commands(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
-        _treat_termination_as_interrupt()
+        _interrupt_once()
         try:
             return super().invoke(ctx)
         except AutotlError as error:
@@ -57,13 +59,20 @@ class Commands(click.Group):
             raise
 
 
-def _treat_termination_as_interrupt() -> None:
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
+def _interrupt_once() -> None:
+    """Ctrl-C and termination alike end a run in order, which takes seconds; another in that time changes nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    heard: list[float] = []
 
+    def interrupt(_number: int, _frame: object) -> None:
+        now = time.monotonic()
+        if not heard or now - heard[0] > PATIENCE:
+            heard[:] = [now]
+            raise KeyboardInterrupt
 
-def _interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 @click.group(

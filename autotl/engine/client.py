@@ -40,6 +40,7 @@ from autotl.records import (
     TrialResult,
 )
 
+WORKER = ("-P", "-m", "autotl.engine")  # what Python is asked to run
 GRACE = 5.0  # seconds after a deadline, beyond two batches, before a silent worker is killed
 DEATHS = 2  # of the worker on one backbone, after which that backbone is not tried again
 FILES_A_REQUEST = 4096  # of a prediction, so that memory stays flat
@@ -142,6 +143,7 @@ class ProcessEngine:
         self, backbone: BackboneSpec, input_size: int, rows: np.ndarray, allowance: Allowance
     ) -> Embedding:
         """See `autotl.protocols.Engine.embed`; when time runs out the answer holds fewer rows."""
+        self._require_open()
         self._refuse_deadly(backbone)
         self._requests += 1
         path = self._work / f"rows-{self._requests}.npz"
@@ -235,14 +237,17 @@ class ProcessEngine:
         on_progress: Progress | None = None,
     ) -> Future[Result]:
         with self._guard:
-            if self._closed:
-                raise EngineError("the engine is closed; expected an open one; connect again")
+            self._require_open()
             if self._child is None or not self._child.alive:
                 self._child = _Child(self._start, self._opened)
             future = self._child.ask(body, kind, allowance, on_progress)
         if backbone is not None:
             future.add_done_callback(lambda done: self._count_death(backbone, done.exception()))
         return future
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise EngineError("the engine is closed; expected an open one; connect again")
 
     def _count_death(self, backbone: str, problem: BaseException | None) -> None:
         if isinstance(problem, WorkerDied) and not self._closed:
@@ -341,6 +346,7 @@ class _Child:
     _writing: threading.Lock = field(default_factory=threading.Lock)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _work_to_watch: threading.Event = field(default_factory=threading.Event)
+    _reader: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
         log = log_file(self.start)
@@ -349,7 +355,7 @@ class _Child:
         with open(log, "ab") as stream:
             try:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "autotl.engine"],
+                    [sys.executable, *WORKER],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stream,
@@ -361,8 +367,9 @@ class _Child:
                     f"the worker process cannot be started with {sys.executable!r} ({problem});"
                     " expected a Python interpreter; run autotl from one"
                 ) from None
-        for target in (self._receive, self._watch):
-            threading.Thread(target=target, daemon=True, name=f"autotl-{target.__name__[1:]}").start()
+        self._reader = threading.Thread(target=self._receive, daemon=True, name="autotl-receive")
+        self._reader.start()
+        threading.Thread(target=self._watch, daemon=True, name="autotl-watch").start()
         self.ask(self.start, Machine)
         if self.opened is not None:
             self.ask(self.opened, type(None))
@@ -403,6 +410,8 @@ class _Child:
         except subprocess.TimeoutExpired:
             _signal(self.process, getattr(signal, "SIGKILL", signal.SIGTERM))
             self.process.wait()
+        if threading.current_thread() is not self._reader:
+            self._reader.join(1.0)  # it closes the pipes and tells those who wait
 
     def _send(self, message: messages.ToWorker) -> None:
         stream = self.process.stdin
@@ -411,15 +420,17 @@ class _Child:
             _quietly(lambda: messages.write(stream, message) if stream else None)  # type: ignore[arg-type]
 
     def _receive(self) -> None:
-        stream = self.process.stdout
+        assert self.process.stdout is not None
         decoder = msgspec.msgpack.Decoder(messages.FromWorker)
-        while stream is not None and (data := messages.read(stream)) is not None:  # type: ignore[arg-type]
-            message = decoder.decode(data)
-            if isinstance(message, messages.Progress):
-                self._progress(message)
-            else:
-                self._settle(message)
+        with self.process.stdout as stream:
+            while (data := messages.read(stream)) is not None:  # type: ignore[arg-type]
+                message = decoder.decode(data)
+                if isinstance(message, messages.Progress):
+                    self._progress(message)
+                else:
+                    self._settle(message)
         self.process.wait()
+        _quietly(lambda: self.process.stdin.close() if self.process.stdin else None)
         with self._guard:
             self.alive = False
             left, self.pending = list(self.pending.values()), {}

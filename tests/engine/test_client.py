@@ -1,0 +1,309 @@
+"""The parent's side of the worker: a worker of our own stands in, so that it can die and hang at will."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from autotl.budget import Allowance
+from autotl.engine import client, messages
+from autotl.engine.client import ProcessEngine
+from autotl.errors import EngineError, RunError
+from autotl.records import BackboneSpec, Candidate, Strategy, Trial
+
+# Does what the name of the backbone says. Answers carry what was opened, so that one sees who knows it.
+WORKER = """
+import os, queue, signal, sys, threading, time
+import msgspec, numpy as np
+from autotl.engine import messages
+from autotl.records import Embedding, Machine, Measurement, TrialResult
+
+requests, answers = sys.stdin.buffer, sys.stdout.buffer
+waiting, cancelled, opened = queue.SimpleQueue(), set(), "nothing"
+
+def listen():
+    decoder = msgspec.msgpack.Decoder(messages.ToWorker)
+    while (data := messages.read(requests)) is not None:
+        message = decoder.decode(data)
+        cancelled.add(message.number) if isinstance(message, messages.Cancel) else waiting.put(message)
+    os._exit(0)
+
+def obey(name, number):
+    if name == "leaves":
+        print("the disk of the worker is on fire", file=sys.stderr, flush=True)
+        os._exit(3)
+    if name == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name == "hangs":
+        time.sleep(600)
+    if name == "patient":
+        while number not in cancelled:
+            time.sleep(0.01)
+        return 1
+    return 7
+
+threading.Thread(target=listen, daemon=True).start()
+while True:
+    request = waiting.get()
+    body, number, value = request.body, request.number, None
+    if isinstance(body, messages.Start):
+        value = Machine(device="stand-in", precision=body.precision, threads=os.getpid())
+    elif isinstance(body, messages.Open):
+        opened = body.pixels
+    elif isinstance(body, messages.Predict):
+        path = os.path.join(os.path.dirname(body.model), f"answer-{number}.npy")
+        np.save(path, np.array([[len(file), 0] for file in body.files], np.float32))
+        value = messages.Predicted(probabilities=path, errors=(None,) * len(body.files))
+    else:
+        name = body.backbone.name
+        if name in ("RunError", "UnknownNameError", "Nonsense"):
+            messages.write(answers, messages.Failed(number=number, kind=name, message=f"{name} it is"))
+            continue
+        messages.write(answers, messages.Progress(number=number, values={"batch_seconds": 0.0, "step": 1.0}))
+        rows = obey(name, number)
+        if isinstance(body, messages.Embed):
+            value = Embedding(backbone=name, input_size=body.input_size, path=opened, groups=1, rows=rows)
+        elif isinstance(body, messages.Measure):
+            value = Measurement(candidate=name, seconds_per_image=1, latency=1, bytes=0, precision="fp32")
+        else:
+            value = TrialResult(trial=body.trial, status="finished")
+    raw = msgspec.Raw(msgspec.msgpack.encode(value))
+    messages.write(answers, messages.Done(number=number, result=raw))
+"""
+
+
+@pytest.fixture
+def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ProcessEngine]]:
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    monkeypatch.setattr(client, "WORKER", (str(script),))
+    monkeypatch.setattr(client, "GRACE", 0.2)
+    made: list[ProcessEngine] = []
+
+    def start(**options: Any) -> ProcessEngine:
+        made.append(client.connect(folder=tmp_path / "run", **options))
+        return made[-1]
+
+    yield start
+    for engine in made:
+        engine.close()
+
+
+@pytest.fixture
+def engine(connect: Callable[..., ProcessEngine]) -> ProcessEngine:
+    return connect()
+
+
+def seconds(number: float = 60.0) -> Allowance:
+    return Allowance(deadline=time.monotonic() + number)
+
+
+def spec(name: str) -> BackboneSpec:
+    return BackboneSpec(name=name, build="m:b")
+
+
+def embed(
+    engine: ProcessEngine, name: str = "fine", size: int = 64, allowance: Allowance | None = None
+) -> Any:
+    return engine.embed(spec(name), size, np.arange(3), allowance or seconds())
+
+
+def submit(engine: ProcessEngine, name: str, allowance: Allowance | None = None, **more: Any) -> Any:
+    trial = Trial(id="t1", candidate=Candidate(backbone=name, input_size=64, strategy="s"))
+    return engine.submit(trial, spec(name), Strategy(name="s", summary=""), allowance or seconds(), **more)
+
+
+def open_data(engine: ProcessEngine, folder: Path) -> None:
+    part = np.zeros(4, np.int8)
+    engine.open(folder, labels=part, classes=("a", "b"), part=part, fold=part, order=np.arange(4))
+
+
+def test_it_starts_answers_and_ends(engine: ProcessEngine) -> None:
+    machine = engine.started(seconds())
+    assert machine.device == "stand-in" and machine.threads == engine.pid
+    worker = psutil.Process(machine.threads)
+    engine.close()
+    assert engine.pid is None
+    assert not worker.is_running()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        embed(engine)
+
+
+def test_no_pipe_stays_open(connect: Callable[..., ProcessEngine]) -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with connect() as engine:
+            embed(engine)
+        with connect() as engine, pytest.raises(EngineError):
+            embed(engine, "leaves")
+        streams = (engine._child.process.stdin, engine._child.process.stdout) if engine._child else ()
+        assert all(stream is not None and stream.closed for stream in streams)
+        del engine, streams
+        gc.collect()
+    assert [warning for warning in seen if issubclass(warning.category, ResourceWarning)] == []
+
+
+def test_closing_leaves_no_work_files_and_no_empty_log(engine: ProcessEngine, tmp_path: Path) -> None:
+    embed(engine)
+    engine.close()
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_answers_find_those_who_asked(engine: ProcessEngine) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        sizes = list(pool.map(lambda size: embed(engine, size=size).input_size, range(40)))
+    assert sizes == list(range(40))
+
+
+def test_progress_is_passed_on(engine: ProcessEngine) -> None:
+    said: list[Any] = []
+    assert submit(engine, "fine", on_progress=said.append).result(60).status == "finished"
+    assert said == [{"batch_seconds": 0.0, "step": 1.0}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "raised"), [("RunError", RunError), ("UnknownNameError", EngineError), ("Nonsense", EngineError)]
+)
+def test_errors_of_the_worker_are_raised_here(
+    engine: ProcessEngine, kind: str, raised: type[Exception]
+) -> None:
+    with pytest.raises(raised, match=f"{kind} it is"):
+        embed(engine, kind)
+    assert embed(engine).rows == 7, "and the worker lives on"
+
+
+def test_a_worker_that_leaves_is_told_of_with_its_last_words_and_replaced(
+    engine: ProcessEngine, tmp_path: Path
+) -> None:
+    open_data(engine, tmp_path / "pixels")
+    first = engine.started(seconds()).threads
+    with pytest.raises(EngineError, match=r"exit code 3.*the disk of the worker is on fire"):
+        embed(engine, "leaves")
+    found = embed(engine)
+    assert found.path == str(tmp_path / "pixels"), "the new one knows the data"
+    assert engine.pid not in (None, first)
+
+
+def test_a_worker_killed_by_the_system_says_so(engine: ProcessEngine) -> None:
+    with pytest.raises(EngineError, match=r"SIGKILL.*lack of memory"):
+        embed(engine, "killed")
+
+
+def test_a_worker_killed_while_idle_is_replaced(engine: ProcessEngine) -> None:
+    first = engine.started(seconds()).threads
+    os.kill(first, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(first)], timeout=10) if psutil.pid_exists(first) else None
+    end = time.monotonic() + 10
+    while engine.pid is not None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert embed(engine).rows == 7
+
+
+def test_a_backbone_that_kills_twice_is_not_tried_again(engine: ProcessEngine) -> None:
+    for _ in range(client.DEATHS):
+        with pytest.raises(EngineError, match="exit code 3"):
+            embed(engine, "leaves")
+    survivor = embed(engine) and engine.pid
+    with pytest.raises(EngineError, match="not tried again"):
+        embed(engine, "leaves")
+    refused = submit(engine, "leaves").result(60)
+    assert refused.status == "failed" and "not tried again" in str(refused.error)
+    assert engine.pid == survivor
+
+
+def test_a_training_whose_worker_dies_is_a_failed_row(engine: ProcessEngine) -> None:
+    done = submit(engine, "leaves").result(60)
+    assert done.status == "failed" and done.trial.id == "t1"
+    assert "exit code 3" in str(done.error)
+
+
+def test_a_hang_is_ended_after_its_time(engine: ProcessEngine) -> None:
+    engine.started(seconds())
+    worker = psutil.Process(engine.pid)
+    done = submit(engine, "hangs", seconds(0.1)).result(60)
+    assert done.status == "stopped" and "had not answered" in str(done.error)
+    assert not psutil.wait_procs([worker], timeout=10)[1]
+    assert embed(engine).rows == 7
+
+
+def test_those_who_only_wait_their_turn_are_not_overdue(engine: ProcessEngine) -> None:
+    allowance = seconds()
+    first = submit(engine, "patient", allowance)
+    second = submit(engine, "fine", seconds(0.05))
+    time.sleep(0.5)
+    allowance.cancelled.set()
+    assert first.result(60).status == "finished"
+    assert second.result(60).status == "finished"
+
+
+def test_taking_a_right_back_reaches_the_worker(engine: ProcessEngine) -> None:
+    allowance = seconds()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(embed, engine, "patient", 64, allowance)
+        time.sleep(0.2)
+        assert not asked.done()
+        allowance.cancelled.set()
+        assert asked.result(60).rows == 1
+
+
+def test_closing_tells_those_who_wait(engine: ProcessEngine) -> None:
+    engine.started(seconds())
+    asked = submit(engine, "hangs")
+    begun = time.monotonic()
+    threading.Timer(0.1, engine.close).start()
+    done = asked.result(60)
+    assert done.status == "stopped" and "closed" in str(done.error)
+    assert time.monotonic() - begun < 5
+
+
+def test_predictions_of_many_files_are_asked_for_in_parts(
+    engine: ProcessEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "FILES_A_REQUEST", 2)
+    (tmp_path / "answers").mkdir()
+    table, problems = engine.predict(
+        str(tmp_path / "answers" / "model"), ["a", "bb", "ccc", "dddd", "eeeee"], seconds()
+    )
+    assert table[:, 0].tolist() == [1, 2, 3, 4, 5] and problems == [None] * 5
+    assert list((tmp_path / "answers").iterdir()) == [], "the files between us are gone"
+
+
+def test_python_that_is_not_there(
+    connect: Callable[..., ProcessEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.sys, "executable", "/nowhere/python")
+    with pytest.raises(EngineError, match="cannot be started"):
+        connect()
+
+
+def test_the_worker_has_the_threads_of_this_machine_and_knows_when_it_is_offline() -> None:
+    start = messages.Start(
+        folder="f", cache=None, device="cpu", precision="auto", seed=0, offline=True, sys_path=()
+    )
+    environment = client._environment(start)
+    assert environment["HF_HUB_OFFLINE"] == "1"
+    assert int(environment["OMP_NUM_THREADS"]) == client.processor.cores()
+
+
+def test_a_message_cut_off_in_the_middle_is_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "stream"
+    with path.open("wb") as stream:
+        messages.write(stream, messages.Cancel(number=1))
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with path.open("rb") as stream:
+            assert messages.read(stream) is None
