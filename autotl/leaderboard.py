@@ -17,7 +17,7 @@ from autotl.errors import UnknownNameError
 if TYPE_CHECKING:
     import pandas as pd
 
-Style = Literal["csv", "markdown", "json", "latex"]
+Style = Literal["table", "csv", "markdown", "json", "latex"]
 Row = dict[str, Any]
 
 COLUMNS = (
@@ -80,6 +80,8 @@ def write(lines: Iterable[Row], *, columns: Sequence[str] = COLUMNS, style: str 
         picked = [dict(zip(columns, values, strict=True)) for values in table]
         return msgspec.json.format(msgspec.json.encode(picked), indent=1).decode() + "\n"
     cells = [[_text(value) for value in values] for values in table]
+    if style == "table":
+        return _plain(columns, cells)
     if style == "markdown":
         return _markdown(columns, cells)
     if style == "latex":
@@ -110,6 +112,14 @@ def _known(columns: Iterable[str]) -> None:
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
+
+
+def _plain(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """Columns side by side, as wide as their longest value."""
+    lines = [list(columns), *([" ".join(value.split()) for value in values] for values in cells)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    padded = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    return "".join(f"{line}\n" for line in padded)
 
 
 def _markdown(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:

@@ -631,13 +631,13 @@ class Run:
         seconds = {**state.seconds, "total": total}
         self.journal.write(status=status, seconds=seconds, notes=tuple(dict.fromkeys(self.notes)))
         with self.ledger.charge("report"):
-            report.render(self.journal.state, self.journal.folder)
+            material = report.gather(self.journal.state, self.journal.folder)
         shutil.rmtree(self.journal.folder / ".pixels", ignore_errors=True)
         self._tidy()
         final = self.journal.write(seconds=self._seconds())
         table = leaderboard.write(leaderboard.rows(final), columns=list(leaderboard.COLUMNS), style="csv")
         atomic_write(self.journal.folder / "leaderboard.csv", table)
-        report.render(final, self.journal.folder)
+        report.render(final, self.journal.folder, material)
         self.journal.say("report", final.summary)
 
     def _ship_probe(self, winner: str) -> None:
@@ -658,6 +658,7 @@ class Run:
             evaluate_on=test,  # type: ignore[arg-type]
             seed=self.options.seed,
             keep_model=True,
+            forecast=self._final_seconds(standing.trial.candidate, standing.epochs_done),
         )
         self.journal.say("final fit", "on train and select", candidate=winner)
         done = self._submit(trial, self.budget.allowance(reserve=END_SECONDS / 2))

@@ -280,6 +280,7 @@ class Trial:
     evaluate_on: tuple[Part, ...] = ("select",)  # out-of-fold over train where the split has folds
     seed: int = 0
     keep_model: bool = False  # write a loadable model folder
+    forecast: float | None = None  # seconds it was expected to take when it was asked for
     resume_from: str | None = None
     parents: tuple[str, ...] = ()
     control: Control = ""  # what it is held against the others for; a control never competes

@@ -129,7 +129,12 @@ class Recommendation:
 
 
 def rounded(value: Any) -> Any:
-    """The same JSON value with every float at six decimals; NaN and infinities become null."""
+    """The same JSON value with every float at six decimals; NaN and infinities become null.
+
+    Bytes of file names that are no UTF-8 become replacement characters: JSON cannot hold them.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if isinstance(value, float):
         return round(value, 6) if abs(value) < float("inf") else None
     if isinstance(value, dict):
@@ -167,6 +172,18 @@ def read(folder: Path) -> Recommendation:
     raise RunError(
         f"{path} has schema version {version}, this autotl reads {SCHEMA_VERSION}; use the autotl that wrote it"
     )
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of result.json, from the records; result.schema.json beside this file holds it."""
+    made = msgspec.json.schema(Recommendation)
+    made["$defs"]["Recommendation"]["properties"]["schema_version"]["const"] = SCHEMA_VERSION
+    made["$defs"]["Recommendation"]["required"].append("schema_version")
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "result.json of an autotl run",
+    }
+    return {**head, **made}
 
 
 def interval_of(row: Row) -> Interval | None:

@@ -97,7 +97,7 @@ class DefaultPlanner:
         if best is not None and option.promise < best + WORTH:
             self.stopped = "nothing that was left to try promised a better score"
             return None
-        return self._trial(option.candidate, option.epochs)
+        return self._trial(option.candidate, option.epochs, option.seconds)
 
     def tell(self, result: TrialResult) -> None:
         """What came of a probe."""
@@ -309,7 +309,7 @@ class DefaultPlanner:
     def _arm(self, backbone: str, input_size: int) -> Ranked:
         return next(a for a in self.ranked if (a.backbone, a.input_size) == (backbone, input_size))
 
-    def _trial(self, candidate: Candidate, epochs: float) -> Trial:
+    def _trial(self, candidate: Candidate, epochs: float, forecast: float | None = None) -> Trial:
         self.asked.add((candidate.id, epochs))
         self.counter += 1
         return Trial(
@@ -318,6 +318,7 @@ class DefaultPlanner:
             epochs=epochs,
             seed=self.facts.seed,
             keep_model=True,
+            forecast=forecast,
         )
 
 

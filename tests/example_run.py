@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autotl import result
+import numpy as np
+from PIL import Image
+
+from autotl import manifest, records, result
 from autotl.records import Decision, Finding, Goal, Interval, Profile
 
 NASTY = '<script>alert("x")</script>|`*_'
@@ -158,3 +162,141 @@ def run_folder(folder: Path, found: result.Recommendation | None = None) -> Path
     folder.mkdir(parents=True, exist_ok=True)
     result.write(found or example(), folder)
     return folder
+
+
+def full_folder(
+    folder: Path,
+    classes: tuple[str, ...] = ("daisy", "dandelion", "roses", "sunflowers", "tulips"),
+    *,
+    images: int = 300,
+    pictures: bool = True,
+    name: str = "{part}/{label}/{number}.png",
+    **changes: Any,
+) -> Path:
+    """A finished run with everything a report can show: manifest, predictions, pictures, curves, a control."""
+    generator = np.random.default_rng(0)
+    source = folder / "photos"
+    source.mkdir(parents=True)
+    part = np.where(np.arange(images) % 3 == 0, 2, np.where(np.arange(images) % 5 == 0, 1, 0)).astype(np.int8)
+    labels = np.arange(images) % len(classes)
+    names = [
+        name.format(part=records.PARTS[part[at]], label=at % len(classes), number=at) for at in range(images)
+    ]
+    data = records.Dataset(
+        source=str(source),
+        modality="image",
+        files=np.array([str(source / each) for each in names], object),
+        names=np.array(names, object),
+        targets=(records.Target(name="label", kind="multiclass", classes=classes, values=labels),),
+        given=np.full(images, -1, np.int8),
+    )
+    split = records.Split(
+        part=part,
+        fold=np.full(images, -1, np.int8),
+        order=np.arange(images),
+        folds=0,
+        select_from="held out",
+        test_from="held out",
+        grouped=False,
+        seed=0,
+        reason="",
+    )
+    manifest.write(folder / "manifest.csv", data, split)
+    if pictures:
+        for at, each in enumerate(names):
+            if part[at] == 2:
+                (source / each).parent.mkdir(parents=True, exist_ok=True)
+                pixels = generator.integers(0, 255, (40, 60, 3), dtype=np.uint8)
+                Image.fromarray(pixels).resize((240, 160), Image.Resampling.BICUBIC).save(source / each)
+    found = example(**changes)
+    best = found.leaderboard[0].candidate
+    (folder / "trials").mkdir(exist_ok=True)
+    trials = []
+    for number, line in enumerate(line for line in found.leaderboard if line.score_val is not None):
+        for epochs in (0.0,) if "probe" in line.candidate or "knn" in line.candidate else (2.0, 4.0, 9.0):
+            score = (line.score_val or 0) - 0.2 / (1 + epochs)
+            trials.append(
+                _trial(folder, f"t{number}{epochs:g}", line, epochs, score, labels, part == 1, generator)
+            )
+    trials.append(_trial(folder, "final", found.leaderboard[0], 9.0, 0.93, labels, part == 2, generator))
+    scratch = row("autotl:fresh@64/fine_tune:all", 0.61)
+    trials += [
+        _trial(folder, f"c{epochs:g}", scratch, epochs, 0.7 - 1 / (1 + epochs), labels, part == 1, generator)
+        for epochs in (2.0, 4.0, 9.0)
+    ]
+    ranked = tuple(
+        records.Ranked(
+            backbone=line.backbone,
+            input_size=line.input_size,
+            expected=(line.score_val or 0.5) - 0.05 * generator.random(),
+            scores=(("logme", generator.normal()), ("linear", (line.score_val or 0.5) - 0.02)),
+            rows=200,
+        )
+        for line in {
+            (r.backbone, r.input_size): r for r in found.leaderboard if r.score_val is not None
+        }.values()
+    )
+    profile = replace(
+        found.profile, classes=classes, counts=tuple(np.bincount(labels, minlength=len(classes)).tolist())
+    )
+    found = replace(
+        found,
+        data=replace(
+            found.data, source=str(source), classes=classes, counts={"train": 160, "select": 40, "test": 100}
+        ),
+        profile=profile,
+        trials=tuple(trials),
+        leaderboard=(*found.leaderboard[:7], scratch, *found.leaderboard[7:]),
+        ranking=records.Ranking(ranked=ranked),
+        backbones=(records.BackboneSpec(name="autotl:fresh", build="m:b", init="random"),),
+        transfer=result.Transfer(gain=0.36, low=0.31, high=0.41, against=scratch.candidate),
+    )
+    assert found.winner is not None
+    assert found.winner.candidate == best
+    return run_folder(folder, found)
+
+
+def _trial(
+    folder: Path,
+    name: str,
+    line: result.Row,
+    epochs: float,
+    score: float,
+    labels: np.ndarray,
+    chosen: np.ndarray,
+    generator: np.random.Generator,
+) -> records.TrialResult:
+    """A training whose predictions are right about as often as `score` says, and too sure of themselves."""
+    rows = np.flatnonzero(chosen)
+    classes = int(labels.max()) + 1
+    signal = np.eye(classes)[labels[rows]] * np.where(generator.random(len(rows)) < score, 4.0, -1.0)[:, None]
+    signal[:, 0] += 0.8  # mistakes have a direction
+    logits = signal + generator.normal(size=signal.shape)
+    proba = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    path = f"trials/{name}.npz"
+    np.savez(folder / path, rows=rows, proba=proba.astype(np.float32), fold=np.full(len(rows), -1))
+    steps = range(1, int(epochs) + 1)
+    return records.TrialResult(
+        trial=records.Trial(
+            id=name,
+            candidate=records.Candidate(
+                backbone=line.backbone,
+                input_size=line.input_size,
+                strategy=line.strategy,
+                unfreeze=line.unfreeze,
+            ),
+            epochs=epochs,
+            forecast=3.0 * epochs if epochs else None,
+        ),
+        status="finished",
+        score_val=None if name == "final" else round(score, 6),
+        predictions=path,
+        curve=tuple(
+            records.CurvePoint(epoch=float(step), seconds=3.0 * step, loss=float(1.6 * 0.75**step))
+            for step in steps
+        ),
+        cost=records.Cost(forward=0.4, backward=2.7 * epochs),
+        epochs_done=epochs,
+        latency=line.pred_time,
+        parameters=line.parameters,
+    )

@@ -67,3 +67,10 @@ def test_markdown_and_latex_escape_what_would_be_markup() -> None:
     latex = leaderboard.write(lines, columns=["candidate"], style="latex")
     assert r"a|b\_c\&d@1/knn \\" in latex
     assert latex.startswith(r"\begin{tabular}{l}")
+
+
+def test_a_table_has_its_columns_side_by_side() -> None:
+    lines = leaderboard.write(LINES, columns=["score_val", "backbone"], style="table").splitlines()
+    assert lines[0] == "score_val  backbone"
+    assert lines[1] == "0.972      autotl:resnet14t_small"
+    assert len(lines) == 1 + len(LINES)

@@ -1,14 +1,16 @@
-"""Writes the pages that are made from the code: docs/cli.md, from what ``--help`` says.
+"""Writes what is made from the code: docs/cli.md from what ``--help`` says, result.schema.json from the records.
 
 tests/test_docs.py fails when they are stale; ``make docs`` writes them again.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
+from autotl import result
 from autotl.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,7 +26,8 @@ the best model so far kept and the report written.
 
 def pages() -> dict[Path, str]:
     """Path and text of every page that is made."""
-    return {ROOT / "docs" / "cli.md": cli()}
+    schema = json.dumps(result.schema(), indent=1, ensure_ascii=False) + "\n"
+    return {ROOT / "docs" / "cli.md": cli(), ROOT / "autotl" / "result.schema.json": schema}
 
 
 def cli() -> str:

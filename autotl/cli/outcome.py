@@ -34,13 +34,17 @@ def leaderboard(folder: str, sort: str | None, columns: str | None, style: str) 
         show.leaderboard(result, rows)
         return
     chosen = [name.strip() for name in columns.split(",")] if columns else list(board.COLUMNS)
-    click.echo(board.write(rows, columns=chosen, style="markdown" if style == "table" else style), nl=False)
+    click.echo(board.write(rows, columns=chosen, style=style), nl=False)
 
 
 @click.command(epilog="Example: autotl report runs/photos", short_help="Write a run's report again.")
 @RUN
 def report(folder: str) -> None:
-    """Write report.html and report.md of a run again, from what it recorded."""
+    """Write report.html and report.md of a run again, from what it recorded.
+
+    Nothing is computed anew but the drawings; pictures are those that the run kept, so the data may have
+    moved. Prints where the page is.
+    """
     from pathlib import Path
 
     from autotl import report as reporting

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
 
 from autotl.cache import atomic_write
+from autotl.report.material import Material, gather
 from autotl.report.view import view
+from autotl.report.words import shown
 from autotl.result import Recommendation
 
-__all__ = ["render", "summary"]
+__all__ = ["Material", "gather", "render", "summary"]
 
 HTML, MARKDOWN = "report.html", "report.md"
 
@@ -22,9 +26,12 @@ def summary(result: Recommendation) -> str:
     return "No recommendation: no candidate finished in the time there was."
 
 
-def render(result: Recommendation, folder: Path) -> None:
-    """Writes report.html and report.md into a run folder, each atomically. Raises `OSError`."""
-    page = view(result)
+def render(result: Recommendation, folder: Path, material: Material | None = None) -> None:
+    """Writes report.html and report.md into a run folder, each atomically.
+
+    `material` is what `gather` made of this folder before, if it did. Raises `OSError`.
+    """
+    page = view(result, gather(result, folder) if material is None else material)
     atomic_write(folder / HTML, html(page))
     atomic_write(folder / MARKDOWN, markdown(page))
 
@@ -37,12 +44,15 @@ def html(page: dict[str, object]) -> str:
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: shown(value) if type(value) is str else value,  # not Markup, which is ours
         trim_blocks=True,
         lstrip_blocks=True,
     )
     style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
     script = (_TEMPLATES / "sort.js").read_text(encoding="utf-8")
-    return environment.get_template("report.html").render(page, style=style, script=script)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    template = environment.get_template("report.html")
+    return template.render(page, style=style, script=script, digest=digest)
 
 
 def markdown(page: dict[str, object]) -> str:
@@ -60,7 +70,7 @@ def markdown(page: dict[str, object]) -> str:
 
 
 def _escape_markdown(value: object) -> str:
-    text = " ".join(str(value).split())
+    text = " ".join(shown(str(value)).split())
     for character in "\\`*_[]|#":
         text = text.replace(character, "\\" + character)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -8,6 +8,10 @@ from pathlib import PurePath
 from typing import Any
 
 from autotl.records import Depth
+from autotl.report import learning
+from autotl.report.figures import depth_word, pareto
+from autotl.report.material import Material
+from autotl.report.mistakes import mistakes
 from autotl.report.words import NARROW, count, duration, interval, percent, points, points_interval
 from autotl.result import Recommendation, Row
 
@@ -33,20 +37,41 @@ STATUS = {
 }
 
 
-def view(result: Recommendation) -> dict[str, Any]:
+def view(result: Recommendation, material: Material | None = None) -> dict[str, Any]:
     """Everything a page says, in the order it says it."""
+    material = Material() if material is None else material
+    notes = [*result.notes, *(f"A plugin was left out: {problem}" for problem in result.problems)]
     return {
         "name": PurePath(result.data.source).name or result.data.source,
         "status": result.status,
         "metric": result.metric.replace("_", " "),
+        "seen": _seen(result),
         "recommendation": _recommendation(result),
+        "cost": _cost(result),
         "board": _board(result),
-        "depths": _depths(result),
+        "depths": [
+            {"backbone": name, "depths": _depth_lines(lines)}
+            for name, lines in learning.by_depth(result).items()
+        ],
+        "transfer": learning.transfer(result),
+        "curves": _curves(result),
+        "mistakes": mistakes(material),
         "data": _data(result),
         "time": _time(result),
+        "agreement": learning.agreement(result),
         "repeat": _repeat(result),
-        "notes": [*result.notes, *(f"A plugin was left out: {problem}" for problem in result.problems)],
+        "notes": [*notes, *([material.missing] if material.missing else [])],
+        "drawings": material.drawings,
     }
+
+
+def _seen(result: Recommendation) -> str:
+    """Which images scores are from, in words."""
+    if result.data.folds:
+        number = result.data.counts.get("train", 0)
+        return f"{number:,} training images, out-of-fold: each is judged by a fit that has not seen it"
+    number = result.data.counts.get("select", 0)
+    return f"the {number:,} images that are kept to choose by" if number else "the images the choice rests on"
 
 
 # --------------------------------------------------------------------------- 1. the recommendation
@@ -75,7 +100,7 @@ def _recommendation(result: Recommendation) -> dict[str, Any]:
         why = "The run goes on." if going else "No candidate finished in the time there was."
         return {"headline": headline, "lede": [why], "figures": [], "backbone": "", **shared}
     row = next((row for row in result.leaderboard if row.candidate == winner.candidate), None)
-    lede = [_what_it_reaches(result), _how_sure(result)]
+    lede = [_what_it_reaches(result, row), _how_sure(result)]
     return {
         "headline": f"Use {winner.backbone}",
         "backbone": winner.backbone,
@@ -86,26 +111,50 @@ def _recommendation(result: Recommendation) -> dict[str, Any]:
     }
 
 
-def _what_it_reaches(result: Recommendation) -> str:
+def _what_it_reaches(result: Recommendation, row: Row | None) -> str:
+    """First sentence: the score with its interval, on which images, and what it costs."""
     winner = result.winner
     assert winner is not None
     metric = result.metric.replace("_", " ")
-    seen = "out-of-fold" if result.data.folds else "on the images the choice rests on"
-    text = f"It reaches {percent(winner.score_val)} {metric} {seen}"
     if winner.score_test is not None:
+        sure = f" ({interval(winner.test_low, winner.test_high)})" if winner.test_low is not None else ""
         number = result.data.counts.get("test", 0)
-        text += f", and {percent(winner.score_test)} on {number:,} test images that no choice has seen"
-    return text + "."
+        text = f"It reaches {percent(winner.score_test)} {metric}{sure} on {number:,} test images that no choice has seen"
+    else:
+        seen = "out-of-fold" if result.data.folds else "on the images the choice rests on"
+        text = f"It reaches {percent(winner.score_val)} {metric} ({interval(winner.ci_low, winner.ci_high)}) {seen}"
+    costs = []
+    if row is not None and row.fit_time is not None:
+        costs.append(f"took {duration(row.fit_time)} to train")
+    if row is not None and row.pred_time:
+        costs.append(f"predicts {_pace(row.pred_time)} here")
+    return (
+        text
+        + "".join(f"{', ' if n + 1 < len(costs) else ' and '}{each}" for n, each in enumerate(costs))
+        + "."
+    )
+
+
+def _pace(seconds: float) -> str:
+    """``410 images a second``, or ``an image in 1.8 s``."""
+    if seconds > 0.5:
+        return f"an image in {duration(seconds)}"
+    pace = 1 / seconds
+    rounded = round(pace, -1 if pace >= 100 else 0)
+    return f"about {rounded:,.0f} images a second"
 
 
 def _how_sure(result: Recommendation) -> str:
     decision = result.decision
     if decision is None:
         return ""
+    if any(reason.startswith("no signal") for reason in decision.reasons):
+        return "But it is hardly better than always answering one class: do not rely on it."
     ties = len(decision.winners_set) - 1
     if ties > 0:
         others = "one other candidate" if ties == 1 else f"{ties} other candidates"
-        return f"On this many images it cannot be told apart from {others}, marked = below."
+        fair = "either" if ties == 1 else "any of them"
+        return f"On this many images it cannot be told apart from {others}, marked = below; {fair} is a fair choice."
     if decision.runner_up and decision.margin:
         lead = points(decision.margin.value).lstrip("+")
         return f"It is {lead} ahead of the next, {decision.runner_up}, more than chance explains."
@@ -119,7 +168,7 @@ def _figures(result: Recommendation, row: Row | None) -> list[dict[str, str]]:
         {
             "label": "out-of-fold score" if result.data.folds else "selection score",
             "value": percent(winner.score_val),
-            "note": f"95 % interval {interval(winner.ci_low, winner.ci_high)}",
+            "note": f"95 % interval {interval(winner.ci_low, winner.ci_high)}, corrected for choosing",
         }
     ]
     if winner.score_test is not None:
@@ -156,6 +205,38 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
+# --------------------------------------------------------------------------- 2. accuracy against cost
+
+
+def _cost(result: Recommendation) -> dict[str, Any]:
+    """What to read off the drawings, in words."""
+    goal = result.goal
+    scored = [row for row in result.leaderboard if row.score_val is not None]
+    priced = [row for row in scored if row.pred_time]
+    front = [priced[n] for n in pareto([(row.pred_time or 0.0, row.score_val or 0.0) for row in priced])]
+    winner = result.winner
+    words = ""
+    cheaper = [row for row in front if winner and row.candidate != winner.candidate]
+    best = next((row for row in priced if winner and row.candidate == winner.candidate), None)
+    faster = [row for row in cheaper if best and (row.pred_time or 0) < 0.67 * (best.pred_time or 0)]
+    if best is not None and faster:
+        close = max(faster, key=lambda row: row.score_val or 0.0)
+        words = (
+            f"If speed matters: {close.candidate} runs {(best.pred_time or 0) / (close.pred_time or 1):.1f} times as"
+            f" fast as the winner, at {points((close.score_val or 0) - (best.score_val or 0))}."
+        )
+    elif best is not None:
+        words = "Nothing that was tried runs much faster without a lower score."
+    limits = []
+    if goal.max_latency is not None:
+        limits.append(f"at most {duration(goal.max_latency)} an image")
+    if goal.max_params is not None:
+        limits.append(f"at most {count(goal.max_params)} parameters")
+    if goal.max_memory is not None:
+        limits.append(f"at most {goal.max_memory / 2**20:,.0f} MiB")
+    return {"so": words, "limits": "; ".join(limits), "any": bool(scored)}
+
+
 # --------------------------------------------------------------------------- 2. the leaderboard
 
 
@@ -167,14 +248,27 @@ def _board(result: Recommendation) -> dict[str, Any]:
         min(0.9, math.floor(min(lows) * 20) / 20) if lows else 0.0
     )  # a round figure left of every interval
     winner = result.winner.candidate if result.winner else None
+    lines = [_line(row, place, winner, floor) for place, row in enumerate(scored, start=1)]
     return {
-        "rows": [_line(row, place, winner, floor) for place, row in enumerate(scored, start=1)],
+        "rows": lines,
+        "groups": _groups(lines),
         "scale": (percent(floor, 0), percent((1 + floor) / 2, 1 if floor * 100 % 2 else 0), percent(1.0, 0)),
         "ties": sum(row.in_winners_set for row in scored),
         "rest": [
             {"candidate": row.candidate, "status": STATUS[row.status], "reason": row.reason} for row in rest
         ],
     }
+
+
+def _groups(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The winner with those that cannot be told apart from it, and the others."""
+    tied = [line for line in lines if line["won"] or line["tied"]]
+    behind = [line for line in lines if not (line["won"] or line["tied"])]
+    if not tied:
+        return [{"title": "", "rows": lines}] if lines else []
+    first = "Recommended" if len(tied) == 1 else f"As good on this many images: {len(tied)} candidates"
+    groups = [{"title": first, "rows": tied}]
+    return [*groups, {"title": "Behind beyond chance", "rows": behind}] if behind else groups
 
 
 def _line(row: Row, place: int, winner: str | None, floor: float) -> dict[str, Any]:
@@ -213,26 +307,12 @@ def _line(row: Row, place: int, winner: str | None, floor: float) -> dict[str, A
 # --------------------------------------------------------------------------- 3. why this depth
 
 
-def _depths(result: Recommendation) -> list[dict[str, Any]]:
-    """Best score by unfreeze depth, for each backbone that was tried at more than one; the winner's first."""
-    found: dict[str, dict[Depth, Row]] = {}
-    for row in result.leaderboard:
-        if row.score_val is not None and row.backbone:
-            depths = found.setdefault(row.backbone, {})
-            before = depths.get(row.unfreeze)
-            if before is None or (before.score_val or 0.0) < row.score_val:
-                depths[row.unfreeze] = row
-    first = result.winner.backbone if result.winner else None
-    names = sorted((name for name, depths in found.items() if len(depths) > 1), key=lambda n: (n != first, n))
-    return [{"backbone": name, "depths": _depth_lines(found[name])} for name in names[:6]]
-
-
 def _depth_lines(depths: dict[Depth, Row]) -> list[dict[str, Any]]:
     ordered = sorted(depths.items(), key=lambda item: 99 if item[0] == "all" else int(item[0]))
     best = max(row.score_val or 0.0 for row in depths.values())
     return [
         {
-            "depth": {0: "frozen", "all": "all"}.get(depth, str(depth)),
+            "depth": depth_word(depth),
             "score": percent(row.score_val),
             "interval": "" if row.ci_low is None else interval(row.ci_low, row.ci_high),
             "fit": "" if row.fit_time is None else duration(row.fit_time),
@@ -307,6 +387,51 @@ def _facts(result: Recommendation) -> list[tuple[str, str]]:
 # --------------------------------------------------------------------------- 5. time, and how to repeat it
 
 
+def _curves(result: Recommendation) -> dict[str, str]:
+    winner = result.winner
+    if winner is None:
+        return {"so": "", "none": "There is no winner, so there is no training to show."}
+    own = [r for r in result.trials if r.trial.candidate.id == winner.candidate and len(r.curve) > 1]
+    if not own:
+        return {"so": "", "none": "The winner's head is fitted in closed form: there is no learning curve."}
+    shipped = next((r for r in own if r.trial.id == "final"), own[-1])
+    return {"so": learning.still_falling(shipped.curve), "none": ""}
+
+
+def _trials(result: Recommendation) -> list[dict[str, str]]:
+    """Every training: what was planned, what was done, and how long it was thought to take."""
+    return [
+        {
+            "id": each.trial.id,
+            "candidate": each.trial.candidate.id,
+            "epochs": f"{each.epochs_done:.1f} of {each.trial.epochs:g}"
+            if each.trial.epochs
+            else "closed form",
+            "forecast": "" if each.trial.forecast is None else duration(each.trial.forecast),
+            "took": duration(each.cost.seconds),
+            "score": percent(each.score_val),
+            "status": STATUS[each.status] if each.status != "finished" else "",
+        }
+        for each in result.trials
+    ]
+
+
+def _forecasts(result: Recommendation) -> str:
+    """How the forecasts of the trainings did, in a sentence."""
+    ratios = sorted(
+        each.cost.seconds / each.trial.forecast
+        for each in result.trials
+        if each.trial.forecast and each.status == "finished" and each.cost.seconds
+    )
+    if not ratios:
+        return ""
+    middle = ratios[len(ratios) // 2]
+    one = "one forecast" if len(ratios) == 1 else f"the median of {len(ratios)} forecasts"
+    return (
+        f"Trainings took {middle:.2f} times what was forecast ({one}; {ratios[0]:.2f} to {ratios[-1]:.2f})."
+    )
+
+
 def _time(result: Recommendation) -> dict[str, Any]:
     total, budget = result.seconds.get("total", 0.0), result.seconds.get("budget", 0.0)
     stages = {name: spent for name, spent in result.seconds.items() if name not in {"total", "budget"}}
@@ -317,6 +442,8 @@ def _time(result: Recommendation) -> dict[str, Any]:
     return {
         "total": duration(total) if total else "",
         "budget": duration(budget) if budget else "",
+        "trials": _trials(result),
+        "forecasts": _forecasts(result),
         "spare": bool(result.status == "finished" and total and budget and total < 0.9 * budget),
         "stages": [
             {

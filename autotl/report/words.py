@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 NARROW = "\N{NARROW NO-BREAK SPACE}"
 
 
@@ -51,3 +53,21 @@ def count(number: float) -> str:
             value = number / factor
             return f"{value:.1f}{NARROW}{unit}" if value < 9.95 else f"{value:.0f}{NARROW}{unit}"
     return f"{number:.0f}"
+
+
+def short(candidate: str, most: int = 30) -> str:
+    """A candidate's or backbone's name without its origin, cut in the middle where it is long."""
+    name = candidate.partition(":")[2] if ":" in candidate.partition("@")[0] else candidate
+    keep = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:keep]}…{name[-keep:]}"
+
+
+def shown(text: str) -> str:
+    """A name as it can stand on a page: what is no character, or turns the others round, becomes a mark."""
+    return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+# Controls, halves of surrogate pairs (bytes of file names that are no UTF-8), and marks of direction.
+_UNSHOWN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
+)

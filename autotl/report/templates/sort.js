@@ -9,13 +9,16 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", downward ? "descending" : "ascending");
       const value = (row) => row.cells[column].dataset.value;
-      const rows = [...table.tBodies[0].rows].sort((one, two) => {
+      const order = (one, two) => {
         const [a, b] = [value(one), value(two)];
         if (a === "" || b === "") return (a === "") - (b === "");  // gaps last, both ways round
-        const order = isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b;
-        return downward ? -order : order;
-      });
-      table.tBodies[0].append(...rows);
+        const up = isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b;
+        return downward ? -up : up;
+      };
+      for (const body of table.tBodies) {  // groups stay groups
+        const rows = [...body.rows].filter((row) => !row.matches(".group"));
+        body.append(...rows.sort(order));
+      }
     });
   });
 }

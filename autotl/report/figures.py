@@ -1,0 +1,348 @@
+"""The report's drawings: each takes records and gives an ``<svg>``, or nothing where there is nothing to draw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from autotl import metrics
+from autotl.records import CurvePoint, Depth
+from autotl.report.answers import Answers, Reliability, drawn_classes
+from autotl.report.plot import ACCENT, CARD, INK, LINE, SERIES, SOFT, WARN, Drawing, share_axis
+from autotl.report.words import NARROW, count, duration, interval, percent, short, shown
+from autotl.result import Recommendation, Row
+
+COUNTED = 20  # at most so many classes, and the cells of a confusion matrix carry their counts
+LONGEST_NAME = 22
+
+
+def cost(
+    result: Recommendation, price: Callable[[Row], float | None], axis: str, limit: float | None, name: str
+) -> str:
+    """Score against a price, every candidate with its interval; the front, the winner's set, the limit."""
+    scored = [row for row in result.leaderboard if row.score_val is not None]
+    places = {row.candidate: place for place, row in enumerate(scored, start=1)}
+    priced = [(row, value) for row in scored if (value := price(row))]
+    if not priced:
+        return ""
+    winner = result.winner.candidate if result.winner else None
+    drawing = Drawing()
+    axes = drawing.axes
+    front = pareto([(value, row.score_val or 0.0) for row, value in priced])
+    floor = _floor(priced, front)
+    axes.step(
+        [priced[n][1] for n in front],
+        [priced[n][0].score_val or 0.0 for n in front],
+        where="post",
+        color=SOFT,
+        linewidth=1.2,
+        linestyle=(0, (4, 3)),
+    )
+    for row, value in priced:
+        won, tied = row.candidate == winner, row.in_winners_set
+        colour = ACCENT if won or tied else SOFT
+        score = row.score_val or 0.0
+        below = score < floor
+        if row.ci_low is not None and row.ci_high is not None and not below:
+            axes.plot(
+                [value] * 2, [max(floor, row.ci_low), row.ci_high], color=colour, alpha=0.35, linewidth=2
+            )
+        (dot,) = axes.plot(
+            value,
+            max(score, floor),
+            "*" if won else "v" if below else "o",
+            markersize=15 if won else 7.5,
+            color=colour if won or tied else CARD,
+            markeredgecolor=colour,
+            markeredgewidth=1.4,
+        )
+        drawing.hover(dot, _about(row) + ("\nbelow the scale of this drawing" if below else ""))
+    values = [value for _, value in priced] + ([limit] if limit else [])
+    _price_axis(axes, values, name)
+    axes.margins(x=0.09)
+    named = [number for number in front if priced[number][0].candidate != winner]
+    named += [number for number, (row, _) in enumerate(priced) if row.candidate == winner]
+    _number(
+        axes, [(priced[n][1], priced[n][0].score_val or 0.0, places[priced[n][0].candidate]) for n in named]
+    )
+    if limit:
+        axes.axvline(limit, color=WARN, linewidth=1.4)
+        axes.annotate(
+            "limit",
+            (limit, 0.02),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4, 0),
+            textcoords="offset points",
+            color=WARN,
+            fontsize=11,
+            ha="right",
+        )
+    axes.set_xlabel(axis)
+    metric = result.metric.replace("_", " ")
+    axes.set_ylabel(metric)
+    share_axis(axes.yaxis)
+    best = max(priced, key=lambda pair: pair[0].score_val or 0.0)[0]
+    words = f"{metric} against {axis} of {len(priced)} candidates; the best is {best.candidate}"
+    return drawing.svg(f"cost-{name}", shown(f"{words} with {percent(best.score_val)}"))
+
+
+def _floor(priced: Sequence[tuple[Row, float]], front: Sequence[int]) -> float:
+    """Where the scale begins: at the worst of all, or of front and winner's set if that wins much room."""
+    lows = [row.score_val or 0.0 if row.ci_low is None else row.ci_low for row, _ in priced]
+    worth = [low for n, low in enumerate(lows) if n in front or priced[n][0].in_winners_set]
+    top = max(row.score_val or 0.0 if row.ci_high is None else row.ci_high for row, _ in priced)
+    near, far = min(worth), min(lows)
+    near -= 0.15 * (top - near)
+    return near if top - near < 0.6 * (top - far) else 0.0
+
+
+def _number(axes: Any, points: Sequence[tuple[float, float, int]]) -> None:
+    """Places in the leaderboard beside points, the last first; one that would hide another is left out."""
+    taken: list[tuple[float, float]] = []
+    for price, score, place in reversed(points):
+        x, y = axes.transData.transform((price, score))
+        if all(abs(x - a) > 16 or abs(y - b) > 13 for a, b in taken):
+            taken.append((x, y))
+            axes.annotate(
+                str(place), (price, score), xytext=(7, 5), textcoords="offset points", fontsize=11, color=INK
+            )
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Which points (price, score) no other beats at its price or less, cheapest first.
+
+    >>> pareto([(1, 0.5), (2, 0.4), (3, 0.9)])
+    [0, 2]
+    """
+    front: list[int] = []
+    for number in sorted(range(len(points)), key=lambda n: (points[n][0], -points[n][1])):
+        if not front or points[number][1] > points[front[-1]][1]:
+            front.append(number)
+    return front
+
+
+def depths(found: Mapping[str, Mapping[Depth, Row]], metric: str) -> str:
+    """Score against unfreeze depth, a line a backbone, the winner's first."""
+    if not found:
+        return ""
+    drawing = Drawing()
+    axes = drawing.axes
+    every: set[Depth] = {depth for lines in found.values() for depth in lines}
+    order = sorted(every, key=lambda depth: math.inf if depth == "all" else depth)
+    shift = np.linspace(-0.08, 0.08, len(found)) if len(found) > 1 else np.zeros(1)
+    for colour, by, (backbone, lines) in zip(SERIES, shift, found.items(), strict=False):
+        kept = [depth for depth in order if depth in lines]
+        x = [order.index(depth) + by for depth in kept]
+        y = [lines[depth].score_val or 0.0 for depth in kept]
+        axes.plot(x, y, color=colour, label=short(shown(backbone), LONGEST_NAME))
+        for place, depth in zip(x, kept, strict=True):
+            row = lines[depth]
+            if row.ci_low is not None and row.ci_high is not None:
+                axes.plot([place] * 2, [row.ci_low, row.ci_high], color=colour, alpha=0.35, linewidth=2)
+            (dot,) = axes.plot(place, row.score_val or 0.0, "o", color=colour, markersize=7)
+            drawing.hover(dot, _about(row))
+    axes.set_xticks(range(len(order)), [depth_word(depth) for depth in order])
+    axes.set_xlim(-0.4, len(order) - 0.6)
+    axes.set_xlabel("layer groups trained with the head")
+    axes.set_ylabel(metric)
+    share_axis(axes.yaxis)
+    drawing.legend("best")
+    return drawing.svg("depths", f"{metric} by unfreeze depth, a line for each of {len(found)} backbones")
+
+
+def depth_word(depth: Depth) -> str:
+    """``frozen``, a number, ``all``."""
+    return "frozen" if depth == 0 else str(depth)
+
+
+def scores_by_epoch(curves: Mapping[str, Sequence[tuple[float, float]]], metric: str, name: str) -> str:
+    """Score against epochs trained, a line a candidate."""
+    drawing = Drawing()
+    axes = drawing.axes
+    for colour, (candidate, points) in zip(SERIES, curves.items(), strict=False):
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, color=colour, label=short(shown(candidate)))
+        for epoch, score in points:
+            (dot,) = axes.plot(epoch, score, "o", color=colour, markersize=6)
+            drawing.hover(dot, f"{shown(candidate)}\nafter {epoch:g} epochs: {percent(score)}")
+    axes.set_xlabel("epochs trained")
+    axes.set_ylabel(metric)
+    share_axis(axes.yaxis)
+    drawing.legend("lower right")
+    return drawing.svg(name, f"{metric} by epochs trained, of {len(curves)} candidates")
+
+
+def losses(curves: Mapping[tuple[str, str], Sequence[CurvePoint]]) -> str:
+    """Training loss against epochs, a line a training (what it is, candidate)."""
+    if not curves:
+        return ""
+    drawing = Drawing()
+    axes = drawing.axes
+    for colour, ((what, candidate), curve) in zip(SERIES, curves.items(), strict=False):
+        (line,) = axes.plot(
+            [point.epoch for point in curve],
+            [point.loss for point in curve],
+            color=colour,
+            label=what or short(shown(candidate)),
+            marker="o",
+            markersize=3.5,
+        )
+        drawing.hover(
+            line,
+            f"{shown(candidate)}{', ' + what if what else ''}\nloss {curve[0].loss:.3g} → {curve[-1].loss:.3g}",
+        )
+    low = min(point.loss for curve in curves.values() for point in curve)
+    high = max(point.loss for curve in curves.values() for point in curve)
+    if low > 0 and high / low > 20:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    else:
+        axes.set_ylim(bottom=0)
+    axes.set_xlabel("epochs")
+    axes.set_ylabel("training loss")
+    drawing.legend("upper right")
+    return drawing.svg("losses", f"training loss by epoch of {len(curves)} trainings")
+
+
+def confusion(found: Answers) -> tuple[str, int]:
+    """True class down, answer across, and how many classes are not drawn."""
+    table = metrics.confusion(found.labels, found.predicted, len(found.classes))
+    order = drawn_classes(table)
+    part = table[np.ix_(order, order)]
+    many = len(order)
+    support = np.maximum(table.sum(1)[order], 1)
+    names = [shown(found.classes[number]) for number in order]
+    cut = [short_name(name) for name in names]
+    side = 52 if many <= 6 else 34 if many <= COUNTED else max(10.0, 760 / many)
+    letters = 6.2 * max(len(name) for name in cut)
+    small = min(11.0, max(6.0, side * 0.8))
+    drawing = Drawing(side * many + letters + 60, side * many + letters + 40)
+    axes = drawing.axes
+    axes.grid(visible=False)
+    axes.add_patch(_box(-0.5, -0.5, many, many, facecolor=CARD))
+    edges = np.arange(many + 1) - 0.5
+    for lines in (axes.hlines, axes.vlines):
+        lines(edges, -0.5, many - 0.5, color=LINE, linewidth=0.5)
+    for true, taken in zip(*np.nonzero(part), strict=True):
+        share = part[true, taken] / support[true]
+        right = true == taken
+        box = _box(
+            taken - 0.5, true - 0.5, 1, 1, facecolor=ACCENT if right else WARN, alpha=0.08 + 0.5 * share
+        )
+        axes.add_patch(box)
+        what = "rightly" if right else f"taken for {names[taken]}"
+        drawing.hover(
+            box, f"{names[true]}: {part[true, taken]} of {support[true]} ({percent(share, 0)}) {what}"
+        )
+        if many <= COUNTED:
+            axes.text(taken, true, str(part[true, taken]), ha="center", va="center", fontsize=11, color=INK)
+    axes.set_xlim(-0.5, many - 0.5)
+    axes.set_ylim(many - 0.5, -0.5)
+    axes.set_aspect("equal")
+    upright = many <= 6 and max(len(name) for name in cut) * 6.2 < side
+    axes.set_xticks(range(many), cut, rotation=0 if upright else 90, fontsize=small)
+    axes.set_yticks(range(many), cut, fontsize=small)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("true class")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    label = f"Confusion matrix of {many} classes: {int(np.trace(table))} of {int(table.sum())} images answered rightly"
+    return drawing.svg("confusion", label), len(table) - many
+
+
+def short_name(name: str) -> str:
+    """A class name as it fits beside a matrix."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+
+
+def calibration(found: Reliability) -> str:
+    """Share of right answers against stated confidence, with intervals; the diagonal is perfect."""
+    drawing = Drawing(380, 330)
+    axes = drawing.axes
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)))
+    total = sum(number for *_, number in found.bins)
+    axes.plot([mean for mean, *_ in found.bins], [share.value for _, share, _ in found.bins], color=ACCENT)
+    for mean, share, number in found.bins:
+        axes.plot([mean] * 2, [share.low, share.high], color=ACCENT, alpha=0.35, linewidth=2)
+        size = 5 + 13 * math.sqrt(number / total)
+        (dot,) = axes.plot(mean, share.value, "o", color=ACCENT, markersize=size)
+        right = f"{percent(share.value)} right [{interval(share.low, share.high)}]"
+        drawing.hover(dot, f"{number} images said {percent(mean)} sure: {right}")
+    axes.set_xlim(-0.02, 1.04)
+    axes.set_ylim(-0.02, 1.04)
+    axes.set_xlabel("how sure it says it is")
+    axes.set_ylabel("how often it is right")
+    share_axis(axes.xaxis)
+    share_axis(axes.yaxis)
+    return drawing.svg("calibration", f"Reliability diagram, expected calibration error {percent(found.ece)}")
+
+
+def agreement(pairs: Sequence[tuple[str, float, float]], metric: str) -> str:
+    """What the ranking expected of backbones against the best that came of them: (name, expected, reached)."""
+    if len(pairs) < 2:
+        return ""
+    drawing = Drawing(380, 330)
+    axes = drawing.axes
+    both = [value for _, *values in pairs for value in values]
+    low, high = min(both), max(both)
+    axes.plot([low, high], [low, high], color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)))
+    for name, expected, reached in pairs:
+        (dot,) = axes.plot(expected, reached, "o", color=ACCENT, markersize=7.5)
+        drawing.hover(dot, f"{shown(name)}\nexpected {percent(expected)}, reached {percent(reached)}")
+    axes.set_xlabel("expected before any training")
+    axes.set_ylabel(f"best {metric}")
+    share_axis(axes.xaxis)
+    share_axis(axes.yaxis)
+    axes.margins(0.08)
+    return drawing.svg("agreement", f"Expected against reached {metric} of {len(pairs)} backbones")
+
+
+# --------------------------------------------------------------------------- parts of drawings
+
+
+def _about(row: Row) -> str:
+    """A candidate in a few lines, for the pointer."""
+    lines = [shown(row.candidate), f"{percent(row.score_val)} [{interval(row.ci_low, row.ci_high)}]"]
+    if row.fit_time is not None:
+        lines.append(f"{duration(row.fit_time)} to train")
+    if row.pred_time is not None:
+        lines.append(f"{duration(row.pred_time)} an image")
+    if row.parameters:
+        lines.append(f"{count(row.parameters)} parameters")
+    return "\n".join(lines)
+
+
+def _price_axis(axes: Any, values: Sequence[float], name: str) -> None:
+    """Round prices in one unit; a logarithmic axis where they differ tenfold."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+    units = _SIZES if name == "size" else _TIMES
+    factor, unit = next(((f, u) for f, u in units if max(values) >= f), units[-1])
+    if max(values) >= 10 * min(values):
+        axes.set_xscale("log")
+        wide = max(values) > 300 * min(values)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 3)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / factor:.6g}{unit}")
+
+
+_TIMES = (
+    (7200, f"{NARROW}h"),
+    (180, f"{NARROW}min"),
+    (1, f"{NARROW}s"),
+    (0.001, f"{NARROW}ms"),
+    (1e-6, f"{NARROW}µs"),
+)
+_SIZES = ((1e9, f"{NARROW}G"), (1e6, f"{NARROW}M"), (1e3, f"{NARROW}k"), (1, ""))
+
+
+def _box(left: float, top: float, width: float, height: float, **look: Any) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((left, top), width, height, linewidth=look.pop("linewidth", 0), **look)

@@ -1,0 +1,177 @@
+"""Drawings as inline SVG: drawn by matplotlib, coloured by the page's style sheet, values on hover.
+
+matplotlib, because its SVG needs no script at all: nothing to load, a strict content policy, text that
+can be selected and read out, lines that stay sharp in print; and most environments with torch have it.
+(Vega-Lite would bring 0.9 MB of scripts to each page and wants `eval`; bokeh 1.3 MB and draws on a canvas.)
+Colours are drawn as stand-ins which become the style sheet's variables, so that one drawing serves light,
+dark and paper. Imported when a report is written, and not before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+from xml.etree import ElementTree as ET
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, SOFT, LINE, ACCENT, WARN, CARD, SECOND, THIRD = (f"#0{n}0{n}0{n}" for n in range(1, 9))
+_VARIABLES = {
+    INK: "--ink",
+    SOFT: "--soft",
+    LINE: "--line",
+    ACCENT: "--accent",
+    WARN: "--warn",
+    CARD: "--card",
+    SECOND: "--tone2",
+    THIRD: "--tone4",
+}
+SERIES = (ACCENT, SECOND, THIRD, WARN, SOFT)  # in the order lines are drawn
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "autotl",  # the same drawing gives the same bytes
+    "path.simplify": True,
+    "font.size": 12,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": SOFT,
+    "axes.labelsize": 11.5,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.8,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": SOFT,
+    "ytick.labelcolor": SOFT,
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "figure.facecolor": "none",
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+}
+_SVG = "http://www.w3.org/2000/svg"
+_LINK = "http://www.w3.org/1999/xlink"
+_PLACES = {"d", "x", "y", "transform"}
+_DIGITS = re.compile(r"(\.\d\d)\d+")  # a hundredth of a pixel is enough
+_HOVER = "hover-"  # gids of what carries a value
+
+
+class Drawing:
+    """One figure in the making: `axes` to draw on, `hover` to give an artist a value, `svg` at the end."""
+
+    def __init__(self, width: float = 460, height: float = 330) -> None:
+        """Width and height in CSS pixels, at which text has its size. Raises `ImportError` without matplotlib."""
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+
+        with _style():
+            self.figure: Figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
+            FigureCanvasSVG(self.figure)
+            self.axes: Axes = self.figure.add_subplot()
+        self._words: list[str] = []
+
+    def hover(self, artist: Any, words: str) -> None:
+        """What a browser shows when the pointer rests on it, and a screen reader says."""
+        artist.set_gid(f"{_HOVER}{len(self._words)}")
+        self._words.append(words)
+
+    def legend(self, where: Literal["best", "upper right", "lower right"]) -> None:
+        """Names of the labelled lines, on the figure itself."""
+        self.axes.legend(loc=where, labelcolor=INK, frameon=False, fontsize=11)
+
+    def svg(self, name: str, label: str) -> str:
+        """The drawing as an ``<svg>`` element; `name` keeps its ids apart from those of other drawings."""
+        from matplotlib.text import Text
+
+        for text in self.figure.findobj(Text):
+            text.set_parse_math(False)  # a class may be called $x$
+        out = io.StringIO()
+        with _style(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # glyphs that its font lacks: the browser has them
+            self.figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        return _tidy(out.getvalue(), name, label, self._words)
+
+
+@contextlib.contextmanager
+def _style() -> Iterator[None]:
+    """Our own settings over the library's defaults, whatever the user's matplotlibrc says."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+def share_axis(axis: Any) -> None:
+    """Ticks of an axis of fractions in percent."""
+    axis.set_major_formatter(lambda value, _: f"{100 * value:g}\N{NARROW NO-BREAK SPACE}%")
+
+
+def _tidy(text: str, name: str, label: str, words: Sequence[str]) -> str:
+    ET.register_namespace("", _SVG)
+    ET.register_namespace("xlink", _LINK)
+    root = ET.fromstring(text.encode())  # noqa: S314 (our own drawing)
+    for metadata in root.findall(f"{{{_SVG}}}metadata"):
+        root.remove(metadata)
+    for style in root.iter(f"{{{_SVG}}}defs"):  # a style for all of the page's SVG is the page's to give
+        for child in style.findall(f"{{{_SVG}}}style"):
+            style.remove(child)
+    used = set(re.findall(r"(?:url\(#|href=\"#)([\w-]+)", text))
+    for element in root.iter():
+        mark = element.get("id", "")
+        if mark.startswith(_HOVER):
+            title = ET.Element(f"{{{_SVG}}}title")
+            title.text = words[int(mark.removeprefix(_HOVER))]
+            element.insert(0, title)
+        if mark in used:
+            element.set("id", f"{name}-{mark}")
+        elif mark:
+            del element.attrib["id"]
+        for key, value in list(element.attrib.items()):
+            if key.endswith("href") and value.startswith("#"):
+                element.set(key, f"#{name}-{value[1:]}")
+            elif "url(#" in value:
+                element.set(key, value.replace("url(#", f"url(#{name}-"))
+            elif key == "style":
+                element.set(key, _lean(value))
+            elif key in _PLACES:
+                element.set(key, _DIGITS.sub(r"\1", value))
+    width = float(root.attrib["width"].removesuffix("pt"))
+    for key in ("width", "height", "version"):
+        root.attrib.pop(key, None)
+    root.set("style", f"--natural: {width:.0f}px")
+    root.set("role", "img")
+    root.set("aria-label", label)
+    drawn = ET.tostring(root, encoding="unicode")
+    for colour, variable in _VARIABLES.items():
+        drawn = drawn.replace(colour, f"var({variable})")
+    return re.sub(r">\s+<", "><", drawn)
+
+
+def _lean(style: str) -> str:
+    """A style without fonts, which are the page's."""
+    parts = [part.strip() for part in style.split(";")]
+    kept = []
+    for part in parts:
+        key, _, value = part.partition(":")
+        if key == "font":
+            size = re.search(r"([\d.]+)px", value)
+            kept.append(f"font-size: {size.group(1)}px" if size else "")
+        elif key != "font-family":
+            kept.append(part)
+    return "; ".join(part for part in kept if part)
