@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
+from autotl import licences
 from autotl.errors import AutotlError, UnknownNameError
 from autotl.plugins import Plugins
 from autotl.records import BackboneSpec, Goal, Profile, Settings, Skipped, Strategy
@@ -41,7 +42,7 @@ def gather(
     kept: list[BackboneSpec] = []
     skipped: list[Skipped] = []
     for spec in wanted:
-        reason = _refused(spec, goal)
+        reason = refused(spec, goal)
         if reason:
             skipped.append(Skipped(name=spec.name, reason=reason))
         else:
@@ -99,9 +100,16 @@ def sizes(spec: BackboneSpec, side: int) -> tuple[int, ...]:
     return (native, *dict.fromkeys(smaller))
 
 
-def _refused(spec: BackboneSpec, goal: Goal) -> str:
+def refused(spec: BackboneSpec, goal: Goal) -> str:
+    """Why a backbone need not be tried, by what is declared of it; empty if it may be.
+
+    What can only be measured (latency, memory, a model with its head) is decided on when it was.
+    """
     if goal.max_params is not None and spec.parameters is not None and spec.parameters > goal.max_params:
         return f"{spec.parameters:,} parameters, more than the {goal.max_params:,} allowed"
-    if goal.licence and not any(fnmatchcase(spec.licence or "unknown", pattern) for pattern in goal.licence):
+    weights = 4 * (spec.parameters or 0)  # float32: a model cannot predict in less than it weighs
+    if goal.max_memory is not None and weights > goal.max_memory:
+        return f"its weights alone take {weights / 1e6:,.0f} MB, more than the {goal.max_memory / 1e6:,.0f} MB allowed"
+    if not licences.allowed(spec.licence, goal.licence):
         return f"licence {spec.licence or 'unknown'} is not among {', '.join(goal.licence)}"
     return ""

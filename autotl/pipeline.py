@@ -35,6 +35,7 @@ from autotl import profile as profile_stage
 from autotl import split as split_stage
 from autotl.budget import Allowance, Budget, Clock, Ledger
 from autotl.cache import atomic, atomic_write, cache_folder
+from autotl.decide import over_limit
 from autotl.errors import AutotlError, BudgetError, RunError
 from autotl.folds import folds_for
 from autotl.plugins import Plugins, load_plugins
@@ -51,6 +52,7 @@ from autotl.records import (
     Metric,
     Prefer,
     Profile,
+    Ranked,
     Ranking,
     Settings,
     Skipped,
@@ -72,6 +74,9 @@ SCREEN_SHARE = 0.3
 TIMED = 3  # backbones whose training is timed before the search
 TIMING_SHARE = 0.04  # of the budget, at most, for that
 IMBALANCED = 10.0
+CLEARLY_SLOWER = (
+    1.2  # than the latency allowed: the pace of embedding is near that of predicting, not the same
+)
 ENOUGH = 0.6  # of the planned epochs: a final fit that made fewer is no better than the probe's own model
 
 
@@ -218,6 +223,7 @@ class Run:
     results: list[TrialResult] = field(default_factory=list)
     controls: list[TrialResult] = field(default_factory=list)
     ranking: Ranking = field(default_factory=lambda: Ranking(ranked=()))
+    memory: dict[tuple[str, int], int] = field(default_factory=dict)  # bytes to predict, by backbone and size
 
     # ------------------------------------------------------------------ load → profile → split → candidates
 
@@ -404,7 +410,9 @@ class Run:
             timed=self._time(),
         )
         default = search.DefaultPlanner(
-            ranked=self.ranking.ranked, strategies=list(self.strategies.values()), facts=facts
+            ranked=self._quick_enough(self.ranking.ranked),
+            strategies=list(self.strategies.values()),
+            facts=facts,
         )
         planner: Planner = self.plugins.make_planner(self.profile, self.ranking, self.budget.left) or default
         for done in self.results:
@@ -415,7 +423,7 @@ class Run:
                 planner.tell(self._try(trial, END_SECONDS + self._final_reserve(trial)))
         if isinstance(planner, search.DefaultPlanner) and planner.stopped:
             self.notes.append(planner.stopped)
-        if self._best() is None:
+        if not any(done.score_val is not None for done in self.results):
             raise AutotlError(self._why_nothing())
 
     def _time(self) -> dict[tuple[str, int], float]:
@@ -444,6 +452,21 @@ class Run:
                 timed[(arm.backbone, arm.input_size)] = found.seconds_per_image
         return timed
 
+    def _quick_enough(self, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
+        """What is clearly slower than --max-latency is not tried; the fastest is, to say what there is."""
+        limit = self.goal.max_latency
+        if limit is None:
+            return ranked
+        slow = [a for a in ranked if (a.seconds_per_image or 0.0) > CLEARLY_SLOWER * limit]
+        if len(slow) == len(ranked):
+            slow.remove(min(slow, key=lambda a: a.seconds_per_image or 0.0))
+        for arm in slow:
+            pace = (arm.seconds_per_image or 0.0) * 1e3
+            reason = f"{pace:.1f} ms an image, more than the {limit * 1e3:.1f} ms allowed"
+            self.skipped.append(Skipped(name=f"{arm.backbone}@{arm.input_size}", reason=reason))
+        # Without a pace and rows an arm is not asked for; trials made on it can still be looked up.
+        return [replace(a, rows=0, seconds_per_image=None) if a in slow else a for a in ranked]
+
     def _why_nothing(self) -> str:
         reasons = dict.fromkeys(
             [f"{s.name}: {s.reason}" for s in self.skipped]
@@ -466,7 +489,7 @@ class Run:
         return max(self._final_seconds(candidate, epochs) for candidate, epochs in plans)
 
     def _best(self) -> TrialResult | None:
-        scored = [r for r in self.results if r.score_val is not None]
+        scored = [r for r in self.results if r.score_val is not None and not over_limit(r, self.goal)]
         return max(scored, key=lambda r: r.score_val or 0.0) if scored else None
 
     def _try(self, trial: Trial, reserve: float) -> TrialResult:
@@ -475,9 +498,8 @@ class Run:
         what = f"{trial.epochs:g} epochs" if trial.epochs else "closed form"
         self.journal.say("probe", f"{what} started", candidate=name)
         done = self._scored(self._submit(trial, self.budget.allowance(reserve=reserve)))
-        before = self._best()
         self.results.append(done)
-        if done.score_val is not None and (before is None or done.score_val > (before.score_val or 0.0)):
+        if self._best() is done:
             self.journal.best = done.score_val
             if done.model is not None:
                 ship(self.journal.folder / done.model, self.journal.folder)
@@ -489,8 +511,28 @@ class Run:
     def _scored(self, done: TrialResult) -> TrialResult:
         rows = verdict.selection(self.split.part, self.split.folds)
         return verdict.score_trial(
-            done, self.journal.folder, rows, self.data.labels, len(self.data.classes), self.goal
+            self._weighed(done),
+            self.journal.folder,
+            rows,
+            self.data.labels,
+            len(self.data.classes),
+            self.goal,
         )
+
+    def _weighed(self, done: TrialResult) -> TrialResult:
+        """With the memory that predicting takes, where a limit asks for it; measured once for each input size."""
+        if self.goal.max_memory is None or done.predictions is None or done.trial.control:
+            return done
+        candidate = done.trial.candidate
+        spec, strategy = self.specs[candidate.backbone], self.strategies[candidate.strategy]
+        key = (candidate.backbone, candidate.input_size)
+        if key not in self.memory:
+            allowance = self.budget.allowance(reserve=END_SECONDS)
+            try:
+                self.memory[key] = self.engine.measure(candidate, spec, strategy, allowance).bytes
+            except AutotlError as error:
+                return replace(done, note=f"its memory could not be measured: {error}")
+        return replace(done, memory=self.memory[key])
 
     def _submit(self, trial: Trial, allowance: Allowance) -> TrialResult:
         spec = self.specs[trial.candidate.backbone]

@@ -61,6 +61,11 @@ def names_of(given: Iterable[str]) -> tuple[str, ...]:
     return tuple(part.strip() for text in given for part in text.split(",") if part.strip())
 
 
+def licence_help(use: str) -> str:
+    """What --licence takes, for the help of a command."""
+    return f"{use}: SPDX names or patterns such as Apache-*, or permissive; may be repeated."
+
+
 def short(number: float) -> str:
     """``850k``, ``4.2M``, ``1.3B``."""
     for factor, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):

@@ -105,7 +105,7 @@ def _with(*groups: Iterable[Callable[[Command], Command]]) -> Callable[[Command]
 @click.option("--max-memory", type=options.MEMORY, metavar="SIZE", help="Most memory to predict with: 500MB.")
 @click.option(
     "--licence", multiple=True, callback=options.names, metavar="SPDX",
-    help="Licences allowed, as SPDX names or patterns; may be repeated.",
+    help=options.licence_help("Licences allowed"),
 )  # fmt: skip
 @_with(_MACHINE)
 @click.option("--refit", is_flag=True, help="Fit the model that ships on the test part too.")
