@@ -21,7 +21,6 @@ from autotl import (
     controls,
     leaderboard,
     manifest,
-    metrics,
     pixels,
     rank,
     report,
@@ -673,7 +672,7 @@ class Run:
         if standing.model is None:
             return None
         ship(self.journal.folder / standing.model, self.journal.folder)
-        return self._tested(replace(standing, trial=replace(standing.trial, id="tested")))
+        return self._tested(standing)
 
     def _tested(self, probe: TrialResult) -> TrialResult | None:
         """A probe with predictions of its own model on the test part, if there is time for them."""
@@ -694,7 +693,8 @@ class Run:
         path = self.journal.folder / "trials" / "tested.npz"
         with atomic(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, rows=rows, proba=probabilities, fold=np.full(len(rows), -1, np.int8))
-        return replace(probe, predictions="trials/tested.npz")
+        trial = replace(probe.trial, id="tested", evaluate_on=("test",))
+        return replace(probe, trial=trial, predictions="trials/tested.npz")
 
     def _refit(self, trial: Trial) -> None:
         again = self._submit(trial, self.budget.allowance(reserve=END_SECONDS / 2))
@@ -717,39 +717,22 @@ class Run:
         shipped = (
             "fitted again on train and select" if again else "the checkpoint of its probe, fitted on train"
         )
-        winner = result.Winner(
-            candidate=row.candidate,
-            backbone=row.backbone,
-            strategy=row.strategy,
-            unfreeze=row.unfreeze,
-            input_size=row.input_size,
-            score_val=row.score_val or 0.0,
-            ci_low=decision.score.low,
-            ci_high=decision.score.high,
-            score_test=test.value if test else None,
-            test_low=test.low if test else None,
-            test_high=test.high if test else None,
-            model_is=shipped,
-        )
-        board = tuple(
-            replace(r, score_test=winner.score_test) if r.candidate == winner.candidate else r
-            for r in state.leaderboard
-        )
+        found = verdict.Verdict(decision=decision, leaderboard=state.leaderboard)
+        winner, board = verdict.crowned(found, test, shipped)
         pace = 1.0 / row.pred_time if row.pred_time else None
         words = verdict.words(decision, row, state.metric, bool(self.split.folds), test, pace)
         trials = (*state.trials, fit) if fit else state.trials
         return self.journal.write(winner=winner, leaderboard=board, summary=words, trials=trials)
 
     def _test_score(self, fit: TrialResult | None) -> Interval | None:
-        rows = self._rows(2)
-        if fit is None or fit.predictions is None or not len(rows):
-            return None
-        predicted = verdict.predicted_classes(self.journal.folder / fit.predictions, rows)
-        if predicted is None:
-            return None
-        group = None if self.data.group is None else self.data.group[rows]
-        return metrics.interval(
-            self.goal.metric, self.data.labels[rows], predicted, len(self.data.classes), group
+        return verdict.tested(
+            fit,
+            self.journal.folder,
+            self.data.labels,
+            self.split.part,
+            self.data.group,
+            len(self.data.classes),
+            self.goal,
         )
 
     def _tidy(self) -> None:

@@ -18,6 +18,7 @@ from autotl import leaderboard, result
 from autotl.budget import Allowance, parse_seconds
 from autotl.errors import RunError
 from autotl.records import Decision, Event, Finding, Metric, Prefer, Profile
+from autotl.result import Recommendation
 
 if TYPE_CHECKING:
     import os
@@ -78,6 +79,30 @@ class Run:
         from autotl import report
 
         return report.summary(self.result)
+
+    def decide(
+        self,
+        *,
+        prefer: Prefer | None = None,
+        metric: Metric | None = None,
+        max_params: float | None = None,
+        max_latency: float | None = None,
+        apply: bool = False,
+    ) -> Recommendation:
+        """Decides again from what the run recorded, without training: a result as it would be.
+
+        What is not given stays as the run had it; `max_latency` is in seconds an image. With `apply` the
+        folder takes it over, which needs a full fit of the winner: else `RunError`.
+        """
+        from autotl import revise
+
+        limit = None if max_params is None else int(max_params)
+        found = revise.revise(
+            self.path, prefer=prefer, metric=metric, max_params=limit, max_latency=max_latency
+        )
+        if apply:
+            revise.adopt(self.path, found)
+        return found.state
 
     def predict(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
         """Label and probability of images, as a DataFrame: path, label, probability, error.

@@ -51,6 +51,23 @@ LATENCY = Amount("time", {"s": 1, "ms": 1e-3, "us": 1e-6}, "10ms or 0.1s")
 MEMORY = Amount("size", {"": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}, "500MB or 2GB")
 
 
+METRIC = click.option(
+    "--metric", type=click.Choice(["accuracy", "balanced_accuracy", "macro_f1"]),
+    help="What decides.  [default: as the run had it]",
+)  # fmt: skip
+PREFER = click.option(
+    "--prefer", type=click.Choice(["accuracy", "speed", "size"]),
+    help="What breaks ties within the margin of error.  [default: as the run had it]",
+)  # fmt: skip
+MAX_PARAMS = click.option("--max-params", type=COUNT, metavar="COUNT", help="Largest model, such as 5M.")
+MAX_LATENCY = click.option(
+    "--max-latency", type=LATENCY, metavar="TIME", help="Slowest model, such as 10ms an image, measured here."
+)
+MAX_MEMORY = click.option(
+    "--max-memory", type=MEMORY, metavar="SIZE", help="Most memory to predict an image with, such as 500MB."
+)
+
+
 def names(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     """Names or patterns, given several times or with commas between them."""
     return names_of(given)

@@ -98,11 +98,9 @@ def _with(*groups: Iterable[Callable[[Command], Command]]) -> Callable[[Command]
     "--prefer", type=click.Choice(["accuracy", "speed", "size"]), default="accuracy", show_default=True,
     help="What breaks ties within the margin of error.",
 )  # fmt: skip
-@click.option("--max-params", type=options.COUNT, metavar="COUNT", help="Largest model, such as 5M.")
-@click.option(
-    "--max-latency", type=options.LATENCY, metavar="TIME", help="Slowest model, such as 10ms an image."
-)
-@click.option("--max-memory", type=options.MEMORY, metavar="SIZE", help="Most memory to predict with: 500MB.")
+@options.MAX_PARAMS
+@options.MAX_LATENCY
+@options.MAX_MEMORY
 @click.option(
     "--licence", multiple=True, callback=options.names, metavar="SPDX",
     help=options.licence_help("Licences allowed"),
