@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -27,9 +27,16 @@ class Candidates:
 
 
 def gather(
-    plugins: Plugins, profile: Profile, settings: Settings, goal: Goal, strategies: Sequence[str] = ()
+    plugins: Plugins,
+    profile: Profile,
+    settings: Settings,
+    goal: Goal,
+    strategies: Sequence[str] = (),
+    more: Sequence[str] = (),
 ) -> Candidates:
     """Asks the plugins, keeps what was asked for (or is proposed by default) and obeys the limits.
+
+    `more` names backbones besides those.
 
     Raises `UnknownNameError` for a name nothing answers to, `AutotlError` when nothing is left.
     """
@@ -39,6 +46,10 @@ def gather(
         if settings.wanted
         else [spec for spec in offered.values() if spec.proposed]
     )
+    if more:
+        others = plugins.backbones(profile, replace(settings, wanted=tuple(more)))
+        known = {spec.name for spec in wanted}
+        wanted += [spec for spec in choose(others, more, "backbone") if spec.name not in known]
     kept: list[BackboneSpec] = []
     skipped: list[Skipped] = []
     for spec in wanted:

@@ -77,6 +77,7 @@ def revise(
         decision=found.decision,
         winner=winner,
         winners_set=found.decision.winners_set,
+        transfer=found.decision.transfer,
         leaderboard=board,
         trials=trials,
         summary=words,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -103,6 +103,42 @@ class Run:
         if apply:
             revise.adopt(self.path, found)
         return found.state
+
+    def extend(
+        self,
+        budget: str | float | None = None,
+        *,
+        source: str | os.PathLike[str] | None = None,
+        backbones: str | Sequence[str] = (),
+        weights: str | Sequence[str] = (),
+        offline: bool = False,
+        command: str = "",
+        observers: Sequence[Callable[[Event], None]] = (),
+        started: float | None = None,
+    ) -> Run:
+        """Goes on with this run for `budget`, or with what an interrupted one had left; returns it.
+
+        What was tried is not trained again, images keep their part, and new images train. `backbones` and
+        `weights` add to those of the run; `source` says where its images lie now. Raises an `AutotlError`
+        for whatever the caller can put right, and leaves the folder as it was.
+        """
+        from autotl import pipeline, resume
+
+        earlier = resume.read(self.path)
+        seconds = resume.time_left(earlier.state) if budget is None else parse_seconds(_plain(budget))
+        before = pipeline.Options(**_options(earlier.state.options))
+        options = replace(
+            before,
+            source=before.source if source is None else str(source),
+            budget=seconds,
+            out=str(self.path),
+            more=tuple(dict.fromkeys((*before.more, *_several(backbones)))),
+            weights=tuple(dict.fromkeys((*before.weights, *_several(weights)))),
+            offline=before.offline or offline,
+            command=" && ".join(filter(None, (earlier.state.command, command))),
+        )
+        pipeline.recommend(options, observers=observers, started=started, earlier=earlier)
+        return self
 
     def predict(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
         """Label and probability of images, as a DataFrame: path, label, probability, error.
@@ -258,6 +294,15 @@ def run_folder(source: str) -> Path:
     """Where a run goes that was given no folder: ``runs/<name>-<time>``."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).resolve().stem).strip("-.") or "run"
     return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _options(recorded: dict[str, Any]) -> dict[str, Any]:
+    """Options as a run recorded them: JSON's lists are tuples again."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()}
+
+
+def _plain(budget: str | float) -> str | float:
+    return budget.strip().removeprefix("+") if isinstance(budget, str) else budget
 
 
 def _several(value: str | os.PathLike[str] | Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ else:
 
 
 class Seconds(ParamType):
-    """``90s``, ``10m``, ``1h`` or plain seconds."""
+    """``90s``, ``10m``, ``1h`` or plain seconds; a leading + is what it means for --continue anyway."""
 
     name = "time"
 
@@ -24,7 +24,7 @@ class Seconds(ParamType):
         from autotl.errors import BudgetError
 
         try:
-            return parse_seconds(value)
+            return parse_seconds(str(value).strip().removeprefix("+"))
         except BudgetError as error:
             self.fail(str(error), param, ctx)
 
