@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
+from autotl import licences
 from autotl.errors import AutotlError, UnknownNameError
 from autotl.plugins import Plugins
 from autotl.records import BackboneSpec, Goal, Profile, Settings, Skipped, Strategy
@@ -26,9 +27,16 @@ class Candidates:
 
 
 def gather(
-    plugins: Plugins, profile: Profile, settings: Settings, goal: Goal, strategies: Sequence[str] = ()
+    plugins: Plugins,
+    profile: Profile,
+    settings: Settings,
+    goal: Goal,
+    strategies: Sequence[str] = (),
+    more: Sequence[str] = (),
 ) -> Candidates:
     """Asks the plugins, keeps what was asked for (or is proposed by default) and obeys the limits.
+
+    `more` names backbones besides those.
 
     Raises `UnknownNameError` for a name nothing answers to, `AutotlError` when nothing is left.
     """
@@ -38,10 +46,14 @@ def gather(
         if settings.wanted
         else [spec for spec in offered.values() if spec.proposed]
     )
+    if more:
+        others = plugins.backbones(profile, replace(settings, wanted=tuple(more)))
+        known = {spec.name for spec in wanted}
+        wanted += [spec for spec in choose(others, more, "backbone") if spec.name not in known]
     kept: list[BackboneSpec] = []
     skipped: list[Skipped] = []
     for spec in wanted:
-        reason = _refused(spec, goal)
+        reason = refused(spec, goal)
         if reason:
             skipped.append(Skipped(name=spec.name, reason=reason))
         else:
@@ -99,9 +111,16 @@ def sizes(spec: BackboneSpec, side: int) -> tuple[int, ...]:
     return (native, *dict.fromkeys(smaller))
 
 
-def _refused(spec: BackboneSpec, goal: Goal) -> str:
+def refused(spec: BackboneSpec, goal: Goal) -> str:
+    """Why a backbone need not be tried, by what is declared of it; empty if it may be.
+
+    What can only be measured (latency, memory, a model with its head) is decided on when it was.
+    """
     if goal.max_params is not None and spec.parameters is not None and spec.parameters > goal.max_params:
         return f"{spec.parameters:,} parameters, more than the {goal.max_params:,} allowed"
-    if goal.licence and not any(fnmatchcase(spec.licence or "unknown", pattern) for pattern in goal.licence):
+    weights = 4 * (spec.parameters or 0)  # float32: a model cannot predict in less than it weighs
+    if goal.max_memory is not None and weights > goal.max_memory:
+        return f"its weights alone take {weights / 1e6:,.0f} MB, more than the {goal.max_memory / 1e6:,.0f} MB allowed"
+    if not licences.allowed(spec.licence, goal.licence):
         return f"licence {spec.licence or 'unknown'} is not among {', '.join(goal.licence)}"
     return ""

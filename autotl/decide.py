@@ -68,8 +68,7 @@ def decide(
     }
     allowed = [e for e in evidence if not over_limit(e.result, goal)]
     if not allowed:
-        why = "no candidate finished" if not evidence else "no candidate keeps the limits"
-        return Decision(winner=None, reasons=(why,)), intervals
+        return Decision(winner=None, reasons=tuple(_nobody(evidence, goal))), intervals
     scores = {e.name: round(intervals[e.name].value, 6) for e in allowed}
     estimates = estimates or scores
     ordered = sorted(allowed, key=lambda e: (-estimates[e.name], -scores[e.name], e.price, e.name))
@@ -87,7 +86,10 @@ def decide(
         winners_set=tuple(e.name for e in members),
         runner_up=runner_up.name if runner_up else None,
         margin=margin,
-        reasons=tuple(_reasons(winner, best, members, ordered, judged, goal, score)),
+        reasons=(
+            *_reasons(winner, best, members, ordered, judged, goal, score),
+            *_limited([e for e in evidence if e not in allowed], intervals, winner, goal),
+        ),
         would_change=tuple(_would_change(winner, runner_up, margin, judged)),
     )
     return decision, intervals
@@ -99,9 +101,34 @@ def over_limit(result: TrialResult, goal: Goal) -> str:
         return f"{result.parameters:,} parameters, more than the {goal.max_params:,} allowed"
     if goal.max_latency is not None and (result.latency or 0.0) > goal.max_latency:
         return f"{(result.latency or 0) * 1e3:.1f} ms an image, more than the {goal.max_latency * 1e3:.1f} ms allowed"
-    if goal.max_memory is not None and result.cost.bytes > goal.max_memory:
-        return f"{result.cost.bytes / 2**20:.0f} MiB, more than the {goal.max_memory / 2**20:.0f} MiB allowed"
+    if goal.max_memory is not None and (result.memory or 0) > goal.max_memory:
+        return f"{(result.memory or 0) / 1e6:.0f} MB to predict, more than the {goal.max_memory / 1e6:.0f} MB allowed"
     return ""
+
+
+def _nobody(evidence: Sequence[Evidence], goal: Goal) -> list[str]:
+    """Why there is no winner; where limits are the reason, what the smallest candidate would need."""
+    if not evidence:
+        return ["no candidate finished"]
+    nearest = min(evidence, key=lambda e: (e.price, e.name))
+    advice = "loosen the limit or try smaller --backbones"
+    return [
+        f"none of the {len(evidence)} candidates keeps the limits",
+        f"the cheapest, {nearest.name}: {over_limit(nearest.result, goal)}; {advice}",
+    ]
+
+
+def _limited(
+    broken: Sequence[Evidence], intervals: Mapping[str, Interval], winner: Evidence, goal: Goal
+) -> list[str]:
+    """What the limits cost: the best of those that break one, if it scored more than the winner."""
+    if not broken:
+        return []
+    best = max(broken, key=lambda e: (intervals[e.name].value, e.name))
+    count = "1 candidate breaks" if len(broken) == 1 else f"{len(broken)} candidates break"
+    gain = intervals[best.name].value - intervals[winner.name].value
+    lost = f"would score {gain * 100:.1f} points more" if gain > 0 else "would not have won either"
+    return [f"limits: {count} one; the best of them, {best.name} ({over_limit(best.result, goal)}), {lost}"]
 
 
 def leaderboard(
@@ -232,6 +259,11 @@ def _reasons(
         reasons.append(
             f"{luckiest.name} scored more on the selection images, {_against(best, luckiest, judged, goal)};"
             " cross-validation on the train images counted too"
+        )
+    if winner is best and goal.prefer != "accuracy" and len(members) > 1:
+        reasons.append(
+            f"it scored best, and of the {len(members)} that cannot be told apart it is also the one for"
+            f" --prefer {goal.prefer}"
         )
     frozen = [e for e in ordered if not e.result.epochs_done and _same_backbone(e, winner)]
     tuned = [e for e in ordered if e.result.epochs_done and _same_backbone(e, winner)]

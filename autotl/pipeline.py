@@ -21,11 +21,11 @@ from autotl import (
     controls,
     leaderboard,
     manifest,
-    metrics,
     pixels,
     rank,
     report,
     result,
+    resume,
     search,
     similarity,
     verdict,
@@ -36,6 +36,7 @@ from autotl import profile as profile_stage
 from autotl import split as split_stage
 from autotl.budget import Allowance, Budget, Clock, Ledger
 from autotl.cache import atomic, atomic_write, cache_folder
+from autotl.decide import over_limit
 from autotl.errors import AutotlError, BudgetError, RunError
 from autotl.folds import folds_for
 from autotl.plugins import Plugins, load_plugins
@@ -52,6 +53,7 @@ from autotl.records import (
     Metric,
     Prefer,
     Profile,
+    Ranked,
     Ranking,
     Settings,
     Similarity,
@@ -76,6 +78,9 @@ TIMING_SHARE = 0.04  # of the budget, at most, for that
 LOOKED_AT = 5.0  # images a second of budget, at most, that the similarity is measured on
 LOOKING_SHARE = 0.05  # of the budget, at most, for that
 IMBALANCED = 10.0
+CLEARLY_SLOWER = (
+    1.2  # than the latency allowed: the pace of embedding is near that of predicting, not the same
+)
 ENOUGH = 0.6  # of the planned epochs: a final fit that made fewer is no better than the probe's own model
 
 
@@ -90,6 +95,7 @@ class Options:
     test_size: float | None = None
     weights: tuple[str, ...] = ()
     backbones: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()  # backbones besides those, or besides the usual ones
     strategies: tuple[str, ...] = ()
     group: str | None = None
     label: str | None = None
@@ -117,11 +123,12 @@ class Journal:
     observers: Sequence[Callable[[Event], None]]
     state: result.Recommendation | None = None
     best: float | None = None
+    before: float = 0.0  # seconds of the run that is continued
 
     def say(self, stage: str, message: str, candidate: str | None = None, score: float | None = None) -> None:
         """An event: a line of events.jsonl, and a call to every observer."""
         event = Event(
-            time=round(self.budget.spent, 3),
+            time=round(self.before + self.budget.spent, 3),
             stage=stage,
             message=message,
             candidate=candidate,
@@ -151,10 +158,13 @@ def recommend(
     started: float | None = None,
     clock: Clock = time.monotonic,
     connect: Callable[..., Engine] | None = None,
+    earlier: resume.Earlier | None = None,
 ) -> Path:
     """Runs the whole job and returns the run folder.
 
-    `started` is when the command began, on `clock`; imports before this call then count in the budget.
+    `earlier` is a run to go on from: its trials are taken over and its folder is written on, for as long
+    as `options.budget` says. `started` is when the command began, on `clock`; imports before this call
+    then count in the budget.
     `connect` makes the engine (default: a worker process, `autotl.engine.client.connect`).
     Raises `DatasetError`, `BudgetError`, `UnknownNameError`, `RunError`, `EngineError`; on Ctrl-C writes
     what there is, with status "interrupted", and raises `KeyboardInterrupt` again.
@@ -169,7 +179,7 @@ def recommend(
         from autotl.engine import client
 
         connect = client.connect
-    folder = _run_folder(options)
+    folder = _run_folder(options) if earlier is None else earlier.folder
     try:
         engine = connect(
             folder=folder,
@@ -180,10 +190,21 @@ def recommend(
             offline=options.offline,
         )
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        if earlier is None:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
     journal = Journal(folder=folder, budget=budget, plugins=plugins, observers=observers)
-    run = Run(options=options, budget=budget, ledger=ledger, plugins=plugins, journal=journal, engine=engine)
+    if earlier is not None:
+        journal.before = earlier.state.seconds.get("total", 0.0)
+    run = Run(
+        options=options,
+        budget=budget,
+        ledger=ledger,
+        plugins=plugins,
+        journal=journal,
+        engine=engine,
+        earlier=earlier,
+    )
     try:
         run.prepare(data)
         run.look()
@@ -198,7 +219,7 @@ def recommend(
         raise
     except BaseException:
         engine.close()
-        if not any(done.score_val is not None for done in run.results):
+        if earlier is None and not any(done.score_val is not None for done in run.results):
             shutil.rmtree(folder, ignore_errors=True)  # nothing was learnt: leave no half-written folder
         raise
     finally:
@@ -227,6 +248,10 @@ class Run:
     results: list[TrialResult] = field(default_factory=list)
     controls: list[TrialResult] = field(default_factory=list)
     ranking: Ranking = field(default_factory=lambda: Ranking(ranked=()))
+    earlier: resume.Earlier | None = None  # the run that is continued
+    fits: list[TrialResult] = field(default_factory=list)  # its models that were fitted to be shipped
+    same_data: bool = True  # as when they were
+    memory: dict[tuple[str, int], int] = field(default_factory=dict)  # bytes to predict, by backbone and size
 
     # ------------------------------------------------------------------ load → profile → split → candidates
 
@@ -235,6 +260,8 @@ class Run:
         options, journal = self.options, self.journal
         journal.say("load", f"{len(data.files):,} images in {len(data.classes)} classes")
         split = split_stage.split(data, test_size=options.test_size, seed=options.seed)
+        if self.earlier is not None:
+            self.earlier, split = resume.place(self.earlier, data, split)
         with self.ledger.charge("decode"):
             decoded = self._decode(data, split)
         data, split = _without(data, split, decoded.errors, decoded.present)
@@ -262,7 +289,10 @@ class Run:
             seconds=options.budget,
             wanted=options.backbones,
         )
-        found = candidates_stage.gather(self.plugins, profile, settings, self.goal, options.strategies)
+        tried = dict.fromkeys(r.trial.candidate.backbone for r in self.earlier.probes) if self.earlier else ()
+        found = candidates_stage.gather(
+            self.plugins, profile, settings, self.goal, options.strategies, (*options.more, *tried)
+        )
         self.specs = {spec.name: spec for spec in found.backbones}
         self.strategies = {strategy.name: strategy for strategy in found.strategies}
         self.skipped += [*found.skipped, *_unreadable(options.weights)]
@@ -304,6 +334,8 @@ class Run:
             backbones=found.backbones,
             strategies=found.strategies,
         )
+        if self.earlier is not None:
+            self._take_over(self.earlier, counts)
         self._record()
         journal.say("split", split.reason)
         journal.say("candidates", f"{len(self.specs)} backbones, {len(self.strategies)} strategies")
@@ -311,6 +343,21 @@ class Run:
             facts = self.engine.started(self.budget.allowance(reserve=END_SECONDS))
         journal.write(device=facts.device, precision=facts.precision, versions=_versions(facts.versions))
         journal.say("start", f"on {facts.device}, {facts.precision}")
+
+    def _take_over(self, earlier: resume.Earlier, counts: dict[str, int]) -> None:
+        """The trials of the run that is continued stand as if they had been made now."""
+        before = earlier.state
+        self.results += [self._scored(done) for done in earlier.probes]
+        self.controls += [self._scored(done) for done in earlier.controls]
+        self.fits += earlier.fits
+        self.same_data = all(before.data.counts.get(part) == count for part, count in counts.items())
+        best = self._best()
+        self.journal.best = best.score_val if best else None
+        self.notes.append(
+            f"continued after {self.journal.before:.0f} s with {len(self.results)} trials, for another"
+            f" {self.options.budget:.0f} s"
+        )
+        self.journal.write(winner=before.winner, summary=before.summary)
 
     def _decode(self, data: Dataset, split: Split) -> pixels.Decoded:
         largest = 256
@@ -437,11 +484,16 @@ class Run:
             timed=self._time(),
         )
         default = search.DefaultPlanner(
-            ranked=self.ranking.ranked, strategies=list(self.strategies.values()), facts=facts
+            ranked=self._quick_enough(self._with_earlier(self.ranking.ranked)),
+            strategies=list(self.strategies.values()),
+            facts=facts,
+            counter=len(self.results) if self.earlier else 0,
         )
         planner: Planner = self.plugins.make_planner(self.profile, self.ranking, self.budget.left) or default
         for done in self.results:
             default.adopt(done)
+            if planner is not default:
+                planner.tell(done)
         self._final_seconds = default.final_seconds
         with self.ledger.charge("search"):
             kept = END_SECONDS + controls.SHARE * self.options.budget
@@ -449,7 +501,7 @@ class Run:
                 planner.tell(self._try(trial, kept + self._final_reserve(trial)))
         if isinstance(planner, search.DefaultPlanner) and planner.stopped:
             self.notes.append(planner.stopped)
-        if self._best() is None:
+        if not any(done.score_val is not None for done in self.results):
             raise AutotlError(self._why_nothing())
 
     def _time(self) -> dict[tuple[str, int], float]:
@@ -478,6 +530,34 @@ class Run:
                 timed[(arm.backbone, arm.input_size)] = found.seconds_per_image
         return timed
 
+    def _with_earlier(self, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
+        """And what was tried before and is not ranked now, so that its trials can be looked up."""
+        known = {(arm.backbone, arm.input_size) for arm in ranked}
+        missing: dict[tuple[str, int], Ranked] = {}
+        for done in self.results:
+            key = (done.trial.candidate.backbone, done.trial.candidate.input_size)
+            if key not in known:
+                score = done.score_val or 0.0
+                missing[key] = Ranked(
+                    backbone=key[0], input_size=key[1], expected=score, seconds_per_image=done.latency
+                )
+        return (*ranked, *missing.values())
+
+    def _quick_enough(self, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
+        """What is clearly slower than --max-latency is not tried; the fastest is, to say what there is."""
+        limit = self.goal.max_latency
+        if limit is None:
+            return ranked
+        slow = [a for a in ranked if (a.seconds_per_image or 0.0) > CLEARLY_SLOWER * limit]
+        if len(slow) == len(ranked):
+            slow.remove(min(slow, key=lambda a: a.seconds_per_image or 0.0))
+        for arm in slow:
+            pace = (arm.seconds_per_image or 0.0) * 1e3
+            reason = f"{pace:.1f} ms an image, more than the {limit * 1e3:.1f} ms allowed"
+            self.skipped.append(Skipped(name=f"{arm.backbone}@{arm.input_size}", reason=reason))
+        # Without a pace and rows an arm is not asked for; trials made on it can still be looked up.
+        return [replace(a, rows=0, seconds_per_image=None) if a in slow else a for a in ranked]
+
     def _why_nothing(self) -> str:
         reasons = dict.fromkeys(
             [f"{s.name}: {s.reason}" for s in self.skipped]
@@ -503,7 +583,7 @@ class Run:
         return max(self._final_seconds(candidate, epochs) for candidate, epochs in plans)
 
     def _best(self) -> TrialResult | None:
-        scored = [r for r in self.results if r.score_val is not None]
+        scored = [r for r in self.results if r.score_val is not None and not over_limit(r, self.goal)]
         return max(scored, key=lambda r: r.score_val or 0.0) if scored else None
 
     def _try(self, trial: Trial, reserve: float) -> TrialResult:
@@ -512,9 +592,8 @@ class Run:
         what = f"{trial.epochs:g} epochs" if trial.epochs else "closed form"
         self.journal.say("probe", f"{what} started", candidate=name)
         done = self._scored(self._submit(trial, self.budget.allowance(reserve=reserve)))
-        before = self._best()
         self.results.append(done)
-        if done.score_val is not None and (before is None or done.score_val > (before.score_val or 0.0)):
+        if self._best() is done:
             self.journal.best = done.score_val
             if done.model is not None:
                 ship(self.journal.folder / done.model, self.journal.folder)
@@ -526,8 +605,28 @@ class Run:
     def _scored(self, done: TrialResult) -> TrialResult:
         rows = verdict.selection(self.split.part, self.split.folds)
         return verdict.score_trial(
-            done, self.journal.folder, rows, self.data.labels, len(self.data.classes), self.goal
+            self._weighed(done),
+            self.journal.folder,
+            rows,
+            self.data.labels,
+            len(self.data.classes),
+            self.goal,
         )
+
+    def _weighed(self, done: TrialResult) -> TrialResult:
+        """With the memory that predicting takes, where a limit asks for it; measured once for each input size."""
+        if self.goal.max_memory is None or done.predictions is None or done.trial.control:
+            return done
+        candidate = done.trial.candidate
+        spec, strategy = self.specs[candidate.backbone], self.strategies[candidate.strategy]
+        key = (candidate.backbone, candidate.input_size)
+        if key not in self.memory:
+            allowance = self.budget.allowance(reserve=END_SECONDS)
+            try:
+                self.memory[key] = self.engine.measure(candidate, spec, strategy, allowance).bytes
+            except AutotlError as error:
+                return replace(done, note=f"its memory could not be measured: {error}")
+        return replace(done, memory=self.memory[key])
 
     def _submit(self, trial: Trial, allowance: Allowance) -> TrialResult:
         spec = self.specs[trial.candidate.backbone]
@@ -553,9 +652,11 @@ class Run:
             shuffled = controls.shuffled(
                 self.ranking.ranked, list(self.strategies.values()), len(self._rows(0)), self.options.seed
             )
-            if shuffled is not None:
+            known = {done.trial.control: done.trial.candidate for done in self.controls}
+            if shuffled is not None and "shuffled" not in known:
                 self._control(shuffled, self.specs[shuffled.candidate.backbone], None, end)
-            self._forest()
+            if "pixels" not in known:
+                self._forest()
             candidate = best.trial.candidate
             spec = self.specs[candidate.backbone]
             if self.budget.left - end < controls.LEAST_SECONDS or spec.init == "random":
@@ -564,7 +665,8 @@ class Run:
                 )
             else:
                 trial, fresh = controls.scratch(best, spec, candidate.input_size, self.options.seed)
-                self._control(trial, fresh, controls.SCRATCH, end)
+                if trial.candidate != known.get("scratch"):
+                    self._control(trial, fresh, controls.SCRATCH, end)
         self._record()
 
     def _control(self, trial: Trial, spec: BackboneSpec, strategy: Strategy | None, end: float) -> None:
@@ -604,7 +706,8 @@ class Run:
 
     def _keep_control(self, done: TrialResult) -> None:
         done = self._scored(done)
-        self.controls.append(done)
+        others = [other for other in self.controls if other.trial.control != done.trial.control]
+        self.controls = [*others, done]
         said = f"{self.goal.metric} {done.score_val:.3f}" if done.score_val is not None else done.status
         self.journal.say("control", said, done.trial.candidate.id, done.score_val)
 
@@ -621,14 +724,16 @@ class Run:
             with self.ledger.charge("final fit"):
                 fit = self._final_fit(decision.winner)
         elif decision.winner is not None:
-            self._ship_probe(decision.winner)
+            fit = self._fitted(decision.winner)
+            if fit is None:
+                self._ship_probe(decision.winner)
         state = self._record()
         state = self._conclude(state, fit)
         total = round(self.budget.spent, 3)
         left = self.budget.left
         if status == "finished" and left > 0.1 * self.options.budget:
             self.notes.append(f"ended {left:.0f} s before its budget: nothing left was worth the time")
-        seconds = {**state.seconds, "total": total}
+        seconds = {**state.seconds, "total": round(self.journal.before + total, 3)}
         self.journal.write(status=status, seconds=seconds, notes=tuple(dict.fromkeys(self.notes)))
         with self.ledger.charge("report"):
             material = report.gather(self.journal.state, self.journal.folder)
@@ -649,9 +754,12 @@ class Run:
     def _final_fit(self, winner: str) -> TrialResult | None:
         """The winner's recipe on train and select, tested once; where that does not finish, its best probe tested."""
         standing = search.summary(self.results)[winner]
+        known = self._fitted(winner)
+        if known is not None and self.same_data and known.trial.epochs == standing.epochs_done:
+            return known
         test = ("test",) if len(self._rows(2)) else ()
         trial = Trial(
-            id="final",
+            id=f"final{len(self.fits) + 1}" if self.fits else "final",
             candidate=standing.trial.candidate,
             epochs=standing.epochs_done,
             fit_on=("train", "select"),
@@ -677,9 +785,17 @@ class Run:
             f" the model of probe {standing.trial.id} ships instead"
         )
         if standing.model is None:
-            return None
+            return known
         ship(self.journal.folder / standing.model, self.journal.folder)
-        return self._tested(replace(standing, trial=replace(standing.trial, id="tested")))
+        return self._tested(standing)
+
+    def _fitted(self, winner: str) -> TrialResult | None:
+        """The last fit of a candidate in the run that is continued; its model is put in place."""
+        fits = [done for done in self.fits if done.trial.candidate.id == winner and done.model is not None]
+        if not fits:
+            return None
+        ship(self.journal.folder / str(fits[-1].model), self.journal.folder)
+        return fits[-1]
 
     def _tested(self, probe: TrialResult) -> TrialResult | None:
         """A probe with predictions of its own model on the test part, if there is time for them."""
@@ -700,7 +816,8 @@ class Run:
         path = self.journal.folder / "trials" / "tested.npz"
         with atomic(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, rows=rows, proba=probabilities, fold=np.full(len(rows), -1, np.int8))
-        return replace(probe, predictions="trials/tested.npz")
+        trial = replace(probe.trial, id="tested", evaluate_on=("test",))
+        return replace(probe, trial=trial, predictions="trials/tested.npz")
 
     def _refit(self, trial: Trial) -> None:
         again = self._submit(trial, self.budget.allowance(reserve=END_SECONDS / 2))
@@ -719,43 +836,27 @@ class Run:
             words = verdict.words(decision, None, state.metric, False, None, None) if decision else ""
             return self.journal.write(summary=words)
         test = self._test_score(fit)
-        again = fit is not None and fit.trial.id == "final"
+        again = fit is not None and "select" in fit.trial.fit_on
         shipped = (
             "fitted again on train and select" if again else "the checkpoint of its probe, fitted on train"
         )
-        winner = result.Winner(
-            candidate=row.candidate,
-            backbone=row.backbone,
-            strategy=row.strategy,
-            unfreeze=row.unfreeze,
-            input_size=row.input_size,
-            score_val=row.score_val or 0.0,
-            ci_low=decision.score.low,
-            ci_high=decision.score.high,
-            score_test=test.value if test else None,
-            test_low=test.low if test else None,
-            test_high=test.high if test else None,
-            model_is=shipped,
-        )
-        board = tuple(
-            replace(r, score_test=winner.score_test) if r.candidate == winner.candidate else r
-            for r in state.leaderboard
-        )
+        found = verdict.Verdict(decision=decision, leaderboard=state.leaderboard)
+        winner, board = verdict.crowned(found, test, shipped)
         pace = 1.0 / row.pred_time if row.pred_time else None
-        words = verdict.words(decision, row, state.metric, bool(self.split.folds), test, pace)
-        trials = (*state.trials, fit) if fit else state.trials
+        trials = (*state.trials, fit) if fit and fit not in state.trials else state.trials
+        looks = result.looks(replace(state, trials=trials))
+        words = verdict.words(decision, row, state.metric, bool(self.split.folds), test, pace, looks)
         return self.journal.write(winner=winner, leaderboard=board, summary=words, trials=trials)
 
     def _test_score(self, fit: TrialResult | None) -> Interval | None:
-        rows = self._rows(2)
-        if fit is None or fit.predictions is None or not len(rows):
-            return None
-        predicted = verdict.predicted_classes(self.journal.folder / fit.predictions, rows)
-        if predicted is None:
-            return None
-        group = None if self.data.group is None else self.data.group[rows]
-        return metrics.interval(
-            self.goal.metric, self.data.labels[rows], predicted, len(self.data.classes), group
+        return verdict.tested(
+            fit,
+            self.journal.folder,
+            self.data.labels,
+            self.split.part,
+            self.data.group,
+            len(self.data.classes),
+            self.goal,
         )
 
     def _tidy(self) -> None:
@@ -791,7 +892,7 @@ class Run:
             winners_set=judged.decision.winners_set,
             leaderboard=judged.leaderboard,
             transfer=judged.decision.transfer,
-            trials=(*self.results, *self.controls),
+            trials=(*self.results, *self.controls, *self.fits),
             ranking=self.ranking,
             skipped=tuple(self.skipped),
             problems=tuple(str(problem) for problem in self.plugins.problems),
@@ -801,7 +902,9 @@ class Run:
 
     def _seconds(self) -> dict[str, float]:
         stages = {stage: round(spent, 3) for stage, spent in self.ledger.by_stage().items()}
-        return {"budget": self.options.budget, "total": round(self.budget.spent, 3), **stages}
+        now = {"budget": self.options.budget, "total": round(self.budget.spent, 3), **stages}
+        before = self.earlier.state.seconds if self.earlier else {}
+        return {name: round(before.get(name, 0.0) + now.get(name, 0.0), 3) for name in {**before, **now}}
 
 
 def ship(model: Path, folder: Path) -> None:

@@ -140,7 +140,7 @@ class Goal:
     max_params: int | None = None
     max_latency: float | None = None  # seconds an image
     max_memory: int | None = None  # bytes while predicting
-    licence: tuple[str, ...] = ()  # glob patterns on SPDX expressions; empty: any
+    licence: tuple[str, ...] = ()  # names or globs of SPDX licences, or "permissive"; empty: any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,6 +327,7 @@ class TrialResult:
     epochs_done: float = 0.0
     classes_seen: int = 0
     latency: float | None = None  # seconds an image when predicting, decoded
+    memory: int | None = None  # bytes while predicting one image; measured where a limit asks for it
     parameters: int | None = None  # of backbone and head
     macs: float | None = None  # of one image at the candidate's input size
     trained_parameters: float | None = None  # share
@@ -365,7 +366,7 @@ class Measurement:
     candidate: str
     seconds_per_image: float  # one training image, forward and backward
     latency: float  # one image, prediction
-    bytes: int
+    bytes: int  # weights and the most that lives at once while one image is predicted
     precision: str
 
 

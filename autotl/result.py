@@ -128,6 +128,16 @@ class Recommendation:
     seconds: dict[str, float] = field(default_factory=dict)  # budget, total, by stage
 
 
+def is_probe(done: TrialResult) -> bool:
+    """Whether a trial was made to choose by, and not to be tested or shipped."""
+    return "test" not in done.trial.evaluate_on and "select" not in done.trial.fit_on
+
+
+def looks(state: Recommendation) -> int:
+    """How many models were tried on the test part; one is what it is there for."""
+    return sum("test" in done.trial.evaluate_on and done.predictions is not None for done in state.trials)
+
+
 def rounded(value: Any) -> Any:
     """The same JSON value with every float at six decimals; NaN and infinities become null.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,6 +18,7 @@ from autotl import leaderboard, result
 from autotl.budget import Allowance, parse_seconds
 from autotl.errors import RunError
 from autotl.records import Decision, Event, Finding, Metric, Prefer, Profile
+from autotl.result import Recommendation
 
 if TYPE_CHECKING:
     import os
@@ -78,6 +79,66 @@ class Run:
         from autotl import report
 
         return report.summary(self.result)
+
+    def decide(
+        self,
+        *,
+        prefer: Prefer | None = None,
+        metric: Metric | None = None,
+        max_params: float | None = None,
+        max_latency: float | None = None,
+        apply: bool = False,
+    ) -> Recommendation:
+        """Decides again from what the run recorded, without training: a result as it would be.
+
+        What is not given stays as the run had it; `max_latency` is in seconds an image. With `apply` the
+        folder takes it over, which needs a full fit of the winner: else `RunError`.
+        """
+        from autotl import revise
+
+        limit = None if max_params is None else int(max_params)
+        found = revise.revise(
+            self.path, prefer=prefer, metric=metric, max_params=limit, max_latency=max_latency
+        )
+        if apply:
+            revise.adopt(self.path, found)
+        return found.state
+
+    def extend(
+        self,
+        budget: str | float | None = None,
+        *,
+        source: str | os.PathLike[str] | None = None,
+        backbones: str | Sequence[str] = (),
+        weights: str | Sequence[str] = (),
+        offline: bool = False,
+        command: str = "",
+        observers: Sequence[Callable[[Event], None]] = (),
+        started: float | None = None,
+    ) -> Run:
+        """Goes on with this run for `budget`, or with what an interrupted one had left; returns it.
+
+        What was tried is not trained again, images keep their part, and new images train. `backbones` and
+        `weights` add to those of the run; `source` says where its images lie now. Raises an `AutotlError`
+        for whatever the caller can put right, and leaves the folder as it was.
+        """
+        from autotl import pipeline, resume
+
+        earlier = resume.read(self.path)
+        seconds = resume.time_left(earlier.state) if budget is None else parse_seconds(_plain(budget))
+        before = pipeline.Options(**_options(earlier.state.options))
+        options = replace(
+            before,
+            source=before.source if source is None else str(source),
+            budget=seconds,
+            out=str(self.path),
+            more=tuple(dict.fromkeys((*before.more, *_several(backbones)))),
+            weights=tuple(dict.fromkeys((*before.weights, *_several(weights)))),
+            offline=before.offline or offline,
+            command=" && ".join(filter(None, (earlier.state.command, command))),
+        )
+        pipeline.recommend(options, observers=observers, started=started, earlier=earlier)
+        return self
 
     def predict(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
         """Label and probability of images, as a DataFrame: path, label, probability, error.
@@ -237,6 +298,15 @@ def run_folder(source: str) -> Path:
     """Where a run goes that was given no folder: ``runs/<name>-<time>``."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).resolve().stem).strip("-.") or "run"
     return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _options(recorded: dict[str, Any]) -> dict[str, Any]:
+    """Options as a run recorded them: JSON's lists are tuples again."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()}
+
+
+def _plain(budget: str | float) -> str | float:
+    return budget.strip().removeprefix("+") if isinstance(budget, str) else budget
 
 
 def _several(value: str | os.PathLike[str] | Sequence[str]) -> tuple[str, ...]:

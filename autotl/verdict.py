@@ -15,7 +15,7 @@ import numpy as np
 from autotl import estimate, metrics, transfer
 from autotl.decide import Evidence, Judged, decide, leaderboard
 from autotl.records import Decision, Goal, Interval, Ranking, Skipped, TrialResult
-from autotl.result import Row
+from autotl.result import Row, Winner
 from autotl.search import summary
 
 CONTROLS = {
@@ -155,6 +155,53 @@ def _control_row(evidence: Evidence, judged: Judged, goal: Goal) -> Row:
     )
 
 
+def tested(
+    fit: TrialResult | None,
+    folder: Path,
+    labels: np.ndarray,
+    part: np.ndarray,
+    group: np.ndarray | None,
+    classes: int,
+    goal: Goal,
+) -> Interval | None:
+    """A model's score on the test part by its recorded predictions; None where there are none."""
+    rows = np.flatnonzero(part == 2)
+    if fit is None or fit.predictions is None or not len(rows):
+        return None
+    predicted = predicted_classes(folder / fit.predictions, rows)
+    if predicted is None:
+        return None
+    return metrics.interval(
+        goal.metric, labels[rows], predicted, classes, None if group is None else group[rows]
+    )
+
+
+def crowned(found: Verdict, test: Interval | None, model_is: str) -> tuple[Winner | None, tuple[Row, ...]]:
+    """The winner with its scores, and the leaderboard with its score on the test part."""
+    decision = found.decision
+    row = next((line for line in found.leaderboard if line.candidate == decision.winner), None)
+    if row is None or decision.score is None:
+        return None, found.leaderboard
+    winner = Winner(
+        candidate=row.candidate,
+        backbone=row.backbone,
+        strategy=row.strategy,
+        unfreeze=row.unfreeze,
+        input_size=row.input_size,
+        score_val=row.score_val or 0.0,
+        ci_low=decision.score.low,
+        ci_high=decision.score.high,
+        score_test=test.value if test else None,
+        test_low=test.low if test else None,
+        test_high=test.high if test else None,
+        model_is=model_is,
+    )
+    board = tuple(
+        replace(line, score_test=winner.score_test) if line is row else line for line in found.leaderboard
+    )
+    return winner, board
+
+
 def words(
     decision: Decision,
     row: Row | None,
@@ -162,8 +209,9 @@ def words(
     out_of_fold: bool,
     test: Interval | None,
     images_per_second: float | None,
+    looks: int = 1,
 ) -> str:
-    """The recommendation in plain words, two or three sentences."""
+    """The recommendation in plain words, two or three sentences; `looks` counts models tried on the test part."""
     if decision.winner is None or row is None:
         return "No recommendation: " + "; ".join(decision.reasons) + "."
     measure = metric.replace("_", " ")
@@ -185,7 +233,8 @@ def words(
         f" {score.value:.1%} {seen} [{score.low:.1%}, {score.high:.1%}]"
     )
     if test is not None:
-        first += f", {test.value:.1%} on the untouched test images [{test.low:.1%}, {test.high:.1%}]"
+        which = "the untouched test images" if looks <= 1 else f"the test images, seen by {looks} models,"
+        first += f", {test.value:.1%} on {which} [{test.low:.1%}, {test.high:.1%}]"
     parts = [first + "."]
     others = len(decision.winners_set) - 1
     if others > 0:

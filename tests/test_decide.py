@@ -112,3 +112,19 @@ def test_same_inputs_same_bytes() -> None:
     one, _ = decide(field, JUDGED, Goal())
     other, _ = decide(list(reversed(field)), JUDGED, Goal())
     assert encode(one) == encode(other)
+
+
+def test_what_a_limit_costs_is_a_reason() -> None:
+    field = [evidence("large", 5, latency=0.05), evidence("small", 60)]
+    decision, _ = decide(field, JUDGED, Goal(max_latency=0.02))
+    (reason,) = [reason for reason in decision.reasons if reason.startswith("limits")]
+    assert "large@64/linear_probe (50.0 ms an image, more than the 20.0 ms allowed)" in reason
+    assert "18.3 points more" in reason
+    worse, _ = decide([evidence("a", 5), evidence("b", 60, latency=0.05)], JUDGED, Goal(max_latency=0.02))
+    assert any("would not have won" in reason for reason in worse.reasons)
+
+
+def test_limits_that_nothing_keeps_say_what_the_cheapest_needs() -> None:
+    decision, _ = decide([evidence("a", 5), evidence("b", 60)], JUDGED, Goal(max_latency=0.001))
+    assert decision.winner is None
+    assert "none of the 2" in decision.reasons[0] and "10.0 ms" in decision.reasons[1]

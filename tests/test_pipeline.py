@@ -278,3 +278,37 @@ def test_controls_give_way_when_time_is_short(photos: Path, tmp_path: Path) -> N
     state = result.read(World().run(photos, tmp_path / "run", budget=15.0))
     assert state.transfer is None
     assert any("from scratch" in note or "gave way" in note for note in state.notes)
+
+
+# --------------------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize(
+    ("limit", "word"),
+    [
+        ({"max_latency": 0.002}, "ms an image"),
+        ({"max_params": 500_000}, "parameters"),
+        ({"max_memory": 2_000_000}, "MB"),
+    ],
+)
+def test_limits_are_obeyed_and_said(photos: Path, tmp_path: Path, limit: dict[str, Any], word: str) -> None:
+    folder = World().run(photos, tmp_path / "run", **limit)
+    state = result.read(folder)
+    assert state.winner is not None
+    assert (state.winner.backbone, state.winner.input_size) != ("mine:good", 128)
+    assert (folder / "model" / "model.json").read_text() == state.winner.candidate
+    assert any(word in row.reason for row in state.leaderboard if "mine:good" in row.candidate)
+
+
+def test_a_better_candidate_beyond_a_limit_is_a_reason(photos: Path, tmp_path: Path) -> None:
+    state = result.read(World().run(photos, tmp_path / "run", max_latency=0.003))
+    assert state.winner is not None and state.winner.input_size == 64
+    assert not any(r.trial.candidate.unfreeze for r in state.trials if r.trial.candidate.input_size == 128)
+
+
+def test_when_nothing_keeps_the_limits_there_is_no_winner(photos: Path, tmp_path: Path) -> None:
+    folder = World().run(photos, tmp_path / "run", max_latency=0.0001)
+    state = result.read(folder)
+    assert state.status == "finished" and state.winner is None
+    assert "keeps the limits" in state.summary and "ms an image" in state.summary
+    assert not (folder / "model").exists()

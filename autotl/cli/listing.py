@@ -30,7 +30,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, with ever
 @click.option("--max-params", type=options.COUNT, metavar="COUNT", help="Only smaller ones, such as 5M.")
 @click.option(
     "--licence", multiple=True, callback=options.names, metavar="SPDX",
-    help="Only these licences, as SPDX names or patterns.",
+    help=options.licence_help("Only these licences"),
 )  # fmt: skip
 @_JSON
 def backbones(
@@ -47,10 +47,10 @@ def backbones(
     """
     from fnmatch import fnmatchcase
 
-    from autotl.candidates import bare
+    from autotl.candidates import bare, refused
     from autotl.errors import UnknownNameError
     from autotl.plugins import load_plugins
-    from autotl.records import Settings
+    from autotl.records import Goal, Settings
 
     plugins = load_plugins()
     wanted = options.names_of(patterns)
@@ -66,10 +66,8 @@ def backbones(
         ]
     else:
         shown = [spec for spec in offered.values() if spec.proposed]
-    if max_params is not None:
-        shown = [spec for spec in shown if (spec.parameters or 0) <= max_params]
-    if licence:
-        shown = [spec for spec in shown if any(fnmatchcase(spec.licence or "unknown", p) for p in licence)]
+    goal = Goal(max_params=None if max_params is None else int(max_params), licence=licence)
+    shown = [spec for spec in shown if not refused(spec, goal)]
     columns = ("", "backbone", "params", "GMACs", "px", "top-1", "licence")
     _show(shown, columns, _backbone_cells, as_json, right=columns[2:6], elastic=1)
     _problems(plugins)

@@ -15,7 +15,7 @@ else:
 
 
 class Seconds(ParamType):
-    """``90s``, ``10m``, ``1h`` or plain seconds."""
+    """``90s``, ``10m``, ``1h`` or plain seconds; a leading + is what it means for --continue anyway."""
 
     name = "time"
 
@@ -24,7 +24,7 @@ class Seconds(ParamType):
         from autotl.errors import BudgetError
 
         try:
-            return parse_seconds(value)
+            return parse_seconds(str(value).strip().removeprefix("+"))
         except BudgetError as error:
             self.fail(str(error), param, ctx)
 
@@ -51,6 +51,23 @@ LATENCY = Amount("time", {"s": 1, "ms": 1e-3, "us": 1e-6}, "10ms or 0.1s")
 MEMORY = Amount("size", {"": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}, "500MB or 2GB")
 
 
+METRIC = click.option(
+    "--metric", type=click.Choice(["accuracy", "balanced_accuracy", "macro_f1"]),
+    help="What decides.  [default: as the run had it]",
+)  # fmt: skip
+PREFER = click.option(
+    "--prefer", type=click.Choice(["accuracy", "speed", "size"]),
+    help="What breaks ties within the margin of error.  [default: as the run had it]",
+)  # fmt: skip
+MAX_PARAMS = click.option("--max-params", type=COUNT, metavar="COUNT", help="Largest model, such as 5M.")
+MAX_LATENCY = click.option(
+    "--max-latency", type=LATENCY, metavar="TIME", help="Slowest model, such as 10ms an image, measured here."
+)
+MAX_MEMORY = click.option(
+    "--max-memory", type=MEMORY, metavar="SIZE", help="Most memory to predict an image with, such as 500MB."
+)
+
+
 def names(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     """Names or patterns, given several times or with commas between them."""
     return names_of(given)
@@ -59,6 +76,11 @@ def names(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) 
 def names_of(given: Iterable[str]) -> tuple[str, ...]:
     """The names in texts that may hold several with commas between them."""
     return tuple(part.strip() for text in given for part in text.split(",") if part.strip())
+
+
+def licence_help(use: str) -> str:
+    """What --licence takes, for the help of a command."""
+    return f"{use}: SPDX names or patterns such as Apache-*, or permissive; may be repeated."
 
 
 def short(number: float) -> str:

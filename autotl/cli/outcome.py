@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+from autotl.cli import options
+
+if TYPE_CHECKING:
+    from autotl.records import Metric, Prefer
+    from autotl.revise import Revision
 
 RUN = click.argument("folder", metavar="RUN", type=click.Path(exists=True, file_okay=False))
 
@@ -35,6 +43,70 @@ def leaderboard(folder: str, sort: str | None, columns: str | None, style: str) 
         return
     chosen = [name.strip() for name in columns.split(",")] if columns else list(board.COLUMNS)
     click.echo(board.write(rows, columns=chosen, style=style), nl=False)
+
+
+@click.command(
+    epilog="Example: autotl decide runs/photos --prefer speed --max-latency 10ms",
+    short_help="Decide again for another goal, without training.",
+)
+@RUN
+@options.PREFER
+@options.METRIC
+@options.MAX_PARAMS
+@options.MAX_LATENCY
+@click.option("--apply", is_flag=True, help="Make that candidate the folder's model; needs a full fit of it.")
+@click.option("--json", "as_json", is_flag=True, help="Print what result.json would hold.")
+def decide(
+    folder: str,
+    prefer: Prefer | None,
+    metric: Metric | None,
+    max_params: float | None,
+    max_latency: float | None,
+    apply: bool,
+    as_json: bool,
+) -> None:
+    """Decide again for another goal, from what the run recorded. Trains nothing.
+
+    What is not given stays as it was. Nothing is written without --apply. A candidate that was only probed
+    has no score on the test part; `autotl fit` makes its full fit.
+    """
+    from pathlib import Path
+
+    from autotl import result, revise
+    from autotl.cli import show
+
+    limit = None if max_params is None else int(max_params)
+    found = revise.revise(
+        Path(folder), prefer=prefer, metric=metric, max_params=limit, max_latency=max_latency
+    )
+    if as_json:
+        click.echo(result.encode(found.state), nl=False)
+    else:
+        show.outcome(found.state)
+        click.echo()
+        show.words(" ".join(_standing(folder, found)))
+    if apply:
+        revise.adopt(Path(folder), found)
+        if not as_json:
+            click.echo(f"Applied: {Path(folder) / 'model'} is {found.state.winner.candidate}.")  # type: ignore[union-attr]
+
+
+def _standing(folder: str, found: Revision) -> list[str]:
+    """What of a revision is true of the folder already, and how often the test part was looked at."""
+    from autotl import result
+
+    looks = result.looks(found.state)
+    times = {0: "was not looked at", 1: "was looked at once"}.get(looks, f"was looked at {looks} times")
+    lines = [f"The test part {times}."]
+    if found.stands:
+        lines.append(f"It is the model in {folder}.")
+    elif found.fit is not None:
+        lines.append("There is a full fit of it; --apply makes it the folder's model.")
+    elif found.state.winner is not None:
+        lines.append(
+            "It was only probed, so it has no score on the test part; `autotl fit` makes a full fit."
+        )
+    return lines
 
 
 @click.command(epilog="Example: autotl report runs/photos", short_help="Write a run's report again.")
@@ -100,4 +172,4 @@ def _lines(path: str) -> list[str]:
     return [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
 
 
-COMMANDS: tuple[click.Command, ...] = (leaderboard, predict, report)
+COMMANDS: tuple[click.Command, ...] = (leaderboard, decide, predict, report)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from autotl.cli import options
+
+if TYPE_CHECKING:
+    from autotl.run import Run
+
+DEFAULT_BUDGET = 600.0  # seconds
+_CONTINUED = {"budget", "backbones", "weights", "offline", "as_json", "quiet"}  # what --continue goes with
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Shared by `run` and `demo`, in the order of --help.
 _LIMITS = (
     click.option(
-        "--budget", type=options.SECONDS, default="10m", show_default=True, metavar="TIME",
-        help="Wall-clock time for everything, such as 90s, 10m, 1h or plain seconds.",
+        "--budget", type=options.SECONDS, metavar="TIME",
+        help="Wall-clock time for everything, such as 90s, 10m, 1h or plain seconds.  [default: 10m]",
     ),
     click.option(
         "--out", type=click.Path(file_okay=False), metavar="RUN",
@@ -74,8 +81,13 @@ def _with(*groups: Iterable[Callable[[Command], Command]]) -> Callable[[Command]
     epilog="Example: autotl run photos/ --budget 10m --test photos-later/",
     short_help="Find the best way to carry a backbone over to DATA, and train it.",
 )
-@click.argument("source", metavar="DATA", is_eager=True)
+@click.argument("source", metavar="DATA", is_eager=True, required=False)
 @_with(_LIMITS)
+@click.option(
+    "--continue", "folder", type=click.Path(exists=True, file_okay=False), metavar="RUN",
+    help="Go on with a run: for another --budget +TIME, or an interrupted one for what it had left."
+    " --backbones and --weights add to its own.",
+)  # fmt: skip
 @click.option(
     "--test", type=click.Path(exists=True), metavar="DIR", help="Images that only the winner is tested on."
 )
@@ -98,25 +110,30 @@ def _with(*groups: Iterable[Callable[[Command], Command]]) -> Callable[[Command]
     "--prefer", type=click.Choice(["accuracy", "speed", "size"]), default="accuracy", show_default=True,
     help="What breaks ties within the margin of error.",
 )  # fmt: skip
-@click.option("--max-params", type=options.COUNT, metavar="COUNT", help="Largest model, such as 5M.")
-@click.option(
-    "--max-latency", type=options.LATENCY, metavar="TIME", help="Slowest model, such as 10ms an image."
-)
-@click.option("--max-memory", type=options.MEMORY, metavar="SIZE", help="Most memory to predict with: 500MB.")
+@options.MAX_PARAMS
+@options.MAX_LATENCY
+@options.MAX_MEMORY
 @click.option(
     "--licence", multiple=True, callback=options.names, metavar="SPDX",
-    help="Licences allowed, as SPDX names or patterns; may be repeated.",
+    help=options.licence_help("Licences allowed"),
 )  # fmt: skip
 @_with(_MACHINE)
 @click.option("--refit", is_flag=True, help="Fit the model that ships on the test part too.")
 @_with(_OUTPUT)
-def run(**given: Any) -> None:
+@click.pass_context
+def run(ctx: click.Context, /, source: str | None, folder: str | None, **given: Any) -> None:
     """Find the best way to carry a pretrained backbone over to DATA, and train it.
 
     DATA is a folder of class folders, with or without train/, val/ and test/ above them, or a CSV with
     the columns path and label and, if you like, split and group.
     """
-    _recommend(time.monotonic(), **given)
+    started = time.monotonic()
+    if folder is not None:
+        _extend(ctx, started, folder, source, given)
+    elif source is None:
+        raise click.UsageError("expected DATA, a folder or a CSV, or --continue RUN", ctx)
+    else:
+        _recommend(started, source=source, **given)
 
 
 @click.command(
@@ -139,17 +156,52 @@ def demo(**given: Any) -> None:
 
 
 def _recommend(started: float, *, as_json: bool, quiet: bool, **given: Any) -> None:
-    from autotl.cli.show import show_outcome
-    from autotl.progress import live
-    from autotl.run import load, recommend, run_folder
+    from autotl.run import recommend, run_folder
 
     out = given.pop("out") or str(run_folder(given["source"]))
-    source = given.pop("source")
+    given["budget"] = given["budget"] or DEFAULT_BUDGET
+    start = partial(recommend, given.pop("source"), out=out, started=started, **given)
+    _follow(start, out, as_json=as_json, quiet=quiet)
+
+
+def _extend(
+    ctx: click.Context, started: float, folder: str, source: str | None, given: dict[str, Any]
+) -> None:
+    from autotl.run import load
+
+    of_new_runs = [
+        name
+        for name in given
+        if name not in _CONTINUED and ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if of_new_runs:
+        option = of_new_runs[0].replace("_", "-")
+        raise click.UsageError(
+            f"--{option} is for a new run; with --continue RUN expected only --budget, --backbones, --weights,"
+            " --offline, --json, --quiet and where DATA lies now",
+            ctx,
+        )
+    start = partial(
+        load(folder).extend,
+        given["budget"],
+        source=source,
+        backbones=given["backbones"],
+        weights=given["weights"],
+        offline=given["offline"],
+        started=started,
+    )
+    _follow(start, folder, as_json=given["as_json"], quiet=given["quiet"])
+
+
+def _follow(start: Callable[..., Run], out: str, *, as_json: bool, quiet: bool) -> None:
+    """Runs, with live progress, and shows what came of it; after Ctrl-C, what there is."""
+    from autotl.cli.show import show_outcome
+    from autotl.progress import live
+    from autotl.run import load
+
     try:
         with live(quiet=quiet or as_json) as observe:
-            found = recommend(
-                source, out=out, command=_command_line(), observers=[observe], started=started, **given
-            )
+            found = start(command=_command_line(), observers=[observe])
     except KeyboardInterrupt:
         from autotl.errors import RunError
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from autotl.records import Profile
+    from autotl.result import Recommendation
     from autotl.run import Run
 
 WIDTH = 80
@@ -33,16 +34,28 @@ def show_outcome(run: Run, *, as_json: bool) -> None:
     if as_json:
         click.echo((run.path / "result.json").read_text(encoding="utf-8"), nl=False)
         return
-    from autotl import leaderboard as board
-
-    leaderboard(run.result, board.rows(run.result))
+    outcome(run.result)
     out = console()
-    out.print()
-    out.print(_text(run.recommendation))
     out.print()
     for name, what in (("report.html", "Report"), ("model", "Model")):
         if (run.path / name).exists():
             out.print(_text(f"{what}: {run.path / name}"), soft_wrap=True)
+
+
+def outcome(state: Recommendation) -> None:
+    """Leaderboard and recommendation."""
+    from autotl import leaderboard as board
+    from autotl import report
+
+    leaderboard(state, board.rows(state))
+    out = console()
+    out.print()
+    out.print(_text(report.summary(state)))
+
+
+def words(text: str) -> None:
+    """Plain sentences, wrapped."""
+    console().print(_text(text))
 
 
 def leaderboard(result: Any, rows: Sequence[dict[str, Any]], *, most: int = 20) -> None:

@@ -121,7 +121,7 @@ class TableEngine:
             candidate=candidate.id,
             seconds_per_image=cell.seconds * cell.train_factor,
             latency=cell.seconds,
-            bytes=0,
+            bytes=4 * (backbone.parameters or 0),
             precision="fp32",
         )
 

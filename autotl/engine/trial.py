@@ -20,7 +20,7 @@ from autotl.budget import Allowance
 from autotl.builtin.heads import Head
 from autotl.cache import atomic
 from autotl.engine import device as devices
-from autotl.engine import mirror, train
+from autotl.engine import memory, mirror, train
 from autotl.engine.model import Description, Model, make_head, save, without_source
 from autotl.folds import folds_for
 from autotl.records import (
@@ -131,7 +131,6 @@ def measure(worker: Worker, candidate: Candidate, spec: BackboneSpec, allowance:
     batch = torch.randn(16, 3, candidate.input_size, candidate.input_size, device=worker.device)
     batch = batch.contiguous(memory_format=torch.channels_last)
     seconds: list[tuple[float, float]] = []
-    devices.reset_peak(worker.device)
     for _ in range(3):
         begun = time.perf_counter()
         with devices.autocast(worker.device, precision):
@@ -147,7 +146,7 @@ def measure(worker: Worker, candidate: Candidate, spec: BackboneSpec, allowance:
         candidate=candidate.id,
         seconds_per_image=min(pair[0] for pair in seconds),
         latency=min(pair[1] for pair in seconds),
-        bytes=devices.peak_memory(worker.device),
+        bytes=memory.predicting(network.eval(), batch[:1]),
         precision=precision,
     )
 

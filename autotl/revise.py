@@ -1,0 +1,115 @@
+"""Recorded trials, another goal → another decision, in a second and without training.
+
+Nothing is written until it is asked for. A candidate that was only probed has no score on the test part,
+and is not looked up there: that part is for models that were fitted to be shipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autotl import leaderboard, manifest, report, result, verdict
+from autotl.cache import atomic_write
+from autotl.errors import RunError
+from autotl.pipeline import ship
+from autotl.records import Goal, Metric, Prefer, TrialResult
+
+__all__ = ["Revision", "adopt", "revise"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """What a run's folder says under another goal."""
+
+    state: result.Recommendation  # as result.json would hold it
+    fit: TrialResult | None  # the fit of the winner that could ship: its model is in the folder
+    stands: bool  # the folder's model is the winner's already
+
+
+def revise(
+    folder: Path,
+    *,
+    metric: Metric | None = None,
+    prefer: Prefer | None = None,
+    max_params: int | None = None,
+    max_latency: float | None = None,
+) -> Revision:
+    """Decides again by what is recorded in `folder`; what is not given stays as the run had it.
+
+    Raises `RunError` when the folder does not hold what a decision needs.
+    """
+    state = result.read(folder)
+    asked = {"metric": metric, "prefer": prefer, "max_params": max_params, "max_latency": max_latency}
+    goal: Goal = replace(state.goal, **{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
+    rows = manifest.read(folder / "manifest.csv")
+    classes, labels = len(state.data.classes), rows.labels(state.data.classes)
+    judged = verdict.selection(rows.part, state.data.folds)
+    trials = tuple(
+        verdict.score_trial(done, folder, judged, labels, classes, goal) if result.is_probe(done) else done
+        for done in state.trials
+    )
+    found = verdict.judge(
+        [done for done in trials if result.is_probe(done)],
+        folder,
+        labels,
+        rows.part,
+        rows.group,
+        state.data.folds,
+        classes,
+        goal,
+        state.skipped,
+        state.ranking,
+    )
+    name = found.decision.winner
+    stands = state.winner is not None and state.winner.candidate == name
+    fits = [done for done in trials if not result.is_probe(done) and done.trial.candidate.id == name]
+    fit = fits[-1] if fits and (stands or _has_model(folder, fits[-1])) else None
+    test = verdict.tested(fit, folder, labels, rows.part, rows.group, classes, goal)
+    winner, board = verdict.crowned(found, test, state.winner.model_is if stands and state.winner else FITTED)
+    row = next((line for line in board if line.candidate == name), None)
+    pace = 1.0 / row.pred_time if row is not None and row.pred_time else None
+    looks = result.looks(state)
+    words = verdict.words(found.decision, row, goal.metric, bool(state.data.folds), test, pace, looks)
+    state = replace(
+        state,
+        goal=goal,
+        metric=goal.metric,
+        decision=found.decision,
+        winner=winner,
+        winners_set=found.decision.winners_set,
+        transfer=found.decision.transfer,
+        leaderboard=board,
+        trials=trials,
+        summary=words,
+    )
+    return Revision(state=state, fit=fit, stands=stands)
+
+
+def adopt(folder: Path, revision: Revision) -> None:
+    """Makes a revision the folder's: its model, result, leaderboard and report.
+
+    Raises `RunError` when there is no winner, or no model of it that was fitted to be shipped.
+    """
+    winner = revision.state.winner
+    if winner is None:
+        why = "; ".join(revision.state.decision.reasons if revision.state.decision else ())
+        raise RunError(f"nothing to apply: {why}; {folder} stays as it was")
+    if not revision.stands:
+        if revision.fit is None or revision.fit.model is None:
+            raise RunError(
+                f"{winner.candidate} was only probed, expected a full fit of it; `autotl fit` makes one;"
+                f" {folder} stays as it was"
+            )
+        ship(folder / revision.fit.model, folder)
+    result.write(revision.state, folder)
+    table = leaderboard.write(leaderboard.rows(revision.state), style="csv")
+    atomic_write(folder / "leaderboard.csv", table)
+    report.render(revision.state, folder)
+
+
+FITTED = "fitted again on train and select"
+
+
+def _has_model(folder: Path, fit: TrialResult) -> bool:
+    return fit.model is not None and (folder / fit.model / "model.json").is_file()

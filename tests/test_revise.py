@@ -1,0 +1,106 @@
+"""Deciding again from a finished folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from test_pipeline import World, guest, photos
+
+from autotl import load, result
+from autotl.cli import main
+from autotl.errors import RunError
+from autotl.revise import adopt, revise
+
+__all__ = ["guest", "photos"]  # fixtures
+
+
+@pytest.fixture
+def finished(photos: Path, tmp_path: Path) -> Path:
+    return World().run(photos, tmp_path / "run")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def invoke(*words: Any) -> Any:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_without_another_goal_the_same_comes_out_byte_for_byte(finished: Path) -> None:
+    before = contents(finished)
+    found = revise(finished)
+    assert found.stands
+    assert result.encode(found.state) == before["result.json"]
+    assert contents(finished) == before
+
+
+def test_a_faster_model_after_the_fact(finished: Path) -> None:
+    before = contents(finished)
+    start = time.monotonic()
+    found = invoke("decide", finished, "--max-latency", "2ms", "--prefer", "speed", "--metric", "macro_f1")
+    assert time.monotonic() - start < 5
+    assert found.exit_code == 0, found.output
+    assert contents(finished) == before
+    assert max(map(len, found.output.splitlines())) <= 80
+    words = " ".join(found.output.split())
+    assert "score: macro f1" in words
+    assert "The test part was looked at once." in words
+    assert "only probed" in words
+    state = json.loads(invoke("decide", finished, "--max-latency", "2ms", "--json").output)
+    assert state["winner"]["input_size"] == 64
+    assert state["winner"]["score_test"] is None
+    assert state["goal"]["max_latency"] == 0.002
+
+
+def test_a_candidate_that_was_only_probed_is_not_applied(finished: Path) -> None:
+    before = contents(finished)
+    found = invoke("decide", finished, "--max-latency", "2ms", "--apply")
+    assert found.exit_code == 1
+    assert "expected a full fit" in found.stderr
+    assert contents(finished) == before
+    with pytest.raises(RunError, match="nothing to apply"):
+        load(finished).decide(max_latency=1e-9, apply=True)
+    assert contents(finished) == before
+
+
+def test_a_full_fit_is_applied(finished: Path) -> None:
+    state = result.read(finished)
+    other = revise(finished, max_latency=0.002)
+    assert other.state.winner is not None
+    name = other.state.winner.candidate
+    final = next(done for done in state.trials if done.trial.id == "final")
+    probe = next(done for done in state.trials if done.trial.candidate.id == name)
+    (finished / "trials" / "fit" / "model").mkdir(parents=True)
+    (finished / "trials" / "fit" / "model" / "model.json").write_text(name)
+    fitted = replace(
+        final,
+        trial=replace(final.trial, id="fit001", candidate=probe.trial.candidate),
+        model="trials/fit/model",
+    )
+    result.write(replace(state, trials=(*state.trials, fitted)), finished)
+    found = revise(finished, max_latency=0.002)
+    assert found.state.winner is not None and found.state.winner.score_test is not None
+    adopt(finished, found)
+    after = result.read(finished)
+    assert after.winner is not None and after.winner.candidate == name
+    assert after.goal.max_latency == 0.002
+    assert "seen by 2 models" in after.summary
+    assert (finished / "model" / "model.json").read_text() == name
+    assert "Use mine:good at 64 px" in (finished / "report.md").read_text()
+    assert (finished / "leaderboard.csv").read_text().splitlines()[1].startswith(name)
+    said = invoke("decide", finished).output
+    assert "looked at 2 times" in said and "It is the model in" in " ".join(said.split())
+
+
+def test_a_folder_without_its_manifest_cannot_be_decided(finished: Path) -> None:
+    (finished / "manifest.csv").unlink()
+    found = invoke("decide", finished)
+    assert found.exit_code == 1
+    assert "expected the manifest of a run" in found.stderr
