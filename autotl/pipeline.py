@@ -39,6 +39,7 @@ from autotl.records import (
     Prefer,
     Profile,
     Ranking,
+    Score,
     Settings,
     Skipped,
     Split,
@@ -201,6 +202,7 @@ class Run:
     notes: list[str] = field(default_factory=list)
     results: list[TrialResult] = field(default_factory=list)
     ranking: Ranking = field(default_factory=lambda: Ranking(ranked=()))
+    _named: int = 0  # how many of the plugins' problems were said
 
     # ------------------------------------------------------------------ load → profile → split → candidates
 
@@ -314,7 +316,7 @@ class Run:
         with self.ledger.charge("rank"):
             while ask is not None:
                 notes += self._embed(screening, ask, rows, scores, seconds)
-                if ask.backbone == (screening.floor or ("",))[0] and not self.results:
+                if not self.results and screening.stands_in_for_floor(ask):
                     self._floor(ask)
                     start = self.budget.spent  # the first model is not the screening's to pay for
                 ask = screening.ask(seconds, self.budget.spent - start)
@@ -331,7 +333,7 @@ class Run:
         screening: rank.Screening,
         ask: rank.Ask,
         rows: np.ndarray,
-        scores: Sequence[object],
+        scores: Sequence[Score],
         seconds: float,
     ) -> list[str]:
         spec = self.specs[ask.backbone]
@@ -353,7 +355,9 @@ class Run:
             return []
         labels = self.data.labels[have]
         group = None if self.data.group is None else self.data.group[have]
-        values, notes = rank.score_features(scores, features, labels, folds_for(labels, group), logits)  # type: ignore[arg-type]
+        values, notes = rank.score_features(
+            scores, features, labels, folds_for(labels, group), logits, self.plugins.compute
+        )
         screening.tell(ask, len(have), values, embedding.seconds_per_image or None)
         self.journal.say(
             "rank",
@@ -388,15 +392,17 @@ class Run:
         default = search.DefaultPlanner(
             ranked=self.ranking.ranked, strategies=list(self.strategies.values()), facts=facts
         )
-        planner: Planner = self.plugins.make_planner(self.profile, self.ranking, self.budget.left) or default
+        planner: Planner = self.plugins.make_planner(
+            self.profile, self.ranking, self.budget.left, strategies=self.strategies, otherwise=default
+        )
         for done in self.results:
             default.adopt(done)
         self._final_seconds = default.final_seconds
         with self.ledger.charge("search"):
             while (trial := planner.ask(max(0.0, self.budget.left - END_SECONDS))) is not None:
                 planner.tell(self._try(trial, END_SECONDS + self._final_reserve(trial)))
-        if isinstance(planner, search.DefaultPlanner) and planner.stopped:
-            self.notes.append(planner.stopped)
+        if default.stopped:
+            self.notes.append(default.stopped)
         if self._best() is None:
             raise AutotlError(self._why_nothing())
 
@@ -618,6 +624,9 @@ class Run:
 
     def _record(self) -> result.Recommendation:
         judged = self._judge()
+        for problem in self.plugins.problems[self._named :]:
+            self._named += 1
+            self.journal.say("plugins", f"left out: {problem}")
         return self.journal.write(
             decision=judged.decision,
             winners_set=judged.decision.winners_set,
