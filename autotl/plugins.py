@@ -13,7 +13,7 @@ import importlib
 import os
 import queue
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -55,7 +55,7 @@ LOAD_SECONDS = 120.0  # listing the items of a source may mean reading a long in
 Named = TypeVar("Named", BackboneSpec, Strategy, Score)
 
 
-class _Room:
+class Room:
     """A thread of its own for a guest's calls: one that hangs is left behind in it."""
 
     def __init__(self, name: str) -> None:
@@ -90,7 +90,7 @@ class Plugins:
 
     manager: pluggy.PluginManager
     problems: list[PluginError] = field(default_factory=list)
-    _rooms: dict[str, _Room] = field(default_factory=dict)
+    _rooms: dict[str, Room] = field(default_factory=dict)
     _scores: dict[str, Any] = field(default_factory=dict)  # the hook implementation that gave each score
 
     def names(self) -> list[str]:
@@ -241,9 +241,9 @@ class Plugins:
         """Whether a plugin broke its contract, so that it is not called any more."""
         return any(known.plugin == plugin for known in self.problems if known.hook != CLASH)
 
-    def _room(self, name: str) -> _Room:
+    def _room(self, name: str) -> Room:
         if name not in self._rooms:
-            self._rooms[name] = _Room(name)
+            self._rooms[name] = Room(name)
         return self._rooms[name]
 
     def _report(self, hook: str, implementation: Any, message: str) -> None:
@@ -312,11 +312,11 @@ class _Guarded:
         return None
 
 
-def load_plugins(extra: Sequence[object] = ()) -> Plugins:
-    """Built-ins, then what the entry-point group ``autotl`` names, then `extra` objects.
+def load_plugins(extra: Sequence[object] | Mapping[str, object] = (), *, guests: bool = True) -> Plugins:
+    """Built-ins, then what the entry-point group ``autotl`` names, then `extra` objects (or objects by name).
 
     The environment variable ``AUTOTL_PLUGINS`` names further modules (with commas between them) that are
-    plugins without being installed; ``0`` leaves all guests but `extra` out. A plugin that cannot be
+    plugins without being installed; ``0``, as `guests=False`, leaves all but `extra` out. A plugin that cannot be
     imported, misspells a hook or hangs at import is reported in `Plugins.problems`.
     """
     manager = pluggy.PluginManager("autotl")
@@ -325,12 +325,14 @@ def load_plugins(extra: Sequence[object] = ()) -> Plugins:
     for module, name in zip(BUILTIN, BUILTIN_NAMES, strict=True):
         manager.register(importlib.import_module(module), name=name)
     switch = os.environ.get(SWITCH, "")
-    if switch != "0":
+    if guests and switch != "0":
         named = [EntryPoint(name=n, value=n, group=GROUP) for n in map(str.strip, switch.split(",")) if n]
         for point in _unique([*entry_points(group=GROUP), *named]):
             _register(plugins, point.name, partial(_import, plugins, point))
-    for guest in extra:
-        _register(plugins, getattr(guest, "__name__", type(guest).__name__), partial(_itself, guest))
+    unnamed = () if isinstance(extra, Mapping) else extra
+    pairs = [(str(getattr(guest, "__name__", type(guest).__name__)), guest) for guest in unnamed]
+    for name, guest in extra.items() if isinstance(extra, Mapping) else pairs:
+        _register(plugins, name, partial(_itself, guest))
     return plugins
 
 
