@@ -55,6 +55,7 @@ from autotl.records import (
     Profile,
     Ranked,
     Ranking,
+    Score,
     Settings,
     Similarity,
     Skipped,
@@ -252,6 +253,7 @@ class Run:
     fits: list[TrialResult] = field(default_factory=list)  # its models that were fitted to be shipped
     same_data: bool = True  # as when they were
     memory: dict[tuple[str, int], int] = field(default_factory=dict)  # bytes to predict, by backbone and size
+    _named: int = 0  # how many of the plugins' problems were said
 
     # ------------------------------------------------------------------ load → profile → split → candidates
 
@@ -411,7 +413,7 @@ class Run:
         with self.ledger.charge("rank"):
             while ask is not None:
                 notes += self._embed(screening, ask, rows, scores, seconds)
-                if ask.backbone == (screening.floor or ("",))[0] and not self.results:
+                if not self.results and screening.stands_in_for_floor(ask):
                     self._floor(ask)
                     start = self.budget.spent  # the first model is not the screening's to pay for
                 ask = screening.ask(seconds, self.budget.spent - start)
@@ -428,7 +430,7 @@ class Run:
         screening: rank.Screening,
         ask: rank.Ask,
         rows: np.ndarray,
-        scores: Sequence[object],
+        scores: Sequence[Score],
         seconds: float,
     ) -> list[str]:
         spec = self.specs[ask.backbone]
@@ -450,7 +452,9 @@ class Run:
             return []
         labels = self.data.labels[have]
         group = None if self.data.group is None else self.data.group[have]
-        values, notes = rank.score_features(scores, features, labels, folds_for(labels, group), logits)  # type: ignore[arg-type]
+        values, notes = rank.score_features(
+            scores, features, labels, folds_for(labels, group), logits, self.plugins.compute
+        )
         screening.tell(ask, len(have), values, embedding.seconds_per_image or None)
         self.journal.say(
             "rank",
@@ -489,18 +493,18 @@ class Run:
             facts=facts,
             counter=len(self.results) if self.earlier else 0,
         )
-        planner: Planner = self.plugins.make_planner(self.profile, self.ranking, self.budget.left) or default
+        planner: Planner = self.plugins.make_planner(
+            self.profile, self.ranking, self.budget.left, strategies=self.strategies, otherwise=default
+        )
         for done in self.results:
-            default.adopt(done)
-            if planner is not default:
-                planner.tell(done)
+            planner.tell(done)
         self._final_seconds = default.final_seconds
         with self.ledger.charge("search"):
             kept = END_SECONDS + controls.SHARE * self.options.budget
             while (trial := planner.ask(max(0.0, self.budget.left - kept))) is not None:
                 planner.tell(self._try(trial, kept + self._final_reserve(trial)))
-        if isinstance(planner, search.DefaultPlanner) and planner.stopped:
-            self.notes.append(planner.stopped)
+        if default.stopped:
+            self.notes.append(default.stopped)
         if not any(done.score_val is not None for done in self.results):
             raise AutotlError(self._why_nothing())
 
@@ -887,6 +891,9 @@ class Run:
 
     def _record(self) -> result.Recommendation:
         judged = self._judge()
+        for problem in self.plugins.problems[self._named :]:
+            self._named += 1
+            self.journal.say("plugins", f"left out: {problem}")
         return self.journal.write(
             decision=judged.decision,
             winners_set=judged.decision.winners_set,

@@ -11,6 +11,7 @@ import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from autotl.records import BackboneSpec, Ranked, Ranking, Score
 PRIOR_SLOPE = 0.25
 PRIOR_DEVIATION = 0.05
 FEWEST_MEASURED = 3
+Call = Callable[[Score, Callable[[], float]], float | None]
+
 RUNG_SHARE = (0.3, 0.6, 1.0)  # of the screening time that each rung may have used when it ends
 
 
@@ -139,6 +142,12 @@ class Screening:
                 arm.dead = reason
         self.small[ask.backbone] = []
 
+    def stands_in_for_floor(self, ask: Ask) -> bool:
+        """Whether the early model is to be made of this backbone: the cheapest, or the next if that one is dead."""
+        floor = self.arms[self.floor] if self.floor else None
+        here = self.arms[(ask.backbone, ask.input_size)]
+        return not here.dead and here.rows > 0 and (floor is None or floor is here or bool(floor.dead))
+
     def forecast(self, arm: Arm) -> float:
         """Seconds an image, measured or scaled from what was."""
         if arm.seconds_per_image is not None:
@@ -216,23 +225,35 @@ def scorer(score: Score) -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.nda
     return function
 
 
+def _compute(
+    score: Score, features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None
+) -> float:
+    return float(scorer(score)(features, labels, folds, logits))
+
+
 def score_features(
     scores: Sequence[Score],
     features: np.ndarray,
     labels: np.ndarray,
     folds: np.ndarray,
     logits: np.ndarray | None = None,
+    call: Call = lambda score, compute: compute(),
 ) -> tuple[dict[str, float], list[str]]:
-    """Every score on features (n, d) with labels (n,) and folds (n,), and what was said by those that failed."""
+    """Every score on features (n, d) with labels (n,) and folds (n,), and what was said by those that failed.
+
+    `call` calls a score's function and may answer None for one that is not to be called any more.
+    """
     values: dict[str, float] = {}
     problems: list[str] = []
     for score in scores:
         if score.needs_logits and logits is None:
             continue
         try:
-            value = float(scorer(score)(features, labels, folds, logits))
+            value = call(score, partial(_compute, score, features, labels, folds, logits))
         except Exception as error:  # a guest's score, or features no score can be had from
             problems.append(f"score {score.name!r} failed: {type(error).__name__}: {error}")
+            continue
+        if value is None:
             continue
         if math.isfinite(value):
             values[score.name] = value

@@ -100,9 +100,10 @@ class DefaultPlanner:
         return self._trial(option.candidate, option.epochs, option.seconds)
 
     def tell(self, result: TrialResult) -> None:
-        """What came of a probe."""
+        """What came of a probe, its own or one that was made before it was asked."""
         self.results.append(result)
         trial = result.trial
+        self.asked.add((trial.candidate.id, trial.epochs))
         key = (trial.candidate.backbone, trial.candidate.input_size)
         if trial.epochs and result.epochs_done > 0.5 and result.cost.seconds > 0:
             forecast = self._probe_seconds(
@@ -110,11 +111,6 @@ class DefaultPlanner:
             )
             if forecast > 0:
                 self.pace[(*key, trial.candidate.unfreeze)] = result.cost.seconds / forecast
-
-    def adopt(self, result: TrialResult) -> None:
-        """Takes in a trial that was made before this planner was asked."""
-        self.asked.add((result.trial.candidate.id, result.trial.epochs))
-        self.tell(result)
 
     def _in_vain(self) -> int:
         """How many fine-tunings there were since one was better than all before."""

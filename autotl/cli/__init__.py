@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from autotl import __version__
-from autotl.cli import listing, machine, outcome, running
+from autotl.cli import check, listing, machine, outcome, running
 from autotl.errors import AutotlError
 
 __all__ = ["main"]
@@ -89,5 +89,11 @@ def main() -> None:
     """
 
 
-for _command in (*running.COMMANDS, *outcome.COMMANDS, *listing.COMMANDS, *machine.COMMANDS):
+for _command in (
+    *running.COMMANDS,
+    *outcome.COMMANDS,
+    *listing.COMMANDS,
+    *check.COMMANDS,
+    *machine.COMMANDS,
+):
     main.add_command(_command)

@@ -1,0 +1,168 @@
+"""What a value must be that a plugin contributes, in words: asked at the border and by the plugin kit. No torch."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from autotl.records import BackboneSpec, Dataset, Phase, Score, Strategy
+
+__all__ = ["flaw"]
+
+_CALLABLE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+_CALLABLES = ("worth", "prepare", "head", "objective", "sampler", "combine")  # of a strategy
+_TRAINS = ("head", "k", "all", "none")
+
+Value = BackboneSpec | Strategy | Score | Dataset
+
+
+def flaw(value: Value) -> str | None:
+    """The first thing that is wrong with a value, in words; None when nothing is."""
+    return next(_flaws(value), None)
+
+
+def _flaws(value: Value) -> Iterator[str]:
+    if isinstance(value, Dataset):
+        yield from _of_dataset(value)
+        return
+    kind = next(k for k in (BackboneSpec, Strategy, Score) if isinstance(value, k))
+    try:
+        text = msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        yield f"{_culprit(value)} cannot be written as JSON ({error}); expected texts, numbers and lists of them"
+        return
+    try:
+        msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError as error:
+        yield f"a field holds the wrong kind of value: {error}"
+        return
+    if isinstance(value, BackboneSpec):
+        yield from _of_backbone(value)
+    elif isinstance(value, Strategy):
+        yield from _of_strategy(value)
+    else:
+        yield from _of_score(value)
+
+
+def _culprit(value: Any) -> str:
+    for each in fields(value):
+        try:
+            msgspec.json.encode(getattr(value, each.name))
+        except (TypeError, ValueError, OverflowError):
+            return f"the field {each.name!r}"
+    return "the value"
+
+
+def _of_name(name: str, forbidden: str) -> Iterator[str]:
+    if not name or not name.isprintable() or name.strip() != name or any(c in name for c in forbidden):
+        yield f"the name {name!r} cannot be used; expected letters and digits, and none of {forbidden!r}"
+
+
+def _of_backbone(spec: BackboneSpec) -> Iterator[str]:
+    yield from _of_name(spec.name, "/?\\")
+    yield from _of_callable("build", spec.build)
+    if spec.input_size < 1 or spec.min_size < 1 or spec.size_step < 0:
+        yield (
+            f"input_size {spec.input_size}, min_size {spec.min_size}, size_step {spec.size_step}; expected "
+            "pixels from 1 on, and a step of 0 where only the native size works"
+        )
+    if spec.size_step and spec.min_size > spec.input_size:
+        yield f"min_size {spec.min_size} is more than input_size {spec.input_size}; set min_size"
+    for name, triple, low, high in (
+        ("mean", spec.preprocess.mean, 0.0, 1.0),
+        ("std", spec.preprocess.std, 1e-6, 2.0),
+    ):
+        if not all(low <= number <= high for number in triple):
+            scale = "; these are of a scale from 0 to 255: divide by 255" if max(triple) > 2 else ""
+            yield f"preprocess.{name} is {triple}; expected fractions of full brightness, 0 to 1{scale}"
+    if not 0 < spec.preprocess.crop <= 1:
+        yield f"preprocess.crop is {spec.preprocess.crop}; expected a share from 0 to 1"
+    for name in ("feature_dim", "parameters", "macs"):
+        number = getattr(spec, name)
+        if number is not None and not (math.isfinite(number) and number > 0):
+            yield f"{name} is {number}; expected a positive number, or None where it is not known"
+    if spec.published is not None and not 0 <= spec.published <= 1:
+        yield f"published is {spec.published}; expected a fraction from 0 to 1, not percent"
+    if spec.source_classes < 0:
+        yield f"source_classes is {spec.source_classes}; expected 0 or more"
+    if spec.weights is not None and not spec.weights.location:
+        yield "weights.location is empty; expected a file, a hub repository or a torchvision weights name"
+
+
+def _of_strategy(strategy: Strategy) -> Iterator[str]:
+    yield from _of_name(strategy.name, "/?:&=@\\")
+    yield from _of_summary(strategy.summary)
+    for name in _CALLABLES:
+        if (named := getattr(strategy, name)) is not None:
+            yield from _of_callable(name, named)
+    if not strategy.phases and not strategy.head:
+        yield "it has neither phases nor a head, so it would do nothing; expected one of them, or both"
+    if strategy.depths and not any(phase.trains not in {"head", "all", "none"} for phase in strategy.phases):
+        yield "depths is True, but no phase trains 'k', so every depth would train the same"
+    for number, phase in enumerate(strategy.phases, start=1):
+        yield from (f"phase {number}: {said}" for said in _of_phase(phase))
+
+
+def _of_phase(phase: Phase) -> Iterator[str]:
+    if phase.trains not in _TRAINS and not _CALLABLE.fullmatch(phase.trains):
+        yield f'trains is {phase.trains!r}; expected one of {", ".join(_TRAINS)}, or "module:attr"'
+    for name, low, high in (
+        ("share", 0.0, math.inf),
+        ("lr", 0.0, 10.0),
+        ("layer_decay", 0.0, 1.0),
+    ):
+        number = getattr(phase, name)
+        if not low < number <= high:
+            yield f"{name} is {number}; expected more than {low:g} and at most {high:g}"
+    if not 0 <= phase.weight_decay < 1:
+        yield f"weight_decay is {phase.weight_decay}; expected 0 or more, less than 1"
+    if phase.views < 1:
+        yield f"views is {phase.views}; expected 1 or more"
+
+
+def _of_score(score: Score) -> Iterator[str]:
+    yield from _of_name(score.name, "/?:&=@\\")
+    yield from _of_summary(score.summary)
+    yield from _of_callable("compute", score.compute)
+
+
+def _of_summary(summary: str) -> Iterator[str]:
+    if not summary.strip():
+        yield "summary is empty; expected a few words that say what it does"
+
+
+def _of_callable(field: str, name: str) -> Iterator[str]:
+    if not _CALLABLE.fullmatch(name):
+        yield f'{field} is {name!r}; expected "module:attr"'
+
+
+def _of_dataset(data: Dataset) -> Iterator[str]:
+    if len(data.targets) != 1:
+        yield f"it has {len(data.targets)} targets; expected one"
+        return
+    rows = len(data.files)
+    columns = {"names": data.names, "labels": data.labels, "given": data.given}
+    columns |= {name: c for name in ("group", "digests") if (c := getattr(data, name)) is not None}
+    for name, column in {"files": data.files, **columns}.items():
+        if not isinstance(column, np.ndarray) or column.shape != (rows,):
+            yield f"there are {rows} files, but {name} is no array of that length"
+            return
+    if not np.issubdtype(data.labels.dtype, np.integer) or not np.issubdtype(data.given.dtype, np.integer):
+        yield "labels or given are not integers"
+        return
+    if (
+        len(data.classes) < 2
+        or data.labels.min(initial=0) < 0
+        or data.labels.max(initial=0) >= len(data.classes)
+    ):
+        yield f"the labels do not fit the {len(data.classes)} classes"
+    if data.given.min(initial=-1) < -1 or data.given.max(initial=-1) > 2:
+        yield "given holds something other than -1 and the index of a part, 0 to 2"
+    if len(np.unique(data.names.astype(str))) != rows:
+        yield "two images have one name; expected unique names"

@@ -1,0 +1,62 @@
+"""A strategy and a score that need no more than the means of the classes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autotl.builtin.heads import Head
+from autotl.hookspecs import hookimpl
+from autotl.records import Score, Strategy
+
+
+@hookimpl
+def register_strategies() -> list[Strategy]:
+    means = Strategy(
+        name="class_means",
+        summary="frozen backbone, nearest class mean in whitened features (linear discriminant analysis)",
+        head="autotl_means:class_means",
+    )
+    return [means]
+
+
+@hookimpl
+def register_scores() -> list[Score]:
+    h_score = Score(
+        name="h_score",
+        summary="share of the features' variance that the class means explain (Bao et al., ICIP 2019)",
+        compute="autotl_means:h_score",
+    )
+    return [h_score]
+
+
+def class_means(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int) -> Head:
+    """Features (n, d), labels (n,) below `classes`. A class without a row has a bias that rules it out."""
+    present, count, of_row, means = _means(features, labels)
+    inverse = np.linalg.inv(_covariance(features - means[of_row]))
+    weight, bias = np.zeros((classes, features.shape[1])), np.full(classes, -1e6)
+    weight[present] = means @ inverse
+    bias[present] = np.log(count / len(labels)) - np.sum(weight[present] * means, axis=1) / 2
+    return Head(kind="linear", arrays={"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)})
+
+
+def h_score(
+    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
+) -> float:
+    """Trace of cov(f)^-1 cov(E[f | y]); higher is better."""
+    _, _, of_row, means = _means(features, labels)
+    between = np.cov(means[of_row], rowvar=False)
+    return float(np.trace(np.linalg.solve(_covariance(features - features.mean(0)), between)))
+
+
+def _means(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Classes there are (k,), rows of each (k,), place of each row's class (n,), means (k, d)."""
+    present, of_row, count = np.unique(labels, return_inverse=True, return_counts=True)
+    means = np.stack([features[labels == label].mean(0, dtype=np.float64) for label in present])
+    return present, count, of_row, means
+
+
+def _covariance(centred: np.ndarray) -> np.ndarray:
+    """Covariance (d, d), shrunk so that it can be inverted whatever the number of rows."""
+    found = centred.T.astype(np.float64) @ centred / len(centred)
+    size = float(np.trace(found)) / len(found)
+    return 0.9 * found + (0.1 * size + 1e-6) * np.eye(len(found))
