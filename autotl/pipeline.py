@@ -668,7 +668,9 @@ class Run:
                     "whether pretraining helps was not measured: no time for a training from scratch"
                 )
             else:
-                trial, fresh = controls.scratch(best, spec, candidate.input_size, self.options.seed)
+                # The smallest input: the most steps in the seconds there are.
+                size = candidates_stage.sizes(spec, self.profile.side)[-1]
+                trial, fresh = controls.scratch(best, spec, min(size, candidate.input_size), self.options.seed)
                 if trial.candidate != known.get("scratch"):
                     self._control(trial, fresh, controls.SCRATCH, end)
         self._record()

@@ -108,7 +108,7 @@ def test_an_adopted_trial_is_not_asked_again() -> None:
     first = planner.ask(100.0)
     assert first is not None
     fresh = search.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES, facts=FACTS)
-    fresh.adopt(TrialResult(trial=replace(first, id="t000"), status="finished", score_val=0.7))
+    fresh.tell(TrialResult(trial=replace(first, id="t000"), status="finished", score_val=0.7))
     second = fresh.ask(100.0)
     assert second is not None and second.candidate != first.candidate
 

@@ -203,6 +203,8 @@ def _closed(
 def _fit_head(
     worker: Worker, strategy: Strategy, features: np.ndarray, labels: np.ndarray, rows: np.ndarray, seed: int
 ) -> Head:
+    order = np.argsort(rows)  # folds follow the data, not the order in which rows were drawn
+    features, labels, rows = features[order], labels[order], rows[order]
     module, _, name = (strategy.head or "").partition(":")
     groups = worker.table["groups"][rows] if "groups" in worker.table else None
     folds = folds_for(labels, groups, HEAD_FOLDS)
@@ -292,7 +294,9 @@ def _tune(
 
 
 def _mirror(worker: Worker, spec: BackboneSpec, trial: Trial, notes: list[str]) -> bool:
-    """Whether to train on mirrored images too; found out once a run, by the first backbone that trains."""
+    """Whether to train on mirrored images too; found out once a run, by the first pretrained backbone that trains."""
+    if worker.mirror is None and spec.init == "random":
+        return False  # its features tell nothing yet
     if worker.mirror is None:
         size = trial.candidate.input_size
         rows = worker.table["order"]

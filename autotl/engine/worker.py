@@ -80,7 +80,7 @@ class Worker:
         self.squares: Squares | None = None
         self.device = torch.device("cpu")
         self.cache: Cache | None = None
-        self.built: dict[tuple[str, int], Backbone] = {}
+        self.built: dict[tuple[str, str, int], Backbone] = {}
         self.precisions: dict[tuple[str, int, bool], str] = {}
         self.mirror: tuple[bool, str] | None = None
         self.model: tuple[str, model.Model, model.Description] | None = None
@@ -155,7 +155,7 @@ class Worker:
 
     def backbone(self, spec: BackboneSpec, size: int) -> Backbone:
         """A backbone for reading features; the last few are kept. Trainings build their own."""
-        key = (spec.name, size)
+        key = (spec.name, spec.init, size)
         if key not in self.built:
             while len(self.built) >= BACKBONES_KEPT:
                 self.built.pop(next(iter(self.built)))
