@@ -18,7 +18,9 @@ import numpy as np
 
 from autotl import (
     __version__,
+    arrivals,
     controls,
+    hub,
     leaderboard,
     manifest,
     pixels,
@@ -79,6 +81,8 @@ TIMING_SHARE = 0.04  # of the budget, at most, for that
 LOOKED_AT = 5.0  # images a second of budget, at most, that the similarity is measured on
 LOOKING_SHARE = 0.05  # of the budget, at most, for that
 IMBALANCED = 10.0
+PATIENCE = 0.05  # of the budget, for the next download when there is nothing else to screen
+NONE = Allowance(deadline=0.0)
 CLEARLY_SLOWER = (
     1.2  # than the latency allowed: the pace of embedding is near that of predicting, not the same
 )
@@ -159,6 +163,7 @@ def recommend(
     started: float | None = None,
     clock: Clock = time.monotonic,
     connect: Callable[..., Engine] | None = None,
+    fetch: Callable[..., Path] = hub.fetch,
     earlier: resume.Earlier | None = None,
 ) -> Path:
     """Runs the whole job and returns the run folder.
@@ -166,7 +171,8 @@ def recommend(
     `earlier` is a run to go on from: its trials are taken over and its folder is written on, for as long
     as `options.budget` says. `started` is when the command began, on `clock`; imports before this call
     then count in the budget.
-    `connect` makes the engine (default: a worker process, `autotl.engine.client.connect`).
+    `connect` makes the engine (default: a worker process, `autotl.engine.client.connect`), `fetch` brings
+    weights to this machine.
     Raises `DatasetError`, `BudgetError`, `UnknownNameError`, `RunError`, `EngineError`; on Ctrl-C writes
     what there is, with status "interrupted", and raises `KeyboardInterrupt` again.
     """
@@ -174,8 +180,8 @@ def recommend(
     ledger = Ledger(clock=clock)
     plugins = load_plugins()
     with ledger.charge("load"):
-        data = dataset_stage.load(options.source, _source_options(options), plugins)
-    _refuse_hopeless(options.budget, len(data.files))
+        data = dataset_stage.load(options.source, source_options(options), plugins)
+    refuse_hopeless(options.budget, len(data.files))
     if connect is None:
         from autotl.engine import client
 
@@ -204,6 +210,7 @@ def recommend(
         plugins=plugins,
         journal=journal,
         engine=engine,
+        fetch=fetch,
         earlier=earlier,
     )
     try:
@@ -249,6 +256,8 @@ class Run:
     results: list[TrialResult] = field(default_factory=list)
     controls: list[TrialResult] = field(default_factory=list)
     ranking: Ranking = field(default_factory=lambda: Ranking(ranked=()))
+    fetch: Callable[..., Path] = hub.fetch
+    arrivals: arrivals.Arrivals = field(default_factory=lambda: arrivals.Arrivals(wanted=(), allowance=NONE))
     earlier: resume.Earlier | None = None  # the run that is continued
     fits: list[TrialResult] = field(default_factory=list)  # its models that were fitted to be shipped
     same_data: bool = True  # as when they were
@@ -285,7 +294,7 @@ class Run:
         )
         settings = Settings(
             weights=options.weights,
-            offline=options.offline,
+            offline=options.offline or hub.told_offline(),
             device=options.device,
             licence=options.licence,
             seconds=options.budget,
@@ -296,6 +305,7 @@ class Run:
             self.plugins, profile, settings, self.goal, options.strategies, (*options.more, *tried)
         )
         self.specs = {spec.name: spec for spec in found.backbones}
+        self._send_for([spec for spec in found.backbones if arrivals.away(spec)], settings.offline)
         self.strategies = {strategy.name: strategy for strategy in found.strategies}
         self.skipped += [*found.skipped, *_unreadable(options.weights)]
         manifest.write(self.journal.folder / "manifest.csv", data, split, decoded.errors)
@@ -345,6 +355,21 @@ class Run:
             facts = self.engine.started(self.budget.allowance(reserve=END_SECONDS))
         journal.write(device=facts.device, precision=facts.precision, versions=_versions(facts.versions))
         journal.say("start", f"on {facts.device}, {facts.precision}")
+
+    def _send_for(self, specs: Sequence[BackboneSpec], offline: bool) -> None:
+        """Weights that are not here are fetched in the background, and join when they have come."""
+        if offline or not specs:
+            return  # offline, the engine says of each what is missing
+        seconds = max(0.0, arrivals.SHARE * self.options.budget - self.budget.spent)
+        right = Allowance(deadline=self.budget.clock() + seconds, clock=self.budget.clock)
+        self.arrivals = arrivals.Arrivals(wanted=specs, allowance=right, fetch=self.fetch)
+        for spec in specs:
+            del self.specs[spec.name]
+        names = ", ".join(spec.name for spec in specs)
+        self.journal.say(
+            "download",
+            f"{arrivals.megabytes(specs):.0f} MB in the background, {seconds:.0f} s at most: {names}",
+        )
 
     def _take_over(self, earlier: resume.Earlier, counts: dict[str, int]) -> None:
         """The trials of the run that is continued stand as if they had been made now."""
@@ -404,6 +429,11 @@ class Run:
         self.journal.say("rank", "embedding subsamples")
         rows = self._rows(0)
         scores = list(self.plugins.scores().values())
+        if not self.specs:
+            self._arrived(patience=self.budget.left)
+        if not self.specs:
+            self.skipped += self.arrivals.close()
+            raise AutotlError(self._why_nothing())
         sizes = {name: candidates_stage.sizes(spec, self.profile.side) for name, spec in self.specs.items()}
         screening = rank.Screening(list(self.specs.values()), sizes, len(rows), len(self.data.classes))
         seconds = SCREEN_SHARE * max(0.0, self.budget.left - END_SECONDS)
@@ -416,7 +446,11 @@ class Run:
                 if not self.results and screening.stands_in_for_floor(ask):
                     self._floor(ask)
                     start = self.budget.spent  # the first model is not the screening's to pay for
+                self._join(screening)
                 ask = screening.ask(seconds, self.budget.spent - start)
+                if ask is None and self._join(screening, patience=PATIENCE * self.options.budget):
+                    ask = screening.ask(seconds, self.budget.spent - start)
+        self.skipped += self.arrivals.close()
         self.ranking = screening.ranking(tuple(dict.fromkeys(notes)))
         self.skipped += [
             Skipped(name=arm.backbone, reason=arm.dead)
@@ -424,6 +458,22 @@ class Run:
             if arm.dead and arm.input_size == self.specs[arm.backbone].input_size
         ]
         self._record()
+
+    def _arrived(self, patience: float = 0.0) -> list[BackboneSpec]:
+        """Backbones whose weights have come; waits for one so long, but not beyond what downloads may take."""
+        self.arrivals.wait(min(patience, self.arrivals.allowance.left))
+        came = self.arrivals.take()
+        self.specs |= {spec.name: spec for spec in came}
+        for spec in came:
+            self.journal.say("download", f"{spec.name} has arrived")
+        return came
+
+    def _join(self, screening: rank.Screening, patience: float = 0.0) -> bool:
+        """Lets backbones whose weights have come take part; whether there were any."""
+        came = self._arrived(patience)
+        for spec in came:
+            screening.join(spec, candidates_stage.sizes(spec, self.profile.side))
+        return bool(came)
 
     def _embed(
         self,
@@ -928,13 +978,20 @@ def ship(model: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _source_options(options: Options) -> dict[str, str]:
+def source_options(options: Options) -> dict[str, str]:
+    """What whoever reads the source is told of it."""
     named = {"test": options.test, "group": options.group, "label": options.label}
     return {key: value for key, value in named.items() if value is not None}
 
 
-def _refuse_hopeless(seconds: float, images: int) -> None:
-    least = START_SECONDS + END_SECONDS + IMAGE_SECONDS * min(images, FEWEST_IMAGES)
+def least_seconds(images: int) -> float:
+    """Forecast of what a run cannot do without."""
+    return START_SECONDS + END_SECONDS + IMAGE_SECONDS * min(images, FEWEST_IMAGES)
+
+
+def refuse_hopeless(seconds: float, images: int) -> None:
+    """Raises `BudgetError` for a budget that holds no run at all."""
+    least = least_seconds(images)
     if seconds < least:
         raise BudgetError(
             f"a budget of {seconds:g} s cannot hold a file list and one linear probe on these {images:,} images;"

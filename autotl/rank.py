@@ -76,20 +76,9 @@ class Screening:
     ) -> None:
         self.arms: dict[tuple[str, int], Arm] = {}
         self.small: dict[str, list[Arm]] = {}
+        self.late: set[tuple[str, int]] = set()
         for spec in backbones:
-            native, *smaller = sizes[spec.name]
-            cost = spec.macs or (spec.parameters or 5e6) * 100.0
-            make = [
-                Arm(
-                    backbone=spec.name,
-                    input_size=size,
-                    prior=prior(spec) - 0.08 * math.log2(native / size),
-                    weight=cost * (size / native) ** 2,
-                )
-                for size in (native, *smaller)
-            ]
-            self.arms[make[0].key] = make[0]
-            self.small[spec.name] = make[1:]
+            self._enter(spec, sizes[spec.name])
         first = min(rows, max(64, 2 * classes))
         second = min(rows, max(256, 5 * classes))
         self.rungs = sorted({first, second, rows}) if rows > 1.5 * second else sorted({first, rows})
@@ -104,6 +93,29 @@ class Screening:
         self._fill()
         return Ask(backbone=arm.backbone, input_size=arm.input_size, rows=self.rungs[-1])
 
+    def join(self, spec: BackboneSpec, sizes: Sequence[int]) -> None:
+        """A backbone that came late: it starts on few images like the others, who keep what they have."""
+        arm = self._enter(spec, sizes)
+        self.late.add(arm.key)
+        waiting = self.queue if self.rung == 0 else []
+        self.rung, self.queue = 0, [arm.key, *waiting]
+
+    def _enter(self, spec: BackboneSpec, sizes: Sequence[int]) -> Arm:
+        native, *smaller = sizes
+        cost = spec.macs or (spec.parameters or 5e6) * 100.0
+        first, *others = (
+            Arm(
+                backbone=spec.name,
+                input_size=size,
+                prior=prior(spec) - 0.08 * math.log2(native / size),
+                weight=cost * (size / native) ** 2,
+            )
+            for size in (native, *smaller)
+        )
+        self.arms[first.key] = first
+        self.small[spec.name] = others
+        return first
+
     def ask(self, seconds: float, spent: float) -> Ask | None:
         """The next embedding, or None when the time or the field is used up."""
         while self.rung < len(self.rungs):
@@ -114,7 +126,8 @@ class Screening:
                 if arm.dead or arm.rows >= wanted:
                     continue
                 forecast = self.forecast(arm) * (wanted - arm.rows)
-                if spent + forecast > seconds * share and not self._must(arm):
+                limit = seconds * (1.0 if arm.key in self.late else share)
+                if spent + forecast > limit and not self._must(arm):
                     continue
                 return Ask(backbone=arm.backbone, input_size=arm.input_size, rows=wanted)
             self.rung += 1

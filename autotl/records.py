@@ -174,6 +174,7 @@ class Weights:
 
     kind: Literal["file", "hub", "torchvision"]  # packaged weights are files
     location: str  # path of a safetensors file; hub repository; torchvision weights name
+    url: str | None = None  # of torchvision's file
     revision: str | None = None
     sha256: str | None = None
     bytes: int | None = None  # size of the download or file

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from autotl import pipeline
+    from autotl.plan import Plan
+
 _BATCH = 256  # files handed to the worker at once: rows come out as it goes, memory stays flat
 _SECONDS_A_FILE = 10.0  # far more than any image takes; a worker that hangs is ended
 _SECONDS_TO_START = 120.0
@@ -240,31 +243,55 @@ def recommend(
     """
     from autotl import pipeline
 
-    options = pipeline.Options(
-        source=str(source),
-        budget=parse_seconds(budget),
-        out=str(out) if out is not None else str(run_folder(str(source))),
-        test=None if test is None else str(test),
-        test_size=test_size,
-        weights=_several(weights),
-        backbones=_several(backbones),
-        strategies=_several(strategies),
-        group=group,
-        label=label,
-        metric=metric,
-        prefer=prefer,
-        max_params=None if max_params is None else int(max_params),
-        max_latency=max_latency,
-        max_memory=None if max_memory is None else int(max_memory),
-        licence=_several(licence),
-        device=device,
-        precision=precision,
-        seed=seed,
-        offline=offline,
-        refit=refit,
-        command=command,
-    )
-    return Run(pipeline.recommend(options, observers=observers, started=started))
+    given = {
+        "out": out if out is not None else run_folder(str(source)),
+        "test": test,
+        "test_size": test_size,
+        "weights": weights,
+        "backbones": backbones,
+        "strategies": strategies,
+        "group": group,
+        "label": label,
+        "metric": metric,
+        "prefer": prefer,
+        "max_params": max_params,
+        "max_latency": max_latency,
+        "max_memory": max_memory,
+        "licence": licence,
+        "device": device,
+        "precision": precision,
+        "seed": seed,
+        "offline": offline,
+        "refit": refit,
+        "command": command,
+    }
+    return Run(pipeline.recommend(_asked(source, budget, given), observers=observers, started=started))
+
+
+def plan(source: str | os.PathLike[str], budget: str | float = "10m", **options: Any) -> Plan:
+    """What `recommend` would try with the same options, with a forecast of its price; ``autotl run --dry-run``.
+
+    Decodes, fetches, trains and writes nothing. Raises what `recommend` raises before torch starts.
+    """
+    from autotl import plan as stage
+
+    return stage.plan(_asked(source, budget, options))
+
+
+def _asked(source: str | os.PathLike[str], budget: str | float, given: dict[str, Any]) -> pipeline.Options:
+    """The options as the pipeline takes them: texts for paths, tuples for lists, whole numbers for counts."""
+    from autotl import pipeline
+
+    values = {name: value for name, value in given.items() if value is not None}
+    for name in ("out", "test"):
+        if name in values:
+            values[name] = str(values[name])
+    for name in ("weights", "backbones", "strategies", "licence"):
+        values[name] = _several(values.get(name, ()))
+    for name in ("max_params", "max_memory"):
+        if name in values:
+            values[name] = int(values[name])
+    return pipeline.Options(source=str(source), budget=parse_seconds(budget), **values)
 
 
 def profile(

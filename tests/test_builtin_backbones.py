@@ -206,10 +206,10 @@ def test_by_default_what_is_at_hand_is_proposed(tmp_path: Path, monkeypatch: pyt
     cached = tmp_path / "hub" / "models--timm--resnet18.a1_in1k" / "snapshots" / "abc"
     cached.mkdir(parents=True)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    settings = Settings(weights=(str(tmp_path / "w"),))
-    assert not any(name.startswith("timm:") for name in names(register_backbones(settings)))
+    settings = Settings(weights=(str(tmp_path / "w"),), offline=True)
+    assert not any(name.startswith("timm:") for name in names(register_backbones(None, settings)))
     (cached / "model.safetensors").write_bytes(b"")
-    specs = {spec.name: spec for spec in register_backbones(settings)}
+    specs = {spec.name: spec for spec in register_backbones(None, settings)}
     assert {"mine", "timm:resnet18.a1_in1k"} <= set(specs)
     others = set(specs) - {"mine", "timm:resnet18.a1_in1k"}
     assert all(name.startswith("autotl:") for name in others)
@@ -220,7 +220,7 @@ def test_by_default_what_is_at_hand_is_proposed(tmp_path: Path, monkeypatch: pyt
 
 
 def asked(*wanted: str) -> dict[str, BackboneSpec]:
-    specs = register_backbones(Settings(wanted=wanted))
+    specs = register_backbones(None, Settings(wanted=wanted))
     return {spec.name: spec for spec in specs if not spec.name.startswith("autotl:")}
 
 
@@ -255,7 +255,7 @@ def test_a_misspelled_name_offers_what_is_near() -> None:
 
 
 def test_every_embedded_backbone_is_well_described() -> None:
-    for spec in register_backbones(Settings()):
+    for spec in register_backbones(None, Settings(offline=True)):
         assert spec.name.startswith("autotl:")
         assert spec.licence == "Apache-2.0"
         assert spec.feature_dim
@@ -268,7 +268,7 @@ def test_every_embedded_backbone_is_well_described() -> None:
 def test_listing_imports_no_torch() -> None:
     code = (
         "import sys; from autotl.builtin.backbones import register_backbones; from autotl.records import Settings; "
-        "register_backbones(Settings(wanted=('timm:resnet*',))); "
+        "register_backbones(None, Settings(wanted=('timm:resnet*',))); "
         "print([m for m in ('torch', 'timm', 'torchvision', 'pandas', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -365,7 +365,7 @@ def _is_ordinary(config: Any) -> bool:
 
 
 def test_where_the_hub_keeps_things(monkeypatch: pytest.MonkeyPatch) -> None:
-    from autotl.builtin.backbones import _hub_cache
+    from autotl.hub import hub_cache
 
     code = "from huggingface_hub import constants; print(constants.HF_HUB_CACHE)"
     for variables in ({}, {"HF_HOME": "/a"}, {"HF_HUB_CACHE": "/b"}, {"XDG_CACHE_HOME": "/c"}):
@@ -376,4 +376,4 @@ def test_where_the_hub_keeps_things(monkeypatch: pytest.MonkeyPatch) -> None:
         told = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
         )
-        assert str(_hub_cache()) == told.stdout.strip()
+        assert str(hub_cache()) == told.stdout.strip()

@@ -1,8 +1,9 @@
 """The backbones autotl itself offers: embedded, the user's, timm's and torchvision's. Imports no torch.
 
 Named by origin: ``autotl:NAME`` (in the package), the file's stem (in a folder given with --weights),
-``timm:NAME`` and ``torchvision:NAME``. By default the embedded and the user's are proposed, and what of
-timm's already lies in the hub's cache; the others are there when `Settings.wanted` asks for them.
+``timm:NAME`` and ``torchvision:NAME``. By default the embedded and the user's are proposed, what of
+timm's already lies in the hub's cache, and of the curated list what is worth a download here; the others
+are there when `Settings.wanted` asks for them.
 
 A folder of weights holds either an index.json, a list of objects
 
@@ -18,7 +19,6 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -28,25 +28,28 @@ from typing import Any, Literal
 
 import msgspec
 
-from autotl.builtin import facts
+from autotl import hub
+from autotl.builtin import curated, facts
 from autotl.builtin.builds import TIMM, TORCHVISION, build_of, require_plain_arguments
 from autotl.errors import AutotlError, DatasetError, UnknownNameError
 from autotl.hookspecs import hookimpl
-from autotl.records import BackboneSpec, Preprocess, Settings, Skipped, Weights
+from autotl.records import BackboneSpec, Preprocess, Profile, Settings, Skipped, Weights
 
 __all__ = ["discover", "register_backbones"]
 
 INDEX = "index.json"
+TORCHVISION_FILES = "https://download.pytorch.org/models"
 
 
 @hookimpl
-def register_backbones(settings: Settings) -> list[BackboneSpec]:
+def register_backbones(profile: Profile | None, settings: Settings) -> list[BackboneSpec]:
     """The built-in backbones; the first of two with one name stays (embedded, user's, cached, asked for)."""
     found: dict[str, BackboneSpec] = {}
     for spec in (
         *_embedded(),
         *(spec for folder in settings.weights for spec in discover(folder)[0]),
         *_cached(),
+        *_curated(profile, settings),
         *_asked_for(settings.wanted),
     ):
         found.setdefault(spec.name, spec)
@@ -299,7 +302,7 @@ def _from_hub(fact: facts.Fact, *, present: bool, proposed: bool) -> BackboneSpe
 
 
 def _from_torchvision(fact: facts.Fact) -> BackboneSpec:
-    file = _torch_hub() / "checkpoints" / fact.file
+    file = hub.torch_hub() / "checkpoints" / fact.file
     arguments: dict[str, Any] = {"name": fact.name}
     if fact.name in ("googlenet", "inception_v3"):
         arguments["transform_input"] = (
@@ -310,7 +313,11 @@ def _from_torchvision(fact: facts.Fact) -> BackboneSpec:
         build=TORCHVISION,
         arguments=arguments,
         weights=Weights(
-            kind="torchvision", location=fact.weights, bytes=4 * fact.parameters, present=file.is_file()
+            kind="torchvision",
+            location=fact.weights,
+            url=f"{TORCHVISION_FILES}/{fact.file}",
+            bytes=4 * fact.parameters,
+            present=file.is_file(),
         ),
         preprocess=_preprocess(fact),
         input_size=fact.input_size,
@@ -334,13 +341,27 @@ def _embedded() -> list[BackboneSpec]:
 
 def _cached() -> Iterator[BackboneSpec]:
     """Models of timm whose weights lie in the hub's cache already."""
-    cache = _hub_cache()
+    cache = hub.hub_cache()
     if not cache.is_dir():
         return
     inside = {path.name for path in cache.iterdir()}
     for fact in facts.timm().values():
-        if _cache_folder(fact.weights) in inside and _is_cached(fact.weights):
+        if hub.cache_folder(fact.weights) in inside and hub.is_cached(fact.weights):
             yield _from_hub(fact, present=True, proposed=True)
+
+
+def _curated(profile: Profile | None, settings: Settings) -> list[BackboneSpec]:
+    """Of the packaged list, what is worth a download on this machine; nothing offline or when others are wanted."""
+    if settings.offline or settings.wanted:
+        return []
+    specs = [_from_hub(fact, present=hub.is_cached(fact.weights), proposed=True) for fact in curated.known()]
+    return curated.affordable(
+        specs,
+        images=None if profile is None else profile.images,
+        seconds=settings.seconds,
+        device=settings.device,
+        licence=settings.licence,
+    )
 
 
 def _asked_for(wanted: Sequence[str]) -> Iterator[BackboneSpec]:
@@ -370,31 +391,4 @@ def _asked_for(wanted: Sequence[str]) -> Iterator[BackboneSpec]:
 def _of(origin: str, fact: facts.Fact) -> BackboneSpec:
     if origin == "torchvision":
         return _from_torchvision(fact)
-    return _from_hub(fact, present=_is_cached(fact.weights), proposed=False)
-
-
-# --------------------------------------------------------------------------- caches on this machine
-
-
-def _hub_cache() -> Path:
-    """Where the hub's client keeps what it fetched, by its own environment variables."""
-    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if value := os.environ.get(variable):
-            return Path(value).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("HF_HOME") or f"{cache}/huggingface").expanduser() / "hub"
-
-
-def _torch_hub() -> Path:
-    """Where torch.hub keeps what it fetched, by its own environment variables."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("TORCH_HOME") or f"{cache}/torch").expanduser() / "hub"
-
-
-def _is_cached(repository: str) -> bool:
-    snapshots = _hub_cache() / _cache_folder(repository) / "snapshots"
-    return any(snapshots.glob("*/model.safetensors"))
-
-
-def _cache_folder(repository: str) -> str:
-    return f"models--{repository.replace('/', '--')}"
+    return _from_hub(fact, present=hub.is_cached(fact.weights), proposed=False)

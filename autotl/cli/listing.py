@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -32,12 +34,14 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, with ever
     "--licence", multiple=True, callback=options.names, metavar="SPDX",
     help=options.licence_help("Only these licences"),
 )  # fmt: skip
+@click.option("--fetch", is_flag=True, help="Bring the weights of NAME to this machine, for runs to come.")
 @_JSON
 def backbones(
     patterns: tuple[str, ...],
     weights: tuple[str, ...],
     max_params: float | None,
     licence: tuple[str, ...],
+    fetch: bool,
     as_json: bool,
 ) -> None:
     """The backbones that a run tries by default, or those that NAME (a name or glob pattern) means.
@@ -45,16 +49,19 @@ def backbones(
     Besides these, every pretrained model of timm and torchvision can be asked for by name. Accuracy is
     ImageNet-1k top-1 as published.
     """
+    if fetch and not patterns:
+        raise click.UsageError("expected the NAME of what to fetch, such as timm:resnet18.a1_in1k")
     from fnmatch import fnmatchcase
 
     from autotl.candidates import bare, refused
     from autotl.errors import UnknownNameError
+    from autotl.hub import told_offline
     from autotl.plugins import load_plugins
     from autotl.records import Goal, Settings
 
     plugins = load_plugins()
     wanted = options.names_of(patterns)
-    offered = plugins.backbones(None, Settings(weights=weights, offline=True, wanted=wanted))
+    offered = plugins.backbones(None, Settings(weights=weights, offline=told_offline(), wanted=wanted))
     if wanted:
         for pattern in wanted:
             if not any(fnmatchcase(text, pattern) for name in offered for text in (name, bare(name))):
@@ -68,6 +75,9 @@ def backbones(
         shown = [spec for spec in offered.values() if spec.proposed]
     goal = Goal(max_params=None if max_params is None else int(max_params), licence=licence)
     shown = [spec for spec in shown if not refused(spec, goal)]
+    if fetch:
+        _fetch(shown)
+        return
     columns = ("", "backbone", "params", "GMACs", "px", "top-1", "licence")
     _show(shown, columns, _backbone_cells, as_json, right=columns[2:6], elastic=1)
     _problems(plugins)
@@ -75,6 +85,33 @@ def backbones(
         click.echo("+ on this machine already")
         if not wanted:
             click.echo("\nMore of them: autotl backbones 'timm:*resnet*' or 'torchvision:*'")
+
+
+def _fetch(specs: Sequence[BackboneSpec]) -> None:
+    """Brings weights here, one after another; what cannot be had is said at the end."""
+    from autotl import arrivals, hub
+    from autotl.errors import WeightsUnavailable
+
+    wanted = [spec for spec in specs if arrivals.away(spec)]
+    click.echo(
+        f"{len(specs) - len(wanted)} here already, {arrivals.megabytes(wanted):.0f} MB to fetch", err=True
+    )
+    problems = []
+    for spec in wanted:
+        assert spec.weights is not None
+        try:
+            with click.progressbar(length=spec.weights.bytes or 1, label=spec.name, file=sys.stderr) as bar:
+                path = hub.fetch(spec.weights, report=partial(_advance, bar))
+        except WeightsUnavailable as error:
+            problems.append(f"{spec.name}: {error}")
+        else:
+            click.echo(str(path))
+    if problems:
+        raise WeightsUnavailable("; ".join(problems))
+
+
+def _advance(bar: Any, have: int) -> None:
+    bar.update(have - bar.pos)
 
 
 def _backbone_cells(spec: BackboneSpec) -> tuple[str, ...]:

@@ -119,19 +119,26 @@ def _with(*groups: Iterable[Callable[[Command], Command]]) -> Callable[[Command]
 )  # fmt: skip
 @_with(_MACHINE)
 @click.option("--refit", is_flag=True, help="Fit the model that ships on the test part too.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be tried and what it would cost; train nothing."
+)
 @_with(_OUTPUT)
 @click.pass_context
-def run(ctx: click.Context, /, source: str | None, folder: str | None, **given: Any) -> None:
+def run(ctx: click.Context, /, source: str | None, folder: str | None, dry_run: bool, **given: Any) -> None:
     """Find the best way to carry a pretrained backbone over to DATA, and train it.
 
     DATA is a folder of class folders, with or without train/, val/ and test/ above them, or a CSV with
     the columns path and label and, if you like, split and group.
     """
     started = time.monotonic()
+    if folder is not None and dry_run:
+        raise click.UsageError("--dry-run is for a new run; expected DATA without --continue", ctx)
     if folder is not None:
         _extend(ctx, started, folder, source, given)
     elif source is None:
         raise click.UsageError("expected DATA, a folder or a CSV, or --continue RUN", ctx)
+    elif dry_run:
+        _plan(source, **given)
     else:
         _recommend(started, source=source, **given)
 
@@ -162,6 +169,19 @@ def _recommend(started: float, *, as_json: bool, quiet: bool, **given: Any) -> N
     given["budget"] = given["budget"] or DEFAULT_BUDGET
     start = partial(recommend, given.pop("source"), out=out, started=started, **given)
     _follow(start, out, as_json=as_json, quiet=quiet)
+
+
+def _plan(source: str, *, as_json: bool, quiet: bool, **given: Any) -> None:
+    from autotl import result
+    from autotl.cli import show
+    from autotl.run import plan
+
+    given["budget"] = given["budget"] or DEFAULT_BUDGET
+    found = plan(source, **given)
+    if as_json:
+        click.echo(result.encode(found), nl=False)
+    else:
+        show.plan(found)
 
 
 def _extend(

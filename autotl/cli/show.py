@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from autotl.plan import Plan
     from autotl.records import Profile
     from autotl.result import Recommendation
     from autotl.run import Run
@@ -210,6 +211,44 @@ def profile(found: Profile) -> None:
     for finding in found.findings:
         done = f" ({finding.action})" if finding.action else ""
         out.print(_text(f"- {finding.what}{done}"))
+
+
+def plan(found: Plan) -> None:
+    """What a run would begin with: a line a backbone, and what was left out."""
+    from autotl.cli.options import short
+    from autotl.progress import duration
+
+    rows = [
+        (
+            one.backbone,
+            str(one.input_size),
+            "" if one.parameters is None else short(one.parameters),
+            f"{one.download:.0f} MB" if one.download else "",
+            duration(one.embed),
+            duration(one.tune),
+            one.licence or "",
+        )
+        for one in found.planned
+    ]
+    columns = ("backbone", "px", "params", "download", "embed", "tune", "licence")
+    rows_table(columns, rows, right=columns[1:6], elastic=0)
+    out = console()
+    for skip in found.skipped[:8]:
+        out.print(_text(f"  {skip.name}: not tried ({skip.reason})"))
+    fetched = (
+        f"{found.downloads:.0f} MB would be fetched in the background."
+        if found.downloads
+        else "Nothing would be fetched."
+    )
+    out.print()
+    out.print(
+        _text(
+            f"{found.images:,} images in {found.classes} classes; {len(found.planned)} backbones with"
+            f" {', '.join(found.strategies)}. embed: forecast for all images; tune: {found.epochs:g} epochs of"
+            f" fine-tuning at the native size. A first model after about {duration(found.floor)}, the end"
+            f" within {duration(found.budget)}. {fetched} Nothing was trained."
+        )
+    )
 
 
 def file_size(number: float) -> str:

@@ -2,37 +2,29 @@
 
 Only tensors are read. A file is safetensors, which holds nothing but tensors; a pickle is refused with the
 way to convert it. torchvision publishes pickles; they are read with `weights_only`, their checksum is in
-their name. What lies in a cache is used without opening a connection; without a network a host is found
-missing once, in at most `PROBE_SECONDS`, and remembered for the life of the process.
+their name. What lies in a cache is used without opening a connection; what does not is fetched by `autotl.hub`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import socket
 import sys
-import threading
 from collections.abc import Callable, Collection
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from autotl import hub
 from autotl.errors import WeightsUnavailable
 from autotl.records import Weights
 
 __all__ = ["fill", "read"]
-
-PROBE_SECONDS = 3.0
-HUB_FILE = "model.safetensors"
 
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 _WRAPPINGS = ("state_dict.", "model.", "module.", "model_state_dict.", "_orig_mod.")
@@ -53,12 +45,8 @@ def read(weights: Weights, *, offline: bool = False) -> State:
         "hub": _from_hub,
         "torchvision": _from_torchvision,
     }
-    state = readers[weights.kind](weights, offline or _told_offline())
+    state = readers[weights.kind](weights, offline or hub.told_offline())
     return {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
-
-
-def _told_offline() -> bool:
-    return any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in ("HF_HUB_OFFLINE",))
 
 
 # --------------------------------------------------------------------------- reading
@@ -100,55 +88,7 @@ def _open(path: Path, sha256: str | None) -> State:
 
 
 def _from_hub(weights: Weights, offline: bool) -> State:
-    """`location` is a repository ``owner/name``, or ``owner/name/file`` where the file has another name."""
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
-    owner, name, *rest = weights.location.split("/")
-    repository, file = f"{owner}/{name}", "/".join(rest) or HUB_FILE
-    if not file.endswith(".safetensors"):
-        raise WeightsUnavailable(
-            f"{weights.location} is not safetensors; only that format is read; choose other weights"
-        )
-    page = f"{constants.ENDPOINT}/{repository}"
-    disable_progress_bars()
-    try:
-        return _open(
-            Path(hf_hub_download(repository, file, revision=weights.revision, local_files_only=True)),
-            weights.sha256,
-        )
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, FileNotFoundError):
-        pass
-    if offline:
-        raise WeightsUnavailable(
-            f"the weights {repository} are not in the hub's cache, and this run is offline; expected {file} "
-            f"there; fetch it with a connection once, or from {page} into a --weights folder"
-        )
-    if not _reachable(constants.ENDPOINT):
-        raise WeightsUnavailable(
-            f"the weights {repository} are not in the hub's cache, and the hub does not answer; expected a "
-            f"connection to {constants.ENDPOINT}; connect, or bring {file} in a --weights folder"
-        )
-    try:
-        path = hf_hub_download(repository, file, revision=weights.revision, etag_timeout=PROBE_SECONDS)
-    except Exception as error:  # the connection may break in many ways, none of which is the user's bug
-        status = _status(error)
-        if status in (401, 403):
-            raise WeightsUnavailable(
-                f"the hub refuses the weights {repository} ({status}); expected access to them; see the "
-                f"licence and ask for access at {page}, then log in to the hub on this machine"
-            ) from None
-        if status is not None:
-            raise WeightsUnavailable(
-                f"the weights {repository} cannot be fetched ({status}); expected {file}"
-                f"{f' at revision {weights.revision}' if weights.revision else ''}; see {page}"
-            ) from None
-        raise WeightsUnavailable(
-            f"the weights {repository} did not arrive ({type(error).__name__}: {error}); expected {file}; "
-            f"try again, or bring it from {page} in a --weights folder"
-        ) from None
-    return _open(Path(path), weights.sha256)
+    return _open(hub.fetch(weights, offline=offline), weights.sha256)
 
 
 def _from_torchvision(weights: Weights, offline: bool) -> State:
@@ -168,7 +108,7 @@ def _from_torchvision(weights: Weights, offline: bool) -> State:
                 f"{file} is not there, and this run is offline; expected torchvision's {weights.location}; "
                 "fetch it with a connection once"
             )
-        if not _reachable(url):
+        if not hub.reachable(url):
             raise WeightsUnavailable(
                 f"{file} is not there, and {urlsplit(url).netloc} does not answer; expected torchvision's "
                 f"{weights.location}; connect, or bring the file"
@@ -184,33 +124,6 @@ def _from_torchvision(weights: Weights, offline: bool) -> State:
             f"torchvision's {weights.location} cannot be had ({type(error).__name__}: {error}); expected "
             f"{file}; delete that file if it is there, and try again"
         ) from error
-
-
-def _reachable(url: str) -> bool:
-    """Whether a host, or the proxy on the way to it, takes a connection; asked once per host and process."""
-    parts = urlsplit(url)
-    proxy = getproxies().get(parts.scheme)
-    if proxy and not (parts.hostname and proxy_bypass(parts.hostname)):
-        parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    return _answers(parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
-
-
-@cache
-def _answers(host: str, port: int) -> bool:
-    answered = threading.Event()
-
-    def knock() -> None:
-        try:
-            socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
-        except OSError:
-            return
-        answered.set()
-
-    # Looking up a name has no time limit of its own, so it is left behind in a daemon thread.
-    thread = threading.Thread(target=knock, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    return answered.is_set()
 
 
 # --------------------------------------------------------------------------- filling
@@ -303,13 +216,3 @@ def _fit_classifier(model: nn.Module, name: str, state: State) -> None:
     if fresh is not None:
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, fresh)
-
-
-def _status(error: BaseException | None) -> int | None:
-    """The HTTP status behind an error of the hub's client, which may hide it in the cause of another."""
-    while error is not None:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if isinstance(status, int):
-            return status
-        error = error.__cause__ or error.__context__
-    return None

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from autotl import hub as hub_files
 from autotl.builtin.builds import TIMM, TORCHVISION
 from autotl.engine import weights as weighing
 from autotl.engine.backbone import build
@@ -284,7 +285,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "hub"
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.setattr(f"huggingface_hub.constants.{name}", str(folder))
-    weighing._answers.cache_clear()
+    hub_files._answers.cache_clear()
     return folder
 
 
@@ -352,7 +353,7 @@ def test_a_missing_network_is_found_once_and_soon(online: pytest.MonkeyPatch) ->
 
 
 def test_a_silent_name_server_costs_three_seconds_in_all(online: pytest.MonkeyPatch) -> None:
-    online.setattr(weighing, "PROBE_SECONDS", 0.3)
+    online.setattr(hub_files, "PROBE_SECONDS", 0.3)
 
     def never(*_: Any, **__: Any) -> Any:
         time.sleep(2)

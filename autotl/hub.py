@@ -1,0 +1,342 @@
+"""Pretrained weights from elsewhere: what lies in the caches of this machine, and bringing what does not.
+
+A file is fetched once, into the cache where the hub's own client (or torchvision) looks for it, and is checked
+against the digest its source states. What was interrupted goes on where it stopped. Without a network the
+source is found missing once, in at most `PROBE_SECONDS`, for all files. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from autotl.budget import Allowance
+from autotl.cache import atomic_write
+from autotl.errors import WeightsUnavailable
+from autotl.records import Weights
+
+__all__ = ["TooLate", "fetch", "find", "hub_cache", "is_cached", "told_offline", "torch_hub"]
+
+PROBE_SECONDS = 3.0
+SILENCE = 10.0  # seconds without a byte, after which a connection is given up
+HUB_FILE = "model.safetensors"
+CHUNK = 1 << 18
+
+Report = Callable[[int], None]
+
+
+class TooLate(WeightsUnavailable):
+    """The time for a download was over; what had arrived is kept."""
+
+
+def told_offline() -> bool:
+    """Whether HF_HUB_OFFLINE says that no connection may be opened."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+# --------------------------------------------------------------------------- caches on this machine
+
+
+def hub_cache() -> Path:
+    """Where the hub's client keeps what it fetched, by its own environment variables."""
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if value := os.environ.get(variable):
+            return Path(value).expanduser()
+    parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("HF_HOME") or f"{parent}/huggingface").expanduser() / "hub"
+
+
+def torch_hub() -> Path:
+    """Where torch.hub keeps what it fetched, by its own environment variables."""
+    parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("TORCH_HOME") or f"{parent}/torch").expanduser() / "hub"
+
+
+def is_cached(repository: str) -> bool:
+    """Whether weights of a hub repository lie in the cache; does not import the hub's client."""
+    snapshots = hub_cache() / cache_folder(repository) / "snapshots"
+    return any(snapshots.glob(f"*/{HUB_FILE}"))
+
+
+def cache_folder(repository: str) -> str:
+    """The folder of a repository in the hub's cache."""
+    return f"models--{repository.replace('/', '--')}"
+
+
+def find(weights: Weights) -> Path | None:
+    """The file in the cache of this machine, if it is there."""
+    if weights.kind == "file":
+        return Path(weights.location) if Path(weights.location).is_file() else None
+    if weights.kind == "torchvision":
+        target = _torchvision_file(weights)
+        return target if target is not None and target.is_file() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    repository, file = _repository(weights)
+    try:
+        return Path(hf_hub_download(repository, file, revision=weights.revision, local_files_only=True))
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, FileNotFoundError):
+        return None
+
+
+# --------------------------------------------------------------------------- fetching
+
+
+def fetch(
+    weights: Weights,
+    *,
+    offline: bool = False,
+    allowance: Allowance | None = None,
+    report: Report | None = None,
+) -> Path:
+    """The file on this machine, brought here if it was not; `report` is told how many bytes have come.
+
+    Raises `TooLate` when the allowance ends first, `WeightsUnavailable` when the file is not to be had:
+    offline, no network, access refused, no such file, or another one than its digest says.
+    """
+    there = find(weights)
+    if there is not None:
+        return there
+    if weights.kind == "file":
+        raise WeightsUnavailable(f"there is no file {weights.location}; expected weights; bring the file")
+    told = report or (lambda _: None)
+    if weights.kind == "torchvision":
+        return _fetch_torchvision(weights, offline or told_offline(), allowance, told)
+    return _fetch_from_hub(weights, offline or told_offline(), allowance, told)
+
+
+def _fetch_from_hub(weights: Weights, offline: bool, allowance: Allowance | None, report: Report) -> Path:
+    from huggingface_hub import constants, get_hf_file_metadata, get_token, hf_hub_url
+
+    repository, file = _repository(weights)
+    page = f"{constants.ENDPOINT}/{repository}"
+    if offline:
+        raise WeightsUnavailable(
+            f"the weights {repository} are not in the hub's cache, and this run is offline; expected {file} "
+            f"there; fetch it with a connection once, or from {page} into a --weights folder"
+        )
+    if not reachable(constants.ENDPOINT):
+        raise WeightsUnavailable(
+            f"the weights {repository} are not in the hub's cache, and the hub does not answer; expected a "
+            f"connection to {constants.ENDPOINT}; connect, or bring {file} in a --weights folder"
+        )
+    try:
+        url = hf_hub_url(repository, file, revision=weights.revision)
+        known = get_hf_file_metadata(url, timeout=PROBE_SECONDS)
+        etag, commit = _plain(known.etag), _plain(known.commit_hash)
+        folder = Path(constants.HF_HUB_CACHE) / cache_folder(repository)
+        part = folder / "blobs" / f"{etag}.autotl.incomplete"
+        token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+        # A token is for the hub alone, not for where it sends us.
+        at_home = token is not None and _same_host(known.location, constants.ENDPOINT)
+        headers = {"Authorization": f"Bearer {token}"} if at_home else {}
+        _stream(known.location, part, known.size, headers, allowance, report)
+    except WeightsUnavailable:
+        raise
+    except Exception as error:  # the connection may break in many ways, none of which is the user's bug
+        raise _explained(error, repository, file, weights.revision, page) from None
+    if re.fullmatch(r"[0-9a-f]{64}", etag):
+        _check(part, etag, page)
+    return _place(part, folder, etag, commit, file, weights.revision or "main")
+
+
+def _place(part: Path, folder: Path, etag: str, commit: str, file: str, revision: str) -> Path:
+    """A finished download where the hub's client looks for it: blob, snapshot and reference."""
+    blob, snapshot = folder / "blobs" / etag, folder / "snapshots" / commit / file
+    os.replace(part, blob)
+    snapshot.parent.mkdir(parents=True, exist_ok=True)
+    snapshot.unlink(missing_ok=True)
+    try:
+        snapshot.symlink_to(os.path.relpath(blob, snapshot.parent))
+    except OSError:  # a system or a disk without links
+        shutil.copyfile(blob, snapshot)
+    if revision != commit:
+        atomic_write(folder / "refs" / revision, commit)
+    return snapshot
+
+
+def _fetch_torchvision(weights: Weights, offline: bool, allowance: Allowance | None, report: Report) -> Path:
+    target = _torchvision_file(weights)
+    if target is None or weights.url is None:
+        raise WeightsUnavailable(
+            f"where torchvision's {weights.location} lie is not known here; a run with a connection fetches them"
+        )
+    host = urlsplit(weights.url).netloc
+    if offline or not reachable(weights.url):
+        why = "this run is offline" if offline else f"{host} does not answer"
+        raise WeightsUnavailable(
+            f"{target} is not there, and {why}; expected torchvision's {weights.location}; connect, or bring the file"
+        )
+    part = target.with_name(f"{target.name}.incomplete")
+    try:
+        _stream(weights.url, part, None, {}, allowance, report)
+    except WeightsUnavailable:
+        raise
+    except Exception as error:
+        raise _explained(error, weights.location, target.name, None, weights.url) from None
+    digest = re.search(r"-([0-9a-f]{8,})\.", target.name)  # torchvision's file names end in one
+    if digest:
+        _check(part, digest[1], weights.url)
+    os.replace(part, target)
+    return target
+
+
+def _torchvision_file(weights: Weights) -> Path | None:
+    if weights.url is None:
+        return None
+    return torch_hub() / "checkpoints" / Path(urlsplit(weights.url).path).name
+
+
+def _stream(
+    url: str,
+    part: Path,
+    size: int | None,
+    headers: dict[str, str],
+    allowance: Allowance | None,
+    report: Report,
+) -> None:
+    """Brings `url` into `part`, from where an earlier try stopped. Raises `TooLate`, `OSError`, `HTTPError`."""
+    if urlsplit(url).scheme not in {"http", "https"}:
+        raise OSError(f"{url} is no web address")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    have = part.stat().st_size if part.exists() else 0
+    if size is not None and have == size:
+        return
+    if size is not None and have > size:
+        have = 0
+    if have:
+        headers = {**headers, "Range": f"bytes={have}-"}
+    request = urllib.request.Request(url, headers={**headers, "Accept-Encoding": "identity"})  # noqa: S310 - checked
+    opener = urllib.request.build_opener(_KeepTokens)
+    with opener.open(request, timeout=SILENCE) as answer:
+        goes_on = answer.status == 206
+        with open(part, "ab" if goes_on else "wb") as file:
+            have = have if goes_on else 0
+            while chunk := answer.read1(CHUNK):
+                file.write(chunk)
+                have += len(chunk)
+                report(have)
+                if allowance is not None and allowance.expired:
+                    raise TooLate(f"{url}: {have:,} bytes had arrived when the time was over")
+    if size is not None and have != size:
+        raise OSError(f"{have:,} of {size:,} bytes came")
+
+
+class _KeepTokens(urllib.request.HTTPRedirectHandler):
+    """Follows redirections, and hands a token to no other host."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        found = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if found is not None and not _same_host(newurl, req.full_url):
+            found.remove_header("Authorization")
+        return found
+
+
+def _check(part: Path, digest: str, source: str) -> None:
+    with part.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if not found.startswith(digest):
+        part.unlink()
+        raise WeightsUnavailable(
+            f"what came from {source} has the SHA-256 {found[:16]}..., expected {digest[:16]}...;"
+            " it was damaged on the way and is deleted; fetch it again"
+        )
+
+
+def _explained(
+    error: BaseException, name: str, file: str, revision: str | None, page: str
+) -> WeightsUnavailable:
+    """What an error of the connection means, and what to do."""
+    status = _status(error)
+    if status in (401, 403):
+        return WeightsUnavailable(
+            f"the hub refuses the weights {name} ({status}); expected access to them; see the "
+            f"licence and ask for access at {page}, then log in to the hub on this machine"
+        )
+    if status is not None:
+        at = f" at revision {revision}" if revision else ""
+        return WeightsUnavailable(
+            f"the weights {name} cannot be fetched ({status}); expected {file}{at}; see {page}"
+        )
+    return WeightsUnavailable(
+        f"the weights {name} did not arrive ({type(error).__name__}: {error}); expected {file}; "
+        f"try again, or bring it from {page} in a --weights folder"
+    )
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The HTTP status behind an error, which a client may hide in the cause of another."""
+    while error is not None:
+        if isinstance(error, urllib.error.HTTPError):
+            return error.code
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(status, int):
+            return status
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _repository(weights: Weights) -> tuple[str, str]:
+    """Repository and file of a location ``owner/name`` or ``owner/name/file``."""
+    owner, name, *rest = weights.location.split("/")
+    file = "/".join(rest) or HUB_FILE
+    if not file.endswith(".safetensors"):
+        raise WeightsUnavailable(
+            f"{weights.location} is not safetensors; only that format is read; choose other weights"
+        )
+    return f"{owner}/{name}", file
+
+
+def _plain(name: str | None) -> str:
+    """What a server calls a file, if it may become part of a path."""
+    if name is None or not re.fullmatch(r"[\w-]+", name):
+        raise OSError(f"the hub names the file {name!r}, expected letters and digits")
+    return name
+
+
+def _same_host(one: str, other: str) -> bool:
+    return urlsplit(one).netloc == urlsplit(other).netloc
+
+
+# --------------------------------------------------------------------------- is there a network
+
+
+def reachable(url: str) -> bool:
+    """Whether a host, or the proxy on the way to it, takes a connection; asked once per host and process."""
+    parts = urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not (parts.hostname and urllib.request.proxy_bypass(parts.hostname)):
+        parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    return _answers(parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
+
+
+@cache
+def _answers(host: str, port: int) -> bool:
+    answered = threading.Event()
+
+    def knock() -> None:
+        try:
+            socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
+        except OSError:
+            return
+        answered.set()
+
+    # Looking up a name has no time limit of its own, so it is left behind in a daemon thread.
+    thread = threading.Thread(target=knock, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    return answered.is_set()
