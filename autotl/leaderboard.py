@@ -38,6 +38,7 @@ COLUMNS = (
     "macs",
     "epochs",
     "rows",
+    "control",
     "reason",
 )
 _ASCENDING = {"fit_time", "pred_time", "parameters", "macs", "ci_width"}  # of these, less is better

@@ -12,6 +12,7 @@ from PIL import Image
 from autotl import manifest, records, result
 from autotl.records import Decision, Finding, Goal, Interval, Profile
 
+SCRATCH = "control: the same network without pretraining"
 NASTY = '<script>alert("x")</script>|`*_'
 
 
@@ -170,7 +171,7 @@ def full_folder(
     *,
     images: int = 300,
     pictures: bool = True,
-    name: str = "{part}/{label}/{number}.png",
+    name: str = "{part}/{label}/{number}.jpg",
     **changes: Any,
 ) -> Path:
     """A finished run with everything a report can show: manifest, predictions, pictures, curves, a control."""
@@ -219,11 +220,9 @@ def full_folder(
                 _trial(folder, f"t{number}{epochs:g}", line, epochs, score, labels, part == 1, generator)
             )
     trials.append(_trial(folder, "final", found.leaderboard[0], 9.0, 0.93, labels, part == 2, generator))
-    scratch = row("autotl:fresh@64/fine_tune:all", 0.61)
-    trials += [
-        _trial(folder, f"c{epochs:g}", scratch, epochs, 0.7 - 1 / (1 + epochs), labels, part == 1, generator)
-        for epochs in (2.0, 4.0, 9.0)
-    ]
+    scratch = row("autotl:resnet14t_small@96/scratch:all", 0.61, control="scratch", reason=SCRATCH)
+    alone = _trial(folder, "c-scratch", scratch, 9.0, 0.61, labels, part == 1, generator)
+    trials.append(replace(alone, trial=replace(alone.trial, control="scratch")))
     ranked = tuple(
         records.Ranked(
             backbone=line.backbone,
@@ -246,10 +245,9 @@ def full_folder(
         ),
         profile=profile,
         trials=tuple(trials),
-        leaderboard=(*found.leaderboard[:7], scratch, *found.leaderboard[7:]),
+        leaderboard=(*found.leaderboard, scratch),
         ranking=records.Ranking(ranked=ranked),
-        backbones=(records.BackboneSpec(name="autotl:fresh", build="m:b", init="random"),),
-        transfer=result.Transfer(gain=0.36, low=0.31, high=0.41, against=scratch.candidate),
+        transfer=Interval(value=0.36, low=0.31, high=0.41),
     )
     assert found.winner is not None
     assert found.winner.candidate == best

@@ -218,9 +218,21 @@ def test_every_figure_of_the_model_says_whose_and_on_what(whole: str) -> None:
 def test_it_says_what_pretraining_brought_and_how(whole: str) -> None:
     plain = whole.replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert "Pretraining helps here: +36.0 points (95 % interval +31.0 to +41.0)" in plain
-    assert "autotl:fresh@64/fine_tune:all" in plain
-    assert "higher asymptote?" in plain
-    assert "not told: a curve still rises" in plain
+    assert "the same network without pretraining" in plain
+    assert "better asymptote?" in plain
+    assert "not told: a curve still moves" in plain
+
+
+def test_controls_stand_apart_and_do_not_compete(folder: Path) -> None:
+    page = view(result.read(folder))
+    assert [len(group["rows"]) for group in page["board"]["groups"]] == [3, 4, 1]
+    assert page["board"]["groups"][-1]["title"].startswith("Controls")
+    assert "scratch" not in str(page["depths"])
+    assert "scratch" not in report.gather(result.read(folder), folder).drawings["cost-train"]
+
+
+def test_a_run_without_controls_says_that_it_did_not_measure(text: str) -> None:
+    assert "this run trained nothing from scratch" in text
 
 
 def test_pictures_outlive_the_data(folder: Path, whole: str) -> None:
@@ -263,7 +275,7 @@ def test_a_hundred_classes_fifty_candidates_and_thumbnails_stay_below_three_mega
     board = tuple(row(f"mine:net{n}@96/fine_tune:{n % 3}", 0.9 - 0.01 * n) for n in range(50))
     lead = example().leaderboard[:1]
     classes = tuple(f"a kind of thing number {n:03d}" for n in range(100))
-    made = full_folder(tmp_path / "run", classes, images=6000, leaderboard=(*lead, *board))
+    made = full_folder(tmp_path / "run", classes, images=3000, leaderboard=(*lead, *board))
     report.render(result.read(made), made)
     assert (made / "report.html").stat().st_size < 3 * 2**20
     text = (made / "report.html").read_text(encoding="utf-8")
@@ -272,7 +284,7 @@ def test_a_hundred_classes_fifty_candidates_and_thumbnails_stay_below_three_mega
 
 def test_hostile_class_and_file_names_stay_text(tmp_path: Path) -> None:
     classes = (NASTY, "$x^2$ \x01\u202e", "</svg><img src=x onerror=alert(1)>", "日本語", "a&b;")
-    made = full_folder(tmp_path / "run", classes, name="{part}/{label}/<b>$ & {number}.png")
+    made = full_folder(tmp_path / "run", classes, name="{part}/{label}/<b>$ & {number}.jpg")
     report.render(result.read(made), made)
     text = (made / "report.html").read_text(encoding="utf-8")
     page = Page(text)
@@ -355,10 +367,13 @@ def test_the_front_holds_what_nothing_cheaper_beats() -> None:
 
 
 def test_an_asymptote_is_told_only_of_flat_curves() -> None:
-    flat, fresh = ((1.0, 0.8), (5.0, 0.9), (9.0, 0.902)), ((1.0, 0.3), (5.0, 0.7), (9.0, 0.703))
-    assert dict(learning.textbook(flat, fresh))["asymptote"].startswith("+19.9 points")
-    assert "still rises" in dict(learning.textbook(flat, fresh[:2]))["asymptote"]
-    assert dict(learning.textbook(flat, fresh[:1]))["slope"].startswith("not measured")
+    flat = ((1.0, 0.8), (4.0, 0.9), (7.0, 0.902), (9.0, 0.902))
+    fresh = ((1.0, 0.3), (4.0, 0.7), (7.0, 0.703), (9.0, 0.704))
+    signs = dict(learning.textbook(flat, fresh, "score"))
+    assert signs["start"] == "score 0.80 against 0.30 after 1.0 s"
+    assert signs["slope"] == "+0.033 a second at first, against +0.133"
+    assert signs["asymptote"].startswith("0.90 against 0.70")
+    assert "still moves" in dict(learning.textbook(flat, fresh[:2], "score"))["asymptote"]
 
 
 def test_a_loss_that_still_falls_is_said() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from autotl import metrics
 from autotl.records import CurvePoint, Depth
 from autotl.report.answers import Answers, Reliability, drawn_classes
+from autotl.report.learning import Points, rivals
 from autotl.report.plot import ACCENT, CARD, INK, LINE, SERIES, SOFT, WARN, Drawing, share_axis
 from autotl.report.words import NARROW, count, duration, interval, percent, short, shown
 from autotl.result import Recommendation, Row
@@ -23,7 +24,7 @@ def cost(
     result: Recommendation, price: Callable[[Row], float | None], axis: str, limit: float | None, name: str
 ) -> str:
     """Score against a price, every candidate with its interval; the front, the winner's set, the limit."""
-    scored = [row for row in result.leaderboard if row.score_val is not None]
+    scored = rivals(result)
     places = {row.candidate: place for place, row in enumerate(scored, start=1)}
     priced = [(row, value) for row in scored if (value := price(row))]
     if not priced:
@@ -158,21 +159,26 @@ def depth_word(depth: Depth) -> str:
     return "frozen" if depth == 0 else str(depth)
 
 
-def scores_by_epoch(curves: Mapping[str, Sequence[tuple[float, float]]], metric: str, name: str) -> str:
-    """Score against epochs trained, a line a candidate."""
+def transfer(curves: Mapping[str, Points], measure: str) -> str:
+    """Score or loss over the seconds of training, with pretraining first, then without."""
+    if len(curves) < 2:
+        return ""
     drawing = Drawing()
     axes = drawing.axes
-    for colour, (candidate, points) in zip(SERIES, curves.items(), strict=False):
+    words = ("pretrained", "from scratch")
+    for colour, what, (candidate, points) in zip(SERIES, words, curves.items(), strict=False):
         x, y = zip(*points, strict=True)
-        axes.plot(x, y, color=colour, label=short(shown(candidate)))
-        for epoch, score in points:
-            (dot,) = axes.plot(epoch, score, "o", color=colour, markersize=6)
-            drawing.hover(dot, f"{shown(candidate)}\nafter {epoch:g} epochs: {percent(score)}")
-    axes.set_xlabel("epochs trained")
-    axes.set_ylabel(metric)
-    share_axis(axes.yaxis)
-    drawing.legend("lower right")
-    return drawing.svg(name, f"{metric} by epochs trained, of {len(curves)} candidates")
+        (line,) = axes.plot(x, y, color=colour, label=what, marker="o", markersize=3.5)
+        drawing.hover(
+            line, f"{shown(candidate)}, {what}\n{measure} {y[0]:.3g} → {y[-1]:.3g} in {duration(x[-1])}"
+        )
+    axes.set_xlim(left=0)
+    axes.set_xlabel("seconds of training")
+    axes.set_ylabel(measure)
+    if measure == "score":
+        share_axis(axes.yaxis)
+    drawing.legend("best")
+    return drawing.svg("transfer", f"{measure} over seconds of training, pretrained and from scratch")
 
 
 def losses(curves: Mapping[tuple[str, str], Sequence[CurvePoint]]) -> str:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from autotl.records import CurvePoint, Depth, TrialResult
-from autotl.report.words import percent, points, points_interval
+from autotl.records import CurvePoint, Depth, Interval, TrialResult
+from autotl.report.words import interval, percent, points, points_interval
 from autotl.result import Recommendation, Row
 
 MOST_BACKBONES = 5
-FLAT = 0.01  # a score that grew by less over the last third of a training has flattened
+FLAT = 0.05  # of a curve's whole way: it has flattened when its last third made less
 FALLING = 0.05  # a loss that fell by more, as a share, over the last fifth is still falling
 FEWEST_PAIRS = 4  # of score and probe, to speak of agreement
 
-Points = tuple[tuple[float, float], ...]  # (epochs, score), fewest epochs first
+Points = tuple[tuple[float, float], ...]  # (seconds, score or loss), fewest seconds first
+
+
+def rivals(result: Recommendation) -> list[Row]:
+    """The rows with a score that compete: no controls."""
+    return [row for row in result.leaderboard if row.score_val is not None and not row.control]
 
 
 # --------------------------------------------------------------------------- depth
@@ -24,8 +29,8 @@ Points = tuple[tuple[float, float], ...]  # (epochs, score), fewest epochs first
 def by_depth(result: Recommendation) -> dict[str, dict[Depth, Row]]:
     """Best row by unfreeze depth of each backbone that was tried at more than one; the winner's first."""
     found: dict[str, dict[Depth, Row]] = {}
-    for row in result.leaderboard:
-        if row.score_val is not None and row.backbone:
+    for row in rivals(result):
+        if row.backbone:
             depths = found.setdefault(row.backbone, {})
             before = depths.get(row.unfreeze)
             if before is None or (before.score_val or 0.0) < row.score_val:
@@ -38,101 +43,116 @@ def by_depth(result: Recommendation) -> dict[str, dict[Depth, Row]]:
 # --------------------------------------------------------------------------- with and without pretraining
 
 
-def controls(result: Recommendation) -> list[str]:
-    """Candidates that know nothing from elsewhere: fresh backbones, and what the verdict compares with."""
-    fresh = {spec.name for spec in result.backbones if spec.init == "random"}
-    against = result.transfer.against if result.transfer else ""
-    named = [row.candidate for row in result.leaderboard if row.backbone in fresh or row.candidate == against]
-    return list(dict.fromkeys(named))
-
-
-def score_curve(results: Iterable[TrialResult], candidate: str) -> Points:
-    """Score by epochs trained: within the candidate's trainings where it was taken, else over them."""
-    own = [r for r in results if r.trial.candidate.id == candidate and r.trial.id not in {"final", "tested"}]
-    longest = max(own, key=lambda r: r.epochs_done, default=None)
-    inside = [] if longest is None else [(p.epoch, p.score) for p in longest.curve if p.score is not None]
-    over = [(r.epochs_done, r.score_val) for r in own if r.score_val is not None]
-    chosen = inside if len(inside) > 1 else over
-    return tuple(sorted(dict(chosen).items()))
-
-
 def transfer(result: Recommendation) -> dict[str, Any]:
     """The verdict on pretraining with its interval, the curves, and the three signs of transfer."""
-    winner = result.winner
-    without = controls(result)
-    curves: dict[str, Points] = {}
-    if winner is not None:
-        curves = {
-            name: found
-            for name in (winner.candidate, *without)
-            if (found := score_curve(result.trials, name))
-        }
-    rows = {row.candidate: row for row in result.leaderboard}
-    signs: list[tuple[str, str]] = []
-    if winner is not None and without and {winner.candidate, without[0]} <= set(curves):
-        signs = textbook(curves[winner.candidate], curves[without[0]])
+    reasons = result.decision.reasons if result.decision else ()
+    said = [text for text in reasons if text.startswith(_SAID)]
+    curves, measure = transfer_curves(result)
+    pair = [*curves.values()]
     return {
-        "verdict": _verdict(result),
-        "against": [
-            {"candidate": name, "score": percent(rows[name].score_val)}
-            for name in without
-            if rows[name].score_val is not None
+        "verdict": _verdict(result.transfer),
+        "said": said,
+        "controls": [
+            {
+                "candidate": row.candidate,
+                "what": row.reason.removeprefix("control: "),
+                "score": percent(row.score_val),
+                "interval": "" if row.ci_low is None else interval(row.ci_low, row.ci_high),
+            }
+            for row in result.leaderboard
+            if row.control and row.score_val is not None
         ],
-        "signs": signs,
-        "curves": curves if any(len(found) > 1 for found in curves.values()) and len(curves) > 1 else {},
+        "signs": textbook(pair[0], pair[1], measure) if len(pair) == 2 else [],
+        "measure": measure,
     }
 
 
-def _verdict(result: Recommendation) -> str:
-    gain = result.transfer or (result.decision.transfer if result.decision else None)
+_SAID = ("pretraining ", "whether pretraining ")  # how the verdict begins its sentence on it
+
+
+def transfer_curves(result: Recommendation) -> tuple[dict[str, Points], str]:
+    """Curves over training seconds of the winner's kin and of the same network from scratch, and of what.
+
+    Scores where both trainings took them on the way, else training losses. Empty where one has no curve.
+    """
+    scratch = next((r for r in result.trials if r.trial.control == "scratch"), None)
+    if scratch is None:
+        return {}, ""
+    kin = [
+        r
+        for r in result.trials
+        if r.trial.candidate.backbone == scratch.trial.candidate.backbone
+        and not r.trial.control
+        and len(r.curve) > 1
+    ]
+    if not kin or len(scratch.curve) < 2:
+        return {}, ""
+    # The one that trained about as long, so that the curves share their seconds.
+    tuned = min(kin, key=lambda r: (abs(r.curve[-1].seconds - scratch.curve[-1].seconds), r.trial.id))
+    names = (tuned.trial.candidate.id, scratch.trial.candidate.id)
+    scores = [tuple((p.seconds, p.score) for p in r.curve if p.score is not None) for r in (tuned, scratch)]
+    if all(len(points) > 1 for points in scores):
+        return dict(zip(names, scores, strict=True)), "score"
+    losses = [tuple((p.seconds, p.loss) for p in r.curve) for r in (tuned, scratch)]
+    return dict(zip(names, losses, strict=True)), "training loss"
+
+
+def _verdict(gain: Interval | None) -> str:
     if gain is None:
         return ""
-    value = gain.gain if hasattr(gain, "gain") else gain.value
-    numbers = f"{points(value)} (95 % interval {points_interval(gain.low, gain.high)})"
+    numbers = f"{points(gain.value)} (95 % interval {points_interval(gain.low, gain.high)})"
     if gain.low > 0:
-        return f"Pretraining helps here: {numbers} against the same training without it."
+        return f"Pretraining helps here: {numbers} over the same network without it, trained for as long."
     if gain.high < 0:
-        return f"Pretraining does harm here: {numbers} against the same training without it."
-    return f"Whether pretraining helps here cannot be told from chance: {numbers} against the same training without it."
+        return (
+            f"Pretraining does harm here: {numbers} against the same network without it, trained for as long."
+        )
+    return (
+        "Whether pretraining helps here cannot be told from chance:"
+        f" {numbers} against the same network without it, trained for as long."
+    )
 
 
-def textbook(tuned: Points, fresh: Points) -> list[tuple[str, str]]:
-    """Higher start, higher slope, higher asymptote (Torrey and Shavlik, 2009), of two score curves.
+def textbook(tuned: Points, fresh: Points, measure: str) -> list[tuple[str, str]]:
+    """Start, slope and asymptote of two curves over seconds (Torrey and Shavlik, 2009), with and without pretraining.
 
-    >>> textbook(((1, 0.5), (2, 0.7)), ((1, 0.3), (2, 0.4)))[0]
-    ('start', '+20.0 points after 1 epochs')
+    >>> textbook(((1, 0.5), (2, 0.7)), ((1, 0.3), (2, 0.4)), "score")[0]
+    ('start', 'score 0.50 against 0.30 after 1.0 s')
     """
     begin = max(tuned[0][0], fresh[0][0])
-    signs = [("start", f"{points(_at(tuned, begin) - _at(fresh, begin))} after {begin:g} epochs")]
-    slopes = [
-        (line[1][1] - line[0][1]) / (line[1][0] - line[0][0]) for line in (tuned, fresh) if len(line) > 1
-    ]
-    if len(slopes) == 2:
-        words = f"{points(slopes[0])} an epoch at first, against {points(slopes[1])} without pretraining"
-        signs.append(("slope", words))
-    else:
-        signs.append(("slope", "not measured: a curve has one point only"))
+    one, two = _at(tuned, begin), _at(fresh, begin)
+    signs = [("start", f"{measure} {one:.2f} against {two:.2f} after {begin:.1f} s")]
+    steep = [(line[1][1] - line[0][1]) / (line[1][0] - line[0][0]) for line in (tuned, fresh)]
+    signs.append(
+        ("slope", f"{steep[0]:+.3f} a second at first, against {steep[1]:+.3f}".replace("-", _MINUS))
+    )
     if _flat(tuned) and _flat(fresh):
-        signs.append(("asymptote", f"{points(tuned[-1][1] - fresh[-1][1])}, both curves have flattened"))
+        signs.append(
+            ("asymptote", f"{tuned[-1][1]:.2f} against {fresh[-1][1]:.2f}; both curves have flattened")
+        )
     else:
-        signs.append(("asymptote", "not told: a curve still rises"))
+        signs.append(("asymptote", "not told: a curve still moves"))
     return signs
 
 
-def _at(curve: Points, epoch: float) -> float:
-    """The score at an epoch, straight lines between points."""
-    before = [point for point in curve if point[0] <= epoch][-1]
-    after = next((point for point in curve if point[0] >= epoch), curve[-1])
+_MINUS = "\N{MINUS SIGN}"
+
+
+def _at(curve: Points, x: float) -> float:
+    """The value at x, straight lines between points."""
+    before = [point for point in curve if point[0] <= x][-1]
+    after = next((point for point in curve if point[0] >= x), curve[-1])
     if after[0] == before[0]:
         return before[1]
-    return before[1] + (after[1] - before[1]) * (epoch - before[0]) / (after[0] - before[0])
+    return before[1] + (after[1] - before[1]) * (x - before[0]) / (after[0] - before[0])
 
 
 def _flat(curve: Points) -> bool:
-    if len(curve) < 3:
+    """Whether the last third moved by no more than a small share of the whole way."""
+    if len(curve) < 4:
         return False
-    first, last = curve[0][0], curve[-1][0]
-    return abs(curve[-1][1] - _at(curve, last - (last - first) / 3)) < FLAT
+    first, last = curve[0], curve[-1]
+    return abs(last[1] - _at(curve, last[0] - (last[0] - first[0]) / 3)) <= FLAT * abs(last[1] - first[1])
 
 
 # --------------------------------------------------------------------------- curves
@@ -147,7 +167,7 @@ def loss_curves(result: Recommendation) -> dict[tuple[str, str], tuple[CurvePoin
     winner = result.winner.candidate
     for r in result.trials:
         name = r.trial.candidate.id
-        if len(r.curve) < 2:
+        if len(r.curve) < 2 or r.trial.control:
             continue
         if r.trial.id == "final":
             curves["final fit", name] = r.curve
@@ -240,8 +260,7 @@ def _so(tau: float) -> str:
 
 def _best(result: Recommendation) -> Mapping[tuple[str, int], float]:
     best: dict[tuple[str, int], float] = {}
-    for row in result.leaderboard:
-        if row.score_val is not None:
-            key = (row.backbone, row.input_size)
-            best[key] = max(best.get(key, 0.0), row.score_val)
+    for row in rivals(result):
+        key = (row.backbone, row.input_size)
+        best[key] = max(best.get(key, 0.0), row.score_val or 0.0)
     return best

@@ -65,9 +65,7 @@ def _draw(result: Recommendation, found: Answers | None) -> tuple[dict[str, str]
         drawings["cost-size"] = figures.cost(
             result, lambda row: row.parameters, "parameters", goal.max_params, "size"
         )
-    curves = learning.transfer(result)["curves"]
-    if curves:
-        drawings["transfer"] = figures.scores_by_epoch(curves, metric, "transfer")
+    drawings["transfer"] = figures.transfer(*learning.transfer_curves(result))
     hidden = 0
     if found is not None:
         drawings["confusion"], hidden = figures.confusion(found)

@@ -24,10 +24,13 @@ STAGES = {
     "rank": "ranking backbones",
     "search": "probing candidates",
     "probe": "probing candidates",
+    "timing": "timing backbones",
+    "controls": "controls",
     "final fit": "training the winner",
     "report": "writing the report",
     "other": "everything else",
 }
+CONTROLS = "Controls: what the others are held against"
 STATUS = {
     "finished": "finished",
     "stopped": "stopped early",
@@ -211,7 +214,7 @@ def _sentence(text: str) -> str:
 def _cost(result: Recommendation) -> dict[str, Any]:
     """What to read off the drawings, in words."""
     goal = result.goal
-    scored = [row for row in result.leaderboard if row.score_val is not None]
+    scored = learning.rivals(result)
     priced = [row for row in scored if row.pred_time]
     front = [priced[n] for n in pareto([(row.pred_time or 0.0, row.score_val or 0.0) for row in priced])]
     winner = result.winner
@@ -241,9 +244,10 @@ def _cost(result: Recommendation) -> dict[str, Any]:
 
 
 def _board(result: Recommendation) -> dict[str, Any]:
-    scored = [row for row in result.leaderboard if row.score_val is not None]
+    scored = learning.rivals(result)
+    held = [row for row in result.leaderboard if row.score_val is not None and row.control]
     rest = [row for row in result.leaderboard if row.score_val is None]
-    lows = [value for row in scored for value in (row.ci_low, row.score_val) if value is not None]
+    lows = [value for row in [*scored, *held] for value in (row.ci_low, row.score_val) if value is not None]
     floor = (
         min(0.9, math.floor(min(lows) * 20) / 20) if lows else 0.0
     )  # a round figure left of every interval
@@ -251,7 +255,10 @@ def _board(result: Recommendation) -> dict[str, Any]:
     lines = [_line(row, place, winner, floor) for place, row in enumerate(scored, start=1)]
     return {
         "rows": lines,
-        "groups": _groups(lines),
+        "groups": [
+            *_groups(lines),
+            *([{"title": CONTROLS, "rows": [_line(row, 0, winner, floor) for row in held]}] if held else []),
+        ],
         "scale": (percent(floor, 0), percent((1 + floor) / 2, 1 if floor * 100 % 2 else 0), percent(1.0, 0)),
         "ties": sum(row.in_winners_set for row in scored),
         "rest": [
@@ -280,7 +287,7 @@ def _line(row: Row, place: int, winner: str | None, floor: float) -> dict[str, A
         return round(100 * min(1.0, max(0.0, (score - floor) / (1 - floor))), 2)
 
     return {
-        "place": place,
+        "place": place or "",
         "candidate": row.candidate,
         "backbone": row.backbone or row.candidate,
         "input_size": row.input_size,
