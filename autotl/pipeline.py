@@ -375,9 +375,10 @@ class Run:
         """The trials of the run that is continued stand as if they had been made now."""
         before = earlier.state
         self.results += [self._scored(done) for done in earlier.probes]
-        self.controls += [self._scored(done) for done in earlier.controls]
         self.fits += earlier.fits
         self.same_data = all(before.data.counts.get(part) == count for part, count in counts.items())
+        if self.same_data:  # else they are made anew
+            self.controls += [self._scored(done) for done in earlier.controls]
         best = self._best()
         self.journal.best = best.score_val if best else None
         self.notes.append(
@@ -720,7 +721,9 @@ class Run:
             else:
                 # The smallest input: the most steps in the seconds there are.
                 size = candidates_stage.sizes(spec, self.profile.side)[-1]
-                trial, fresh = controls.scratch(best, spec, min(size, candidate.input_size), self.options.seed)
+                trial, fresh = controls.scratch(
+                    best, spec, min(size, candidate.input_size), self.options.seed
+                )
                 if trial.candidate != known.get("scratch"):
                     self._control(trial, fresh, controls.SCRATCH, end)
         self._record()

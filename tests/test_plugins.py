@@ -35,7 +35,7 @@ from autotl.records import (
 )
 
 SPEC = BackboneSpec(name="mine:net", build="mine:build")
-PROBE = Strategy(name="linear_probe", summary="as before", head="autotl.builtin.heads:logistic")
+PROBE = Strategy(name="linear_probe", summary="as before", head="autotl.builtin.heads:linear")
 
 
 def guest(**functions: object) -> SimpleNamespace:

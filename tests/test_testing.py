@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from autotl import testing
-from autotl.builtin.heads import Head, logistic
+from autotl.builtin.heads import Head, linear
 from autotl.errors import PluginError, UnknownNameError
 from autotl.hookspecs import hookimpl
 from autotl.plugins import BUILTIN_NAMES
@@ -276,12 +276,12 @@ def constant_head(features: np.ndarray, labels: np.ndarray, classes: int, folds:
 
 
 def seen_classes_only(features: np.ndarray, labels: np.ndarray, classes: int, folds: Any, seed: int) -> Head:
-    return logistic(features, labels, len(np.unique(labels)), folds, seed)
+    return linear(features, labels, len(np.unique(labels)), folds, seed)
 
 
 def unseeded(features: np.ndarray, labels: np.ndarray, classes: int, folds: Any, seed: int) -> Head:
     jitter = np.random.default_rng().normal(size=features.shape).astype(np.float32)
-    return logistic(features + jitter, labels, classes, folds, seed)
+    return linear(features + jitter, labels, classes, folds, seed)
 
 
 @pytest.mark.parametrize(

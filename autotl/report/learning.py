@@ -33,7 +33,7 @@ def by_depth(result: Recommendation) -> dict[str, dict[Depth, Row]]:
         if row.backbone:
             depths = found.setdefault(row.backbone, {})
             before = depths.get(row.unfreeze)
-            if before is None or (before.score_val or 0.0) < row.score_val:
+            if before is None or (before.score_val or 0.0) < (row.score_val or 0.0):
                 depths[row.unfreeze] = row
     first = result.winner.backbone if result.winner else None
     names = sorted((name for name, depths in found.items() if len(depths) > 1), key=lambda n: (n != first, n))
