@@ -670,7 +670,9 @@ class Run:
             else:
                 # The smallest input: the most steps in the seconds there are.
                 size = candidates_stage.sizes(spec, self.profile.side)[-1]
-                trial, fresh = controls.scratch(best, spec, min(size, candidate.input_size), self.options.seed)
+                trial, fresh = controls.scratch(
+                    best, spec, min(size, candidate.input_size), self.options.seed
+                )
                 if trial.candidate != known.get("scratch"):
                     self._control(trial, fresh, controls.SCRATCH, end)
         self._record()
