@@ -284,6 +284,8 @@ def _trial(
                 unfreeze=line.unfreeze,
             ),
             epochs=epochs,
+            fit_on=("train", "select") if name == "final" else ("train",),
+            evaluate_on=("test",) if name == "final" else ("select",),
             forecast=3.0 * epochs if epochs else None,
         ),
         status="finished",

@@ -12,7 +12,7 @@ from autotl import manifest, metrics
 from autotl.errors import RunError
 from autotl.records import PARTS, Interval, TrialResult
 from autotl.report.words import percent
-from autotl.result import Recommendation
+from autotl.result import Recommendation, is_probe
 from autotl.search import summary
 from autotl.verdict import selection
 
@@ -59,15 +59,18 @@ def answers(result: Recommendation, folder: Path) -> Answers | None:
         labels = table.labels(result.data.classes)
     except (RunError, KeyError):
         return None
-    tested = next((r for r in reversed(result.trials) if r.trial.id in {"final", "tested"}), None)
-    if tested is not None:
+    own = [
+        r for r in result.trials if r.trial.candidate.id == result.winner.candidate and not r.trial.control
+    ]
+    tested = next((r for r in reversed(own) if "test" in r.trial.evaluate_on), None)
+    if tested is not None and result.winner.score_test is not None:
         rows = np.flatnonzero(table.part == PARTS.index("test"))
-        shipped = "the model of this run" if tested.trial.id == "final" else "the probe that ships"
+        shipped = "the probe that ships" if tested.trial.id == "tested" else "the model of this run"
         on = f"{len(rows):,} test images that no choice has seen"
         found = _read(tested, folder, rows, shipped, on, table, labels, result.data.classes)
         if found is not None:
             return found
-    probe = summary(result.trials).get(result.winner.candidate)
+    probe = summary([r for r in own if is_probe(r)]).get(result.winner.candidate)
     if probe is None:
         return None
     folds = result.data.folds

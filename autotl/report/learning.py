@@ -8,7 +8,7 @@ from typing import Any
 
 from autotl.records import CurvePoint, Depth, Interval, TrialResult
 from autotl.report.words import interval, percent, points, points_interval
-from autotl.result import Recommendation, Row
+from autotl.result import Recommendation, Row, is_probe
 
 MOST_BACKBONES = 5
 FLAT = 0.05  # of a curve's whole way: it has flattened when its last third made less
@@ -169,8 +169,9 @@ def loss_curves(result: Recommendation) -> dict[tuple[str, str], tuple[CurvePoin
         name = r.trial.candidate.id
         if len(r.curve) < 2 or r.trial.control:
             continue
-        if r.trial.id == "final":
-            curves["final fit", name] = r.curve
+        if not is_probe(r):
+            if name == winner:
+                curves["final fit", name] = r.curve
         elif name not in longest or r.epochs_done > longest[name].epochs_done:
             longest[name] = r
     if winner in longest:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from autotl.cache import atomic_write
+from autotl.cache import atomic_write, key
 
 FOLDER = "thumbnails"
 SIDE = 128  # pixels, shorter side; shown at half on sharp screens
@@ -22,7 +22,7 @@ def thumbnails(folder: Path, source: Path, names: Mapping[int, str]) -> dict[int
     """
     found: dict[int, str] = {}
     for row, name in names.items():
-        kept = folder / FOLDER / f"{row}.jpg"
+        kept = folder / FOLDER / f"{key(name)[:16]}.jpg"  # a row may be another image once a run is continued
         try:
             if not kept.is_file():
                 atomic_write(kept, _make(folder, source / name, row))

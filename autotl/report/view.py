@@ -13,7 +13,7 @@ from autotl.report.figures import depth_word, pareto
 from autotl.report.material import Material
 from autotl.report.mistakes import mistakes
 from autotl.report.words import NARROW, count, duration, interval, percent, points, points_interval
-from autotl.result import Recommendation, Row
+from autotl.result import Recommendation, Row, is_probe
 
 SHOWN_CLASSES = 60  # more than this and only the largest and the smallest are drawn
 STAGES = {
@@ -401,7 +401,7 @@ def _curves(result: Recommendation) -> dict[str, str]:
     own = [r for r in result.trials if r.trial.candidate.id == winner.candidate and len(r.curve) > 1]
     if not own:
         return {"so": "", "none": "The winner's head is fitted in closed form: there is no learning curve."}
-    shipped = next((r for r in own if r.trial.id == "final"), own[-1])
+    shipped = next((r for r in reversed(own) if not is_probe(r)), own[-1])
     return {"so": learning.still_falling(shipped.curve), "none": ""}
 
 
