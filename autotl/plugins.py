@@ -55,12 +55,15 @@ LOAD_SECONDS = 120.0  # listing the items of a source may mean reading a long in
 Named = TypeVar("Named", BackboneSpec, Strategy, Score)
 
 
+_Calls = queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
+
+
 class Room:
-    """A thread of its own for a guest's calls: one that hangs is left behind in it."""
+    """A thread of its own for a guest's calls: one that hangs is left behind in it. It ends with this object."""
 
     def __init__(self, name: str) -> None:
-        self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
-        threading.Thread(target=self._work, daemon=True, name=f"plugin {name}").start()
+        self._calls: _Calls = queue.SimpleQueue()
+        threading.Thread(target=_work, args=(self._calls,), daemon=True, name=f"plugin {name}").start()
 
     def call(self, function: Callable[[], Any], seconds: float) -> Any:
         """What the function returns or raises; a RuntimeError when it tries to end the program or is late."""
@@ -73,15 +76,20 @@ class Room:
                 raise
             raise RuntimeError(f"took over {seconds:g} s") from None
 
-    def _work(self) -> None:
-        while True:
-            future, function = self._calls.get()
-            try:
-                future.set_result(function())
-            except Exception as error:
-                future.set_exception(error)
-            except BaseException as error:  # SystemExit is no way for a plugin to end a run
-                future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
+    def __del__(self) -> None:
+        self._calls.put(None)
+
+
+def _work(calls: _Calls) -> None:
+    while (call := calls.get()) is not None:
+        future, function = call
+        try:
+            future.set_result(function())
+        except Exception as error:
+            future.set_exception(error)
+        except BaseException as error:  # SystemExit is no way for a plugin to end a run
+            future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
+        del call, future, function  # what a guest was handed is not kept while it waits
 
 
 @dataclass(slots=True)

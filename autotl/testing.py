@@ -59,10 +59,43 @@ __all__ = [
     "ContractError",
     "Guest",
     "Outcome",
+    "builds",
     "checks",
     "checks_of",
+    "counted",
+    "depths",
+    "described",
+    "deterministic",
+    "feature_width",
+    "few_rows",
     "find",
+    "finite",
+    "frozen",
+    "gives_a_number",
+    "higher_is_better",
+    "hooks",
+    "imports",
+    "input_sizes",
+    "layer_groups",
+    "learns",
+    "learns_classes",
+    "listing",
+    "names",
+    "observes",
+    "on_its_own",
+    "order_does_not_matter",
+    "other_sources",
     "outcomes",
+    "plain_arguments",
+    "quick",
+    "repeatable",
+    "resolves",
+    "same_seed_same_head",
+    "source_classifier",
+    "survives_odd_data",
+    "unfreezes",
+    "unseen_classes",
+    "without_weights",
 ]
 
 LISTING_SECONDS = 1.0  # importing a plugin and asking what it has: every command that lists pays it
@@ -213,6 +246,8 @@ def find(target: str) -> list[Guest]:
 
 def _at_path(path: Path) -> dict[str, str]:
     """Entry points by name, of a file, a package or a project."""
+    if path.name == "__init__.py":
+        path = path.parent
     if path.is_file():
         _add_to_path(path.parent)
         return {path.stem: path.stem}

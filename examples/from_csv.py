@@ -20,7 +20,7 @@ def main(folder: str, budget: str) -> None:
         for image in sorted(Path(folder).glob("*_*_*.png")):
             label, person, _ = image.stem.split("_", 2)
             writer.writerow((image.name, label, person))
-    run = autotl.recommend(table, budget, group="person")
+    run = autotl.recommend(table, budget, group="person", offline=True)
     print(run.recommendation)
 
 

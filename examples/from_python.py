@@ -11,7 +11,7 @@ import autotl
 
 
 def main(source: str, budget: str, *files: str) -> None:
-    run = autotl.recommend(source, budget)
+    run = autotl.recommend(source, budget, offline=True)
     print(run.recommendation)
     print(run.leaderboard[["candidate", "score_val", "fit_time"]].to_string(index=False))
     if files:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import importlib.util
-import py_compile
 import re
 import shlex
 from dataclasses import fields
@@ -75,7 +74,7 @@ def test_every_command_shown_is_one_that_exists(page: str, line: str) -> None:
 def test_every_python_block_compiles_and_uses_public_names(page: str, code: str) -> None:
     compile(code, page, "exec")
     for name in re.findall(r"\bautotl\.(\w+)", code):
-        assert name in autotl.__all__
+        assert name in autotl.__all__ or importlib.util.find_spec(f"autotl.{name}")
     for name in re.findall(r"\b(?:run|again)\.(\w+)", code):
         assert hasattr(autotl.Run, name)
 
@@ -102,12 +101,6 @@ def test_every_command_says_what_it_is_in_the_overview() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(READ[ROOT / "README.md"].splitlines()) < 150
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
-def test_examples_are_short_and_compile(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) < 40
-    py_compile.compile(str(path), doraise=True)
 
 
 def test_the_licence_is_the_one_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import textwrap
 import threading
@@ -263,6 +264,17 @@ def test_all_calls_of_a_guest_come_from_one_thread() -> None:
     for _ in range(3):
         loaded.notify(Event(time=0.0, stage="x", message="y"))
     assert len(seen) == 1 and threading.get_ident() not in seen
+
+
+def test_a_guests_thread_ends_with_its_plugins() -> None:
+    before = set(threading.enumerate())
+    loaded = load_plugins([guest(on_event=lambda event: None)])
+    loaded.notify(Event(time=0.0, stage="x", message="y"))
+    (thread,) = [each for each in set(threading.enumerate()) - before if each.name == "plugin guest"]
+    del loaded
+    gc.collect()
+    thread.join(5.0)
+    assert not thread.is_alive()
 
 
 def test_a_hook_without_its_mark_is_named() -> None:

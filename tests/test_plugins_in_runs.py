@@ -11,9 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_pipeline import SPECS, World, pictures
+from test_pipeline import SPECS, TABLE, World, pictures
 
 from autotl import pipeline, plugins, result
+from autotl.engine.table import Cell
 from autotl.hookspecs import hookimpl
 from autotl.plugins import load_plugins
 from autotl.records import BackboneSpec, Candidate, Ranking, Score, Trial, TrialResult
@@ -145,3 +146,14 @@ def test_a_score_that_is_no_number_is_a_note(
     state = result.read(World().run(photos, tmp_path / "run", budget=40.0))
     assert state.winner is not None
     assert any("guests" in note and "nan" in note for note in state.ranking.notes)
+
+
+def test_the_early_model_is_another_ones_when_the_cheapest_backbone_breaks(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_guests(monkeypatch)
+    world = World({**TABLE, ("mine:small", 64): Cell(fails="it hung")})
+    state = result.read(world.run(photos, tmp_path / "run", budget=40.0))
+    assert state.winner is not None and state.winner.backbone == "mine:good"
+    assert world.engine is not None
+    assert [t.candidate.backbone for t in world.engine.trials if t.id == "t000"] == ["mine:good"]

@@ -13,7 +13,7 @@ _MARK = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 
 @click.command(
-    epilog="Example: autotl check autotl.strategies", short_help="Whether a plugin keeps what it promises."
+    epilog="Example: autotl check autotl.scores", short_help="Whether a plugin keeps what it promises."
 )
 @click.argument("plugin", metavar="PLUGIN")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with what each check promises.")

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 
 SHAPES = ("disc", "ring", "box", "triangle", "cross", "bar", "slope", "dots")
-SIDE, BATCH, STEPS = 32, 128, 3000
+SIDE, BATCH, STEPS = 32, 128, 2000
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
 
@@ -78,7 +78,8 @@ def main() -> None:
     net.eval()
     with torch.no_grad():
         right = [
-            float((net(images).argmax(1) == labels).float().mean()) for images, labels in [batch(random)] * 8
+            float((net(images).argmax(1) == labels).float().mean())
+            for images, labels in (batch(random) for _ in range(8))
         ]
     print("right:", np.mean(right))
     save_file(

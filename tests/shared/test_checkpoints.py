@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from autotl import dataset
+from autotl.budget import Allowance
 from autotl.builtin.backbones import discover
+from autotl.builtin.strategies import STRATEGIES
 from autotl.engine.backbone import Backbone, build
+from autotl.engine.embed import embed
+from autotl.engine.images import Squares
 from autotl.engine.resolve import resolve
-from autotl.records import BackboneSpec
+from autotl.engine.specimen import probabilities
+from autotl.folds import folds_for
+from autotl.pixels import Pixels, decode
+from autotl.plugins import load_plugins
+from autotl.records import PARTS, BackboneSpec
+
+FOREVER = Allowance(deadline=float("inf"))
 
 FOLDER = Path(__file__).parents[2].parent / "shared" / "weights"
 NAMES = (
@@ -136,3 +150,63 @@ def test_it_takes_smaller_images(name: str) -> None:
     net = build(spec, 96, offline=True)
     with torch.no_grad():
         assert net(noise(spec)[..., :96, :96]).shape == (4, spec.feature_dim)
+
+
+# --------------------------------------------------------------------------- what they are worth
+
+FLOWERS = FOLDER.parent / "bench" / "flowers5"
+# Linear probes on the test part of five flowers, percent, as measured when the checkpoints were gathered.
+FLOWERS_ACCURACY = {
+    "mcunet_512kb_2mb": 88.3,
+    "mobilenetv1_025_128": 85.8,
+    "mobilenetv1_025_224_keras": 83.5,
+    "mobilenetv1_050_160": 86.6,
+    "mobilenetv1_100_224": 89.7,
+    "mobilenetv2_035_imagenet_frozen": 88.0,
+    "mobilenetv2_035_plantvillage": 68.7,
+    "mobilenetv2_100_inat_bird": 75.8,
+    "mobilenetv2_100_inat_insect": 79.8,
+    "mobilenetv2_100_tf2": 88.0,
+    "mobilenetv3_small_100_tf": 88.6,
+    "regnetx_002": 88.9,
+    "squeezenet1_1_caffe": 86.0,
+}
+POINTS = 1.5  # that a figure may be lower
+
+
+@dataclass(frozen=True)
+class Flowers:
+    squares: Squares
+    labels: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory: pytest.TempPathFactory) -> Flowers:
+    if not FLOWERS.is_dir():
+        pytest.skip("there is no ../shared/bench/flowers5")
+    data = dataset.load(str(FLOWERS), {}, load_plugins(guests=False))
+    store = tmp_path_factory.mktemp("flowers")
+    decode(list(data.files), store, side=256, allowance=FOREVER)
+    rows = [np.flatnonzero(data.given == PARTS.index(part)) for part in ("train", "test")]
+    return Flowers(Squares(Pixels.open(store)), data.labels, *rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_linear_probe_on_it_is_as_good_as_it_was(
+    name: str, built: dict[str, Backbone], flowers: Flowers, record_property: Callable[[str, object], None]
+) -> None:
+    net = net_of(built, name).to(memory_format=torch.channels_last)
+    rows = np.concatenate([flowers.train, flowers.test])
+    digests = np.arange(len(flowers.labels)).astype(str)
+    found = embed(net, rows, flowers.squares, digests, None, torch.device("cpu"), "fp32", FOREVER)
+    features, labels, count = found.groups[-1], flowers.labels[rows], len(flowers.train)
+    probe = next(strategy for strategy in STRATEGIES if strategy.name == "linear_probe")
+    folds = folds_for(labels[:count], None)
+    head = resolve(str(probe.head))(features[:count], labels[:count], 5, folds, 0)
+    right = probabilities(head, 5, features[count:]).argmax(1) == labels[count:]
+    percent = round(100 * float(right.mean()), 1)
+    record_property("percent", percent)
+    assert percent >= FLOWERS_ACCURACY[name] - POINTS, f"{percent} %"

@@ -1,0 +1,179 @@
+"""Every command and block of README.md and docs/ is run: on a few pictures and an engine that answers from a table.
+
+What cannot be run here says so, with the reason, in a comment before it: ``<!-- not run: REASON -->``. A block
+that is a file of the repository names it: ``<!-- file: PATH -->``. The examples are run for real in
+test_examples.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from installed import PLUGINS, install
+from test_pipeline import pictures
+
+from autotl.cli import main
+from autotl.engine import client
+from autotl.engine.table import Cell, TableClock, TableEngine
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MOST_NOT_RUN = 3
+
+
+@dataclass(frozen=True)
+class Block:
+    page: str
+    line: int
+    language: str
+    text: str
+    mark: str  # the comment right before it
+
+    @property
+    def id(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def _blocks() -> list[Block]:
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        pattern = r"^(?:<!-- (.+?) -->\n)?```(\w*)\n(.*?)^```$"
+        for match in re.finditer(pattern, text, re.DOTALL | re.MULTILINE):
+            line = text[: match.start(2)].count("\n") + 1
+            found.append(Block(page.name, line, match[2], match[3], match[1] or ""))
+    return found
+
+
+BLOCKS = _blocks()
+RUN = [b for b in BLOCKS if not b.mark.startswith(("not run: ", "file: "))]
+
+
+def _commands() -> list[tuple[str, str]]:
+    """Commands by where they stand: lines of shell blocks, after ``$`` in transcripts, and examples of help texts."""
+    found: dict[str, str] = {}
+    for block in RUN:
+        for number, line in enumerate(block.text.splitlines(), start=block.line + 1):
+            shown = re.match(r"\s*(?:\$|Example:|Start with:)\s+(autotl .*)", line)
+            if block.language == "sh" and line.strip() and not line.startswith("#"):
+                found.setdefault(line, f"{block.page}:{number}")
+            elif shown:
+                found.setdefault(shown[1].partition(", or:")[0], f"{block.page}:{number}")
+    return [(where, command) for command, where in found.items()]
+
+
+# --------------------------------------------------------------------------- a place to run them in
+
+
+class Anything(dict[tuple[str, int], Cell]):
+    """A table with a cell for every backbone."""
+
+    def get(self, key: Any, default: Any = None) -> Cell:
+        return Cell(seconds=0.001, linear=0.6 + 0.3 * (hash(key[0]) % 7) / 7, tuned={"all": 0.95})
+
+
+class Engine(TableEngine):
+    """A table engine whose models know their classes, and which predicts with those of a folder."""
+
+    def _train(self, *arguments: Any) -> Any:
+        done = super()._train(*arguments)
+        description = json.dumps({"classes": self.classes})
+        (self.folder / str(done.model) / "model.json").write_text(description)
+        return done
+
+    def predict(self, model: str, files: Any, allowance: Any) -> Any:
+        if not hasattr(self, "classes"):
+            self.classes = tuple(json.loads((Path(model) / "model.json").read_text())["classes"])
+        return super().predict(model, files, allowance)
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the pages speak of: photos, tables, checkpoints, a finished run."""
+    root = tmp_path_factory.mktemp("docs")
+    for name in ("photos", "photos-later", "new-photos", "signs"):
+        pictures(root / name, each=30 if name in ("photos", "signs") else 6, classes=3)
+    for name in ("photos", "signs"):
+        for image in sorted((root / name).glob("*/*.png")):
+            image.rename(image.with_name(f"track{int(image.stem) % 10:02d}_{image.name}"))
+    images = sorted((root / "photos").glob("*/*.png"))
+    lines = [f"{p.relative_to(root)},{p.parent.name},writer{n % 9}" for n, p in enumerate(images)]
+    (root / "pages.csv").write_text("\n".join(["path,label,writer", *lines]))
+    (root / "labels.csv").write_text("\n".join(["path,label", *(line.rpartition(",")[0] for line in lines)]))
+    for name in ("one.jpg", "new-photo.jpg"):
+        shutil.copy(images[0], root / name)
+    for name in ("checkpoints", "my-checkpoints"):
+        shutil.copytree(ROOT / "autotl" / "embedded", root / name)
+    for name in ("photos", "photos-20250101-120000"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(client, "connect", _connect)
+            words = ["run", str(root / "photos"), "--offline", "-q", "--out", str(root / "runs" / name)]
+            assert CliRunner().invoke(main, words).exit_code == 0
+    return root
+
+
+def _connect(*, folder: Path, **_: Any) -> Engine:
+    return Engine(Path(folder).absolute(), Anything(), TableClock())
+
+
+@pytest.fixture
+def desk(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the shelf to work in, the packages of plugins/ installed, the engine replaced."""
+    place = tmp_path / "desk"
+    shutil.copytree(shelf, place)
+    (place / "plugins").symlink_to(PLUGINS)
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(client, "connect", _connect)
+    names = [path.name for path in PLUGINS.iterdir() if path.is_dir()]
+    monkeypatch.setattr("sys.path", [*install(tmp_path / "site", *names), *sys.path])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("where", "command"), _commands(), ids=lambda text: text if ":" in text[:40] else None
+)
+def test_command(where: str, command: str, desk: Path) -> None:
+    words = shlex.split(command, comments=True)
+    if words[:2] == ["pip", "install"]:
+        assert (desk / words[2] / "pyproject.toml").is_file()
+        return
+    assert words[0] == "autotl", (
+        f"{where}: not a command of autotl; mark the block as not run, with the reason"
+    )
+    end = next((n for n, word in enumerate(words) if word in {">", ">>", "|"}), len(words))
+    done = CliRunner().invoke(main, words[1:end])
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("block", [b for b in RUN if b.language == "python"], ids=lambda b: b.id)
+def test_python(block: Block, desk: Path) -> None:
+    exec(compile(block.text, block.id, "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.mark.startswith("file: ")], ids=lambda b: b.mark)
+def test_a_block_that_is_a_file_is_that_file(block: Block) -> None:
+    path = ROOT / block.mark.removeprefix("file: ")
+    assert block.text == path.read_text(encoding="utf-8"), f"{block.id} is not {path}"
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language in {"json", "toml"}], ids=lambda b: b.id)
+def test_data(block: Block) -> None:
+    assert (json if block.language == "json" else tomllib).loads(block.text)
+
+
+def test_few_blocks_are_not_run_and_each_says_why() -> None:
+    not_run = [block for block in BLOCKS if block.mark.startswith("not run: ")]
+    assert len(not_run) <= MOST_NOT_RUN
+    assert all(len(block.mark) > 20 for block in not_run)
+    assert {block.language for block in BLOCKS} <= {"sh", "text", "python", "json", "toml"}

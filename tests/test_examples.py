@@ -1,0 +1,91 @@
+"""Every example is run as its first lines say, on a few small images, with what is in the package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from installed import environment
+from test_whole_runs import stripes
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+BUDGET = "25s"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """A folder with photos, some of them named as the CSV example wants, and checkpoints."""
+    photos = stripes(tmp_path / "photos", each=24)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "named").mkdir()
+    for number, image in enumerate(sorted(photos.glob("*/*.png"))):
+        person = f"p{number % 12}"
+        shutil.copy(image, tmp_path / "named" / f"{image.parent.name}_{person}_{number:03d}.png")
+        if number % 12 == 0:
+            shutil.copy(image, tmp_path / "new")
+    shutil.copytree(ROOT / "autotl" / "embedded", tmp_path / "checkpoints")
+    return tmp_path
+
+
+def run(desk: Path, *words: str) -> str:
+    """What an example prints. `autotl` on the path is this one."""
+    (desk / "bin").mkdir()
+    command = desk / "bin" / "autotl"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m autotl "$@"\n')
+    command.chmod(0o755)
+    known = environment([])
+    known["PATH"] = f"{command.parent}{os.pathsep}{known['PATH']}"
+    runner = [sys.executable] if words[0].endswith(".py") else ["/bin/sh"]
+    done = subprocess.run(
+        [*runner, str(EXAMPLES / words[0]), *words[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=desk,
+        env=known,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_folder(desk: Path) -> None:
+    shown = run(desk, "folder.sh", "photos", BUDGET, "new")
+    assert "48" in shown and "Use autotl:" in shown
+    assert (desk / "labels.csv").read_text().startswith("path,label,probability,error\n")
+
+
+@pytest.mark.slow
+def test_from_csv(desk: Path) -> None:
+    assert "Use autotl:" in run(desk, "from_csv.py", "named", BUDGET)
+
+
+@pytest.mark.slow
+def test_from_python(desk: Path) -> None:
+    shown = run(desk, "from_python.py", "photos", BUDGET, "new/000.png")
+    assert "score_val" in shown and "probability" in shown and "report.html" in shown
+
+
+@pytest.mark.slow
+def test_own_checkpoints_offline(desk: Path) -> None:
+    shown = run(desk, "own_checkpoints_offline.sh", "photos", "checkpoints", BUDGET)
+    assert "resnet14t_small" in shown.replace("autotl:resnet14t_small", "")
+
+
+@pytest.mark.slow
+def test_own_backbone(desk: Path) -> None:
+    shown = run(desk, "own_backbone.py", "photos", BUDGET)
+    assert "mine:net@64/" in shown and "autotl:mobilenet" in shown
+
+
+def test_there_is_a_test_for_each() -> None:
+    tested = Path(__file__).read_text(encoding="utf-8")
+    for path in [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*.sh")]:
+        assert f'"{path.name}"' in tested
+        assert len(path.read_text(encoding="utf-8").splitlines()) < 40
