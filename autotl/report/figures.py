@@ -222,7 +222,7 @@ def confusion(found: Answers) -> tuple[str, int]:
     support = np.maximum(table.sum(1)[order], 1)
     names = [shown(found.classes[number]) for number in order]
     cut = [short_name(name) for name in names]
-    side = 52 if many <= 6 else 34 if many <= COUNTED else max(10.0, 760 / many)
+    side = 52 if many <= 6 else 34 if many <= COUNTED else max(11.0, 760 / many)
     letters = 6.2 * max(len(name) for name in cut)
     small = min(11.0, max(6.0, side * 0.8))
     drawing = Drawing(side * many + letters + 60, side * many + letters + 40)

@@ -46,7 +46,7 @@ def by_depth(result: Recommendation) -> dict[str, dict[Depth, Row]]:
 def transfer(result: Recommendation) -> dict[str, Any]:
     """The verdict on pretraining with its interval, the curves, and the three signs of transfer."""
     reasons = result.decision.reasons if result.decision else ()
-    said = [text for text in reasons if text.startswith(_SAID)]
+    said = [text[:1].upper() + text[1:] for text in reasons if text.startswith(_SAID)]
     curves, measure = transfer_curves(result)
     pair = [*curves.values()]
     return {

@@ -291,7 +291,7 @@ def _line(row: Row, place: int, winner: str | None, floor: float) -> dict[str, A
         "candidate": row.candidate,
         "backbone": row.backbone or row.candidate,
         "input_size": row.input_size,
-        "strategy": row.strategy + ("" if row.unfreeze == 0 else f":{row.unfreeze}"),
+        "strategy": row.strategy + ("" if row.unfreeze == 0 else f":{row.unfreeze}") + _settings(row),
         "won": row.candidate == winner,
         "tied": row.in_winners_set and row.candidate != winner,
         "score": percent(row.score_val),
@@ -309,6 +309,12 @@ def _line(row: Row, place: int, winner: str | None, floor: float) -> dict[str, A
         "status": "" if row.status == "finished" else STATUS[row.status],
         "reason": row.reason,
     }
+
+
+def _settings(row: Row) -> str:
+    """What differs from the strategy's defaults, as it stands in the candidate's name."""
+    hyper = row.candidate.partition("?")[2]
+    return f" ({hyper.replace('&', ', ')})" if hyper else ""
 
 
 # --------------------------------------------------------------------------- 3. why this depth
