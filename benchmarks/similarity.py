@@ -10,19 +10,16 @@ reduced to it by another filter. The choice rests on the first table alone.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 import numpy as np
 from PIL import Image, ImageFilter
-from safetensors.torch import load_file
 
 from autotl.pixels import load_image, square_image
+from benchmarks.embedded import embedded
 from tools.pretrain.source import open_packed
-from tools.pretrain.students import build, find_student
-from tools.pretrain.train import predict
 
 AXES = 64
 NEIGHBOUR = 5
@@ -30,6 +27,7 @@ STRENGTHS = (1, 2, 3, 4)
 SEED = 0
 
 Features = np.ndarray
+Groups = list[Features]  # pooled features of every layer group, shallow to deep
 Measure = Callable[[Features], Callable[[Features], float]]  # source features → (features → 0..1)
 
 
@@ -76,6 +74,40 @@ def mahalanobis(source: Features) -> Callable[[Features], float]:
     place = _space(source[half:], source.shape[1] // 2)
     usual = np.linalg.norm(place(source[:half]), axis=1)
     return lambda x: _ranked(usual, np.linalg.norm(place(x), axis=1))
+
+
+def every_depth(join: Callable[[np.ndarray], np.ndarray]) -> Callable[[Groups], Callable[[Groups], float]]:
+    """Mahalanobis distance at every layer group by rank, joined over groups, and ranked once more."""
+
+    def fit(source: Groups) -> Callable[[Groups], float]:
+        quarter = len(source[0]) // 4
+        places = [_space(group[2 * quarter :], group.shape[1] // 2) for group in source]
+        usual = [
+            np.sort(np.linalg.norm(place(group[quarter : 2 * quarter]), axis=1))
+            for place, group in zip(places, source, strict=True)
+        ]
+
+        def shares(groups: Groups) -> np.ndarray:
+            columns = [
+                1 - np.searchsorted(known, np.linalg.norm(place(group), axis=1)) / len(known)
+                for place, known, group in zip(places, usual, groups, strict=True)
+            ]
+            return join(np.stack(columns))
+
+        own = np.sort(shares([group[:quarter] for group in source]))
+        return lambda groups: float(
+            min(1.0, 2 * np.mean(np.searchsorted(own, shares(groups), side="right") / len(own)))
+        )
+
+    return fit
+
+
+def _of_the_last(measure: Measure) -> Callable[[Groups], Callable[[Groups], float]]:
+    def fit(source: Groups) -> Callable[[Groups], float]:
+        value = measure(source[-1])
+        return lambda groups: value(groups[-1])
+
+    return fit
 
 
 def classifier(source: Features) -> Callable[[Features], float]:
@@ -140,7 +172,7 @@ def frechet(source: Features) -> Callable[[Features], float]:
     return value
 
 
-MEASURES: dict[str, Measure] = {
+LAST: dict[str, Measure] = {
     "neighbours, 16 axes": neighbours(16),
     "neighbours, 64 axes": neighbours(64),
     "neighbours, 256 axes": neighbours(256),
@@ -149,6 +181,10 @@ MEASURES: dict[str, Measure] = {
     "classifier": classifier,
     "kernel (MMD)": kernel,
     "Fréchet": frechet,
+}
+MEASURES = {name: _of_the_last(measure) for name, measure in LAST.items()} | {
+    "mahalanobis, mean of depths": every_depth(lambda shares: shares.mean(0)),
+    "mahalanobis, least of depths": every_depth(lambda shares: shares.min(0)),
 }
 
 
@@ -243,17 +279,26 @@ def real_sets(sets: Path) -> dict[str, list[Path]]:
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def main(validation: Path, sets: Path, student: str, out: Path) -> None:
     """Prints both tables and writes them to OUT."""
-    import autotl
+    import torch
 
-    folder = Path(autotl.__file__).parent / "embedded"
-    entry = next(each for each in json.loads((folder / "index.json").read_text()) if each["name"] == student)
-    model = build(find_student(student), entry["num_classes"])
-    model.load_state_dict({key: value.float() for key, value in load_file(folder / entry["file"]).items()})
+    from autotl.engine.backbone import build
+    from autotl.engine.images import to_input
+
+    spec = next(each for each in embedded() if each.name == f"autotl:{student}")
     source = open_packed(validation)
     side = source.images.shape[1]
+    network = build(spec, side, offline=True).eval()
 
-    def see(images: np.ndarray) -> Features:
-        return predict(model, images, side)[0].astype(np.float64)
+    def see(images: np.ndarray) -> Groups:
+        batches = []
+        with torch.inference_mode():
+            for start in range(0, len(images), 250):
+                pixels = to_input(images[start : start + 250], side, spec.preprocess, torch.device("cpu"))
+                batches.append([group.numpy().astype(np.float64) for group in network.forward_groups(pixels)])
+        return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+
+    def some(groups: Groups, first: int, last: int) -> Groups:
+        return [group[first:last] for group in groups]
 
     rng = np.random.default_rng(SEED)
     held_out = np.isin(source.labels, rng.permutation(len(source.classes))[: len(source.classes) // 4])
@@ -275,18 +320,18 @@ def main(validation: Path, sets: Path, student: str, out: Path) -> None:
         see(outside[source.labels[held_out] == label]) for label in np.unique(source.labels[held_out])[:20]
     ]
     for name, value in fitted.items():
-        few = np.mean([value(fresh[i * 100 : (i + 1) * 100]) for i in range(10)])
+        few = np.mean([value(some(fresh, i * 100, (i + 1) * 100)) for i in range(10)])
         cells = [
             f"{value(fresh):.2f}",
             f"{np.mean([value(points) for points in narrow]):.2f}",
-            f"{few - value(fresh[:1000]):+.2f}",
+            f"{few - value(some(fresh, 0, 1000)):+.2f}",
             f"{value(other_format):.2f}",
         ]
         cells += [" ".join(f"{value(points):.2f}" for points in points_by) for points_by in shifted.values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     print("\n".join(lines), flush=True)
     table = [f"| set | {' | '.join(fitted)} |", "|---" * (1 + len(fitted)) + "|"]
-    seen: dict[str, Features] = {"Tiny ImageNet validation": fresh}
+    seen: dict[str, Groups] = {"Tiny ImageNet validation": fresh}
     for name, files in real_sets(sets).items():
         images = np.stack([square_image(load_image(file, 256)[0], side, side) for file in files])
         seen[name] = see(images)
