@@ -402,7 +402,8 @@ class Run:
 
     def look(self) -> None:
         """How far the images lie inside the source domains, by the reference backbone on a stratified sample."""
-        domains = {spec.domain for spec in self.specs.values()}
+        assert self.journal.state is not None
+        domains = {spec.domain for spec in self.journal.state.backbones}
         rows = self._rows(0)[: min(similarity.MOST_IMAGES, int(LOOKED_AT * self.options.budget))]
         offered = self.plugins.backbones(None, Settings(offline=True))
         found: list[Similarity] = []

@@ -21,7 +21,7 @@ from autotl import pipeline
 from autotl.cli import main
 from autotl.engine import client
 from autotl.errors import DatasetError, EngineError
-from autotl.records import Event
+from autotl.records import Event, Machine
 
 
 def invoke(*words: str | Path, **more: Any) -> Result:
@@ -372,6 +372,19 @@ def test_backbones_by_pattern_and_limit() -> None:
     assert all("mobilenetv3_small" in spec["name"] and spec["parameters"] <= 800_000 for spec in listed)
 
 
+def test_backbones_by_licence_memory_and_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    from autotl import forecast
+
+    monkeypatch.setattr(forecast, "multiplies_per_second", lambda: 1e11)
+    monkeypatch.setattr(forecast, "has_gpu", lambda: False)
+    asked = ("backbones", "timm:regnet*", "--licence", "permissive", "--max-memory", "40MB", "--json")
+    listed = json.loads(invoke(*asked).stdout)
+    assert listed
+    assert all("NC" not in spec["licence"] and spec["parameters"] <= 1e7 for spec in listed)
+    faster = json.loads(invoke(*asked, "--max-latency", "25ms").stdout)
+    assert 0 < len(faster) < len(listed)
+
+
 def test_an_unknown_backbone_is_suggested_for() -> None:
     found = invoke("backbones", "timm:resnet81")
     assert found.exit_code == 1
@@ -381,6 +394,7 @@ def test_an_unknown_backbone_is_suggested_for() -> None:
 def test_cache_says_where_and_how_much_and_prunes() -> None:
     assert "bytes in" in invoke("cache").output
     assert "Freed" in invoke("cache", "--prune", "1GB").output
+    assert set(json.loads(invoke("cache", "--json").output)) == {"folder", "bytes", "freed"}
 
 
 def test_completion_is_a_script_of_that_shell() -> None:
@@ -428,4 +442,46 @@ def test_doctor_sees_that_torch_and_torchvision_do_not_match(monkeypatch: pytest
     monkeypatch.setattr(metadata, "requires", lambda _: ["numpy", "torch==2.12.0"])
     assert "made for torch 2.12.0, but torch 2.13.0+cpu is installed" in doctor.torch_mismatch()
     monkeypatch.setattr(metadata, "requires", lambda _: ["torch==2.13.0"])
-    assert doctor.torch_mismatch() == ""
+    assert "of different builds (cpu and no tag)" in doctor.torch_mismatch()
+
+
+@pytest.mark.parametrize(
+    ("torch", "torchvision", "requires", "matches"),
+    [
+        ("2.13.0+cpu", "0.28.0+cpu", "torch==2.13.0", True),
+        ("2.13.0", "0.28.0", "torch (==2.13.0)", True),
+        ("2.15.0", "0.29.2", "torch (>=2.14.0)", True),
+        ("2.9.1", "0.29.2", "torch>=2.14.0", False),
+        ("2.13.1", "0.28.0", "torch==2.13.0", False),
+        ("2.13.0", "0.28.0+cpu", "torch==2.13.0", False),
+    ],
+)
+def test_what_matches_and_what_does_not(
+    monkeypatch: pytest.MonkeyPatch, torch: str, torchvision: str, requires: str, matches: bool
+) -> None:
+    from importlib import metadata
+
+    from autotl import doctor
+
+    versions = {"torch": torch, "torchvision": torchvision}
+    monkeypatch.setattr(metadata, "version", versions.__getitem__)
+    monkeypatch.setattr(metadata, "requires", lambda _: [requires])
+    assert (doctor.torch_mismatch() == "") is matches
+
+
+def test_doctor_says_what_works_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fine:
+        def started(self, _allowance: object) -> Machine:
+            return Machine(device="cpu", precision="auto", threads=2)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(client, "connect", lambda **_: Fine())
+    found = invoke("doctor")
+    assert found.exit_code == 0, found.output
+    assert max(map(len, found.output.splitlines())) <= 80
+    listed = json.loads(invoke("doctor", "--json").stdout)
+    assert "3 autotl" in listed["facts"]["works offline"]
+    assert listed["facts"]["downloads"] == "none (HF_HUB_OFFLINE)"
+    assert listed["error"] is None

@@ -31,6 +31,16 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, with ever
 )  # fmt: skip
 @click.option("--max-params", type=options.COUNT, metavar="COUNT", help="Only smaller ones, such as 5M.")
 @click.option(
+    "--max-latency", type=options.LATENCY, metavar="TIME",
+    help="Only faster ones, such as 20ms an image; a forecast for this machine.",
+)  # fmt: skip
+@click.option(
+    "--max-memory",
+    type=options.MEMORY,
+    metavar="SIZE",
+    help="Only those whose weights take less, such as 50MB.",
+)
+@click.option(
     "--licence", multiple=True, callback=options.names, metavar="SPDX",
     help=options.licence_help("Only these licences"),
 )  # fmt: skip
@@ -40,6 +50,8 @@ def backbones(
     patterns: tuple[str, ...],
     weights: tuple[str, ...],
     max_params: float | None,
+    max_latency: float | None,
+    max_memory: float | None,
     licence: tuple[str, ...],
     fetch: bool,
     as_json: bool,
@@ -53,6 +65,7 @@ def backbones(
         raise click.UsageError("expected the NAME of what to fetch, such as timm:resnet18.a1_in1k")
     from fnmatch import fnmatchcase
 
+    from autotl import forecast
     from autotl.candidates import bare, refused
     from autotl.errors import UnknownNameError
     from autotl.hub import told_offline
@@ -73,8 +86,15 @@ def backbones(
         ]
     else:
         shown = [spec for spec in offered.values() if spec.proposed]
-    goal = Goal(max_params=None if max_params is None else int(max_params), licence=licence)
+    goal = Goal(
+        max_params=None if max_params is None else int(max_params),
+        max_memory=None if max_memory is None else int(max_memory),
+        licence=licence,
+    )
     shown = [spec for spec in shown if not refused(spec, goal)]
+    if max_latency is not None:
+        gpu = forecast.has_gpu()
+        shown = [spec for spec in shown if forecast.seconds_per_image(spec, gpu=gpu) <= max_latency]
     if fetch:
         _fetch(shown)
         return
@@ -120,11 +140,16 @@ def _backbone_cells(spec: BackboneSpec) -> tuple[str, ...]:
         "+" if present else "",
         spec.name,
         "" if spec.parameters is None else options.short(spec.parameters),
-        "" if spec.macs is None else f"{spec.macs / 1e9:.2f}",
+        "" if spec.macs is None else f"{spec.macs / 1e9:.{2 if spec.macs >= 1e8 else 3}f}",
         str(spec.input_size),
         "" if spec.published is None else f"{100 * spec.published:.1f}",
-        spec.licence or "",
+        _cut(spec.licence or "", 13),
     )
+
+
+def _cut(text: str, width: int) -> str:
+    """Licences of one's own have long names; --json has them whole."""
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 @click.command(epilog="Example: autotl strategies", short_help="The ways to carry a backbone over.")

@@ -39,31 +39,51 @@ def profile(source: str, test: str | None, group: str | None, label: str | None,
     "--prune", type=options.MEMORY, metavar="SIZE", help="Remove what was not used for longest, down to SIZE."
 )
 @click.option("--clear", is_flag=True, help="Remove all of it.")
-def cache(prune: float | None, clear: bool) -> None:
-    """What autotl keeps to be faster next time: features of images. All of it can be computed again."""
+@click.option("--json", "as_json", is_flag=True, help="As JSON: folder, bytes, freed.")
+def cache(prune: float | None, clear: bool, as_json: bool) -> None:
+    """What autotl keeps to be faster next time: features of images. All of it can be computed again.
+
+    It lies in $AUTOTL_CACHE, else in the platform's cache folder. Downloaded weights lie in the hub's own
+    cache and are not touched.
+    """
+    import json
+
     from autotl.cache import Cache
     from autotl.cli.show import file_size
 
     store = Cache()
+    freed = 0
     if clear or prune is not None:
         freed = store.prune(max_bytes=0 if clear else int(prune or 0))
+    if as_json:
+        click.echo(json.dumps({"folder": str(store.folder), "bytes": store.size(), "freed": freed}))
+        return
+    if clear or prune is not None:
         click.echo(f"Freed {file_size(freed)}.")
     click.echo(f"{file_size(store.size())} in {store.folder}")
 
 
 @click.command(epilog="Example: autotl doctor", short_help="Whether this machine can do the work.")
-def doctor() -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON: facts, warnings, error.")
+def doctor(as_json: bool) -> None:
     """Whether this machine can do the work: versions, device, precision, cache, what works offline.
 
     Exits with 1 when torch cannot run.
     """
+    import json
+
     from autotl.cli import show
     from autotl.doctor import examine
 
     report = examine()
-    show.facts(report.facts)
-    for warning in report.warnings:
-        click.echo(f"\nMind: {warning}")
+    if as_json:
+        found = {"facts": dict(report.facts), "warnings": report.warnings, "error": report.error}
+        click.echo(json.dumps(found, indent=1))
+    else:
+        show.facts(report.facts)
+        for warning in report.warnings:
+            click.echo()
+            show.words(f"Mind: {warning}")
     if report.error is not None:
         from autotl.errors import EngineError
 

@@ -145,24 +145,44 @@ def rows_table(
     elastic: int = -1,
     wrap: bool = True,
 ) -> None:
-    """A plain table for the listing commands. Where room is short the `elastic` column wraps or is cut."""
-    from rich import box
-    from rich.table import Table
+    """A plain table for the listing commands. Where room is short the `elastic` column wraps or is cut.
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    for number, name in enumerate(columns):
-        stretches = number == elastic % len(columns)
-        widest = max([len(name), *(len(row[number]) for row in rows)])
-        table.add_column(
-            name,
-            justify="right" if name in right else "left",
-            no_wrap=not (stretches and wrap),
-            overflow="fold" if stretches and wrap else "ellipsis",
-            min_width=12 if stretches else widest,
-        )
-    for row in rows:
-        table.add_row(*(_text(cell) for cell in row))
-    _print(table)
+    Laid out by hand: thousands of rows would keep rich busy for seconds.
+    """
+    from textwrap import wrap as folded
+
+    from autotl.progress import printable
+
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max([len(name), *(len(row[n]) for row in cells)]) for n, name in enumerate(columns)]
+    stretched = elastic % len(columns)
+    room = _width() - sum(widths) - len(widths) + 1 + widths[stretched]
+    widths[stretched] = min(widths[stretched], max(12, room))
+
+    def line(row: Sequence[str]) -> str:
+        placed = [
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(columns, row, widths, strict=True)
+        ]
+        return " ".join(placed).rstrip()
+
+    click.echo(line(columns))
+    click.echo("─" * (sum(widths) + len(widths) - 1))
+    for row in cells:
+        cell, width = row[stretched], widths[stretched]
+        if len(cell) <= width:
+            parts = [cell]
+        elif wrap:
+            parts = folded(cell, width, break_on_hyphens=False)
+        else:
+            parts = [cell[: width - 1] + "…"]
+        click.echo(line([*row[:stretched], parts[0], *row[stretched + 1 :]]))
+        for more in parts[1:]:
+            click.echo(line([more if n == stretched else "" for n in range(len(columns))]))
+
+
+def _width() -> int:
+    return console().width
 
 
 def _print(table: Table) -> None:
@@ -204,7 +224,9 @@ def profile(found: Profile) -> None:
     out.print()
     ordered = sorted(zip(found.classes, found.counts, strict=True), key=lambda pair: (-pair[1], pair[0]))
     shown = ordered if len(ordered) <= 20 else [*ordered[:10], ("...", -1), *ordered[-10:]]
-    rows_table(("class", "images"), [(n, "" if c < 0 else f"{c:,}") for n, c in shown], right=("images",))
+    rows_table(
+        ("class", "images"), [(n, "" if c < 0 else f"{c:,}") for n, c in shown], right=("images",), elastic=0
+    )
     out.print()
     if not found.findings:
         out.print("Nothing unusual was found.")
