@@ -292,7 +292,9 @@ def _trial(
         score_val=None if name == "final" else round(score, 6),
         predictions=path,
         curve=tuple(
-            records.CurvePoint(epoch=float(step), seconds=3.0 * step, loss=2.4 * (1 - score) + (1.6 - score) * 0.75**step)
+            records.CurvePoint(
+                epoch=float(step), seconds=3.0 * step, loss=2.4 * (1 - score) + (1.6 - score) * 0.75**step
+            )
             for step in steps
         ),
         cost=records.Cost(forward=0.4, backward=2.7 * epochs),
