@@ -5,7 +5,7 @@
     run = autotl.recommend("photos/", budget="10m")
     print(run.recommendation)
     run.leaderboard              # a pandas DataFrame
-    run.predict(["new.jpg"])     # path, label, probability, error
+    run.predict(["new.jpg"])     # path, label, probability, warning, error
 
 Names are found when they are first used, so that ``import autotl`` costs nothing.
 """
@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from autotl.classifier import TransferClassifier
     from autotl.errors import (
         AutotlError,
         BudgetError,
@@ -39,6 +40,7 @@ __all__ = [
     "PluginError",
     "Run",
     "RunError",
+    "TransferClassifier",
     "UnknownNameError",
     "WeightsUnavailable",
     "__version__",
@@ -47,7 +49,13 @@ __all__ = [
     "recommend",
 ]
 
-_HOMES = {"Run": "run", "load": "run", "recommend": "run", "hookimpl": "hookspecs"}  # the others: errors
+_HOMES = {  # the others: errors
+    "Run": "run",
+    "TransferClassifier": "classifier",
+    "hookimpl": "hookspecs",
+    "load": "run",
+    "recommend": "run",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -19,7 +19,10 @@ import numpy as np
 from autotl import (
     __version__,
     arrivals,
+    calibration,
+    card,
     controls,
+    familiar,
     hub,
     leaderboard,
     manifest,
@@ -39,6 +42,7 @@ from autotl import split as split_stage
 from autotl.budget import Allowance, Budget, Clock, Ledger
 from autotl.cache import atomic, atomic_write, cache_folder
 from autotl.decide import over_limit
+from autotl.engine import processor
 from autotl.errors import AutotlError, BudgetError, RunError
 from autotl.folds import folds_for
 from autotl.plugins import Plugins, load_plugins
@@ -80,6 +84,7 @@ TIMED = 3  # backbones whose training is timed before the search
 TIMING_SHARE = 0.04  # of the budget, at most, for that
 LOOKED_AT = 5.0  # images a second of budget, at most, that the similarity is measured on
 LOOKING_SHARE = 0.05  # of the budget, at most, for that
+FAMILIAR_SHARE = 0.02  # for learning what is far from the training images
 IMBALANCED = 10.0
 PATIENCE = 0.05  # of the budget, for the next download when there is nothing else to screen
 NONE = Allowance(deadline=0.0)
@@ -129,9 +134,18 @@ class Journal:
     state: result.Recommendation | None = None
     best: float | None = None
     before: float = 0.0  # seconds of the run that is continued
+    interval: Interval | None = None  # of the best, or what stands for it
 
-    def say(self, stage: str, message: str, candidate: str | None = None, score: float | None = None) -> None:
+    def say(
+        self,
+        stage: str,
+        message: str,
+        candidate: str | None = None,
+        score: float | None = None,
+        forecast: float | None = None,
+    ) -> None:
         """An event: a line of events.jsonl, and a call to every observer."""
+        memory = processor.held()
         event = Event(
             time=round(self.before + self.budget.spent, 3),
             stage=stage,
@@ -140,8 +154,15 @@ class Journal:
             score=score,
             best=self.best,
             left=round(self.budget.left, 1),
+            low=None if self.interval is None else self.interval.low,
+            high=None if self.interval is None else self.interval.high,
+            forecast=None if forecast is None else round(forecast, 1),
+            memory=memory,
+            granted=memory + processor.memory(),
+            folder=str(self.folder),
         )
-        line = json.dumps({key: value for key, value in asdict(event).items() if value is not None})
+        told = {key: value for key, value in asdict(event).items() if value is not None and key != "folder"}
+        line = json.dumps(told)
         with open(self.folder / "events.jsonl", "a", encoding="utf-8") as file:
             file.write(line + "\n")
         for observer in self.observers:
@@ -165,8 +186,9 @@ def recommend(
     connect: Callable[..., Engine] | None = None,
     fetch: Callable[..., Path] = hub.fetch,
     earlier: resume.Earlier | None = None,
+    recipe: Trial | None = None,
 ) -> Path:
-    """Runs the whole job and returns the run folder.
+    """Runs the whole job and returns the run folder. With a `recipe` that is trained, and nothing is searched.
 
     `earlier` is a run to go on from: its trials are taken over and its folder is written on, for as long
     as `options.budget` says. `started` is when the command began, on `clock`; imports before this call
@@ -215,10 +237,13 @@ def recommend(
     )
     try:
         run.prepare(data)
-        run.look()
-        run.screen()
-        run.search()
-        run.control()
+        if recipe is None:
+            run.look()
+            run.screen()
+            run.search()
+            run.control()
+        else:
+            run.repeat(recipe)
         run.finish("finished")
     except KeyboardInterrupt:
         budget.cancelled.set()
@@ -263,6 +288,7 @@ class Run:
     same_data: bool = True  # as when they were
     memory: dict[tuple[str, int], int] = field(default_factory=dict)  # bytes to predict, by backbone and size
     _named: int = 0  # how many of the plugins' problems were said
+    searched: bool = True  # and not one recipe trained that was known
 
     # ------------------------------------------------------------------ load → profile → split → candidates
 
@@ -525,6 +551,16 @@ class Run:
         candidate = Candidate(backbone=ask.backbone, input_size=ask.input_size, strategy=closed[0].name)
         self._try(Trial(id="t000", candidate=candidate, seed=self.options.seed, keep_model=True), END_SECONDS)
 
+    # ------------------------------------------------------------------ a recipe that is known
+
+    def repeat(self, recipe: Trial) -> None:
+        """Trains one recipe to be judged, in no more than half of the time: the final fit is the longer one."""
+        self.searched = False
+        with self.ledger.charge("search"):
+            self._try(recipe, END_SECONDS + 0.55 * max(0.0, self.budget.left - END_SECONDS))
+        if self._best() is None:
+            raise AutotlError(self._why_nothing())
+
     # ------------------------------------------------------------------ search
 
     def search(self) -> None:
@@ -646,7 +682,7 @@ class Run:
         """Runs a probe, scores it, keeps its model if it is the best so far, and writes the result."""
         name = trial.candidate.id
         what = f"{trial.epochs:g} epochs" if trial.epochs else "closed form"
-        self.journal.say("probe", f"{what} started", candidate=name)
+        self.journal.say("probe", f"{what} started", candidate=name, forecast=trial.forecast or None)
         done = self._scored(self._submit(trial, self.budget.allowance(reserve=reserve)))
         self.results.append(done)
         if self._best() is done:
@@ -783,6 +819,7 @@ class Run:
         if decision.winner is not None and status == "finished":
             with self.ledger.charge("final fit"):
                 fit = self._final_fit(decision.winner)
+                self._familiarise(fit)
         elif decision.winner is not None:
             fit = self._fitted(decision.winner)
             if fit is None:
@@ -791,7 +828,7 @@ class Run:
         state = self._conclude(state, fit)
         total = round(self.budget.spent, 3)
         left = self.budget.left
-        if status == "finished" and left > 0.1 * self.options.budget:
+        if status == "finished" and self.searched and left > 0.1 * self.options.budget:
             self.notes.append(f"ended {left:.0f} s before its budget: nothing left was worth the time")
         seconds = {**state.seconds, "total": round(self.journal.before + total, 3)}
         self.journal.write(status=status, seconds=seconds, notes=tuple(dict.fromkeys(self.notes)))
@@ -803,6 +840,7 @@ class Run:
         table = leaderboard.write(leaderboard.rows(final), columns=list(leaderboard.COLUMNS), style="csv")
         atomic_write(self.journal.folder / "leaderboard.csv", table)
         report.render(final, self.journal.folder, material)
+        card.write(final, self.journal.folder)
         self.journal.say("report", final.summary)
 
     def _ship_probe(self, winner: str) -> None:
@@ -828,8 +866,9 @@ class Run:
             keep_model=True,
             forecast=self._final_seconds(standing.trial.candidate, standing.epochs_done),
         )
-        self.journal.say("final fit", "on train and select", candidate=winner)
-        done = self._submit(trial, self.budget.allowance(reserve=END_SECONDS / 2))
+        self.journal.say("final fit", "on train and select", candidate=winner, forecast=trial.forecast)
+        reserve = END_SECONDS / 2 + FAMILIAR_SHARE * self.options.budget
+        done = self._submit(trial, self.budget.allowance(reserve=reserve))
         trained = done.status in ("finished", "stopped") and done.epochs_done >= ENOUGH * trial.epochs
         if trained and done.model is not None:
             if done.epochs_done < trial.epochs:
@@ -863,7 +902,7 @@ class Run:
         if not len(rows):
             return None
         try:
-            probabilities, errors = self.engine.predict(
+            answers = self.engine.predict(
                 "model",
                 [str(path) for path in self.data.files[rows]],
                 self.budget.allowance(reserve=END_SECONDS / 2),
@@ -871,11 +910,11 @@ class Run:
         except AutotlError as error:
             self.notes.append(f"no test score: {error}")
             return None
-        if any(errors) or np.isnan(probabilities).any():
+        if any(answers.errors) or np.isnan(answers.probabilities).any():
             return None
         path = self.journal.folder / "trials" / "tested.npz"
         with atomic(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, rows=rows, proba=probabilities, fold=np.full(len(rows), -1, np.int8))
+            np.savez(file, rows=rows, proba=answers.probabilities, fold=np.full(len(rows), -1, np.int8))
         trial = replace(probe.trial, id="tested", evaluate_on=("test",))
         return replace(probe, trial=trial, predictions="trials/tested.npz")
 
@@ -890,34 +929,38 @@ class Run:
             self.notes.append(f"the fit on the test images too {again.status}; the model without them ships")
 
     def _conclude(self, state: result.Recommendation, fit: TrialResult | None) -> result.Recommendation:
-        decision = state.decision
-        row = next((r for r in state.leaderboard if decision and r.candidate == decision.winner), None)
-        if decision is None or row is None or decision.score is None:
-            words = verdict.words(decision, None, state.metric, False, None, None) if decision else ""
-            return self.journal.write(summary=words)
-        test = self._test_score(fit)
-        again = fit is not None and "select" in fit.trial.fit_on
-        shipped = (
-            "fitted again on train and select" if again else "the checkpoint of its probe, fitted on train"
+        fit = None if fit is None else verdict.sealed(fit, self.journal.folder)
+        if fit is not None and fit not in state.trials:
+            state = replace(state, trials=(*state.trials, fit))
+        folder, split = self.journal.folder, self.split
+        found = verdict.conclude(state, fit, folder, self.data.labels, split.part, self.data.group)
+        if found.calibration is not None:
+            calibration.write(found.calibration, folder / "model")
+        return self.journal.write(
+            winner=found.winner,
+            leaderboard=found.leaderboard,
+            calibration=found.calibration,
+            summary=found.summary,
+            trials=found.trials,
         )
-        found = verdict.Verdict(decision=decision, leaderboard=state.leaderboard)
-        winner, board = verdict.crowned(found, test, shipped)
-        pace = 1.0 / row.pred_time if row.pred_time else None
-        trials = (*state.trials, fit) if fit and fit not in state.trials else state.trials
-        looks = result.looks(replace(state, trials=trials))
-        words = verdict.words(decision, row, state.metric, bool(self.split.folds), test, pace, looks)
-        return self.journal.write(winner=winner, leaderboard=board, summary=words, trials=trials)
 
-    def _test_score(self, fit: TrialResult | None) -> Interval | None:
-        return verdict.tested(
-            fit,
-            self.journal.folder,
-            self.data.labels,
-            self.split.part,
-            self.data.group,
-            len(self.data.classes),
-            self.goal,
-        )
+    def _familiarise(self, fit: TrialResult | None) -> None:
+        """Teaches the model that ships which images are far from its own, in what time the fit left."""
+        again = fit is not None and "select" in fit.trial.fit_on
+        fitted = np.concatenate([self._rows(0), self._rows(1)]) if again else self._rows(0)
+        others = self._rows(2) if again else np.concatenate([self._rows(1), self._rows(2)])
+        seconds = max(FAMILIAR_SHARE * self.options.budget, self.budget.left - END_SECONDS / 2)
+        allowance = self.budget.allowance(seconds)
+        held_out = others[:0] if self.options.refit else others
+        try:
+            known = self.engine.familiarise("model", fitted, held_out, allowance)
+        except AutotlError as error:
+            self.notes.append(f"the model cannot warn of images far from its own: {error}")
+            return
+        if (
+            known and again and fit is not None and fit.model is not None
+        ):  # it may ship again from its own folder
+            shutil.copy(self.journal.folder / "model" / familiar.FILE, self.journal.folder / fit.model)
 
     def _tidy(self) -> None:
         """Trial models go once the folder has its own; curves and predictions stay."""
@@ -947,6 +990,7 @@ class Run:
 
     def _record(self) -> result.Recommendation:
         judged = self._judge()
+        self.journal.interval = judged.decision.score
         for problem in self.plugins.problems[self._named :]:
             self._named += 1
             self.journal.say("plugins", f"left out: {problem}")

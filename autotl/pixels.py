@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from autotl.budget import Allowance
 from autotl.cache import atomic
@@ -149,7 +149,17 @@ def load_image(file: str | Path, side: int) -> tuple[np.ndarray, dict[str, float
             opened.draft("RGB", (side, side))  # decodes at a half, quarter or eighth where that suffices
         image: Image.Image = ImageOps.exif_transpose(opened)
         image.load()
-    image, seen["alpha"] = _as_rgb(image)
+    pixels, seen["alpha"] = _reduced(image, side)
+    return pixels, seen
+
+
+def reduced(image: Image.Image, side: int) -> np.ndarray:
+    """An upright PIL image as (H, W, 3) uint8 with a shorter side of at most `side`, as files are read."""
+    return _reduced(image, side)[0]
+
+
+def _reduced(image: Image.Image, side: int) -> tuple[np.ndarray, float]:
+    image, alpha = _as_rgb(image)
     shorter, longer = sorted(image.size)
     if longer > LONGEST * shorter:
         keep = (min(image.width, LONGEST * shorter), min(image.height, LONGEST * shorter))
@@ -158,7 +168,26 @@ def load_image(file: str | Path, side: int) -> tuple[np.ndarray, dict[str, float
         scale = side / shorter
         new = (max(side, round(image.width * scale)), max(side, round(image.height * scale)))
         image = image.resize(new, Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return np.asarray(image), seen
+    return np.asarray(image), alpha
+
+
+def reason(error: Exception) -> str:
+    """Why an image could not be read, in a few words: what PIL and the file system raise is for programmers."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, IsADirectoryError):
+        return "a folder, not an image"
+    if isinstance(error, PermissionError):
+        return "must not be read: permission denied"
+    if isinstance(error, Image.DecompressionBombError):
+        return "too many pixels to be decoded safely"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read: {error.strerror}"
+    if "truncated" in str(error):
+        return "a damaged image: the file breaks off"
+    return f"a damaged image ({type(error).__name__})"
 
 
 def _as_rgb(image: Image.Image) -> tuple[Image.Image, float]:
@@ -185,7 +214,7 @@ def _read(file: str, side: int) -> tuple[np.ndarray | None, Any, Any, str]:
     try:
         pixels, seen = load_image(file, side)
     except Exception as error:  # PIL raises what it likes on a broken file
-        return None, None, None, f"{type(error).__name__}: {error}"
+        return None, None, None, reason(error)
     small = np.asarray(
         Image.fromarray(pixels).resize((2 * THUMBNAIL, 2 * THUMBNAIL), Image.Resampling.BOX), np.float32
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from autotl.budget import Allowance
 from autotl.records import (
+    Answers,
     BackboneSpec,
     Candidate,
     Embedding,
@@ -78,9 +79,16 @@ class Engine(Protocol):
         ...
 
     def predict(
-        self, model: str, files: Sequence[str], allowance: Allowance
-    ) -> tuple[np.ndarray, list[str | None]]:
-        """Probabilities (n, classes) float32 of image files by a model folder, NaN where an error is given."""
+        self, model: str, files: Sequence[str], allowance: Allowance, features: bool = False
+    ) -> Answers:
+        """What a model folder says of image files."""
+        ...
+
+    def familiarise(self, model: str, fitted: np.ndarray, held_out: np.ndarray, allowance: Allowance) -> bool:
+        """Teaches a model folder which images are far from its training images; False when there was no time.
+
+        `fitted` are rows of the data it was trained on, `held_out` rows it was not.
+        """
         ...
 
     def close(self) -> None:

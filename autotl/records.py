@@ -320,6 +320,7 @@ class TrialResult:
     status: Status
     score_val: float | None = None
     predictions: str | None = None  # npz relative to the run folder: rows, proba, fold
+    digest: str | None = None  # of the predictions file: a replay sees whether it is still the same
     model: str | None = None  # model folder relative to the run folder
     curve: tuple[CurvePoint, ...] = ()
     cost: Cost = Cost()
@@ -412,6 +413,12 @@ class Event:
     score: float | None = None
     best: float | None = None
     left: float | None = None  # seconds of the budget
+    low: float | None = None  # 95 % interval of the best
+    high: float | None = None
+    forecast: float | None = None  # seconds that what begins now is expected to take
+    memory: int | None = None  # bytes that run and worker hold
+    granted: int | None = None  # bytes they may hold
+    folder: str = ""  # the run folder; not in events.jsonl, which lies in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,6 +442,28 @@ class Decision:
     transfer: Interval | None = None  # winner minus the same training without pretraining
     reasons: tuple[str, ...] = ()
     would_change: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """How far the winner's probabilities can be believed, on images it was not fitted on."""
+
+    temperature: float  # logits are divided by it; 1 leaves them
+    ece: float  # expected calibration error with it, each image judged by a temperature fitted without it
+    ece_before: float
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answers:
+    """What a model says of image files, row by row; NaN where an error is given."""
+
+    probabilities: np.ndarray  # (n, classes) float32
+    errors: list[str | None]
+    distance: np.ndarray | None = (
+        None  # (n,) from the training images, above 1: far; None: the model cannot say
+    )
+    features: np.ndarray | None = None  # (n, d) pooled, where asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

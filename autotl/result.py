@@ -17,6 +17,7 @@ from autotl.errors import RunError
 from autotl.records import (
     SCHEMA_VERSION,
     BackboneSpec,
+    Calibration,
     Control,
     Decision,
     Depth,
@@ -115,6 +116,7 @@ class Recommendation:
     winner: Winner | None = None
     winners_set: tuple[str, ...] = ()
     transfer: Interval | None = None  # what pretraining gained over the same seconds without it
+    calibration: Calibration | None = None
     decision: Decision | None = None
     leaderboard: tuple[Row, ...] = ()
     trials: tuple[TrialResult, ...] = ()

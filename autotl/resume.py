@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autotl import manifest, result
+from autotl import manifest, result, verdict
 from autotl.cache import atomic
 from autotl.errors import RunError
 from autotl.records import Dataset, Split, TrialResult
@@ -140,5 +140,5 @@ def _moved(folder: Path, trials: Sequence[TrialResult], now: np.ndarray) -> tupl
         path = path.with_name(f"{path.stem.partition('-')[0]}-{number}.npz")
         with atomic(folder / path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **columns)
-        moved.append(replace(done, predictions=path.as_posix()))
+        moved.append(verdict.sealed(replace(done, predictions=path.as_posix()), folder))
     return tuple(moved)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autotl import leaderboard, manifest, report, result, verdict
+from autotl import calibration, card, leaderboard, manifest, report, result, verdict
 from autotl.cache import atomic_write
 from autotl.errors import RunError
 from autotl.pipeline import ship
@@ -78,6 +78,9 @@ def revise(
         decision=found.decision,
         winner=winner,
         winners_set=found.decision.winners_set,
+        calibration=verdict.calibrated(
+            found.decision, trials, folder, labels, rows.part, rows.group, state.data.folds
+        ),
         transfer=found.decision.transfer,
         leaderboard=board,
         trials=trials,
@@ -102,10 +105,13 @@ def adopt(folder: Path, revision: Revision) -> None:
                 f" {folder} stays as it was"
             )
         ship(folder / revision.fit.model, folder)
+    if revision.state.calibration is not None:
+        calibration.write(revision.state.calibration, folder / "model")
     result.write(revision.state, folder)
     table = leaderboard.write(leaderboard.rows(revision.state), style="csv")
     atomic_write(folder / "leaderboard.csv", table)
     report.render(revision.state, folder)
+    card.write(revision.state, folder)
 
 
 FITTED = "fitted again on train and select"

@@ -7,41 +7,36 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from autotl import leaderboard, result
+from autotl import leaderboard, manifest, predicting, result, search
 from autotl.budget import Allowance, parse_seconds
-from autotl.errors import RunError
-from autotl.records import Decision, Event, Finding, Metric, Prefer, Profile
+from autotl.cache import atomic_write
+from autotl.errors import RunError, UnknownNameError
+from autotl.records import Decision, Event, Finding, Metric, Prefer, Profile, Trial
 from autotl.result import Recommendation
 
 if TYPE_CHECKING:
     import os
 
+    import numpy as np
     import pandas as pd
 
     from autotl import pipeline
+    from autotl.engine.export import Format
     from autotl.plan import Plan
 
-_BATCH = 256  # files handed to the worker at once: rows come out as it goes, memory stays flat
-_SECONDS_A_FILE = 10.0  # far more than any image takes; a worker that hangs is ended
-_SECONDS_TO_START = 120.0
+# Options of a run that hold for another fit of its recipe.
+_OF_THE_RUN = frozenset(
+    {"source", "test", "test_size", "weights", "group", "label", "device", "precision", "seed", "offline"}
+)
+_SHOWN = 32  # images that an exported model is compared on
 _PROFILE_SIDE = 64  # pixels: what is measured of an image is measured before it is made smaller
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What the model says of one file; without a label where `error` says why."""
-
-    path: str
-    label: str | None
-    probability: float | None
-    error: str | None
 
 
 class Run:
@@ -143,29 +138,113 @@ class Run:
         pipeline.recommend(options, observers=observers, started=started, earlier=earlier)
         return self
 
-    def predict(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
-        """Label and probability of images, as a DataFrame: path, label, probability, error.
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Display names of what the model tells apart, in the order of its outputs."""
+        return tuple(predicting.class_names(self._model()))
 
-        A folder stands for the images in it. What cannot be read is a row with its error. Raises
-        `RunError` when the folder holds no model, `EngineError` when torch cannot run.
+    @property
+    def module(self) -> Any:
+        """The model as a plain `torch.nn.Module` in eval mode: images (B, 3, H, W) to logits (B, classes).
+
+        Its `transform` makes the input (3, H, W) of a PIL image, `classes` names the outputs, and
+        ``softmax(logits / temperature)`` are the calibrated probabilities. Imports torch here.
         """
-        import pandas as pd
+        from autotl.engine import model
 
-        many = [paths] if isinstance(paths, str) or hasattr(paths, "__fspath__") else list(paths)
-        found = list(self.predictions([str(path) for path in many]))
-        return pd.DataFrame(
-            {
-                "path": [row.path for row in found],
-                "label": pd.array([row.label for row in found], dtype="str"),
-                "probability": pd.array([row.probability for row in found], dtype="Float64").astype(
-                    "float64"
-                ),
-                "error": pd.array([row.error for row in found], dtype="str"),
-            }
+        return model.plain(self._model())
+
+    def predict(self, images: Any, *, device: str = "auto", top: int = 1) -> pd.DataFrame:
+        """Labels of images, as a DataFrame: path, label, probability, warning, error.
+
+        `images` is one or several paths, PIL images or arrays, (H, W), (H, W, 3) or (H, W, 4) in uint8 or in
+        floats from 0 to 1; a folder stands for the images in it, a CSV for those it lists. `top` above 1 adds
+        label_2, probability_2 and so on. What cannot be read is a row with its error. Raises `RunError` when
+        the folder holds no model, `DatasetError` for what is no image, `EngineError` when torch cannot run.
+        """
+        many = predicting.several(images)
+        return predicting.frame(list(self.predictions(many, device=device, top=top)), top)
+
+    def predictions(
+        self, images: Iterable[Any], *, device: str = "auto", top: int = 1
+    ) -> Iterator[predicting.Prediction]:
+        """The same as `predict`, one at a time, in the order of `images` and with flat memory."""
+        return predicting.predictions(self._model(), images, device=device, top=top)
+
+    def embed(self, images: Any, *, device: str = "auto") -> np.ndarray:
+        """Pooled features (n, d) float32 of images, as the model's head sees them; NaN where one cannot be read.
+
+        `images` and errors are as in `predict`.
+        """
+        return predicting.embed(self._model(), predicting.several(images), device=device)
+
+    def fit(
+        self,
+        data: str | os.PathLike[str] | None = None,
+        *,
+        candidate: str | None = None,
+        out: str | os.PathLike[str] | None = None,
+        budget: str | float = "1h",
+        command: str = "",
+        observers: Sequence[Callable[[Event], None]] = (),
+        started: float | None = None,
+    ) -> Run:
+        """Trains the winner's recipe again, or that of another candidate, and searches for nothing.
+
+        `data` replaces the run's own; without it the same images are split the same way. The outcome is a run
+        of its own in `out`. `budget` is the most it may take; it ends as soon as the recipe is trained. Raises
+        `UnknownNameError` for a candidate that was not trained here, else as `recommend` does.
+        """
+        from autotl import pipeline
+
+        state = self.result
+        recipe = _recipe(state, candidate)
+        given = {name: value for name, value in state.options.items() if name in _OF_THE_RUN}
+        if data is not None:  # what was said of the old data's parts need not hold for the new
+            given = {k: v for k, v in given.items() if k not in {"test", "test_size"}} | {"source": str(data)}
+        options = replace(
+            msgspec.convert(given, pipeline.Options),
+            budget=parse_seconds(budget),
+            out=str(out) if out is not None else str(run_folder(given["source"])),
+            backbones=(recipe.candidate.backbone,),
+            strategies=(recipe.candidate.strategy,),
+            metric=state.metric,
+            command=command,
         )
+        return Run(pipeline.recommend(options, observers=observers, started=started, recipe=recipe))
 
-    def predictions(self, paths: Iterable[str], *, device: str = "auto") -> Iterator[Prediction]:
-        """The same as `predict`, one at a time, in the order of `paths` and with flat memory."""
+    def export(self, to: Format, out: str | os.PathLike[str] | None = None) -> Path:
+        """Writes the model for other programs: ``safetensors``, ``torch-export`` or ``onnx``; returns the folder.
+
+        Beside it lie config.json (preprocessing, labels, licence, how well the two agree on images of the run),
+        the model card and an example that runs without autotl. `out` is a new or empty folder, in the run's own
+        by default. Imports torch here. Raises `RunError` without a model, `EngineError` when the network cannot
+        be written in that format.
+        """
+        from autotl.engine import export
+
+        folder = Path(out) if out is not None else self.path / f"export-{to}"
+        if out is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"{folder} is not empty; expected a new or empty folder; choose another --out")
+        export.export(self._model(), folder, to, self._images(_SHOWN))
+        card = self.path / "model" / "README.md"
+        if card.is_file():
+            atomic_write(folder / "README.md", card.read_bytes())
+        return folder
+
+    def _images(self, most: int) -> list[str]:
+        """Images of the run that are still where they were, those of the test part first."""
+        source = Path(self.result.data.source)
+        root = source if source.is_dir() else source.parent
+        try:
+            table = manifest.read(self.path / "manifest.csv")
+        except RunError:
+            return []
+        order = sorted(range(len(table.names)), key=lambda row: (-int(table.part[row]), row))
+        used = (root / str(table.names[row]) for row in order if table.part[row] >= 0)
+        return [str(file) for file in itertools.islice((f for f in used if f.is_file()), most)]
+
+    def _model(self) -> Path:
         places = (
             self.path / "model",
             self.path / ".model.old",
@@ -175,7 +254,7 @@ class Run:
             raise RunError(
                 f"{self.path} holds no model yet; one is there once the first training has finished"
             )
-        return _predictions(model, paths, device)
+        return model
 
     def __repr__(self) -> str:
         try:
@@ -336,51 +415,22 @@ def _plain(budget: str | float) -> str | float:
     return budget.strip().removeprefix("+") if isinstance(budget, str) else budget
 
 
+def _recipe(state: result.Recommendation, name: str | None) -> Trial:
+    """A trial of a candidate at the fidelity at which it was judged. Raises `RunError`, `UnknownNameError`."""
+    probes = [done for done in state.trials if result.is_probe(done) and not done.trial.control]
+    standing = search.summary(probes)
+    name = name or (state.decision.winner if state.decision else None)
+    if name is None:
+        raise RunError(
+            "the run has no winner to be fitted again; expected one, or a candidate to be named with --candidate"
+        )
+    if name not in standing:
+        raise UnknownNameError("trained candidate", name, standing)
+    done = standing[name]
+    return Trial(
+        id="t000", candidate=done.trial.candidate, epochs=done.epochs_done, seed=state.seed, keep_model=True
+    )
+
+
 def _several(value: str | os.PathLike[str] | Sequence[str]) -> tuple[str, ...]:
     return (str(value),) if isinstance(value, str) or hasattr(value, "__fspath__") else tuple(map(str, value))
-
-
-def _predictions(model: Path, paths: Iterable[str], device: str) -> Iterator[Prediction]:
-    from autotl.engine import client
-
-    classes = _classes(model)
-    # The worker writes beside itself, and a run folder may be read-only or somebody else's.
-    with tempfile.TemporaryDirectory(prefix="autotl-") as work:
-        engine = client.connect(folder=work, device=device, offline=True)
-        try:
-            files = _files(paths)
-            while batch := list(itertools.islice(files, _BATCH)):
-                allowance = Allowance(
-                    deadline=time.monotonic() + _SECONDS_TO_START + _SECONDS_A_FILE * len(batch)
-                )
-                probabilities, errors = engine.predict(str(model.absolute()), batch, allowance)
-                for path, row, error in zip(batch, probabilities, errors, strict=True):
-                    if error is not None:
-                        yield Prediction(path, None, None, error)
-                    else:
-                        best = int(row.argmax())
-                        yield Prediction(path, classes[best], float(row[best]), None)
-        finally:
-            engine.close()
-
-
-def _classes(model: Path) -> list[str]:
-    file = model / "model.json"
-    try:
-        classes = msgspec.json.decode(file.read_bytes())["classes"]
-    except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{file} names no classes ({error}); expected a model folder written by autotl"
-        ) from error
-    return [str(name) for name in classes]
-
-
-def _files(paths: Iterable[str]) -> Iterator[str]:
-    """Paths as they are, folders replaced by the images in them."""
-    from autotl.builtin.data import images_below
-
-    for path in paths:
-        if Path(path).is_dir():
-            yield from map(str, images_below(Path(path)))
-        else:
-            yield path

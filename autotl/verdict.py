@@ -6,16 +6,19 @@ path, so that a decision can be derived again from what the folder holds.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from autotl import estimate, metrics, transfer
+from autotl.calibration import calibrate
 from autotl.decide import Evidence, Judged, decide, leaderboard
-from autotl.records import Decision, Goal, Interval, Ranking, Skipped, TrialResult
-from autotl.result import Row, Winner
+from autotl.records import Calibration, Decision, Goal, Interval, Ranking, Skipped, TrialResult
+from autotl.result import Recommendation, Row, Winner, is_probe, looks, rounded
 from autotl.search import summary
 
 CONTROLS = {
@@ -23,6 +26,7 @@ CONTROLS = {
     "pixels": "control: no network at all",
     "shuffled": "control: labels without meaning",
 }
+AGAIN, CHECKPOINT = "fitted again on train and select", "the checkpoint of its probe, fitted on train"
 BATCH_NOTE = "predictions do not cover every selection row"
 
 
@@ -41,6 +45,12 @@ def selection(part: np.ndarray, folds: int) -> np.ndarray:
 
 def predicted_classes(path: Path, rows: np.ndarray) -> np.ndarray | None:
     """Class index of each of `rows` by a predictions file, or None when one is missing there."""
+    found = probabilities_of(path, rows)
+    return None if found is None else np.asarray(found.argmax(1))
+
+
+def probabilities_of(path: Path, rows: np.ndarray) -> np.ndarray | None:
+    """Probabilities (m, classes) of `rows` by a predictions file, or None when one is missing there."""
     with np.load(path, allow_pickle=False) as stored:
         have, probabilities = stored["rows"], stored["proba"]
     place = np.full(int(max(have.max(initial=-1), rows.max(initial=-1))) + 1, -1)
@@ -48,13 +58,31 @@ def predicted_classes(path: Path, rows: np.ndarray) -> np.ndarray | None:
     found = place[rows]
     if (found < 0).any():
         return None
-    return np.asarray(probabilities[found].argmax(1))
+    return np.asarray(probabilities[found])
+
+
+def sealed(done: TrialResult, folder: Path) -> TrialResult:
+    """The result as it will be read back, floats rounded, with the digest of its predictions.
+
+    What decides must be what is written, and what was decided upon must be told from what was put there later.
+    """
+    found = digest(folder, done.predictions)
+    return msgspec.convert(rounded(msgspec.to_builtins(replace(done, digest=found))), TrialResult)
+
+
+def digest(folder: Path, predictions: str | None) -> str | None:
+    """Of the contents of a predictions file, None where there is none."""
+    path = None if predictions is None else folder / predictions
+    if path is None or not path.is_file():
+        return None
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def score_trial(
     result: TrialResult, folder: Path, rows: np.ndarray, labels: np.ndarray, classes: int, goal: Goal
 ) -> TrialResult:
     """The result with `score_val` from its predictions; without a score when they are not complete."""
+    result = sealed(result, folder)
     if result.predictions is None:
         return replace(result, score_val=None)
     predicted = predicted_classes(folder / result.predictions, rows)
@@ -200,6 +228,67 @@ def crowned(found: Verdict, test: Interval | None, model_is: str) -> tuple[Winne
         replace(line, score_test=winner.score_test) if line is row else line for line in found.leaderboard
     )
     return winner, board
+
+
+def fit_of(state: Recommendation) -> TrialResult | None:
+    """What ships of the winner: its last fit, or a probe whose own model was tested; None for neither."""
+    name = state.decision.winner if state.decision else None
+    fits = [
+        done
+        for done in state.trials
+        if not is_probe(done) and done.model is not None and done.trial.candidate.id == name
+    ]
+    return fits[-1] if fits else None
+
+
+def conclude(
+    state: Recommendation,
+    fit: TrialResult | None,
+    folder: Path,
+    labels: np.ndarray,
+    part: np.ndarray,
+    group: np.ndarray | None,
+) -> Recommendation:
+    """The result with what follows from its decision: winner, test score, calibration and words.
+
+    `fit` is what ships of the winner, see `fit_of`.
+    """
+    decision, classes = state.decision, len(state.data.classes)
+    if decision is None:
+        return state
+    test = tested(fit, folder, labels, part, group, classes, state.goal)
+    again = fit is not None and "select" in fit.trial.fit_on
+    found = Verdict(decision=decision, leaderboard=state.leaderboard)
+    winner, board = crowned(found, test, AGAIN if again else CHECKPOINT)
+    row = next((line for line in board if line.candidate == decision.winner), None) if winner else None
+    pace = 1.0 / row.pred_time if row is not None and row.pred_time else None
+    folds = state.data.folds
+    return replace(
+        state,
+        winner=winner,
+        leaderboard=board,
+        calibration=calibrated(decision, state.trials, folder, labels, part, group, folds),
+        summary=words(decision, row, state.metric, bool(folds), test, pace, looks(state)),
+    )
+
+
+def calibrated(
+    decision: Decision,
+    trials: Sequence[TrialResult],
+    folder: Path,
+    labels: np.ndarray,
+    part: np.ndarray,
+    group: np.ndarray | None,
+    folds: int,
+) -> Calibration | None:
+    """The temperature of the winner's probabilities, from its predictions on the selection rows."""
+    probes = [done for done in trials if is_probe(done) and not done.trial.control]
+    standing = summary(probes).get(decision.winner or "")
+    if standing is None or standing.predictions is None:
+        return None
+    rows = selection(part, folds)
+    shares = probabilities_of(folder / standing.predictions, rows)
+    return None if shares is None else calibrate(shares, labels[rows], None if group is None else group[rows])
 
 
 def words(

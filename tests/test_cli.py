@@ -21,7 +21,7 @@ from autotl import pipeline
 from autotl.cli import main
 from autotl.engine import client
 from autotl.errors import DatasetError, EngineError
-from autotl.records import Event, Machine
+from autotl.records import Answers, Event, Machine
 
 
 def invoke(*words: str | Path, **more: Any) -> Result:
@@ -304,11 +304,10 @@ def test_report_is_written_again(folder: Path) -> None:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> None:
     class Fake:
-        def predict(
-            self, _model: str, files: list[str], _allowance: object
-        ) -> tuple[np.ndarray, list[str | None]]:
+        def predict(self, _model: str, files: list[str], _allowance: object, _features: bool) -> Answers:
             errors = [None if Path(file).exists() else "there is no such file" for file in files]
-            return np.tile(np.array([[0.2, 0.8]], np.float32), (len(files), 1)), errors
+            shares = np.tile(np.array([[0.2, 0.8]], np.float32), (len(files), 1))
+            return Answers(probabilities=shares, errors=errors)
 
         def close(self) -> None:
             pass
@@ -330,9 +329,9 @@ def test_predict_writes_csv(trained: Path, tmp_path: Path) -> None:
     found = invoke("predict", trained, image, "gone.png")
     assert found.exit_code == 0
     rows = list(csv.reader(io.StringIO(found.stdout)))
-    assert rows[0] == ["path", "label", "probability", "error"]
-    assert rows[1] == [str(image), 'a "dog", maybe', "0.800000", ""]
-    assert rows[2] == ["gone.png", "", "", "there is no such file"]
+    assert rows[0] == ["path", "label", "probability", "label_2", "probability_2", "warning", "error"]
+    assert rows[1] == [str(image), 'a "dog", maybe', "0.800000", "cat", "0.200000", "", ""]
+    assert rows[2] == ["gone.png", "", "", "", "", "", "there is no such file"]
     assert "1 of 2 could not be read" in found.stderr
 
 

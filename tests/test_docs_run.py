@@ -91,10 +91,10 @@ class Engine(TableEngine):
         (self.folder / str(done.model) / "model.json").write_text(description)
         return done
 
-    def predict(self, model: str, files: Any, allowance: Any) -> Any:
+    def predict(self, model: str, files: Any, allowance: Any, features: bool = False) -> Any:
         if not hasattr(self, "classes"):
             self.classes = tuple(json.loads((Path(model) / "model.json").read_text())["classes"])
-        return super().predict(model, files, allowance)
+        return super().predict(model, files, allowance, features)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 
-from autotl.progress import duration, line, live, printable
+from autotl.progress import counting, duration, line, live, printable
 from autotl.records import Event
 
 
@@ -55,7 +56,49 @@ def test_a_terminal_gets_a_panel_and_keeps_what_is_over(monkeypatch: pytest.Monk
     assert "\x1b]0;title" not in text
     assert "going on" in text
     assert text.count("[   2.0 s]") == 1
-    assert "best so far" in text
+    assert "best " in text
+
+
+def test_interval_forecast_and_memory_fit_into_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    from autotl.progress import _now
+
+    said = event(
+        100.0,
+        candidate="timm:mobilenetv3_small_100.lamb_in1k@96/fine_tune:all",
+        best=0.9312,
+        low=0.912,
+        high=0.951,
+        left=3700.0,
+        forecast=42.0,
+        memory=1_840_000_000,
+        granted=8_000_000_000,
+    )
+    assert "about 42 s · best 0.931 [0.91, 0.95]" in line(said)
+    out = Console(file=io.StringIO(), width=80)
+    out.print(_now(said, 12.0, 80))
+    first, second = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(second.rstrip()) <= 80
+    assert "best 0.931 [0.91, 0.95]" in second and "1.8 of 8.0 GB" in second and "1h 01m left" in second
+    assert "timm:mobilenetv3" in first
+    out = Console(file=io.StringIO(), width=80)
+    out.print(_now(event(1.0, candidate="a@1/knn", left=9.0, forecast=5.0), 12.0, 80))
+    assert "7.0 s over its forecast" in out.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_counting_says_how_far_it_is_in_a_terminal_and_ends_its_line() -> None:
+    out = Terminal()
+    with counting(stream=out) as count:
+        count(1, 0)
+        time.sleep(0.25)
+        count(2000, 3)
+    assert "2,000 images, 3 unreadable" in out.getvalue()
+    assert out.getvalue().endswith("\n")
+    log = io.StringIO()
+    with counting(stream=log) as count:
+        count(5, 0)
+    assert log.getvalue() == ""
 
 
 def test_quiet_is_quiet() -> None:

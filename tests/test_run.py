@@ -11,6 +11,7 @@ import autotl
 from autotl import pipeline
 from autotl.engine import client
 from autotl.errors import BudgetError, RunError
+from autotl.records import Answers
 from autotl.run import Run
 from autotl.run import run_folder as default_folder
 
@@ -28,13 +29,13 @@ class FakeEngine:
         self.batches: list[list[str]] = []
         self.closed = False
 
-    def predict(self, model: str, files: list[str], allowance: Any) -> tuple[np.ndarray, list[str | None]]:
+    def predict(self, model: str, files: list[str], allowance: Any, features: bool = False) -> Answers:
         assert Path(model).is_absolute()
         assert allowance.left > 0
         self.batches.append(files)
         errors = [None if Path(file).exists() else "there is no such file" for file in files]
         table = np.tile(np.array([[0.25, 0.75]], np.float32), (len(files), 1))
-        return table, errors
+        return Answers(probabilities=table, errors=errors)
 
     def close(self) -> None:
         self.closed = True

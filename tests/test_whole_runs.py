@@ -100,7 +100,7 @@ def test_predict_writes_csv(run: Path, photos: Path, tmp_path: Path) -> None:
     done = command("predict", run, photos / "down", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "path,label,probability,error"
+    assert lines[0] == "path,label,probability,label_2,probability_2,warning,error"
     assert sum(line.split(",")[1] == "down" for line in lines[1:]) > 40
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from autotl import __version__
-from autotl.cli import check, listing, machine, outcome, running
+from autotl.cli import auditing, check, listing, machine, outcome, predicting, running
 from autotl.errors import AutotlError
 
 __all__ = ["main"]
@@ -92,6 +92,8 @@ def main() -> None:
 for _command in (
     *running.COMMANDS,
     *outcome.COMMANDS,
+    *predicting.COMMANDS,
+    *auditing.COMMANDS,
     *listing.COMMANDS,
     *check.COMMANDS,
     *machine.COMMANDS,

@@ -1,4 +1,4 @@
-"""``leaderboard``, ``report`` and ``predict``: what to do with a run folder."""
+"""``leaderboard`` and ``report``: what to do with a run folder."""
 
 from __future__ import annotations
 
@@ -126,50 +126,4 @@ def report(folder: str) -> None:
     click.echo(str(Path(folder) / "report.html"))
 
 
-@click.command(
-    epilog="Example: autotl predict runs/photos new-photos/ one.jpg > labels.csv",
-    short_help="What the model of a run says of images.",
-)
-@RUN
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
-              help="Where to compute.")  # fmt: skip
-def predict(folder: str, paths: tuple[str, ...], device: str) -> None:
-    """What the model of a run says of images, as CSV: path, label, probability, error.
-
-    PATH is an image, a folder (searched for images) or - for a list of paths on standard input. What
-    cannot be read becomes a row with its error.
-    """
-    import csv
-    import sys
-
-    from autotl.errors import DatasetError
-    from autotl.run import load
-
-    found = load(folder).predictions([line for path in paths for line in _lines(path)], device=device)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("path", "label", "probability", "error"))
-    good = bad = 0
-    for row in found:
-        bad += row.error is not None
-        good += row.error is None
-        probability = "" if row.probability is None else f"{row.probability:.6f}"
-        writer.writerow((row.path, row.label or "", probability, row.error or ""))
-    sys.stdout.flush()
-    if bad:
-        click.echo(f"{bad} of {good + bad} could not be read; see the column error", err=True)
-    if not good:
-        raise DatasetError(
-            "none of the paths is an image that can be read; expected image files or folders of them"
-        )
-
-
-def _lines(path: str) -> list[str]:
-    if path != "-":
-        return [path]
-    import sys
-
-    return [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
-
-
-COMMANDS: tuple[click.Command, ...] = (leaderboard, decide, predict, report)
+COMMANDS: tuple[click.Command, ...] = (leaderboard, decide, report)

@@ -162,6 +162,54 @@ def demo(**given: Any) -> None:
     _recommend(started, source=str(source), **given)
 
 
+@click.command(
+    epilog="Example: autotl fit runs/photos more-photos/ --out runs/more",
+    short_help="Train a run's recipe again, on new data if given.",
+)
+@click.argument("folder", metavar="RUN", type=click.Path(exists=True, file_okay=False))
+@click.argument("data", metavar="[DATA]", required=False)
+@click.option(
+    "--candidate",
+    metavar="ID",
+    help="The recipe to train, as the leaderboard names it.  [default: the winner]",
+)
+@click.option("--budget", type=options.SECONDS, default="1h", show_default=True, metavar="TIME",
+              help="The most it may take; it ends when the recipe is trained.")  # fmt: skip
+@click.option("--out", type=click.Path(file_okay=False), metavar="NEW",
+              help="Folder to write; must not exist or be empty.  [default: runs/NAME-TIME]")  # fmt: skip
+@_with(_OUTPUT)
+def fit(
+    folder: str,
+    data: str | None,
+    candidate: str | None,
+    budget: float,
+    out: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train the recommended recipe of RUN again, or that of another candidate, without a search.
+
+    DATA replaces the images of RUN; to train on more of them, give a folder or a CSV that holds all. The
+    outcome is a run of its own, with scores of this recipe on these data and a model.
+    """
+    started = time.monotonic()
+    from autotl.cli.show import show_outcome
+    from autotl.progress import live
+    from autotl.run import load
+
+    with live(quiet=quiet or as_json) as observe:
+        found = load(folder).fit(
+            data,
+            candidate=candidate,
+            out=out,
+            budget=budget,
+            command=_command_line(),
+            observers=[observe],
+            started=started,
+        )
+    show_outcome(found, as_json=as_json)
+
+
 def _recommend(started: float, *, as_json: bool, quiet: bool, **given: Any) -> None:
     from autotl.run import recommend, run_folder
 
@@ -240,4 +288,4 @@ def _command_line() -> str:
     return shlex.join(["autotl", *sys.argv[1:]])
 
 
-COMMANDS: tuple[click.Command, ...] = (run, demo)
+COMMANDS: tuple[click.Command, ...] = (run, demo, fit)

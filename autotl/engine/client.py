@@ -29,6 +29,7 @@ from autotl.engine import messages, processor
 from autotl.errors import AutotlError, EngineError
 from autotl.protocols import Progress
 from autotl.records import (
+    Answers,
     BackboneSpec,
     Candidate,
     Embedding,
@@ -191,18 +192,28 @@ class ProcessEngine:
         return outer
 
     def predict(
-        self, model: str, files: Sequence[str], allowance: Allowance
-    ) -> tuple[np.ndarray, list[str | None]]:
+        self, model: str, files: Sequence[str], allowance: Allowance, features: bool = False
+    ) -> Answers:
         """See `autotl.protocols.Engine.predict`; `model` is a model folder, absolute or relative to the run."""
-        tables: list[np.ndarray] = []
+        tables: list[dict[str, np.ndarray]] = []
         problems: list[str | None] = []
         for first in range(0, max(len(files), 1), FILES_A_REQUEST):
-            body = messages.Predict(model=model, files=tuple(files[first : first + FILES_A_REQUEST]))
+            some = tuple(files[first : first + FILES_A_REQUEST])
+            body = messages.Predict(model=model, files=some, features=features)
             answer = self._wait(self._ask(body, messages.Predicted, allowance))
-            tables.append(np.load(answer.probabilities))
-            os.unlink(answer.probabilities)
+            with np.load(answer.arrays, allow_pickle=False) as stored:
+                tables.append({name: stored[name] for name in stored.files})
+            os.unlink(answer.arrays)
             problems.extend(answer.errors)
-        return np.concatenate(tables), problems
+        columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+        return Answers(errors=problems, **columns)
+
+    def familiarise(self, model: str, fitted: np.ndarray, held_out: np.ndarray, allowance: Allowance) -> bool:
+        """See `autotl.protocols.Engine.familiarise`."""
+        self._requests += 1
+        path = self._work / f"rows-{self._requests}.npz"
+        np.savez(path, fitted=np.asarray(fitted, np.int64), held_out=np.asarray(held_out, np.int64))
+        return self._wait(self._ask(messages.Familiarise(model=model, rows=str(path)), bool, allowance))
 
     def close(self) -> None:
         """Ends the worker and removes its work files; safe to call twice."""
@@ -302,17 +313,6 @@ def write_table(
         folds=int(folds),
         metric=metric,
     )
-
-
-def classes_of(model: Path) -> tuple[str, ...]:
-    """Display names of the classes of a model folder. Raises `RunError` when it is none."""
-    try:
-        named = msgspec.json.decode((model / "model.json").read_bytes())["classes"]
-        return tuple(map(str, named))
-    except (OSError, KeyError, TypeError, msgspec.DecodeError) as problem:
-        raise errors.RunError(
-            f"{model} holds no model that can be read ({problem}); expected a run's"
-        ) from None
 
 
 def log_file(start: messages.Start) -> Path:

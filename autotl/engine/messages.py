@@ -58,9 +58,15 @@ class Train(msgspec.Struct, tag=True, frozen=True):
 class Predict(msgspec.Struct, tag=True, frozen=True):
     model: str
     files: tuple[str, ...]
+    features: bool = False
 
 
-Body = Start | Open | Embed | Measure | Train | Predict
+class Familiarise(msgspec.Struct, tag=True, frozen=True):
+    model: str
+    rows: str  # npz with `fitted` and `held_out`
+
+
+Body = Start | Open | Embed | Measure | Train | Predict | Familiarise
 
 
 class Request(msgspec.Struct, tag=True, frozen=True):
@@ -78,7 +84,7 @@ class Cancel(msgspec.Struct, tag=True, frozen=True):
 
 
 class Predicted(msgspec.Struct, tag=True, frozen=True):
-    probabilities: str  # npy (n, classes) float32
+    arrays: str  # npz: probabilities (n, classes) float32; distance (n,) and features (n, d) where there are
     errors: tuple[str | None, ...]
 
 

@@ -10,18 +10,22 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autotl.builtin.heads import SHARPNESS, Head
 from autotl.engine.backbone import Backbone, build
+from autotl.engine.images import side_before_crop, to_input
 from autotl.engine.resolve import require_installed
 from autotl.errors import RunError
-from autotl.records import BackboneSpec
+from autotl.pixels import reduced, square_image
+from autotl.records import BackboneSpec, Preprocess
 
 FILE = "model.safetensors"
 DESCRIPTION = "model.json"
+DECODED_SIDE = 256  # pixels: as large as the images of a run are kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,7 @@ class KnnHead(nn.Module):
     def __init__(self, classes: int, features: Tensor, labels: Tensor, centre: Tensor, count: Tensor) -> None:
         super().__init__()
         self.classes = classes
+        self.neighbours = min(int(count), len(features))
         for name, value in (("features", features), ("labels", labels), ("centre", centre), ("count", count)):
             self.register_buffer(name, value)
 
@@ -55,14 +60,18 @@ class KnnHead(nn.Module):
         """Features (B, d) to logits (B, classes)."""
         x = F.normalize(x.float() - self.centre, dim=1).float()
         with torch.autocast(x.device.type, enabled=False):  # neighbours differ by less than bf16 resolves
-            similarity, place = (x @ self.features.T).topk(min(int(self.count), len(self.features)), dim=1)
-        votes = x.new_zeros(len(x), self.classes)
+            similarity, place = (x @ self.features.T).topk(self.neighbours, dim=1)
+        votes = x.new_zeros(x.shape[0], self.classes)  # len() would fix the batch of an exported graph
         votes.scatter_add_(1, self.labels[place], torch.exp(SHARPNESS * (similarity - 1)))
         return torch.log(votes / votes.sum(1, keepdim=True) + 1e-4)
 
 
 class Model(nn.Module):
     """A backbone with a head."""
+
+    transform: Transform  # these three where `plain` made it
+    classes: tuple[str, ...]
+    temperature: float
 
     def __init__(self, backbone: Backbone, head: nn.Module) -> None:
         super().__init__()
@@ -130,6 +139,31 @@ def load(folder: Path) -> tuple[Model, Description]:
     model = Model(backbone, head)
     model.load_state_dict(state, strict=True)
     return model.eval(), description
+
+
+class Transform:
+    """From a PIL image of any mode and size to a model's input, as autotl itself prepares it."""
+
+    def __init__(self, preprocess: Preprocess, size: int) -> None:
+        self.preprocess, self.size = preprocess, size
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """A normalised image (3, H, W) float32."""
+        side = side_before_crop(self.size, self.preprocess)
+        pixels = reduced(ImageOps.exif_transpose(image), max(side, DECODED_SIDE))
+        squares = np.stack([square_image(pixels, side, side, self.preprocess.interpolation)])
+        return to_input(squares, self.size, self.preprocess, torch.device("cpu"))[0].contiguous()
+
+
+def plain(folder: Path) -> Model:
+    """The module of a model folder with all it takes to use it: `transform`, `classes`, `temperature`.
+
+    Raises as `load` does.
+    """
+    model, description = load(folder)
+    model.transform = Transform(description.backbone.preprocess, description.input_size)
+    model.classes, model.temperature = description.classes, description.temperature
+    return model
 
 
 def without_source(spec: BackboneSpec) -> BackboneSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import platform
@@ -32,6 +33,16 @@ def memory() -> int:
 def resident() -> int:
     """Bytes of memory that this process holds now."""
     return int(psutil.Process().memory_info().rss)
+
+
+def held() -> int:
+    """Bytes of memory that this process and those it started hold now."""
+    own = psutil.Process()
+    total = int(own.memory_info().rss)
+    for child in own.children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it may end while we ask
+            total += int(child.memory_info().rss)
+    return total
 
 
 def flags() -> frozenset[str]:

@@ -21,6 +21,7 @@ from autotl.errors import EngineError
 from autotl.protocols import Progress
 from autotl.records import (
     PARTS,
+    Answers,
     BackboneSpec,
     Candidate,
     Cost,
@@ -143,12 +144,15 @@ class TableEngine:
         return future
 
     def predict(
-        self, model: str, files: Sequence[str], allowance: Allowance
-    ) -> tuple[np.ndarray, list[str | None]]:
+        self, model: str, files: Sequence[str], allowance: Allowance, features: bool = False
+    ) -> Answers:
         """Equal probabilities for every file."""
-        return np.full((len(files), len(self.classes)), 1 / len(self.classes), np.float32), [None] * len(
-            files
-        )
+        shares = np.full((len(files), len(self.classes)), 1 / len(self.classes), np.float32)
+        return Answers(probabilities=shares, errors=[None] * len(files))
+
+    def familiarise(self, model: str, fitted: np.ndarray, held_out: np.ndarray, allowance: Allowance) -> bool:
+        """A table knows no features."""
+        return False
 
     def close(self) -> None:
         """Nothing to end."""

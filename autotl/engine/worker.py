@@ -10,7 +10,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,19 +17,20 @@ import msgspec
 import numpy as np
 import torch
 
+from autotl import familiar
 from autotl.budget import Allowance
 from autotl.cache import Cache, atomic
 from autotl.engine import device as devices
 from autotl.engine import messages, model, trial
+from autotl.engine.answer import FILES_AT_ONCE, Answering
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.embed import Features, embed
-from autotl.engine.images import Squares, side_before_crop, to_input
+from autotl.engine.images import Squares
 from autotl.errors import AutotlError
-from autotl.pixels import Pixels, available_threads, load_image, square_image
+from autotl.pixels import Pixels
 from autotl.records import BackboneSpec, Embedding, Machine, Measurement, Metric, TrialResult
 
 BACKBONES_KEPT = 2
-FILES_AT_ONCE = 64
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -83,7 +83,7 @@ class Worker:
         self.built: dict[tuple[str, str, int], Backbone] = {}
         self.precisions: dict[tuple[str, int, bool], str] = {}
         self.mirror: tuple[bool, str] | None = None
-        self.model: tuple[str, model.Model, model.Description] | None = None
+        self.model: tuple[tuple[str, int], Answering] | None = None
 
     def answer(self, body: messages.Body, allowance: Allowance) -> Any:
         """The answer to a request. Raises `AutotlError` or whatever went wrong."""
@@ -97,6 +97,8 @@ class Worker:
             return self._measure(body, allowance)
         if isinstance(body, messages.Train):
             return self._train(body, allowance)
+        if isinstance(body, messages.Familiarise):
+            return self._familiarise(body, allowance)
         return self._predict(body, allowance)
 
     def _begin(self, body: messages.Start) -> Machine:
@@ -201,56 +203,55 @@ class Worker:
 
     def _predict(self, body: messages.Predict, allowance: Allowance) -> messages.Predicted:
         assert self.start is not None
-        folder = Path(self.start.folder, body.model)
-        if self.model is None or self.model[0] != str(folder):
-            loaded, description = model.load(folder)
-            self.model = (str(folder), loaded.to(self.device), description)
-        _, network, description = self.model
-        table = np.full((len(body.files), len(description.classes)), np.nan, np.float32)
-        problems: list[str | None] = [None] * len(body.files)
-        for first in range(0, len(body.files), FILES_AT_ONCE):
-            if allowance.expired:
-                problems[first:] = ["not predicted: the time was over"] * (len(body.files) - first)
-                break
-            self._predict_some(
-                network, description, body.files[first : first + FILES_AT_ONCE], first, table, problems
-            )
+        found = self._answering(body.model).files(body.files, allowance, features=body.features)
+        columns = {
+            "probabilities": found.probabilities,
+            "distance": found.distance,
+            "features": found.features,
+        }
+        arrays: dict[str, Any] = {name: value for name, value in columns.items() if value is not None}
         work = Path(self.start.folder) / ".engine"
         work.mkdir(parents=True, exist_ok=True)
-        path = work / f"predicted-{time.monotonic_ns()}.npy"
-        np.save(path, table)
-        return messages.Predicted(probabilities=str(path), errors=tuple(problems))
+        path = work / f"predicted-{time.monotonic_ns()}.npz"
+        np.savez(path, **arrays)
+        return messages.Predicted(arrays=str(path), errors=tuple(found.errors))
 
-    def _predict_some(
-        self,
-        network: model.Model,
-        description: model.Description,
-        files: tuple[str, ...],
-        first: int,
-        table: np.ndarray,
-        problems: list[str | None],
-    ) -> None:
-        preprocess, size = description.backbone.preprocess, description.input_size
-        side = side_before_crop(size, preprocess)
+    def _answering(self, name: str) -> Answering:
+        """The model of a folder; the last one is kept for as long as the folder's weights are the same."""
+        assert self.start is not None
+        folder = Path(self.start.folder, name)
+        weights = folder / model.FILE
+        key = (str(folder), weights.stat().st_mtime_ns if weights.exists() else 0)
+        if self.model is None or self.model[0] != key:
+            self.model = None  # not two at a time
+            self.model = (key, Answering(folder, self.device))
+        return self.model[1]
 
-        def read(file: str) -> np.ndarray | str:
-            try:
-                return square_image(load_image(file, max(side, 256))[0], side, side, preprocess.interpolation)
-            except Exception as error:  # PIL raises what it likes
-                return f"{type(error).__name__}: {error}"
+    def _familiarise(self, body: messages.Familiarise, allowance: Allowance) -> bool:
+        assert self.squares is not None and self.start is not None, "open comes first"
+        with np.load(body.rows, allow_pickle=False) as asked:
+            fitted, held_out = asked["fitted"][: familiar.MOST], asked["held_out"][: familiar.MOST]
+        os.unlink(body.rows)
+        answering = self._answering(body.model)
+        half = Allowance(deadline=time.monotonic() + allowance.left / 2, cancelled=allowance.cancelled)
+        outside = self._seen(answering, held_out, half)
+        found = familiar.fit(self._seen(answering, fitted, allowance), outside)
+        if found is not None:
+            familiar.write(found, Path(self.start.folder, body.model))
+            answering.familiar = found
+        return found is not None
 
-        with ThreadPoolExecutor(available_threads()) as pool:
-            read_ones = list(pool.map(read, files))
-        good = [index for index, found in enumerate(read_ones) if not isinstance(found, str)]
-        for index, found in enumerate(read_ones):
-            if isinstance(found, str):
-                problems[first + index] = found
-        if good:
-            squares = np.stack([read_ones[index] for index in good])
-            with torch.inference_mode(), devices.autocast(self.device, description.precision):
-                logits = network(to_input(squares, size, preprocess, self.device))
-            shares = torch.softmax(logits.float() / description.temperature, 1)
-            table[[first + index for index in good]] = shares.cpu().numpy()
+    def _seen(self, answering: Answering, rows: np.ndarray, allowance: Allowance) -> np.ndarray:
+        """Pooled features (m, d) of rows of the run, as many as the allowance grants."""
+        assert self.squares is not None
+        preprocess, seen = answering.description.backbone.preprocess, []
+        for first in range(0, len(rows), FILES_AT_ONCE):
+            if allowance.expired:
+                break
+            some = rows[first : first + FILES_AT_ONCE]
+            squares = self.squares.get(some, answering.side, preprocess.interpolation)
+            seen.append(answering.squares(squares)[1])
+        return np.concatenate(seen) if seen else np.zeros((0, answering.network.backbone.feature_dim))
 
 
 def _forward_pass(backbone: Backbone, batch: torch.Tensor) -> Callable[[str], None]:

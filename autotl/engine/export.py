@@ -1,0 +1,278 @@
+"""A model that leaves autotl: three formats, what must be known beside them, and proof that they answer alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from autotl.builtin.builds import MOBILENET_V1, TIMM
+from autotl.cache import atomic_write
+from autotl.engine import model
+from autotl.engine.images import side_before_crop
+from autotl.engine.resolve import resolve
+from autotl.errors import EngineError
+
+Format = Literal["safetensors", "torch-export", "onnx"]
+FILES: dict[Format, str] = {
+    "safetensors": "model.safetensors",
+    "torch-export": "model.pt2",
+    "onnx": "model.onnx",
+}
+CLOSE = 0.01  # difference of probabilities beyond which an export is refused
+_REPLACES = frozenset(
+    {"num_classes", "pretrained"}
+)  # arguments of an architecture that the export sets itself
+
+Answer = Callable[[Tensor], Tensor]
+
+
+class Probabilities(nn.Module):
+    """A model with what turns its logits into calibrated probabilities."""
+
+    def __init__(self, network: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.network = network
+        self.temperature = temperature
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) to probabilities (B, classes)."""
+        return torch.softmax(self.network(images) / self.temperature, 1)
+
+
+def export(folder: Path, out: Path, to: Format, images: Sequence[str]) -> dict[str, Any]:
+    """Writes a model folder's model, ``config.json`` and ``example.py`` to `out`; returns what config.json says.
+
+    The exported model answers `images` (noise where there are none) as autotl's does, or `EngineError` is
+    raised. Raises it as well when a network cannot be written in that format, saying which can.
+    """
+    plain = model.plain(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    batch = _batch(plain, images)
+    with torch.inference_mode():
+        expected = Probabilities(plain, plain.temperature)(batch).numpy()
+    settings: dict[str, Any] = {}
+    if to == "safetensors":
+        settings, answer = _safetensors(plain, out / FILES[to])
+    elif to == "torch-export":
+        answer = _torch_export(plain, batch, out / FILES[to])
+    else:
+        answer = _onnx(plain, batch, out / FILES[to])
+    with torch.inference_mode():
+        found = answer(batch).numpy()
+    config = _config(plain, to) | settings | {"parity": _parity(expected, found, images)}
+    atomic_write(out / "config.json", json.dumps(config, indent=1, ensure_ascii=False) + "\n")
+    atomic_write(out / "example.py", example(to))
+    return config
+
+
+def example(to: Format) -> str:
+    """A script of some twenty lines that labels images with an export, without autotl."""
+    text = (Path(__file__).parent / "example.txt").read_text(encoding="utf-8")
+    load, needs = _LOAD[to]
+    return text.replace("# load\n", load).replace("NEEDS", needs)
+
+
+_LOAD: dict[Format, tuple[str, str]] = {
+    "safetensors": (
+        """\
+import timm
+import torch
+from safetensors.torch import load_file
+
+state = load_file(here / config["file"])
+head = state.pop("head.weight"), state.pop("head.bias")
+body = timm.create_model(**config["architecture"], num_classes=0).eval()
+body.load_state_dict(state)
+
+
+@torch.inference_mode()
+def model(x):
+    logits = torch.nn.functional.linear(body(torch.from_numpy(x)), *head)
+    return torch.softmax(logits / config["temperature"], 1).numpy()
+""",
+        "timm and torch",
+    ),
+    "torch-export": (
+        """\
+import torch
+
+program = torch.export.load(here / config["file"]).module()
+
+
+@torch.inference_mode()
+def model(x):
+    return program(torch.from_numpy(x)).numpy()
+""",
+        "torch",
+    ),
+    "onnx": (
+        """\
+import onnxruntime
+
+session = onnxruntime.InferenceSession(here / config["file"])
+
+
+def model(x):
+    return session.run(None, {"images": x})[0]
+""",
+        "onnxruntime",
+    ),
+}
+
+
+def _batch(plain: model.Model, images: Sequence[str]) -> Tensor:
+    if not images:
+        side = plain.backbone.input_size
+        return torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(0))
+    opened = []
+    for file in images:
+        with Image.open(file) as image:
+            opened.append(plain.transform(image))
+    return torch.stack(opened)
+
+
+def _config(plain: model.Model, to: Format) -> dict[str, Any]:
+    preprocess, size = plain.backbone.spec.preprocess, plain.backbone.input_size
+    return {
+        "format": to,
+        "file": FILES[to],
+        "classes": list(plain.classes),
+        "backbone": plain.backbone.spec.name,
+        "licence": plain.backbone.spec.licence,
+        "input_size": size,
+        "resize": side_before_crop(size, preprocess),
+        "interpolation": preprocess.interpolation,
+        "mean": list(preprocess.mean),
+        "std": list(preprocess.std),
+        "temperature": plain.temperature,
+        "output": "probabilities, calibrated",
+    }
+
+
+def _parity(expected: np.ndarray, found: np.ndarray, images: Sequence[str]) -> dict[str, Any]:
+    difference = float(np.abs(expected - found).max())
+    same = float((expected.argmax(1) == found.argmax(1)).mean())
+    if difference > CLOSE:
+        raise EngineError(
+            f"the exported model differs from autotl's by up to {difference:.3g} in probability; expected less than"
+            f" {CLOSE:g}; choose another --to"
+        )
+    return {
+        "images": len(images) or len(expected),
+        "on": "images of the run"
+        if images
+        else "tensors of noise, as the run's images are not where they were",
+        "largest_difference": difference,
+        "same_label": same,
+    }
+
+
+# --------------------------------------------------------------------------- the formats
+
+
+def _safetensors(plain: model.Model, file: Path) -> tuple[dict[str, Any], Answer]:
+    """Weights under the names that timm gives them, which is what another program can load them into."""
+    spec = plain.backbone.spec
+    if spec.build not in (TIMM, MOBILENET_V1) or not isinstance(plain.head, nn.Linear):
+        what = "a nearest-neighbour head" if spec.build in (TIMM, MOBILENET_V1) else f"{spec.build}"
+        raise EngineError(
+            f"plain weights are of use where timm can build the network, and this one has {what}; expected a timm"
+            " network with a linear head; use --to torch-export or onnx, which hold the network itself"
+        )
+    body = plain.backbone.body.state_dict()
+    head = {"head.weight": plain.head.weight.detach(), "head.bias": plain.head.bias.detach()}
+    save_file({name: value.contiguous().clone() for name, value in (body | head).items()}, file)
+    arguments = {name: value for name, value in spec.arguments.items() if name not in _REPLACES}
+    size = plain.backbone.input_size
+    if "img_size" in arguments or size != spec.input_size:
+        arguments = _with_size(spec.build, arguments, size)
+    if spec.build == MOBILENET_V1:
+        arguments = {"model_name": arguments.pop("variant"), **arguments}
+    else:
+        arguments = {"model_name": arguments.pop("name"), **arguments}
+    try:
+        import timm
+
+        again = timm.create_model(**arguments, pretrained=False, num_classes=0).eval()
+        again.load_state_dict(body)
+    except Exception as error:
+        raise EngineError(
+            f"timm does not rebuild this network from {arguments} ({str(error).splitlines()[0]}); expected it to;"
+            " use --to torch-export or onnx, which hold the network itself"
+        ) from error
+    linear, temperature = plain.head, plain.temperature
+
+    def answer(x: Tensor) -> Tensor:
+        return torch.softmax(F.linear(again(x), linear.weight, linear.bias) / temperature, 1)
+
+    return {"architecture": arguments}, answer
+
+
+def _with_size(build: str, arguments: dict[str, Any], size: int) -> dict[str, Any]:
+    """The arguments with `img_size`, where the network is one that knows its input size."""
+    sized = arguments | {"img_size": size}
+    try:
+        resolve(build)(**sized, num_classes=0)
+    except TypeError:
+        return arguments
+    return sized
+
+
+def _torch_export(plain: model.Model, batch: Tensor, file: Path) -> Answer:
+    program = _traced(plain, batch)
+    torch.export.save(program, file)
+    return torch.export.load(file).module()
+
+
+def _onnx(plain: model.Model, batch: Tensor, file: Path) -> Answer:
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  torch needs it and names it badly when it is not there
+    except ImportError as error:
+        raise EngineError(
+            f"ONNX needs the packages onnx, onnxscript and onnxruntime ({error}); install them with: pip install"
+            " 'autotl[onnx]'"
+        ) from error
+    import logging
+    import warnings
+
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own future, not of this model
+        program = torch.onnx.export(
+            _traced(plain, batch),
+            dynamo=True,
+            input_names=["images"],
+            output_names=["probabilities"],
+            verbose=False,
+        )
+    assert program is not None
+    program.save(file, external_data=False)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return lambda x: torch.from_numpy(session.run(None, {"images": x.numpy()})[0])
+
+
+def _traced(plain: model.Model, batch: Tensor) -> torch.export.ExportedProgram:
+    """The graph for batches of any length."""
+    network = Probabilities(plain, plain.temperature).eval()
+    shown = batch[:2] if len(batch) > 1 else torch.cat([batch, batch])
+    try:
+        with torch.no_grad():
+            return torch.export.export(
+                network, (shown,), dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}}
+            )
+    except Exception as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise EngineError(
+            f"torch cannot trace {plain.backbone.spec.name} ({said}); expected a network without Python that depends"
+            " on its input; try --to safetensors"
+        ) from error

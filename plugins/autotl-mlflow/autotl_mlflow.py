@@ -1,0 +1,74 @@
+"""Logs the runs of autotl to MLflow: a score a candidate as it comes in, then the verdict and the artifacts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import mlflow
+
+from autotl import hookimpl, load
+from autotl.records import Event
+
+ARTIFACTS = ("report.html", "report.md", "leaderboard.csv", "result.json", "model")
+
+
+class Tracker:
+    """What is open in MLflow for the autotl run that goes on."""
+
+    def __init__(self) -> None:
+        self.folder: str | None = None
+        self.own = False  # whether the run was begun here, and is to be ended here
+        self.scores = 0
+
+    def begin(self, folder: str) -> None:
+        """Takes the active MLflow run, or begins one named like the run folder."""
+        self.folder, self.scores = folder, 0
+        self.own = mlflow.active_run() is None
+        if self.own:
+            if "MLFLOW_EXPERIMENT_NAME" not in os.environ and "MLFLOW_EXPERIMENT_ID" not in os.environ:
+                mlflow.set_experiment("autotl")
+            mlflow.start_run(run_name=Path(folder).name)
+
+    def score(self, event: Event) -> None:
+        """One point a candidate: its score, and the best so far."""
+        self.scores += 1
+        mlflow.log_metric("score", float(event.score or 0.0), step=self.scores)
+        if event.best is not None:
+            mlflow.log_metric("best", event.best, step=self.scores)
+        mlflow.log_metric("seconds", event.time, step=self.scores)
+
+    def end(self) -> None:
+        """The verdict, what it rests on, and the files of the run folder."""
+        folder = Path(self.folder or "")
+        state = load(folder).result
+        asked = {name: str(value)[:500] for name, value in state.options.items()}
+        mlflow.log_params(asked | {"metric": state.metric, "fingerprint": state.data.fingerprint})
+        mlflow.set_tags({"autotl.status": state.status, "mlflow.note.content": state.summary})
+        if (winner := state.winner) is not None:
+            recipe = ("candidate", "backbone", "strategy", "unfreeze", "input_size")
+            mlflow.log_params({f"winner.{name}": getattr(winner, name) for name in recipe})
+            figures = {n: getattr(winner, n) for n in ("score_val", "ci_low", "ci_high", "score_test")}
+            mlflow.log_metrics({name: value for name, value in figures.items() if value is not None})
+        for name in ARTIFACTS:
+            if (folder / name).is_dir():
+                mlflow.log_artifacts(str(folder / name), name)
+            elif (folder / name).is_file():
+                mlflow.log_artifact(str(folder / name))
+        if self.own:
+            mlflow.end_run("FINISHED" if state.status == "finished" else "KILLED")
+        self.folder = None
+
+
+tracker = Tracker()
+
+
+@hookimpl
+def on_event(event: Event) -> None:
+    """Called for each event of a run, in order; autotl reports what goes wrong here, and runs on."""
+    if event.folder != tracker.folder:
+        tracker.begin(event.folder)
+    if event.score is not None and event.stage in {"probe", "control"}:
+        tracker.score(event)
+    if event.stage == "report":
+        tracker.end()

@@ -1,0 +1,113 @@
+"""The model folder: what it answers from files, in memory and as a plain module, and what is far from it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from model_folder import SPEC, model_folder, picture
+
+from autotl import familiar
+from autotl.budget import Allowance
+from autotl.engine import messages, model
+from autotl.engine.answer import Answering
+from autotl.engine.worker import Worker
+from autotl.pixels import decode
+
+CPU = torch.device("cpu")
+
+
+def allowance(seconds: float = 100.0) -> Allowance:
+    return Allowance(deadline=time.monotonic() + seconds)
+
+
+@pytest.fixture(scope="module", params=["linear", "knn"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model_folder(tmp_path_factory.mktemp("model"), head=request.param)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    place = tmp_path_factory.mktemp("images")
+    for number, size in enumerate([(40, 30), (300, 500), (64, 64), (20, 200)]):
+        picture(number, size).save(place / f"{number}.png")
+    (place / "text.png").write_text("no image")
+    return [str(place / f"{number}.png") for number in range(4)] + [str(place / "text.png")]
+
+
+def test_files_and_the_plain_module_agree(folder: Path, files: list[str]) -> None:
+    answers = Answering(folder, CPU).files(files, allowance(), features=True)
+    assert answers.errors == [None] * 4 + ["not an image of a known format"]
+    assert np.isnan(answers.probabilities[4]).all()
+    np.testing.assert_allclose(answers.probabilities[:4].sum(1), 1, atol=1e-5)
+    plain = model.plain(folder)
+    assert plain.classes == ("a", "b", "c")
+    from PIL import Image
+
+    batch = torch.stack([plain.transform(Image.open(file)) for file in files[:4]])
+    with torch.inference_mode():
+        shares = torch.softmax(plain(batch) / plain.temperature, 1).numpy()
+    np.testing.assert_allclose(shares, answers.probabilities[:4], atol=1e-4)
+
+
+def test_what_the_time_does_not_allow_is_an_error(folder: Path, files: list[str]) -> None:
+    answers = Answering(folder, CPU).files(files, allowance(-1.0))
+    assert answers.errors == ["not predicted: the time was over"] * 5
+
+
+def test_the_temperature_is_in_what_is_answered(folder: Path, files: list[str], tmp_path: Path) -> None:
+    import shutil
+
+    warm = Path(shutil.copytree(folder, tmp_path / "warm"))
+    text = (warm / "model.json").read_text()
+    (warm / "model.json").write_text(text.replace('"temperature": 1.5', '"temperature": 100.0'))
+    assert np.ptp(Answering(warm, CPU).files(files[:4], allowance()).probabilities) < 0.2
+
+
+def test_a_worker_teaches_a_model_what_is_far(tmp_path: Path) -> None:
+    names = []
+    for number in range(120):
+        picture(number % 6, (40, 40), noise=8, seed=number).save(tmp_path / f"{number}.png")
+        names.append(str(tmp_path / f"{number}.png"))
+    decode(names, tmp_path / ".pixels", side=64, allowance=allowance())
+    run = tmp_path / "run"
+    model_folder(run / "model")
+    rows = np.arange(120)
+    np.savez(tmp_path / "table.npz", labels=rows % 3, part=rows * 0, fold=rows * 0 - 1, order=rows)
+    np.savez(tmp_path / "rows.npz", fitted=rows[:60], held_out=rows[60:])
+    worker = Worker()
+    start = messages.Start(
+        folder=str(run), cache=None, device="cpu", precision="fp32", seed=0, offline=True, sys_path=()
+    )
+    worker.answer(start, allowance())
+    opened = messages.Open(
+        pixels=str(tmp_path / ".pixels"),
+        table=str(tmp_path / "table.npz"),
+        classes=("a", "b", "c"),
+        folds=0,
+        metric="accuracy",
+    )
+    worker.answer(opened, allowance())
+    body = messages.Familiarise(model="model", rows=str(tmp_path / "rows.npz"))
+    assert worker.answer(body, allowance()) is True
+    assert (run / "model" / familiar.FILE).is_file()
+    for number in range(5):
+        picture(50 + number, (40, 40), noise=120).save(tmp_path / f"far{number}.png")
+    far = [str(tmp_path / f"far{number}.png") for number in range(5)]
+    answering = Answering(run / "model", CPU)
+    assert answering.files(far, allowance()).distance.min() > 1  # type: ignore[union-attr]
+    assert (answering.files(names[60:], allowance()).distance > 1).mean() < 0.05  # type: ignore[operator]
+
+
+def test_a_control_without_weights_is_another_network(tmp_path: Path) -> None:
+    worker = Worker()
+    worker.start = messages.Start(
+        folder=str(tmp_path), cache=None, device="cpu", precision="fp32", seed=0, offline=True, sys_path=()
+    )
+    fresh = replace(SPEC, init="random", weights=None)
+    assert worker.backbone(fresh, 64) is not worker.backbone(SPEC, 64)
+    assert worker.backbone(SPEC, 64).spec.init == "pretrained"

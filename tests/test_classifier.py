@@ -1,0 +1,184 @@
+"""TransferClassifier in scikit-learn's hands: its own checks where they can apply, and ours where they cannot."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_checks
+
+import autotl
+from autotl.errors import DatasetError
+
+# Of scikit-learn's checks, those that ask nothing of X.
+APPLY = frozenset(
+    {
+        "check_do_not_raise_errors_in_init_or_set_param",
+        "check_estimator_cloneable",
+        "check_estimator_get_tags_default_keys",
+        "check_estimator_repr",
+        "check_estimator_tags_renamed",
+        "check_get_params_invariance",
+        "check_mixin_order",
+        "check_no_attributes_set_in_init",
+        "check_parameters_default_constructible",
+        "check_set_params",
+        "check_valid_tag_types",
+    }
+)
+REASON = "it fits on tables of numbers (n, d), which are no images"
+
+
+def stack(each: int = 24, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Dark and light images, (n, 32, 32, 3) uint8, and their labels as text."""
+    generator = np.random.default_rng(seed)
+    shades = np.repeat([60, 190], each)
+    images = generator.normal(shades[:, None, None, None], 25, (2 * each, 32, 32, 3))
+    return images.clip(0, 255).astype(np.uint8), np.repeat(["dark", "light"], each)
+
+
+def quick(**more: Any) -> autotl.TransferClassifier:
+    """The smallest search there is: one backbone, one closed-form head."""
+    given: dict[str, Any] = {
+        "budget": "90s",
+        "backbones": "autotl:mobilenet*",
+        "strategies": "linear_probe",
+        "offline": True,
+    }
+    return autotl.TransferClassifier(**given | more)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> autotl.TransferClassifier:
+    return quick().fit(*stack())
+
+
+def checks() -> list[Any]:
+    found = estimator_checks.estimator_checks_generator(autotl.TransferClassifier(), legacy=True, mark="skip")
+    return [getattr(pair, "values", pair) for pair in found]
+
+
+@pytest.mark.parametrize(("estimator", "check"), checks(), ids=repr)
+def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
+    name = _name(check)
+    if name not in APPLY:
+        pytest.skip(f"{name}: {REASON}")
+    check(estimator)
+
+
+def test_every_check_that_can_apply_is_there() -> None:
+    there = {_name(check) for _, check in checks()}
+    assert there >= APPLY
+
+
+def _name(value: Any) -> str:
+    return str(getattr(getattr(value, "func", value), "__name__", type(value).__name__))
+
+
+# --------------------------------------------------------------------------- without a fit
+
+
+def test_clone_and_params() -> None:
+    made = quick(budget=30, random_state=3)
+    again = clone(made)
+    assert again.get_params() == made.get_params()
+    assert again.set_params(budget="5m").budget == "5m"
+    with pytest.raises(ValueError, match="budgets"):
+        again.set_params(budgets=1)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+def test_not_fitted(method: str) -> None:
+    with pytest.raises(NotFittedError):
+        getattr(quick(), method)(stack()[0])
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "said"),
+    [
+        (np.zeros((4, 5)), [0, 1, 0, 1], "no list of images"),
+        ("photo.jpg", [0], "no list of images"),
+        (stack()[0], [0, 1], "one label for each image"),
+        (stack()[0], np.linspace(0, 1, 48), "Unknown label type"),
+    ],
+)
+def test_what_cannot_be_fitted_says_so(X: Any, y: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        quick().fit(X, y)
+
+
+def test_a_folder_is_not_one_image(tmp_path: Path) -> None:
+    (tmp_path / "x.png").touch()
+    (tmp_path / "y.png").touch()
+    with pytest.raises(ValueError, match="stands for many"):
+        quick().fit([str(tmp_path)], ["a"])
+
+
+# --------------------------------------------------------------------------- with one
+
+
+@pytest.mark.slow
+def test_it_learns_and_its_answers_agree(fitted: autotl.TransferClassifier) -> None:
+    images, labels = stack(6, seed=1)
+    assert fitted.classes_.tolist() == ["dark", "light"]
+    shares = fitted.predict_proba(images)
+    np.testing.assert_allclose(shares.sum(1), 1)
+    assert fitted.predict(images).tolist() == fitted.classes_[shares.argmax(1)].tolist()
+    assert fitted.score(images, labels) > 0.9
+    assert fitted.candidate_.startswith("autotl:mobilenetv3")
+    assert fitted.recommendation_.startswith("Use ")
+
+
+@pytest.mark.slow
+def test_paths_and_pil_images_are_answered_as_arrays_are(
+    fitted: autotl.TransferClassifier, tmp_path: Path
+) -> None:
+    images, _ = stack(2, seed=1)
+    given = [Image.fromarray(image) for image in images]
+    for number, image in enumerate(given):
+        image.save(tmp_path / f"{number}.png")
+    paths = [str(tmp_path / f"{number}.png") for number in range(4)]
+    np.testing.assert_allclose(
+        fitted.predict_proba(given + paths), np.tile(fitted.predict_proba(images), (2, 1))
+    )
+    with pytest.raises(DatasetError, match="no such file"):
+        fitted.predict([str(tmp_path / "gone.png")])
+
+
+@pytest.mark.slow
+def test_it_is_pickled_with_its_model(fitted: autotl.TransferClassifier) -> None:
+    again = pickle.loads(pickle.dumps(fitted))
+    images, _ = stack(2, seed=1)
+    np.testing.assert_array_equal(again.predict_proba(images), fitted.predict_proba(images))
+
+
+@pytest.mark.slow
+def test_one_seed_gives_one_model(fitted: autotl.TransferClassifier) -> None:
+    images, _ = stack(4, seed=1)
+    again = clone(fitted).fit(*stack())
+    np.testing.assert_array_equal(again.predict_proba(images), fitted.predict_proba(images))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_pipeline_cross_validation_and_grid_search(tmp_path: Path) -> None:
+    images, labels = stack(12)
+    upright = FunctionTransformer(lambda X: X[:, ::-1])
+    search = GridSearchCV(
+        Pipeline([("flip", upright), ("classify", quick())]),
+        {"classify__budget": ["60s", "90s"]},
+        cv=StratifiedKFold(2),
+        refit=False,
+    )
+    search.fit(images, labels)
+    assert (search.cv_results_["mean_test_score"] > 0.8).all()
+    assert cross_val_score(quick(), images, labels, cv=2).mean() > 0.8

@@ -1,0 +1,67 @@
+"""A recipe trained again: the same data, other data, another candidate; nothing is searched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from test_pipeline import SPECS, World, pictures
+
+import autotl
+from autotl import pipeline, plugins, result
+from autotl.cli import main
+from autotl.engine import client
+from autotl.errors import RunError, UnknownNameError
+from autotl.hookspecs import hookimpl
+from autotl.replay import replay
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> autotl.Run:
+    guest = SimpleNamespace(__name__="guest", register_backbones=hookimpl(lambda profile, settings: SPECS))
+    load = plugins.load_plugins
+    world = World()
+    monkeypatch.setattr(pipeline, "load_plugins", lambda: load([guest]))
+    monkeypatch.setattr(client, "connect", world.connect)
+    return autotl.load(world.run(pictures(tmp_path / "photos"), tmp_path / "run"))
+
+
+def test_the_winner_is_trained_again_on_the_same_split(run: autotl.Run, tmp_path: Path) -> None:
+    again = run.fit(out=tmp_path / "again", budget="10m")
+    was, now = run.result, again.result
+    assert now.status == "finished"
+    assert [r.candidate for r in now.leaderboard] == [was.decision.winner if was.decision else None]
+    assert now.data == was.data
+    assert [t.trial.id for t in now.trials] == ["t000", "final"]
+    assert not any("before its budget" in note for note in now.notes)
+    assert (tmp_path / "again" / "model" / "model.json").exists()
+    assert replay(again.path) == []
+
+
+def test_another_candidate_on_new_data(run: autotl.Run, tmp_path: Path) -> None:
+    name = "mine:small@64/linear_probe"
+    source = pictures(tmp_path / "new", each=40, classes=3)
+    found = CliRunner().invoke(
+        main, ["fit", str(run.path), str(source), "--candidate", name, "--out", str(tmp_path / "b"), "-q"]
+    )
+    assert found.exit_code == 0, found.output
+    state = result.read(tmp_path / "b")
+    assert state.winner is not None and state.winner.candidate == name
+    assert state.data.source == str(source) and len(state.data.classes) == 3
+
+
+def test_an_unknown_candidate_suggests_one(run: autotl.Run) -> None:
+    with pytest.raises(UnknownNameError, match="mine:small@64/linear_probe"):
+        run.fit(candidate="mine:small@64/linear_prob")
+
+
+def test_a_run_without_a_winner_says_so(run: autotl.Run) -> None:
+    from dataclasses import replace
+
+    state: Any = run.result
+    result.write(replace(state, decision=replace(state.decision, winner=None)), run.path)
+    with pytest.raises(RunError, match="--candidate"):
+        run.fit()
