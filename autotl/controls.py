@@ -21,6 +21,7 @@ PASSES = 100.0  # more than fit: the schedule of the control from scratch follow
 SIDE = 16  # pixels, of the images that the random forest sees
 BINS = 8  # of each colour's histogram
 TREES = 100
+FOREST_SECONDS = 2.0  # less is not enough to begin one: it cannot be interrupted
 FOREST_ROWS = 4000  # images that the forest is fitted on, at most
 
 SCRATCH = Strategy(

@@ -442,7 +442,8 @@ class Run:
                 try:
                     embedding = self.engine.embed(spec, reference.input_size, rows, allowance)
                     with np.load(self.journal.folder / embedding.path, allow_pickle=False) as stored:
-                        found.append(similarity.similarity(stored[f"g{embedding.groups - 1}"], reference))
+                        groups = [stored[f"g{depth}"] for depth in range(embedding.groups)]
+                    found.append(similarity.similarity(groups, reference))
                 except (AutotlError, ValueError) as error:
                     self.notes.append(f"similarity to {reference.domain} was not measured: {error}")
         self.profile = replace(self.profile, similarity=tuple(found))
@@ -747,7 +748,7 @@ class Run:
             known = {done.trial.control: done.trial.candidate for done in self.controls}
             if shuffled is not None and "shuffled" not in known:
                 self._control(shuffled, self.specs[shuffled.candidate.backbone], None, end)
-            if "pixels" not in known:
+            if "pixels" not in known and self.budget.left - end > controls.FOREST_SECONDS:
                 self._forest()
             candidate = best.trial.candidate
             spec = self.specs[candidate.backbone]

@@ -1,15 +1,17 @@
 """How far images lie inside a source domain, told from the features of one fixed reference backbone.
 
-Every image is asked alone: how far is its k-th nearest neighbour among a sample of the source, and what
-share of fresh source images has its own farther away? The mean of that share over the images, doubled and
-cut off at 1, is the value: images like the source's come out near 1, whether they are many or few and
-however narrow their subject. (Nearest-neighbour support as in Kynkäänniemi et al. 2019, "Improved precision
-and recall metric for assessing generative models", with ranks in the place of a hard border.)
-numpy only.
+Every image is asked alone: at each depth of the backbone, how far is it from the source's mean, in units of
+the source's own spread (Mahalanobis distance of pooled features, as in Lee et al., "A simple unified
+framework for detecting out-of-distribution samples", NeurIPS 2018), and what share of fresh source images
+lies farther out? The least share over the depths counts, ranked among the same of fresh source images; the
+mean of that rank over the images, doubled and cut off at 1, is the value: images like the source's come out
+near 1, whether they are many or few and however narrow their subject. docs/similarity.md has the measures it
+was chosen from. numpy only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,8 +22,16 @@ from safetensors import safe_open
 from autotl.records import Similarity
 
 NEAR, MIDDLING = 0.6, 0.25
-NEIGHBOUR = 5
 MOST_IMAGES = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Depth:
+    """The source in the features of one layer group."""
+
+    mean: np.ndarray  # (d,) float32
+    axes: np.ndarray  # (d, p) float32: onto whitened principal axes
+    usual: np.ndarray  # (c,) float32, ascending: distances of fresh source images
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,10 +42,8 @@ class Reference:
     backbone: str  # name of the embedded backbone whose features it speaks of
     weights: str  # sha256 of that backbone's file
     input_size: int
-    mean: np.ndarray  # (d,) float32
-    axes: np.ndarray  # (d, p) float32: onto whitened principal axes
-    sample: np.ndarray  # (m, p) float32: source images on those axes
-    usual: np.ndarray  # (c,) float32, ascending: distances of fresh source images to the sample
+    depths: tuple[Depth, ...]  # shallow to deep, one a layer group
+    least: np.ndarray  # (c,) float32, ascending: least shares of other fresh source images
 
 
 def references() -> list[Reference]:
@@ -48,50 +56,58 @@ def load_reference(path: Path) -> Reference:
     """Reads a reference file. Raises `FileNotFoundError` where there is none."""
     with safe_open(path, framework="numpy") as file:
         about = file.metadata()
-        names = ("mean", "axes", "sample", "usual")
-        arrays = {name: file.get_tensor(name).astype(np.float32) for name in names}
+        arrays = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+    count = sum(name.startswith("mean.") for name in arrays)
     return Reference(
         domain=about["domain"],
         backbone=about["backbone"],
         weights=about["sha256"],
         input_size=int(about["input_size"]),
-        **arrays,
+        depths=tuple(
+            Depth(arrays[f"mean.{i}"], arrays[f"axes.{i}"], arrays[f"usual.{i}"]) for i in range(count)
+        ),
+        least=arrays["least"],
     )
 
 
-def distances(features: np.ndarray, reference: Reference) -> np.ndarray:
-    """Distance of each row of features (n, d) to its k-th nearest source image, (n,) float32."""
-    points = (features.astype(np.float32) - reference.mean) @ reference.axes
-    own, theirs = (points**2).sum(axis=1), (reference.sample**2).sum(axis=1)
-    squared = own[:, None] - 2.0 * points @ reference.sample.T + theirs
-    nearest = np.partition(squared, NEIGHBOUR - 1, axis=1)[:, NEIGHBOUR - 1]
-    return np.sqrt(np.maximum(nearest, 0.0))
+def distances(features: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Mahalanobis distance (n,) of features (n, d) on whitened `axes` (d, p)."""
+    return np.asarray(np.linalg.norm((features.astype(np.float32) - mean) @ axes, axis=1))
 
 
-def similarity(features: np.ndarray, reference: Reference, seed: int = 0) -> Similarity:
+def least_shares(groups: Sequence[np.ndarray], depths: Sequence[Depth]) -> np.ndarray:
+    """For each image the least share, over depths, of fresh source images that lie farther out; (n,)."""
+    shares = [
+        1 - np.searchsorted(depth.usual, distances(features, depth.mean, depth.axes)) / len(depth.usual)
+        for features, depth in zip(groups, depths, strict=True)
+    ]
+    return np.asarray(np.min(shares, axis=0))
+
+
+def similarity(groups: Sequence[np.ndarray], reference: Reference, seed: int = 0) -> Similarity:
     """The similarity of images to a source domain, with a 95 % interval by resampling images.
 
-    `features` (n, d) are the pooled features of the reference's backbone at the reference's input size;
-    more than a thousand rows are sampled. Raises `ValueError` for features of another width, for none at all,
-    and for values that are not finite.
+    `groups` are the pooled features (n, d_i) of the reference's backbone at the reference's input size, one
+    array a layer group, shallow to deep; more than a thousand rows are sampled. Raises `ValueError` for
+    features of other widths, for none at all, and for values that are not finite.
     """
-    if features.ndim != 2 or features.shape[1] != len(reference.mean) or not len(features):
-        raise ValueError(
-            f"features of shape {features.shape} given, "
-            f"(n, {len(reference.mean)}) of {reference.backbone} expected"
-        )
-    if not np.isfinite(features).all():
+    found = [group.shape for group in groups]
+    wanted = [(found[0][0] if found else 0, len(depth.mean)) for depth in reference.depths]
+    if found != wanted or not found[0][0]:
+        raise ValueError(f"features of shapes {found} given, {wanted} of {reference.backbone} expected")
+    if not all(np.isfinite(group).all() for group in groups):
         raise ValueError(
             "features hold values that are not finite: leave out the images that could not be read"
         )
     rng = np.random.default_rng(seed)
-    if len(features) > MOST_IMAGES:
-        features = features[rng.choice(len(features), MOST_IMAGES, replace=False)]
-    found = distances(features, reference)
-    farther = 1.0 - np.searchsorted(reference.usual, found) / len(reference.usual)
-    drawn = farther[rng.integers(0, len(farther), (500, len(farther)))].mean(axis=1)
+    if len(groups[0]) > MOST_IMAGES:
+        kept = rng.choice(len(groups[0]), MOST_IMAGES, replace=False)
+        groups = [group[kept] for group in groups]
+    shares = least_shares(groups, reference.depths)
+    ranks = np.searchsorted(reference.least, shares, side="right") / len(reference.least)
+    drawn = ranks[rng.integers(0, len(ranks), (500, len(ranks)))].mean(axis=1)
     low, high = (min(1.0, 2.0 * float(bound)) for bound in np.quantile(drawn, [0.025, 0.975]))
-    value = min(1.0, 2.0 * float(farther.mean()))
+    value = min(1.0, 2.0 * float(ranks.mean()))
     return Similarity(
         domain=reference.domain,
         value=round(value, 6),

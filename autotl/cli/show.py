@@ -66,7 +66,8 @@ def leaderboard(result: Any, rows: Sequence[dict[str, Any]], *, most: int = 20) 
 
     from autotl.progress import duration
 
-    scored = [row for row in rows if row["score_val"] is not None]
+    held_against = [row for row in rows if row.get("control") and row["score_val"] is not None]
+    scored = [row for row in rows if row["score_val"] is not None and not row.get("control")]
     rest = [row for row in rows if row["score_val"] is None]
     out = console()
     if not scored:
@@ -102,6 +103,8 @@ def leaderboard(result: Any, rows: Sequence[dict[str, Any]], *, most: int = 20) 
             out.print(f"  and {len(scored) - most} more, see leaderboard.csv")
         ties = sum(bool(row["in_winners_set"]) for row in scored)
         out.print(_legend(result.metric, winner is not None, ties))
+    for row in held_against:
+        out.print(_text(f"{row['reason']}: {100 * row['score_val']:.1f} ({row['candidate']})", "dim"))
     if rest:
         _show_rest(out, rest)
 

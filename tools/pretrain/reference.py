@@ -1,4 +1,4 @@
-"""Statistics of the source in the features of one student, for `autotl.similarity`."""
+"""Statistics of the source at every depth of one student, for `autotl.similarity`."""
 
 from __future__ import annotations
 
@@ -6,50 +6,55 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.numpy import save_file
-from safetensors.torch import load_file
 
-from autotl.similarity import Reference, distances
+from autotl.builtin.backbones import discover
+from autotl.engine.backbone import build
+from autotl.engine.images import to_input
+from autotl.similarity import Depth, distances, least_shares
 from tools.pretrain.source import Source
-from tools.pretrain.students import build, find_student
-from tools.pretrain.train import predict
 
-AXES = 64
-FRESH = 1000  # images that calibrate, apart from those of the sample
+FRESH = 1000  # images that calibrate distances, and as many others that calibrate their least share
+BATCH = 250
 
 
 def write_reference(name: str, validation: Source, folder: Path) -> Path:
     """Writes ``<domain>.reference.safetensors`` for the exported student `name` in `folder`.
 
     Pictures that the student was not trained on serve as sample: those of its training lie nearer to each
-    other than new ones of the same kind do.
+    other than new ones of the same kind do. They are seen at their own resolution: what comes later is reduced
+    to it, so that sharpness is not taken for content.
     """
     entry = next(each for each in json.loads((folder / "index.json").read_text()) if each["name"] == name)
-    student = find_student(name)
-    model = build(student, entry["num_classes"])
-    state = {key: value.float() for key, value in load_file(folder / entry["file"]).items()}
-    model.load_state_dict(state, strict=True)
-    # At the pictures' own resolution: what comes later is reduced to it, so that sharpness is not content.
+    spec = next(each for each in discover(folder)[0] if each.name == name)
     size = validation.images.shape[1]
-    features, _ = predict(model, validation.images, size)
-    order = np.random.default_rng(0).permutation(len(features))
-    sample, fresh = features[order[FRESH:]], features[order[:FRESH]]
-    mean = sample.mean(axis=0)
-    values, vectors = np.linalg.eigh(np.cov(sample.T))
-    axes = (vectors[:, ::-1][:, :AXES] / np.sqrt(values[::-1][:AXES] + 1e-6)).astype(np.float16)
-    centre = mean.astype(np.float16)
-    points = ((sample - centre.astype(np.float32)) @ axes.astype(np.float32)).astype(np.float16)
-    reference = Reference(
-        domain=entry["domain"],
-        backbone=name,
-        weights=entry["sha256"],
-        input_size=size,
-        mean=centre.astype(np.float32),
-        axes=axes.astype(np.float32),
-        sample=points.astype(np.float32),
-        usual=np.empty(0, np.float32),
-    )
-    usual = np.sort(distances(fresh, reference)).astype(np.float32)
+    network = build(spec, size, offline=True).eval()
+    order = np.random.default_rng(0).permutation(len(validation.images))
+    batches = []
+    with torch.inference_mode():
+        for start in range(0, len(order), BATCH):
+            pixels = validation.images[order[start : start + BATCH]]
+            found = network.forward_groups(to_input(pixels, size, spec.preprocess, torch.device("cpu")))
+            batches.append([group.numpy() for group in found])
+    groups = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+    arrays: dict[str, np.ndarray] = {}
+    depths = []
+    for index, group in enumerate(groups):
+        sample = group[2 * FRESH :].astype(np.float64)
+        values, vectors = np.linalg.eigh(np.cov(sample.T))
+        kept = group.shape[1] // 2
+        axes = (vectors[:, ::-1][:, :kept] / np.sqrt(values[::-1][:kept] + 1e-6)).astype(np.float16)
+        mean = sample.mean(0).astype(np.float16)
+        usual = distances(group[FRESH : 2 * FRESH], mean.astype(np.float32), axes.astype(np.float32))
+        depths.append(Depth(mean.astype(np.float32), axes.astype(np.float32), np.sort(usual)))
+        arrays |= {
+            f"mean.{index}": mean,
+            f"axes.{index}": np.ascontiguousarray(axes),
+            f"usual.{index}": depths[-1].usual.astype(np.float32),
+        }
+    least = least_shares([group[:FRESH] for group in groups], depths)
+    arrays["least"] = np.sort(least).astype(np.float32)
     path = folder / f"{entry['domain']}.reference.safetensors"
     about = {
         "domain": entry["domain"],
@@ -57,6 +62,5 @@ def write_reference(name: str, validation: Source, folder: Path) -> Path:
         "sha256": entry["sha256"],
         "input_size": str(size),
     }
-    arrays = {"mean": centre, "axes": np.ascontiguousarray(axes), "sample": points, "usual": usual}
     save_file(arrays, path, metadata=about)
     return path
