@@ -130,7 +130,10 @@ class Cache:
         """The arrays put under `key`, or None. An entry that cannot be read is removed."""
         path = self.path(key)
         try:
-            with np.load(path, allow_pickle=False) as entry:
+            with (
+                open(path, "rb") as file,
+                np.load(file, allow_pickle=False) as entry,
+            ):  # numpy leaves bad ones open
                 arrays = {name: entry[name] for name in entry.files}
         except FileNotFoundError:
             return None

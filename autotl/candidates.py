@@ -75,9 +75,11 @@ def choose(offered: dict[str, Named], patterns: Iterable[str], kind: str) -> lis
     """What the patterns name: full names, bare names where unique, or globs on either, in given order."""
     found: dict[str, Named] = {}
     for pattern in patterns:
-        matches = [name for name in offered if pattern in (name, bare(name))] or [
-            name for name in offered if fnmatchcase(name, pattern) or fnmatchcase(bare(name), pattern)
-        ]
+        matches = (
+            [name for name in offered if name == pattern]
+            or [name for name in offered if bare(name) == pattern]
+            or [name for name in offered if fnmatchcase(name, pattern) or fnmatchcase(bare(name), pattern)]
+        )
         glob = any(mark in pattern for mark in "*?[")
         if not matches:
             raise UnknownNameError(kind, pattern, [*offered, *map(bare, offered)])

@@ -15,6 +15,7 @@ from autotl.records import PARTS, Dataset, Split
 
 COLUMNS = ("path", "label", "part", "fold", "group", "finding")
 LEFT_OUT = "left out"
+MISREAD = ("=", "+", "-", "@", "\t", "\r", "'")  # what makes a cell a formula, and the mark against it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,11 +35,7 @@ class Manifest:
 
 
 def write(path: Path, data: Dataset, split: Split, reasons: dict[int, str] | None = None) -> None:
-    """Writes the manifest; `reasons` say why a row of the data set took no part.
-
-    Names are written as they are, quoted where CSV asks for it: a spreadsheet may read one that begins
-    with = as a formula.
-    """
+    """Writes the manifest; `reasons` say why a row of the data set took no part."""
     reasons = reasons or {}
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -48,8 +45,8 @@ def write(path: Path, data: Dataset, split: Split, reasons: dict[int, str] | Non
         fold = int(split.fold[row])
         writer.writerow(
             (
-                name,
-                data.classes[int(data.labels[row])],
+                _as_text(name),
+                _as_text(data.classes[int(data.labels[row])]),
                 PARTS[code] if code >= 0 else LEFT_OUT,
                 fold if fold >= 0 else "",
                 "" if data.group is None else int(data.group[row]),
@@ -57,22 +54,36 @@ def write(path: Path, data: Dataset, split: Split, reasons: dict[int, str] | Non
             )
         )
     for left in data.left_out:
-        writer.writerow((left.name, "", LEFT_OUT, "", "", left.reason))
+        writer.writerow((_as_text(left.name), "", LEFT_OUT, "", "", left.reason))
     atomic_write(path, out.getvalue())
+
+
+def _as_text(name: str) -> str:
+    """A cell that a spreadsheet takes for text: names are a stranger's, and one may be a formula."""
+    return "'" + name if name.startswith(MISREAD) else name
+
+
+def _from_text(cell: str) -> str:
+    return cell.removeprefix("'")
 
 
 def read(path: Path) -> Manifest:
     """Reads the rows that are items of the data set. Raises `RunError` when there is no manifest."""
     try:
         with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-            rows = [row for row in csv.DictReader(file) if row["label"] != ""]
+            reader = csv.DictReader(file)
+            if not set(COLUMNS) <= set(reader.fieldnames or ()):
+                raise RunError(
+                    f"{path} is not a manifest of autotl; expected the columns {', '.join(COLUMNS)}"
+                )
+            rows = [row for row in reader if row["label"] != ""]
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); expected the manifest of a run") from error
     codes: dict[str, int] = {name: code for code, name in enumerate(PARTS)}
     grouped = any(row["group"] for row in rows)
     return Manifest(
-        names=np.array([row["path"] for row in rows], object),
-        label=np.array([row["label"] for row in rows], object),
+        names=np.array([_from_text(row["path"]) for row in rows], object),
+        label=np.array([_from_text(row["label"]) for row in rows], object),
         part=np.array([codes.get(row["part"], -1) for row in rows], np.int8),
         fold=np.array([int(row["fold"] or -1) for row in rows], np.int8),
         group=np.array([int(row["group"]) for row in rows], np.int64) if grouped else None,

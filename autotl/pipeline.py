@@ -245,15 +245,13 @@ def recommend(
         else:
             run.repeat(recipe)
         run.finish("finished")
-    except KeyboardInterrupt:
+    except BaseException as error:
         budget.cancelled.set()
         engine.close()
-        run.finish("interrupted")
-        raise
-    except BaseException:
-        engine.close()
-        if earlier is None and not any(done.score_val is not None for done in run.results):
-            shutil.rmtree(folder, ignore_errors=True)  # nothing was learnt: leave no half-written folder
+        if isinstance(error, KeyboardInterrupt) or any(done.score_val is not None for done in run.results):
+            run.finish("interrupted")  # with what was learnt
+        elif earlier is None:
+            shutil.rmtree(folder, ignore_errors=True)  # nothing was: leave no half-written folder
         raise
     finally:
         engine.close()
@@ -813,7 +811,8 @@ class Run:
     def finish(self, status: str) -> None:
         """Decides, fits the winner on everything it may see, tests it once, and writes the report."""
         if self.journal.state is None:
-            shutil.rmtree(self.journal.folder, ignore_errors=True)  # nothing is known yet: leave nothing
+            if self.earlier is None:
+                shutil.rmtree(self.journal.folder, ignore_errors=True)  # nothing is known yet: leave nothing
             return
         decision = self._judge().decision
         fit: TrialResult | None = None

@@ -21,7 +21,7 @@ def split(data: Dataset, *, test_size: float | None = None, seed: int = 0) -> Sp
     5 a class (`test_size` replaces the share, 0 says no). Without a select part, a fifth of train chooses;
     where train is small, choosing is out-of-fold over train instead.
     """
-    labels, classes = data.labels, len(data.classes)
+    labels, classes, group = data.labels, len(data.classes), _together(data)
     generator = np.random.default_rng(seed)
     part = np.where(data.given < 0, 0, data.given).astype(np.int8)
     reasons = []
@@ -30,7 +30,7 @@ def split(data: Dataset, *, test_size: float | None = None, seed: int = 0) -> Sp
     enough = (part == 0).sum() >= TEST_NEEDS[0] and counts[counts > 0].min() >= TEST_NEEDS[1]
     share = test_size if test_size is not None else (TEST_SHARE if enough else 0.0)
     if test_from is None and share > 0:
-        part[hold_out(labels, part == 0, data.group, share, generator)] = 2
+        part[hold_out(labels, part == 0, group, share, generator)] = 2
         if (part == 2).any():
             test_from = "held out"
             reasons.append(f"{(part == 2).mean():.0%} set aside as test part")
@@ -46,12 +46,12 @@ def split(data: Dataset, *, test_size: float | None = None, seed: int = 0) -> Sp
         select_from = "out-of-fold"
         folds = int(max(2, min(FOLDS, counts[counts > 0].min())))
         rows = np.flatnonzero(part == 0)
-        fold[rows] = fold_of(labels[rows], None if data.group is None else data.group[rows], folds, generator)
+        fold[rows] = fold_of(labels[rows], None if group is None else group[rows], folds, generator)
         folds = len(np.unique(fold[rows]))
         reasons.append(f"few images: choosing is out-of-fold over {folds} folds of train")
     else:
         select_from = "held out"
-        part[hold_out(labels, part == 0, data.group, SELECT_SHARE, generator)] = 1
+        part[hold_out(labels, part == 0, group, SELECT_SHARE, generator)] = 1
         reasons.append(f"{(part == 1).sum():,} of train held out to choose on")
     if data.group is not None:
         reasons.append("groups kept whole")
@@ -69,6 +69,14 @@ def split(data: Dataset, *, test_size: float | None = None, seed: int = 0) -> Sp
         seed=seed,
         reason=f"{sizes}; {'; '.join(reasons)}",
     )
+
+
+def _together(data: Dataset) -> np.ndarray | None:
+    """What must not be torn apart: the groups, else byte-equal images, which would be learnt and then tested on."""
+    if data.group is not None or data.digests is None:
+        return data.group
+    _, content, copies = np.unique(data.digests.astype(str), return_inverse=True, return_counts=True)
+    return content if (copies > 1).any() else None
 
 
 def hold_out(

@@ -47,6 +47,11 @@ def test_an_ambiguous_bare_name_is_refused() -> None:
         choose(OFFERED, ["resnet18"], "backbone")
 
 
+def test_a_whole_name_means_just_that() -> None:
+    own = OFFERED | {"resnet18": OFFERED["timm:resnet18"]}
+    assert choose(own, ["resnet18"], "backbone") == [own["resnet18"]]
+
+
 def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"did you mean.*tiny"):
         choose(OFFERED, ["tinny"], "backbone")

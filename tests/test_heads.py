@@ -69,6 +69,12 @@ def test_a_handful_of_images_suffices(each: int) -> None:
     assert (answers(head, features).argmax(1) == labels).mean() > 0.6
 
 
+def test_one_class_alone_is_always_answered(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits
+    head = heads.linear(features[labels == 3], labels[labels == 3], 10, np.zeros((labels == 3).sum(), int), 0)
+    assert set(answers(head, features).argmax(1).tolist()) == {3}
+
+
 def test_neighbours_vote_in_another_fold_when_their_number_is_chosen(
     digits: tuple[np.ndarray, np.ndarray],
 ) -> None:

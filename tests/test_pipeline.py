@@ -164,6 +164,25 @@ def test_ctrl_c_keeps_the_best_model_and_writes_the_report(
     assert (tmp_path / "run" / "report.html").exists()
 
 
+def test_what_breaks_a_run_does_not_take_what_was_learnt(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = TableEngine.submit
+
+    def submit(self: TableEngine, trial: Trial, *rest: Any) -> Any:
+        if len(self.trials) == 3:
+            raise RuntimeError("a bug")
+        return original(self, trial, *rest)
+
+    monkeypatch.setattr(TableEngine, "submit", submit)
+    with pytest.raises(RuntimeError, match="a bug"):
+        World().run(photos, tmp_path / "run")
+    state = result.read(tmp_path / "run")
+    assert state.status == "interrupted" and state.winner is not None
+    assert (tmp_path / "run" / "model" / "model.json").read_text() == state.winner.candidate
+    assert (tmp_path / "run" / "report.html").exists()
+
+
 def test_a_final_fit_that_fails_ships_the_probe(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

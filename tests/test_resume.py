@@ -107,6 +107,22 @@ def test_an_interrupted_run_is_finished_with_what_was_left(
     assert len(set(recipes(after))) == len(recipes(after))
 
 
+def test_ctrl_c_before_anything_was_done_leaves_the_run_as_it_was(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = start(photos, tmp_path / "run")
+    before = (folder / "result.json").read_bytes()
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline.Run, "prepare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Again().extend(folder, monkeypatch, "+2m")
+    assert (folder / "result.json").read_bytes() == before
+    assert (folder / "model" / "model.json").exists()
+
+
 def test_a_finished_run_has_no_time_left(photos: Path, tmp_path: Path) -> None:
     folder = start(photos, tmp_path / "run")
     before = (folder / "result.json").read_bytes()

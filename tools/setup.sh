@@ -45,7 +45,7 @@ if [ ! -x "$venv/bin/python" ] || ! recent "$venv/bin/python" || [ ! -f "$venv/.
     "$python" -m venv --clear "$venv"
 fi
 
-log=$(mktemp)
+log=$(mktemp) || stop "no temporary file can be made; free some space in ${TMPDIR:-/tmp}, or: TMPDIR=/other/disk make"
 trap 'rm -f "$log"' EXIT
 echo "installing autotl and its dependencies into $venv (a few minutes the first time) ..." >&2
 if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --retries 2 \

@@ -178,6 +178,8 @@ def _add_test(found: Found, root: Path, folder: Path) -> None:
             f"there are two test parts, one inside the data and --test {folder}; keep one of them"
         )
     extra = walk_folder(folder, forced_part=2)
+    if not extra.items:
+        raise DatasetError(f"--test {folder} holds no labelled image; expected a folder of class folders")
     prefix = Path(os.path.relpath(folder.resolve(), root.resolve())).as_posix()
     found.items += [
         Item(file=i.file, name=f"{prefix}/{i.name}", key=i.key, label=i.label, part=2) for i in extra.items

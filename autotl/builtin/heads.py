@@ -40,6 +40,8 @@ def linear(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.nda
     deviation = np.where(deviation > 1e-6, deviation, 1.0)
     x = ((features - mean) / deviation).astype(np.float64)
     present = np.unique(labels)
+    if len(present) < 2:
+        return _only(int(present[0]), classes, x.shape[1])
     place = np.searchsorted(present, labels)
     found = _best_ridge(x, place, folds)
     penalty, accuracy = _best_penalty(x, labels, folds)
@@ -56,6 +58,14 @@ def linear(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.nda
     full_bias[present] = bias - weight @ (mean / deviation)
     arrays = {"weight": full_weight.astype(np.float32), "bias": full_bias.astype(np.float32)}
     return Head(kind="linear", arrays=arrays, note=note)
+
+
+def _only(label: int, classes: int, width: int) -> Head:
+    """The head of a handful of images that are all of one class."""
+    bias = np.full(classes, -20.0, np.float32)
+    bias[label] = 0.0
+    arrays = {"weight": np.zeros((classes, width), np.float32), "bias": bias}
+    return Head(kind="linear", arrays=arrays, note="one class only")
 
 
 def knn(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int) -> Head:

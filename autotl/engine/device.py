@@ -140,15 +140,16 @@ def out_of_memory(problem: BaseException) -> bool:
     if isinstance(problem, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(problem).lower()
-    return isinstance(problem, RuntimeError) and (
-        "not enough memory" in text or "can't allocate memory" in text
-    )
+    said = ("not enough memory", "can't allocate memory", "out of memory")
+    return isinstance(problem, RuntimeError) and any(words in text for words in said)
 
 
 def release(device: torch.device) -> None:
     """Gives cached memory back after an allocation failed."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
 
 
 def describe(device: torch.device) -> str:

@@ -29,11 +29,11 @@ class Squares:
 
     def get(self, rows: np.ndarray, side: int, interpolation: Any) -> np.ndarray:
         """Squares (m, side, side, 3) uint8 of some rows."""
-        count = len(self.pixels)
-        if count * side * side * 3 > MEMORY_SHARE * devices.free_memory(torch.device("cpu")):
-            return square(self.pixels, rows, side, side, interpolation)
         key = (side, interpolation)
         if key not in self.kept:
+            count = len(self.pixels)
+            if count * side * side * 3 > MEMORY_SHARE * devices.free_memory(torch.device("cpu")):
+                return square(self.pixels, rows, side, side, interpolation)
             while len(self.kept) >= KEPT:
                 self.kept.pop(next(iter(self.kept)))
             self.kept[key] = (np.empty((count, side, side, 3), np.uint8), np.zeros(count, bool))

@@ -69,7 +69,7 @@ class TableEngine:
     def __init__(
         self, folder: str | Path, table: Mapping[tuple[str, int], Cell], clock: TableClock, seed: int = 0
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
         self.table = table
         self.clock = clock
         self.seed = seed

@@ -25,6 +25,7 @@ BATCH = 32
 WARM_UP = 0.1  # of the steps
 SMOOTHING = 0.05  # of the labels
 CLIP = 1.0
+LATE = 0.05  # of a phase: behind by less, the steps alone say how far it is, and the same seed gives the same weights
 EVALUATION_BATCH = 64
 
 
@@ -90,7 +91,10 @@ def fit(
         start = done / total
         loss_sum, seen = 0.0, 0
         for step in range(steps):
-            progress = max(step / steps, ((time.monotonic() - begun) / seconds - start) / max(share, 1e-9))
+            progress, clock = step / steps, (time.monotonic() - begun) / seconds
+            late = (clock - start) / max(share, 1e-9)
+            if late > progress + LATE:
+                progress = late
             if progress >= 1.0 or allowance.expired:
                 break
             for group, rate in zip(optimiser.param_groups, base, strict=True):

@@ -250,7 +250,8 @@ def _tune(
     first = train.snapshot(network)
     other = time.perf_counter() - begun
     right = _less(allowance, judged)
-    for attempt in range(3):
+    again = False
+    while True:
         try:
             spent = train.fit(
                 network,
@@ -263,7 +264,7 @@ def _tune(
                 hyper,
             )
             if (
-                attempt
+                again
                 or not _collapsed(spent.curve, worker.table["labels"][fitted], trial.epochs)
                 or right.expired
             ):
@@ -271,7 +272,7 @@ def _tune(
                 break
             notes.append("it learnt nothing at first: begun again at a quarter of the rate")
         except train.Diverged:
-            if attempt:
+            if again:
                 outcome.status = "diverged"
                 break
             notes.append("the loss diverged: begun again at a quarter of the rate")
@@ -283,6 +284,7 @@ def _tune(
             notes.append(f"out of memory: batches of {setting.batch}")
             network.load_state_dict(first)
             continue
+        again = True
         network.load_state_dict(first)
         hyper["lr"] = RETRY * float(hyper.get("lr", strategy.phases[0].lr))
     outcome.spent.forward += other

@@ -82,9 +82,20 @@ def _open(path: Path, sha256: str | None) -> State:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsUnavailable(
-            f"{path} cannot be read as safetensors ({error}); expected a whole file in that format; fetch or "
-            "convert it again"
+            f"{path} cannot be read as safetensors ({_instead(path) or error}); expected a whole file in that "
+            "format; fetch or convert it again"
         ) from error
+
+
+def _instead(path: Path) -> str:
+    """What often lies in the place of weights: what a server or git left there."""
+    with path.open("rb") as stream:
+        begin = stream.read(64).lstrip().lower()
+    if begin.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "it is an HTML page, such as a server sends in the place of a file"
+    if begin.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS; git lfs pull brings the file"
+    return ""
 
 
 def _from_hub(weights: Weights, offline: bool) -> State:

@@ -151,6 +151,20 @@ def test_broken_files_are_said_to_be(content: bytes, tmp_path: Path) -> None:
         build(spec_of(path))
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("<!DOCTYPE html><title>404 Not Found</title>", "an HTML page"),
+        ("\n<html><body>Sign in</body></html>", "an HTML page"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:12\n", "git lfs pull"),
+    ],
+)
+def test_what_lies_there_instead_of_weights_is_named(content: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.safetensors").write_text(content)
+    with pytest.raises(WeightsUnavailable, match=said):
+        build(spec_of(tmp_path / "mine.safetensors"))
+
+
 def test_a_missing_file_is_said_to_be(tmp_path: Path) -> None:
     with pytest.raises(WeightsUnavailable, match="there is no file"):
         build(spec_of(tmp_path / "mine.safetensors"))

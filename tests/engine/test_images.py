@@ -1,0 +1,96 @@
+"""From stored images to the network's input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import toy
+
+from autotl.engine import images
+from autotl.engine.images import Squares, normalised, side_before_crop, to_input
+from autotl.pixels import square
+from autotl.records import Preprocess
+
+PICTURES, _ = toy.images(20)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The rows of every call that makes squares."""
+    calls: list[list[int]] = []
+
+    def counted(pixels: object, rows: np.ndarray, *rest: object) -> np.ndarray:
+        calls.append(rows.tolist())
+        return square(pixels, rows, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(images, "square", counted)
+    return calls
+
+
+def test_squares_are_made_once_and_come_in_the_order_asked(made: list[list[int]]) -> None:
+    kept = toy.squares(PICTURES)
+    one = kept.get(np.array([3, 1]), 12, "bilinear")
+    both = kept.get(np.array([1, 7, 3]), 12, "bilinear")
+    assert made == [[3, 1], [7]]
+    assert np.array_equal(both[[2, 0]], one)
+    assert np.array_equal(both, square(kept.pixels, np.array([1, 7, 3]), 12, 12))
+
+
+def test_of_several_sizes_the_latest_used_are_kept(made: list[list[int]]) -> None:
+    kept, row = toy.squares(PICTURES), np.array([0])
+    for side in (8, 10, 12):
+        kept.get(row, side, "bilinear")
+    kept.get(row, 8, "bilinear")
+    kept.get(row, 14, "bilinear")
+    assert sorted(side for side, _ in kept.kept) == [8, 12, 14]
+    assert len(kept.kept) == images.KEPT
+    kept.get(row, 8, "bicubic")
+    assert (8, "bicubic") in kept.kept and (8, "bilinear") in kept.kept
+
+
+def test_what_does_not_fit_is_made_again_each_time(
+    made: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images.devices, "free_memory", lambda device: 1000)
+    kept = toy.squares(PICTURES)
+    for _ in range(2):
+        assert kept.get(np.array([2]), 12, "bilinear").shape == (1, 12, 12, 3)
+    assert made == [[2], [2]] and not kept.kept
+
+
+def test_what_is_kept_stays_when_memory_gets_short(
+    made: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Squares(toy.store(PICTURES))
+    kept.get(np.arange(20), 12, "bilinear")
+    monkeypatch.setattr(images.devices, "free_memory", lambda device: 0)
+    kept.get(np.arange(20), 12, "bilinear")
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "crop", "side"), [(224, 0.875, 256), (96, 0.95, 101), (64, 1.0, 64), (64, 1.2, 64)]
+)
+def test_the_side_before_the_crop(size: int, crop: float, side: int) -> None:
+    assert side_before_crop(size, Preprocess(crop=crop)) == side
+
+
+def test_the_input_is_the_central_crop_normalised() -> None:
+    squares = np.zeros((2, 10, 10, 3), np.uint8)
+    squares[:, 2:8, 2:8] = (255, 0, 51)
+    found = to_input(squares, 6, Preprocess(mean=(0.5, 0.5, 0.2), std=(0.5, 0.25, 1.0)), CPU)
+    assert found.shape == (2, 3, 6, 6)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    for channel, value in enumerate((1.0, -2.0, 0.0)):
+        assert torch.allclose(found[:, channel], torch.tensor(value), atol=1e-6)
+
+
+def test_normalising_is_what_torchvision_does() -> None:
+    from torchvision.transforms.functional import normalize
+
+    batch = torch.rand(2, 3, 4, 4) * 255
+    preprocess = Preprocess()
+    expected = normalize(batch / 255, list(preprocess.mean), list(preprocess.std))
+    assert torch.allclose(normalised(batch, preprocess), expected, atol=1e-5)

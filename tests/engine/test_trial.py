@@ -1,0 +1,185 @@
+"""From a trial to its result, by a worker in this process: what is answered when something goes wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import toy
+
+from autotl.budget import Allowance
+from autotl.cache import Cache
+from autotl.engine import messages, trial
+from autotl.engine.worker import Worker
+from autotl.records import Candidate, Phase, Strategy, Trial, TrialResult
+
+PICTURES, LABELS = toy.images(90)
+TUNE = Strategy(name="tune", summary="", phases=(Phase(trains="k", lr=2e-2, augment="none"),), depths=True)
+PROBE = Strategy(name="probe", summary="", head="autotl.builtin.heads:linear")
+
+
+def worker(folder: Path, *, folds: int = 0) -> Worker:
+    made = Worker()
+    made.start = messages.Start(
+        folder=str(folder), cache=None, device="cpu", precision="fp32", seed=0, offline=True, sys_path=()
+    )
+    rows = np.arange(90)
+    made.table = {
+        "labels": LABELS,
+        "part": np.where(rows < 60, 0, 1).astype(np.int8) if not folds else np.zeros(90, np.int8),
+        "fold": (rows // 3 % folds).astype(np.int8) if folds else np.full(90, -1, np.int8),
+        "order": rows,
+        "digests": rows.astype(str),
+    }
+    made.classes, made.folds = ("a", "b", "c"), folds
+    made.squares, made.cache = toy.squares(PICTURES), Cache(folder / "cache")
+    return made
+
+
+def attempt(
+    folder: Path,
+    strategy: Strategy = TUNE,
+    *,
+    folds: int = 0,
+    allowance: Allowance | None = None,
+    **more: Any,
+) -> TrialResult:
+    hyper = {"flip": 0} | more.pop("hyper", {})
+    candidate = Candidate(
+        backbone="toy", input_size=toy.SIDE, strategy=strategy.name,
+        unfreeze="all" if strategy.phases else 0, hyper=tuple(sorted(hyper.items())),
+    )  # fmt: skip
+    asked = Trial(
+        id="t1", candidate=candidate, epochs=6.0 if strategy.phases else 0.0, keep_model=True, **more
+    )
+    right = allowance or Allowance(deadline=time.monotonic() + 60)
+    return trial.run(worker(folder, folds=folds), asked, toy.spec(), strategy, right)
+
+
+def accuracy(folder: Path, done: TrialResult) -> tuple[float, int]:
+    with np.load(folder / str(done.predictions)) as stored:
+        return float((stored["proba"].argmax(1) == LABELS[stored["rows"]]).mean()), len(stored["rows"])
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], list[dict[str, Any]]]:
+    """Puts something before each fit, and lists what each was given."""
+
+    def before(happens: Callable[..., Any]) -> list[dict[str, Any]]:
+        seen: list[dict[str, Any]] = []
+        original = trial.train.fit
+
+        def fit(*parts: Any) -> Any:
+            model, setting, hyper = parts[0], parts[5], parts[7]
+            seen.append(
+                {"batch": setting.batch, "lr": hyper.get("lr"), "weights": trial.train.snapshot(model)}
+            )
+            happens(len(seen), setting)
+            return original(*parts)
+
+        monkeypatch.setattr(trial.train, "fit", fit)
+        return seen
+
+    return before
+
+
+@pytest.mark.parametrize("strategy", [TUNE, PROBE])
+def test_a_trial_leaves_predictions_and_a_model(tmp_path: Path, strategy: Strategy) -> None:
+    done = attempt(tmp_path, strategy)
+    assert done.status == "finished" and done.error is None
+    right, count = accuracy(tmp_path, done)
+    assert count == 30 and right > 0.8
+    assert (tmp_path / str(done.model) / "model.safetensors").exists()
+    assert done.parameters and done.macs and done.latency and done.cost.seconds > 0
+    assert done.epochs_done == (6 if strategy.phases else 0)
+
+
+@pytest.mark.parametrize("strategy", [TUNE, PROBE])
+def test_out_of_fold_every_row_is_judged_once(tmp_path: Path, strategy: Strategy) -> None:
+    done = attempt(tmp_path, strategy, folds=3)
+    with np.load(tmp_path / str(done.predictions)) as stored:
+        assert sorted(stored["rows"].tolist()) == list(range(90))
+        assert np.array_equal(stored["fold"], stored["rows"] // 3 % 3)
+
+
+def test_out_of_memory_halves_the_batch_as_often_as_it_takes(tmp_path: Path, fits: Any) -> None:
+    def short_of_memory(_: int, setting: Any) -> None:
+        if setting.batch > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    seen = fits(short_of_memory)
+    done = attempt(tmp_path, hyper={"batch": 32})
+    assert [fit["batch"] for fit in seen] == [32, 16, 8, 4]
+    assert done.status == "finished" and done.epochs_done == 6
+    assert "batches of 4" in done.note
+    assert len({fit["lr"] for fit in seen}) == 1, "that is no reason to learn more slowly"
+
+
+def test_out_of_memory_with_the_smallest_batch_is_an_error(tmp_path: Path, fits: Any) -> None:
+    def none_left(_: int, setting: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes")
+
+    fits(none_left)
+    with pytest.raises(RuntimeError, match="not enough memory"):
+        attempt(tmp_path)
+
+
+def test_a_training_that_diverges_begins_again_more_slowly(tmp_path: Path, fits: Any) -> None:
+    def diverges(turn: int, _: Any) -> None:
+        if turn == 1:
+            raise trial.train.Diverged
+
+    seen = fits(diverges)
+    done = attempt(tmp_path)
+    assert done.status == "finished" and "diverged" in done.note
+    assert seen[1]["lr"] == pytest.approx(2e-2 * trial.RETRY)
+    assert all(torch.equal(value, seen[1]["weights"][name]) for name, value in seen[0]["weights"].items())
+
+
+def test_one_that_diverges_twice_is_a_row_without_a_score(tmp_path: Path, fits: Any) -> None:
+    def diverges(turn: int, _: Any) -> None:
+        raise trial.train.Diverged
+
+    seen = fits(diverges)
+    done = attempt(tmp_path)
+    assert len(seen) == 2
+    assert done.status == "diverged" and done.predictions is None and done.model is None and done.error
+
+
+def test_one_that_learns_nothing_begins_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, turns = trial._collapsed, []
+    monkeypatch.setattr(trial, "_collapsed", lambda *parts: turns.append(original(*parts)) or len(turns) == 1)
+    done = attempt(tmp_path)
+    assert turns == [False], "it had learnt, but was said not to; the second is taken as it is"
+    assert "learnt nothing" in done.note and done.status == "finished"
+
+
+def test_time_that_runs_out_is_stopped_not_failed(tmp_path: Path) -> None:
+    done = attempt(
+        tmp_path, allowance=Allowance(deadline=time.monotonic() + 2.0), hyper={"lr": 1e-3}, rows=59
+    )
+    assert done.status in ("finished", "stopped")
+    long = Trial(
+        id="t2",
+        candidate=Candidate(
+            backbone="toy", input_size=toy.SIDE, strategy="tune", unfreeze=1, hyper=(("flip", 0),)
+        ),
+        epochs=10.0**6,
+    )
+    done = trial.run(worker(tmp_path), long, toy.spec(), TUNE, Allowance(deadline=time.monotonic() + 2.0))
+    assert done.status == "stopped" and 0 < done.epochs_done < 10**6
+    assert accuracy(tmp_path, done)[1] == 30, "and yet every image is judged"
+
+
+def test_the_same_trial_gives_the_same_predictions(tmp_path: Path) -> None:
+    tables = []
+    for name in ("a", "b"):
+        done = attempt(tmp_path / name)
+        with np.load(tmp_path / name / str(done.predictions)) as stored:
+            tables.append(stored["proba"])
+    assert np.array_equal(*tables)
