@@ -29,6 +29,12 @@ from autotl.engine.table import Cell, TableClock, TableEngine
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MOST_NOT_RUN = 3
+NOT_HERE = {  # commands that a table engine or a machine without a hub cannot do, and what tests them
+    "autotl run --continue runs/photos": "needs an interrupted run: test_resume.py",
+    "autotl backbones --fetch": "needs a hub: test_hub.py",
+    "autotl export": "needs a real model: test_export.py",
+    "autotl fit runs/photos more-photos/": "needs a real model: test_fit.py",
+}
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(images[0], root / name)
     for name in ("checkpoints", "my-checkpoints"):
         shutil.copytree(ROOT / "autotl" / "embedded", root / name)
-    for name in ("photos", "photos-20250101-120000"):
+    for name in ("photos", "photos-20250101-120000", "monday", "tuesday"):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(client, "connect", _connect)
             words = ["run", str(root / "photos"), "--offline", "-q", "--out", str(root / "runs" / name)]
@@ -145,6 +151,10 @@ def desk(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_command(where: str, command: str, desk: Path) -> None:
     words = shlex.split(command, comments=True)
+    plain = " ".join(words)
+    for start, reason in NOT_HERE.items():
+        if plain == start or (start != "autotl run --continue runs/photos" and plain.startswith(start)):
+            pytest.skip(reason)
     if words[:2] == ["pip", "install"]:
         assert (desk / words[2] / "pyproject.toml").is_file()
         return

@@ -19,6 +19,8 @@ NAMES = sorted(path.parent.name for path in PLUGINS.glob("*/pyproject.toml"))
 
 @pytest.mark.parametrize("check", [c for name in NAMES for c in testing.checks(str(PLUGINS / name))], ids=str)
 def test_contract(check: testing.Check) -> None:
+    if "mlflow" in str(check):
+        pytest.importorskip("mlflow")
     check()
 
 
