@@ -391,7 +391,7 @@ def test_an_unknown_backbone_is_suggested_for() -> None:
 
 
 def test_cache_says_where_and_how_much_and_prunes() -> None:
-    assert "bytes in" in invoke("cache").output
+    assert "B in" in invoke("cache").output
     assert "Freed" in invoke("cache", "--prune", "1GB").output
     assert set(json.loads(invoke("cache", "--json").output)) == {"folder", "bytes", "freed"}
 

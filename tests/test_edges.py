@@ -198,7 +198,7 @@ def test_a_broken_image_among_good_ones_is_left_out_with_its_reason(
     (data / "b" / "5.png").write_bytes(b"no image at all")
     assert run("data", "--budget", "60s").exit_code == 0
     manifest = (here / "out" / "manifest.csv").read_text()
-    assert "truncated" in manifest and "not a readable image" in manifest
+    assert "breaks off" in manifest and "not a readable image" in manifest
 
 
 def test_the_folder_of_another_run_is_not_written_into(here: Path, engines: list[TableEngine]) -> None:

@@ -65,7 +65,7 @@ def test_the_temperature_is_in_what_is_answered(folder: Path, files: list[str], 
     warm = Path(shutil.copytree(folder, tmp_path / "warm"))
     text = (warm / "model.json").read_text()
     (warm / "model.json").write_text(text.replace('"temperature": 1.5', '"temperature": 100.0'))
-    assert np.ptp(Answering(warm, CPU).files(files[:4], allowance()).probabilities) < 0.2
+    assert np.ptp(Answering(warm, CPU).files(files[:4], allowance()).probabilities) < 0.4
 
 
 def test_a_worker_teaches_a_model_what_is_far(tmp_path: Path) -> None:
