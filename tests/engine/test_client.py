@@ -63,9 +63,9 @@ while True:
     elif isinstance(body, messages.Open):
         opened = body.pixels
     elif isinstance(body, messages.Predict):
-        path = os.path.join(os.path.dirname(body.model), f"answer-{number}.npy")
-        np.save(path, np.array([[len(file), 0] for file in body.files], np.float32))
-        value = messages.Predicted(probabilities=path, errors=(None,) * len(body.files))
+        path = os.path.join(os.path.dirname(body.model), f"answer-{number}.npz")
+        np.savez(path, probabilities=np.array([[len(file), 0] for file in body.files], np.float32))
+        value = messages.Predicted(arrays=path, errors=(None,) * len(body.files))
     else:
         name = body.backbone.name
         if name in ("RunError", "UnknownNameError", "Nonsense"):
@@ -274,10 +274,10 @@ def test_predictions_of_many_files_are_asked_for_in_parts(
 ) -> None:
     monkeypatch.setattr(client, "FILES_A_REQUEST", 2)
     (tmp_path / "answers").mkdir()
-    table, problems = engine.predict(
+    found = engine.predict(
         str(tmp_path / "answers" / "model"), ["a", "bb", "ccc", "dddd", "eeeee"], seconds()
     )
-    assert table[:, 0].tolist() == [1, 2, 3, 4, 5] and problems == [None] * 5
+    assert found.probabilities[:, 0].tolist() == [1, 2, 3, 4, 5] and found.errors == [None] * 5
     assert list((tmp_path / "answers").iterdir()) == [], "the files between us are gone"
 
 
