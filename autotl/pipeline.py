@@ -599,12 +599,13 @@ class Run:
         """Seconds a training image of the first few backbones, three batches each: what training costs here."""
         tuned = [strategy for strategy in self.strategies.values() if strategy.phases]
         timed: dict[tuple[str, int], float] = {}
+        latencies: dict[tuple[str, int], float] = {}
         if not tuned:
             return timed
         end = self.budget.left - TIMING_SHARE * self.options.budget
         with self.ledger.charge("timing"):
             for arm in self.ranking.ranked[:TIMED]:
-                if arm.seconds_per_image is None or self.budget.left < end:
+                if self.budget.left < end:
                     continue
                 candidate = Candidate(
                     backbone=arm.backbone,
@@ -619,6 +620,15 @@ class Run:
                     self.notes.append(f"{candidate.backbone} was not timed: {error}")
                     continue
                 timed[(arm.backbone, arm.input_size)] = found.seconds_per_image
+                latencies[(arm.backbone, arm.input_size)] = found.latency
+        # Where all features came from the cache, nothing had been timed before.
+        ranked = tuple(
+            arm
+            if arm.seconds_per_image is not None
+            else replace(arm, seconds_per_image=latencies.get((arm.backbone, arm.input_size)))
+            for arm in self.ranking.ranked
+        )
+        self.ranking = replace(self.ranking, ranked=ranked)
         return timed
 
     def _with_earlier(self, ranked: Sequence[Ranked]) -> Sequence[Ranked]:

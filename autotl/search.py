@@ -22,7 +22,7 @@ CURIOSITY = 0.7  # how much of an untried recipe's uncertainty counts in its fav
 FIRST_SHARE = 0.25  # of the time left, at most, for the first fine-tuning: its lesson needs time to be used
 MARGIN = 1.15  # on the forecast of a final fit: when it is short of time, all that came before was for less
 PATIENCE = 6  # probes in a row that may bring nothing
-WORTH = 0.005  # a probe must promise at least this much accuracy
+WORTH = 0.003  # a probe must promise at least this much accuracy
 
 # What fine-tuning is taken to do to the linear probe's error before it was tried here, with its
 # uncertainty. Deeper moves more; shallow depths cost less and rarely harm.
@@ -93,10 +93,11 @@ class DefaultPlanner:
         if self._in_vain() >= PATIENCE:
             self.stopped = f"{PATIENCE} probes in a row brought nothing better"
             return None
-        option = max(options, key=lambda o: (o.promise - 0.002 * math.log2(1 + o.seconds), o.candidate.id))
-        if best is not None and option.promise < best + WORTH:
+        worthy = [o for o in options if best is None or o.promise >= best + WORTH]
+        if not worthy:
             self.stopped = "nothing that was left to try promised a better score"
             return None
+        option = max(worthy, key=lambda o: (o.promise - 0.002 * math.log2(1 + o.seconds), o.candidate.id))
         return self._trial(option.candidate, option.epochs, option.seconds)
 
     def tell(self, result: TrialResult) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -331,3 +332,16 @@ def test_when_nothing_keeps_the_limits_there_is_no_winner(photos: Path, tmp_path
     assert state.status == "finished" and state.winner is None
     assert "keeps the limits" in state.summary and "ms an image" in state.summary
     assert not (folder / "model").exists()
+
+
+def test_features_out_of_the_cache_do_not_end_the_search(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = TableEngine.embed
+
+    def cached(self: TableEngine, *arguments: Any) -> Any:
+        return replace(original(self, *arguments), seconds_per_image=0.0)
+
+    monkeypatch.setattr(TableEngine, "embed", cached)
+    state = result.read(World().run(photos, tmp_path / "run"))
+    assert any(done.trial.epochs and not done.trial.control for done in state.trials)

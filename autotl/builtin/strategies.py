@@ -25,7 +25,7 @@ STRATEGIES = (
     Strategy(
         name="lp_ft",
         summary="head from the linear probe first, then fine-tuning from there (Kumar et al., ICLR 2022)",
-        head="autotl.builtin.heads:linear",
+        head="autotl.builtin.heads:logistic",
         phases=(Phase(trains="k"),),
         depths=True,
     ),
