@@ -83,3 +83,10 @@ def test_neighbours_vote_in_another_fold_when_their_number_is_chosen(
     assert head.kind == "knn"
     assert int(head.arrays["count"]) in heads.NEIGHBOURS
     assert head.arrays["features"].shape == features.shape
+
+
+def test_a_fine_tuning_starts_from_a_logistic_head(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits
+    head = heads.logistic(features, labels, 10, folds_for(labels, None), 0)
+    assert head.note.startswith("logistic")
+    assert (answers(head, features).argmax(1) == labels).mean() > 0.95

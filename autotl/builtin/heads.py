@@ -36,6 +36,20 @@ def linear(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.nda
     The standardisation is folded into `weight` (classes, d) and `bias` (classes,), so the head is a plain
     linear layer. Classes without a row get a bias that rules them out.
     """
+    return _linear(features, labels, classes, folds, with_ridge=True)
+
+
+def logistic(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int) -> Head:
+    """As `linear`, by logistic regression alone: the start of a fine-tuning.
+
+    A ridge that is hardly penalised answers well and has weights so large that the first steps ruin it.
+    """
+    return _linear(features, labels, classes, folds, with_ridge=False)
+
+
+def _linear(
+    features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, *, with_ridge: bool
+) -> Head:
     mean, deviation = features.mean(0), features.std(0)
     deviation = np.where(deviation > 1e-6, deviation, 1.0)
     x = ((features - mean) / deviation).astype(np.float64)
@@ -43,7 +57,7 @@ def linear(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.nda
     if len(present) < 2:
         return _only(int(present[0]), classes, x.shape[1])
     place = np.searchsorted(present, labels)
-    found = _best_ridge(x, place, folds)
+    found = _best_ridge(x, place, folds) if with_ridge else None
     penalty, accuracy = _best_penalty(x, labels, folds)
     if found is not None and found.accuracy > accuracy:
         weight, bias = ridge.fit(x, place, found.index)
