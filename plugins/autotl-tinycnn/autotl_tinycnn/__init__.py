@@ -20,6 +20,8 @@ def register_backbones(settings: Settings) -> list[BackboneSpec]:
         size_step=8,
         min_size=16,
         feature_dim=128,
+        parameters=97_680,
+        macs=995_328,
         licence="Apache-2.0",
         domain="drawn-shapes",
     )
