@@ -117,7 +117,8 @@ class Run:
         """Goes on with this run for `budget`, or with what an interrupted one had left; returns it.
 
         What was tried is not trained again, images keep their part, and new images train. `backbones` and
-        `weights` add to those of the run; `source` says where its images lie now. Raises an `AutotlError`
+        `weights` add to those of the run; `source` says where its images lie now; `offline` holds for this
+        stretch alone. Raises an `AutotlError`
         for whatever the caller can put right, and leaves the folder as it was.
         """
         from autotl import pipeline, resume
@@ -132,7 +133,7 @@ class Run:
             out=str(self.path),
             more=tuple(dict.fromkeys((*before.more, *_several(backbones)))),
             weights=tuple(dict.fromkeys((*before.weights, *_several(weights)))),
-            offline=before.offline or offline,
+            offline=offline,
             command=" && ".join(filter(None, (earlier.state.command, command))),
         )
         pipeline.recommend(options, observers=observers, started=started, earlier=earlier)
