@@ -863,7 +863,12 @@ class Run:
         """The winner's recipe on train and select, tested once; where that does not finish, its best probe tested."""
         standing = search.summary(self.results)[winner]
         known = self._fitted(winner)
-        if known is not None and self.same_data and known.trial.epochs == standing.epochs_done:
+        again = (
+            known is not None
+            and "select" in known.trial.fit_on
+            and known.trial.epochs == standing.epochs_done
+        )
+        if again and self.same_data:
             return known
         test = ("test",) if len(self._rows(2)) else ()
         trial = Trial(
@@ -889,12 +894,11 @@ class Run:
             if self.options.refit and test:
                 self._refit(replace(trial, id="refit", fit_on=("train", "select", "test"), evaluate_on=()))
             return done
-        self.notes.append(
-            f"the final fit {done.status} ({done.error or done.note or 'out of time'});"
-            f" the model of probe {standing.trial.id} ships instead"
-        )
+        failed = f"the final fit {done.status} ({done.error or done.note or 'out of time'})"
         if standing.model is None:
+            self.notes.append(failed)
             return known
+        self.notes.append(f"{failed}; the model of probe {standing.trial.id} ships instead")
         ship(self.journal.folder / standing.model, self.journal.folder)
         return self._tested(standing)
 
@@ -944,7 +948,7 @@ class Run:
             state = replace(state, trials=(*state.trials, fit))
         folder, split = self.journal.folder, self.split
         found = verdict.conclude(state, fit, folder, self.data.labels, split.part, self.data.group)
-        if found.calibration is not None:
+        if found.calibration is not None and found.winner and found.winner.model_is != verdict.UNFITTED:
             calibration.write(found.calibration, folder / "model")
         return self.journal.write(
             winner=found.winner,

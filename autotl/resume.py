@@ -6,13 +6,14 @@ join the train part, so that everything tried before can still be compared with 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from autotl import manifest, result, verdict
+from autotl import manifest, result, search, verdict
 from autotl.cache import atomic
 from autotl.errors import RunError
 from autotl.records import Dataset, Split, TrialResult
@@ -32,10 +33,14 @@ class Earlier:
 
 
 def read(folder: Path) -> Earlier:
-    """The run in a folder. Raises `RunError` when it is none, or when nothing was recorded of its trials."""
+    """The run in a folder. Raises `RunError` when it is none, or when nothing was recorded of its trials.
+
+    A winner's probe whose checkpoint shipped gets it back, so that it can ship again.
+    """
     state = result.read(folder)
     if not (folder / "manifest.csv").is_file():
         raise RunError(f"{folder} holds no manifest.csv; expected the folder of a run; start a new one")
+    _give_back(state, folder)
     there = [
         replace(done, model=None)
         if done.model is not None and not (folder / done.model / "model.json").is_file()
@@ -51,6 +56,16 @@ def read(folder: Path) -> Earlier:
         controls=tuple(done for done in probes if done.trial.control),
         fits=tuple(fits),
     )
+
+
+def _give_back(state: result.Recommendation, folder: Path) -> None:
+    winner, model = state.winner, folder / "model"
+    if winner is None or winner.model_is != verdict.CHECKPOINT or not (model / "model.json").is_file():
+        return
+    probes = [done for done in state.trials if result.is_probe(done) and not done.trial.control]
+    path = search.summary(probes)[winner.candidate].model
+    if path is not None and not (folder / path).exists():
+        shutil.copytree(model, folder / path)
 
 
 def time_left(state: result.Recommendation) -> float:

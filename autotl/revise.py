@@ -62,30 +62,22 @@ def revise(
         state.ranking,
     )
     name = found.decision.winner
-    stands = state.winner is not None and state.winner.candidate == name
+    before = state.winner
+    stands = before is not None and before.candidate == name and before.model_is != verdict.UNFITTED
     fits = [done for done in trials if not result.is_probe(done) and done.trial.candidate.id == name]
     fit = fits[-1] if fits and (stands or _has_model(folder, fits[-1])) else None
-    test = verdict.tested(fit, folder, labels, rows.part, rows.group, classes, goal)
-    winner, board = verdict.crowned(found, test, state.winner.model_is if stands and state.winner else FITTED)
-    row = next((line for line in board if line.candidate == name), None)
-    pace = 1.0 / row.pred_time if row is not None and row.pred_time else None
-    looks = result.looks(state)
-    words = verdict.words(found.decision, row, goal.metric, bool(state.data.folds), test, pace, looks)
     state = replace(
         state,
         goal=goal,
         metric=goal.metric,
         decision=found.decision,
-        winner=winner,
         winners_set=found.decision.winners_set,
-        calibration=verdict.calibrated(
-            found.decision, trials, folder, labels, rows.part, rows.group, state.data.folds
-        ),
         transfer=found.decision.transfer,
-        leaderboard=board,
+        leaderboard=found.leaderboard,
         trials=trials,
-        summary=words,
     )
+    ships = stands or fit is not None
+    state = verdict.conclude(state, fit, folder, labels, rows.part, rows.group, ships=ships)
     return Revision(state=state, fit=fit, stands=stands)
 
 
@@ -101,8 +93,8 @@ def adopt(folder: Path, revision: Revision) -> None:
     if not revision.stands:
         if revision.fit is None or revision.fit.model is None:
             raise RunError(
-                f"{winner.candidate} was only probed, expected a full fit of it; `autotl fit` makes one;"
-                f" {folder} stays as it was"
+                f"{winner.candidate} was only probed, expected a full fit of it; {folder} stays as it was; make one,"
+                f" in a folder of its own: autotl fit {folder} --candidate '{winner.candidate}'"
             )
         ship(folder / revision.fit.model, folder)
     if revision.state.calibration is not None:
@@ -112,9 +104,6 @@ def adopt(folder: Path, revision: Revision) -> None:
     atomic_write(folder / "leaderboard.csv", table)
     report.render(revision.state, folder)
     card.write(revision.state, folder)
-
-
-FITTED = "fitted again on train and select"
 
 
 def _has_model(folder: Path, fit: TrialResult) -> bool:

@@ -27,6 +27,7 @@ CONTROLS = {
     "shuffled": "control: labels without meaning",
 }
 AGAIN, CHECKPOINT = "fitted again on train and select", "the checkpoint of its probe, fitted on train"
+UNFITTED = "not fitted: what lies in the folder is another candidate's"
 BATCH_NOTE = "predictions do not cover every selection row"
 
 
@@ -248,10 +249,13 @@ def conclude(
     labels: np.ndarray,
     part: np.ndarray,
     group: np.ndarray | None,
+    *,
+    ships: bool | None = None,
 ) -> Recommendation:
     """The result with what follows from its decision: winner, test score, calibration and words.
 
-    `fit` is what ships of the winner, see `fit_of`.
+    `fit` is what ships of the winner, see `fit_of`; `ships` says whether the folder's model is the winner's
+    (by default: whether there is such a fit, or a probe that kept its model).
     """
     decision, classes = state.decision, len(state.data.classes)
     if decision is None:
@@ -259,17 +263,29 @@ def conclude(
     test = tested(fit, folder, labels, part, group, classes, state.goal)
     again = fit is not None and "select" in fit.trial.fit_on
     found = Verdict(decision=decision, leaderboard=state.leaderboard)
-    winner, board = crowned(found, test, AGAIN if again else CHECKPOINT)
+    if ships is None:
+        ships = fit is not None or _kept_model(state, decision.winner)
+    winner, board = crowned(found, test, AGAIN if again else CHECKPOINT if ships else UNFITTED)
     row = next((line for line in board if line.candidate == decision.winner), None) if winner else None
     pace = 1.0 / row.pred_time if row is not None and row.pred_time else None
     folds = state.data.folds
+    said = words(decision, row, state.metric, bool(folds), test, pace, looks(state))
+    if winner is not None and not ships:
+        said += " Mind: the model in the folder is another candidate's; `autotl fit` trains this one."
     return replace(
         state,
         winner=winner,
         leaderboard=board,
         calibration=calibrated(decision, state.trials, folder, labels, part, group, folds),
-        summary=words(decision, row, state.metric, bool(folds), test, pace, looks(state)),
+        summary=said,
     )
+
+
+def _kept_model(state: Recommendation, winner: str | None) -> bool:
+    """Whether the standing probe of a candidate had a model to ship."""
+    probes = [done for done in state.trials if is_probe(done) and not done.trial.control]
+    standing = summary(probes).get(winner or "")
+    return standing is not None and standing.model is not None
 
 
 def calibrated(

@@ -201,3 +201,58 @@ def test_usage() -> None:
     found = CliRunner().invoke(main, ["run", "--continue", ".", "--metric", "macro_f1"])
     assert found.exit_code == 2
     assert "--metric is for a new run" in " ".join(found.stderr.split())
+
+
+def test_ctrl_c_before_anything_new_leaves_the_folder_as_it_was(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = start(photos, tmp_path / "run")
+    before = result.read(folder)
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.pixels, "decode", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Again().extend(folder, monkeypatch, "1m")
+    assert result.read(folder) == before
+    assert (folder / "model" / "model.json").exists()
+
+
+def test_a_new_winner_whose_fit_fails_is_not_passed_off_as_the_old_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pictures(tmp_path / "photos")
+    folder = start(source, tmp_path / "run", backbones=("mine:small", "mine:good"))
+    state = result.read(folder)
+    assert state.winner is not None
+    other = next(
+        done.trial.candidate.id
+        for done in state.trials
+        if result.is_probe(done)
+        and not done.trial.control
+        and done.trial.candidate.id != state.winner.candidate
+    )
+    original, judge = TableEngine._train, pipeline.verdict.judge
+
+    def train(self: TableEngine, trial: Trial, *rest: Any) -> Any:
+        from autotl.errors import EngineError
+
+        if "select" in trial.fit_on or trial.epochs:
+            raise EngineError("out of memory")
+        return original(self, trial, *rest)
+
+    def judged(*given: Any, **more: Any) -> Any:
+        found = judge(*given, **more)
+        return replace(found, decision=replace(found.decision, winner=other))
+
+    monkeypatch.setattr(TableEngine, "_train", train)
+    monkeypatch.setattr(pipeline.verdict, "judge", judged)
+    Again().extend(folder, monkeypatch, "1m")
+    after = result.read(folder)
+    assert after.winner is not None and after.winner.candidate == other
+    assert after.winner.score_test is None
+    assert after.winner.model_is == pipeline.verdict.UNFITTED
+    assert "another candidate's" in after.summary
+    assert (folder / "model" / "model.json").read_text() == state.winner.candidate

@@ -53,6 +53,7 @@ def test_a_faster_model_after_the_fact(finished: Path) -> None:
     assert "score: macro f1" in words
     assert "The test part was looked at once." in words
     assert "only probed" in words
+    assert "autotl fit" in words
     state = json.loads(invoke("decide", finished, "--max-latency", "2ms", "--json").output)
     assert state["winner"]["input_size"] == 64
     assert state["winner"]["score_test"] is None

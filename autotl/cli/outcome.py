@@ -68,7 +68,7 @@ def decide(
     """Decide again for another goal, from what the run recorded. Trains nothing.
 
     What is not given stays as it was. Nothing is written without --apply. A candidate that was only probed
-    has no score on the test part; `autotl fit` makes its full fit.
+    has no score on the test part; `autotl fit RUN --candidate ID` makes a full fit, in a folder of its own.
     """
     from pathlib import Path
 
@@ -104,7 +104,8 @@ def _standing(folder: str, found: Revision) -> list[str]:
         lines.append("There is a full fit of it; --apply makes it the folder's model.")
     elif found.state.winner is not None:
         lines.append(
-            "It was only probed, so it has no score on the test part; `autotl fit` makes a full fit."
+            "It was only probed, so it has no score on the test part; for a full fit, in a folder of its own:"
+            f" autotl fit {folder} --candidate '{found.state.winner.candidate}'"
         )
     return lines
 
