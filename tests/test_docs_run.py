@@ -32,7 +32,7 @@ MOST_NOT_RUN = 3
 NOT_HERE = {  # commands that a table engine or a machine without a hub cannot do, and what tests them
     "autotl run --continue runs/photos": "needs an interrupted run: test_resume.py",
     "autotl backbones --fetch": "needs a hub: test_hub.py",
-    "autotl predict runs/photos labels.csv --top 5 --out labels.parquet": "needs pyarrow, which is optional: test_predicting.py",
+    "autotl predict runs/photos labels.csv --top 5 --out labels.parquet": "pyarrow is optional: test_predicting.py",
     "autotl export": "needs a real model: test_export.py",
     "autotl fit runs/photos more-photos/": "needs a real model: test_fit.py",
 }
