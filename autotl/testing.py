@@ -183,12 +183,18 @@ def checks_of(value: BackboneSpec | Strategy | Score) -> list[Check]:
 
 
 def outcomes(plugin: str | object, seconds: float = CHECK_SECONDS) -> Iterator[Outcome]:
-    """Makes the checks of a plugin one by one; one that hangs has failed, and is left behind in its thread."""
+    """Makes the checks of a plugin one by one; one that hangs has failed, and is left behind in its thread.
+
+    What hung once is not asked again: the other checks of the same thing are skipped.
+    """
     room = Room("check")
+    hung: set[str] = set()
     for check in checks(plugin):
         status: Literal["passed", "failed", "skipped"] = "passed"
         message, begun = "", time.monotonic()
         try:
+            if check.subject in hung:
+                raise SkipTest("a check before this one hung")
             room.call(check, seconds)
         except SkipTest as reason:
             status, message = "skipped", str(reason)
@@ -196,6 +202,7 @@ def outcomes(plugin: str | object, seconds: float = CHECK_SECONDS) -> Iterator[O
             status, message = "failed", str(error)
         except RuntimeError as late:
             status, message = "failed", str(late)
+            hung.add(check.subject)
             room = Room("check")
         yield Outcome(
             subject=check.subject,

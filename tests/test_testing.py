@@ -400,11 +400,24 @@ def test_a_plugin_may_be_an_object() -> None:
     assert found == {"imports": "passed", "hooks": "passed", "names": "passed", "listing": "skipped"}
 
 
-def test_a_check_that_hangs_has_failed_and_the_others_are_made() -> None:
-    guest = SimpleNamespace(__name__="guest", on_event=hookimpl(lambda event: time.sleep(5)))
+class Hangs(Net):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) == 4:  # not while it is built
+            time.sleep(5)
+        return super().forward(x)
+
+
+def test_a_check_that_hangs_has_failed_and_what_hung_is_not_asked_again() -> None:
+    guest = SimpleNamespace(
+        __name__="guest",
+        on_event=hookimpl(lambda event: time.sleep(5)),
+        register_backbones=hookimpl(lambda profile, settings: [spec("Hangs")]),
+    )
     found = {outcome.check: outcome for outcome in testing.outcomes(guest, seconds=1.0)}
     assert found["observes"].status == "failed" and "took over" in found["observes"].message
-    assert found["hooks"].status == "passed"
+    assert found["hooks"].status == found["builds"].status == "passed"
+    assert found["feature_width"].status == "failed"
+    assert found["deterministic"].status == "skipped" and "hung" in found["deterministic"].message
 
 
 def test_a_project_is_found_by_its_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
