@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -157,6 +158,12 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return str(device)
+
+
+def identity(device: torch.device) -> tuple[str, ...]:
+    """What a timing on the device depends on besides the work: the hardware, its threads, and torch."""
+    features = " ".join(sorted(processor.flags())) or platform.processor()
+    return (describe(device), platform.machine(), features, str(processor.cores()), str(torch.__version__))
 
 
 def _mps() -> bool:

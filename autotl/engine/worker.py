@@ -20,6 +20,7 @@ import torch
 from autotl import familiar
 from autotl.budget import Allowance
 from autotl.cache import Cache, atomic
+from autotl.cache import key as cache_key
 from autotl.engine import device as devices
 from autotl.engine import messages, model, trial
 from autotl.engine.answer import FILES_AT_ONCE, Answering
@@ -174,7 +175,8 @@ class Worker:
     def precision(self, backbone: Backbone, training: bool = False) -> str:
         """What to compute in: asked for, or the faster of two on a batch; training is timed with its backward pass.
 
-        A precision that is faster forward can be several times slower backward.
+        A precision that is faster forward can be several times slower backward. What was found is kept in
+        the cache: two that are nearly as fast would else take turns, and one seed would give two models.
         """
         assert self.start is not None
         key = (backbone.spec.name, backbone.input_size, training)
@@ -182,11 +184,23 @@ class Worker:
             choices = devices.possible(self.device, self.start.precision)
             if len(choices) == 1:
                 return choices[0]
-            batch = torch.randn(16, 3, backbone.input_size, backbone.input_size, device=self.device)
-            batch = batch.contiguous(memory_format=torch.channels_last)
-            run = _training_step(backbone, batch) if training else _forward_pass(backbone, batch)
-            self.precisions[key] = devices.faster(choices, run, self.device)
+            self.precisions[key] = self._remembered(choices, backbone, training)
         return self.precisions[key]
+
+    def _remembered(self, choices: tuple[devices.Precision, ...], backbone: Backbone, training: bool) -> str:
+        """The faster precision, as timed now or once before on such a machine."""
+        described = (*devices.identity(self.device), backbone.spec.build, backbone.spec.arguments)
+        name = cache_key("precision", described, backbone.input_size, training)
+        known = None if self.cache is None else self.cache.get(name)
+        if known is not None and "precision" in known and str(known["precision"]) in choices:
+            return str(known["precision"])
+        batch = torch.randn(16, 3, backbone.input_size, backbone.input_size, device=self.device)
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        run = _training_step(backbone, batch) if training else _forward_pass(backbone, batch)
+        found = devices.faster(choices, run, self.device)
+        if self.cache is not None:
+            self.cache.put(name, {"precision": np.array(found)})
+        return found
 
     def _train(self, body: messages.Train, allowance: Allowance) -> TrialResult:
         try:

@@ -14,6 +14,7 @@ import toy
 
 from autotl.budget import Allowance
 from autotl.cache import Cache
+from autotl.engine import device as devices
 from autotl.engine import messages, trial
 from autotl.engine.worker import Worker
 from autotl.records import Candidate, Phase, Strategy, Trial, TrialResult
@@ -183,3 +184,28 @@ def test_the_same_trial_gives_the_same_predictions(tmp_path: Path) -> None:
         with np.load(tmp_path / name / str(done.predictions)) as stored:
             tables.append(stored["proba"])
     assert np.array_equal(*tables)
+
+
+def test_the_precision_is_timed_once_for_one_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timings that take turns would give one seed two models, and features computed twice."""
+    monkeypatch.setattr(devices, "possible", lambda device, wanted: ("fp32", "bf16"))
+    found = iter(("bf16", "fp32", "fp32"))
+    monkeypatch.setattr(devices, "faster", lambda choices, run, device: next(found))
+
+    def chosen(training: bool = False) -> str:
+        made = worker(tmp_path)
+        made.start = messages.Start(
+            folder=str(tmp_path),
+            cache=None,
+            device="cpu",
+            precision="auto",
+            seed=0,
+            offline=True,
+            sys_path=(),
+        )
+        return made.precision(toy.backbone(), training)
+
+    assert [chosen(), chosen()] == ["bf16", "bf16"]
+    assert [chosen(training=True), chosen(training=True)] == ["fp32", "fp32"], "backward has its own"
+    monkeypatch.setattr(devices, "possible", lambda device, wanted: ("fp32", "fp16"))
+    assert chosen() == "fp32", "what cannot be here is not remembered"
