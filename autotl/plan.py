@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from autotl import arrivals, candidates, dataset, forecast, hub
-from autotl.pipeline import Options, least_seconds, refuse_hopeless, source_options
+from autotl.options import Options, least_seconds, refuse_hopeless, source_options
 from autotl.plugins import load_plugins
 from autotl.records import Dataset, Goal, Profile, Settings, Skipped
 

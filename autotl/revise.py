@@ -12,7 +12,7 @@ from pathlib import Path
 from autotl import calibration, card, leaderboard, manifest, report, result, verdict
 from autotl.cache import atomic_write
 from autotl.errors import RunError
-from autotl.pipeline import ship
+from autotl.journal import ship
 from autotl.records import Goal, Metric, Prefer, TrialResult
 
 __all__ = ["Revision", "adopt", "revise"]

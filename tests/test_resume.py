@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 from test_pipeline import SPECS, TABLE, World, guest, photos, pictures
 
-from autotl import load, pipeline, result, resume
+from autotl import load, pipeline, pixels, result, resume, verdict
 from autotl.cli import main
 from autotl.engine.table import TableEngine
 from autotl.errors import AutotlError, RunError
@@ -116,7 +116,7 @@ def test_ctrl_c_before_anything_was_done_leaves_the_run_as_it_was(
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline.Run, "prepare", interrupted)
+    monkeypatch.setattr(pipeline, "prepare", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Again().extend(folder, monkeypatch, "+2m")
     assert (folder / "result.json").read_bytes() == before
@@ -213,7 +213,7 @@ def test_ctrl_c_before_anything_new_leaves_the_folder_as_it_was(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.pixels, "decode", interrupted)
+        patch.setattr(pixels, "decode", interrupted)
         with pytest.raises(KeyboardInterrupt):
             Again().extend(folder, monkeypatch, "1m")
     assert result.read(folder) == before
@@ -234,7 +234,7 @@ def test_a_new_winner_whose_fit_fails_is_not_passed_off_as_the_old_model(
         and not done.trial.control
         and done.trial.candidate.id != state.winner.candidate
     )
-    original, judge = TableEngine._train, pipeline.verdict.judge
+    original, judge = TableEngine._train, verdict.judge
 
     def train(self: TableEngine, trial: Trial, *rest: Any) -> Any:
         from autotl.errors import EngineError
@@ -248,11 +248,11 @@ def test_a_new_winner_whose_fit_fails_is_not_passed_off_as_the_old_model(
         return replace(found, decision=replace(found.decision, winner=other))
 
     monkeypatch.setattr(TableEngine, "_train", train)
-    monkeypatch.setattr(pipeline.verdict, "judge", judged)
+    monkeypatch.setattr(verdict, "judge", judged)
     Again().extend(folder, monkeypatch, "1m")
     after = result.read(folder)
     assert after.winner is not None and after.winner.candidate == other
     assert after.winner.score_test is None
-    assert after.winner.model_is == pipeline.verdict.UNFITTED
+    assert after.winner.model_is == verdict.UNFITTED
     assert "another candidate's" in after.summary
     assert (folder / "model" / "model.json").read_text() == state.winner.candidate

@@ -1,0 +1,1 @@
+"""The stages of a run, each from what is known to what is known after it."""

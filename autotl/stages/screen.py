@@ -1,0 +1,121 @@
+"""Rank: growing subsamples through fewer and fewer backbones, scored on their features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from autotl import candidates as candidates_stage
+from autotl import rank
+from autotl.errors import AutotlError
+from autotl.folds import folds_for
+from autotl.job import Job
+from autotl.options import END_SECONDS
+from autotl.records import BackboneSpec, Candidate, Score, Skipped, Trial
+
+SCREEN_SHARE = 0.3
+PATIENCE = 0.05  # of the budget, for the next download when there is nothing else to screen
+
+
+def screen(job: Job) -> None:
+    """Embeds growing subsamples with fewer and fewer backbones, and ranks what it saw."""
+    job.journal.say("rank", "embedding subsamples")
+    rows = job.rows(0)
+    scores = list(job.plugins.scores().values())
+    if not job.specs:
+        _arrived(job, patience=job.budget.left)
+    if not job.specs:
+        job.skipped += job.arrivals.close()
+        raise AutotlError(job.why_nothing())
+    sizes = {name: candidates_stage.sizes(spec, job.profile.side) for name, spec in job.specs.items()}
+    screening = rank.Screening(list(job.specs.values()), sizes, len(rows), len(job.data.classes))
+    seconds = SCREEN_SHARE * max(0.0, job.budget.left - END_SECONDS)
+    notes: list[str] = []
+    start = job.budget.spent
+    ask: rank.Ask | None = screening.start()
+    with job.ledger.charge("rank"):
+        while ask is not None:
+            notes += _embed(job, screening, ask, rows, scores, seconds)
+            if not job.results and screening.stands_in_for_floor(ask):
+                _floor(job, ask)
+                start = job.budget.spent  # the first model is not the screening's to pay for
+            _join(job, screening)
+            ask = screening.ask(seconds, job.budget.spent - start)
+            if ask is None and _join(job, screening, patience=PATIENCE * job.options.budget):
+                ask = screening.ask(seconds, job.budget.spent - start)
+    job.skipped += job.arrivals.close()
+    job.ranking = screening.ranking(tuple(dict.fromkeys(notes)))
+    job.skipped += [
+        Skipped(name=arm.backbone, reason=arm.dead)
+        for arm in screening.arms.values()
+        if arm.dead and arm.input_size == job.specs[arm.backbone].input_size
+    ]
+    job.record()
+
+
+def _arrived(job: Job, patience: float = 0.0) -> list[BackboneSpec]:
+    """Backbones whose weights have come; waits for one so long, but not beyond what downloads may take."""
+    job.arrivals.wait(min(patience, job.arrivals.allowance.left))
+    came = job.arrivals.take()
+    job.specs |= {spec.name: spec for spec in came}
+    for spec in came:
+        job.journal.say("download", f"{spec.name} has arrived")
+    return came
+
+
+def _join(job: Job, screening: rank.Screening, patience: float = 0.0) -> bool:
+    """Lets backbones whose weights have come take part; whether there were any."""
+    came = _arrived(job, patience)
+    for spec in came:
+        screening.join(spec, candidates_stage.sizes(spec, job.profile.side))
+    return bool(came)
+
+
+def _embed(
+    job: Job,
+    screening: rank.Screening,
+    ask: rank.Ask,
+    rows: np.ndarray,
+    scores: Sequence[Score],
+    seconds: float,
+) -> list[str]:
+    spec = job.specs[ask.backbone]
+    wanted = rows[: ask.rows]
+    try:
+        embedding = job.engine.embed(
+            spec, ask.input_size, wanted, job.budget.allowance(max(seconds, 5.0), reserve=END_SECONDS)
+        )
+    except AutotlError as error:
+        screening.fail(ask, str(error))
+        job.journal.say("rank", f"{spec.name}: {error}")
+        return []
+    with np.load(job.journal.folder / embedding.path, allow_pickle=False) as stored:
+        have = stored["rows"]
+        features = stored[f"g{embedding.groups - 1}"]
+        logits = stored.get("logits")
+    if len(have) < min(len(wanted), 2 * len(job.data.classes)):
+        screening.tell(ask, 0, {}, None)
+        return []
+    labels = job.data.labels[have]
+    group = None if job.data.group is None else job.data.group[have]
+    values, notes = rank.score_features(
+        scores, features, labels, folds_for(labels, group), logits, job.plugins.compute
+    )
+    screening.tell(ask, len(have), values, embedding.seconds_per_image or None)
+    job.journal.say(
+        "rank",
+        f"{len(have)} images" + "".join(f", {name} {value:.3f}" for name, value in sorted(values.items())),
+        candidate=f"{ask.backbone}@{ask.input_size}",
+        score=values.get("linear"),
+    )
+    return notes
+
+
+def _floor(job: Job, ask: rank.Ask) -> None:
+    """A model early: a linear probe (or another closed-form head) on the cheapest backbone."""
+    closed = [s for s in job.strategies.values() if s.head and not s.phases]
+    if not closed:
+        return
+    candidate = Candidate(backbone=ask.backbone, input_size=ask.input_size, strategy=closed[0].name)
+    job.attempt(Trial(id="t000", candidate=candidate, seed=job.options.seed, keep_model=True), END_SECONDS)
