@@ -386,6 +386,26 @@ class Ranked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DepthPoint:
+    """What the features after a layer group tell of the labels, each image judged by the others."""
+
+    depth: int  # layer groups passed, from 1; the last is what enters the classifier
+    linear: float  # accuracy of a ridge classifier
+    knn: float  # accuracy of nearest neighbours
+    width: int  # of the pooled features
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthProfile:
+    """How a frozen backbone's features grow with depth on these data, before anything is trained."""
+
+    backbone: str
+    size: int  # input, pixels
+    points: tuple[DepthPoint, ...]  # shallow to deep
+    rows: int  # images it was measured on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
     """The order before any training."""
 

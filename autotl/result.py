@@ -21,6 +21,7 @@ from autotl.records import (
     Control,
     Decision,
     Depth,
+    DepthProfile,
     Finding,
     Goal,
     Interval,
@@ -121,6 +122,7 @@ class Recommendation:
     leaderboard: tuple[Row, ...] = ()
     trials: tuple[TrialResult, ...] = ()
     ranking: Ranking | None = None
+    depth_profiles: tuple[DepthProfile, ...] = ()  # of the backbones that ranked first
     backbones: tuple[BackboneSpec, ...] = ()
     strategies: tuple[Strategy, ...] = ()
     skipped: tuple[Skipped, ...] = ()
