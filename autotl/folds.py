@@ -14,3 +14,13 @@ def folds_for(labels: np.ndarray, group: np.ndarray | None, number: int = 5) -> 
         of_class = np.flatnonzero(labels[first] == label)
         by_unit[of_class[np.argsort(first[of_class])]] = (np.arange(len(of_class)) + label) % number
     return by_unit[unit]
+
+
+def stratified_order(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A permutation of all rows whose prefixes hold every class in proportion, and two rows of each early."""
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        rows = generator.permutation(np.flatnonzero(labels == label))
+        place[rows] = (np.arange(len(rows)) + generator.random()) / len(rows)
+        place[rows[:2]] = -1 + generator.random(len(rows[:2]))
+    return np.argsort(place, kind="stable")

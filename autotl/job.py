@@ -47,6 +47,7 @@ class Job:
     split: Split = field(init=False)
     profile: Profile = field(init=False)
     goal: Goal = field(init=False)
+    unread: dict[int, str] = field(default_factory=dict)  # rows that could not be decoded, and why
     specs: dict[str, BackboneSpec] = field(default_factory=dict)
     strategies: dict[str, Strategy] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)

@@ -50,7 +50,7 @@ def write(path: Path, data: Dataset, split: Split, reasons: dict[int, str] | Non
                 PARTS[code] if code >= 0 else LEFT_OUT,
                 fold if fold >= 0 else "",
                 "" if data.group is None else int(data.group[row]),
-                reasons.get(row, "" if code >= 0 else "not read in time"),
+                reasons.get(row, "" if code >= 0 else "no time for it"),
             )
         )
     for left in data.left_out:

@@ -27,6 +27,7 @@ from autotl.stages.look import look
 from autotl.stages.prepare import prepare
 from autotl.stages.probe import probe, repeat
 from autotl.stages.screen import screen
+from autotl.stages.thin import thin
 
 __all__ = ["Options", "recommend"]
 
@@ -93,6 +94,7 @@ def recommend(
         prepare(job, data)
         if recipe is None:
             look(job)
+            thin(job)
             screen(job)
             probe(job)
             control(job)

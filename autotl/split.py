@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from autotl.folds import stratified_order
 from autotl.records import PARTS, Dataset, Split
 
 TEST_SHARE = 0.15
@@ -123,13 +124,3 @@ def fold_of(
         chosen[index] = int(cost.argmin())
         load[chosen[index]] += table[index]
     return chosen[unit].astype(np.int8)
-
-
-def stratified_order(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A permutation of all rows whose prefixes hold every class in proportion, and two rows of each early."""
-    place = np.empty(len(labels))
-    for label in np.unique(labels):
-        rows = generator.permutation(np.flatnonzero(labels == label))
-        place[rows] = (np.arange(len(rows)) + generator.random()) / len(rows)
-        place[rows[:2]] = -1 + generator.random(len(rows[:2]))
-    return np.argsort(place, kind="stable")

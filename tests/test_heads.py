@@ -90,3 +90,24 @@ def test_a_fine_tuning_starts_from_a_logistic_head(digits: tuple[np.ndarray, np.
     head = heads.logistic(features, labels, 10, folds_for(labels, None), 0)
     assert head.note.startswith("logistic")
     assert (answers(head, features).argmax(1) == labels).mean() > 0.95
+
+
+def test_many_classes_and_rows_cost_no_more_than_they_must(
+    digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logistic regression costs rows × columns × classes: beyond a limit a ridge, or fewer rows, stand in."""
+    features, labels = digits
+    folds = folds_for(labels[:400], None)
+    fitted: list[int] = []
+    fit = heads._fit
+    monkeypatch.setattr(heads, "_fit", lambda x, *rest: fitted.append(len(x)) or fit(x, *rest))
+    monkeypatch.setattr(heads, "LOGISTIC_WORK", 100 * 64 * 10)
+    head = heads.linear(features[:400], labels[:400], 10, folds, 0)
+    assert head.note.startswith("ridge") and not fitted
+    assert (answers(head, features[400:]).argmax(1) == labels[400:]).mean() > 0.85
+    head = heads.logistic(features[:400], labels[:400], 10, folds, 0)
+    assert head.note.startswith("logistic") and 0 < max(fitted) <= 100
+    assert (answers(head, features[400:]).argmax(1) == labels[400:]).mean() > 0.7
+    monkeypatch.setattr(heads, "NEIGHBOUR_ROWS", 100)
+    known = heads.knn(features[:400], labels[:400], 10, folds, 0)
+    assert len(known.arrays["features"]) == 400, "all of them vote, though fewer say how many do"

@@ -72,7 +72,7 @@ def test_every_file_is_listed_with_its_reason(tmp_path: Path) -> None:
     assert len(rows) == 8
     assert said["cats/.DS_Store"] == ("left out", "hidden")
     assert said[NAMES[5]] == ("left out", "not an image")
-    assert said[NAMES[6]] == ("left out", "not read in time")
+    assert said[NAMES[6]] == ("left out", "no time for it")
     assert said["cats/1.png"] == ("train", "")
     assert manifest.read(tmp_path / "manifest.csv").group is None
 

@@ -345,3 +345,26 @@ def test_features_out_of_the_cache_do_not_end_the_search(
     monkeypatch.setattr(TableEngine, "embed", cached)
     state = result.read(World().run(photos, tmp_path / "run"))
     assert any(done.trial.epochs and not done.trial.control for done in state.trials)
+
+
+def test_more_images_than_the_budget_holds_are_sampled_and_said(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "photos", each=200)
+    table = {key: replace(cell, seconds=0.1) for key, cell in TABLE.items()}
+    world = World(table)
+    folder = world.run(source, tmp_path / "run", budget=120.0)
+    assert world.clock.now <= 120 * 1.05 + 10
+    state = result.read(folder)
+    found = next(finding for finding in state.data.findings if finding.kind == "no_time")
+    assert "100.0 ms" in found.what and "stratified sample" in found.what
+    used = sum(state.data.counts[part] for part in ("train", "select", "test"))
+    assert used + state.data.counts["left out"] == 800 and 240 <= used <= 370, (
+        "24 s of images, and what a part needs"
+    )
+    assert state.winner is not None and state.winner.score_test is not None
+    table_of = manifest.read(folder / "manifest.csv")
+    labels = table_of.labels(state.data.classes)
+    for code in range(3):
+        counts = np.bincount(labels[table_of.part == code], minlength=4)
+        assert counts.max() - counts.min() <= 3
+    cheap = World()
+    assert not result.read(cheap.run(source, tmp_path / "other", budget=120.0)).data.findings

@@ -12,12 +12,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from autotl.builtin import ridge
+from autotl.folds import stratified_order
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # C of the logistic regression, on standardised features
 SHARPNESSES = tuple(float(value) for value in np.geomspace(1.0, 50.0, 16))  # of a ridge's scores as logits
 NEIGHBOURS = (1, 3, 5, 10, 20)
 SHARPNESS = 20.0  # of a neighbour's vote in its cosine similarity
 STEPS = 100
+# Rows × columns × classes that logistic regression is fitted on, at most: some five seconds of one core. What is
+# larger has a ridge alone, whose price hardly depends on the classes.
+LOGISTIC_WORK = 3e8
+NEIGHBOUR_ROWS = 8000  # that how many neighbours is chosen on, at most: it costs the square of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,7 +41,7 @@ def linear(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.nda
     The standardisation is folded into `weight` (classes, d) and `bias` (classes,), so the head is a plain
     linear layer. Classes without a row get a bias that rules them out.
     """
-    return _linear(features, labels, classes, folds, with_ridge=True)
+    return _linear(features, labels, classes, folds, seed, with_ridge=True)
 
 
 def logistic(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int) -> Head:
@@ -44,11 +49,11 @@ def logistic(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.n
 
     A ridge that is hardly penalised answers well and has weights so large that the first steps ruin it.
     """
-    return _linear(features, labels, classes, folds, with_ridge=False)
+    return _linear(features, labels, classes, folds, seed, with_ridge=False)
 
 
 def _linear(
-    features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, *, with_ridge: bool
+    features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int, *, with_ridge: bool
 ) -> Head:
     mean, deviation = features.mean(0), features.std(0)
     deviation = np.where(deviation > 1e-6, deviation, 1.0)
@@ -58,7 +63,11 @@ def _linear(
         return _only(int(present[0]), classes, x.shape[1])
     place = np.searchsorted(present, labels)
     found = _best_ridge(x, place, folds) if with_ridge else None
-    penalty, accuracy = _best_penalty(x, labels, folds)
+    large = x.size * len(present) > LOGISTIC_WORK
+    if large and found is None:
+        kept = _sample(labels, max(int(LOGISTIC_WORK / (x.shape[1] * len(present))), 2 * len(present)), seed)
+        x, labels, folds = x[kept], labels[kept], folds[kept]
+    penalty, accuracy = (0.0, -1.0) if large and found is not None else _best_penalty(x, labels, folds)
     if found is not None and found.accuracy > accuracy:
         weight, bias = ridge.fit(x, place, found.index)
         weight, bias = weight * found.sharpness, bias * found.sharpness
@@ -74,6 +83,14 @@ def _linear(
     return Head(kind="linear", arrays=arrays, note=note)
 
 
+def _sample(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Some of the rows in their order, with as many of every class as there are or as its share asks for."""
+    if count >= len(labels):
+        return np.arange(len(labels))
+    order = stratified_order(labels, np.random.default_rng(seed))
+    return np.sort(order[:count])
+
+
 def _only(label: int, classes: int, width: int) -> Head:
     """The head of a handful of images that are all of one class."""
     bias = np.full(classes, -20.0, np.float32)
@@ -87,15 +104,17 @@ def knn(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarra
     centre = features.mean(0)
     x = features - centre
     x = x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-12)
-    similarity = x @ x.T
-    similarity[folds[:, None] == folds[None, :]] = -2.0
+    judged = _sample(labels, NEIGHBOUR_ROWS, seed)
+    seen, own = x[judged], labels[judged]
+    similarity = seen @ seen.T
+    similarity[folds[judged][:, None] == folds[judged][None, :]] = -2.0
     order = np.argsort(-similarity, axis=1)[:, : max(NEIGHBOURS)]
     votes = np.exp(SHARPNESS * (np.take_along_axis(similarity, order, 1) - 1))
     best, best_score = 1, -1.0
     for count in NEIGHBOURS:
-        tally = np.zeros((len(x), classes))
-        np.add.at(tally, (np.arange(len(x))[:, None], labels[order[:, :count]]), votes[:, :count])
-        score = float(np.mean(tally.argmax(1) == labels))
+        tally = np.zeros((len(seen), classes))
+        np.add.at(tally, (np.arange(len(seen))[:, None], own[order[:, :count]]), votes[:, :count])
+        score = float(np.mean(tally.argmax(1) == own))
         if score > best_score + 1e-9:
             best, best_score = count, score
     arrays = {

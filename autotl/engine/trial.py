@@ -174,14 +174,15 @@ def _closed(
 ) -> tuple[Outcome, np.ndarray, float]:
     """A head on stored features; judged rows need no further pass through the network."""
     size, begun = trial.candidate.input_size, time.perf_counter()
-    found = worker.features(spec, size, np.concatenate([fitted, judged]), allowance)
+    # What is judged comes first: a fit on fewer images is a fit, a score on fewer is another score.
+    found = worker.features(spec, size, np.concatenate([judged, fitted]), allowance)
     have = {row: index for index, row in enumerate(found.rows.tolist())}
     features = found.groups[-1] if found.groups else np.zeros((0, 1), np.float32)
     inside = [have[row] for row in fitted.tolist() if row in have]
     outside = [have[row] for row in judged.tolist() if row in have]
     forward = time.perf_counter() - begun
     labels = worker.table["labels"]
-    complete = len(outside) == len(judged) and len(inside) > 0
+    complete = len(outside) == len(judged) and len(inside) >= min(len(fitted), len(worker.classes))
     backbone = worker.backbone(spec, size)
     if not complete:
         network = Model(backbone, nn.Linear(backbone.feature_dim, len(worker.classes)))
@@ -196,7 +197,9 @@ def _closed(
         table = torch.softmax(logits.float(), 1).cpu().numpy()
     spent = train.Spent(forward=forward, backward=time.perf_counter() - begun - forward)
     precision = worker.precision(backbone)
-    outcome = Outcome(model=Model(backbone, module).eval(), spent=spent, note=head.note, precision=precision)
+    fewer = f"fitted on {len(inside):,} of {len(fitted):,} images: out of time"
+    note = head.note if len(inside) == len(fitted) else "; ".join(filter(None, (head.note, fewer)))
+    outcome = Outcome(model=Model(backbone, module).eval(), spent=spent, note=note, precision=precision)
     return outcome, table, _latency(outcome.model, worker, spec, size, precision)
 
 

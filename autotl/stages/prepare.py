@@ -14,7 +14,7 @@ from autotl import split as split_stage
 from autotl.budget import Allowance
 from autotl.job import Job
 from autotl.options import END_SECONDS
-from autotl.records import BackboneSpec, Dataset, Finding, Goal, Settings, Skipped, Split
+from autotl.records import PARTS, BackboneSpec, Dataset, Finding, Goal, Settings, Skipped, Split
 
 DECODE_SHARE = 0.2  # of the budget, at most
 IMBALANCED = 10.0
@@ -62,42 +62,19 @@ def prepare(job: Job, data: Dataset) -> None:
     _send_for(job, [spec for spec in found.backbones if arrivals.away(spec)], settings.offline)
     job.strategies = {strategy.name: strategy for strategy in found.strategies}
     job.skipped += [*found.skipped, *_unreadable(options.weights)]
-    manifest.write(job.journal.folder / "manifest.csv", data, split, decoded.errors)
-    job.engine.open(
-        job.journal.folder / ".pixels",
-        labels=data.labels,
-        classes=data.classes,
-        part=split.part,
-        fold=split.fold,
-        order=split.order,
-        folds=split.folds,
-        metric=metric,
-        groups=data.group,
-        digests=None if data.digests is None else data.digests.tolist(),
-    )
-    counts = {part: int((split.part == code).sum()) for code, part in enumerate(("train", "select", "test"))}
+    job.unread = decoded.errors
     journal.state = result.Recommendation(
         command=options.command,
         options={key: value for key, value in asdict(options).items() if value not in (None, (), "")},
         seed=options.seed,
-        data=result.Data(
-            source=data.source,
-            fingerprint=data.fingerprint,
-            classes=data.classes,
-            counts={**counts, "left out": len(data.left_out) + int((split.part < 0).sum())},
-            grouped=split.grouped,
-            folds=split.folds,
-            select_from=split.select_from,
-            test_from=split.test_from,
-            split=split.reason,
-            findings=(*data.findings, *split.findings),
-        ),
+        data=result.Data(source=data.source, fingerprint=data.fingerprint, classes=data.classes, counts={}),
         profile=profile,
         goal=job.goal,
         metric=metric,
         backbones=found.backbones,
         strategies=found.strategies,
     )
+    counts = hand_over(job)
     if job.earlier is not None:
         _take_over(job, job.earlier, counts)
     job.record()
@@ -107,6 +84,38 @@ def prepare(job: Job, data: Dataset) -> None:
         facts = job.engine.started(job.budget.allowance(reserve=END_SECONDS))
     journal.write(device=facts.device, precision=facts.precision, versions=_versions(facts.versions))
     journal.say("start", f"on {facts.device}, {facts.precision}")
+
+
+def hand_over(job: Job) -> dict[str, int]:
+    """Tells the engine and the folder which rows are in which part; how many there are of each."""
+    data, split, journal = job.data, job.split, job.journal
+    assert journal.state is not None
+    manifest.write(journal.folder / "manifest.csv", data, split, job.unread)
+    job.engine.open(
+        journal.folder / ".pixels",
+        labels=data.labels,
+        classes=data.classes,
+        part=split.part,
+        fold=split.fold,
+        order=split.order,
+        folds=split.folds,
+        metric=job.goal.metric,
+        groups=data.group,
+        digests=None if data.digests is None else data.digests.tolist(),
+    )
+    counts: dict[str, int] = {name: int((split.part == code).sum()) for code, name in enumerate(PARTS)}
+    told = replace(
+        journal.state.data,
+        counts={**counts, "left out": len(data.left_out) + int((split.part < 0).sum())},
+        grouped=split.grouped,
+        folds=split.folds,
+        select_from=split.select_from,
+        test_from=split.test_from,
+        split=split.reason,
+        findings=(*data.findings, *split.findings),
+    )
+    journal.state = replace(journal.state, data=told)
+    return counts
 
 
 def _send_for(job: Job, specs: Sequence[BackboneSpec], offline: bool) -> None:

@@ -15,6 +15,7 @@ from autotl.options import END_SECONDS
 from autotl.records import BackboneSpec, Candidate, Score, Skipped, Trial
 
 SCREEN_SHARE = 0.3
+SCORED = 5000  # images that scores are computed on, at most: neighbours cost the square of them
 PATIENCE = 0.05  # of the budget, for the next download when there is nothing else to screen
 
 
@@ -36,9 +37,9 @@ def screen(job: Job) -> None:
     ask: rank.Ask | None = screening.start()
     with job.ledger.charge("rank"):
         while ask is not None:
+            had = len(job.results)
             notes += _embed(job, screening, ask, rows, scores, seconds)
-            if not job.results and screening.stands_in_for_floor(ask):
-                _floor(job, ask)
+            if len(job.results) > had:
                 start = job.budget.spent  # the first model is not the screening's to pay for
             _join(job, screening)
             ask = screening.ask(seconds, job.budget.spent - start)
@@ -97,12 +98,18 @@ def _embed(
     if len(have) < min(len(wanted), 2 * len(job.data.classes)):
         screening.tell(ask, 0, {}, None)
         return []
+    screening.tell(ask, len(have), {}, embedding.seconds_per_image or None)
+    if not job.results and screening.stands_in_for_floor(ask):
+        _floor(job, ask)  # before the scores: a model comes first
+    # The order is stratified, so its beginning stands for all.
+    have, features = have[:SCORED], features[:SCORED]
+    logits = None if logits is None else logits[:SCORED]
     labels = job.data.labels[have]
     group = None if job.data.group is None else job.data.group[have]
     values, notes = rank.score_features(
         scores, features, labels, folds_for(labels, group), logits, job.plugins.compute
     )
-    screening.tell(ask, len(have), values, embedding.seconds_per_image or None)
+    screening.tell(ask, embedding.rows, values, embedding.seconds_per_image or None)
     job.journal.say(
         "rank",
         f"{len(have)} images" + "".join(f", {name} {value:.3f}" for name, value in sorted(values.items())),
