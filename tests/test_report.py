@@ -3,16 +3,19 @@ from __future__ import annotations
 import html.parser
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from browser import CHROMIUM, browser
 from example_run import NASTY, example, full_folder, row
 
-from autotl import report, result
-from autotl.records import CurvePoint, Goal, Profile
+from autotl import calibration, report, result
+from autotl.records import Calibration, CurvePoint, Explained, Goal, Profile, Ranked, Ranking
 from autotl.report import answers, figures, learning
+from autotl.report.mistakes import mistakes
 from autotl.report.view import view
 from autotl.report.words import count, duration, percent
 
@@ -308,6 +311,95 @@ def test_limits_are_drawn_and_said(tmp_path: Path) -> None:
     assert view(found)["cost"]["limits"].replace("\N{NARROW NO-BREAK SPACE}", " ") == (
         "at most 1 ms an image; at most 2.0 M parameters"
     )
+
+
+def test_probabilities_are_those_that_predict_gives(tmp_path: Path) -> None:
+    fitted = Calibration(temperature=2.5, ece=0.04, ece_before=0.15, images=40)
+    made = full_folder(tmp_path / "run", pictures=False, calibration=fitted)
+    found = answers.answers(result.read(made), made)
+    assert found is not None
+    with np.load(made / "trials" / "final.npz") as stored:
+        raw = stored["proba"]
+    np.testing.assert_allclose(found.proba, calibration.apply(raw, 2.5), atol=1e-6)
+    assert (found.predicted == raw.argmax(1)).all()
+    said = mistakes(report.gather(result.read(made), made))["calibration"]["so"]
+    assert "at temperature 2.50" in said and "out-of-fold" in said
+
+
+def explained_folder(folder: Path, **changes: Any) -> Path:
+    made = full_folder(folder, pictures=False, **changes)
+    asked = report.question(result.read(made), made)
+    assert asked is not None
+    generator = np.random.default_rng(0)
+    count = len(asked.rows) - 1  # the last one was not granted
+    found = Explained(
+        maps=generator.normal(size=(count, 8, 8)).astype(np.float32),
+        shares=np.tile(np.array([[0.9, 0.3]], np.float32), (count, 1)),
+        seen=generator.integers(0, 255, (count, 128, 128, 3), dtype=np.uint8),
+    )
+    report.keep(asked, found, made)
+    return made
+
+
+def test_what_answers_rest_on_is_kept_and_shown_again(tmp_path: Path) -> None:
+    made = explained_folder(tmp_path / "run")
+    report.render(result.read(made), made)
+    page = (made / "report.html").read_text(encoding="utf-8")
+    assert page.count("tinted where it speaks for") == 5
+    assert "In 5 of 5 a single part decides" in page
+    assert "In 5 of 5 a single part decides" in (made / "report.md").read_text(encoding="utf-8")
+    with np.load(made / "trials" / "final.npz") as stored:
+        others = dict(stored)
+    others["proba"] = others["proba"][::-1]
+    np.savez(made / "trials" / "final.npz", **others)  # answers of another model
+    report.render(result.read(made), made)
+    assert "tinted where" not in (made / "report.html").read_text(encoding="utf-8")
+
+
+def test_only_the_model_in_the_folder_is_asked(tmp_path: Path) -> None:
+    twin = full_folder(tmp_path / "refitted", pictures=False, options={"refit": True})
+    assert report.question(result.read(twin), twin) is None
+    untested = full_folder(
+        tmp_path / "untested", pictures=False, winner=replace(example().winner, score_test=None)
+    )
+    assert report.question(result.read(untested), untested) is None  # its probe was not kept
+
+
+def test_nothing_but_chance_is_no_fault_of_the_probabilities() -> None:
+    generator = np.random.default_rng(3)
+    sure = generator.uniform(0.5, 1.0, 60)
+    proba = np.stack([sure, 1 - sure, 0 * sure], 1)
+    labels = (generator.random(60) > sure).astype(int)
+    found = answers.reliability(_answers(labels.tolist(), proba.tolist()))
+    assert 0.03 < found.ece < found.chance
+    wrong = answers.reliability(_answers([1] * 60, proba.tolist()))
+    assert wrong.ece > wrong.chance
+
+
+def test_backbones_that_nobody_trained_are_listed_and_would_change_our_mind(tmp_path: Path) -> None:
+    waiting = Ranked(backbone="mine:big", input_size=224, expected=0.91, reason="judged on 64 images")
+    page = view(example(ranking=Ranking(ranked=(waiting, replace(waiting, input_size=128)))))
+    line = next(line for line in page["board"]["rest"] if line["candidate"] == "mine:big")
+    assert line["status"] == "not tried" and "place 1" in line["reason"] and "judged on 64" in line["reason"]
+    assert page["recommendation"]["would_change"][-1].startswith("A larger budget: one backbone was")
+
+
+def test_one_candidate_is_not_drawn_against_anything(tmp_path: Path) -> None:
+    made = full_folder(tmp_path / "run", pictures=False, leaderboard=example().leaderboard[:1])
+    found = result.read(made)
+    assert "cost-train" not in report.gather(found, made).drawings
+    assert "Only one candidate was measured" in view(found)["cost"]["so"]
+
+
+def test_a_test_part_that_was_not_reached_is_said() -> None:
+    found = example(winner=replace(example().winner, score_test=None))
+    assert "no time to judge it on the 301 test images" in view(found)["recommendation"]["lede"][0]
+
+
+def test_every_class_counting_alike_is_told_beside_the_share_of_right_answers(tmp_path: Path) -> None:
+    made = full_folder(tmp_path / "run", pictures=False, metric="balanced_accuracy")
+    said = mistakes(report.gather(result.read(made), made))["lede"]
+    assert "balanced accuracy, in which every class counts alike, is" in said
 
 
 # --------------------------------------------------------------------------- its figures

@@ -27,8 +27,8 @@ def cost(
     scored = rivals(result)
     places = {row.candidate: place for place, row in enumerate(scored, start=1)}
     priced = [(row, value) for row in scored if (value := price(row))]
-    if not priced:
-        return ""
+    if len(priced) < 2:
+        return ""  # one point shows nothing
     winner = result.winner.candidate if result.winner else None
     drawing = Drawing()
     axes = drawing.axes
