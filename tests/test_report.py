@@ -204,7 +204,7 @@ def test_every_drawing_is_there_and_its_ids_are_its_own(whole: str) -> None:
     assert page.open == []
     assert all(address.startswith("data:image/jpeg;") for address in page.requests)
     assert len(page.ids) == len(set(page.ids))
-    assert whole.count("<svg") == 8
+    assert whole.count("<svg") == 10
     assert set(re.findall(r"url\(#([\w-]+)\)", whole)) <= set(page.ids)
     assert "#01" not in whole  # every stand-in became a colour of the style sheet
 
@@ -376,6 +376,12 @@ def test_nothing_but_chance_is_no_fault_of_the_probabilities() -> None:
     assert wrong.ece > wrong.chance
 
 
+def test_a_model_that_is_too_modest_on_the_whole_is_no_chance() -> None:
+    modest = _answers([0] * 95 + [1] * 5, [[0.8, 0.2, 0]] * 100)
+    said = mistakes(report.Material(found=modest))["calibration"]["so"]
+    assert said.startswith("It is less sure than it could be")
+
+
 def test_backbones_that_nobody_trained_are_listed_and_would_change_our_mind(tmp_path: Path) -> None:
     waiting = Ranked(backbone="mine:big", input_size=224, expected=0.91, reason="judged on 64 images")
     page = view(example(ranking=Ranking(ranked=(waiting, replace(waiting, input_size=128)))))
@@ -458,14 +464,64 @@ def test_the_front_holds_what_nothing_cheaper_beats() -> None:
     assert figures.pareto([(3, 0.9), (1, 0.5), (2, 0.5), (4, 0.8), (1, 0.4)]) == [1, 0]
 
 
+def training(*points: tuple[float, float], frozen: bool = False) -> learning.Training:
+    return learning.Training(candidate="a@1/x", points=points, frozen=frozen)
+
+
+def told(one: learning.Training, other: learning.Training) -> dict[str, str]:
+    signs = learning.textbook(one, other)
+    return {name: value.replace("\N{NARROW NO-BREAK SPACE}", " ") for name, value in signs}
+
+
 def test_an_asymptote_is_told_only_of_flat_curves() -> None:
-    flat = ((1.0, 0.8), (4.0, 0.9), (7.0, 0.902), (9.0, 0.902))
-    fresh = ((1.0, 0.3), (4.0, 0.7), (7.0, 0.703), (9.0, 0.704))
-    signs = dict(learning.textbook(flat, fresh, "score"))
-    assert signs["start"] == "score 0.80 against 0.30 after 1.0 s"
-    assert signs["slope"] == "+0.033 a second at first, against +0.133"
-    assert signs["asymptote"].startswith("0.90 against 0.70")
-    assert "still moves" in dict(learning.textbook(flat, fresh[:2], "score"))["asymptote"]
+    flat = training((1.0, 0.8), (4.0, 0.9), (7.0, 0.902), (9.0, 0.902))
+    fresh = training((1.0, 0.3), (4.0, 0.7), (7.0, 0.703), (9.0, 0.704))
+    signs = told(flat, fresh)
+    assert signs["start"] == "80.0 % against 30.0 % after 1.0 s"
+    assert signs["slope"] == "+3.3 points a second at first, against +13.3"
+    assert signs["asymptote"].startswith("90.2 % against 70.4 %")
+    assert "still moves" in told(flat, training(*fresh.points[:2]))["asymptote"]
+
+
+def test_a_head_in_closed_form_has_one_point_and_no_signs() -> None:
+    fresh = training((1.0, 0.3), (8.0, 0.6))
+    assert told(training((2.1, 0.9), frozen=True), fresh) == {
+        "reached": "90.0 % after 2.1 s against 60.0 % after 8.0 s"
+    }
+
+
+def test_the_winner_is_held_against_scratch_and_against_no_network(tmp_path: Path) -> None:
+    forest = row("pixels@16/random_forest", 0.41, control="pixels", reason="control: no network at all")
+    made = full_folder(tmp_path / "run", pictures=False, leaderboard=(*example().leaderboard, forest))
+    found = result.read(made)
+    pair = learning.transfer_pair(found)
+    assert pair is not None
+    assert [each.candidate for each in pair] == [
+        "autotl:resnet14t_small@96/lp_ft:2",
+        "autotl:resnet14t_small@96/scratch:all",
+    ]
+    drawn = report.gather(found, made).drawings["transfer"]
+    for label in ("pretrained", "from scratch", "no network"):
+        assert f">{label}</text>" in drawn
+    frozen = replace(found.winner, candidate="autotl:resnet14t_small@96/linear_probe")
+    drawn = report.gather(replace(found, winner=frozen), made).drawings["transfer"]
+    assert ">pretrained, head only</text>" in drawn
+
+
+def test_depth_is_explained_by_probes_and_by_features(folder: Path) -> None:
+    found = result.read(folder)
+    drawings = report.gather(found, folder).drawings
+    assert {"depths", "features"} <= set(drawings)
+    assert "nearest neighbours" in drawings["features"]
+    said = view(found)["depth_said"]
+    plain = said[-1].replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert plain.startswith(
+        "The frozen features of autotl:resnet14t_small tell most after layer group 4 of 5: 92.0 %"
+    )
+    assert said[0].startswith("Fine-tuned: +4.1 points")
+    few = tuple(replace(each, rows=20) for each in found.depth_profiles)
+    said = view(replace(found, depth_profiles=few))["depth_said"]
+    assert "where they enter the classifier" in said[-1]  # 20 images cannot tell
 
 
 def test_a_loss_that_still_falls_is_said() -> None:

@@ -65,14 +65,18 @@ def _draw(result: Recommendation, found: Answers | None) -> tuple[dict[str, str]
             result, lambda row: row.pred_time, "time to predict an image", goal.max_latency, "run"
         ),
         "depths": figures.depths(learning.by_depth(result), metric),
-        "losses": figures.losses(learning.loss_curves(result)),
+        "features": figures.features(learning.profiles(result)),
+        "losses": figures.losses(learning.curves(result)),
+        "scores": figures.scores(learning.curves(result), metric),
         "agreement": figures.agreement(learning.expectations(result), metric),
     }
     if goal.max_params is not None or goal.prefer == "size":
         drawings["cost-size"] = figures.cost(
             result, lambda row: row.parameters, "parameters", goal.max_params, "size"
         )
-    drawings["transfer"] = figures.transfer(*learning.transfer_curves(result))
+    drawings["transfer"] = figures.transfer(
+        learning.transfer_pair(result), learning.without_network(result), metric
+    )
     hidden = 0
     if found is not None:
         drawings["confusion"], hidden = figures.confusion(found)

@@ -104,11 +104,11 @@ def _classes_so(lines: list[dict[str, Any]], classes: int) -> str:
 
 def _calibration(found: Answers, fitted: Calibration | None) -> dict[str, str]:
     """Whether probabilities can be taken at their word."""
-    measured = reliability(found)
+    measured, share = reliability(found), certain(found.right)
     says, right = percent(float(found.confidence.mean())), percent(float(found.right.mean()))
     if measured.ece <= CALIBRATED:
         words = "Its probabilities can be taken at their word."
-    elif measured.ece <= measured.chance:
+    elif measured.ece <= measured.chance and share.low <= found.confidence.mean() <= share.high:
         words = "Its probabilities are off by no more than chance explains on this many images."
     elif measured.over > 0.5 * measured.ece:
         words = "It is too sure of itself: read its probabilities as a ranking, not as chances."

@@ -59,6 +59,7 @@ def view(result: Recommendation, material: Material | None = None) -> dict[str, 
             {"backbone": name, "depths": _depth_lines(lines)}
             for name, lines in learning.by_depth(result).items()
         ],
+        "depth_said": [_sentence(text) for text in learning.depth_said(result)],
         "transfer": learning.transfer(result),
         "curves": _curves(result),
         "mistakes": mistakes(material),
