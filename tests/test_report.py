@@ -443,6 +443,13 @@ def test_the_most_wrong_are_sure_and_wrong() -> None:
     }
 
 
+def test_a_class_that_draws_the_mistakes_is_named() -> None:
+    labels = [0] * 6 + [1] * 4 + [2] * 3
+    proba = [[0.2, 0.7, 0.1]] * 6 + [[0.2, 0.7, 0.1]] * 4 + [[0.2, 0.1, 0.7], [0.9, 0, 0.1], [0, 0.9, 0.1]]
+    said = mistakes(report.Material(found=_answers(labels, proba)))["pairs_so"]
+    assert said == "7 of the 8 mistakes are images of other classes taken for b."
+
+
 def test_a_class_without_images_has_no_line_and_one_never_named_no_precision() -> None:
     lines = answers.by_class(_answers([0, 1], [[0.9, 0.1, 0], [0.6, 0.4, 0]]))
     assert [line["name"] for line in lines] == ["b", "a"]

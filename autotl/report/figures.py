@@ -229,19 +229,18 @@ def losses(curves: Mapping[tuple[str, str], Sequence[CurvePoint]]) -> str:
 
 def scores(curves: Mapping[tuple[str, str], Sequence[CurvePoint]], metric: str) -> str:
     """Score on the images of the choice against epochs, of the trainings that took it on the way."""
-    taken = [
+    lines = [
         (key, [(point.epoch, point.score) for point in curve if point.score is not None])
         for key, curve in curves.items()
     ]
-    lines = [(key, points) for key, points in taken if len(points) > 1]
-    if not lines:
+    if all(len(points) < 2 for _, points in lines):
         return ""
     drawing = Drawing()
     _trainings(drawing, lines, percent)
     drawing.axes.set_ylabel(metric)
     share_axis(drawing.axes.yaxis)
     drawing.legend("lower right")
-    return drawing.svg("scores", f"{metric} by epoch of {len(lines)} trainings")
+    return drawing.svg("scores", f"{metric} by epoch of {len(drawing.axes.lines)} trainings")
 
 
 def _trainings(
@@ -249,8 +248,10 @@ def _trainings(
     lines: Sequence[tuple[tuple[str, str], Sequence[tuple[float, float]]]],
     said: Callable[[float], str],
 ) -> None:
-    """A line for each training (what it is, candidate) over its epochs."""
+    """A line for each training (what it is, candidate) over its epochs, in a colour that does not depend on others."""
     for colour, ((what, candidate), points) in zip(SERIES, lines, strict=False):
+        if len(points) < 2:
+            continue
         x, y = zip(*points, strict=True)
         label = what or short(shown(candidate))
         (line,) = drawing.axes.plot(x, y, color=colour, label=label, marker="o", markersize=3.5)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from autotl import metrics
 from autotl.records import Calibration, Metric
 from autotl.report.answers import Answers, by_class, certain, confused, reliability
@@ -57,6 +59,11 @@ def _otherwise(found: Answers, metric: Metric) -> str:
 def _pairs_so(found: Answers, wrong: int) -> str:
     if not wrong:
         return "No image was taken for another class."
+    if len(found.classes) > 2:
+        drawn = np.bincount(found.predicted[~found.right], minlength=len(found.classes))
+        if drawn.max() >= 0.5 * wrong > 2:
+            name = found.classes[int(drawn.argmax())]
+            return f"{drawn.max():,} of the {wrong:,} mistakes are images of other classes taken for {name}."
     pairs = confused(found)
     top = sum(pair["count"] for pair in pairs[:2])
     if len(pairs) > 2 and top >= 0.4 * wrong:
@@ -127,7 +134,7 @@ def _tempered(fitted: Calibration | None) -> str:
     if fitted is None or fitted.temperature == 1.0:
         return ""
     return (
-        f" These are the probabilities that `autotl predict` gives, at temperature {fitted.temperature:.2f}: it took"
+        f" These are the probabilities that autotl predict gives, at temperature {fitted.temperature:.2f}: it took"
         f" the error from {percent(fitted.ece_before)} to {percent(fitted.ece)} on {fitted.images:,} images of the"
         " choice, out-of-fold."
     )
