@@ -49,7 +49,9 @@ def _lines(state: Recommendation, folder: Path) -> Iterator[str]:
     yield "## Training data"
     yield ""
     counts = ", ".join(f"{count:,} {part}" for part, count in state.data.counts.items() if count)
-    yield f"{_plain(_name(state))}: {counts}. {_plain(state.data.split)} Fingerprint {state.data.fingerprint}."
+    yield f"{_plain(_name(state))}: {counts}. Fingerprint {state.data.fingerprint}."
+    if state.data.split:
+        yield f"How they were split: {_plain(state.data.split).rstrip('.')}."
     findings = (*state.data.findings, *state.profile.findings)
     if findings:
         yield ""
@@ -97,7 +99,7 @@ def _front(state: Recommendation, spec: BackboneSpec | None) -> Iterator[str]:
     part = "test" if on_test else "validation"
     yield f"    dataset: {{name: {_quoted(_name(state))}, type: imagefolder, split: {part}}}"
     yield "    metrics:"
-    yield f"    - {{type: {state.metric}, value: {score}}}"
+    yield f"    - {{type: {state.metric}, value: {round(score, 6)}}}"
     yield "---"
     yield ""
 
@@ -116,12 +118,20 @@ def _evaluation(state: Recommendation, folder: Path) -> Iterator[str]:
             " test images that nothing was chosen by |"
         )
     seen = "training images, out-of-fold" if state.data.folds else "the images the choice rests on"
-    yield f"| {winner.score_val:.1%} | {winner.ci_low:.1%} to {winner.ci_high:.1%} | {seen} |"
+    chosen = state.decision.score.value if state.decision and state.decision.score else winner.score_val
+    if f"{chosen:.1%}" != f"{winner.score_val:.1%}":
+        seen += f", {winner.score_val:.1%} before correcting for the choice"
+    yield f"| {chosen:.1%} | {winner.ci_low:.1%} to {winner.ci_high:.1%} | {seen} |"
     yield ""
     if state.calibration is not None:
         found = state.calibration
+        how = (
+            "Probabilities are as the model gives them, a temperature would not help"
+            if found.temperature == 1
+            else f"Logits are divided by temperature {found.temperature:g}"
+        )
         yield (
-            f"Probabilities are divided by temperature {found.temperature:g}; expected calibration error"
+            f"{how}; expected calibration error"
             f" {found.ece:.1%} out-of-fold on {found.images:,} images ({found.ece_before:.1%} without)."
         )
         yield ""

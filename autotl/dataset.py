@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from autotl.errors import DatasetError
 from autotl.plugins import Plugins
 from autotl.records import Dataset
@@ -20,4 +22,12 @@ def load(source: str, options: dict[str, str], plugins: Plugins) -> Dataset:
         )
     if not ((data.given == 0) | (data.given == -1)).any():
         raise DatasetError(f"{source} has no image to train on; expected a train part, or no parts at all")
-    return data
+    targets = tuple(replace(target, classes=_as_text(target.classes)) for target in data.targets)
+    return replace(data, targets=targets)
+
+
+def _as_text(classes: tuple[str, ...]) -> tuple[str, ...]:
+    r"""Names of classes as every file of a run can hold them: bytes that are no UTF-8 are written ``\xe9``."""
+    return tuple(
+        name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in classes
+    )

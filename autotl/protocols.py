@@ -15,6 +15,7 @@ from autotl.records import (
     BackboneSpec,
     Candidate,
     Embedding,
+    Explained,
     Machine,
     Measurement,
     Metric,
@@ -89,6 +90,10 @@ class Engine(Protocol):
 
         `fitted` are rows of the data it was trained on, `held_out` rows it was not.
         """
+        ...
+
+    def explain(self, model: str, rows: np.ndarray, answers: np.ndarray, allowance: Allowance) -> Explained:
+        """What a model folder's `answers` (class indices) to some rows of the data rest on; as many as time grants."""
         ...
 
     def close(self) -> None:

@@ -486,6 +486,15 @@ class Answers:
     features: np.ndarray | None = None  # (n, d) pooled, where asked for
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Explained:
+    """What a model's answers rest on: for each image a map of how far belief falls when a part is hidden."""
+
+    maps: np.ndarray  # (m, 8, 8) float32: mean fall of the log-odds; above 0: it speaks for the answer
+    shares: np.ndarray  # (m, 2) float32: the answer's probability, and with the weightiest part hidden
+    seen: np.ndarray  # (m, s, s, 3) uint8: the part of the image that the network sees, made small
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
     """A backbone or candidate that was asked for or proposed and not tried."""

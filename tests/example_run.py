@@ -248,10 +248,21 @@ def full_folder(
         leaderboard=(*found.leaderboard, scratch),
         ranking=records.Ranking(ranked=ranked),
         transfer=Interval(value=0.36, low=0.31, high=0.41),
+        depth_profiles=tuple(_profile(name, 96) for name in ("autotl:lcnet_050", "autotl:resnet14t_small")),
     )
     assert found.winner is not None
     assert found.winner.candidate == best
     return run_folder(folder, found)
+
+
+def _profile(backbone: str, size: int) -> records.DepthProfile:
+    """Features that tell most before the last layer group."""
+    linear = (0.41, 0.63, 0.84, 0.92, 0.78)
+    points = tuple(
+        records.DepthPoint(depth=depth, linear=value, knn=value - 0.06, width=32 * depth)
+        for depth, value in enumerate(linear, start=1)
+    )
+    return records.DepthProfile(backbone=backbone, size=size, points=points, rows=1410)
 
 
 def _trial(
@@ -293,7 +304,10 @@ def _trial(
         predictions=path,
         curve=tuple(
             records.CurvePoint(
-                epoch=float(step), seconds=3.0 * step, loss=2.4 * (1 - score) + (1.6 - score) * 0.75**step
+                epoch=float(step),
+                seconds=3.0 * step,
+                loss=2.4 * (1 - score) + (1.6 - score) * 0.75**step,
+                score=None if name == "final" else score * (1 - 0.6**step),
             )
             for step in steps
         ),

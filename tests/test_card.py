@@ -29,7 +29,9 @@ def test_a_run_leaves_a_card_with_its_figures(run: Path) -> None:
     front = text.split("---\n")[1]
     assert "license: apache-2.0\n" in front
     assert "pipeline_tag: image-classification\n" in front
-    assert f"value: {state.winner.score_test}" in front
+    assert f"value: {state.winner.score_test}}}" in front  # as many digits as in result.json
+    assert state.decision is not None and state.decision.score is not None
+    assert f"| {state.decision.score.value:.1%} |" in text  # less what choosing the best flatters
     assert 'name: "photos"' in front
     assert f"| {state.winner.score_test:.1%} |" in text
     assert text.count("\n| class") == 5  # a head and four classes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,19 @@ def test_the_fingerprint_is_of_the_data_not_of_the_place(tmp_path: Path) -> None
     assert read(tmp_path / "one").fingerprint == read(tmp_path / "two").fingerprint
     picture(tmp_path / "two" / "b" / "1.png", 9)
     assert read(tmp_path / "one").fingerprint != read(tmp_path / "two").fingerprint
+
+
+def test_class_names_are_text_whatever_their_folders_are_called(tmp_path: Path) -> None:
+    for name in (b"caf\xe9", b"caf\xe8", "日本".encode()):
+        try:
+            (tmp_path / os.fsdecode(name)).mkdir()
+        except OSError:
+            pytest.skip("this file system takes only text for names")
+        picture(tmp_path / os.fsdecode(name) / "0.png", 7)
+    data = read(tmp_path)
+    assert sorted(data.classes) == ["caf\\xe8", "caf\\xe9", "日本"]
+    assert all(Path(file).is_file() for file in data.files)  # which are found under their own names
+    for row, name in enumerate(data.names):
+        assert data.classes[int(data.labels[row])] == os.fsencode(Path(name).parent.name).decode(
+            errors="backslashreplace"
+        )

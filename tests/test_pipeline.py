@@ -16,7 +16,7 @@ from autotl import manifest, pipeline, plugins, result, verdict
 from autotl.engine.table import Cell, TableClock, TableEngine
 from autotl.errors import AutotlError, BudgetError, DatasetError, RunError, UnknownNameError
 from autotl.hookspecs import hookimpl
-from autotl.records import BackboneSpec, Event, Trial
+from autotl.records import BackboneSpec, Event, Explained, Trial
 
 SPECS = [
     BackboneSpec(
@@ -368,3 +368,37 @@ def test_more_images_than_the_budget_holds_are_sampled_and_said(tmp_path: Path) 
         assert counts.max() - counts.min() <= 3
     cheap = World()
     assert not result.read(cheap.run(source, tmp_path / "other", budget=120.0)).data.findings
+
+
+def test_wrong_answers_are_explained_where_time_is_left_and_else_not(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[np.ndarray, np.ndarray]] = []
+    late = False
+
+    def explain(self: TableEngine, model: str, rows: np.ndarray, answers: np.ndarray, _: Any) -> Explained:
+        asked.append((rows, answers))
+        return Explained(
+            maps=np.zeros((2, 8, 8), np.float32),
+            shares=np.ones((2, 2), np.float32),
+            seen=np.zeros((2, 128, 128, 3), np.uint8),
+        )
+
+    def familiarise(self: TableEngine, *_: Any) -> bool:
+        if late:
+            self.clock.now = 119.0
+        return False
+
+    monkeypatch.setattr(TableEngine, "explain", explain)
+    monkeypatch.setattr(TableEngine, "familiarise", familiarise)
+    world = World()
+    folder = world.run(photos, tmp_path / "run")
+    [(rows, answers)] = asked
+    assert world.engine is not None
+    wrong = (answers != world.engine.labels[rows]).tolist()
+    assert len(rows) == 6 and wrong[0] and wrong == sorted(wrong, reverse=True)  # wrong ones first
+    assert (folder / "explained.npz").is_file()
+    assert "What its answers rest on" in (folder / "report.html").read_text(encoding="utf-8")
+    late = True
+    World().run(photos, tmp_path / "late")
+    assert len(asked) == 1

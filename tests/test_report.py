@@ -3,16 +3,19 @@ from __future__ import annotations
 import html.parser
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from browser import CHROMIUM, browser
 from example_run import NASTY, example, full_folder, row
 
-from autotl import report, result
-from autotl.records import CurvePoint, Goal, Profile
+from autotl import calibration, report, result
+from autotl.records import Calibration, CurvePoint, Explained, Goal, Profile, Ranked, Ranking
 from autotl.report import answers, figures, learning
+from autotl.report.mistakes import mistakes
 from autotl.report.view import view
 from autotl.report.words import count, duration, percent
 
@@ -201,7 +204,7 @@ def test_every_drawing_is_there_and_its_ids_are_its_own(whole: str) -> None:
     assert page.open == []
     assert all(address.startswith("data:image/jpeg;") for address in page.requests)
     assert len(page.ids) == len(set(page.ids))
-    assert whole.count("<svg") == 8
+    assert whole.count("<svg") == 10
     assert set(re.findall(r"url\(#([\w-]+)\)", whole)) <= set(page.ids)
     assert "#01" not in whole  # every stand-in became a colour of the style sheet
 
@@ -310,6 +313,101 @@ def test_limits_are_drawn_and_said(tmp_path: Path) -> None:
     )
 
 
+def test_probabilities_are_those_that_predict_gives(tmp_path: Path) -> None:
+    fitted = Calibration(temperature=2.5, ece=0.04, ece_before=0.15, images=40)
+    made = full_folder(tmp_path / "run", pictures=False, calibration=fitted)
+    found = answers.answers(result.read(made), made)
+    assert found is not None
+    with np.load(made / "trials" / "final.npz") as stored:
+        raw = stored["proba"]
+    np.testing.assert_allclose(found.proba, calibration.apply(raw, 2.5), atol=1e-6)
+    assert (found.predicted == raw.argmax(1)).all()
+    said = mistakes(report.gather(result.read(made), made))["calibration"]["so"]
+    assert "at temperature 2.50" in said and "out-of-fold" in said
+
+
+def explained_folder(folder: Path, **changes: Any) -> Path:
+    made = full_folder(folder, pictures=False, **changes)
+    asked = report.question(result.read(made), made)
+    assert asked is not None
+    generator = np.random.default_rng(0)
+    count = len(asked.rows) - 1  # the last one was not granted
+    found = Explained(
+        maps=generator.normal(size=(count, 8, 8)).astype(np.float32),
+        shares=np.tile(np.array([[0.9, 0.3]], np.float32), (count, 1)),
+        seen=generator.integers(0, 255, (count, 128, 128, 3), dtype=np.uint8),
+    )
+    report.keep(asked, found, made)
+    return made
+
+
+def test_what_answers_rest_on_is_kept_and_shown_again(tmp_path: Path) -> None:
+    made = explained_folder(tmp_path / "run")
+    report.render(result.read(made), made)
+    page = (made / "report.html").read_text(encoding="utf-8")
+    assert page.count("tinted where it speaks for") == 5
+    assert "In 5 of 5 a single part decides" in page
+    assert "In 5 of 5 a single part decides" in (made / "report.md").read_text(encoding="utf-8")
+    with np.load(made / "trials" / "final.npz") as stored:
+        others = dict(stored)
+    others["proba"] = others["proba"][::-1]
+    np.savez(made / "trials" / "final.npz", **others)  # answers of another model
+    report.render(result.read(made), made)
+    assert "tinted where" not in (made / "report.html").read_text(encoding="utf-8")
+
+
+def test_only_the_model_in_the_folder_is_asked(tmp_path: Path) -> None:
+    twin = full_folder(tmp_path / "refitted", pictures=False, options={"refit": True})
+    assert report.question(result.read(twin), twin) is None
+    untested = full_folder(
+        tmp_path / "untested", pictures=False, winner=replace(example().winner, score_test=None)
+    )
+    assert report.question(result.read(untested), untested) is None  # its probe was not kept
+
+
+def test_nothing_but_chance_is_no_fault_of_the_probabilities() -> None:
+    generator = np.random.default_rng(3)
+    sure = generator.uniform(0.5, 1.0, 60)
+    proba = np.stack([sure, 1 - sure, 0 * sure], 1)
+    labels = (generator.random(60) > sure).astype(int)
+    found = answers.reliability(_answers(labels.tolist(), proba.tolist()))
+    assert 0.03 < found.ece < found.chance
+    wrong = answers.reliability(_answers([1] * 60, proba.tolist()))
+    assert wrong.ece > wrong.chance
+
+
+def test_a_model_that_is_too_modest_on_the_whole_is_no_chance() -> None:
+    modest = _answers([0] * 95 + [1] * 5, [[0.8, 0.2, 0]] * 100)
+    said = mistakes(report.Material(found=modest))["calibration"]["so"]
+    assert said.startswith("It is less sure than it could be")
+
+
+def test_backbones_that_nobody_trained_are_listed_and_would_change_our_mind(tmp_path: Path) -> None:
+    waiting = Ranked(backbone="mine:big", input_size=224, expected=0.91, reason="judged on 64 images")
+    page = view(example(ranking=Ranking(ranked=(waiting, replace(waiting, input_size=128)))))
+    line = next(line for line in page["board"]["rest"] if line["candidate"] == "mine:big")
+    assert line["status"] == "not tried" and "place 1" in line["reason"] and "judged on 64" in line["reason"]
+    assert page["recommendation"]["would_change"][-1].startswith("A larger budget: one backbone was")
+
+
+def test_one_candidate_is_not_drawn_against_anything(tmp_path: Path) -> None:
+    made = full_folder(tmp_path / "run", pictures=False, leaderboard=example().leaderboard[:1])
+    found = result.read(made)
+    assert "cost-train" not in report.gather(found, made).drawings
+    assert "Only one candidate was measured" in view(found)["cost"]["so"]
+
+
+def test_a_test_part_that_was_not_reached_is_said() -> None:
+    found = example(winner=replace(example().winner, score_test=None))
+    assert "no time to judge it on the 301 test images" in view(found)["recommendation"]["lede"][0]
+
+
+def test_every_class_counting_alike_is_told_beside_the_share_of_right_answers(tmp_path: Path) -> None:
+    made = full_folder(tmp_path / "run", pictures=False, metric="balanced_accuracy")
+    said = mistakes(report.gather(result.read(made), made))["lede"]
+    assert "balanced accuracy, in which every class counts alike, is" in said
+
+
 # --------------------------------------------------------------------------- its figures
 
 
@@ -345,6 +443,13 @@ def test_the_most_wrong_are_sure_and_wrong() -> None:
     }
 
 
+def test_a_class_that_draws_the_mistakes_is_named() -> None:
+    labels = [0] * 6 + [1] * 4 + [2] * 3
+    proba = [[0.2, 0.7, 0.1]] * 6 + [[0.2, 0.7, 0.1]] * 4 + [[0.2, 0.1, 0.7], [0.9, 0, 0.1], [0, 0.9, 0.1]]
+    said = mistakes(report.Material(found=_answers(labels, proba)))["pairs_so"]
+    assert said == "7 of the 8 mistakes are images of other classes taken for b."
+
+
 def test_a_class_without_images_has_no_line_and_one_never_named_no_precision() -> None:
     lines = answers.by_class(_answers([0, 1], [[0.9, 0.1, 0], [0.6, 0.4, 0]]))
     assert [line["name"] for line in lines] == ["b", "a"]
@@ -366,14 +471,64 @@ def test_the_front_holds_what_nothing_cheaper_beats() -> None:
     assert figures.pareto([(3, 0.9), (1, 0.5), (2, 0.5), (4, 0.8), (1, 0.4)]) == [1, 0]
 
 
+def training(*points: tuple[float, float], frozen: bool = False) -> learning.Training:
+    return learning.Training(candidate="a@1/x", points=points, frozen=frozen)
+
+
+def told(one: learning.Training, other: learning.Training) -> dict[str, str]:
+    signs = learning.textbook(one, other)
+    return {name: value.replace("\N{NARROW NO-BREAK SPACE}", " ") for name, value in signs}
+
+
 def test_an_asymptote_is_told_only_of_flat_curves() -> None:
-    flat = ((1.0, 0.8), (4.0, 0.9), (7.0, 0.902), (9.0, 0.902))
-    fresh = ((1.0, 0.3), (4.0, 0.7), (7.0, 0.703), (9.0, 0.704))
-    signs = dict(learning.textbook(flat, fresh, "score"))
-    assert signs["start"] == "score 0.80 against 0.30 after 1.0 s"
-    assert signs["slope"] == "+0.033 a second at first, against +0.133"
-    assert signs["asymptote"].startswith("0.90 against 0.70")
-    assert "still moves" in dict(learning.textbook(flat, fresh[:2], "score"))["asymptote"]
+    flat = training((1.0, 0.8), (4.0, 0.9), (7.0, 0.902), (9.0, 0.902))
+    fresh = training((1.0, 0.3), (4.0, 0.7), (7.0, 0.703), (9.0, 0.704))
+    signs = told(flat, fresh)
+    assert signs["start"] == "80.0 % against 30.0 % after 1.0 s"
+    assert signs["slope"] == "+3.3 points a second at first, against +13.3"
+    assert signs["asymptote"].startswith("90.2 % against 70.4 %")
+    assert "still moves" in told(flat, training(*fresh.points[:2]))["asymptote"]
+
+
+def test_a_head_in_closed_form_has_one_point_and_no_signs() -> None:
+    fresh = training((1.0, 0.3), (8.0, 0.6))
+    assert told(training((2.1, 0.9), frozen=True), fresh) == {
+        "reached": "90.0 % after 2.1 s against 60.0 % after 8.0 s"
+    }
+
+
+def test_the_winner_is_held_against_scratch_and_against_no_network(tmp_path: Path) -> None:
+    forest = row("pixels@16/random_forest", 0.41, control="pixels", reason="control: no network at all")
+    made = full_folder(tmp_path / "run", pictures=False, leaderboard=(*example().leaderboard, forest))
+    found = result.read(made)
+    pair = learning.transfer_pair(found)
+    assert pair is not None
+    assert [each.candidate for each in pair] == [
+        "autotl:resnet14t_small@96/lp_ft:2",
+        "autotl:resnet14t_small@96/scratch:all",
+    ]
+    drawn = report.gather(found, made).drawings["transfer"]
+    for label in ("pretrained", "from scratch", "no network"):
+        assert f">{label}</text>" in drawn
+    frozen = replace(found.winner, candidate="autotl:resnet14t_small@96/linear_probe")
+    drawn = report.gather(replace(found, winner=frozen), made).drawings["transfer"]
+    assert ">pretrained, head only</text>" in drawn
+
+
+def test_depth_is_explained_by_probes_and_by_features(folder: Path) -> None:
+    found = result.read(folder)
+    drawings = report.gather(found, folder).drawings
+    assert {"depths", "features"} <= set(drawings)
+    assert "nearest neighbours" in drawings["features"]
+    said = view(found)["depth_said"]
+    plain = said[-1].replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert plain.startswith(
+        "The frozen features of autotl:resnet14t_small tell most after layer group 4 of 5: 92.0 %"
+    )
+    assert said[0].startswith("Fine-tuned: +4.1 points")
+    few = tuple(replace(each, rows=20) for each in found.depth_profiles)
+    said = view(replace(found, depth_profiles=few))["depth_said"]
+    assert "where they enter the classifier" in said[-1]  # 20 images cannot tell
 
 
 def test_a_loss_that_still_falls_is_said() -> None:

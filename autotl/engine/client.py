@@ -33,6 +33,7 @@ from autotl.records import (
     BackboneSpec,
     Candidate,
     Embedding,
+    Explained,
     Machine,
     Measurement,
     Metric,
@@ -214,6 +215,17 @@ class ProcessEngine:
         path = self._work / f"rows-{self._requests}.npz"
         np.savez(path, fitted=np.asarray(fitted, np.int64), held_out=np.asarray(held_out, np.int64))
         return self._wait(self._ask(messages.Familiarise(model=model, rows=str(path)), bool, allowance))
+
+    def explain(self, model: str, rows: np.ndarray, answers: np.ndarray, allowance: Allowance) -> Explained:
+        """See `autotl.protocols.Engine.explain`."""
+        self._requests += 1
+        path = self._work / f"rows-{self._requests}.npz"
+        np.savez(path, rows=np.asarray(rows, np.int64), answers=np.asarray(answers, np.int64))
+        made = self._wait(self._ask(messages.Explain(model=model, rows=str(path)), str, allowance))
+        with np.load(made, allow_pickle=False) as stored:
+            found = Explained(**{name: stored[name] for name in stored.files})
+        os.unlink(made)
+        return found
 
     def close(self) -> None:
         """Ends the worker and removes its work files; safe to call twice."""

@@ -66,7 +66,12 @@ class Familiarise(msgspec.Struct, tag=True, frozen=True):
     rows: str  # npz with `fitted` and `held_out`
 
 
-Body = Start | Open | Embed | Measure | Train | Predict | Familiarise
+class Explain(msgspec.Struct, tag=True, frozen=True):
+    model: str
+    rows: str  # npz with `rows` and `answers`
+
+
+Body = Start | Open | Embed | Measure | Train | Predict | Familiarise | Explain
 
 
 class Request(msgspec.Struct, tag=True, frozen=True):

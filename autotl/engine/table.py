@@ -28,6 +28,7 @@ from autotl.records import (
     CurvePoint,
     Depth,
     Embedding,
+    Explained,
     Machine,
     Measurement,
     Strategy,
@@ -153,6 +154,14 @@ class TableEngine:
     def familiarise(self, model: str, fitted: np.ndarray, held_out: np.ndarray, allowance: Allowance) -> bool:
         """A table knows no features."""
         return False
+
+    def explain(self, model: str, rows: np.ndarray, answers: np.ndarray, allowance: Allowance) -> Explained:
+        """A table sees nothing."""
+        return Explained(
+            maps=np.zeros((0, 8, 8), np.float32),
+            shares=np.zeros((0, 2), np.float32),
+            seen=np.zeros((0, 1, 1, 3), np.uint8),
+        )
 
     def close(self) -> None:
         """Nothing to end."""

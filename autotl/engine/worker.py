@@ -26,6 +26,7 @@ from autotl.engine import messages, model, trial
 from autotl.engine.answer import FILES_AT_ONCE, Answering
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.embed import Features, embed
+from autotl.engine.explain import explain
 from autotl.engine.images import Squares
 from autotl.errors import AutotlError
 from autotl.pixels import Pixels
@@ -84,7 +85,7 @@ class Worker:
         self.built: dict[tuple[str, str, int], Backbone] = {}
         self.precisions: dict[tuple[str, int, bool], str] = {}
         self.mirror: tuple[bool, str] | None = None
-        self.model: tuple[tuple[str, int], Answering] | None = None
+        self.model: tuple[tuple[object, ...], Answering] | None = None
 
     def answer(self, body: messages.Body, allowance: Allowance) -> Any:
         """The answer to a request. Raises `AutotlError` or whatever went wrong."""
@@ -100,6 +101,8 @@ class Worker:
             return self._train(body, allowance)
         if isinstance(body, messages.Familiarise):
             return self._familiarise(body, allowance)
+        if isinstance(body, messages.Explain):
+            return self._explain(body, allowance)
         return self._predict(body, allowance)
 
     def _begin(self, body: messages.Start) -> Machine:
@@ -231,11 +234,11 @@ class Worker:
         return messages.Predicted(arrays=str(path), errors=tuple(found.errors))
 
     def _answering(self, name: str) -> Answering:
-        """The model of a folder; the last one is kept for as long as the folder's weights are the same."""
+        """The model of a folder; the last one is kept for as long as weights and description are the same."""
         assert self.start is not None
         folder = Path(self.start.folder, name)
-        weights = folder / model.FILE
-        key = (str(folder), weights.stat().st_mtime_ns if weights.exists() else 0)
+        parts = [folder / model.FILE, folder / model.DESCRIPTION]
+        key = (str(folder), *(part.stat().st_mtime_ns for part in parts if part.exists()))
         if self.model is None or self.model[0] != key:
             self.model = None  # not two at a time
             self.model = (key, Answering(folder, self.device))
@@ -254,6 +257,21 @@ class Worker:
             familiar.write(found, Path(self.start.folder, body.model))
             answering.familiar = found
         return found is not None
+
+    def _explain(self, body: messages.Explain, allowance: Allowance) -> str:
+        assert self.squares is not None, "open comes first"
+        with np.load(body.rows, allow_pickle=False) as asked:
+            rows, answers = asked["rows"], asked["answers"]
+        os.unlink(body.rows)
+        answering = self._answering(body.model)
+        size, preprocess = answering.description.input_size, answering.description.backbone.preprocess
+        margin = (answering.side - size) // 2
+        inside = np.s_[:, margin : margin + size, margin : margin + size]
+        images = self.squares.get(rows, answering.side, preprocess.interpolation)[inside]
+        found = explain(images, answers, lambda some: answering.squares(some)[0], allowance)
+        path = Path(body.rows).with_name(f"explained-{Path(body.rows).stem}.npz")
+        np.savez(path, maps=found.maps, shares=found.shares, seen=found.seen)
+        return str(path)
 
     def _seen(self, answering: Answering, rows: np.ndarray, allowance: Allowance) -> np.ndarray:
         """Pooled features (m, d) of rows of the run, as many as the allowance grants."""

@@ -7,12 +7,13 @@ import hashlib
 from pathlib import Path
 
 from autotl.cache import atomic_write
+from autotl.report.explained import keep, question
 from autotl.report.material import Material, gather
 from autotl.report.view import view
 from autotl.report.words import shown
 from autotl.result import Recommendation
 
-__all__ = ["Material", "gather", "render", "summary"]
+__all__ = ["Material", "gather", "keep", "question", "render", "summary"]
 
 HTML, MARKDOWN = "report.html", "report.md"
 

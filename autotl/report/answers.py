@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autotl import manifest, metrics
+from autotl import calibration, manifest, metrics
 from autotl.errors import RunError
 from autotl.records import PARTS, Interval, TrialResult
 from autotl.report.words import percent
 from autotl.result import Recommendation, is_probe
 from autotl.search import summary
-from autotl.verdict import selection
+from autotl.verdict import CHECKPOINT, digest, selection
 
-BINS = 10  # of confidence, equally wide
+BINS = 10  # of confidence, equally wide, as they are drawn
+DRAWS = 200  # of made-up answers that say the truth
 PAIRS = 8
 ORDERED = 12  # more classes than this are drawn in an order that puts confused ones side by side
 DRAWN = 100  # more classes than this, and only those with most confusions are drawn
@@ -29,10 +31,12 @@ class Answers:
     rows: np.ndarray  # (m,) int64, lines of the manifest
     names: np.ndarray  # (m,) object: paths relative to the source
     labels: np.ndarray  # (m,) int64
-    proba: np.ndarray  # (m, classes) float32
+    proba: np.ndarray  # (m, classes) float32, calibrated as those of `autotl predict` are
     classes: tuple[str, ...]
     model: str  # whose predictions, in words
     images: str  # on which images, in words
+    digest: str = ""  # of the predictions file
+    shipped: bool = False  # whether the model that gave them is the one in the run folder
 
     @property
     def predicted(self) -> np.ndarray:
@@ -62,12 +66,15 @@ def answers(result: Recommendation, folder: Path) -> Answers | None:
     own = [
         r for r in result.trials if r.trial.candidate.id == result.winner.candidate and not r.trial.control
     ]
+    temperature = 1.0 if result.calibration is None else result.calibration.temperature
+    read = partial(_read, folder, table, labels, result.data.classes, temperature)
+    refitted = bool(result.options.get("refit"))  # what ships is a twin that saw the test images too
     tested = next((r for r in reversed(own) if "test" in r.trial.evaluate_on), None)
     if tested is not None and result.winner.score_test is not None:
         rows = np.flatnonzero(table.part == PARTS.index("test"))
-        shipped = "the probe that ships" if tested.trial.id == "tested" else "the model of this run"
+        model = "the probe that ships" if tested.trial.id == "tested" else "the model of this run"
         on = f"{len(rows):,} test images that no choice has seen"
-        found = _read(tested, folder, rows, shipped, on, table, labels, result.data.classes)
+        found = read(tested, rows, model, on, shipped=not refitted)
         if found is not None:
             return found
     probe = summary([r for r in own if is_probe(r)]).get(result.winner.candidate)
@@ -76,21 +83,24 @@ def answers(result: Recommendation, folder: Path) -> Answers | None:
     folds = result.data.folds
     rows = selection(table.part, folds)
     if folds:
-        words = f"{len(rows):,} training images, each judged by one of {folds} fits that had not seen it"
-        return _read(probe, folder, rows, "the winning recipe", words, table, labels, result.data.classes)
-    words = f"the {len(rows):,} images that candidates were chosen on"
-    return _read(probe, folder, rows, "the winner's probe", words, table, labels, result.data.classes)
+        on = f"{len(rows):,} training images, each judged by one of {folds} fits that had not seen it"
+        return read(probe, rows, "the winning recipe", on)
+    on = f"the {len(rows):,} images that candidates were chosen on"
+    return read(probe, rows, "the winner's probe", on, shipped=result.winner.model_is == CHECKPOINT)
 
 
 def _read(
-    trial: TrialResult,
     folder: Path,
-    rows: np.ndarray,
-    model: str,
-    images: str,
     table: manifest.Manifest,
     labels: np.ndarray,
     classes: tuple[str, ...],
+    temperature: float,
+    trial: TrialResult,
+    rows: np.ndarray,
+    model: str,
+    images: str,
+    *,
+    shipped: bool = False,
 ) -> Answers | None:
     if trial.predictions is None or not len(rows):
         return None
@@ -102,15 +112,17 @@ def _read(
     kept = np.isin(have, rows)
     if proba.shape[1:] != (len(classes),) or not kept.any():
         return None
-    have, proba = have[kept], proba[kept]
+    have, proba = have[kept], np.nan_to_num(proba[kept])
     return Answers(
         rows=have,
         names=table.names[have],
         labels=labels[have],
-        proba=np.nan_to_num(proba),
+        proba=calibration.apply(proba, temperature).astype(np.float32),
         classes=classes,
         model=model,
         images=images,
+        digest=digest(folder, trial.predictions) or "",
+        shipped=shipped,
     )
 
 
@@ -173,7 +185,8 @@ class Reliability:
     """How far stated confidence is what it says: by bin, and expected calibration error."""
 
     bins: tuple[tuple[float, Interval, int], ...]  # mean confidence, share right, images
-    ece: float  # mean gap between confidence and share right, weighted by images
+    ece: float  # expected calibration error, as `autotl.calibration` measures it
+    chance: float  # what it exceeds once in twenty times where every probability is true
     over: float  # mean confidence minus share right: above 0 it is too sure of itself
 
 
@@ -181,15 +194,29 @@ def reliability(found: Answers) -> Reliability:
     """Ten bins of equal width; empty ones are left out (Guo et al., ICML 2017)."""
     confidence, right = found.confidence.astype(float), found.right
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    bins, gap = [], 0.0
-    for number in range(BINS):
-        inside = place == number
-        count = int(inside.sum())
-        if count:
-            mean, share = float(confidence[inside].mean()), certain(right[inside])
-            bins.append((mean, share, count))
-            gap += count / len(right) * abs(mean - share.value)
-    return Reliability(bins=tuple(bins), ece=gap, over=float(confidence.mean() - right.mean()))
+    bins = [
+        (float(confidence[place == number].mean()), certain(right[place == number]), int(count))
+        for number, count in enumerate(np.bincount(place, minlength=BINS))
+        if count
+    ]
+    return Reliability(
+        bins=tuple(bins),
+        ece=calibration.expected_error(found.proba, found.labels),
+        chance=_by_chance(found.proba),
+        over=float(confidence.mean() - right.mean()),
+    )
+
+
+def _by_chance(proba: np.ndarray) -> float:
+    """The 95 % quantile of the calibration error of answers that are right as often as they say."""
+    generator = np.random.default_rng(0)
+    confidence, answer = proba.max(1), proba.argmax(1)
+    other = (answer + 1) % proba.shape[1]
+    drawn = [
+        calibration.expected_error(proba, np.where(generator.random(len(proba)) < confidence, answer, other))
+        for _ in range(DRAWS)
+    ]
+    return float(np.quantile(drawn, 0.95))
 
 
 def worst(found: Answers, most: int) -> np.ndarray:
@@ -197,6 +224,13 @@ def worst(found: Answers, most: int) -> np.ndarray:
     wrong = np.flatnonzero(~found.right)
     lead = found.confidence[wrong] - found.proba[wrong, found.labels[wrong]]
     return np.asarray(wrong[np.argsort(-lead, kind="stable")][:most])
+
+
+def puzzling(found: Answers, most: int) -> np.ndarray:
+    """Places (k,) of the answers most worth an explanation: the most wrong, then the least sure of the right ones."""
+    wrong, right = worst(found, most), np.flatnonzero(found.right)
+    unsure = right[np.argsort(found.confidence[right], kind="stable")]
+    return np.asarray(np.concatenate([wrong, unsure])[:most])
 
 
 def drawn_classes(table: np.ndarray) -> np.ndarray:

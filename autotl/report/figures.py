@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from autotl import metrics
-from autotl.records import CurvePoint, Depth
+from autotl.records import CurvePoint, Depth, DepthProfile
 from autotl.report.answers import Answers, Reliability, drawn_classes
-from autotl.report.learning import Points, rivals
+from autotl.report.learning import Training, rivals
 from autotl.report.plot import ACCENT, CARD, INK, LINE, SERIES, SOFT, WARN, Drawing, share_axis
 from autotl.report.words import NARROW, count, duration, interval, percent, short, shown
 from autotl.result import Recommendation, Row
@@ -27,8 +27,8 @@ def cost(
     scored = rivals(result)
     places = {row.candidate: place for place, row in enumerate(scored, start=1)}
     priced = [(row, value) for row in scored if (value := price(row))]
-    if not priced:
-        return ""
+    if len(priced) < 2:
+        return ""  # one point shows nothing
     winner = result.winner.candidate if result.winner else None
     drawing = Drawing()
     axes = drawing.axes
@@ -159,26 +159,52 @@ def depth_word(depth: Depth) -> str:
     return "frozen" if depth == 0 else str(depth)
 
 
-def transfer(curves: Mapping[str, Points], measure: str) -> str:
-    """Score or loss over the seconds of training, with pretraining first, then without."""
-    if len(curves) < 2:
+def features(found: Sequence[DepthProfile]) -> str:
+    """What frozen features tell of the labels after each layer group, a line a backbone."""
+    if not found:
         return ""
     drawing = Drawing()
     axes = drawing.axes
-    words = ("pretrained", "from scratch")
-    for colour, what, (candidate, points) in zip(SERIES, words, curves.items(), strict=False):
-        x, y = zip(*points, strict=True)
-        (line,) = axes.plot(x, y, color=colour, label=what, marker="o", markersize=3.5)
-        drawing.hover(
-            line, f"{shown(candidate)}, {what}\n{measure} {y[0]:.3g} → {y[-1]:.3g} in {duration(x[-1])}"
-        )
+    for colour, profile in zip(SERIES, found, strict=False):
+        x = [point.depth for point in profile.points]
+        name = f"{short(shown(profile.backbone), LONGEST_NAME)}, {profile.size}{NARROW}px"
+        axes.plot(x, [point.linear for point in profile.points], color=colour, label=name)
+        for point in profile.points:
+            (dot,) = axes.plot(point.depth, point.linear, "o", color=colour, markersize=6)
+            told = f"linear {percent(point.linear)}, nearest neighbours {percent(point.knn)}"
+            about = f"{shown(profile.backbone)} at {profile.size} px\nafter layer group {point.depth}: {told}"
+            drawing.hover(dot, f"{about}\n{point.width} features, {profile.rows} images")
+    axes.set_xticks(range(1, max(len(profile.points) for profile in found) + 1))
+    axes.set_xlabel("layer groups passed")
+    axes.set_ylabel("accuracy of a linear head")
+    share_axis(axes.yaxis)
+    drawing.legend("best")
+    return drawing.svg("features", f"accuracy of a linear head by depth, {len(found)} backbones")
+
+
+def transfer(pair: tuple[Training, Training] | None, without: float | None, metric: str) -> str:
+    """Score over the seconds of training, with pretraining and without, and what needs no network."""
+    if pair is None:
+        return ""
+    drawing = Drawing()
+    axes = drawing.axes
+    end = max(training.points[-1][0] for training in pair)
+    for colour, name, training in zip(SERIES, ("pretrained", "from scratch"), pair, strict=False):
+        x, y = zip(*training.points, strict=True)
+        what = f"{name}, head only" if training.frozen else name
+        (line,) = axes.plot(x, y, color=colour, label=what, marker="o", markersize=4 if len(x) > 1 else 7)
+        drawing.hover(line, f"{shown(training.candidate)}, {what}\n{percent(y[-1])} after {duration(x[-1])}")
+        if x[-1] < end:  # what it had reached stays
+            axes.plot([x[-1], end], [y[-1]] * 2, color=colour, linewidth=1.2, linestyle=(0, (1, 2)))
+    if without is not None:
+        (line,) = axes.plot([0, end], [without] * 2, color=SOFT, linestyle=(0, (4, 3)), label="no network")
+        drawing.hover(line, f"a random forest on pixels and colours\n{percent(without)}")
     axes.set_xlim(left=0)
     axes.set_xlabel("seconds of training")
-    axes.set_ylabel(measure)
-    if measure == "score":
-        share_axis(axes.yaxis)
+    axes.set_ylabel(metric)
+    share_axis(axes.yaxis)
     drawing.legend("best")
-    return drawing.svg("transfer", f"{measure} over seconds of training, pretrained and from scratch")
+    return drawing.svg("transfer", f"{metric} over seconds of training, pretrained and from scratch")
 
 
 def losses(curves: Mapping[tuple[str, str], Sequence[CurvePoint]]) -> str:
@@ -187,19 +213,8 @@ def losses(curves: Mapping[tuple[str, str], Sequence[CurvePoint]]) -> str:
         return ""
     drawing = Drawing()
     axes = drawing.axes
-    for colour, ((what, candidate), curve) in zip(SERIES, curves.items(), strict=False):
-        (line,) = axes.plot(
-            [point.epoch for point in curve],
-            [point.loss for point in curve],
-            color=colour,
-            label=what or short(shown(candidate)),
-            marker="o",
-            markersize=3.5,
-        )
-        drawing.hover(
-            line,
-            f"{shown(candidate)}{', ' + what if what else ''}\nloss {curve[0].loss:.3g} → {curve[-1].loss:.3g}",
-        )
+    lines = [(key, [(point.epoch, point.loss) for point in curve]) for key, curve in curves.items()]
+    _trainings(drawing, lines, lambda loss: f"{loss:.3g}")
     low = min(point.loss for curve in curves.values() for point in curve)
     high = max(point.loss for curve in curves.values() for point in curve)
     if low > 0 and high / low > 20:
@@ -207,10 +222,41 @@ def losses(curves: Mapping[tuple[str, str], Sequence[CurvePoint]]) -> str:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     else:
         axes.set_ylim(bottom=0)
-    axes.set_xlabel("epochs")
     axes.set_ylabel("training loss")
     drawing.legend("upper right")
     return drawing.svg("losses", f"training loss by epoch of {len(curves)} trainings")
+
+
+def scores(curves: Mapping[tuple[str, str], Sequence[CurvePoint]], metric: str) -> str:
+    """Score on the images of the choice against epochs, of the trainings that took it on the way."""
+    lines = [
+        (key, [(point.epoch, point.score) for point in curve if point.score is not None])
+        for key, curve in curves.items()
+    ]
+    if all(len(points) < 2 for _, points in lines):
+        return ""
+    drawing = Drawing()
+    _trainings(drawing, lines, percent)
+    drawing.axes.set_ylabel(metric)
+    share_axis(drawing.axes.yaxis)
+    drawing.legend("lower right")
+    return drawing.svg("scores", f"{metric} by epoch of {len(drawing.axes.lines)} trainings")
+
+
+def _trainings(
+    drawing: Drawing,
+    lines: Sequence[tuple[tuple[str, str], Sequence[tuple[float, float]]]],
+    said: Callable[[float], str],
+) -> None:
+    """A line for each training (what it is, candidate) over its epochs, in a colour that does not depend on others."""
+    for colour, ((what, candidate), points) in zip(SERIES, lines, strict=False):
+        if len(points) < 2:
+            continue
+        x, y = zip(*points, strict=True)
+        label = what or short(shown(candidate))
+        (line,) = drawing.axes.plot(x, y, color=colour, label=label, marker="o", markersize=3.5)
+        drawing.hover(line, f"{shown(candidate)}{', ' + what if what else ''}\n{said(y[0])} → {said(y[-1])}")
+    drawing.axes.set_xlabel("epochs")
 
 
 def confusion(found: Answers) -> tuple[str, int]:

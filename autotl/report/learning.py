@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from autotl.records import CurvePoint, Depth, Interval, TrialResult
-from autotl.report.words import interval, percent, points, points_interval
+from autotl.records import CurvePoint, Depth, DepthProfile, Interval, TrialResult
+from autotl.report.words import duration, interval, percent, points, points_interval
 from autotl.result import Recommendation, Row, is_probe
+from autotl.search import summary
 
 MOST_BACKBONES = 5
 FLAT = 0.05  # of a curve's whole way: it has flattened when its last third made less
 FALLING = 0.05  # a loss that fell by more, as a share, over the last fifth is still falling
 FEWEST_PAIRS = 4  # of score and probe, to speak of agreement
 
-Points = tuple[tuple[float, float], ...]  # (seconds, score or loss), fewest seconds first
+Points = tuple[tuple[float, float], ...]  # (seconds, score), fewest seconds first
 
 
 def rivals(result: Recommendation) -> list[Row]:
@@ -40,15 +43,60 @@ def by_depth(result: Recommendation) -> dict[str, dict[Depth, Row]]:
     return {name: found[name] for name in names[:MOST_BACKBONES]}
 
 
+def profiles(result: Recommendation) -> list[DepthProfile]:
+    """What frozen features tell at each depth, the winner's backbone first."""
+    first = result.winner.backbone if result.winner else None
+    found = [each for each in result.depth_profiles if len(each.points) > 1]
+    return sorted(found, key=lambda each: each.backbone != first)[:MOST_BACKBONES]
+
+
+def depth_said(result: Recommendation) -> list[str]:
+    """Why this depth, in sentences: what the decision says of it, and what the features do."""
+    reasons = result.decision.reasons if result.decision else ()
+    said = [text for text in reasons if text.startswith(_OF_DEPTH)]
+    first = next(iter(profiles(result)), None)
+    return [*said, *([_features_said(first)] if first is not None else [])]
+
+
+_OF_DEPTH = ("frozen: ", "fine-tuned: ", "depth ")  # how the decision begins its sentences on it
+
+
+def _features_said(profile: DepthProfile) -> str:
+    """Where along the network the features tell most of the labels, and what that speaks for."""
+    last = profile.points[-1]
+    best = max(profile.points, key=lambda point: point.linear)
+    count = len(profile.points)
+    chance = 2 * math.sqrt(last.linear * (1 - last.linear) / max(profile.rows, 1))
+    if best.linear - last.linear <= chance:
+        return (
+            f"the frozen features of {profile.backbone} tell most where they enter the classifier:"
+            f" {percent(last.linear)} with a linear head there, after {percent(profile.points[0].linear)} at the first"
+            f" of {count} depths, so nothing is gained by cutting it short"
+        )
+    return (
+        f"the frozen features of {profile.backbone} tell most after layer group {best.depth} of {count}:"
+        f" {percent(best.linear)} with a linear head there, {percent(last.linear)} where they enter the classifier."
+        " Its last groups are made for what it was pretrained on, which speaks for training them anew"
+    )
+
+
 # --------------------------------------------------------------------------- with and without pretraining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How a training's score grew with its seconds; one point where it was taken at the end alone."""
+
+    candidate: str
+    points: Points
+    frozen: bool = False  # a head in closed form: its seconds are those of computing the features
 
 
 def transfer(result: Recommendation) -> dict[str, Any]:
     """The verdict on pretraining with its interval, the curves, and the three signs of transfer."""
     reasons = result.decision.reasons if result.decision else ()
     said = [text[:1].upper() + text[1:] for text in reasons if text.startswith(_SAID)]
-    curves, measure = transfer_curves(result)
-    pair = [*curves.values()]
+    pair = transfer_pair(result)
     return {
         "verdict": _verdict(result.transfer),
         "said": said,
@@ -62,39 +110,39 @@ def transfer(result: Recommendation) -> dict[str, Any]:
             for row in result.leaderboard
             if row.control and row.score_val is not None
         ],
-        "signs": textbook(pair[0], pair[1], measure) if len(pair) == 2 else [],
-        "measure": measure,
+        "signs": textbook(*pair) if pair else [],
+        "pair": [training.candidate for training in pair or ()],
     }
 
 
 _SAID = ("pretraining ", "whether pretraining ")  # how the verdict begins its sentence on it
 
 
-def transfer_curves(result: Recommendation) -> tuple[dict[str, Points], str]:
-    """Curves over training seconds of the winner's kin and of the same network from scratch, and of what.
-
-    Scores where both trainings took them on the way, else training losses. Empty where one has no curve.
-    """
+def transfer_pair(result: Recommendation) -> tuple[Training, Training] | None:
+    """The winner's training and that of the same network from scratch; None where one is missing."""
     scratch = next((r for r in result.trials if r.trial.control == "scratch"), None)
-    if scratch is None:
-        return {}, ""
-    kin = [
-        r
-        for r in result.trials
-        if r.trial.candidate.backbone == scratch.trial.candidate.backbone
-        and not r.trial.control
-        and len(r.curve) > 1
-    ]
-    if not kin or len(scratch.curve) < 2:
-        return {}, ""
-    # The one that trained about as long, so that the curves share their seconds.
-    tuned = min(kin, key=lambda r: (abs(r.curve[-1].seconds - scratch.curve[-1].seconds), r.trial.id))
-    names = (tuned.trial.candidate.id, scratch.trial.candidate.id)
-    scores = [tuple((p.seconds, p.score) for p in r.curve if p.score is not None) for r in (tuned, scratch)]
-    if all(len(points) > 1 for points in scores):
-        return dict(zip(names, scores, strict=True)), "score"
-    losses = [tuple((p.seconds, p.loss) for p in r.curve) for r in (tuned, scratch)]
-    return dict(zip(names, losses, strict=True)), "training loss"
+    winner = result.winner.candidate if result.winner else ""
+    probes = [r for r in result.trials if is_probe(r) and not r.trial.control]
+    standing = summary(probes).get(winner)
+    if scratch is None or standing is None:
+        return None
+    images = result.data.counts.get("train", 0)
+    pair = (_training(standing, images), _training(scratch, images))
+    return pair if all(training.points for training in pair) else None
+
+
+def _training(done: TrialResult, images: int) -> Training:
+    points = [(point.seconds, point.score) for point in done.curve if point.score is not None]
+    frozen = not done.epochs_done
+    if len(points) < 2 and done.score_val is not None:
+        embedding = (done.latency or 0.0) * images if frozen else 0.0
+        points = [(done.cost.seconds + embedding, done.score_val)]
+    return Training(candidate=done.trial.candidate.id, points=tuple(points), frozen=frozen)
+
+
+def without_network(result: Recommendation) -> float | None:
+    """What the baseline without any network reaches, if it was measured."""
+    return next((row.score_val for row in result.leaderboard if row.control == "pixels"), None)
 
 
 def _verdict(gain: Interval | None) -> str:
@@ -113,26 +161,29 @@ def _verdict(gain: Interval | None) -> str:
     )
 
 
-def textbook(tuned: Points, fresh: Points, measure: str) -> list[tuple[str, str]]:
-    """Start, slope and asymptote of two curves over seconds (Torrey and Shavlik, 2009), with and without pretraining.
+def textbook(tuned: Training, fresh: Training) -> list[tuple[str, str]]:
+    """Start, slope and asymptote with pretraining and without (Torrey and Shavlik, 2009), over seconds.
 
-    >>> textbook(((1, 0.5), (2, 0.7)), ((1, 0.3), (2, 0.4)), "score")[0]
-    ('start', 'score 0.50 against 0.30 after 1.0 s')
+    >>> one = Training(candidate="a", points=((1, 0.5), (2, 0.7)))
+    >>> other = Training(candidate="b", points=((1, 0.3), (2, 0.4)))
+    >>> textbook(one, other)[1][1]
+    '+20.0 points a second at first, against +10.0'
     """
-    begin = max(tuned[0][0], fresh[0][0])
-    one, two = _at(tuned, begin), _at(fresh, begin)
-    signs = [("start", f"{measure} {one:.2f} against {two:.2f} after {begin:.1f} s")]
-    steep = [(line[1][1] - line[0][1]) / (line[1][0] - line[0][0]) for line in (tuned, fresh)]
-    signs.append(
-        ("slope", f"{steep[0]:+.3f} a second at first, against {steep[1]:+.3f}".replace("-", _MINUS))
-    )
-    if _flat(tuned) and _flat(fresh):
-        signs.append(
-            ("asymptote", f"{tuned[-1][1]:.2f} against {fresh[-1][1]:.2f}; both curves have flattened")
-        )
-    else:
-        signs.append(("asymptote", "not told: a curve still moves"))
-    return signs
+    with_, without = tuned.points, fresh.points
+    if len(with_) < 2 or len(without) < 2:
+        reached = [f"{percent(line[-1][1])} after {duration(line[-1][0])}" for line in (with_, without)]
+        return [("reached", f"{reached[0]} against {reached[1]}")]
+    begin = max(with_[0][0], without[0][0])
+    one, two = _at(with_, begin), _at(without, begin)
+    steep = [100 * (line[1][1] - line[0][1]) / (line[1][0] - line[0][0]) for line in (with_, without)]
+    slope = f"{steep[0]:+.1f} points a second at first, against {steep[1]:+.1f}".replace("-", _MINUS)
+    flat = _flat(with_) and _flat(without)
+    level = f"{percent(with_[-1][1])} against {percent(without[-1][1])}; both curves have flattened"
+    return [
+        ("start", f"{percent(one)} against {percent(two)} after {duration(begin)}"),
+        ("slope", slope),
+        ("asymptote", level if flat else "not told: a curve still moves"),
+    ]
 
 
 _MINUS = "\N{MINUS SIGN}"
@@ -158,12 +209,12 @@ def _flat(curve: Points) -> bool:
 # --------------------------------------------------------------------------- curves
 
 
-def loss_curves(result: Recommendation) -> dict[tuple[str, str], tuple[CurvePoint, ...]]:
-    """Training loss by (what, candidate): the winner's final fit and longest probe, then two other candidates'."""
+def curves(result: Recommendation) -> dict[tuple[str, str], tuple[CurvePoint, ...]]:
+    """Learning curves by (what, candidate): the winner's final fit and longest probe, then two other candidates'."""
     if result.winner is None:
         return {}
     longest: dict[str, TrialResult] = {}
-    curves: dict[tuple[str, str], tuple[CurvePoint, ...]] = {}
+    found: dict[tuple[str, str], tuple[CurvePoint, ...]] = {}
     winner = result.winner.candidate
     for r in result.trials:
         name = r.trial.candidate.id
@@ -171,15 +222,15 @@ def loss_curves(result: Recommendation) -> dict[tuple[str, str], tuple[CurvePoin
             continue
         if not is_probe(r):
             if name == winner:
-                curves["final fit", name] = r.curve
+                found["final fit", name] = r.curve
         elif name not in longest or r.epochs_done > longest[name].epochs_done:
             longest[name] = r
     if winner in longest:
-        curves["probe of the winner", winner] = longest.pop(winner).curve
+        found["probe of the winner", winner] = longest.pop(winner).curve
     for row in result.leaderboard:
-        if row.candidate in longest and len(curves) < 4:
-            curves["", row.candidate] = longest[row.candidate].curve
-    return curves
+        if row.candidate in longest and len(found) < 4:
+            found["", row.candidate] = longest[row.candidate].curve
+    return found
 
 
 def still_falling(curve: Sequence[CurvePoint]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autotl.report import figures, learning
+from autotl.records import Calibration, Metric
+from autotl.report import explained, figures, learning
 from autotl.report.answers import Answers, answers, reliability, worst
 from autotl.report.thumbs import thumbnails
 from autotl.result import Recommendation
@@ -19,8 +20,11 @@ class Material:
 
     drawings: dict[str, str] = field(default_factory=dict)  # name → <svg>, nothing where there is none
     found: Answers | None = None
+    metric: Metric = "accuracy"
+    calibration: Calibration | None = None  # what their probabilities are calibrated with
     worst: tuple[int, ...] = ()  # places in `found`
     pictures: dict[int, str] = field(default_factory=dict)  # row → data: address
+    explained: dict[int, explained.Picture] = field(default_factory=dict)  # by place in `found`
     hidden: int = 0  # classes that the confusion matrix leaves out
     missing: str = ""  # why there are no drawings
 
@@ -42,8 +46,11 @@ def gather(result: Recommendation, folder: Path) -> Material:
     return Material(
         drawings={name: drawn for name, drawn in drawings.items() if drawn},
         found=found,
+        metric=result.metric,
+        calibration=result.calibration,
         worst=places,
         pictures=pictures,
+        explained={} if found is None else explained.pictures(folder, found),
         hidden=hidden,
         missing=missing,
     )
@@ -58,14 +65,18 @@ def _draw(result: Recommendation, found: Answers | None) -> tuple[dict[str, str]
             result, lambda row: row.pred_time, "time to predict an image", goal.max_latency, "run"
         ),
         "depths": figures.depths(learning.by_depth(result), metric),
-        "losses": figures.losses(learning.loss_curves(result)),
+        "features": figures.features(learning.profiles(result)),
+        "losses": figures.losses(learning.curves(result)),
+        "scores": figures.scores(learning.curves(result), metric),
         "agreement": figures.agreement(learning.expectations(result), metric),
     }
     if goal.max_params is not None or goal.prefer == "size":
         drawings["cost-size"] = figures.cost(
             result, lambda row: row.parameters, "parameters", goal.max_params, "size"
         )
-    drawings["transfer"] = figures.transfer(*learning.transfer_curves(result))
+    drawings["transfer"] = figures.transfer(
+        learning.transfer_pair(result), learning.without_network(result), metric
+    )
     hidden = 0
     if found is not None:
         drawings["confusion"], hidden = figures.confusion(found)

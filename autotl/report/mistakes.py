@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from autotl import metrics
+from autotl.records import Calibration, Metric
 from autotl.report.answers import Answers, by_class, certain, confused, reliability
 from autotl.report.material import Material
 from autotl.report.words import interval, percent
@@ -28,7 +32,7 @@ def mistakes(material: Material) -> dict[str, Any]:
         "where": f"Of {found.model}, on {found.images}",
         "lede": (
             f"{len(found.rows) - wrong:,} of {len(found.rows):,} images are answered rightly,"
-            f" {percent(share.value)} ({interval(share.low, share.high)})."
+            f" {percent(share.value)} ({interval(share.low, share.high)}){_otherwise(found, material.metric)}."
         ),
         "pairs": confused(found),
         "pairs_so": _pairs_so(found, wrong),
@@ -36,15 +40,30 @@ def mistakes(material: Material) -> dict[str, Any]:
         "classes": [_class_line(line) for line in lines],
         "classes_so": _classes_so(lines, len(found.classes)),
         "fold": len(lines) > LONG,
-        "calibration": _calibration(found),
+        "calibration": _calibration(found, material.calibration),
         "worst": _worst(found, material),
+        "explained": _explained(found, material),
+        "explained_so": _explained_so(material),
         "wrong": wrong,
     }
+
+
+def _otherwise(found: Answers, metric: Metric) -> str:
+    """What the run's own measure says of the same answers, where that is not their share."""
+    if metric == "accuracy":
+        return ""
+    value = metrics.score(metric, found.labels, found.predicted, len(found.classes))
+    return f"; {metric.replace('_', ' ')}, in which every class counts alike, is {percent(value)}"
 
 
 def _pairs_so(found: Answers, wrong: int) -> str:
     if not wrong:
         return "No image was taken for another class."
+    if len(found.classes) > 2:
+        drawn = np.bincount(found.predicted[~found.right], minlength=len(found.classes))
+        if drawn.max() >= 0.5 * wrong > 2:
+            name = found.classes[int(drawn.argmax())]
+            return f"{drawn.max():,} of the {wrong:,} mistakes are images of other classes taken for {name}."
     pairs = confused(found)
     top = sum(pair["count"] for pair in pairs[:2])
     if len(pairs) > 2 and top >= 0.4 * wrong:
@@ -90,12 +109,14 @@ def _classes_so(lines: list[dict[str, Any]], classes: int) -> str:
     return text
 
 
-def _calibration(found: Answers) -> dict[str, str]:
+def _calibration(found: Answers, fitted: Calibration | None) -> dict[str, str]:
     """Whether probabilities can be taken at their word."""
-    measured = reliability(found)
+    measured, share = reliability(found), certain(found.right)
     says, right = percent(float(found.confidence.mean())), percent(float(found.right.mean()))
     if measured.ece <= CALIBRATED:
         words = "Its probabilities can be taken at their word."
+    elif measured.ece <= measured.chance and share.low <= found.confidence.mean() <= share.high:
+        words = "Its probabilities are off by no more than chance explains on this many images."
     elif measured.over > 0.5 * measured.ece:
         words = "It is too sure of itself: read its probabilities as a ranking, not as chances."
     elif measured.over < -0.5 * measured.ece:
@@ -104,8 +125,19 @@ def _calibration(found: Answers) -> dict[str, str]:
         words = "Its probabilities are off in both directions: read them as a ranking, not as chances."
     return {
         "so": f"{words} On average it says {says} and is right {right} of the time;"
-        f" expected calibration error {percent(measured.ece)}.",
+        f" expected calibration error {percent(measured.ece)}.{_tempered(fitted)}",
     }
+
+
+def _tempered(fitted: Calibration | None) -> str:
+    """What the temperature is, and what it brought on images it was not fitted on."""
+    if fitted is None or fitted.temperature == 1.0:
+        return ""
+    return (
+        f" These are the probabilities that autotl predict gives, at temperature {fitted.temperature:.2f}: it took"
+        f" the error from {percent(fitted.ece_before)} to {percent(fitted.ece)} on {fitted.images:,} images of the"
+        " choice, out-of-fold."
+    )
 
 
 def _worst(found: Answers, material: Material) -> list[dict[str, Any]]:
@@ -124,3 +156,37 @@ def _worst(found: Answers, material: Material) -> list[dict[str, Any]]:
             }
         )
     return lines
+
+
+def _explained(found: Answers, material: Material) -> list[dict[str, Any]]:
+    """The answers whose grounds were looked for, the most wrong first."""
+    return [
+        {
+            "seen": picture.seen,
+            "tinted": picture.tinted,
+            "name": str(found.names[place]),
+            "said": found.classes[int(found.predicted[place])],
+            "true": "" if found.right[place] else found.classes[int(found.labels[place])],
+            "sure": percent(picture.sure, 0),
+            "hidden": percent(picture.hidden, 0),
+        }
+        for place, picture in material.explained.items()
+    ]
+
+
+def _explained_so(material: Material) -> str:
+    """On how many of the images one part decides, in a sentence."""
+    several = [*material.explained.values()]
+    if not several:
+        return ""
+    turned = sum(picture.hidden < picture.sure / 2 for picture in several)
+    words = (
+        "No single part decides: with any of them hidden an answer keeps at least half of its probability."
+        if not turned
+        else f"In {turned} of {len(several)} a single part decides: hidden, it takes more than half of the answer's"
+        " probability with it."
+    )
+    return (
+        f"{words} Where the tint lies beside the thing itself, the model goes by its surroundings: add images of"
+        " that class in other surroundings, or crop."
+    )

@@ -15,6 +15,7 @@ from autotl.report.mistakes import mistakes
 from autotl.report.words import NARROW, count, duration, interval, percent, points, points_interval
 from autotl.result import Recommendation, Row, is_probe
 
+TONES = 6  # colours of the bar of time
 SHOWN_CLASSES = 60  # more than this and only the largest and the smallest are drawn
 STAGES = {
     "load": "listing files",
@@ -27,6 +28,8 @@ STAGES = {
     "timing": "timing backbones",
     "controls": "controls",
     "final fit": "training the winner",
+    "similarity": "looking at the images",
+    "explain": "explaining answers",
     "report": "writing the report",
     "other": "everything else",
 }
@@ -56,6 +59,7 @@ def view(result: Recommendation, material: Material | None = None) -> dict[str, 
             {"backbone": name, "depths": _depth_lines(lines)}
             for name, lines in learning.by_depth(result).items()
         ],
+        "depth_said": [_sentence(text) for text in learning.depth_said(result)],
         "transfer": learning.transfer(result),
         "curves": _curves(result),
         "mistakes": mistakes(material),
@@ -95,7 +99,7 @@ def _recommendation(result: Recommendation) -> dict[str, Any]:
     decision = result.decision
     shared = {
         "reasons": [_sentence(text) for text in decision.reasons] if decision else [],
-        "would_change": [_sentence(text) for text in decision.would_change] if decision else [],
+        "would_change": [_sentence(text) for text in _would_change(result)],
     }
     if winner is None:
         going = result.status == "running"
@@ -114,6 +118,16 @@ def _recommendation(result: Recommendation) -> dict[str, Any]:
     }
 
 
+def _would_change(result: Recommendation) -> list[str]:
+    """What the decision names, and the backbones that nobody had time to train."""
+    said = [*result.decision.would_change] if result.decision else []
+    waiting = len(_untried(result))
+    if waiting and result.status == "finished":
+        what = "one backbone was" if waiting == 1 else f"{waiting} backbones were"
+        said.append(f"a larger budget: {what} offered and never trained")
+    return said
+
+
 def _what_it_reaches(result: Recommendation, row: Row | None) -> str:
     """First sentence: the score with its interval, on which images, and what it costs."""
     winner = result.winner
@@ -125,7 +139,9 @@ def _what_it_reaches(result: Recommendation, row: Row | None) -> str:
         text = f"It reaches {percent(winner.score_test)} {metric}{sure} on {number:,} test images that no choice has seen"
     else:
         seen = "out-of-fold" if result.data.folds else "on the images the choice rests on"
-        text = f"It reaches {percent(winner.score_val)} {metric} ({interval(winner.ci_low, winner.ci_high)}) {seen}"
+        text = f"It reaches {percent(_chosen(result))} {metric} ({interval(winner.ci_low, winner.ci_high)}) {seen}"
+        if unseen := result.data.counts.get("test"):
+            text += f" (there was no time to judge it on the {unseen:,} test images)"
     costs = []
     if row is not None and row.fit_time is not None:
         costs.append(f"took {duration(row.fit_time)} to train")
@@ -156,12 +172,29 @@ def _how_sure(result: Recommendation) -> str:
     ties = len(decision.winners_set) - 1
     if ties > 0:
         others = "one other candidate" if ties == 1 else f"{ties} other candidates"
-        fair = "either" if ties == 1 else "any of them"
-        return f"On this many images it cannot be told apart from {others}, marked = below; {fair} is a fair choice."
+        them = "it" if ties == 1 else "them"
+        return (
+            f"On this many images it cannot be told apart from {others}, marked = below: its lead over {them} may be"
+            " chance."
+        )
     if decision.runner_up and decision.margin:
         lead = points(decision.margin.value).lstrip("+")
         return f"It is {lead} ahead of the next, {decision.runner_up}, more than chance explains."
     return "Nothing else finished that it could be compared with."
+
+
+def _chosen(result: Recommendation) -> float:
+    """The winner's score on what it was chosen by, less what choosing the best of several flatters it."""
+    assert result.winner is not None
+    score = result.decision.score if result.decision else None
+    return result.winner.score_val if score is None else score.value
+
+
+def _corrected(result: Recommendation) -> str:
+    """How the score that is told differs from the one that was measured, if it does."""
+    assert result.winner is not None
+    measured = percent(result.winner.score_val)
+    return "" if measured == percent(_chosen(result)) else f"; {measured} before correcting for the choice"
 
 
 def _figures(result: Recommendation, row: Row | None) -> list[dict[str, str]]:
@@ -170,8 +203,8 @@ def _figures(result: Recommendation, row: Row | None) -> list[dict[str, str]]:
     figures = [
         {
             "label": "out-of-fold score" if result.data.folds else "selection score",
-            "value": percent(winner.score_val),
-            "note": f"95 % interval {interval(winner.ci_low, winner.ci_high)}, corrected for choosing",
+            "value": percent(_chosen(result)),
+            "note": f"95 % interval {interval(winner.ci_low, winner.ci_high)}{_corrected(result)}",
         }
     ]
     if winner.score_test is not None:
@@ -222,14 +255,16 @@ def _cost(result: Recommendation) -> dict[str, Any]:
     cheaper = [row for row in front if winner and row.candidate != winner.candidate]
     best = next((row for row in priced if winner and row.candidate == winner.candidate), None)
     faster = [row for row in cheaper if best and (row.pred_time or 0) < 0.67 * (best.pred_time or 0)]
-    if best is not None and faster:
+    if len(scored) == 1:
+        words = "Only one candidate was measured: there is nothing to weigh it against."
+    elif best is not None and faster:
         close = max(faster, key=lambda row: row.score_val or 0.0)
         words = (
             f"If speed matters: {close.candidate} runs {(best.pred_time or 0) / (close.pred_time or 1):.1f} times as"
             f" fast as the winner, at {points((close.score_val or 0) - (best.score_val or 0))}."
         )
     elif best is not None:
-        words = "Nothing that was tried runs much faster without a lower score."
+        words = "No candidate that was measured runs much faster than the winner."
     limits = []
     if goal.max_latency is not None:
         limits.append(f"at most {duration(goal.max_latency)} an image")
@@ -262,9 +297,27 @@ def _board(result: Recommendation) -> dict[str, Any]:
         "scale": (percent(floor, 0), percent((1 + floor) / 2, 1 if floor * 100 % 2 else 0), percent(1.0, 0)),
         "ties": sum(row.in_winners_set for row in scored),
         "rest": [
-            {"candidate": row.candidate, "status": STATUS[row.status], "reason": row.reason} for row in rest
+            *(
+                {"candidate": row.candidate, "status": STATUS[row.status], "reason": row.reason}
+                for row in rest
+            ),
+            *(
+                {"candidate": name, "status": STATUS["skipped"], "reason": reason}
+                for name, reason in _untried(result).items()
+            ),
         ],
     }
+
+
+def _untried(result: Recommendation) -> dict[str, str]:
+    """Backbones that were ranked and not trained at any input size, each with what was known of it."""
+    known = {row.backbone for row in result.leaderboard if not row.control}
+    waiting: dict[str, str] = {}
+    for place, arm in enumerate(result.ranking.ranked if result.ranking else (), start=1):
+        if arm.backbone not in known:
+            promised = f"place {place} before any training, {percent(arm.expected, 0)} expected, {arm.reason}"
+            waiting.setdefault(arm.backbone, f"{promised}; the search ended before its turn")
+    return waiting
 
 
 def _groups(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -438,10 +491,12 @@ def _forecasts(result: Recommendation) -> str:
     )
     if not ratios:
         return ""
+    if len(ratios) == 1:
+        return f"The one training with a forecast took {ratios[0]:.2f} times as long as that."
     middle = ratios[len(ratios) // 2]
-    one = "one forecast" if len(ratios) == 1 else f"the median of {len(ratios)} forecasts"
     return (
-        f"Trainings took {middle:.2f} times what was forecast ({one}; {ratios[0]:.2f} to {ratios[-1]:.2f})."
+        f"Trainings took {middle:.2f} times what was forecast (the median of {len(ratios)};"
+        f" {ratios[0]:.2f} to {ratios[-1]:.2f})."
     )
 
 
@@ -452,6 +507,7 @@ def _time(result: Recommendation) -> dict[str, Any]:
     if stages and rest > 0.005 * total:
         stages["other"] = rest
     whole = max(total, sum(stages.values()))
+    longest = sorted(stages, key=lambda name: -stages[name])[: TONES - 1]  # each with a colour of its own
     return {
         "total": duration(total) if total else "",
         "budget": duration(budget) if budget else "",
@@ -463,9 +519,9 @@ def _time(result: Recommendation) -> dict[str, Any]:
                 "name": STAGES.get(name, name),
                 "time": duration(spent),
                 "width": round(100 * spent / whole, 2) if whole else 0.0,
-                "tone": tone % 6,
+                "tone": longest.index(name) if name in longest else TONES - 1,
             }
-            for tone, (name, spent) in enumerate(stages.items())
+            for name, spent in stages.items()
         ],
     }
 

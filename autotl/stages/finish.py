@@ -16,6 +16,7 @@ from autotl.options import END_SECONDS
 from autotl.records import Trial, TrialResult
 
 FAMILIAR_SHARE = 0.02  # for learning what is far from the training images
+EXPLAIN_SHARE = 0.05  # at most, for what a few answers rest on
 ENOUGH = 0.6  # of the planned epochs: a final fit that made fewer is no better than the probe's own model
 
 
@@ -37,6 +38,8 @@ def finish(job: Job, status: str) -> None:
             _ship_probe(job, decision.winner)
     state = job.record()
     state = _conclude(job, state, fit)
+    if status == "finished":
+        _explain(job, state)
     total = round(job.budget.spent, 3)
     left = job.budget.left
     if status == "finished" and job.searched and left > 0.1 * job.options.budget:
@@ -177,6 +180,21 @@ def _familiarise(job: Job, fit: TrialResult | None) -> None:
         return
     if known and again and fit is not None and fit.model is not None:  # it may ship again from its own folder
         shutil.copy(job.journal.folder / "model" / familiar.FILE, job.journal.folder / fit.model)
+
+
+def _explain(job: Job, state: result.Recommendation) -> None:
+    """Looks for what a few answers of the model rest on; the first thing to give way when time is short."""
+    asked = report.question(state, job.journal.folder)
+    allowance = job.budget.allowance(EXPLAIN_SHARE * job.options.budget, reserve=END_SECONDS)
+    if asked is None or allowance.expired:
+        return
+    with job.ledger.charge("explain"):
+        try:
+            found = job.engine.explain("model", asked.rows, asked.answers, allowance)
+        except AutotlError as error:
+            job.notes.append(f"what the answers rest on was not looked for: {error}")
+            return
+    report.keep(asked, found, job.journal.folder)
 
 
 def _tidy(job: Job) -> None:

@@ -62,10 +62,14 @@ def test_what_the_time_does_not_allow_is_an_error(folder: Path, files: list[str]
 def test_the_temperature_is_in_what_is_answered(folder: Path, files: list[str], tmp_path: Path) -> None:
     import shutil
 
+    before = Answering(folder, CPU).files(files[:4], allowance()).probabilities
     warm = Path(shutil.copytree(folder, tmp_path / "warm"))
     text = (warm / "model.json").read_text()
-    (warm / "model.json").write_text(text.replace('"temperature": 1.5', '"temperature": 100.0'))
-    assert np.ptp(Answering(warm, CPU).files(files[:4], allowance()).probabilities) < 0.4
+    (warm / "model.json").write_text(text.replace('"temperature": 1.5', '"temperature": 3.0'))
+    after = Answering(warm, CPU).files(files[:4], allowance()).probabilities
+    roots = np.sqrt(before)  # twice the temperature takes the square root of the odds
+    np.testing.assert_allclose(after, roots / roots.sum(1, keepdims=True), atol=1e-4)
+    assert after.min() > before.min()
 
 
 def test_a_worker_teaches_a_model_what_is_far(tmp_path: Path) -> None:
