@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import click
@@ -44,3 +45,37 @@ def record(
         backbones or recorder.BACKBONES,
         arms,
     )
+
+
+@main.command()
+@click.option(
+    "--grid", "folder", type=click.Path(path_type=Path), default=GRID, show_default="benchmarks/regret/grid"
+)
+@click.option(
+    "--planner", help="module:function(profile, ranking, seconds) -> planner, instead of autotl's own"
+)
+@click.option("--set", "names", multiple=True, help="some of the sets")
+@click.option("--pools", default=10, show_default=True, help="random sub-pools of backbones")
+@click.option("--seeds", default=3, show_default=True, help="of the policies that draw")
+@click.option("--out", type=click.Path(path_type=Path), help="also write the tables to a file")
+def replay(
+    folder: Path, planner: str | None, names: tuple[str, ...], pools: int, seeds: int, out: Path | None
+) -> None:
+    """Tables of regret at equal cost, of autotl and of what it is held against."""
+    from benchmarks.regret import policies, space, tables
+    from benchmarks.regret.replay import replay as run
+
+    spaces = space.read(folder, names)
+    if not spaces:
+        raise SystemExit(f"{folder} holds no finished set; expected one; record first")
+    chosen = policies.available()
+    if planner:
+        module, _, function = planner.partition(":")
+        make = getattr(importlib.import_module(module), function)
+        chosen["autotl"] = policies.Autotl(make=make)
+    for missing in policies.POLICIES.keys() - chosen.keys():
+        print(f"left out: {missing} (its library is not installed)")
+    page = tables.page(spaces, run(spaces, chosen, pools=pools, seeds=seeds))
+    print(page)
+    if out:
+        out.write_text(page)

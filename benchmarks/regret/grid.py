@@ -189,7 +189,7 @@ def read_set(folder: Path) -> Recorded:
             rows=stored["rows"],
             labels=stored["labels"].astype(np.int64),
             part=stored["part"],
-            group=stored["group"] if "group" in stored else None,
+            group=stored.get("group"),
             **facts,
         )
     path = folder / "lines.jsonl"
