@@ -17,9 +17,10 @@ import numpy as np
 from autotl import estimate, rank, search
 from autotl.builtin.strategies import STRATEGIES
 from autotl.decide import Evidence, Judged, decide
-from autotl.pipeline import SCREEN_SHARE, TIMED
 from autotl.protocols import Planner
 from autotl.records import Candidate, Decision, Goal, Profile, Ranked, Ranking, Trial, TrialResult
+from autotl.stages.probe import TIMED
+from autotl.stages.screen import SCREEN_SHARE
 from benchmarks.regret.space import LENGTHS, RECIPES, Purse, Recipe, Space, result_of
 
 FEW_A_CLASS = 10  # images, below which the rule by size keeps the backbone frozen

@@ -99,7 +99,7 @@ class Session:
     def train(self) -> np.ndarray:
         """Rows that trainings fit on, in the order whose prefixes are subsamples."""
         order = self.split.order
-        return order[self.split.part[order] == 0]
+        return np.asarray(order[self.split.part[order] == 0])
 
 
 def record(

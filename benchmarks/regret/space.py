@@ -65,7 +65,7 @@ class Space:
     @property
     def labels(self) -> np.ndarray:
         """Of the select images."""
-        return self.about.labels[self.about.part == 1]
+        return np.asarray(self.about.labels[self.about.part == 1])
 
     @property
     def group(self) -> np.ndarray | None:
