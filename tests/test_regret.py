@@ -58,7 +58,7 @@ def made_up(folder: Path, name: str, seed: int, lines: int | None = None) -> gri
             for rows in (64, TRAIN)
         ]
         for strategy, depth in RECIPES:
-            for length in (0.0,) if strategy == "linear_probe" else LENGTHS[1:]:
+            for length in (0.0,) if strategy == "linear_probe" else (*LENGTHS, 4.0):
                 accuracy = 0.6 + 0.03 * place + 0.01 * length
                 right = generator.random(len(labels)) < accuracy
                 table = np.eye(CLASSES)[np.where(right, labels, (labels + 1) % CLASSES)]

@@ -21,7 +21,7 @@ from autotl.protocols import Planner
 from autotl.records import Candidate, Decision, Goal, Profile, Ranked, Ranking, Trial, TrialResult
 from autotl.stages.probe import TIMED
 from autotl.stages.screen import SCREEN_SHARE
-from benchmarks.regret.space import LENGTHS, RECIPES, Purse, Recipe, Space, result_of
+from benchmarks.regret.space import FROZEN, RECIPES, Purse, Recipe, Space, result_of
 
 FEW_A_CLASS = 10  # images, below which the rule by size keeps the backbone frozen
 TIMED_IMAGES = 48  # that autotl times a training on
@@ -66,8 +66,7 @@ class Autotl:
         begun = time.perf_counter()
         space = purse.space
         ranking, results = screen(purse)
-        longest = tuple(length for length in LENGTHS if length)
-        with patch.object(search, "EPOCHS", longest):  # probes are as long as recorded ones
+        with patch.object(search, "EPOCHS", space.lengths):  # probes are as long as recorded ones
             planner = self._planner(purse, ranking)
             for done in results:
                 planner.tell(done)
@@ -256,7 +255,7 @@ def one_epoch(purse: Purse, prior: Prior, generator: np.random.Generator) -> Cho
     frozen = [place for place, cell in enumerate(space.cells) if cell.frozen]
     tuned = [place for place, cell in enumerate(space.cells) if not cell.frozen]
     for place in (*generator.permutation(frozen).tolist(), *generator.permutation(tuned).tolist()):
-        half.train(place, 0.0 if space.cells[place].frozen else 1.0)
+        half.train(place, min(space.cells[place].trained))
     purse.spent, purse.features = half.spent, half.features
     purse.bought = {key: done for key, done in half.bought.items() if space.cells[key[0]].frozen}
     seen = sorted(half.bought, key=lambda key: -(half.bought[key].score_val or 0.0))
@@ -268,13 +267,11 @@ def optuna_hyperband(purse: Purse, prior: Prior, generator: np.random.Generator)
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space = purse.space
+    space, longest = purse.space, int(max(purse.space.lengths))
     study = optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=int(generator.integers(2**31))),
-        pruner=optuna.pruners.HyperbandPruner(
-            min_resource=1, max_resource=int(max(LENGTHS)), reduction_factor=2
-        ),
+        pruner=optuna.pruners.HyperbandPruner(min_resource=1, max_resource=longest, reduction_factor=2),
     )
     for _ in range(TRIALS):
         trial = study.ask()
@@ -288,7 +285,7 @@ def optuna_hyperband(purse: Purse, prior: Prior, generator: np.random.Generator)
             if done is None:
                 break
             value, had = done.score_val, length
-            trial.report(value or 0.0, int(length) or int(max(LENGTHS)))
+            trial.report(value or 0.0, int(length) or longest)
             if trial.should_prune():
                 break
         if value is None:
@@ -365,7 +362,7 @@ def cheapest_backbone(space: Space) -> str:
 
 
 def frozen_of(space: Space, backbone: str) -> int:
-    return _place(space, (backbone, "linear_probe", 0))
+    return _place(space, (backbone, *FROZEN))
 
 
 def tuned_of(space: Space, backbone: str) -> int:

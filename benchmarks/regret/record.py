@@ -70,7 +70,8 @@ ARMS: tuple[tuple[str, Depth], ...] = (
     ("fine_tune", 2),
     ("fine_tune", 1),
 )
-EPOCHS = (6.0, 1.0, 2.0, 4.0)  # lengths of a fine-tuning, in the order in which they are recorded
+# Lengths of a fine-tuning. All sets have the shortest and the longest before any has those between.
+EPOCHS = ((6.0, 1.0), (4.0, 2.0))
 LARGEST = 128  # pixels: a backbone is trained at its largest size up to here, of those autotl would try
 MOST = {"train": 512, "select": 300, "test": 400}  # images; whole sets would take a day
 SUBSAMPLES = (32, 64, 128, 256)  # images that scores are computed on, besides all of train
@@ -112,25 +113,26 @@ def record(
     arms: Sequence[tuple[str, Depth]] = ARMS,
     seed: int = 0,
 ) -> None:
-    """Records what is missing: features, scores and linear probes of all sets first, then set after set."""
+    """Records what is missing: features, scores and linear probes of all sets, then fine-tunings set after set."""
     plugins = load_plugins()
     specs = plugins.backbones(None, Settings(weights=tuple(weights), offline=True))
     grid.write_specs(out, [specs[name] for name in backbones])
-    for cheap in (True, False):
-        chosen = [(strategy, depth) for strategy, depth in arms if (strategy == "linear_probe") is cheap]
+    frozen = [(strategy, depth) for strategy, depth in arms if strategy == "linear_probe"]
+    tuned = [arm for arm in arms if arm not in frozen]
+    for lengths, chosen in ((0.0,), frozen), *((lengths, tuned) for lengths in EPOCHS):
         for name in names:
             with opened(sets, name, out, work, specs, plugins) as session:
                 for backbone in backbones:
                     measure_reference(session)
-                    if cheap:
+                    if chosen is frozen:
                         embed(session, backbone)
                     if backbone == backbones[0]:
                         warm(session, backbone, *chosen[0])
                     for strategy, depth in chosen:
-                        for epochs in (0.0,) if cheap else EPOCHS:
+                        for epochs in lengths:
                             train(session, backbone, strategy, depth, epochs, seed)
-                if not cheap:
-                    train(session, backbones[0], SCRATCH.name, "all", max(EPOCHS), seed)
+                if chosen is tuned:
+                    train(session, backbones[0], SCRATCH.name, "all", max(EPOCHS[0]), seed)
 
 
 @contextmanager

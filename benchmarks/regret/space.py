@@ -20,6 +20,15 @@ STEP = 0.05  # seconds of the reference step on the machine that costs are given
 FEWEST = 4  # finished backbones that make a set worth replaying
 LEAST_CELLS = 3  # mean cells that a level of cost buys at least
 
+LENGTHS = (1.0, 6.0)  # that every fine-tuning of a set must have; those between are used where all have them
+FROZEN: tuple[str, Depth] = ("linear_probe", 0)
+RECIPES: tuple[tuple[str, Depth], ...] = (
+    FROZEN,
+    ("fine_tune", 1),
+    ("fine_tune", 2),
+    ("fine_tune", "all"),
+)
+
 Recipe = tuple[str, str, Depth]  # backbone, strategy, depth: a cell's name on every set
 
 
@@ -54,6 +63,7 @@ class Space:
     about: grid.Set
     specs: Mapping[str, BackboneSpec]
     sizes: Mapping[str, int]
+    lengths: tuple[float, ...]  # of a fine-tuning, shortest first
     cells: tuple[Cell, ...]
     image: Mapping[str, float]  # seconds to read an image's features, by backbone
     scores: Mapping[str, Mapping[int, grid.Scored]]
@@ -224,68 +234,71 @@ def quiet_reference(found: Sequence[grid.Recorded]) -> dict[str, float]:
     return quiet
 
 
-LENGTHS = (0.0, 1.0, 2.0, 4.0, 6.0)
-RECIPES: tuple[tuple[str, Depth], ...] = (
-    ("linear_probe", 0),
-    ("fine_tune", 1),
-    ("fine_tune", 2),
-    ("fine_tune", "all"),
-)
-
-
-def of(recorded: grid.Recorded, specs: Mapping[str, BackboneSpec]) -> Space | None:
+def of(recorded: grid.Recorded, specs: Mapping[str, BackboneSpec], seed: int = 0) -> Space | None:
     """The space of a recorded set: those backbones whose every cell is there; None for fewer than `FEWEST`."""
-    select, test = recorded.about.part == 1, recorded.about.part == 2
-    labels = recorded.about.labels
-    kept: dict[str, list[Cell]] = {}
-    for backbone in specs:
-        embedded = recorded.embedded(backbone)
-        lines = [
-            line
-            for line in recorded.lines
-            if isinstance(line, grid.Trained)
-            and line.backbone == backbone
-            and line.init == "pretrained"
-            and line.status == "finished"
-        ]
-        cells = []
-        for strategy, depth in RECIPES:
-            own = {line.epochs: line for line in lines if (line.strategy, line.unfreeze) == (strategy, depth)}
-            wanted = {length for length in LENGTHS if (length == 0) is (strategy == "linear_probe")}
-            if embedded is None or set(own) != wanted:
-                break
-            testing = seconds_of(embedded) / embedded.images * int(test.sum())
-            tables = {length: recorded.probabilities(line).argmax(1) for length, line in own.items()}
-            cells.append(
-                Cell(
-                    candidate=own[max(own)].candidate,
-                    trained=own,
-                    cost={
-                        length: max(seconds_of(line) - (testing if length else 0.0), 0.01)
-                        for length, line in own.items()
-                    },
-                    predicted={length: answers[select] for length, answers in tables.items()},
-                    selected={
-                        length: float(np.mean(answers[select] == labels[select]))
-                        for length, answers in tables.items()
-                    },
-                    right=tables[max(own)][test] == labels[test],
-                )
-            )
-        else:
-            kept[backbone] = cells
-    if len(kept) < FEWEST:
+    found = {
+        backbone: lines
+        for backbone in specs
+        if recorded.embedded(backbone) is not None
+        and (lines := _by_recipe(recorded, backbone, seed)) is not None
+    }
+    if len(found) < FEWEST:
         return None
+    lengths = set.intersection(*(set(own) for lines in found.values() for own in lines if 0.0 not in own))
     image = {}
-    for backbone in kept:
+    for backbone in found:
         embedded = recorded.embedded(backbone)
         assert embedded is not None
         image[backbone] = seconds_of(embedded) / embedded.images
+    cells = [
+        _cell(recorded, {length: line for length, line in own.items() if length in {0.0, *lengths}}, image)
+        for lines in found.values()
+        for own in lines
+    ]
     return Space(
         about=recorded.about,
-        specs={name: specs[name] for name in kept},
-        sizes={name: cells[0].candidate.input_size for name, cells in kept.items()},
-        cells=tuple(cell for cells in kept.values() for cell in cells),
+        specs={name: specs[name] for name in found},
+        sizes={cell.candidate.backbone: cell.candidate.input_size for cell in cells},
+        lengths=tuple(sorted(lengths)),
+        cells=tuple(cells),
         image=image,
-        scores={name: recorded.scored(name) for name in kept},
+        scores={name: recorded.scored(name) for name in found},
+    )
+
+
+def _by_recipe(recorded: grid.Recorded, backbone: str, seed: int) -> list[dict[float, grid.Trained]] | None:
+    """A backbone's trainings by length, for each recipe; None where one is missing."""
+    found = []
+    for recipe in RECIPES:
+        own = {
+            line.epochs: line
+            for line in recorded.lines
+            if isinstance(line, grid.Trained)
+            and (line.backbone, line.seed, line.init) == (backbone, seed, "pretrained")
+            and (line.strategy, line.unfreeze) == recipe
+            and line.status == "finished"
+        }
+        if not own.keys() >= ({0.0} if recipe == FROZEN else set(LENGTHS)):
+            return None
+        found.append(own)
+    return found
+
+
+def _cell(recorded: grid.Recorded, own: Mapping[float, grid.Trained], image: Mapping[str, float]) -> Cell:
+    about = recorded.about
+    select, test = about.part == 1, about.part == 2
+    answers = {length: recorded.probabilities(line).argmax(1) for length, line in own.items()}
+    longest = own[max(own)]
+    testing = image[longest.backbone] * int(test.sum())  # a frozen head's answers come with its features
+    return Cell(
+        candidate=longest.candidate,
+        trained=own,
+        cost={
+            length: max(seconds_of(line) - (testing if length else 0.0), 0.01) for length, line in own.items()
+        },
+        predicted={length: found[select] for length, found in answers.items()},
+        selected={
+            length: float(np.mean(found[select] == about.labels[select])) for length, found in answers.items()
+        },
+        right=answers[max(own)][test] == about.labels[test],
     )
