@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from autotl.records import BackboneSpec
+from autotl.records import BackboneSpec, Split, Trial, TrialResult
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks are not installed
 
-from benchmarks.regret import grid, policies, regret, space, tables
+from benchmarks.regret import grid, policies, record, regret, space, tables
 from benchmarks.regret.replay import prior_from, replay, sub_pools
 from benchmarks.regret.space import LENGTHS, RECIPES, Purse
 
@@ -115,6 +116,72 @@ def test_other_images_are_not_mixed_into_a_recording(tmp_path: Path) -> None:
     recorded = made_up(tmp_path, "one", 0, lines=1)
     with pytest.raises(ValueError, match="other images"):
         grid.write_set(tmp_path / "one", replace(recorded.about, rows=recorded.about.rows + 1))
+
+
+class Counting:
+    """An engine that answers every training alike and counts them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: list[str] = []
+
+    def submit(self, trial: Trial, *others: object) -> Future[TrialResult]:
+        self.asked.append(f"{trial.candidate.id} {trial.epochs:g}")
+        rows = np.arange(SELECT + TEST)
+        np.savez(
+            self.folder / "answers.npz", rows=rows, proba=np.full((len(rows), CLASSES), 0.25, np.float32)
+        )
+        done: Future[TrialResult] = Future()
+        done.set_result(TrialResult(trial=trial, status="finished", predictions="answers.npz", steps_done=5))
+        return done
+
+
+def test_what_was_recorded_is_not_trained_again(tmp_path: Path) -> None:
+    made_up(tmp_path, "one", 0, lines=3)
+    scores = {"linear", "knn", "logme"}
+    cells = {"small": [("linear_probe", 0, 0.0), ("fine_tune", 2, 1.0)]}
+    engine = Counting(tmp_path)
+
+    def go_on() -> None:
+        session = record.Session(
+            data=None,  # type: ignore[arg-type]
+            split=None,  # type: ignore[arg-type]
+            recorded=grid.read_set(tmp_path / "one"),
+            engine=engine,  # type: ignore[arg-type]
+            folder=tmp_path,
+            specs={spec.name: spec for spec in grid.read_specs(tmp_path)},
+            plugins=None,  # type: ignore[arg-type]
+        )
+        for strategy, depth, epochs in cells["small"]:
+            record.train(session, "small", strategy, depth, epochs, 0)
+
+    assert not record.complete(tmp_path / "one", cells, 0, scores)
+    go_on()
+    assert len(engine.asked) == 2
+    assert record.complete(tmp_path / "one", cells, 0, scores)
+    assert not record.complete(tmp_path / "one", cells, 0, {*scores, "another"})
+    assert not record.complete(tmp_path / "one", {**cells, "large": cells["small"]}, 0, scores)
+    assert not record.complete(tmp_path / "other", cells, 0, scores)
+    go_on()
+    assert len(engine.asked) == 2
+
+
+def test_a_part_is_cut_to_the_first_of_its_order() -> None:
+    split = Split(
+        part=np.repeat([0, 1, 2], 20).astype(np.int8),
+        fold=np.full(60, -1, np.int8),
+        order=np.random.default_rng(0).permutation(60),
+        folds=0,
+        select_from="held out",
+        test_from="given",
+        grouped=False,
+        seed=0,
+        reason="",
+    )
+    cut = record.smaller(split, {"train": 5, "select": 20, "test": 7})
+    assert [int((cut.part == code).sum()) for code in (-1, 0, 1, 2)] == [28, 5, 20, 7]
+    kept = split.order[cut.part[split.order] == 0].tolist()
+    assert kept == [row for row in split.order.tolist() if split.part[row] == 0][:5]
 
 
 def test_rounding_keeps_the_answer() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -117,22 +117,48 @@ def record(
     plugins = load_plugins()
     specs = plugins.backbones(None, Settings(weights=tuple(weights), offline=True))
     grid.write_specs(out, [specs[name] for name in backbones])
-    frozen = [(strategy, depth) for strategy, depth in arms if strategy == "linear_probe"]
-    tuned = [arm for arm in arms if arm not in frozen]
-    for lengths, chosen in ((0.0,), frozen), *((lengths, tuned) for lengths in EPOCHS):
-        for name in names:
-            with opened(sets, name, out, work, specs, plugins) as session:
-                for backbone in backbones:
-                    measure_reference(session)
-                    if chosen is frozen:
-                        embed(session, backbone)
-                    if backbone == backbones[0]:
-                        warm(session, backbone, *chosen[0])
-                    for strategy, depth in chosen:
-                        for epochs in lengths:
-                            train(session, backbone, strategy, depth, epochs, seed)
-                if chosen is tuned:
-                    train(session, backbones[0], SCRATCH.name, "all", max(EPOCHS[0]), seed)
+    names_of_scores = {score.name for score in plugins.scores().values() if not score.needs_logits}
+    frozen = [(strategy, depth, 0.0) for strategy, depth in arms if strategy == "linear_probe"]
+    tuned = [(strategy, depth) for strategy, depth in arms if strategy != "linear_probe"]
+    passes = [frozen, *([(*arm, length) for arm in tuned for length in lengths] for lengths in EPOCHS)]
+    for cells, name in ((cells, name) for cells in passes for name in names):
+        wanted = dict.fromkeys(backbones, cells)
+        if cells is not frozen:
+            wanted[backbones[0]] = [*cells, (SCRATCH.name, "all", max(EPOCHS[0]))]
+        if complete(out / name, wanted, seed, names_of_scores):
+            continue
+        with opened(sets, name, out, work, specs, plugins) as session:
+            for backbone in backbones:
+                measure_reference(session)
+                if cells is frozen:
+                    embed(session, backbone)
+                if backbone == backbones[0]:
+                    warm(session, backbone, *cells[0])
+                for strategy, depth, epochs in wanted[backbone]:
+                    train(session, backbone, strategy, depth, epochs, seed)
+
+
+def complete(
+    folder: Path,
+    wanted: Mapping[str, Sequence[tuple[str, Depth, float]]],
+    seed: int,
+    scores: set[str],
+) -> bool:
+    """Whether a set's folder has these trainings of each backbone, its features' cost and all scores."""
+    if not (folder / "rows.npz").exists():
+        return False
+    recorded = grid.read_set(folder)
+    have = {
+        (line.backbone, line.strategy, line.unfreeze, line.epochs)
+        for line in recorded.lines
+        if isinstance(line, grid.Trained) and line.seed == seed
+    }
+    return all(
+        recorded.embedded(backbone) is not None
+        and all(scores <= line.values.keys() for line in recorded.scored(backbone).values())
+        and have >= {(backbone, *cell) for cell in cells}
+        for backbone, cells in wanted.items()
+    )
 
 
 @contextmanager
@@ -302,9 +328,9 @@ def record_scores(
     )
 
 
-def warm(session: Session, backbone: str, strategy: str, depth: Depth) -> None:
+def warm(session: Session, backbone: str, strategy: str, depth: Depth, epochs: float) -> None:
     """A training that is thrown away: libraries are loaded, and whether to mirror images is settled for the set."""
-    trial, spec, way = order(session, backbone, strategy, depth, 1.0, 0)
+    trial, spec, way = order(session, backbone, strategy, depth, min(epochs, 1.0), 0)
     session.engine.submit(replace(trial, rows=64), spec, way, far()).result()
 
 
