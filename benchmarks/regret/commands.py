@@ -1,0 +1,81 @@
+"""python -m benchmarks.regret record | replay."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import click
+
+GRID = Path(__file__).parent / "grid"
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    pass
+
+
+@main.command()
+@click.argument("sets", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--weights", multiple=True, help="folder with checkpoints, as for `autotl run`")
+@click.option("--out", type=click.Path(path_type=Path), default=GRID, show_default="benchmarks/regret/grid")
+@click.option("--work", type=click.Path(path_type=Path), required=True, help="decoded images and features")
+@click.option("--set", "names", multiple=True, help="some of the sets")
+@click.option("--backbone", "backbones", multiple=True, help="other backbones than the usual eight")
+@click.option("--lp-ft", is_flag=True, help="fine-tune from the linear probe too")
+def record(
+    sets: Path,
+    weights: tuple[str, ...],
+    out: Path,
+    work: Path,
+    names: tuple[str, ...],
+    backbones: tuple[str, ...],
+    lp_ft: bool,
+) -> None:
+    """Trains what is missing in the grid; cut it whenever you like and start it again."""
+    from benchmarks.regret import record as recorder
+
+    arms = (*recorder.ARMS, ("lp_ft", "all")) if lp_ft else recorder.ARMS
+    recorder.record(
+        sets,
+        weights,
+        out,
+        work,
+        names or recorder.SETS,
+        backbones or recorder.BACKBONES,
+        arms,
+    )
+
+
+@main.command()
+@click.option(
+    "--grid", "folder", type=click.Path(path_type=Path), default=GRID, show_default="benchmarks/regret/grid"
+)
+@click.option(
+    "--planner", help="module:function(profile, ranking, seconds) -> planner, instead of autotl's own"
+)
+@click.option("--set", "names", multiple=True, help="some of the sets")
+@click.option("--pools", default=10, show_default=True, help="random sub-pools of backbones")
+@click.option("--seeds", default=3, show_default=True, help="of the policies that draw")
+@click.option("--out", type=click.Path(path_type=Path), help="also write the tables to a file")
+def replay(
+    folder: Path, planner: str | None, names: tuple[str, ...], pools: int, seeds: int, out: Path | None
+) -> None:
+    """Tables of regret at equal cost, of autotl and of what it is held against."""
+    from benchmarks.regret import policies, space, tables
+    from benchmarks.regret.replay import replay as run
+
+    spaces = space.read(folder, names)
+    if not spaces:
+        raise SystemExit(f"{folder} holds no finished set; expected one; record first")
+    chosen = policies.available()
+    if planner:
+        module, _, function = planner.partition(":")
+        make = getattr(importlib.import_module(module), function)
+        chosen["autotl"] = policies.Autotl(make=make)
+    for missing in policies.POLICIES.keys() - chosen.keys():
+        print(f"left out: {missing} (its library is not installed)")
+    page = tables.page(spaces, run(spaces, chosen, pools=pools, seeds=seeds))
+    print(page)
+    if out:
+        out.write_text(page)

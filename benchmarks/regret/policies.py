@@ -1,0 +1,373 @@
+"""Ways to choose a cell for so much money: autotl's own stages, and what they are held against. No torch.
+
+Each takes a purse, what other sets taught (never this one) and a random generator, and returns a `Choice`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from unittest.mock import patch
+
+import numpy as np
+
+from autotl import estimate, rank, search
+from autotl.builtin.strategies import STRATEGIES
+from autotl.decide import Evidence, Judged, decide
+from autotl.protocols import Planner
+from autotl.records import Candidate, Decision, Goal, Profile, Ranked, Ranking, Trial, TrialResult
+from autotl.stages.probe import TIMED
+from autotl.stages.screen import SCREEN_SHARE
+from benchmarks.regret.space import FROZEN, RECIPES, Purse, Recipe, Space, result_of
+
+FEW_A_CLASS = 10  # images, below which the rule by size keeps the backbone frozen
+TIMED_IMAGES = 48  # that autotl times a training on
+TRIALS = 60  # of Optuna, at most: later ones repeat
+
+Prior = Mapping[Recipe, float]
+MakePlanner = Callable[[Profile, Ranking, float], Planner | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a policy settled for."""
+
+    place: int  # index of the cell
+    spent: float  # seconds
+    members: tuple[int, ...] = ()  # winner's set, where the policy has one
+    cheapest: int | None = None  # its member for --prefer speed
+    thinking: float = 0.0  # seconds of wall-clock that the decision logic took
+
+
+Policy = Callable[[Purse, Prior, np.random.Generator], Choice]
+
+
+# --------------------------------------------------------------------------- autotl
+
+
+class OverTheGrid(search.DefaultPlanner):
+    """autotl's planner, asking only for what a grid holds: no gentler second learning rate."""
+
+    def _lost(self, candidate: Candidate) -> bool:
+        return False
+
+
+@dataclass(slots=True, kw_only=True)
+class Autotl:
+    """rank, search and decide as `autotl run` has them; `make` may put another planner in their midst."""
+
+    make: MakePlanner | None = None
+
+    def __call__(self, purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
+        """A choice within the purse."""
+        begun = time.perf_counter()
+        space = purse.space
+        ranking, results = screen(purse)
+        with patch.object(search, "EPOCHS", space.lengths):  # probes are as long as recorded ones
+            planner = self._planner(purse, ranking)
+            for done in results:
+                planner.tell(done)
+            while (trial := planner.ask(purse.left)) is not None:
+                done = answer(purse, trial)
+                planner.tell(done)
+                results.append(done)
+                if done.score_val is None:
+                    break  # the money is gone
+        bought = [result for result in results if result.score_val is not None]
+        if not bought:
+            return Choice(place=frozen_of(space, cheapest_backbone(space)), spent=purse.spent)
+        decision = settle(space, bought, ranking, Goal())
+        quick = settle(space, bought, ranking, Goal(prefer="speed"))
+        names = {cell.candidate.id: place for place, cell in enumerate(space.cells)}
+        return Choice(
+            place=names[decision.winner or ""],
+            spent=purse.spent,
+            members=tuple(names[name] for name in decision.winners_set),
+            cheapest=names[quick.winner or ""],
+            thinking=time.perf_counter() - begun,
+        )
+
+    def _planner(self, purse: Purse, ranking: Ranking) -> Planner:
+        space = purse.space
+        if self.make is not None:
+            made = self.make(profile(space), ranking, purse.left)
+            if made is not None:
+                return made
+        strategies = [s for s in STRATEGIES if s.name in {strategy for strategy, _ in RECIPES}]
+        facts = search.Facts(
+            rows=space.about.train,
+            rows_final=0,  # deciding is paid for, the final fit is not
+            rows_select=len(space.labels),
+            rows_test=0,
+            timed=timed(purse, ranking),
+        )
+        return OverTheGrid(ranked=ranking.ranked, strategies=strategies, facts=facts)
+
+
+def screen(purse: Purse) -> tuple[Ranking, list[TrialResult]]:
+    """The screening of `autotl run`, its features paid for, and the early model on the cheapest backbone."""
+    space = purse.space
+    sizes = {name: (space.sizes[name],) for name in space.specs}
+    screening = rank.Screening(list(space.specs.values()), sizes, space.about.train, space.about.classes)
+    results: list[TrialResult] = []
+    seconds = SCREEN_SHARE * purse.limit
+    ask: rank.Ask | None = screening.start()
+    start = 0.0
+    while ask is not None:
+        rows, scores = purse.read(ask.backbone, ask.rows)
+        screening.tell(ask, rows, scores, space.image[ask.backbone] if rows else None)
+        if not results and screening.stands_in_for_floor(ask):
+            done = purse.train(frozen_of(space, ask.backbone))
+            results += [done] if done else []
+            start = purse.spent
+        ask = screening.ask(seconds, purse.spent - start)
+    return screening.ranking(), results
+
+
+def timed(purse: Purse, ranking: Ranking) -> dict[tuple[str, int], float]:
+    """Seconds a training image of the first few backbones, as three timed batches would show them."""
+    found = {}
+    for arm in ranking.ranked[:TIMED]:
+        place = purse.space.place(
+            Candidate(backbone=arm.backbone, input_size=arm.input_size, strategy="fine_tune", unfreeze="all")
+        )
+        cell = purse.space.cells[place]
+        steps = cell.longest * purse.space.about.train
+        image = cell.cost[cell.longest] / steps
+        if purse.pay(TIMED_IMAGES * image):
+            found[(arm.backbone, arm.input_size)] = image
+    return found
+
+
+def answer(purse: Purse, trial: Trial) -> TrialResult:
+    """What a planner's trial shows: the longest recorded training that is no longer than it asks for."""
+    try:
+        place = purse.space.place(trial.candidate)
+    except LookupError as problem:
+        return TrialResult(trial=trial, status="skipped", error=str(problem))
+    cell = purse.space.cells[place]
+    lengths = [length for length in cell.trained if length <= trial.epochs] or [min(cell.trained)]
+    done = purse.train(place, max(lengths))
+    return done or TrialResult(trial=trial, status="skipped", error="no money left for it")
+
+
+def settle(space: Space, bought: Sequence[TrialResult], ranking: Ranking | None, goal: Goal) -> Decision:
+    """Autotl's decision on what was bought."""
+    evidence = []
+    for result in search.summary(bought).values():
+        cell = space.cells[space.place(result.trial.candidate)]
+        evidence.append(
+            Evidence(
+                result=result,
+                predicted=cell.predicted[result.trial.epochs],
+                fit_time=result.cost.seconds,
+            )
+        )
+    judged = Judged(labels=space.labels, classes=space.about.classes, group=space.group)
+    expected = estimate.estimates(evidence, ranking, judged, goal, out_of_fold=False)
+    return decide(evidence, judged, goal, expected)[0]
+
+
+def finished(space: Space) -> Decision:
+    """Autotl's decision on the whole grid: what it would say if it had tried everything at full length."""
+    bought = [result_of(space, cell, cell.longest) for cell in space.cells]
+    ranked = [
+        Ranked(
+            backbone=name,
+            input_size=space.sizes[name],
+            expected=0.0,
+            rows=max(space.scores[name]),
+            scores=tuple(sorted(space.scores[name][max(space.scores[name])].values.items())),
+        )
+        for name in space.specs
+    ]
+    return settle(space, bought, Ranking(ranked=tuple(ranked)), Goal())
+
+
+def profile(space: Space) -> Profile:
+    """What a planner may know of the data."""
+    about = space.about
+    return Profile(
+        images=about.train + len(about.labels),
+        classes=tuple(str(number) for number in range(about.classes)),
+        counts=tuple(about.counts.tolist()),
+        imbalance=float(about.counts.max() / max(about.counts.min(), 1)),
+        side=about.side,
+        sides=(about.side, about.side),
+        gray=0.0,
+        alpha=0.0,
+        bytes=0,
+    )
+
+
+# --------------------------------------------------------------------------- what it is held against
+
+
+def at_random(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Cells at random, each at full length, as many as can be paid; the best on select."""
+    return validated(purse, generator.permutation(len(purse.space.cells)))
+
+
+def largest_frozen(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
+    """The backbone with the most parameters, a linear probe on it; nothing is tried."""
+    return Choice(place=frozen_of(purse.space, largest(purse.space)), spent=0.0)
+
+
+def best_published(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
+    """The backbone with the best published ImageNet accuracy, all of it fine-tuned; nothing is tried."""
+    specs = purse.space.specs
+    known = [name for name in specs if specs[name].published is not None] or list(specs)
+    name = max(known, key=lambda n: (specs[n].published or 0.0, n))
+    return Choice(place=tuned_of(purse.space, name), spent=0.0)
+
+
+def logme_tuned(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
+    """The backbone with the best LogME on the largest subsample that all can be paid for, fine-tuned."""
+    space = purse.space
+    counts = sorted(set.intersection(*(set(space.scores[name]) for name in space.specs)))
+    able = [count for count in counts if count * sum(space.image.values()) <= purse.left] or counts[:1]
+    values = {name: purse.read(name, able[-1])[1].get("logme", -math.inf) for name in space.specs}
+    name = max(values, key=lambda n: (values[n], n))
+    return Choice(place=tuned_of(space, name), spent=purse.spent)
+
+
+def by_prior(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
+    """The recipe that did best on the other sets; nothing is tried."""
+    cells = purse.space.cells
+    place = max(range(len(cells)), key=lambda p: (prior.get(cells[p].recipe, -math.inf), -p))
+    return Choice(place=place, spent=0.0)
+
+
+def prior_validated(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Recipes in the order of how they did on the other sets, as many as can be paid; the best on select."""
+    cells = purse.space.cells
+    places = sorted(range(len(cells)), key=lambda p: -prior.get(cells[p].recipe, -math.inf))
+    return validated(purse, places)
+
+
+def one_epoch(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
+    """A linear probe or one epoch for as many as half of the money buys, then the best of them in full."""
+    space = purse.space
+    half = Purse(space=space, limit=purse.limit / 2)
+    frozen = [place for place, cell in enumerate(space.cells) if cell.frozen]
+    tuned = [place for place, cell in enumerate(space.cells) if not cell.frozen]
+    for place in (*generator.permutation(frozen).tolist(), *generator.permutation(tuned).tolist()):
+        half.train(place, min(space.cells[place].trained))
+    purse.spent, purse.features = half.spent, half.features
+    purse.bought = {key: done for key, done in half.bought.items() if space.cells[key[0]].frozen}
+    seen = sorted(half.bought, key=lambda key: -(half.bought[key].score_val or 0.0))
+    return validated(purse, [place for place, _ in seen])
+
+
+def optuna_hyperband(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Optuna's TPE with Hyperband over backbone and recipe; a training that goes on pays only what is added."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    space, longest = purse.space, int(max(purse.space.lengths))
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=int(generator.integers(2**31))),
+        pruner=optuna.pruners.HyperbandPruner(min_resource=1, max_resource=longest, reduction_factor=2),
+    )
+    for _ in range(TRIALS):
+        trial = study.ask()
+        backbone = trial.suggest_categorical("backbone", list(space.specs))
+        recipe = trial.suggest_categorical("recipe", [f"{strategy}:{depth}" for strategy, depth in RECIPES])
+        strategy, depth = RECIPES[[f"{s}:{d}" for s, d in RECIPES].index(recipe)]
+        place = next(p for p, c in enumerate(space.cells) if c.recipe == (backbone, strategy, depth))
+        value, had = None, 0.0
+        for length in sorted(space.cells[place].trained):
+            done = purse.train(place, length, had)
+            if done is None:
+                break
+            value, had = done.score_val, length
+            trial.report(value or 0.0, int(length) or longest)
+            if trial.should_prune():
+                break
+        if value is None:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            break
+        study.tell(trial, value)
+    return taken(purse)
+
+
+def by_size(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
+    """A fixed rule in the manner of BiT: the largest backbone, fine-tuned whole unless classes are tiny."""
+    about = purse.space.about
+    name = largest(purse.space)
+    few = float(np.median(about.counts)) < FEW_A_CLASS
+    return Choice(place=(frozen_of if few else tuned_of)(purse.space, name), spent=0.0)
+
+
+def exhaustive(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Every cell at full length, the best on select: what all the others spare themselves."""
+    everything = Purse(space=purse.space, limit=math.inf)
+    return validated(everything, range(len(purse.space.cells)))
+
+
+def clairvoyant(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
+    """The cell that is best on all test images."""
+    return Choice(place=int(purse.space.right.mean(1).argmax()), spent=0.0)
+
+
+POLICIES: dict[str, Policy] = {
+    "autotl": Autotl(),
+    "one epoch, then the best": one_epoch,
+    "Optuna TPE + Hyperband": optuna_hyperband,
+    "prior, then validated": prior_validated,
+    "prior of the other sets": by_prior,
+    "LogME's pick fine-tuned": logme_tuned,
+    "best ImageNet accuracy, fine-tuned": best_published,
+    "rule by size (BiT)": by_size,
+    "largest, linear probe": largest_frozen,
+    "random": at_random,
+    "exhaustive validation": exhaustive,
+    "clairvoyant": clairvoyant,
+}
+RANDOM = ("one epoch, then the best", "Optuna TPE + Hyperband", "random")  # another seed, another choice
+UNPAID = ("exhaustive validation", "clairvoyant")  # reported for comparison: no level of cost holds for them
+
+
+def available() -> dict[str, Policy]:
+    """The policies that can run here: without those whose library is missing."""
+    lacking = set() if find_spec("optuna") else {"Optuna TPE + Hyperband"}
+    return {name: policy for name, policy in POLICIES.items() if name not in lacking}
+
+
+def validated(purse: Purse, places: Sequence[int] | np.ndarray | range) -> Choice:
+    """Trains cells in this order at full length, those that can be paid, and takes the best on select."""
+    for place in places:
+        purse.train(int(place))
+    return taken(purse)
+
+
+def taken(purse: Purse) -> Choice:
+    """The best on select of what was bought; a linear probe on the cheapest backbone where that is nothing."""
+    best = purse.best()
+    space = purse.space
+    place = frozen_of(space, cheapest_backbone(space)) if best is None else best
+    return Choice(place=place, spent=purse.spent)
+
+
+def largest(space: Space) -> str:
+    return max(space.specs, key=lambda name: (space.specs[name].parameters or 0, name))
+
+
+def cheapest_backbone(space: Space) -> str:
+    return min(space.image, key=lambda name: (space.image[name], name))
+
+
+def frozen_of(space: Space, backbone: str) -> int:
+    return _place(space, (backbone, *FROZEN))
+
+
+def tuned_of(space: Space, backbone: str) -> int:
+    return _place(space, (backbone, "fine_tune", "all"))
+
+
+def _place(space: Space, recipe: Recipe) -> int:
+    return next(place for place, cell in enumerate(space.cells) if cell.recipe == recipe)

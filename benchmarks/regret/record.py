@@ -1,0 +1,408 @@
+"""Trains the cells of the grid with autotl's own engine, each written down as it ends.
+
+What is recorded is skipped, so a recording that was cut goes on where it was. A cell is trained several
+times, each training from its start to its annealed end, because that is what a probe of so many epochs is.
+Costs are seconds of the worker's processor time: on a machine that others use, the wall clock tells of them.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from autotl import dataset, pixels, rank, split, verdict
+from autotl.builtin.strategies import STRATEGIES
+from autotl.candidates import sizes
+from autotl.controls import SCRATCH
+from autotl.engine import processor
+from autotl.folds import folds_for
+from autotl.plugins import Plugins, load_plugins
+from autotl.protocols import Engine
+from autotl.records import (
+    BackboneSpec,
+    Candidate,
+    Dataset,
+    Depth,
+    Score,
+    Settings,
+    Split,
+    Strategy,
+    Trial,
+    TrialResult,
+)
+from benchmarks.probes import far
+from benchmarks.regret import grid
+from benchmarks.sets import GROUPS
+
+# Sets in the order in which they are recorded: the most different first.
+SETS = (
+    "flowers5",
+    "gtsrb",
+    "neu_steel",
+    "trashnet",
+    "rsscn7",
+    "cifar10",
+    "hand_shapes",
+    "magnetic_tile",
+    "esc10_spectrogram",
+    "hymenoptera",
+)
+BACKBONES = (
+    "autotl:mobilenetv3_small_050",
+    "mobilenetv3_small_100_tf",
+    "autotl:resnet14t_small",
+    "mobilenetv1_025_128",
+    "regnetx_002",
+    "mobilenetv1_050_160",
+    "mcunet_512kb_2mb",
+    "mobilenetv2_035_imagenet_frozen",
+)
+ARMS: tuple[tuple[str, Depth], ...] = (
+    ("linear_probe", 0),
+    ("fine_tune", "all"),
+    ("fine_tune", 2),
+    ("fine_tune", 1),
+)
+# Lengths of a fine-tuning. All sets have the shortest and the longest before any has those between.
+EPOCHS = ((6.0, 1.0), (4.0, 2.0))
+LARGEST = 128  # pixels: a backbone is trained at its largest size up to here, of those autotl would try
+MOST = {"train": 512, "select": 300, "test": 400}  # images; whole sets would take a day
+SUBSAMPLES = (32, 64, 128, 256)  # images that scores are computed on, besides all of train
+SCREEN = (64, 256, 2, 5)  # and those that the screening asks for: at least so many, so many a class
+REFERENCE = "autotl:resnet14t_small"  # its training step of 16 images at 96 px is the unit of cost
+REFERENCE_SIZE = 96
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """A data set that is open, and what recording it needs."""
+
+    data: Dataset
+    split: Split
+    recorded: grid.Recorded
+    engine: Engine
+    folder: Path
+    specs: dict[str, BackboneSpec]
+    plugins: Plugins
+    strategies: dict[str, Strategy] = field(
+        default_factory=lambda: {strategy.name: strategy for strategy in (*STRATEGIES, SCRATCH)}
+    )
+    reference: float = 0.0  # seconds of the reference step, as last measured
+
+    @property
+    def train(self) -> np.ndarray:
+        """Rows that trainings fit on, in the order whose prefixes are subsamples."""
+        order = self.split.order
+        return np.asarray(order[self.split.part[order] == 0])
+
+
+def record(
+    sets: Path,
+    weights: Sequence[str],
+    out: Path,
+    work: Path,
+    names: Sequence[str] = SETS,
+    backbones: Sequence[str] = BACKBONES,
+    arms: Sequence[tuple[str, Depth]] = ARMS,
+    seed: int = 0,
+) -> None:
+    """Records what is missing: features, scores and linear probes of all sets, then fine-tunings set after set."""
+    plugins = load_plugins()
+    specs = plugins.backbones(None, Settings(weights=tuple(weights), offline=True))
+    grid.write_specs(out, [specs[name] for name in backbones])
+    names_of_scores = {score.name for score in plugins.scores().values() if not score.needs_logits}
+    frozen = [(strategy, depth, 0.0) for strategy, depth in arms if strategy == "linear_probe"]
+    tuned = [(strategy, depth) for strategy, depth in arms if strategy != "linear_probe"]
+    passes = [frozen, *([(*arm, length) for arm in tuned for length in lengths] for lengths in EPOCHS)]
+    for cells, name in ((cells, name) for cells in passes for name in names):
+        wanted = dict.fromkeys(backbones, cells)
+        if cells is not frozen:
+            wanted[backbones[0]] = [*cells, (SCRATCH.name, "all", max(EPOCHS[0]))]
+        if complete(out / name, wanted, seed, names_of_scores):
+            continue
+        with opened(sets, name, out, work, specs, plugins) as session:
+            for backbone in backbones:
+                measure_reference(session)
+                if cells is frozen:
+                    embed(session, backbone)
+                if backbone == backbones[0]:
+                    warm(session, backbone, *cells[0])
+                for strategy, depth, epochs in wanted[backbone]:
+                    train(session, backbone, strategy, depth, epochs, seed)
+
+
+def complete(
+    folder: Path,
+    wanted: Mapping[str, Sequence[tuple[str, Depth, float]]],
+    seed: int,
+    scores: set[str],
+) -> bool:
+    """Whether a set's folder has these trainings of each backbone, its features' cost and all scores."""
+    if not (folder / "rows.npz").exists():
+        return False
+    recorded = grid.read_set(folder)
+    have = {
+        (line.backbone, line.strategy, line.unfreeze, line.epochs)
+        for line in recorded.lines
+        if isinstance(line, grid.Trained) and line.seed == seed
+    }
+    return all(
+        recorded.embedded(backbone) is not None
+        and all(scores <= line.values.keys() for line in recorded.scored(backbone).values())
+        and have >= {(backbone, *cell) for cell in cells}
+        for backbone, cells in wanted.items()
+    )
+
+
+@contextmanager
+def opened(
+    sets: Path, name: str, out: Path, work: Path, specs: dict[str, BackboneSpec], plugins: Plugins
+) -> Iterator[Session]:
+    """A set, decoded and opened by a worker, cut to so many images of each part."""
+    from autotl.engine.client import connect
+
+    options = {"test": str(sets / name / "test")}
+    if name in GROUPS:
+        options["group"] = GROUPS[name]
+    data = dataset.load(str(sets / name / "train"), options, plugins)
+    parts = smaller(split.split(data), MOST)
+    folder = work / name
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / ".pixels" / "pixels.npz").exists():
+        pixels.decode(list(data.files), folder / ".pixels", side=256, allowance=far())
+    store = pixels.Pixels.open(folder / ".pixels")
+    judged = np.flatnonzero(np.isin(parts.part, (1, 2)))
+    about = grid.Set(
+        name=name,
+        classes=len(data.classes),
+        train=int((parts.part == 0).sum()),
+        side=int(np.median(np.minimum(store.height, store.width))),
+        counts=np.bincount(data.labels[parts.part == 0], minlength=len(data.classes)),
+        rows=judged,
+        labels=data.labels[judged],
+        part=parts.part[judged],
+        group=None if data.group is None else data.group[judged],
+    )
+    recorded = grid.write_set(out / name, about)
+    with connect(folder=folder, cache=work / "cache", device="cpu", precision="fp32", offline=True) as engine:
+        engine.open(
+            folder / ".pixels",
+            labels=data.labels,
+            classes=data.classes,
+            part=parts.part,
+            fold=parts.fold,
+            order=parts.order,
+            groups=data.group,
+            digests=None if data.digests is None else data.digests.tolist(),
+        )
+        engine.started(far())
+        yield Session(
+            data=data,
+            split=parts,
+            recorded=recorded,
+            engine=engine,
+            folder=folder,
+            specs=specs,
+            plugins=plugins,
+        )
+
+
+def smaller(parts: Split, most: dict[str, int]) -> Split:
+    """The split with at most so many rows of each part, the first of its order; the rest is of no part."""
+    part = parts.part.copy()
+    for code, limit in enumerate(most.values()):
+        rows = parts.order[parts.part[parts.order] == code]
+        part[rows[limit:]] = -1
+    return replace(parts, part=part)
+
+
+def size_of(session: Session, backbone: str) -> int:
+    """The input size a backbone is recorded at."""
+    spec = session.specs[backbone]
+    tried = sizes(spec, session.recorded.about.side)
+    return max([size for size in tried if size <= LARGEST] or [min(tried)])
+
+
+def processor_seconds() -> float:
+    """Processor time that the worker has used so far."""
+    times = [child.cpu_times() for child in psutil.Process().children()]
+    return float(sum(spent.user + spent.system for spent in times))
+
+
+def measure_reference(session: Session) -> None:
+    """Seconds of the reference step: the least of nine, since others may use the machine."""
+    candidate = Candidate(backbone=REFERENCE, input_size=REFERENCE_SIZE, strategy="fine_tune", unfreeze="all")
+    strategy = session.strategies["fine_tune"]
+    found = [
+        session.engine.measure(candidate, session.specs[REFERENCE], strategy, far()).seconds_per_image
+        for _ in range(3)
+    ]
+    session.reference = round(16 * min(found), 5)
+
+
+def machine() -> str:
+    """What kind of processor this is, and how many threads a training uses."""
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    lines = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    facts = {name.strip(): value.strip() for name, value in lines.items()}
+    model = f"{facts.get('model name', platform.machine())} {facts.get('cpu family', '')}".strip()
+    return f"{model}, {processor.cores()} thread, fp32"
+
+
+def embed(session: Session, backbone: str) -> None:
+    """Features of all images, what they cost, and their scores on growing subsamples."""
+    recorded, spec, size = session.recorded, session.specs[backbone], size_of(session, backbone)
+    scores = list(session.plugins.scores().values())
+    train = session.train
+    classes = recorded.about.classes
+    least, some, few, several = SCREEN
+    wanted = {*SUBSAMPLES, max(least, few * classes), max(some, several * classes), len(train)}
+    known = recorded.scored(backbone)
+    names = {score.name for score in scores if not score.needs_logits}
+    missing = [
+        n for n in sorted(wanted) if n <= len(train) and not (n in known and names <= set(known[n].values))
+    ]
+    if recorded.embedded(backbone) and not missing:
+        return
+    rows = np.concatenate([train, recorded.about.rows])
+    before = processor_seconds()
+    embedding = session.engine.embed(spec, size, rows, far())
+    seconds = processor_seconds() - before
+    if recorded.embedded(backbone) is None:
+        if embedding.cached:  # cut before it was written down
+            candidate = Candidate(backbone=backbone, input_size=size, strategy="fine_tune", unfreeze="all")
+            strategy = session.strategies["fine_tune"]
+            seconds = session.engine.measure(candidate, spec, strategy, far()).latency * len(rows)
+        recorded.append(
+            grid.Embedded(
+                backbone=backbone,
+                input_size=size,
+                images=len(rows),
+                seconds=round(seconds, 4),
+                reference=session.reference,
+                machine=machine(),
+            )
+        )
+    with np.load(session.folder / embedding.path, allow_pickle=False) as stored:
+        have, features, logits = stored["rows"], stored[f"g{embedding.groups - 1}"], stored.get("logits")
+    place = {row: index for index, row in enumerate(have.tolist())}
+    for count in missing:
+        record_scores(session, backbone, size, scores, train[:count], features, logits, place)
+
+
+def record_scores(
+    session: Session,
+    backbone: str,
+    size: int,
+    scores: Sequence[Score],
+    rows: np.ndarray,
+    features: np.ndarray,
+    logits: np.ndarray | None,
+    place: dict[int, int],
+) -> None:
+    """Every score of a backbone's features of `rows`."""
+    at = np.array([place[row] for row in rows.tolist()])
+    labels, group = session.data.labels[rows], session.data.group
+    folds = folds_for(labels, None if group is None else group[rows])
+    begun = time.process_time()
+    values, _ = rank.score_features(
+        scores, features[at], labels, folds, None if logits is None else logits[at], session.plugins.compute
+    )
+    session.recorded.append(
+        grid.Scored(
+            backbone=backbone,
+            input_size=size,
+            rows=len(rows),
+            values={name: round(value, 5) for name, value in values.items()},
+            seconds=round(time.process_time() - begun, 4),
+            reference=session.reference,
+            machine=machine(),
+        )
+    )
+
+
+def warm(session: Session, backbone: str, strategy: str, depth: Depth, epochs: float) -> None:
+    """A training that is thrown away: libraries are loaded, and whether to mirror images is settled for the set."""
+    trial, spec, way = order(session, backbone, strategy, depth, min(epochs, 1.0), 0)
+    session.engine.submit(replace(trial, rows=64), spec, way, far()).result()
+
+
+def order(
+    session: Session, backbone: str, strategy: str, depth: Depth, epochs: float, seed: int
+) -> tuple[Trial, BackboneSpec, Strategy]:
+    """What the engine is asked for to train a cell."""
+    fresh = strategy == SCRATCH.name
+    spec = session.specs[backbone]
+    candidate = Candidate(
+        backbone=backbone, input_size=size_of(session, backbone), strategy=strategy, unfreeze=depth
+    )
+    trial = Trial(
+        id="cell",
+        candidate=candidate,
+        epochs=epochs,
+        seed=seed,
+        evaluate_on=("select", "test"),
+        control="scratch" if fresh else "",
+    )
+    return trial, replace(spec, init="random", weights=None) if fresh else spec, session.strategies[strategy]
+
+
+def train(session: Session, backbone: str, strategy: str, depth: Depth, epochs: float, seed: int) -> None:
+    """Trains a cell for so many epochs and records it, unless that was done."""
+    trial, spec, way = order(session, backbone, strategy, depth, epochs, seed)
+    recorded = session.recorded
+    line = grid.Trained(
+        backbone=backbone,
+        input_size=trial.candidate.input_size,
+        strategy=strategy,
+        unfreeze=depth,
+        epochs=epochs,
+        rows=recorded.about.train,
+        seed=seed,
+        init=spec.init,
+        reference=session.reference,
+        machine=machine(),
+    )
+    if recorded.has(line):
+        return
+    before, begun = processor_seconds(), time.monotonic()
+    done = session.engine.submit(trial, spec, way, far()).result()
+    line = replace(
+        line,
+        status=done.status,
+        steps=done.steps_done,
+        seconds=round(processor_seconds() - before, 3),
+        wall=round(time.monotonic() - begun, 3),
+        parameters=done.parameters,
+        macs=done.macs,
+        precision=done.precision,
+        note=done.note or done.error or "",
+    )
+    table = None if done.predictions is None else of_rows(session, done)
+    recorded.append(line, table)
+    right = "" if table is None else accuracies(recorded.about, table)
+    print(
+        f"{recorded.about.name} {line.candidate.id} {epochs:g} epochs: {line.seconds:.1f} s{right}",
+        flush=True,
+    )
+
+
+def of_rows(session: Session, done: TrialResult) -> np.ndarray:
+    """Probabilities (n, classes) of the judged images, in the grid's order."""
+    assert done.predictions is not None
+    found = verdict.probabilities_of(session.folder / done.predictions, session.recorded.about.rows)
+    assert found is not None, "the engine left rows out"
+    return found
+
+
+def accuracies(about: grid.Set, table: np.ndarray) -> str:
+    """Accuracy on select and test, for the log."""
+    right = table.argmax(1) == about.labels
+    return f", select {right[about.part == 1].mean():.3f}, test {right[about.part == 2].mean():.3f}"
