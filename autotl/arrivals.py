@@ -12,16 +12,11 @@ from autotl.budget import Allowance
 from autotl.errors import AutotlError
 from autotl.records import BackboneSpec, Skipped, Weights
 
-__all__ = ["SHARE", "Arrivals", "away", "megabytes"]
+__all__ = ["SHARE", "Arrivals", "megabytes"]
 
 SHARE = 0.25  # of the budget: what has not come by then comes too late
 
 Fetch = Callable[..., Path]
-
-
-def away(spec: BackboneSpec) -> bool:
-    """Whether the weights have to be fetched first."""
-    return spec.weights is not None and spec.weights.kind != "file" and not spec.weights.present
 
 
 def megabytes(specs: Sequence[BackboneSpec]) -> float:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from autotl import licences
+from autotl import hub, licences
+from autotl.builtin.backbones import unusable
 from autotl.errors import AutotlError, UnknownNameError
 from autotl.plugins import Plugins
 from autotl.records import BackboneSpec, Goal, Profile, Settings, Skipped, Strategy
@@ -51,9 +52,9 @@ def gather(
         known = {spec.name for spec in wanted}
         wanted += [spec for spec in choose(others, more, "backbone") if spec.name not in known]
     kept: list[BackboneSpec] = []
-    skipped: list[Skipped] = []
+    skipped = unusable(settings.weights)
     for spec in wanted:
-        reason = refused(spec, goal)
+        reason = refused(spec, goal) or _missing(spec, settings)
         if reason:
             skipped.append(Skipped(name=spec.name, reason=reason))
         else:
@@ -71,6 +72,16 @@ def gather(
     return Candidates(backbones=tuple(kept), strategies=tuple(ways), skipped=tuple(skipped))
 
 
+def _missing(spec: BackboneSpec, settings: Settings) -> str:
+    """What an offline run lacks of a backbone; empty if nothing, or if there is a connection to fetch it by."""
+    if not (settings.offline and hub.away(spec)):
+        return ""
+    return (
+        "its weights are not here, and this run is offline;"
+        f" `autotl backbones --fetch {spec.name}` brings them where there is a connection"
+    )
+
+
 def choose(offered: dict[str, Named], patterns: Iterable[str], kind: str) -> list[Named]:
     """What the patterns name: full names, bare names where unique, or globs on either, in given order."""
     found: dict[str, Named] = {}
@@ -82,7 +93,7 @@ def choose(offered: dict[str, Named], patterns: Iterable[str], kind: str) -> lis
         )
         glob = any(mark in pattern for mark in "*?[")
         if not matches:
-            raise UnknownNameError(kind, pattern, [*offered, *map(bare, offered)])
+            raise UnknownNameError(kind, pattern, offered if ":" in pattern else map(bare, offered))
         if not glob and len(matches) > 1:
             raise UnknownNameError(kind, pattern, matches, "(say which, with its origin)")
         if len(matches) > WIDEST_GLOB:

@@ -88,13 +88,13 @@ def _storage(found: Examination) -> None:
     told = hub.told_offline()
     plugins = load_plugins()
     offered = [spec for spec in plugins.backbones(None, Settings(offline=told)).values() if spec.proposed]
-    here = [spec for spec in offered if not arrivals.away(spec)]
+    here = [spec for spec in offered if not hub.away(spec)]
     origins = Counter(spec.name.partition(":")[0] for spec in here)
     counted = ", ".join(f"{number} {origin}" for origin, number in origins.items())
     found.facts.append(
         ("works offline", f"every command, with {len(here)} backbones ({counted}) and --weights")
     )
-    missing = [spec for spec in offered if arrivals.away(spec)]
+    missing = [spec for spec in offered if hub.away(spec)]
     found.facts.append(
         (
             "downloads",

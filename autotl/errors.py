@@ -44,7 +44,7 @@ class UnknownNameError(AutotlError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         self.kind, self.name = kind, name
-        known = sorted(known)
+        known = sorted(set(known))
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         if near:
             advice = "did you mean " + " or ".join(repr(n) for n in near) + "?"
@@ -77,4 +77,4 @@ class PluginError(AutotlError):
 
     def __init__(self, message: str, *, plugin: str, hook: str) -> None:
         self.plugin, self.hook = plugin, hook
-        super().__init__(f"plugin {plugin!r}, {hook}: {message}")
+        super().__init__(f"plugin {plugin!r}, {hook}: {' '.join(message.split())}")

@@ -24,9 +24,9 @@ from urllib.parse import urlsplit
 from autotl.budget import Allowance
 from autotl.cache import atomic_write
 from autotl.errors import WeightsUnavailable
-from autotl.records import Weights
+from autotl.records import BackboneSpec, Weights
 
-__all__ = ["TooLate", "fetch", "find", "hub_cache", "is_cached", "told_offline", "torch_hub"]
+__all__ = ["TooLate", "away", "fetch", "find", "hub_cache", "is_cached", "told_offline", "torch_hub"]
 
 PROBE_SECONDS = 3.0
 SILENCE = 10.0  # seconds without a byte, after which a connection is given up
@@ -72,6 +72,11 @@ def is_cached(repository: str) -> bool:
 def cache_folder(repository: str) -> str:
     """The folder of a repository in the hub's cache."""
     return f"models--{repository.replace('/', '--')}"
+
+
+def away(spec: BackboneSpec) -> bool:
+    """Whether the weights of a backbone have to be fetched first."""
+    return spec.weights is not None and spec.weights.kind != "file" and not spec.weights.present
 
 
 def find(weights: Weights) -> Path | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-__all__ = ["PERMISSIVE", "SHORTHANDS", "allowed"]
+__all__ = ["PERMISSIVE", "SHORTHANDS", "UNKNOWN", "allowed"]
 
 UNKNOWN = "unknown"  # what a licence that is not stated is called
 

@@ -61,10 +61,9 @@ def plan(options: Options) -> Plan:
         max_memory=options.max_memory,
         licence=options.licence,
     )
-    offline = options.offline or hub.told_offline()
     settings = Settings(
         weights=options.weights,
-        offline=offline,
+        offline=options.offline or hub.told_offline(),
         device=options.device,
         licence=options.licence,
         seconds=options.budget,
@@ -72,21 +71,16 @@ def plan(options: Options) -> Plan:
     )
     found = candidates.gather(plugins, _glance(data), settings, goal, options.strategies, options.more)
     gpu, images = forecast.has_gpu(options.device), len(data.files)
-    planned, skipped = [], list(found.skipped)
+    planned = []
     for spec in found.backbones:
         pace = forecast.seconds_per_image(spec, gpu=gpu)
-        if arrivals.away(spec) and offline:
-            skipped.append(
-                Skipped(name=spec.name, reason="its weights are not here, and this run is offline")
-            )
-            continue
         planned.append(
             Planned(
                 backbone=spec.name,
                 input_size=spec.input_size,
                 parameters=spec.parameters,
                 licence=spec.licence,
-                download=arrivals.megabytes([spec]) if arrivals.away(spec) else 0.0,
+                download=arrivals.megabytes([spec]) if hub.away(spec) else 0.0,
                 embed=pace * images,
                 tune=pace * forecast.TRAIN_FACTOR * EPOCHS * images,
             )
@@ -98,7 +92,7 @@ def plan(options: Options) -> Plan:
         budget=options.budget,
         planned=tuple(planned),
         strategies=tuple(strategy.name for strategy in found.strategies),
-        skipped=tuple(skipped),
+        skipped=found.skipped,
         downloads=sum(one.download for one in planned),
         floor=least_seconds(images) + (planned[0].embed if planned else 0.0),
     )

@@ -105,6 +105,11 @@ class Plugins:
         """Names of the registered plugins, built-ins first."""
         return [name for name, _ in self.manager.list_name_plugin()]
 
+    def hooks(self, name: str) -> list[str]:
+        """The hooks that a registered plugin answers."""
+        callers = self.manager.get_hookcallers(self.manager.get_plugin(name))
+        return sorted(caller.name for caller in callers or ())
+
     def backbones(self, profile: Profile | None, settings: Settings) -> dict[str, BackboneSpec]:
         """Every backbone the plugins contribute, by name."""
         return self._collect("register_backbones", BackboneSpec, profile=profile, settings=settings)

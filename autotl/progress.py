@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Observer = Callable[[Event], None]
 
 _REDRAWN, _LOGGED = 0.2, 30.0  # seconds between two counts, in a terminal and in a log
+_EACH = {"plugins"}  # stages each of whose events stands for itself
 _QUIETER = 1.0  # seconds between two plain lines that say no more than how the same candidate goes on
 
 
@@ -117,7 +118,11 @@ def _plain(stream: TextIO) -> Observer:
     last: list[Event] = []
 
     def observe(event: Event) -> None:
-        same = last and (last[0].stage, last[0].candidate) == (event.stage, event.candidate)
+        same = (
+            event.stage not in _EACH
+            and last
+            and (last[0].stage, last[0].candidate) == (event.stage, event.candidate)
+        )
         if same and event.score is None and event.time - last[0].time < _QUIETER:
             return
         last[:] = [event]
@@ -143,9 +148,10 @@ def _panel(stream: TextIO) -> Iterator[Observer]:
     def observe(event: Event) -> None:
         nonlocal arrived
         # What is over stays on the screen as a line; what goes on is the panel below it.
-        if seen and seen[-1].score is None and event.stage != seen[-1].stage:
+        over = seen and seen[-1].score is None and seen[-1].stage not in _EACH
+        if over and event.stage != seen[-1].stage:
             console.print(Text(line(seen[-1])), style="dim", overflow="ellipsis", no_wrap=True)
-        if event.score is not None:
+        if event.score is not None or event.stage in _EACH:
             console.print(Text(line(event)), style="dim", overflow="ellipsis", no_wrap=True)
         seen[:] = [event]
         arrived = time.monotonic()

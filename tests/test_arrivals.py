@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from test_pipeline import SPECS, TABLE, World, photos
 
-from autotl import pipeline, plugins, result
-from autotl.arrivals import Arrivals, away
+from autotl import hub, pipeline, plugins, result
+from autotl.arrivals import Arrivals
 from autotl.budget import Allowance
 from autotl.errors import AutotlError, WeightsUnavailable
 from autotl.hookspecs import hookimpl
@@ -55,7 +55,7 @@ def test_what_has_come_is_taken_once_and_what_was_refused_is_a_row() -> None:
     )
     assert downloads.wait(5)
     (came,) = downloads.take()
-    assert came.name == "far" and not away(came)
+    assert came.name == "far" and not hub.away(came)
     assert not downloads.wait(0) and downloads.take() == []
     refused = {skip.name: skip.reason for skip in downloads.close()}
     assert set(refused) == {"closed", "odd"}

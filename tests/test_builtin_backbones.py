@@ -128,7 +128,8 @@ def test_libraries(change: dict[str, Any], build: str, arguments: dict[str, Any]
         ({"file": "/etc/passwd"}, "leads out of"),
         ({"file": "link.safetensors"}, "leads out of"),
         ({"file": "linked/other.safetensors"}, "leads out of"),
-        ({"file": "mine.pth"}, "not safetensors"),
+        ({"file": "mine.pth"}, "a pickle"),
+        ({"file": "notes.txt"}, "not safetensors"),
         ({"file": "absent.safetensors"}, "there is no file"),
         ({"name": "../mine"}, "is no name"),
         ({"name": ""}, "is no name"),
@@ -142,7 +143,8 @@ def test_what_a_file_may_not_say(change: dict[str, Any], says: str, tmp_path: Pa
     (tmp_path / "other.safetensors").write_bytes(b"")
     (root / "link.safetensors").symlink_to(tmp_path / "other.safetensors")
     (root / "linked").symlink_to(tmp_path)
-    (root / "mine.pth").write_bytes(b"")
+    for name in ("mine.pth", "notes.txt"):
+        (root / name).write_bytes(b"")
     specs, skipped = discover(root)
     assert names(specs) == ["good"]
     assert len(skipped) == 1
@@ -195,6 +197,7 @@ def test_files_named_after_timm_models(tmp_path: Path) -> None:
     reasons = {skip.name: skip.reason for skip in skipped}
     assert set(reasons) == {"resnet34.pth", "resnet81"}
     assert "a pickle" in reasons["resnet34.pth"]
+    assert "save_file" in reasons["resnet34.pth"] and "'resnet34.safetensors'" in reasons["resnet34.pth"]
     assert "did you mean" in reasons["resnet81"]
 
 

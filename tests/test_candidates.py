@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from autotl.candidates import bare, choose, gather, sizes
 from autotl.errors import AutotlError, UnknownNameError
 from autotl.plugins import load_plugins
-from autotl.records import BackboneSpec, Goal, Profile, Settings
+from autotl.records import BackboneSpec, Goal, Profile, Settings, Weights
 
 
 def spec(name: str, **changes: object) -> BackboneSpec:
@@ -57,6 +58,15 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         choose(OFFERED, ["tinny"], "backbone")
 
 
+def test_a_name_is_suggested_once() -> None:
+    with pytest.raises(UnknownNameError) as of_strategies:
+        choose({"linear_probe": spec("linear_probe"), "knn": spec("knn")}, ["linear_prob"], "strategy")
+    assert str(of_strategies.value).count("'linear_probe'") == 1
+    with pytest.raises(UnknownNameError) as of_backbones:
+        choose(OFFERED, ["autotl:tinny"], "backbone")
+    assert "did you mean 'autotl:tiny'?" in str(of_backbones.value)
+
+
 def test_a_glob_that_matches_too_much_asks_to_be_narrowed() -> None:
     many = {f"b{i}": spec(f"b{i}") for i in range(60)}
     with pytest.raises(AutotlError, match="narrow"):
@@ -100,3 +110,38 @@ def test_limits_leave_a_reason() -> None:
     assert "mine:asked" not in [s.name for s in default.backbones]
     with pytest.raises(AutotlError, match="no backbone is left"):
         gather(plugins, PROFILE, Settings(wanted=("mine:large",)), goal)
+
+
+def offering(*specs: BackboneSpec) -> SimpleNamespace:
+    from autotl.hookspecs import hookimpl
+
+    return SimpleNamespace(
+        __name__="guest", register_backbones=hookimpl(lambda profile, settings: list(specs))
+    )
+
+
+def test_offline_what_is_not_here_is_not_tried() -> None:
+    """Else the engine would build network after network only to find that its weights are missing."""
+    here = Weights(kind="hub", location="mine/here", present=True)
+    guest = offering(
+        spec("mine:here", weights=here), spec("mine:away", weights=Weights(kind="hub", location="mine/away"))
+    )
+    plugins = load_plugins([guest])
+    found = gather(plugins, PROFILE, Settings(wanted=("mine:*",), offline=True), Goal())
+    assert [s.name for s in found.backbones] == ["mine:here"]
+    (skip,) = found.skipped
+    assert "its weights are not here" in skip.reason and "--fetch mine:away" in skip.reason
+    online = gather(plugins, PROFILE, Settings(wanted=("mine:*",)), Goal())
+    assert len(online.backbones) == 2
+
+
+def test_what_cannot_be_used_of_a_folder_of_weights_is_said_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "resnet18.pth").write_bytes(b"a pickle")
+    plugins = load_plugins([offering(spec("mine:net"))])
+    found = gather(plugins, PROFILE, Settings(weights=(str(tmp_path),), wanted=("mine:net",)), Goal())
+    (skip,) = found.skipped
+    assert skip.name == "resnet18.pth" and "save_file" in skip.reason
+    with pytest.raises(AutotlError, match="save_file"):  # where it was all there is
+        gather(
+            plugins, PROFILE, Settings(weights=(str(tmp_path),), wanted=("mine:net",)), Goal(licence=("MIT",))
+        )

@@ -173,6 +173,7 @@ def test_json_is_the_result_and_nothing_else(faked: list[pipeline.Options], tmp_
         (["--seed", "-1"], "x>=0"),
         (["--metric", "auc"], "'accuracy', 'balanced_accuracy', 'macro_f1'"),
         (["--weights", "/nowhere"], "does not exist"),
+        (["--licence", "permisive"], "did you mean 'permissive'?"),
         (["--backbone", "x"], "--backbones"),
     ],
 )
@@ -199,6 +200,14 @@ def test_a_column_of_a_csv_need_not_be_a_regular_expression(
         (
             OSError(errno.ENOSPC, "No space left", "/x/model"),
             "Error: the disk is full while writing /x/model; ",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "out"),
+            "Error: out: read-only file system; expected a place that may be read and written; ",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "out/model"),
+            "Error: out/model: permission denied; ",
         ),
     ],
 )
@@ -383,6 +392,13 @@ def test_backbones_by_licence_memory_and_latency(monkeypatch: pytest.MonkeyPatch
     assert all("NC" not in spec["licence"] and spec["parameters"] <= 1e7 for spec in listed)
     faster = json.loads(invoke(*asked, "--max-latency", "25ms").stdout)
     assert 0 < len(faster) < len(listed)
+
+
+def test_what_cannot_be_used_of_a_folder_of_weights_is_said(tmp_path: Path) -> None:
+    (tmp_path / "resnet18.pth").write_bytes(b"a pickle")
+    found = invoke("backbones", "--weights", tmp_path)
+    assert found.exit_code == 0
+    assert "left out: resnet18.pth: a pickle" in found.stderr and "save_file" in found.stderr
 
 
 def test_an_unknown_backbone_is_suggested_for() -> None:

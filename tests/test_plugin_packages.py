@@ -37,7 +37,9 @@ def autotl(path: list[str], *words: str | Path) -> subprocess.CompletedProcess[s
 
 
 def test_they_are_seen_where_they_are_installed(path: list[str]) -> None:
-    assert {"tinycnn", "means"} <= set(json.loads(autotl(path, "plugins", "--json").stdout)["plugins"])
+    listed = {row["name"]: row for row in json.loads(autotl(path, "plugins", "--json").stdout)["plugins"]}
+    assert listed["tinycnn"]["from"] == "autotl-tinycnn 0.1.0"
+    assert listed["means"]["hooks"] == ["register_scores", "register_strategies"]
     assert "tinycnn:shapes" in autotl(path, "backbones").stdout
     assert "class_means" in autotl(path, "strategies").stdout
     assert "h_score" in autotl(path, "scores").stdout

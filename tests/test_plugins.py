@@ -328,3 +328,17 @@ def test_a_class_as_plugin_is_explained() -> None:
 
     (problem,) = load_plugins([Guest]).problems
     assert "names a class" in str(problem)
+
+
+def test_what_is_wrong_is_one_line() -> None:
+    def misnamed(setings: Settings) -> list[BackboneSpec]:
+        return [SPEC]
+
+    (problem,) = load_plugins([guest(register_backbones=misnamed)]).problems
+    assert "setings" in str(problem) and "\n" not in str(problem)
+
+
+def test_a_plugin_says_which_hooks_it_answers() -> None:
+    loaded = load_plugins([guest(register_backbones=lambda: [SPEC], on_event=lambda event: None)])
+    assert loaded.hooks("guest") == ["on_event", "register_backbones"]
+    assert loaded.hooks("autotl.data") == ["load_dataset"]

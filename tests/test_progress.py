@@ -39,6 +39,17 @@ def test_plain_lines_do_not_flood_a_log() -> None:
     assert "0.500" in out.getvalue()
 
 
+def test_each_plugin_that_is_left_out_is_named() -> None:
+    plain, terminal = io.StringIO(), Terminal()
+    for out in (plain, terminal):
+        with live(stream=out) as observe:
+            for name in ("one", "other"):
+                observe(Event(time=1.0, stage="plugins", message=f"left out: {name}"))
+            observe(event(2.0, "split"))
+        for name in ("one", "other"):
+            assert out.getvalue().count(f"plugins    left out: {name}") == 1
+
+
 def test_a_score_the_message_has_is_not_said_again() -> None:
     said = Event(time=1.0, stage="probe", message="accuracy 0.889", score=0.889, best=0.889)
     assert line(said).count("0.889") == 1

@@ -377,6 +377,10 @@ def test_a_sound_file_passes(module: Callable[[str, str], str]) -> None:
             "listing",
             "connection",
         ),
+        ("senseless_guest", SCORES + "\n@hookimpl\ndef register_backbones(settings):\n    return 7", "listing",
+         "asked what it has: TypeError: 'int' object is not iterable"),
+        ("hanging_guest", "import sys, time\n'pytest' in sys.modules or time.sleep(60)" + SCORES, "listing",
+         "took over 3 s"),
         ("misspelt_guest", SCORES.replace("register_scores", "register_score"), "hooks", "no hook of that name"),
         ("unmarked_guest", SCORES.replace("@hookimpl", "") + "\n@hookimpl\ndef on_event(event): ...", "hooks",
          "lacks its @hookimpl"),
@@ -389,8 +393,14 @@ def test_a_sound_file_passes(module: Callable[[str, str], str]) -> None:
     ],
 )  # fmt: skip
 def test_a_plugin_with_a_mistake_is_told_what_it_is(
-    module: Callable[[str, str], str], name: str, source: str, check: str, word: str
+    module: Callable[[str, str], str],
+    name: str,
+    source: str,
+    check: str,
+    word: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(testing, "HANG_SECONDS", 3.0 if name == "hanging_guest" else 60.0)
     assert word in failed(module(name, source))[check]
 
 

@@ -30,12 +30,19 @@ import msgspec
 
 from autotl import hub
 from autotl.builtin import curated, facts
-from autotl.builtin.builds import TIMM, TORCHVISION, build_of, require_plain_arguments
+from autotl.builtin.builds import (
+    PICKLES,
+    TIMM,
+    TORCHVISION,
+    a_pickle,
+    build_of,
+    require_plain_arguments,
+)
 from autotl.errors import AutotlError, DatasetError, UnknownNameError
 from autotl.hookspecs import hookimpl
 from autotl.records import BackboneSpec, Preprocess, Profile, Settings, Skipped, Weights
 
-__all__ = ["discover", "register_backbones"]
+__all__ = ["discover", "register_backbones", "unusable"]
 
 INDEX = "index.json"
 TORCHVISION_FILES = "https://download.pytorch.org/models"
@@ -71,17 +78,19 @@ def discover(folder: str | Path) -> tuple[list[BackboneSpec], list[Skipped]]:
     specs: list[BackboneSpec] = []
     skipped: list[Skipped] = []
     for path in sorted(p for p in root.iterdir() if not p.name.startswith(".")):
-        if path.suffix.lower() in (".pt", ".pth", ".bin", ".ckpt", ".pkl"):
-            reason = (
-                "a pickle, which can run code when it is read; expected safetensors; convert it, see docs/"
-            )
-            skipped.append(Skipped(name=path.name, reason=reason))
+        if path.suffix.lower() in PICKLES:
+            skipped.append(Skipped(name=path.name, reason=a_pickle(path)))
         elif path.suffix == ".safetensors":
             try:
                 specs.append(_by_file_name(root, path))
             except AutotlError as error:
                 skipped.append(Skipped(name=path.stem, reason=str(error)))
     return specs, skipped
+
+
+def unusable(folders: Sequence[str]) -> list[Skipped]:
+    """What of the user's folders cannot be used, with the reason."""
+    return [skipped for folder in folders for skipped in discover(folder)[1]]
 
 
 # --------------------------------------------------------------------------- folders with an index
@@ -189,10 +198,10 @@ def _inside(root: Path, file: str) -> Path:
     folder, real = root.resolve(), path.resolve()
     if Path(file).is_absolute() or not real.is_relative_to(folder):
         raise DatasetError(f"{file!r} leads out of {root}; expected a file in that folder; copy it there")
+    if real.suffix.lower() in PICKLES:
+        raise DatasetError(f"{file!r} is {a_pickle(real)}")
     if real.suffix != ".safetensors":
-        raise DatasetError(
-            f"{file!r} is not safetensors, the only format that is read; convert it, see docs/"
-        )
+        raise DatasetError(f"{file!r} is not safetensors, the only format that is read; convert it")
     if not real.is_file():
         raise DatasetError(f"there is no file {path}; expected the weights; bring it, or take the entry out")
     return real

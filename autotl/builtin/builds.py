@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from autotl.errors import EngineError
 
-__all__ = ["BUILTIN_BUILDS", "TIMM", "TORCHVISION", "build_of", "require_plain_arguments"]
+__all__ = [
+    "BUILTIN_BUILDS",
+    "PICKLES",
+    "TIMM",
+    "TORCHVISION",
+    "a_pickle",
+    "build_of",
+    "require_plain_arguments",
+]
 
 TIMM = "autotl.builtin.torch_.timm_models:registered"
 MOBILENET_V1 = "autotl.builtin.torch_.timm_models:mobilenet_v1"
@@ -21,10 +30,23 @@ TORCHVISION = "autotl.builtin.torch_.torchvision_models:registered"
 
 BUILTIN_BUILDS = frozenset({TIMM, MOBILENET_V1, EFFICIENTNET, TORCHVISION})
 
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
+
 _LOADS = re.compile(
     r"^(pretrained|weights?$|weights_|checkpoint|cache|state_dict|download|progress|url|uri|hub|hf_|file|path|dir$)"
     r"|_(url|uri|file|filename|path|dir|weights|checkpoint|hub_id)$"
 )
+
+
+def a_pickle(path: Path) -> str:
+    """Why a file of that kind is not read, and the command that makes one of it that is."""
+    return (
+        "a pickle, which can run code when it is read; expected safetensors; convert it with: "
+        'python -c "import torch; from safetensors.torch import save_file; '
+        f"d = torch.load('{path.name}', map_location='cpu', weights_only=True); "
+        "d = d.get('state_dict', d.get('model', d)); "
+        f"save_file({{k: v.clone().contiguous() for k, v in d.items()}}, '{path.stem}.safetensors')\""
+    )
 
 
 def require_plain_arguments(arguments: Mapping[str, Any]) -> None:

@@ -53,10 +53,23 @@ class Commands(click.Group):
                 "out of memory; close other programs, or ask for less: fewer --backbones, or smaller ones"
             ) from error
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                where = f" while writing {error.filename}" if error.filename else ""
-                raise Handled(f"the disk is full{where}; free some space, or choose another --out") from error
-            raise
+            told = _told(error)
+            if told is None:
+                raise
+            raise Handled(told) from error
+
+
+def _told(error: OSError) -> str | None:
+    """What the user can put right of what the system refuses, in words; None where it is our bug."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        where = f" while writing {error.filename}" if error.filename else ""
+        return f"the disk is full{where}; free some space, or choose another --out"
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS} and error.filename:
+        return (
+            f"{error.filename}: {(error.strerror or 'not permitted').lower()}; expected a place that may be read"
+            " and written; change its permissions, or choose another --out"
+        )
+    return None
 
 
 def _interrupt_once() -> None:

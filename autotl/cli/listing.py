@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +12,7 @@ import click
 from autotl.cli import options
 
 if TYPE_CHECKING:
-    from autotl.plugins import Plugins
+    from autotl.errors import PluginError
     from autotl.records import BackboneSpec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -41,7 +41,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, with ever
     help="Only those whose weights take less, such as 50MB.",
 )
 @click.option(
-    "--licence", multiple=True, callback=options.names, metavar="SPDX",
+    "--licence", multiple=True, callback=options.licences, metavar="SPDX",
     help=options.licence_help("Only these licences"),
 )  # fmt: skip
 @click.option("--fetch", is_flag=True, help="Bring the weights of NAME to this machine, for runs to come.")
@@ -66,6 +66,7 @@ def backbones(
     from fnmatch import fnmatchcase
 
     from autotl import forecast
+    from autotl.builtin.backbones import unusable
     from autotl.candidates import bare, refused
     from autotl.errors import UnknownNameError
     from autotl.hub import told_offline
@@ -100,7 +101,7 @@ def backbones(
         return
     columns = ("", "backbone", "params", "GMACs", "px", "top-1", "licence")
     _show(shown, columns, _backbone_cells, as_json, right=columns[2:6], elastic=1)
-    _problems(plugins)
+    _problems([*(f"{skip.name}: {skip.reason}" for skip in unusable(weights)), *plugins.problems])
     if not as_json:
         click.echo("+ on this machine already")
         if not wanted:
@@ -112,7 +113,7 @@ def _fetch(specs: Sequence[BackboneSpec]) -> None:
     from autotl import arrivals, hub
     from autotl.errors import WeightsUnavailable
 
-    wanted = [spec for spec in specs if arrivals.away(spec)]
+    wanted = [spec for spec in specs if hub.away(spec)]
     click.echo(
         f"{len(specs) - len(wanted)} here already, {arrivals.megabytes(wanted):.0f} MB to fetch", err=True
     )
@@ -161,7 +162,7 @@ def strategies(as_json: bool) -> None:
     plugins = load_plugins()
     found = list(plugins.strategies(None).values())
     _show(found, ("strategy", "what it does"), lambda value: (value.name, value.summary), as_json)
-    _problems(plugins)
+    _problems(plugins.problems)
 
 
 @click.command(epilog="Example: autotl scores", short_help="The scores that rank backbones before training.")
@@ -173,7 +174,7 @@ def scores(as_json: bool) -> None:
     plugins = load_plugins()
     found = list(plugins.scores().values())
     _show(found, ("score", "what it is"), lambda value: (value.name, value.summary), as_json)
-    _problems(plugins)
+    _problems(plugins.problems)
 
 
 @click.command(
@@ -181,20 +182,41 @@ def scores(as_json: bool) -> None:
 )
 @_JSON
 def plugins(as_json: bool) -> None:
-    """The plugins that are installed, and what is wrong with some of them."""
+    """The plugins that are installed, the hooks they answer, and what is wrong with some of them."""
     import msgspec
 
     from autotl.cli import show
     from autotl.plugins import load_plugins
+    from autotl.records import Settings
 
     found = load_plugins()
+    # Each is asked what it has: some break no sooner.
+    found.backbones(None, Settings(offline=True))
+    found.strategies(None)
+    found.scores()
+    names = [name for name in found.names() if not found.quarantined(name)]
     if as_json:
         problems = [{"plugin": p.plugin, "hook": p.hook, "message": str(p)} for p in found.problems]
-        text = msgspec.json.encode({"plugins": found.names(), "problems": problems})
+        listed = [{"name": name, "from": _origin(name), "hooks": found.hooks(name)} for name in names]
+        text = msgspec.json.encode({"plugins": listed, "problems": problems})
         click.echo(msgspec.json.format(text, indent=1).decode())
         return
-    show.rows_table(("plugin",), [(name,) for name in found.names()])
-    _problems(found)
+    rows = [(name, _origin(name), ", ".join(found.hooks(name))) for name in names]
+    show.rows_table(("plugin", "from", "hooks"), rows)
+    _problems(found.problems)
+
+
+def _origin(name: str) -> str:
+    """The distribution that brings a plugin, with its version, or the variable that names its module."""
+    from importlib.metadata import entry_points
+
+    from autotl import __version__
+    from autotl.plugins import BUILTIN_NAMES, GROUP, SWITCH
+
+    if name in BUILTIN_NAMES:
+        return f"autotl {__version__}"
+    brought = next((point.dist for point in entry_points(group=GROUP, name=name)), None)
+    return SWITCH if brought is None else f"{brought.name} {brought.version}"
 
 
 def _show(
@@ -214,10 +236,10 @@ def _show(
         show.rows_table(columns, [cells(value) for value in found], **layout)
 
 
-def _problems(plugins: Plugins) -> None:
+def _problems(found: Iterable[PluginError | str]) -> None:
     from autotl.progress import printable
 
-    for problem in plugins.problems:
+    for problem in found:
         click.echo(printable(f"left out: {problem}"), err=True)
 
 

@@ -78,6 +78,20 @@ def names_of(given: Iterable[str]) -> tuple[str, ...]:
     return tuple(part.strip() for text in given for part in text.split(",") if part.strip())
 
 
+def licences(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of licences; a shorthand that is misspelt would refuse everything."""
+    from difflib import get_close_matches
+
+    from autotl.licences import SHORTHANDS, UNKNOWN
+
+    known = [*SHORTHANDS, UNKNOWN]
+    for name in names_of(given):
+        near = get_close_matches(name.lower(), known, n=1, cutoff=0.8)
+        if near and name.lower() not in known:
+            raise click.BadParameter(f"{name!r} is no licence; did you mean {near[0]!r}?", ctx, param)
+    return names_of(given)
+
+
 def licence_help(use: str) -> str:
     """What --licence takes, for the help of a command."""
     return f"{use}: SPDX names or patterns such as Apache-*, or permissive; may be repeated."

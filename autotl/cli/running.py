@@ -114,7 +114,7 @@ def _with(*groups: Iterable[Callable[[Command], Command]]) -> Callable[[Command]
 @options.MAX_LATENCY
 @options.MAX_MEMORY
 @click.option(
-    "--licence", multiple=True, callback=options.names, metavar="SPDX",
+    "--licence", multiple=True, callback=options.licences, metavar="SPDX",
     help=options.licence_help("Licences allowed"),
 )  # fmt: skip
 @_with(_MACHINE)

@@ -21,12 +21,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autotl import hub
+from autotl.builtin.builds import PICKLES, a_pickle
 from autotl.errors import WeightsUnavailable
 from autotl.records import Weights
 
 __all__ = ["fill", "read"]
 
-_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 _WRAPPINGS = ("state_dict.", "model.", "module.", "model_state_dict.", "_orig_mod.")
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # heads that only help to train from nothing
 _DENSENET_KEY = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")  # torchvision's first files
@@ -57,14 +57,8 @@ def _from_file(weights: Weights, _offline: bool) -> State:
 
 
 def _open(path: Path, sha256: str | None) -> State:
-    if path.suffix.lower() in _PICKLES:
-        raise WeightsUnavailable(
-            f"{path} is a pickle, which can run code when it is read; expected safetensors; convert it with: "
-            f'python -c "import torch; from safetensors.torch import save_file; '
-            f"d = torch.load('{path.name}', map_location='cpu', weights_only=True); "
-            f"d = d.get('state_dict', d.get('model', d)); "
-            f"save_file({{k: v.clone().contiguous() for k, v in d.items()}}, '{path.stem}.safetensors')\""
-        )
+    if path.suffix.lower() in PICKLES:
+        raise WeightsUnavailable(f"{path} is {a_pickle(path)}")
     if not path.is_file():
         raise WeightsUnavailable(
             f"there is no file {path}; expected safetensors with the backbone's weights; bring the file, or "

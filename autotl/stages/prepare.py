@@ -14,7 +14,7 @@ from autotl import split as split_stage
 from autotl.budget import Allowance
 from autotl.job import Job
 from autotl.options import END_SECONDS
-from autotl.records import PARTS, BackboneSpec, Dataset, Finding, Goal, Settings, Skipped, Split
+from autotl.records import PARTS, BackboneSpec, Dataset, Finding, Goal, Settings, Split
 
 DECODE_SHARE = 0.2  # of the budget, at most
 IMBALANCED = 10.0
@@ -59,9 +59,9 @@ def prepare(job: Job, data: Dataset) -> None:
         job.plugins, profile, settings, job.goal, options.strategies, (*options.more, *tried)
     )
     job.specs = {spec.name: spec for spec in found.backbones}
-    _send_for(job, [spec for spec in found.backbones if arrivals.away(spec)], settings.offline)
+    _send_for(job, [spec for spec in found.backbones if hub.away(spec)], settings.offline)
     job.strategies = {strategy.name: strategy for strategy in found.strategies}
-    job.skipped += [*found.skipped, *_unreadable(options.weights)]
+    job.skipped += found.skipped
     job.unread = decoded.errors
     journal.state = result.Recommendation(
         command=options.command,
@@ -195,12 +195,6 @@ def _without(
             )
         )
     return replace(data, findings=tuple(findings)), replace(split, part=part, fold=fold)
-
-
-def _unreadable(folders: Sequence[str]) -> list[Skipped]:
-    from autotl.builtin.backbones import discover
-
-    return [skip for folder in folders for skip in discover(folder)[1]]
 
 
 def _versions(worker: dict[str, str]) -> dict[str, str]:
