@@ -181,12 +181,18 @@ def train(
     classes = len(source.classes)
     torch.manual_seed(plan.seed)
     network = build(student, classes)
-    if start_from is not None:
-        network.load_state_dict(torch.load(start_from / "checkpoint.pt", weights_only=True)["average"])
+    earlier = torch.load(start_from / "checkpoint.pt", weights_only=True) if start_from else None
+    if earlier is not None:
+        network.load_state_dict(earlier["average"])
     network.eval()
     with torch.no_grad():
         width = int(see(network, torch.zeros(1, 3, size, size))[0].shape[1])
     module = Apprenticeship(network, width, lessons).train()
+    if earlier is not None and earlier["module"].keys() == module.state_dict().keys():
+        # The same teachers: fresh maps to their answers would first undo what the student has learnt.
+        module.load_state_dict(
+            earlier["module"] | {f"student.{name}": value for name, value in earlier["average"].items()}
+        )
     average = Average(network, plan.averaging)
     optimizer = torch.optim.AdamW(parameter_groups(module, plan.weight_decay), lr=peak, foreach=True)
     steps_an_epoch = count // plan.batch
