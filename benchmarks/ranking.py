@@ -14,22 +14,29 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageFilter
 
 from autotl import dataset, pixels
+from autotl.builtin import ridge
 from autotl.builtin.backbones import discover
+from autotl.builtin.scores import SCORES
 from autotl.cache import cache_folder
+from autotl.folds import folds_for
 from autotl.plugins import load_plugins
+from autotl.rank import score_features
 from benchmarks.embedded import embedded
 from benchmarks.probes import far
 from benchmarks.sets import GROUPS, TEN
 
 MOST = 300  # images of a set
+SUBSAMPLES = (64, 150)  # images that scores are computed on
+TURNS = 6  # divisions of a set into halves
 PACS = ("art_painting", "cartoon", "photo", "sketch")
 PLANTS = "house_plants_dirty"
 
@@ -156,6 +163,87 @@ def embed(sets: Path, weights: str, out: Path) -> None:
                         columns[f"{spec.name} logits"] = stored["logits"].astype(np.float16)
         np.savez_compressed(out / f"{name}.npz", **columns)
         print(name, len(rows), flush=True)
+
+
+# --------------------------------------------------------------------------- scores and what they promise
+
+
+@main.command()
+@click.argument("features", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="CSV file; sets in it are kept")
+def score(features: Path, out: Path) -> None:
+    """Writes a line a backbone, subsample and repetition: every score, and how its linear probe tests.
+
+    The scores see rows of one half of a set (groups whole), the probe is fitted on that half and tested on
+    the other.
+    """
+    known = pd.read_csv(out) if out.exists() else pd.DataFrame({"set": []})
+    for path in sorted(features.glob("*.npz")):
+        if path.stem in set(known["set"]):
+            continue
+        lines = [line for turn in range(TURNS) for line in _turn(path, turn)]
+        known = pd.concat([known, pd.DataFrame(lines)])
+        known.to_csv(out, index=False, float_format="%.5g")
+        print(path.stem, flush=True)
+
+
+def _turn(path: Path, turn: int) -> Iterator[dict[str, str | float]]:
+    with np.load(path, allow_pickle=False) as stored:
+        labels, group = stored["labels"], stored.get("group")
+        first = _half(labels, group, turn)
+        for name in stored:
+            if name in ("labels", "group") or name.endswith(" logits"):
+                continue
+            features = stored[name].astype(np.float32)
+            truth = _tested(features, labels, group, first)
+            for rows in (first[: min(SUBSAMPLES)], first[: max(SUBSAMPLES)]):
+                folds = folds_for(labels[rows], None if group is None else group[rows])
+                _, own = np.unique(labels[rows], return_inverse=True)
+                found, problems = score_features(SCORES, features[rows], own, folds)
+                assert not problems, (path, name, problems)
+                if f"{name} logits" in stored:
+                    logits = stored[f"{name} logits"][rows].astype(np.float64)
+                    found["leep"] = leep(logits, own)
+                yield {
+                    "set": path.stem,
+                    "turn": turn,
+                    "rows": len(rows),
+                    "backbone": name,
+                    "truth": truth,
+                    **found,
+                }
+
+
+def _half(labels: np.ndarray, group: np.ndarray | None, turn: int) -> np.ndarray:
+    """About half of the rows, shuffled, groups whole."""
+    rng = np.random.default_rng(turn)
+    unit = np.arange(len(labels)) if group is None else np.unique(group, return_inverse=True)[1]
+    place = rng.permutation(int(unit.max()) + 1)[unit]
+    order = np.argsort(place, kind="stable")
+    cut = place[order[len(order) // 2]]
+    return rng.permutation(order[place[order] < cut])
+
+
+def _tested(features: np.ndarray, labels: np.ndarray, group: np.ndarray | None, rows: np.ndarray) -> float:
+    """Accuracy on the other rows of a ridge classifier fitted on some, with the penalty cross-validation favours."""
+    mean, deviation = features[rows].mean(0), features[rows].std(0)
+    x = (features - mean) / np.where(deviation > 1e-6, deviation, 1.0)
+    present, own = np.unique(labels[rows], return_inverse=True)
+    folds = folds_for(own, None if group is None else group[rows])
+    left_out = ridge.left_out(x[rows].astype(np.float64), own, folds)
+    best = int(np.argmax([np.mean(answers.argmax(1) == own) for answers in left_out]))
+    weight, bias = ridge.fit(x[rows].astype(np.float64), own, best)
+    other = np.setdiff1d(np.arange(len(labels)), rows)
+    return float(np.mean(present[(x[other] @ weight.T + bias).argmax(1)] == labels[other]))
+
+
+def leep(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Nguyen et al., LEEP, ICML 2020: log likelihood of labels given the source classifier's answers."""
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    joint = np.eye(int(labels.max()) + 1)[labels].T @ shares
+    of_class = joint / np.maximum(joint.sum(0), 1e-12)
+    return float(np.log(np.maximum((shares @ of_class.T)[np.arange(len(labels)), labels], 1e-12)).mean())
 
 
 if __name__ == "__main__":
