@@ -18,6 +18,9 @@ from autotl.records import Decision, Goal, Interval, TrialResult
 from autotl.result import Row, rounded
 
 RESAMPLES = 400
+POWER = NormalDist().inv_cdf(0.8)  # of the test that more images would make possible
+HOPELESS = 50  # times the images there are, that nobody will label
+FOLDS = 5  # of the cross-validation that would judge two candidates on every labelled image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,6 +49,7 @@ class Judged:
     labels: np.ndarray
     classes: int
     group: np.ndarray | None = None
+    labelled: int | None = None  # images of train and select together; None: these rows are all
 
 
 def decide(
@@ -257,7 +261,7 @@ def _reasons(
     luckiest = max(ordered, key=lambda e: _score(e, judged, goal))
     if luckiest is not best and _score(luckiest, judged, goal) > _score(best, judged, goal):
         reasons.append(
-            f"{luckiest.name} scored more on the selection images, {_against(best, luckiest, judged, goal)};"
+            f"{luckiest.name} scored more on the selection images, {against(best, luckiest, judged, goal)};"
             " cross-validation on the train images counted too"
         )
     if winner is best and goal.prefer != "accuracy" and len(members) > 1:
@@ -268,17 +272,17 @@ def _reasons(
     frozen = [e for e in ordered if not e.result.epochs_done and _same_backbone(e, winner)]
     tuned = [e for e in ordered if e.result.epochs_done and _same_backbone(e, winner)]
     if candidate.unfreeze == 0 and tuned:
-        reasons.append(f"frozen: {_against(winner, tuned[0], judged, goal)} on the same backbone")
+        reasons.append(f"frozen: {against(winner, tuned[0], judged, goal)} on the same backbone")
     elif candidate.unfreeze != 0 and frozen:
-        reasons.append(f"fine-tuned: {_against(winner, frozen[0], judged, goal)} on the same backbone")
+        reasons.append(f"fine-tuned: {against(winner, frozen[0], judged, goal)} on the same backbone")
     elif candidate.unfreeze == 0:
         reasons.append("frozen: no fine-tuning of this backbone was worth its time or fitted into the budget")
     depths = [e for e in tuned if e.name != winner.name]
     if candidate.unfreeze != 0 and depths:
-        reasons.append(f"depth {candidate.unfreeze}: {_against(winner, depths[0], judged, goal)}")
+        reasons.append(f"depth {candidate.unfreeze}: {against(winner, depths[0], judged, goal)}")
     rivals = [e for e in ordered if not _same_backbone(e, winner)]
     if rivals:
-        reasons.append(f"backbone: {_against(winner, rivals[0], judged, goal)}")
+        reasons.append(f"backbone: {against(winner, rivals[0], judged, goal)}")
     majority = np.bincount(judged.labels, minlength=judged.classes).max() / max(len(judged.labels), 1)
     constant = majority if goal.metric == "accuracy" else 1.0 / judged.classes
     if score.low <= constant:
@@ -294,7 +298,8 @@ def _same_backbone(one: Evidence, other: Evidence) -> bool:
     return one.result.trial.candidate.backbone == other.result.trial.candidate.backbone
 
 
-def _against(winner: Evidence, other: Evidence, judged: Judged, goal: Goal) -> str:
+def against(winner: Evidence, other: Evidence, judged: Judged, goal: Goal) -> str:
+    """The paired difference of two candidates in words."""
     gap = _paired(winner, other, judged, goal, metrics.Z95)
     sure = "" if gap.low > 0 or gap.high < 0 else ", within chance"
     return f"{gap.value * 100:+.1f} points [{gap.low * 100:+.1f}, {gap.high * 100:+.1f}]{sure} against {other.name}"
@@ -303,19 +308,45 @@ def _against(winner: Evidence, other: Evidence, judged: Judged, goal: Goal) -> s
 def _would_change(
     winner: Evidence, runner_up: Evidence | None, margin: Interval | None, judged: Judged
 ) -> list[str]:
+    """Which of more images, labels or minutes would tell the first from the second: a power analysis.
+
+    As many images as find a difference as large as it looks beyond chance in four of five repetitions.
+    """
     if runner_up is None or margin is None:
         return []
     if margin.low > 0:
         return [f"nothing seen here: {runner_up.name}, the next best, is behind beyond chance"]
-    half = (margin.high - margin.low) / 2
-    if margin.value <= 0.001:
-        return [f"anything: {runner_up.name} scores the same on these {len(judged.labels)} images"]
-    times = (half / margin.value) ** 2
-    more = math.ceil(len(judged.labels) * (times - 1))
-    if times > 50:
+    rows = len(judged.labels)
+    difference = abs(margin.value)
+    if difference <= 0.001:
+        return [f"anything: {runner_up.name} scores the same on these {rows} images"]
+    error = (margin.high - margin.low) / 2 / metrics.Z95
+    # Twice the images at least: with fewer, a difference within chance cannot have been beyond it.
+    needed = rows * max(2.0, ((metrics.Z95 + POWER) * error / difference) ** 2)
+    if needed > HOPELESS * rows:
         return [f"more images would hardly separate it from {runner_up.name}; take whichever suits you"]
-    advice = (
-        f"about {more:,} more labelled images to choose on would separate it from {runner_up.name},"
-        " if the difference is as large as it looks"
-    )
-    return [advice]
+    share = rows / (judged.labelled or rows)
+    more = _about(needed - rows)
+    images = f"about {more:,} more labelled images to choose on"
+    if share < 1:
+        images += f" ({_about((needed - rows) / share):,} more in all, divided as these)"
+    which = f"would separate it from {runner_up.name} in four of five cases"
+    said = [f"{images} {which}, if the difference is as large as it looks"]
+    if share < 1 and needed <= (judged.labelled or rows):
+        seconds = FOLDS * (winner.result.cost.seconds + runner_up.result.cost.seconds)
+        said.append(
+            f"or about {_minutes(seconds)} of cross-validating these two in {FOLDS} folds, which judges them on"
+            f" all {judged.labelled:,} labelled images at hand"
+        )
+    return said
+
+
+def _about(number: float) -> int:
+    """To two digits."""
+    step = int(10 ** max(0, math.floor(math.log10(max(number, 1))) - 1))
+    return max(1, round(number / step) * step)
+
+
+def _minutes(seconds: float) -> str:
+    minutes = seconds / 60
+    return "a minute" if minutes < 1.5 else f"{_about(minutes):,} minutes"

@@ -150,6 +150,7 @@ class Job:
             self.goal,
             self.skipped,
             self.ranking,
+            self.profile.similarity,
         )
 
     def record(self) -> result.Recommendation:

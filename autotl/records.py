@@ -406,11 +406,24 @@ class DepthProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """A linear probe's accuracy on growing subsamples, and what more images should add."""
+
+    backbone: str
+    input_size: int
+    rows: tuple[int, ...]  # images it was fitted on
+    scores: tuple[float, ...]  # accuracy there, every image judged by fits that had not seen it
+    more: int  # images beyond the last of `rows`
+    gain: Interval  # of accuracy, by so many
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
     """The order before any training."""
 
     ranked: tuple[Ranked, ...]
     notes: tuple[str, ...] = ()
+    growth: tuple[Growth, ...] = ()  # of the first few
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

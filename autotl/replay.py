@@ -81,6 +81,7 @@ def derive(recorded: result.Recommendation, folder: Path) -> result.Recommendati
             recorded.goal,
             recorded.skipped,
             recorded.ranking,
+            recorded.similarity,
         )
         again = replace(
             recorded,

@@ -60,6 +60,7 @@ def revise(
         goal,
         state.skipped,
         state.ranking,
+        state.similarity,
     )
     name = found.decision.winner
     before = state.winner

@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from autotl import estimate, metrics, transfer
+from autotl import estimate, metrics, thumb, transfer
 from autotl.calibration import calibrate
 from autotl.decide import Evidence, Judged, decide, leaderboard
-from autotl.records import Calibration, Decision, Goal, Interval, Ranking, Skipped, TrialResult
+from autotl.records import Calibration, Decision, Goal, Interval, Ranking, Similarity, Skipped, TrialResult
 from autotl.result import Recommendation, Row, Winner, is_probe, looks, rounded
 from autotl.search import summary
 
@@ -103,6 +103,7 @@ def judge(
     goal: Goal,
     skipped: Sequence[Skipped] = (),
     ranking: Ranking | None = None,
+    similarity: Sequence[Similarity] = (),
 ) -> Verdict:
     """Decision and leaderboard from trial results whose predictions lie in `folder`."""
     rows = selection(part, folds)
@@ -116,16 +117,43 @@ def judge(
             continue
         spent = sum(r.cost.seconds for r in results if r.trial.candidate.id == name)
         evidence.append(Evidence(result=result, predicted=predicted, fit_time=round(spent, 6)))
-    judged = Judged(labels=labels[rows], classes=classes, group=None if group is None else group[rows])
+    train = int((part == 0).sum())
+    judged = Judged(
+        labels=labels[rows],
+        classes=classes,
+        group=None if group is None else group[rows],
+        labelled=None if folds else train + len(rows),
+    )
     rivals = [e for e in evidence if not e.result.trial.control]
     held_against = [e for e in evidence if e.result.trial.control]
     expected = estimate.estimates(rivals, ranking, judged, goal, out_of_fold=bool(folds))
     decision, intervals = decide(rivals, judged, goal, expected)
-    decision = _with_controls(decision, rivals, held_against, judged, goal, int((part == 0).sum()))
+    decision = _with_context(decision, thumb.said(decision, rivals, judged, goal, train, similarity), ranking)
+    decision = _with_controls(decision, rivals, held_against, judged, goal, train)
     board = leaderboard(rivals, decision, intervals, goal, failed)
     board += tuple(_control_row(e, judged, goal) for e in held_against)
     board += tuple(Row(candidate=s.name, status="skipped", backbone=s.name, reason=s.reason) for s in skipped)
     return Verdict(decision=decision, leaderboard=board)
+
+
+def _with_context(decision: Decision, rule: str, ranking: Ranking | None) -> Decision:
+    """The decision with the rule of thumb beside it, and what more images to train on would buy."""
+    grown = [
+        growth
+        for growth in (ranking.growth if ranking else ())
+        if (decision.winner or "").startswith(f"{growth.backbone}@{growth.input_size}/")
+    ]
+    bought = [
+        f"{g.more:,} more images to train on should buy {100 * g.gain.value:.1f} points of accuracy"
+        f" [{100 * g.gain.low:.1f}, {100 * g.gain.high:.1f}], as the learning curve of a linear probe on this"
+        " backbone goes"
+        for g in grown
+    ]
+    return replace(
+        decision,
+        reasons=(*decision.reasons, *([rule] if rule else [])),
+        would_change=(*decision.would_change, *bought),
+    )
 
 
 def _with_controls(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 
 from autotl.decide import Evidence, Judged, decide, leaderboard, over_limit
-from autotl.records import Candidate, Depth, Goal, Trial, TrialResult
+from autotl.records import Candidate, Depth, Goal, Interval, Trial, TrialResult
 from autotl.result import encode
 
 LABELS = np.arange(300) % 3
+BEHIND = Interval(value=-1.0, low=-1.0, high=-1.0)
 
 
 def evidence(
@@ -128,3 +132,48 @@ def test_limits_that_nothing_keeps_say_what_the_cheapest_needs() -> None:
     decision, _ = decide([evidence("a", 5), evidence("b", 60)], JUDGED, Goal(max_latency=0.001))
     assert decision.winner is None
     assert "none of the 2" in decision.reasons[0] and "10.0 ms" in decision.reasons[1]
+
+
+def test_as_many_images_as_it_says_would_have_told_them_apart() -> None:
+    """Difference 3 points, 10 % of the images discordant: the power analysis against drawing new images."""
+    shares = {(True, True): 0.8, (True, False): 0.065, (False, True): 0.035, (False, False): 0.1}
+
+    def pair(rows: int, seed: int) -> tuple[list[Evidence], Judged]:
+        drawn = np.random.default_rng(seed).choice(4, size=rows, p=list(shares.values()))
+        right = np.array(list(shares))[drawn]
+        labels = np.arange(rows) % 3
+        field = [
+            Evidence(
+                result=evidence(name, 0).result,
+                predicted=np.where(right[:, column], labels, (labels + 1) % 3),
+                fit_time=1.0,
+            )
+            for column, name in enumerate("ab")
+        ]
+        return field, Judged(labels=labels, classes=3)
+
+    # A draw that looks just as the shares say: 200 rows, difference 3 points.
+    labels = np.arange(200) % 3
+    right = np.repeat(np.array(list(shares)), [160, 13, 7, 20], axis=0)
+    field = [
+        Evidence(
+            result=evidence(name, 0).result,
+            predicted=np.where(right[:, column], labels, (labels + 1) % 3),
+            fit_time=1.0,
+        )
+        for column, name in enumerate("ab")
+    ]
+    decision, _ = decide(field, Judged(labels=labels, classes=3), Goal())
+    more = int(re.search(r"about ([\d,]+) more labelled", decision.would_change[0])[1].replace(",", ""))  # type: ignore[index]
+    found = [(decide(*pair(200 + more, seed), Goal())[0].margin or BEHIND) for seed in range(100)]
+    assert 0.7 <= np.mean([margin.low > 0 for margin in found]) <= 0.9
+
+
+def test_labels_and_minutes_that_would_separate_them_are_named() -> None:
+    field = [evidence("a", 20), evidence("b", 26, shift=3)]
+    decision, _ = decide(field, replace(JUDGED, labelled=5000), Goal())
+    images, minutes = decision.would_change
+    assert "more in all, divided as these" in images
+    assert "a minute of cross-validating these two in 5 folds" in minutes and "5,000" in minutes
+    short, _ = decide(field, replace(JUDGED, labelled=400), Goal())
+    assert len(short.would_change) == 1  # too few at hand for cross-validation to do it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from sklearn.covariance import LedoitWolf
 from sklearn.datasets import load_digits
 
 from autotl.builtin import ridge, scores
@@ -64,10 +65,36 @@ def test_logme_is_the_maximised_evidence(digits: tuple[np.ndarray, np.ndarray, n
     assert scores.logme(features, labels, folds[:60]) == pytest.approx(np.mean(best), abs=1e-3)
 
 
+@pytest.mark.parametrize("width", [12, 300])
+def test_hscore_is_the_trace_of_two_shrunk_covariances(width: int) -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(4, size=80)
+    features = generator.normal(size=(80, width)) + generator.normal(size=(4, width))[labels]
+    estimate = LedoitWolf().fit(features)
+    means = np.stack([features[labels == label].mean(0) for label in range(4)])[labels]  # E[f|y], by row
+    between = np.cov(means.T, bias=True) * (1 - estimate.shrinkage_)
+    expected = np.trace(np.linalg.inv(estimate.covariance_) @ between)
+    assert scores.hscore(features, labels, labels) == pytest.approx(expected, rel=1e-6)
+
+
+def test_nleep_of_clusters_that_lie_apart_is_a_count_of_their_labels() -> None:
+    generator = np.random.default_rng(0)
+    clusters = np.repeat(np.arange(10), 12)  # five for each of two classes
+    angle = clusters * 2 * np.pi / 10
+    features = np.stack([np.cos(angle), np.sin(angle)], 1) * 100 + generator.normal(size=(120, 2))
+    labels, folds = (clusters + (generator.random(120) < 0.2)) % 2, np.arange(120) % 5
+    expected = []
+    for row in range(120):
+        others = [labels[i] for i in range(120) if clusters[i] == clusters[row] and folds[i] != folds[row]]
+        votes = others.count(labels[row]) + np.mean(labels == labels[row])
+        expected.append(np.log(votes / (len(others) + 1)))
+    assert scores.nleep(features, labels, folds) == pytest.approx(np.mean(expected), abs=1e-6)
+
+
 def test_scores_prefer_features_that_know_the_classes(
     digits: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     images, labels, folds = digits
     noise = np.random.default_rng(2).normal(size=images.shape)
-    for score in (scores.linear, scores.knn, scores.logme):
+    for score in (scores.linear, scores.knn, scores.logme, scores.hscore, scores.nleep):
         assert score(images, labels, folds) > score(noise, labels, folds)

@@ -7,6 +7,8 @@ for one another.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from autotl.builtin import ridge
@@ -30,9 +32,22 @@ SCORES = (
         summary="log maximum evidence of a Bayesian linear model (You et al., ICML 2021)",
         compute="autotl.builtin.scores:logme",
     ),
+    Score(
+        name="hscore",
+        summary="H-score with shrunk covariance (Ibrahim et al., ECML PKDD 2022)",
+        compute="autotl.builtin.scores:hscore",
+    ),
+    Score(
+        name="nleep",
+        summary="log likelihood of labels given Gaussian clusters of features (Li et al., CVPR 2021)",
+        compute="autotl.builtin.scores:nleep",
+    ),
 )
 
 NEIGHBOURS = 5
+ENERGY = 0.8  # share of the variance that the principal components of N-LEEP keep, as in its paper
+CLUSTERS = 5  # Gaussians a class, as in its paper; fewer where a Gaussian would have less than...
+CLUSTER_ROWS = 4  # ...so many rows
 
 
 @hookimpl
@@ -107,3 +122,75 @@ def logme(
         ) / 2
         evidences.append(evidence / n)
     return float(np.mean(evidences))
+
+
+def hscore(
+    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
+) -> float:
+    """Variance between classes, in units of the variance of the features: tr(cov(f)^-1 cov(E[f|y])).
+
+    Ibrahim, Ponomareva, Mazumder: Newer is not always better, ECML PKDD 2022: both covariances shrunk by the
+    intensity of Ledoit and Wolf, without which the score is useless where features outnumber images. At most
+    the number of classes less one; compare its values within one data set only.
+    """
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    x = features.astype(np.float64)
+    x -= x.mean(0)
+    n, d = x.shape
+    shrinkage = float(ledoit_wolf_shrinkage(x, assume_centered=True))
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    spectrum = (1 - shrinkage) * s**2 / n + shrinkage * float(np.sum(s**2)) / (n * d)
+    if spectrum[0] <= 0:  # constant features
+        return 0.0
+    total = 0.0
+    for label in np.unique(labels):
+        rows = labels == label
+        mean = u[rows].mean(0) * s  # of the class, in the basis of the principal axes
+        total += rows.mean() * float(np.sum(mean**2 / spectrum))
+    return (1 - shrinkage) * total
+
+
+def nleep(
+    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
+) -> float:
+    """Mean log likelihood of each label, given how likely the row's Gaussian cluster is to hold each class.
+
+    Li, Jia, Sun, Gong, Zhao, Xia, Luo, Yuille, Yang: Ranking neural checkpoints, CVPR 2021: LEEP (Nguyen et
+    al., ICML 2020) with a mixture of Gaussians on the principal components in the place of the source
+    classifier, so that any backbone has one. Here the clusters of a row are named by the rows of other folds
+    (with one row of every class added to each cluster), since a cluster of one row knows its own label.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.mixture import GaussianMixture
+
+    x = features.astype(np.float64)
+    x -= x.mean(0)
+    x = PCA(svd_solver="full").fit(x).transform(x) if x.any() else x[:, :1]
+    variance = x.var(0)
+    kept = np.searchsorted(np.cumsum(variance), ENERGY * variance.sum()) + 1
+    # Clusters begin from seeds drawn among the rows: in an order of their own, whatever order they came in.
+    order = np.argsort(x[:, 0], kind="stable")
+    x, labels, folds = x[order][:, :kept], labels[order], folds[order]
+    _, targets = np.unique(labels, return_inverse=True)
+    classes = int(targets.max()) + 1
+    mixture = GaussianMixture(
+        max(1, min(CLUSTERS * classes, len(x) // CLUSTER_ROWS)),
+        covariance_type="diag",
+        reg_covar=1e-3 * max(float(variance.mean()), 1e-12),
+        max_iter=50,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as well as it is after 50 steps, or on rows that are all alike
+        clusters = mixture.fit(x).predict_proba(x)
+    one_hot = np.eye(classes)[targets]
+    prior = one_hot.mean(0)
+    likelihood = 0.0
+    for fold in np.unique(folds):
+        out = folds == fold
+        joint = clusters[~out].T @ one_hot[~out] + prior
+        of_class = joint / joint.sum(1, keepdims=True)
+        answers = clusters[out] @ of_class
+        likelihood += float(np.log(answers[np.arange(out.sum()), targets[out]]).sum())
+    return likelihood / len(x)

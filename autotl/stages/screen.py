@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,12 +11,16 @@ from autotl import candidates as candidates_stage
 from autotl import rank
 from autotl.errors import AutotlError
 from autotl.folds import folds_for
+from autotl.growth import grow
 from autotl.job import Job
 from autotl.options import END_SECONDS
-from autotl.records import BackboneSpec, Candidate, Score, Skipped, Trial
+from autotl.records import BackboneSpec, Candidate, Growth, Score, Skipped, Trial
 
 SCREEN_SHARE = 0.3
 SCORED = 5000  # images that scores are computed on, at most: neighbours cost the square of them
+GROWN = 3  # arms whose learning curve is drawn
+GROWTH_SHARE = 0.01  # of the budget, after which no further curve is begun
+GROWTH_LEAST = 20.0  # seconds left, below which there are better uses for one
 PATIENCE = 0.05  # of the budget, for the next download when there is nothing else to screen
 
 
@@ -52,7 +57,30 @@ def screen(job: Job) -> None:
         for arm in screening.arms.values()
         if arm.dead and arm.input_size == job.specs[arm.backbone].input_size
     ]
+    with job.ledger.charge("rank"):
+        job.ranking = replace(job.ranking, growth=tuple(_grow(job, rows)))
     job.record()
+
+
+def _grow(job: Job, rows: np.ndarray) -> Iterator[Growth]:
+    """Learning curves of the first few arms whose features of all rows are at hand, while that takes little."""
+    end = job.budget.left - GROWTH_SHARE * job.options.budget
+    known = [arm for arm in job.ranking.ranked if arm.rows == len(rows)]
+    for arm in known[:GROWN]:
+        if job.budget.left < end or job.budget.left < GROWTH_LEAST:
+            return
+        allowance = job.budget.allowance(reserve=END_SECONDS)
+        try:
+            embedding = job.engine.embed(job.specs[arm.backbone], arm.input_size, rows, allowance)
+        except AutotlError:
+            continue  # it had them a moment ago; nothing hangs on its curve
+        with np.load(job.journal.folder / embedding.path, allow_pickle=False) as stored:
+            have, features = stored["rows"], stored[f"g{embedding.groups - 1}"]
+        labels = job.data.labels[have]
+        group = None if job.data.group is None else job.data.group[have]
+        grown = grow(arm.backbone, arm.input_size, features, labels, folds_for(labels, group))
+        if grown is not None:
+            yield grown
 
 
 def _arrived(job: Job, patience: float = 0.0) -> list[BackboneSpec]:

@@ -1,0 +1,250 @@
+"""Which score, and which mixture with a prior, orders backbones as their linear probes turn out.
+
+    python -m benchmarks.ranking teach TINY_IMAGENET_ZIP SETS --out TEACHING
+    python -m benchmarks.ranking embed SETS --weights WEIGHTS --out FEATURES
+    python -m benchmarks.ranking table FEATURES --out OUT
+
+`teach` makes the sets that weights are learnt on; none of them is among the ten that figures are reported
+on. `embed` pools features of at most 300 images of each set with every backbone, once for the ten sets and
+once for the others. `table` needs neither torch nor images: it scores features of some rows, fits linear
+probes on half of the rows, tests them on the other half and compares the orders.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageFilter
+
+from autotl import dataset, pixels
+from autotl.builtin import ridge
+from autotl.builtin.backbones import discover
+from autotl.builtin.scores import SCORES
+from autotl.cache import cache_folder
+from autotl.folds import folds_for
+from autotl.plugins import load_plugins
+from autotl.rank import score_features
+from benchmarks.embedded import embedded
+from benchmarks.probes import far
+from benchmarks.sets import GROUPS, TEN
+
+MOST = 300  # images of a set
+SUBSAMPLES = (64, 150)  # images that scores are computed on
+TURNS = 6  # divisions of a set into halves
+PACS = ("art_painting", "cartoon", "photo", "sketch")
+PLANTS = "house_plants_dirty"
+
+
+@click.group()
+def main() -> None:
+    """Measures the ranking of backbones."""
+
+
+# --------------------------------------------------------------------------- sets to learn on
+
+
+@main.command()
+@click.argument("tiny", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("sets", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def teach(tiny: Path, sets: Path, out: Path) -> None:
+    """Writes TEACHING/<set>/<class>/: Tiny ImageNet classes, plain and altered, four domains, plants, digits."""
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile(tiny) as archive:
+        by_class: dict[str, list[str]] = {}
+        for name in sorted(archive.namelist()):
+            if name.endswith(".webp"):
+                by_class.setdefault(name.split("/")[-2], []).append(name)
+        classes = rng.permutation(sorted(by_class)).tolist()
+        alterations: dict[str, tuple[int, Callable[[Image.Image], Image.Image]]] = {
+            "tiny_40_classes": (40, lambda image: image),
+            "tiny_10_classes": (10, lambda image: image),
+            "tiny_edges": (8, lambda image: image.convert("L").filter(ImageFilter.FIND_EDGES).convert("RGB")),
+            "tiny_patches": (8, _patches),
+        }
+        for name, (count, alter) in alterations.items():
+            chosen, classes = classes[:count], classes[count:]
+            for label in chosen:
+                for member in by_class[label][: MOST // count]:
+                    picture = Image.open(io.BytesIO(archive.read(member))).convert("RGB")
+                    _save(alter(picture), out / name / label, Path(member).stem)
+    for domain in PACS:
+        _copy(sets / "pacs_domains" / domain, out / f"pacs_{domain}")
+    _copy(sets / PLANTS, out / PLANTS)
+    _digits(out / "digits")
+
+
+def _patches(image: Image.Image) -> Image.Image:
+    """Sixteen parts of a picture in another order: texture without shape."""
+    side = image.width // 4
+    tiles = [
+        image.crop((x * side, y * side, (x + 1) * side, (y + 1) * side)) for y in range(4) for x in range(4)
+    ]
+    shuffled = Image.new("RGB", image.size)
+    for place, tile in enumerate(np.random.default_rng(0).permutation(16)):
+        shuffled.paste(tiles[tile], (place % 4 * side, place // 4 * side))
+    return shuffled
+
+
+def _digits(folder: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    for number, (image, label) in enumerate(zip(images[:MOST], labels[:MOST], strict=True)):
+        picture = Image.fromarray((image.reshape(8, 8) * 15.9).astype(np.uint8))
+        _save(picture.resize((64, 64), Image.Resampling.BICUBIC), folder / str(label), f"{number:04d}")
+
+
+def _copy(source: Path, folder: Path) -> None:
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            target = folder / path.parent.name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+
+
+def _save(image: Image.Image, folder: Path, name: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    image.save(folder / f"{name}.png")
+
+
+# --------------------------------------------------------------------------- features
+
+
+@main.command()
+@click.argument("sets", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--weights", required=True, help="folder with the checkpoints of the backbones")
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def embed(sets: Path, weights: str, out: Path) -> None:
+    """Writes FEATURES/<set>.npz: labels, groups, and pooled features of every backbone at its own input size.
+
+    SETS holds the ten sets, of which the train parts are used, or what `teach` wrote.
+    """
+    from autotl.engine.client import connect
+
+    specs = [*discover(weights)[0], *embedded()]
+    ten = [name for name in TEN if (sets / name).is_dir()]
+    for name in ten or sorted(path.name for path in sets.iterdir() if path.is_dir()):
+        if (out / f"{name}.npz").exists():
+            continue
+        options = {"group": GROUPS[name]} if name in GROUPS else {}
+        data = dataset.load(str(sets / name / "train" if ten else sets / name), options, load_plugins())
+        chosen = np.sort(np.random.default_rng(0).permutation(len(data.files))[:MOST])
+        work = out / "work" / name
+        work.mkdir(parents=True, exist_ok=True)
+        decoded = pixels.decode(list(data.files[chosen]), work / ".pixels", side=256, allowance=far())
+        rows = np.flatnonzero(decoded.present)
+        group = None if data.group is None else data.group[chosen]
+        columns: dict[str, np.ndarray] = {"labels": data.labels[chosen][rows]}
+        if group is not None:
+            columns["group"] = group[rows]
+        with connect(folder=work, cache=cache_folder(), offline=True) as engine:
+            engine.open(
+                work / ".pixels",
+                labels=data.labels[chosen],
+                classes=data.classes,
+                part=np.zeros(len(chosen), np.int8),
+                fold=np.full(len(chosen), -1, np.int8),
+                order=np.arange(len(chosen)),
+                groups=group,
+                digests=None if data.digests is None else data.digests[chosen].tolist(),
+            )
+            for spec in specs:
+                found = engine.embed(spec, spec.input_size, rows, far())
+                with np.load(work / found.path, allow_pickle=False) as stored:
+                    columns[spec.name] = stored[f"g{found.groups - 1}"].astype(np.float16)
+                    if "logits" in stored:
+                        columns[f"{spec.name} logits"] = stored["logits"].astype(np.float16)
+        np.savez_compressed(out / f"{name}.npz", **columns)
+        print(name, len(rows), flush=True)
+
+
+# --------------------------------------------------------------------------- scores and what they promise
+
+
+@main.command()
+@click.argument("features", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="CSV file; sets in it are kept")
+def score(features: Path, out: Path) -> None:
+    """Writes a line a backbone, subsample and repetition: every score, and how its linear probe tests.
+
+    The scores see rows of one half of a set (groups whole), the probe is fitted on that half and tested on
+    the other.
+    """
+    known = pd.read_csv(out) if out.exists() else pd.DataFrame({"set": []})
+    for path in sorted(features.glob("*.npz")):
+        if path.stem in set(known["set"]):
+            continue
+        lines = [line for turn in range(TURNS) for line in _turn(path, turn)]
+        known = pd.concat([known, pd.DataFrame(lines)])
+        known.to_csv(out, index=False, float_format="%.5g")
+        print(path.stem, flush=True)
+
+
+def _turn(path: Path, turn: int) -> Iterator[dict[str, str | float]]:
+    with np.load(path, allow_pickle=False) as stored:
+        labels, group = stored["labels"], stored.get("group")
+        first = _half(labels, group, turn)
+        for name in stored:
+            if name in ("labels", "group") or name.endswith(" logits"):
+                continue
+            features = stored[name].astype(np.float32)
+            truth = _tested(features, labels, group, first)
+            for rows in (first[: min(SUBSAMPLES)], first[: max(SUBSAMPLES)]):
+                folds = folds_for(labels[rows], None if group is None else group[rows])
+                _, own = np.unique(labels[rows], return_inverse=True)
+                found, problems = score_features(SCORES, features[rows], own, folds)
+                assert not problems, (path, name, problems)
+                if f"{name} logits" in stored:
+                    logits = stored[f"{name} logits"][rows].astype(np.float64)
+                    found["leep"] = leep(logits, own)
+                yield {
+                    "set": path.stem,
+                    "turn": turn,
+                    "rows": len(rows),
+                    "backbone": name,
+                    "truth": truth,
+                    **found,
+                }
+
+
+def _half(labels: np.ndarray, group: np.ndarray | None, turn: int) -> np.ndarray:
+    """About half of the rows, shuffled, groups whole."""
+    rng = np.random.default_rng(turn)
+    unit = np.arange(len(labels)) if group is None else np.unique(group, return_inverse=True)[1]
+    place = rng.permutation(int(unit.max()) + 1)[unit]
+    order = np.argsort(place, kind="stable")
+    cut = place[order[len(order) // 2]]
+    return rng.permutation(order[place[order] < cut])
+
+
+def _tested(features: np.ndarray, labels: np.ndarray, group: np.ndarray | None, rows: np.ndarray) -> float:
+    """Accuracy on the other rows of a ridge classifier fitted on some, with the penalty cross-validation favours."""
+    mean, deviation = features[rows].mean(0), features[rows].std(0)
+    x = (features - mean) / np.where(deviation > 1e-6, deviation, 1.0)
+    present, own = np.unique(labels[rows], return_inverse=True)
+    folds = folds_for(own, None if group is None else group[rows])
+    left_out = ridge.left_out(x[rows].astype(np.float64), own, folds)
+    best = int(np.argmax([np.mean(answers.argmax(1) == own) for answers in left_out]))
+    weight, bias = ridge.fit(x[rows].astype(np.float64), own, best)
+    other = np.setdiff1d(np.arange(len(labels)), rows)
+    return float(np.mean(present[(x[other] @ weight.T + bias).argmax(1)] == labels[other]))
+
+
+def leep(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Nguyen et al., LEEP, ICML 2020: log likelihood of labels given the source classifier's answers."""
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    joint = np.eye(int(labels.max()) + 1)[labels].T @ shares
+    of_class = joint / np.maximum(joint.sum(0), 1e-12)
+    return float(np.log(np.maximum((shares @ of_class.T)[np.arange(len(labels)), labels], 1e-12)).mean())
+
+
+if __name__ == "__main__":
+    main()
