@@ -81,6 +81,7 @@ def _front(state: Recommendation, spec: BackboneSpec | None) -> Iterator[str]:
     licence = (spec.licence if spec is not None else None) or "unknown"
     on_test = winner.score_test is not None
     score = winner.score_test if on_test else winner.score_val
+    assert score is not None  # a winner was judged
     yield "---"
     if _KNOWN.fullmatch(licence):
         yield f"license: {licence.lower()}"
