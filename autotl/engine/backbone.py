@@ -146,6 +146,14 @@ class Backbone(nn.Module):
             module.training = mode and active
         return self
 
+    def moving_statistics(self) -> list[nn.Module]:
+        """The batch norms that use the statistics of a batch in training, as `freeze` was last called."""
+        was = self.training
+        self.train()
+        moving = [m for m in self.body.modules() if m.training and _keeps_statistics(m)]
+        self.train(was)
+        return moving
+
     def group_parameters(self) -> list[list[nn.Parameter]]:
         """The body's parameters by layer group, shallow to deep, each once; also the frozen ones."""
         own = dict(self.body.named_parameters())

@@ -150,6 +150,39 @@ def features(backbone: Backbone, rows: np.ndarray, setting: Setting, mirrored: b
     return np.concatenate(found)
 
 
+def adapt(backbone: Backbone, rows: np.ndarray, setting: Setting) -> np.ndarray:
+    """Features (m, d) of rows as a training will see them, without augmentation; statistics follow the data.
+
+    Batch norm of trained groups normalises by its batch in training. Where the images are unlike those the
+    network learnt from, that is another function than the one its stored statistics make: a head fitted on
+    features of the latter is lost on the former, and gradients of a head that is lost ruin the network. So the
+    features come from batches, and what batch norm has stored is replaced by what these batches had (as in
+    Li et al., "Revisiting batch normalization for practical domain adaptation", 2016). To be called after
+    `Backbone.freeze`.
+    """
+    moving = backbone.moving_statistics()
+    backbone.eval()
+    momenta = [norm.momentum for norm in moving]
+    for norm in moving:
+        norm.train()
+        norm.reset_running_stats()  # type: ignore[operator]
+        norm.momentum = None  # type: ignore[assignment]  # the mean over batches
+    side = side_before_crop(setting.size, setting.preprocess)
+    count = -(-len(rows) // setting.batch)
+    found = []
+    try:
+        with torch.no_grad(), devices.autocast(setting.device, setting.precision):
+            for part in np.array_split(rows, count):
+                squares = setting.squares.get(part, side, setting.preprocess.interpolation)
+                batch = to_input(squares, setting.size, setting.preprocess, setting.device)
+                found.append(backbone(batch).float().cpu().numpy())
+    finally:
+        for norm, momentum in zip(moving, momenta, strict=True):
+            norm.momentum = momentum
+        backbone.eval()
+    return np.concatenate(found)
+
+
 def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
     """Gives batch norm its statistics back where a conversion folded them away, without changing the function.
 
@@ -182,6 +215,13 @@ def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
             handle.remove()
 
 
+def trained_groups(phase: Phase, depth: Depth) -> Depth:
+    """How many layer groups a phase trains of a candidate that unfreezes `depth`."""
+    if phase.trains in ("head", "none"):
+        return 0
+    return "all" if phase.trains == "all" else depth
+
+
 def snapshot(model: Model) -> dict[str, Tensor]:
     """A copy of the weights, to begin again from."""
     return copy.deepcopy(model.state_dict())
@@ -191,8 +231,7 @@ def _prepare(
     model: Model, phase: Phase, depth: Depth, hyper: dict[str, float | int | str]
 ) -> torch.optim.Optimizer:
     """Freezes what the phase does not train and gives each layer group its rate."""
-    trained: Depth = {"head": 0, "none": 0, "all": "all", "k": depth}.get(phase.trains, depth)  # type: ignore[assignment]
-    model.backbone.freeze(trained, phase.norm)
+    model.backbone.freeze(trained_groups(phase, depth), phase.norm)
     model.train()
     rate = float(hyper.get("lr", phase.lr))
     decay = float(hyper.get("layer_decay", phase.layer_decay))

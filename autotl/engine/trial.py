@@ -21,6 +21,7 @@ from autotl.builtin.heads import Head
 from autotl.cache import atomic
 from autotl.engine import device as devices
 from autotl.engine import memory, mirror, train
+from autotl.engine.backbone import Backbone
 from autotl.engine.model import Description, Model, make_head, save, without_source
 from autotl.folds import folds_for
 from autotl.records import (
@@ -228,19 +229,11 @@ def _tune(
     """Trains, and begins once more at a quarter of the rate when the loss is no number or learns nothing."""
     hyper = dict(trial.candidate.hyper)
     begun = time.perf_counter()
-    head = None
     notes: list[str] = []
-    if strategy.head:
-        found = worker.features(spec, trial.candidate.input_size, fitted, allowance)
-        at = found.rows
-        head = _fit_head(worker, strategy, found.groups[-1], worker.table["labels"][at], at, trial.seed)
     backbone = worker.fresh(spec, trial.candidate.input_size)
     precision = worker.precision(backbone, training=True)
     torch.manual_seed(trial.seed)
-    module = (
-        make_head(head, len(worker.classes)) if head else _new_head(backbone.feature_dim, len(worker.classes))
-    )
-    network = Model(backbone, module).to(worker.device)
+    network = Model(backbone, _new_head(backbone.feature_dim, len(worker.classes))).to(worker.device)
     outcome = Outcome(model=network, spent=train.Spent(), precision=precision)
     setting = _setting(worker, trial.candidate, spec, outcome.precision)
     setting.seed = trial.seed
@@ -250,6 +243,9 @@ def _tune(
     if backbone.folded:
         train.recalibrate(network, fitted, setting)
         notes.append("batch norm had been folded: its statistics were measured again")
+    if strategy.head:
+        head = _first_head(worker, trial, spec, strategy, backbone, fitted, setting, allowance)
+        network.head = make_head(head, len(worker.classes)).to(worker.device)
     first = train.snapshot(network)
     other = time.perf_counter() - begun
     right = _less(allowance, judged)
@@ -296,6 +292,27 @@ def _tune(
         notes.append(f"{outcome.spent.epochs:.1f} of {trial.epochs:g} epochs in its time, annealed")
     outcome.note = "; ".join(notes)
     return outcome
+
+
+def _first_head(
+    worker: Worker,
+    trial: Trial,
+    spec: BackboneSpec,
+    strategy: Strategy,
+    backbone: Backbone,
+    fitted: np.ndarray,
+    setting: train.Setting,
+    allowance: Allowance,
+) -> Head:
+    """The head that a fine-tuning starts from, fitted on the features that its first steps will see."""
+    phase = strategy.phases[0]
+    backbone.freeze(train.trained_groups(phase, trial.candidate.unfreeze), phase.norm)
+    if backbone.moving_statistics():
+        rows, features = fitted, train.adapt(backbone, fitted, setting)
+    else:
+        found = worker.features(spec, trial.candidate.input_size, fitted, allowance)
+        rows, features = found.rows, found.groups[-1]
+    return _fit_head(worker, strategy, features, worker.table["labels"][rows], rows, trial.seed)
 
 
 def _mirror(worker: Worker, spec: BackboneSpec, trial: Trial, notes: list[str]) -> bool:

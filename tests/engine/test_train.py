@@ -248,6 +248,19 @@ def test_measuring_the_statistics_again_changes_no_answer_and_saves_the_others()
     assert (with_batch_statistics(model).argmax(1) == before.argmax(1)).mean() > 0.95
 
 
+@pytest.mark.parametrize(("depth", "move"), [(0, set()), (1, {"2"}), ("all", {"0", "1", "2"})])
+def test_statistics_follow_the_data_where_training_moves_them(depth: Depth, move: set[str]) -> None:
+    model = toy.model()
+    before = train.snapshot(model)
+    model.backbone.freeze(depth)
+    setting = toy.setting(PICTURES, LABELS, batch=96)
+    found = train.adapt(model.backbone, ROWS, setting)
+    assert found.shape == (96, model.backbone.feature_dim)
+    assert changed(before, model) == move
+    assert not model.backbone.body.training
+    assert np.allclose(found, train.features(model.backbone, ROWS, setting), rtol=0.1, atol=0.02)
+
+
 def test_a_folded_network_survives_fine_tuning() -> None:
     model = folded()
     train.recalibrate(model, ROWS, toy.setting(PICTURES, LABELS))

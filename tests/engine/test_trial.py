@@ -17,10 +17,14 @@ from autotl.cache import Cache
 from autotl.engine import device as devices
 from autotl.engine import messages, trial
 from autotl.engine.worker import Worker
-from autotl.records import Candidate, Phase, Strategy, Trial, TrialResult
+from autotl.records import Candidate, Depth, Phase, Strategy, Trial, TrialResult
 
 PICTURES, LABELS = toy.images(90)
 TUNE = Strategy(name="tune", summary="", phases=(Phase(trains="k", lr=2e-2, augment="none"),), depths=True)
+LP_FT = Strategy(
+    name="lp_ft", summary="", head="autotl.builtin.heads:logistic",
+    phases=(Phase(trains="k", lr=1e-3, augment="none"),), depths=True,
+)  # fmt: skip
 PROBE = Strategy(name="probe", summary="", head="autotl.builtin.heads:linear")
 
 
@@ -60,6 +64,16 @@ def attempt(
     )
     right = allowance or Allowance(deadline=time.monotonic() + 60)
     return trial.run(worker(folder, folds=folds), asked, toy.spec(), strategy, right)
+
+
+def attempt_elsewhere(folder: Path, depth: Depth) -> TrialResult:
+    """A fine-tuning from a fitted head, of a network whose statistics are those of other images."""
+    candidate = Candidate(
+        backbone="toy", input_size=toy.SIDE, strategy=LP_FT.name, unfreeze=depth, hyper=(("flip", 0),)
+    )
+    asked = Trial(id="t1", candidate=candidate, epochs=1.0)
+    right = Allowance(deadline=time.monotonic() + 60)
+    return trial.run(worker(folder), asked, toy.spec(build="toy:Elsewhere"), LP_FT, right)
 
 
 def accuracy(folder: Path, done: TrialResult) -> tuple[float, int]:
@@ -158,6 +172,14 @@ def test_one_that_learns_nothing_begins_again(tmp_path: Path, monkeypatch: pytes
     done = attempt(tmp_path)
     assert turns == [False], "it had learnt, but was said not to; the second is taken as it is"
     assert "learnt nothing" in done.note and done.status == "finished"
+
+
+@pytest.mark.parametrize("depth", [1, 2, "all"])
+def test_a_fitted_head_meets_the_features_it_was_fitted_on(tmp_path: Path, depth: Depth) -> None:
+    """Batch norm that trains uses batch statistics: a head fitted on features made with the source's is lost."""
+    done = attempt_elsewhere(tmp_path, depth)
+    assert done.curve[0].loss < 0.7 * np.log(3), "it begins where the head was, far below a guess"
+    assert accuracy(tmp_path, done)[0] > 0.5
 
 
 def test_time_that_runs_out_is_stopped_not_failed(tmp_path: Path) -> None:

@@ -45,6 +45,18 @@ class Net(nn.Module):
         return found
 
 
+class Elsewhere(Net):
+    """As if trained on other images: its running statistics are far from those of any batch seen here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None and module.running_var is not None
+                module.running_mean.fill_(0.5)
+                module.running_var.copy_(torch.linspace(0.01, 4.0, module.num_features))
+
+
 def spec(name: str = "toy", **more: Any) -> BackboneSpec:
     values: dict[str, Any] = {"build": "toy:Net", "input_size": SIDE, "min_size": 8, "size_step": 8}
     return BackboneSpec(name=name, **(values | {"preprocess": Preprocess(crop=1.0)} | more))
