@@ -22,6 +22,7 @@ from autotl.plugins import load_plugins
 from autotl.protocols import Engine
 from autotl.records import Event, Trial
 from autotl.stages.control import control
+from autotl.stages.depths import measure_depths
 from autotl.stages.finish import finish
 from autotl.stages.look import look
 from autotl.stages.prepare import prepare
@@ -96,6 +97,7 @@ def recommend(
             look(job)
             thin(job)
             screen(job)
+            measure_depths(job)
             probe(job)
             control(job)
         else:

@@ -53,6 +53,9 @@ class Facts:
     seed: int = 0
     # Seconds a training image when everything moves, measured for some backbones at a size.
     timed: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    # By backbone: how many of its last layer groups lose what earlier ones knew of these labels, and the share
+    # of the linear probe's error that this makes (`depths.recoverable`).
+    recoverable: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +185,7 @@ class DefaultPlanner:
                         unfreeze=depth,
                     )
                     recipes = [candidate]
-                    if self._lost(candidate):
+                    if strategy.phases[0].lr > GENTLE_RATE and self._lost(candidate):
                         recipes.append(replace(candidate, hyper=(("lr", GENTLE_RATE),)))
                     found = [self._best_epochs(arm, recipe, seconds) for recipe in recipes]
                     options += [option for option in found if option is not None]
@@ -229,9 +232,10 @@ class DefaultPlanner:
         """Share of the linear probe's error that a recipe removes when trained long: mean and deviation.
 
         A kernel-weighted mean over the probes made so far and the prior: probes of the same depth,
-        strategy and backbone say more than others.
+        strategy and backbone say more than others. One that ended far below its linear probe speaks of its
+        own strategy alone: the same network by another may learn.
         """
-        mean, weight = PRIOR * REDUCTION.get(candidate.unfreeze, 0.2), PRIOR
+        mean, weight = PRIOR * self._prior(candidate), PRIOR
         for done in self.results:
             other = done.trial.candidate
             if not done.trial.epochs:
@@ -244,9 +248,22 @@ class DefaultPlanner:
             base = self._start(self._arm(other.backbone, other.input_size))
             grown = 1 - math.exp(-max(done.epochs_done, 1.0) / HALF_WAY)
             gained = -0.5 if done.score_val is None else (done.score_val - base) / max(1 - base, 0.01) / grown
+            if gained <= LOSS and other.strategy != candidate.strategy:
+                continue
             mean += near * max(LOSS, min(1.0, gained))
             weight += near
         return mean / weight, UNCERTAIN / math.sqrt(weight)
+
+    def _prior(self, candidate: Candidate) -> float:
+        """What a recipe is taken to remove of the error before any was tried.
+
+        Training all groups above the depth that tells the labels best can do at least what a linear probe
+        does at that depth.
+        """
+        usual = REDUCTION.get(candidate.unfreeze, 0.2)
+        groups, share = self.facts.recoverable.get(candidate.backbone, (0, 0.0))
+        deep = candidate.unfreeze == "all" or candidate.unfreeze >= groups
+        return usual + share * (1 - usual) if groups and deep else usual
 
     def _start(self, arm: Ranked) -> float:
         """Where a fine-tuning of an arm starts from: its linear probe, or that of a larger input less a little.

@@ -8,7 +8,7 @@ import pytest
 
 from autotl import rank, search
 from autotl.builtin.strategies import STRATEGIES
-from autotl.records import BackboneSpec, Cost, Ranked, Trial, TrialResult
+from autotl.records import BackboneSpec, Candidate, Cost, Ranked, Trial, TrialResult
 
 FACTS = search.Facts(rows=800, rows_final=1000, rows_select=200, rows_test=200, timed={("a", 128): 0.0096})
 
@@ -63,6 +63,30 @@ def test_it_gives_up_on_fine_tuning_that_hurts() -> None:
     assert sum(t.epochs > 0 for t in trials) <= 4
     assert left > 1500.0
     assert planner.stopped
+
+
+@pytest.mark.parametrize("linear", [0.7, 0.97])
+def test_one_strategy_that_fails_does_not_end_the_other(linear: float) -> None:
+    """The head of one may meet features it does not know; the other, with a fresh head, learns."""
+    planner = search.DefaultPlanner(ranked=[arm(expected=linear)], strategies=STRATEGIES, facts=FACTS)
+    seconds, scores, tried = 600.0, {"lp_ft": 0.5, "fine_tune": 0.99}, set()
+    while (trial := planner.ask(seconds)) is not None and seconds > 0:
+        score = scores.get(trial.candidate.strategy, linear)
+        tried.add(trial.candidate.strategy)
+        seconds -= trial.forecast or 0.5
+        planner.tell(TrialResult(trial=trial, status="finished", score_val=score, epochs_done=trial.epochs))
+    assert {"lp_ft", "fine_tune"} <= tried
+    assert planner.best_score() == 0.99
+
+
+def test_depth_is_tuned_to_where_the_features_knew_most() -> None:
+    facts = replace(FACTS, recoverable={"a": (2, 0.5)})
+    planner = search.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES, facts=facts)
+    shallow, deep = (
+        planner._prior(Candidate(backbone="a", input_size=128, strategy="fine_tune", unfreeze=k))
+        for k in (1, 2)
+    )
+    assert shallow == search.REDUCTION[1] and deep > 0.5
 
 
 def test_nothing_is_left_to_gain_on_solved_data() -> None:

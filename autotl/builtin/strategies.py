@@ -26,7 +26,7 @@ STRATEGIES = (
         name="lp_ft",
         summary="head from the linear probe first, then fine-tuning from there (Kumar et al., ICLR 2022)",
         head="autotl.builtin.heads:logistic",
-        phases=(Phase(trains="k"),),
+        phases=(Phase(trains="k", lr=5e-4),),  # a head that knows its features needs no more, and ruins none
         depths=True,
     ),
 )

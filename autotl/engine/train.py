@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,14 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from autotl import metrics
 from autotl.budget import Allowance
 from autotl.engine import device as devices
 from autotl.engine.augment import augment
 from autotl.engine.backbone import Backbone
 from autotl.engine.images import Squares, normalised, side_before_crop, to_input
 from autotl.engine.model import Model
-from autotl.records import CurvePoint, Depth, Phase, Preprocess
+from autotl.records import CurvePoint, Depth, Metric, Phase, Preprocess
 
 BATCH = 32
 WARM_UP = 0.1  # of the steps
@@ -27,10 +30,17 @@ SMOOTHING = 0.05  # of the labels
 CLIP = 1.0
 LATE = 0.05  # of a phase: behind by less, the steps alone say how far it is, and the same seed gives the same weights
 EVALUATION_BATCH = 64
+MEASURED = 192  # images that batch-norm statistics are measured on
+RUNAWAY = (
+    1.5  # of the loss of an even guess: a training that stays above after its warm-up will not come back
+)
+WATCHED = 10  # steps whose mean loss is held against that
+FOLLOWED = 0.05  # of the training, at most, goes into following the score
+FEWEST_FOLLOWED = 20  # images; fewer say nothing
 
 
 class Diverged(Exception):
-    """The loss is no number any more."""
+    """The loss is no number any more, or far above that of a guess."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +57,8 @@ class Setting:
     batch: int = BATCH
     flip: bool = False
     balanced: bool = False  # draw classes more evenly than they come
+    metric: Metric = "accuracy"
+    followed: np.ndarray | None = None  # rows whose score the learning curve shows, first ones first
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +86,8 @@ def fit(
     """Trains `model` in place for `epochs` passes over `rows`, or for as long as the allowance grants.
 
     The schedule follows whichever is further on, the steps or the clock, so that a training that runs
-    short of time ends annealed instead of cut. Raises `Diverged` when the loss becomes no number.
+    short of time ends annealed instead of cut. Raises `Diverged` when the loss becomes no number, or after
+    the warm-up stays far above that of an even guess: what a rate too high does is seen early, and cheap.
     """
     spent = Spent()
     generator = torch.Generator().manual_seed(setting.seed)
@@ -83,6 +96,14 @@ def fit(
     a_pass = max(1, len(rows) // setting.batch)
     begun, seconds = time.monotonic(), max(allowance.left, 1e-3)
     done, total = 0.0, max(1.0, epochs * a_pass)
+    too_much = RUNAWAY * math.log(max(2, len(np.unique(setting.labels[rows]))))
+    followed = _followed(model, depth, len(rows), setting)
+
+    def point(loss: float) -> CurvePoint:
+        score = _score(model, followed, setting)
+        seconds = round(time.monotonic() - begun, 3)
+        return CurvePoint(epoch=round(done / a_pass, 3), seconds=seconds, loss=round(loss, 6), score=score)
+
     for phase in phases:
         share = phase.share / sum(p.share for p in phases)
         steps = max(1, round(total * share))
@@ -90,6 +111,7 @@ def fit(
         base = [group["lr"] for group in optimiser.param_groups]
         start = done / total
         loss_sum, seen = 0.0, 0
+        recent: deque[float] = deque(maxlen=WATCHED)
         for step in range(steps):
             progress, clock = step / steps, (time.monotonic() - begun) / seconds
             late = (clock - start) / max(share, 1e-9)
@@ -100,14 +122,16 @@ def fit(
             for group, rate in zip(optimiser.param_groups, base, strict=True):
                 group["lr"] = rate * _schedule(progress)
             loss = _step(model, next(batches), setting, phase, hyper, optimiser, generator, spent)
-            if not math.isfinite(loss):
+            if progress >= WARM_UP:
+                recent.append(loss)
+            if not math.isfinite(loss) or (len(recent) == WATCHED and sum(recent) / WATCHED > too_much):
                 raise Diverged
             loss_sum, seen, done = loss_sum + loss, seen + 1, done + 1
             if seen == a_pass:
-                spent.curve.append(_point(done / a_pass, begun, loss_sum / seen))
+                spent.curve.append(point(loss_sum / seen))
                 loss_sum, seen = 0.0, 0
         if seen:
-            spent.curve.append(_point(done / a_pass, begun, loss_sum / seen))
+            spent.curve.append(point(loss_sum / seen))
     spent.steps, spent.epochs = int(done), done / a_pass
     if done >= 0.98 * total:
         spent.epochs = epochs
@@ -150,51 +174,22 @@ def features(backbone: Backbone, rows: np.ndarray, setting: Setting, mirrored: b
     return np.concatenate(found)
 
 
-def adapt(backbone: Backbone, rows: np.ndarray, setting: Setting) -> np.ndarray:
-    """Features (m, d) of rows as a training will see them, without augmentation; statistics follow the data.
-
-    Batch norm of trained groups normalises by its batch in training. Where the images are unlike those the
-    network learnt from, that is another function than the one its stored statistics make: a head fitted on
-    features of the latter is lost on the former, and gradients of a head that is lost ruin the network. So the
-    features come from batches, and what batch norm has stored is replaced by what these batches had (as in
-    Li et al., "Revisiting batch normalization for practical domain adaptation", 2016). To be called after
-    `Backbone.freeze`.
-    """
-    moving = backbone.moving_statistics()
-    backbone.eval()
-    momenta = [norm.momentum for norm in moving]
-    for norm in moving:
-        norm.train()
-        norm.reset_running_stats()  # type: ignore[operator]
-        norm.momentum = None  # type: ignore[assignment]  # the mean over batches
-    side = side_before_crop(setting.size, setting.preprocess)
-    count = -(-len(rows) // setting.batch)
-    found = []
-    try:
-        with torch.no_grad(), devices.autocast(setting.device, setting.precision):
-            for part in np.array_split(rows, count):
-                squares = setting.squares.get(part, side, setting.preprocess.interpolation)
-                batch = to_input(squares, setting.size, setting.preprocess, setting.device)
-                found.append(backbone(batch).float().cpu().numpy())
-    finally:
-        for norm, momentum in zip(moving, momenta, strict=True):
-            norm.momentum = momentum
-        backbone.eval()
-    return np.concatenate(found)
-
-
 def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
-    """Gives batch norm its statistics back where a conversion folded them away, without changing the function.
+    """Gives the batch norms that training moves the statistics of these data, without changing the function.
 
-    With y = a x + b as the folded layer computes it and mean m, variance v of x measured here, the layer
-    becomes ((x - m) / sqrt(v + eps)) * a sqrt(v + eps) + (b + a m): the same in eval mode, and nearly so
-    with batch statistics.
+    In training batch norm uses the statistics of a batch. Where the images are unlike those the network
+    learnt from, or a conversion folded the statistics away, that is another function than the one in eval
+    mode: a head that was fitted on features is lost, and what it then sends back ruins the network. With
+    y = a x + b as a layer computes it and mean m, variance v of x measured here, the layer becomes
+    ((x - m) / sqrt(v + eps)) * a sqrt(v + eps) + (b + a m): the same in eval mode, and nearly so with batch
+    statistics. To be called after `Backbone.freeze`.
     """
 
     def refit(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(module, nn.BatchNorm2d)
+        assert isinstance(module, _BatchNorm)
         x = inputs[0].float()
-        mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+        positions = (0, *range(2, x.ndim))
+        mean, variance = x.mean(positions), x.var(positions, unbiased=False)
         assert module.running_mean is not None and module.running_var is not None
         slope = module.weight / torch.sqrt(module.running_var + module.eps)
         shift = module.bias - module.running_mean * slope
@@ -203,12 +198,14 @@ def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
         module.running_mean.copy_(mean)
         module.running_var.copy_(variance)
 
-    layers = [m for m in model.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
+    moving = model.backbone.moving_statistics()
+    layers = [m for m in moving if isinstance(m, _BatchNorm) and m.affine]
     handles = [layer.register_forward_pre_hook(refit) for layer in layers]
     side = side_before_crop(setting.size, setting.preprocess)
+    model.eval()
     try:
         with torch.no_grad():
-            squares = setting.squares.get(rows[:192], side, setting.preprocess.interpolation)
+            squares = setting.squares.get(rows[:MEASURED], side, setting.preprocess.interpolation)
             model.backbone(to_input(squares, setting.size, setting.preprocess, setting.device))
     finally:
         for handle in handles:
@@ -309,5 +306,21 @@ def _step(
     return value
 
 
-def _point(epoch: float, begun: float, loss: float) -> CurvePoint:
-    return CurvePoint(epoch=round(epoch, 3), seconds=round(time.monotonic() - begun, 3), loss=round(loss, 6))
+def _followed(model: Model, depth: Depth, rows: int, setting: Setting) -> np.ndarray:
+    """The rows to follow the score on: no more than `FOLLOWED` of the training's time goes into them.
+
+    A step costs a forward pass, and about two more for the share of the network that moves.
+    """
+    if setting.followed is None:
+        return np.zeros(0, np.int64)
+    able = int(FOLLOWED * rows * (1 + 2 * model.backbone.trained_share(depth)[1]))
+    return setting.followed[:able] if able >= FEWEST_FOLLOWED else setting.followed[:0]
+
+
+def _score(model: Model, rows: np.ndarray, setting: Setting) -> float | None:
+    """The goal's metric on rows as the model stands; it goes on training afterwards as it did."""
+    if not len(rows):
+        return None
+    table, _ = predict(model, rows, setting)
+    model.train()
+    return round(metrics.score(setting.metric, setting.labels[rows], table.argmax(1), table.shape[1]), 6)

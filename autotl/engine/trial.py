@@ -21,7 +21,6 @@ from autotl.builtin.heads import Head
 from autotl.cache import atomic
 from autotl.engine import device as devices
 from autotl.engine import memory, mirror, train
-from autotl.engine.backbone import Backbone
 from autotl.engine.model import Description, Model, make_head, save, without_source
 from autotl.folds import folds_for
 from autotl.records import (
@@ -41,7 +40,11 @@ if TYPE_CHECKING:
     from autotl.engine.worker import Worker
 
 HEAD_FOLDS = 5
-RETRY = 0.25  # of the rate, when a training diverged or collapsed
+RATES = (
+    1.0,
+    0.25,
+    1 / 32,
+)  # of the rate asked for, one after the other where a training diverged or collapsed
 FEWEST_BATCH = 4
 FEW_ROWS = 400  # below, half the batch: twice the steps
 COLLAPSED = 0.97  # of the loss of the best constant answer
@@ -87,7 +90,7 @@ def _run(
         outside = judged if number is None else judged[fold[judged] == number]
         right = _slice(allowance, share if number is None else 1.0 / (len(folds) - len(tables)))
         if strategy.phases:
-            outcome = _tune(worker, trial, spec, strategy, inside, len(outside), right)
+            outcome = _tune(worker, trial, spec, strategy, inside, outside, right)
             table, latency = train.predict(
                 outcome.model, outside, _setting(worker, trial.candidate, spec, outcome.precision)
             )
@@ -223,10 +226,10 @@ def _tune(
     spec: BackboneSpec,
     strategy: Strategy,
     fitted: np.ndarray,
-    judged: int,
+    judged: np.ndarray,
     allowance: Allowance,
 ) -> Outcome:
-    """Trains, and begins once more at a quarter of the rate when the loss is no number or learns nothing."""
+    """Trains, and begins again at a lower rate when the loss runs away or nothing is learnt."""
     hyper = dict(trial.candidate.hyper)
     begun = time.perf_counter()
     notes: list[str] = []
@@ -239,17 +242,24 @@ def _tune(
     setting.seed = trial.seed
     setting.batch = int(hyper.get("batch", train.BATCH if len(fitted) >= FEW_ROWS else train.BATCH // 2))
     setting.flip = bool(hyper["flip"]) if "flip" in hyper else _mirror(worker, spec, trial, notes)
-    setting.balanced = worker.metric != "accuracy"
+    setting.balanced, setting.metric = worker.metric != "accuracy", worker.metric
+    setting.followed = judged if trial.evaluate_on == ("select",) else None  # the test part is seen once
+    phase = strategy.phases[0]
+    backbone.freeze(train.trained_groups(phase, trial.candidate.unfreeze), phase.norm)
     if backbone.folded:
-        train.recalibrate(network, fitted, setting)
         notes.append("batch norm had been folded: its statistics were measured again")
     if strategy.head:
-        head = _first_head(worker, trial, spec, strategy, backbone, fitted, setting, allowance)
+        found = worker.features(spec, trial.candidate.input_size, fitted, allowance)
+        labels = worker.table["labels"][found.rows]
+        head = _fit_head(worker, strategy, found.groups[-1], labels, found.rows, trial.seed)
         network.head = make_head(head, len(worker.classes)).to(worker.device)
+    if backbone.folded or strategy.head:
+        train.recalibrate(network, fitted, setting)
     first = train.snapshot(network)
     other = time.perf_counter() - begun
-    right = _less(allowance, judged)
-    again = False
+    right = _less(allowance, len(judged))
+    rate = float(hyper.get("lr", strategy.phases[0].lr))
+    turn = 0
     while True:
         try:
             spent = train.fit(
@@ -263,18 +273,18 @@ def _tune(
                 hyper,
             )
             if (
-                again
+                turn == len(RATES) - 1
                 or not _collapsed(spent.curve, worker.table["labels"][fitted], trial.epochs)
                 or right.expired
             ):
                 outcome.spent = spent
                 break
-            notes.append("it learnt nothing at first: begun again at a quarter of the rate")
+            fault = "it learnt nothing"
         except train.Diverged:
-            if again:
+            if turn == len(RATES) - 1:
                 outcome.status = "diverged"
                 break
-            notes.append("the loss diverged: begun again at a quarter of the rate")
+            fault = "the loss diverged"
         except Exception as error:
             if not devices.out_of_memory(error) or setting.batch <= FEWEST_BATCH:
                 raise
@@ -283,36 +293,18 @@ def _tune(
             notes.append(f"out of memory: batches of {setting.batch}")
             network.load_state_dict(first)
             continue
-        again = True
+        turn += 1
         network.load_state_dict(first)
-        hyper["lr"] = RETRY * float(hyper.get("lr", strategy.phases[0].lr))
+        hyper["lr"] = RATES[turn] * rate
+        notes.append(
+            f"{fault} at a rate of {RATES[turn - 1] * rate:g}: begun again at {RATES[turn] * rate:g}"
+        )
     outcome.spent.forward += other
     if outcome.status == "finished" and outcome.spent.epochs < 0.98 * trial.epochs:
         outcome.status = "stopped"
         notes.append(f"{outcome.spent.epochs:.1f} of {trial.epochs:g} epochs in its time, annealed")
     outcome.note = "; ".join(notes)
     return outcome
-
-
-def _first_head(
-    worker: Worker,
-    trial: Trial,
-    spec: BackboneSpec,
-    strategy: Strategy,
-    backbone: Backbone,
-    fitted: np.ndarray,
-    setting: train.Setting,
-    allowance: Allowance,
-) -> Head:
-    """The head that a fine-tuning starts from, fitted on the features that its first steps will see."""
-    phase = strategy.phases[0]
-    backbone.freeze(train.trained_groups(phase, trial.candidate.unfreeze), phase.norm)
-    if backbone.moving_statistics():
-        rows, features = fitted, train.adapt(backbone, fitted, setting)
-    else:
-        found = worker.features(spec, trial.candidate.input_size, fitted, allowance)
-        rows, features = found.rows, found.groups[-1]
-    return _fit_head(worker, strategy, features, worker.table["labels"][rows], rows, trial.seed)
 
 
 def _mirror(worker: Worker, spec: BackboneSpec, trial: Trial, notes: list[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from autotl import controls, search, verdict
+from autotl import controls, depths, search, verdict
 from autotl.errors import AutotlError
 from autotl.job import Job
 from autotl.options import END_SECONDS
@@ -39,6 +39,7 @@ def probe(job: Job) -> None:
         refit=job.options.refit,
         seed=job.options.seed,
         timed=_time(job),
+        recoverable=_recoverable(job),
     )
     default = search.DefaultPlanner(
         ranked=_quick_enough(job, _with_earlier(job, job.ranking.ranked)),
@@ -97,6 +98,12 @@ def _time(job: Job) -> dict[tuple[str, int], float]:
     )
     job.ranking = replace(job.ranking, ranked=ranked)
     return timed
+
+
+def _recoverable(job: Job) -> dict[str, tuple[int, float]]:
+    """By backbone, what its last layer groups lose of what earlier ones knew."""
+    assert job.journal.state is not None
+    return {known.backbone: depths.recoverable(known) for known in job.journal.state.depth_profiles}
 
 
 def _with_earlier(job: Job, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
