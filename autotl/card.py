@@ -80,8 +80,7 @@ def _front(state: Recommendation, spec: BackboneSpec | None) -> Iterator[str]:
     assert winner is not None
     licence = (spec.licence if spec is not None else None) or "unknown"
     on_test = winner.score_test is not None
-    score = winner.score_test if on_test else winner.score_val
-    assert score is not None  # a winner was judged
+    score = winner.score_val if winner.score_test is None else winner.score_test
     yield "---"
     if _KNOWN.fullmatch(licence):
         yield f"license: {licence.lower()}"

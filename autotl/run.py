@@ -184,6 +184,7 @@ class Run:
         data: str | os.PathLike[str] | None = None,
         *,
         candidate: str | None = None,
+        group: str | None = None,
         out: str | os.PathLike[str] | None = None,
         budget: str | float = "1h",
         command: str = "",
@@ -192,7 +193,8 @@ class Run:
     ) -> Run:
         """Trains the winner's recipe again, or that of another candidate, and searches for nothing.
 
-        `data` replaces the run's own; without it the same images are split the same way. The outcome is a run
+        `data` replaces the run's own; without it the same images are split the same way. `group` says which of
+        them stay together, "" that none do; by default as in the run. The outcome is a run
         of its own in `out`. `budget` is the most it may take; it ends as soon as the recipe is trained. Raises
         `UnknownNameError` for a candidate that was not trained here, else as `recommend` does.
         """
@@ -203,6 +205,8 @@ class Run:
         given = {name: value for name, value in state.options.items() if name in _OF_THE_RUN}
         if data is not None:  # what was said of the old data's parts need not hold for the new
             given = {k: v for k, v in given.items() if k not in {"test", "test_size"}} | {"source": str(data)}
+        if group is not None:
+            given["group"] = group or None
         options = replace(
             msgspec.convert(given, pipeline.Options),
             budget=parse_seconds(budget),

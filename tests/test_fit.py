@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,14 +54,29 @@ def test_another_candidate_on_new_data(run: autotl.Run, tmp_path: Path) -> None:
     assert state.data.source == str(source) and len(state.data.classes) == 3
 
 
+def test_what_kept_the_old_images_together_need_not_hold_for_new_ones(
+    run: autotl.Run, tmp_path: Path
+) -> None:
+    state = run.result
+    result.write(replace(state, options=state.options | {"group": r"scan(\d+)"}), run.path)
+    source = str(pictures(tmp_path / "new", each=40, classes=3))
+    asked = ["fit", str(run.path), source, "--out", str(tmp_path / "b"), "-q"]
+    found = CliRunner().invoke(main, asked)
+    assert found.exit_code == 1 and "--group" in found.output
+    found = CliRunner().invoke(main, [*asked, "--group", ""])
+    assert found.exit_code == 0, found.output
+    again = result.read(tmp_path / "b")
+    assert not again.data.grouped and "group" not in again.options
+    grouped = run.fit(source, group=r"/(\d+)\.png", out=tmp_path / "c", budget="10m")
+    assert grouped.result.data.grouped
+
+
 def test_an_unknown_candidate_suggests_one(run: autotl.Run) -> None:
     with pytest.raises(UnknownNameError, match="mine:small@64/linear_probe"):
         run.fit(candidate="mine:small@64/linear_prob")
 
 
 def test_a_run_without_a_winner_says_so(run: autotl.Run) -> None:
-    from dataclasses import replace
-
     state: Any = run.result
     result.write(replace(state, decision=replace(state.decision, winner=None)), run.path)
     with pytest.raises(RunError, match="--candidate"):

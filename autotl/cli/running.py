@@ -173,6 +173,8 @@ def demo(**given: Any) -> None:
     metavar="ID",
     help="The recipe to train, as the leaderboard names it.  [default: the winner]",
 )
+@click.option("--group", metavar="EXPR",
+              help="Which images of DATA stay together, '' for none.  [default: as in RUN]")  # fmt: skip
 @click.option("--budget", type=options.SECONDS, default="1h", show_default=True, metavar="TIME",
               help="The most it may take; it ends when the recipe is trained.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False), metavar="NEW",
@@ -182,6 +184,7 @@ def fit(
     folder: str,
     data: str | None,
     candidate: str | None,
+    group: str | None,
     budget: float,
     out: str | None,
     as_json: bool,
@@ -201,6 +204,7 @@ def fit(
         found = load(folder).fit(
             data,
             candidate=candidate,
+            group=group,
             out=out,
             budget=budget,
             command=_command_line(),

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from autotl.builtin.builds import MOBILENET_V1, TIMM
 from autotl.cache import atomic_write
+from autotl.engine import device as devices
 from autotl.engine import model
 from autotl.engine.images import side_before_crop
 from autotl.engine.resolve import resolve
@@ -68,7 +69,10 @@ def export(folder: Path, out: Path, to: Format, images: Sequence[str]) -> dict[s
         answer = _onnx(plain, batch, out / FILES[to])
     with torch.inference_mode():
         found = answer(batch).numpy()
-    config = _config(plain, to) | settings | {"parity": _parity(expected, found, images)}
+    parity = _parity(expected, found, images) | _to_predict(
+        plain, batch, found, model.describe(folder).precision
+    )
+    config = _config(plain, to) | settings | {"parity": parity}
     atomic_write(out / "config.json", json.dumps(config, indent=1, ensure_ascii=False) + "\n")
     atomic_write(out / "example.py", example(to))
     return config
@@ -174,6 +178,16 @@ def _parity(expected: np.ndarray, found: np.ndarray, images: Sequence[str]) -> d
         "largest_difference": difference,
         "same_label": same,
     }
+
+
+def _to_predict(plain: model.Model, batch: Tensor, found: np.ndarray, precision: str) -> dict[str, Any]:
+    """How far the export, which computes in float32, is from `autotl predict` where that rounds more."""
+    if precision == "fp32":
+        return {}
+    with torch.inference_mode(), devices.autocast(batch.device, precision):
+        rounded = Probabilities(plain, plain.temperature)(batch).float().numpy()
+    difference = float(np.abs(rounded - found).max())
+    return {"to_predict": {"computes_in": precision, "largest_difference": difference}}
 
 
 # --------------------------------------------------------------------------- the formats

@@ -194,7 +194,7 @@ def transfer(pair: tuple[Training, Training] | None, without: float | None, metr
         what = f"{name}, head only" if training.frozen else name
         (line,) = axes.plot(x, y, color=colour, label=what, marker="o", markersize=4 if len(x) > 1 else 7)
         drawing.hover(line, f"{shown(training.candidate)}, {what}\n{percent(y[-1])} after {duration(x[-1])}")
-        if x[-1] < end:  # what it had reached stays
+        if training.frozen and x[-1] < end:  # it is what it is, however long one waits
             axes.plot([x[-1], end], [y[-1]] * 2, color=colour, linewidth=1.2, linestyle=(0, (1, 2)))
     if without is not None:
         (line,) = axes.plot([0, end], [without] * 2, color=SOFT, linestyle=(0, (4, 3)), label="no network")

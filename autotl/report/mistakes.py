@@ -14,7 +14,7 @@ from autotl.report.words import interval, percent
 
 FEW = 5  # images of a class, below which its figures say little
 LONG = 12  # classes, above which their table is folded away
-CALIBRATED = 0.03  # a mean gap up to this is what one need not worry about
+CALIBRATED, NEARLY = 0.03, 0.06  # mean gaps that one need not worry about, and that one should know of
 
 
 def mistakes(material: Material) -> dict[str, Any]:
@@ -117,6 +117,10 @@ def _calibration(found: Answers, fitted: Calibration | None) -> dict[str, str]:
         words = "Its probabilities can be taken at their word."
     elif measured.ece <= measured.chance and share.low <= found.confidence.mean() <= share.high:
         words = "Its probabilities are off by no more than chance explains on this many images."
+    elif measured.ece <= NEARLY:
+        words = (
+            f"Its probabilities are nearly what they say: off by {100 * measured.ece:.0f} points on average."
+        )
     elif measured.over > 0.5 * measured.ece:
         words = "It is too sure of itself: read its probabilities as a ranking, not as chances."
     elif measured.over < -0.5 * measured.ece:

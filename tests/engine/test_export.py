@@ -102,6 +102,16 @@ def test_a_network_that_timm_does_not_know_says_so(tmp_path: Path) -> None:
         export.export(folder, tmp_path / "out", "safetensors", [])
 
 
+def test_what_predict_rounds_is_told_beside_the_parity(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "model")
+    described = folder / "model.json"
+    described.write_text(described.read_text().replace('"precision": "fp32"', '"precision": "bf16"'))
+    parity = export.export(folder, tmp_path / "out", "safetensors", [])["parity"]
+    assert parity["largest_difference"] < 1e-4  # the same arithmetic
+    assert parity["to_predict"]["computes_in"] == "bf16"
+    assert 0 <= parity["to_predict"]["largest_difference"] < 0.3
+
+
 def test_a_difference_is_refused() -> None:
     import numpy as np
 
