@@ -71,16 +71,23 @@ def prior(spec: BackboneSpec) -> float:
 class Screening:
     """Successive halving over backbones on nested subsamples, by ask and tell.
 
+    `past` is what earlier runs add to the prior of a backbone, by name.
     `seconds` is the time the screening may take; `spent` is told by the caller, so that the policy
     is a function of recorded numbers.
     """
 
     def __init__(
-        self, backbones: Sequence[BackboneSpec], sizes: Mapping[str, Sequence[int]], rows: int, classes: int
+        self,
+        backbones: Sequence[BackboneSpec],
+        sizes: Mapping[str, Sequence[int]],
+        rows: int,
+        classes: int,
+        past: Mapping[str, float] | None = None,
     ) -> None:
         self.arms: dict[tuple[str, int], Arm] = {}
         self.small: dict[str, list[Arm]] = {}
         self.late: set[tuple[str, int]] = set()
+        self.past = past or {}
         for spec in backbones:
             self._enter(spec, sizes[spec.name])
         first = min(rows, max(64, 2 * classes))
@@ -111,7 +118,7 @@ class Screening:
             Arm(
                 backbone=spec.name,
                 input_size=size,
-                prior=prior(spec) - 0.08 * math.log2(native / size),
+                prior=prior(spec) + self.past.get(spec.name, 0.0) - 0.08 * math.log2(native / size),
                 weight=cost * (size / native) ** 2,
             )
             for size in (native, *smaller)

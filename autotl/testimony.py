@@ -17,10 +17,10 @@ __all__ = ["PRIOR", "Judgement", "believe", "kendall", "shifts"]
 
 # Share of a backbone's lead by a score, in units of how far the linear probes lie apart, that is taken for true.
 # Scores of guests, which nobody has measured, are shown and weigh nothing.
-WEIGHTS = {"knn": 0.5, "logme": 0.2, "nleep": 0.2, "hscore": 0.0}
+WEIGHTS = {"knn": 0.45, "logme": 0.22, "nleep": 0.2, "hscore": 0.0}
 PRIOR = "prior"
-PRIOR_IMAGES = 11.0  # the prior's weight is this over the images that scores were computed on,
-PRIOR_ALONE = 0.57  # and at most this: its weight where nothing else is known
+PRIOR_IMAGES = 12.0  # the prior's weight is this over the images that scores were computed on,
+PRIOR_ALONE = 0.53  # and at most this: its weight where nothing else is known
 USUAL = 0.5  # Kendall's tau of a good score with the linear probe, as it was where weights were learnt
 DOUBT = 5.0  # backbones that a run's own agreement is weighed against
 FEWEST = 4  # backbones, below which there is no agreement to speak of
