@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autotl import arrivals, hub, result, resume, verdict
+from autotl import arrivals, hub, remembered, result, resume, verdict
 from autotl.budget import Allowance, Budget, Ledger
 from autotl.decide import over_limit
 from autotl.errors import AutotlError
@@ -59,6 +59,7 @@ class Job:
     arrivals: arrivals.Arrivals = field(default_factory=lambda: arrivals.Arrivals(wanted=(), allowance=NONE))
     earlier: resume.Earlier | None = None  # the run that is continued
     fits: list[TrialResult] = field(default_factory=list)  # its models that were fitted to be shipped
+    past: tuple[remembered.Record, ...] = ()  # runs before, where a memory was named
     same_data: bool = True  # as when they were
     memory: dict[tuple[str, int], int] = field(default_factory=dict)  # bytes to predict, by backbone and size
     _named: int = 0  # how many of the plugins' problems were said

@@ -41,6 +41,7 @@ class Options:
     seed: int = 0
     offline: bool = False
     refit: bool = False
+    memory: str | None = None  # file with records of past runs
     command: str = ""
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from autotl import dataset as dataset_stage
-from autotl import hub, resume
+from autotl import hub, remembered, resume
 from autotl.budget import Budget, Clock, Ledger
 from autotl.cache import cache_folder
 from autotl.job import Job
@@ -56,6 +56,7 @@ def recommend(
     """
     budget = Budget(seconds=options.budget, start=clock() if started is None else started, clock=clock)
     ledger = Ledger(clock=clock)
+    past = remembered.read(options.memory) if options.memory else ()
     plugins = load_plugins()
     with ledger.charge("load"):
         data = dataset_stage.load(options.source, source_options(options), plugins)
@@ -90,6 +91,7 @@ def recommend(
         engine=engine,
         fetch=fetch,
         earlier=earlier,
+        past=past,
     )
     try:
         prepare(job, data)

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
-from autotl.records import BackboneSpec, Ranked, Ranking, Score
+from autotl import testimony
+from autotl.records import BackboneSpec, Believed, Ranked, Ranking, Score
 
-# How far published ImageNet accuracy carries over: an order of magnitude, to break the ties that a
-# few images leave. With some hundred images the evidence outweighs it.
-PRIOR_SLOPE = 0.25
-PRIOR_DEVIATION = 0.05
+PROMISE_DEVIATION = 0.05  # of what all but the linear probe promise, from what it reaches in the end
 FEWEST_MEASURED = 3
 Call = Callable[[Score, Callable[[], float]], float | None]
 
@@ -53,6 +52,11 @@ class Arm:
     def key(self) -> tuple[str, int]:
         return (self.backbone, self.input_size)
 
+    @property
+    def judgement(self) -> dict[str, float]:
+        """Its scores and its prior, by name."""
+        return {**self.scores, testimony.PRIOR: self.prior}
+
 
 def prior(spec: BackboneSpec) -> float:
     """What a backbone promises before it saw the data: published ImageNet accuracy or a guess by size."""
@@ -67,16 +71,23 @@ def prior(spec: BackboneSpec) -> float:
 class Screening:
     """Successive halving over backbones on nested subsamples, by ask and tell.
 
+    `past` is what earlier runs add to the prior of a backbone, by name.
     `seconds` is the time the screening may take; `spent` is told by the caller, so that the policy
     is a function of recorded numbers.
     """
 
     def __init__(
-        self, backbones: Sequence[BackboneSpec], sizes: Mapping[str, Sequence[int]], rows: int, classes: int
+        self,
+        backbones: Sequence[BackboneSpec],
+        sizes: Mapping[str, Sequence[int]],
+        rows: int,
+        classes: int,
+        past: Mapping[str, float] | None = None,
     ) -> None:
         self.arms: dict[tuple[str, int], Arm] = {}
         self.small: dict[str, list[Arm]] = {}
         self.late: set[tuple[str, int]] = set()
+        self.past = past or {}
         for spec in backbones:
             self._enter(spec, sizes[spec.name])
         first = min(rows, max(64, 2 * classes))
@@ -107,7 +118,7 @@ class Screening:
             Arm(
                 backbone=spec.name,
                 input_size=size,
-                prior=prior(spec) - 0.08 * math.log2(native / size),
+                prior=prior(spec) + self.past.get(spec.name, 0.0) - 0.08 * math.log2(native / size),
                 weight=cost * (size / native) ** 2,
             )
             for size in (native, *smaller)
@@ -174,24 +185,41 @@ class Screening:
         return float(np.median([(a.seconds_per_image or 0.0) / a.weight for a in known])) * arm.weight
 
     def expected(self, arm: Arm) -> float:
-        """Accuracy promised: the probe's, drawn towards the prior by as much as few images deserve."""
-        judged = [a for a in self.arms.values() if "linear" in a.scores]
-        if not judged:
+        """Accuracy promised: the probe's, drawn towards what all else says by as much as few images deserve."""
+        peers = self._peers(arm)
+        if not peers:
             return arm.prior
-        level = float(np.mean([a.scores["linear"] for a in judged]))
-        usual = float(np.mean([a.prior for a in judged]))
-        promise = level + PRIOR_SLOPE * (arm.prior - usual)
+        level = float(np.mean([a.scores["linear"] for a in peers]))
         if "linear" not in arm.scores:
-            return promise
+            usual = float(np.mean([a.prior for a in peers]))
+            return level + testimony.PRIOR_ALONE * (arm.prior - usual)
+        judged = [a.judgement for a in peers]
+        believed = testimony.believe(judged, arm.rows)
+        promise = level + testimony.shifts(judged, believed)[peers.index(arm)]
         seen = arm.scores["linear"]
         noise = max(seen * (1 - seen), 0.02) / arm.rows
-        trust = PRIOR_DEVIATION**2 / (PRIOR_DEVIATION**2 + noise)
+        trust = PROMISE_DEVIATION**2 / (PROMISE_DEVIATION**2 + noise)
         return trust * seen + (1 - trust) * promise
+
+    def _peers(self, arm: Arm) -> list[Arm]:
+        """Those judged on as many images: some scores grow with their number. All judged ones for an arm that is not."""
+        judged = [a for a in self.arms.values() if "linear" in a.scores]
+        return [a for a in judged if a.rows == arm.rows] if arm in judged else judged
+
+    def believed(self) -> tuple[Believed, ...]:
+        """How far each score was believed, where most backbones were judged on the same number of images."""
+        judged = [a for a in self.arms.values() if "linear" in a.scores]
+        counts = Counter(a.rows for a in judged)
+        if not counts:
+            return ()
+        rows = max(counts, key=lambda r: (counts[r], r))
+        return testimony.believe([a.judgement for a in judged if a.rows == rows], rows)
 
     def ranking(self, notes: Sequence[str] = ()) -> Ranking:
         """Best first: those judged on more images before those judged on fewer."""
         alive = [a for a in self.arms.values() if not a.dead]
         alive.sort(key=lambda a: (-self._reached(a), -self.expected(a), a.backbone, a.input_size))
+        believed = self.believed()
         return Ranking(
             ranked=tuple(
                 Ranked(
@@ -207,7 +235,8 @@ class Screening:
                 )
                 for a in alive
             ),
-            notes=tuple(notes),
+            notes=(*notes, *(each.says for each in believed if each.says)),
+            believed=believed,
         )
 
     def _reached(self, arm: Arm) -> int:

@@ -406,6 +406,18 @@ class DepthProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Believed:
+    """How much a score, or the prior, weighs in a run's ranking beside the linear probe."""
+
+    score: str
+    usual: float  # its weight as learnt on other data
+    weight: float  # here, by how it agrees
+    agreement: float | None = None  # Kendall's tau with this run's linear probes
+    backbones: int = 0  # that were compared
+    says: str = ""  # why it counts for less, a sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
     """A linear probe's accuracy on growing subsamples, and what more images should add."""
 
@@ -424,6 +436,7 @@ class Ranking:
     ranked: tuple[Ranked, ...]
     notes: tuple[str, ...] = ()
     growth: tuple[Growth, ...] = ()  # of the first few
+    believed: tuple[Believed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

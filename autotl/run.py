@@ -313,6 +313,7 @@ def recommend(
     seed: int = 0,
     offline: bool = False,
     refit: bool = False,
+    memory: str | os.PathLike[str] | None = None,
     command: str = "",
     observers: Sequence[Callable[[Event], None]] = (),
     started: float | None = None,
@@ -347,6 +348,7 @@ def recommend(
         "seed": seed,
         "offline": offline,
         "refit": refit,
+        "memory": memory,
         "command": command,
     }
     return Run(pipeline.recommend(_asked(source, budget, given), observers=observers, started=started))
@@ -367,7 +369,7 @@ def _asked(source: str | os.PathLike[str], budget: str | float, given: dict[str,
     from autotl import pipeline
 
     values = {name: value for name, value in given.items() if value is not None}
-    for name in ("out", "test"):
+    for name in ("out", "test", "memory"):
         if name in values:
             values[name] = str(values[name])
     for name in ("weights", "backbones", "strategies", "licence"):

@@ -2,12 +2,13 @@
 
     python -m benchmarks.ranking teach TINY_IMAGENET_ZIP SETS --out TEACHING
     python -m benchmarks.ranking embed SETS --weights WEIGHTS --out FEATURES
-    python -m benchmarks.ranking table FEATURES --out OUT
+    python -m benchmarks.ranking score FEATURES --out SCORES.csv
+    python -m benchmarks.ranking table TEACHING.csv TEN.csv --weights WEIGHTS
 
 `teach` makes the sets that weights are learnt on; none of them is among the ten that figures are reported
 on. `embed` pools features of at most 300 images of each set with every backbone, once for the ten sets and
-once for the others. `table` needs neither torch nor images: it scores features of some rows, fits linear
-probes on half of the rows, tests them on the other half and compares the orders.
+once for the others. `score` and `table` need neither torch nor images: features of some rows are scored,
+linear probes fitted on half of the rows and tested on the other half, and the orders compared.
 """
 
 from __future__ import annotations
@@ -15,21 +16,24 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageFilter
+from scipy.optimize import nnls
 
-from autotl import dataset, pixels
+from autotl import dataset, pixels, testimony
 from autotl.builtin import ridge
 from autotl.builtin.backbones import discover
 from autotl.builtin.scores import SCORES
 from autotl.cache import cache_folder
 from autotl.folds import folds_for
 from autotl.plugins import load_plugins
-from autotl.rank import score_features
+from autotl.rank import PROMISE_DEVIATION, prior, score_features
+from autotl.records import Believed
 from benchmarks.embedded import embedded
 from benchmarks.probes import far
 from benchmarks.sets import GROUPS, TEN
@@ -244,6 +248,104 @@ def leep(logits: np.ndarray, labels: np.ndarray) -> float:
     joint = np.eye(int(labels.max()) + 1)[labels].T @ shares
     of_class = joint / np.maximum(joint.sum(0), 1e-12)
     return float(np.log(np.maximum((shares @ of_class.T)[np.arange(len(labels)), labels], 1e-12)).mean())
+
+
+# --------------------------------------------------------------------------- orders compared
+
+
+@main.command()
+@click.argument("teaching", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("ten", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--weights", required=True, help="folder with the checkpoints of the backbones")
+def table(teaching: Path, ten: Path, weights: str) -> None:
+    """Prints weights learnt on what `score` wrote of the teaching sets, and how orders agree with tested probes.
+
+    The packaged weights are those learnt on the teaching sets: their columns are not independent of them, those
+    of the ten sets are.
+    """
+    specs = {spec.name: prior(spec) for spec in [*discover(weights)[0], *embedded()]}
+    taught, held_out = _cases(teaching, specs), _cases(ten, specs)
+    for rows in sorted({case.rows for case in taught if case.rows in SUBSAMPLES}):
+        learnt = _learn([case for case in taught if case.few == (rows == min(SUBSAMPLES))])
+        print(f"learnt at {rows} images:", {name: round(value, 2) for name, value in learnt.items()})
+    print(
+        "| order by | "
+        + " | ".join(f"{where}, {rows} images" for where in PLACES for rows in SUBSAMPLES)
+        + " |"
+    )
+    print("|---" * (1 + len(PLACES) * len(SUBSAMPLES)) + "|")
+    for name in (*(score.name for score in SCORES), "leep", testimony.PRIOR, FUSED, FUSED_BLIND):
+        cells = []
+        for cases in (taught, held_out):
+            for few in (True, False):
+                chosen = [case for case in cases if case.few == few]
+                tau, regret = np.mean([_compared(case, name) for case in chosen], axis=0)
+                cells.append(f"{tau:.2f}, {100 * regret:.1f}")
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+PLACES = ("teaching sets", "ten sets")
+FUSED, FUSED_BLIND = "fused", "fused, agreement not looked at"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Backbones on one half of a set: what was said of each, and how its probe tested."""
+
+    rows: int
+    few: bool
+    judged: list[dict[str, float]]
+    truth: np.ndarray
+    set: str
+
+
+def _cases(path: Path, priors: dict[str, float]) -> list[Case]:
+    lines = pd.read_csv(path)
+    cases = []
+    for (name, _turn_, few), group in lines.groupby(["set", "turn", lines["rows"] <= min(SUBSAMPLES)]):
+        scores = group.drop(columns=["set", "turn", "rows", "backbone", "truth"]).to_dict("records")
+        judged = [
+            {
+                **{key: value for key, value in one.items() if value == value},
+                testimony.PRIOR: priors[backbone],
+            }
+            for one, backbone in zip(scores, group["backbone"], strict=True)
+        ]
+        rows = int(group["rows"].iloc[0])
+        truth = group["truth"].to_numpy()
+        cases.append(Case(rows=rows, few=bool(few), judged=judged, truth=truth, set=str(name)))
+    return cases
+
+
+def _learn(cases: list[Case]) -> dict[str, float]:
+    """Non-negative weights of everything but the linear probe, that tell best how far a probe lies from the mean."""
+    columns = []
+    for name in (*testimony.WEIGHTS, testimony.PRIOR):
+        alone = [Believed(score=name, usual=1.0, weight=1.0)]
+        columns.append(np.concatenate([testimony.shifts(case.judged, alone) for case in cases]))
+    lead = np.concatenate([case.truth - case.truth.mean() for case in cases])
+    matrix = np.stack(columns, 1)
+    damped = np.vstack([matrix, np.sqrt(0.02 * len(lead) * (matrix**2).mean()) * np.eye(matrix.shape[1])])
+    found, _ = nnls(damped, np.concatenate([lead, np.zeros(matrix.shape[1])]))
+    return dict(zip((*testimony.WEIGHTS, testimony.PRIOR), found.tolist(), strict=True))
+
+
+def _compared(case: Case, name: str) -> tuple[float, float]:
+    """Kendall's tau with the tested probes, and how much worse than the best the first of the order tests."""
+    if name in (FUSED, FUSED_BLIND):
+        believed = testimony.believe(case.judged, case.rows)
+        if name == FUSED_BLIND:
+            believed = tuple(replace(each, weight=each.usual) for each in believed)
+        shifts = testimony.shifts(case.judged, believed)
+        linear = np.array([one["linear"] for one in case.judged])
+        noise = np.maximum(linear * (1 - linear), 0.02) / case.rows
+        trust = PROMISE_DEVIATION**2 / (PROMISE_DEVIATION**2 + noise)
+        order = trust * linear + (1 - trust) * (linear.mean() + np.array(shifts))
+    else:
+        order = np.array([one.get(name, np.nan) for one in case.judged])
+    known = np.isfinite(order)
+    tau = testimony.kendall(list(zip(order[known], case.truth[known], strict=True))) or 0.0
+    return tau, float(case.truth.max() - case.truth[known][order[known].argmax()])
 
 
 if __name__ == "__main__":

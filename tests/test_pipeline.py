@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autotl import manifest, pipeline, plugins, result, verdict
+from autotl import manifest, pipeline, plugins, remembered, result, verdict
 from autotl.engine.table import Cell, TableClock, TableEngine
 from autotl.errors import AutotlError, BudgetError, DatasetError, RunError, UnknownNameError
 from autotl.hookspecs import hookimpl
@@ -402,3 +402,16 @@ def test_wrong_answers_are_explained_where_time_is_left_and_else_not(
     late = True
     World().run(photos, tmp_path / "late")
     assert len(asked) == 1
+
+
+def test_a_memory_gets_a_line_a_run_and_the_next_run_reads_it(photos: Path, tmp_path: Path) -> None:
+    memory = tmp_path / "memory.jsonl"
+    World().run(photos, tmp_path / "one", memory=str(memory))
+    (record,) = remembered.read(memory)
+    assert record.scores.keys() == {"mine:small", "mine:good"}
+    World().run(photos, tmp_path / "two", memory=str(memory))
+    assert len(remembered.read(memory)) == 2
+    memory.write_text("something else\n")
+    with pytest.raises(RunError, match="line 1 of the memory"):
+        World().run(photos, tmp_path / "three", memory=str(memory))
+    assert memory.read_text() == "something else\n" and not (tmp_path / "three").exists()

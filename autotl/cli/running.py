@@ -120,6 +120,11 @@ def _with(*groups: Iterable[Callable[[Command], Command]]) -> Callable[[Command]
 @_with(_MACHINE)
 @click.option("--refit", is_flag=True, help="Fit the model that ships on the test part too.")
 @click.option(
+    "--memory", type=click.Path(dir_okay=False), metavar="FILE",
+    help="Record of past runs: read as evidence on backbones, and a line is added. Figures only, no names or paths"
+    " of images.",
+)  # fmt: skip
+@click.option(
     "--dry-run", is_flag=True, help="Say what would be tried and what it would cost; train nothing."
 )
 @_with(_OUTPUT)

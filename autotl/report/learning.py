@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 from autotl.records import CurvePoint, Depth, DepthProfile, Interval, TrialResult
 from autotl.report.words import duration, interval, percent, points, points_interval
 from autotl.result import Recommendation, Row, is_probe
 from autotl.search import summary
+from autotl.testimony import kendall
 
 MOST_BACKBONES = 5
 FLAT = 0.05  # of a curve's whole way: it has flattened when its last third made less
@@ -268,6 +268,7 @@ def agreement(result: Recommendation) -> list[dict[str, Any]]:
     if result.ranking is None:
         return []
     best = _best(result)
+    weights = {each.score: f"{each.weight:.2f} of {each.usual:.2f}" for each in result.ranking.believed}
     pairs: dict[str, list[tuple[float, float]]] = {}
     for ranked in result.ranking.ranked:
         reached = best.get((ranked.backbone, ranked.input_size))
@@ -280,26 +281,12 @@ def agreement(result: Recommendation) -> list[dict[str, Any]]:
             "score": name,
             "tau": f"{tau:+.2f}".replace("-", "\N{MINUS SIGN}"),
             "backbones": len(found),
+            "weight": weights.get(name, ""),
             "so": _so(tau),
         }
         for name, found in sorted(pairs.items())
         if len(found) >= FEWEST_PAIRS and (tau := kendall(found)) is not None
     ]
-
-
-def kendall(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Kendall's tau-b: share of pairs in the same order minus share in the other; None if all are equal.
-
-    >>> kendall([(1, 1), (2, 2), (3, 3)])
-    1.0
-    """
-    same = first = second = 0
-    for (a, b), (c, d) in combinations(pairs, 2):
-        one, two = (a > c) - (a < c), (b > d) - (b < d)
-        same += one * two
-        first += one != 0
-        second += two != 0
-    return same / (first * second) ** 0.5 if first and second else None
 
 
 def _so(tau: float) -> str:

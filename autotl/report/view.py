@@ -46,7 +46,12 @@ STATUS = {
 def view(result: Recommendation, material: Material | None = None) -> dict[str, Any]:
     """Everything a page says, in the order it says it."""
     material = Material() if material is None else material
-    notes = [*result.notes, *(f"A plugin was left out: {problem}" for problem in result.problems)]
+    ranking = result.ranking.notes if result.ranking else ()
+    notes = [
+        *result.notes,
+        *map(_sentence, ranking),
+        *(f"A plugin was left out: {problem}" for problem in result.problems),
+    ]
     return {
         "name": PurePath(result.data.source).name or result.data.source,
         "status": result.status,

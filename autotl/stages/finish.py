@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from autotl import calibration, card, familiar, leaderboard, report, result, search, verdict
+from autotl import calibration, card, familiar, leaderboard, remembered, report, result, search, verdict
 from autotl.cache import atomic, atomic_write
 from autotl.errors import AutotlError
 from autotl.job import Job
@@ -55,7 +55,16 @@ def finish(job: Job, status: str) -> None:
     atomic_write(job.journal.folder / "leaderboard.csv", table)
     report.render(final, job.journal.folder, material)
     card.write(final, job.journal.folder)
+    if status == "finished" and job.options.memory and job.ranking.ranked:
+        _remember(job, job.options.memory)
     job.journal.say("report", final.summary)
+
+
+def _remember(job: Job, memory: str) -> None:
+    try:
+        remembered.append(memory, remembered.record(job.data.fingerprint, job.profile, job.ranking))
+    except OSError as error:  # the run itself is whole
+        job.journal.say("report", f"the memory {memory} could not be written: {error.strerror}")
 
 
 def _ship_probe(job: Job, winner: str) -> None:

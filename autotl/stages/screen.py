@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from autotl import candidates as candidates_stage
-from autotl import rank
+from autotl import rank, remembered
 from autotl.errors import AutotlError
 from autotl.folds import folds_for
 from autotl.growth import grow
@@ -35,9 +35,11 @@ def screen(job: Job) -> None:
         job.skipped += job.arrivals.close()
         raise AutotlError(job.why_nothing())
     sizes = {name: candidates_stage.sizes(spec, job.profile.side) for name, spec in job.specs.items()}
-    screening = rank.Screening(list(job.specs.values()), sizes, len(rows), len(job.data.classes))
+    specs = list(job.specs.values())
+    past = remembered.evidence(job.past, specs, {spec.name: rank.prior(spec) for spec in specs})
+    screening = rank.Screening(specs, sizes, len(rows), len(job.data.classes), past)
     seconds = SCREEN_SHARE * max(0.0, job.budget.left - END_SECONDS)
-    notes: list[str] = []
+    notes = [f"{len(job.past)} past runs told of {len(past)} of these backbones"] if past else []
     start = job.budget.spent
     ask: rank.Ask | None = screening.start()
     with job.ledger.charge("rank"):
