@@ -104,16 +104,17 @@ def members_table(outcomes: Sequence[Outcome]) -> str:
 def about(spaces: Mapping[str, Space]) -> str:
     """What was recorded: a row a set."""
     lines = [
-        "| set | classes | train / select / test | cells | epochs | grid, reference steps | best cell | over the median |",
+        "| set | classes | train / select / test | cells | epochs | cost, reference steps | best cell | over the median |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, space in spaces.items():
         scores = space.right.mean(1)
         best = space.cells[int(scores.argmax())].candidate.id
-        steps = space.cost / STEP
+        images = f"{space.about.train} / {len(space.labels)} / {space.right.shape[1]}"
+        lengths = ", ".join(f"{length:g}" for length in space.lengths)
         lines.append(
-            f"| {name} | {space.about.classes} | {space.about.train} / {len(space.labels)} / {space.right.shape[1]}"
-            f" | {len(space.cells)} | {', '.join(f'{length:g}' for length in space.lengths)} | {steps:,.0f} | {best}, {scores.max():.1%}"
+            f"| {name} | {space.about.classes} | {images} | {len(space.cells)} | {lengths}"
+            f" | {space.cost / STEP:,.0f} | {best}, {scores.max():.1%}"
             f" | {100 * (scores.max() - np.median(scores)):.1f} |"
         )
     return "\n".join(lines)
