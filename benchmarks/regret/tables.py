@@ -104,7 +104,7 @@ def members_table(outcomes: Sequence[Outcome]) -> str:
 def about(spaces: Mapping[str, Space]) -> str:
     """What was recorded: a row a set."""
     lines = [
-        "| set | classes | train / select / test | cells | epochs | cost, reference steps | best cell | over the median |",
+        "| set | classes | train / select / test | cells | epochs | cost in steps | best cell | over median |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, space in spaces.items():
