@@ -11,7 +11,7 @@ from autotl.records import Interval
 from benchmarks.regret import regret
 from benchmarks.regret.policies import UNPAID
 from benchmarks.regret.replay import UNCOUNTED, Outcome
-from benchmarks.regret.space import LEAST_CELLS, Space
+from benchmarks.regret.space import LEAST_CELLS, STEP, Space
 
 AUTOTL = "autotl"
 BySet = dict[str, list[float]]
@@ -104,16 +104,17 @@ def members_table(outcomes: Sequence[Outcome]) -> str:
 def about(spaces: Mapping[str, Space]) -> str:
     """What was recorded: a row a set."""
     lines = [
-        "| set | classes | train / select / test | backbones | cells | grid, reference steps | best cell | spread |",
+        "| set | classes | train / select / test | cells | epochs | cost in steps | best cell | over median |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, space in spaces.items():
         scores = space.right.mean(1)
         best = space.cells[int(scores.argmax())].candidate.id
-        steps = space.cost / 0.05
+        images = f"{space.about.train} / {len(space.labels)} / {space.right.shape[1]}"
+        lengths = ", ".join(f"{length:g}" for length in space.lengths)
         lines.append(
-            f"| {name} | {space.about.classes} | {space.about.train} / {len(space.labels)} / {space.right.shape[1]}"
-            f" | {len(space.specs)} | {len(space.cells)} | {steps:,.0f} | {best}, {scores.max():.1%}"
+            f"| {name} | {space.about.classes} | {images} | {len(space.cells)} | {lengths}"
+            f" | {space.cost / STEP:,.0f} | {best}, {scores.max():.1%}"
             f" | {100 * (scores.max() - np.median(scores)):.1f} |"
         )
     return "\n".join(lines)
