@@ -14,9 +14,7 @@ from collections.abc import Sequence
 from autotl import metrics
 from autotl.decide import Evidence, Judged
 from autotl.records import Goal, Ranked, Ranking
-
-USUAL = 0.05  # how far fine-tuning usually moves the accuracy: the deviation of the prior on a difference
-CROSS_VALIDATED = {"linear_probe": "linear", "knn": "knn"}  # which score of the ranking speaks for a strategy
+from autotl.search import CROSS_VALIDATED, GAIN, SPREAD
 
 
 def estimates(
@@ -59,7 +57,9 @@ def _moved(tuned: Evidence, frozen: Evidence, pooled: dict[str, float], judged: 
         goal.metric, judged.labels, tuned.predicted, frozen.predicted, judged.classes, judged.group, z=1.0
     )
     error = gap.high - gap.value
-    return pooled[frozen.name] + gap.value * USUAL**2 / (USUAL**2 + error**2)
+    wrong = max(1 - pooled[frozen.name], 0.01)
+    usual, spread = GAIN * wrong, SPREAD * wrong
+    return pooled[frozen.name] + usual + (gap.value - usual) * spread**2 / (spread**2 + error**2)
 
 
 def _trained(e: Evidence) -> bool:

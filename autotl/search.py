@@ -18,18 +18,23 @@ from autotl.records import Candidate, Depth, Ranked, Strategy, Trial, TrialResul
 EPOCHS = (4.0, 6.0, 9.0, 14.0, 20.0, 30.0)
 FEWEST_STEPS = 40  # fewer optimiser steps than this teach a new head little
 HALF_WAY = 6.0  # epochs after which some two thirds of what fine-tuning brings is there
+# The share of the linear probe's error that six epochs of fine-tuning removed on the recorded grid
+# (docs/regret.md), mean over sets and backbones by depth, and what a candidate's own may differ by.
+GAINS: dict[Depth, float] = {"all": 0.105, 2: 0.12, 1: 0.095}
+GAIN = 0.11
+SPREAD = 0.15
 CURIOSITY = 0.7  # how much of an untried recipe's uncertainty counts in its favour
-FIRST_SHARE = 0.25  # of the time left, at most, for the first fine-tuning: its lesson needs time to be used
+FIRST_SHARE = 0.6  # of the time left for probes, for the first fine-tuning: its lesson needs time to be used
 MARGIN = 1.15  # on the forecast of a final fit: when it is short of time, all that came before was for less
 PATIENCE = 6  # probes in a row that may bring nothing
 WORTH = 0.003  # a probe must promise at least this much accuracy
 
-# What fine-tuning is taken to do to the linear probe's error before it was tried here, with its
-# uncertainty. Deeper moves more; shallow depths cost less and rarely harm.
-REDUCTION: dict[Depth, float] = {"all": 0.25, 2: 0.18, 1: 0.10}
-UNCERTAIN = 0.2
+UNCERTAIN = 0.25  # of that, on data where nothing was fine-tuned yet
+OWN_BACKBONE = 0.2  # what remains uncertain of it on a backbone when it is known on others
+OWN_DEPTH = 0.1  # and at a depth when it is known at others of the same backbone
 PRIOR = 0.5  # its weight in probes: what is seen here soon counts for more
 GENTLE_RATE = 7e-4  # peak learning rate that is tried too where the usual one lost to the linear probe
+CROSS_VALIDATED = {"linear_probe": "linear", "knn": "knn"}  # which score of the ranking speaks for a strategy
 CLOSE = 0.01  # scores so near the best may win in the end
 LOSS = -0.25  # a recipe that failed says at most this much against the others
 SMALLER = 0.03  # accuracy that half the input size costs a fine-tuning; a linear probe it costs more
@@ -37,6 +42,14 @@ SMALLER = 0.03  # accuracy that half the input size costs a fine-tuning; a linea
 TRAIN_FACTOR = 4.5  # forward and backward over forward in eval mode, where it was not measured
 MOVED: dict[Depth, float] = {"all": 1.0, 2: 0.4, 1: 0.2}  # of what training adds to a forward pass, by depth
 OVERHEAD = 1.2  # on timed batches: augmentation, optimiser, reading
+
+
+def reductions(gains: Mapping[Depth, float]) -> dict[Depth, float]:
+    """What fine-tuning for long is taken to remove of the error, from what six epochs did."""
+    return {depth: gain / (1 - math.exp(-6.0 / HALF_WAY)) for depth, gain in gains.items()}
+
+
+REDUCTION = reductions(GAINS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +64,7 @@ class Facts:
     refit: bool = False  # a last fit on the test images too
     batch: int = 32
     seed: int = 0
+    pooled: bool = False  # whether the ranking's cross-validated scores are what a probe is judged by
     # Seconds a training image when everything moves, measured for some backbones at a size.
     timed: Mapping[tuple[str, int], float] = field(default_factory=dict)
     # By backbone: how many of its last layer groups lose what earlier ones knew of these labels, and the share
@@ -89,7 +103,7 @@ class DefaultPlanner:
         if head is not None:
             return self._trial(head, 0.0)
         options = self._options(seconds)
-        best = self.best_score()
+        best = self.best_value()
         if not options:
             self.stopped = self.stopped or "no further recipe fits into the time left"
             return None
@@ -120,15 +134,56 @@ class DefaultPlanner:
         """How many fine-tunings there were since one was better than all before."""
         best, count = -1.0, 0
         for done in self.results:
-            score = -1.0 if done.score_val is None else done.score_val
+            score = -1.0 if done.score_val is None else self._value(done)
             count = 0 if score > best else count + bool(done.trial.epochs)
             best = max(best, score)
         return count
 
-    def best_score(self) -> float | None:
-        """The best validation score so far."""
-        scores = [r.score_val for r in self.results if r.score_val is not None]
-        return max(scores) if scores else None
+    def best_value(self) -> float | None:
+        """The best score that a candidate is taken to have so far."""
+        values = [self._value(r) for r in self.results if r.score_val is not None]
+        return max(values) if values else None
+
+    def _value(self, done: TrialResult) -> float:
+        """The score that a probe's candidate is taken to have: a selection part of some hundred images flatters.
+
+        As in `autotl.estimate`, from scores alone: a frozen head's is pooled with its cross-validation, a
+        fine-tuning's is that of the head on its backbone and what both differ by, drawn towards the usual.
+        """
+        arm = self._arm(done.trial.candidate.backbone, done.trial.candidate.input_size)
+        if not done.trial.epochs:
+            return self._pooled(done, arm)
+        base, gap = self._start(arm), self._gap(done, arm)
+        usual, spread = GAIN * (1 - base), max(SPREAD * (1 - base), 1e-3)
+        noise = max(1 - base, 0.01) / max(
+            self.facts.rows_select, 1
+        )  # of a difference: about as many as are wrong differ
+        return base + usual + (gap - usual) * spread**2 / (spread**2 + noise)
+
+    def _gap(self, done: TrialResult, arm: Ranked) -> float:
+        """What a fine-tuning scored more than the best frozen head of its arm on the same images, or than is expected."""
+        heads = self._heads(arm)
+        base = max(r.score_val or 0.0 for r in heads) if heads else self._start(arm)
+        return (done.score_val or 0.0) - base
+
+    def _heads(self, arm: Ranked) -> list[TrialResult]:
+        """The closed-form heads on an arm's features that have a score."""
+        key = (arm.backbone, arm.input_size)
+        return [
+            done
+            for done in self.results
+            if not done.trial.epochs
+            and done.score_val is not None
+            and (done.trial.candidate.backbone, done.trial.candidate.input_size) == key
+        ]
+
+    def _pooled(self, done: TrialResult, arm: Ranked) -> float:
+        """A frozen head's score on the selection images, and on the train images in cross-validation where it has one."""
+        seen, rows = done.score_val or 0.0, self.facts.rows_select
+        score = dict(arm.scores).get(CROSS_VALIDATED.get(done.trial.candidate.strategy, ""))
+        if not self.facts.pooled or score is None:
+            return seen
+        return (rows * seen + arm.rows * score) / max(rows + arm.rows, 1)
 
     def final_seconds(self, candidate: Candidate, epochs: float) -> float:
         """Forecast of the final fit of a recipe and of its test, without model saving and report."""
@@ -143,13 +198,13 @@ class DefaultPlanner:
 
     def _best_final(self) -> float:
         """Forecast of the dearest final fit among those that may win, which a probe must not eat up."""
-        best = self.best_score()
+        best = self.best_value()
         if best is None:
             return 0.0
         return max(
             self.final_seconds(done.trial.candidate, done.epochs_done)
             for done in self.results
-            if done.score_val is not None and done.score_val >= best - CLOSE
+            if done.score_val is not None and self._value(done) >= best - CLOSE
         )
 
     # -- closed-form heads
@@ -170,6 +225,11 @@ class DefaultPlanner:
     # -- fine-tuning
 
     def _options(self, seconds: float) -> list[Option]:
+        """Recipes that fit; the first fine-tuning leaves time for others, unless only one can be had at all."""
+        first = not any(r.trial.epochs for r in self.results)
+        return (self._fitting(seconds, FIRST_SHARE) if first else []) or self._fitting(seconds, 1.0)
+
+    def _fitting(self, seconds: float, share: float) -> list[Option]:
         tuned = [s for s in self.strategies if s.phases]
         options = []
         whole: tuple[Depth, ...] = ("all",)
@@ -187,7 +247,7 @@ class DefaultPlanner:
                     recipes = [candidate]
                     if strategy.phases[0].lr > GENTLE_RATE and self._lost(candidate):
                         recipes.append(replace(candidate, hyper=(("lr", GENTLE_RATE),)))
-                    found = [self._best_epochs(arm, recipe, seconds) for recipe in recipes]
+                    found = [self._best_epochs(arm, recipe, seconds, share) for recipe in recipes]
                     options += [option for option in found if option is not None]
         return options
 
@@ -199,8 +259,7 @@ class DefaultPlanner:
             for done in self.results
         )
 
-    def _best_epochs(self, arm: Ranked, candidate: Candidate, seconds: float) -> Option | None:
-        first = not any(r.trial.epochs for r in self.results)
+    def _best_epochs(self, arm: Ranked, candidate: Candidate, seconds: float, share: float) -> Option | None:
         best = None
         for epochs in EPOCHS:
             if (candidate.id, epochs) in self.asked or any(
@@ -211,7 +270,7 @@ class DefaultPlanner:
                 continue
             cost = self._probe_seconds(arm, candidate.unfreeze, epochs)
             final = max(self.final_seconds(candidate, epochs), self._best_final())
-            if cost + final > seconds or (first and cost > FIRST_SHARE * seconds):
+            if cost > share * (seconds - final):
                 break
             promise = self._promise(arm, candidate, epochs)
             option = Option(
@@ -236,6 +295,7 @@ class DefaultPlanner:
         own strategy alone: the same network by another may learn.
         """
         mean, weight = PRIOR * self._prior(candidate), PRIOR
+        own = OWN_BACKBONE
         for done in self.results:
             other = done.trial.candidate
             if not done.trial.epochs:
@@ -245,14 +305,16 @@ class DefaultPlanner:
             near *= 1.0 if other.strategy == candidate.strategy else 0.8
             near *= 1.0 if other.backbone == candidate.backbone else 0.7
             near *= 1.0 if other.hyper == candidate.hyper else 0.5
-            base = self._start(self._arm(other.backbone, other.input_size))
+            arm = self._arm(other.backbone, other.input_size)
+            base = self._start(arm)
             grown = 1 - math.exp(-max(done.epochs_done, 1.0) / HALF_WAY)
-            gained = -0.5 if done.score_val is None else (done.score_val - base) / max(1 - base, 0.01) / grown
+            gained = -0.5 if done.score_val is None else self._gap(done, arm) / max(1 - base, 0.01) / grown
             if gained <= LOSS and other.strategy != candidate.strategy:
                 continue
             mean += near * max(LOSS, min(1.0, gained))
             weight += near
-        return mean / weight, UNCERTAIN / math.sqrt(weight)
+            own = min(own, OWN_DEPTH if other.backbone == candidate.backbone else OWN_BACKBONE)
+        return mean / weight, math.hypot(UNCERTAIN / math.sqrt(weight), own)
 
     def _prior(self, candidate: Candidate) -> float:
         """What a recipe is taken to remove of the error before any was tried.
@@ -278,21 +340,8 @@ class DefaultPlanner:
         )
 
     def _linear(self, arm: Ranked) -> float:
-        """The linear probe's score of an arm: its trial's, else what the ranking expects."""
-        for done in self.results:
-            same = (done.trial.candidate.backbone, done.trial.candidate.input_size) == (
-                arm.backbone,
-                arm.input_size,
-            )
-            if same and not done.trial.epochs and done.score_val is not None:
-                return max(
-                    r.score_val or 0.0
-                    for r in self.results
-                    if not r.trial.epochs
-                    and (r.trial.candidate.backbone, r.trial.candidate.input_size)
-                    == (arm.backbone, arm.input_size)
-                )
-        return arm.expected
+        """What the best frozen head of an arm is taken to score: by its trials, else by the ranking."""
+        return max((self._pooled(done, arm) for done in self._heads(arm)), default=arm.expected)
 
     def _probe_seconds(self, arm: Ranked, depth: Depth, epochs: float, plain: bool = False) -> float:
         """Forecast of a probe; `plain` leaves out what earlier probes taught."""

@@ -37,6 +37,7 @@ def probe(job: Job) -> None:
         rows_test=len(job.rows(2)),
         folds=job.split.folds,
         refit=job.options.refit,
+        pooled=job.goal.metric == "accuracy" and not job.split.folds,
         seed=job.options.seed,
         timed=_time(job),
         recoverable=_recoverable(job),

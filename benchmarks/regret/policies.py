@@ -102,6 +102,7 @@ class Autotl:
             rows_final=0,  # deciding is paid for, the final fit is not
             rows_select=len(space.labels),
             rows_test=0,
+            pooled=True,
             timed=timed(purse, ranking),
         )
         return OverTheGrid(ranked=ranking.ranked, strategies=strategies, facts=facts)
