@@ -302,7 +302,7 @@ class Case:
 def _cases(path: Path, priors: dict[str, float]) -> list[Case]:
     lines = pd.read_csv(path)
     cases = []
-    for (name, _turn_, few), group in lines.groupby(["set", "turn", lines["rows"] <= min(SUBSAMPLES)]):
+    for (name, _, few), group in lines.groupby(["set", "turn", lines["rows"] <= min(SUBSAMPLES)]):
         scores = group.drop(columns=["set", "turn", "rows", "backbone", "truth"]).to_dict("records")
         judged = [
             {
