@@ -89,6 +89,8 @@ def test_it_finds_the_better_backbone_and_fine_tunes_it(photos: Path, tmp_path: 
     assert state.winner.unfreeze != 0
     assert state.winner.score_test is not None
     assert state.leaderboard[0].candidate == state.winner.candidate
+    assert "mine:good" in [known.backbone for known in state.depth_profiles]
+    assert all(known.rows and known.points for known in state.depth_profiles)
     broken = [row for row in state.leaderboard if row.backbone == "mine:broken"]
     assert broken and "no such file" in broken[0].reason
     assert (folder / "report.html").exists() and (folder / "model" / "model.json").exists()
