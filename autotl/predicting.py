@@ -6,6 +6,7 @@ import contextlib
 import csv
 import itertools
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -75,12 +76,14 @@ def items_of(sources: Iterable[Any], folder: Path) -> Iterator[Item]:
     for number, source in enumerate(sources):
         if not isinstance(source, str) and not hasattr(source, "__fspath__"):
             yield Item(f"image {number}", _keep(source, folder / str(number)))
-        elif (path := Path(source)).is_dir():
-            yield from (Item(str(image), str(image)) for image in images_below(path))
-        elif path.suffix.lower() in (".csv", ".tsv") and path.is_file():
-            yield from _listed(path)
+            continue
+        name = os.fspath(source)  # no Path for each file: those fill Python's table of interned names
+        if os.path.isdir(name):
+            yield from (Item(str(image), str(image)) for image in images_below(Path(name)))
+        elif name.lower().endswith((".csv", ".tsv")) and os.path.isfile(name):
+            yield from _listed(Path(name))
         else:
-            yield Item(str(source), str(source))
+            yield Item(name, name)
 
 
 def several(images: Any) -> Iterable[Any]:

@@ -200,7 +200,7 @@ def test_memory_stays_flat_and_rows_come_as_it_goes(model: Path) -> None:
     tracemalloc.start()
     for _ in range(20_000):
         next(stream)
-    assert tracemalloc.get_traced_memory()[1] < 24 * 2**20  # 20,000 answers kept would be more
+    assert tracemalloc.get_traced_memory()[1] < 2**20  # 20,000 answers kept would be several
     tracemalloc.stop()
 
 
