@@ -14,19 +14,20 @@ from test_whole_runs import stripes
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
-BUDGET = "60s"  # far more than a run of 48 images takes; a busy machine may need half of it to start
+# Three times what these runs took on two cores that six others used as well, and less where nothing is left to try.
+BUDGET = "120s"
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """A folder with photos, some of them named as the CSV example wants, and checkpoints."""
-    photos = stripes(tmp_path / "photos", each=24)
+    photos = stripes(tmp_path / "photos", each=20)
     (tmp_path / "new").mkdir()
     (tmp_path / "named").mkdir()
     for number, image in enumerate(sorted(photos.glob("*/*.png"))):
         person = f"p{number % 12}"
         shutil.copy(image, tmp_path / "named" / f"{image.parent.name}_{person}_{number:03d}.png")
-        if number % 12 == 0:
+        if number % 10 == 0:
             shutil.copy(image, tmp_path / "new")
     shutil.copytree(ROOT / "autotl" / "embedded", tmp_path / "checkpoints")
     return tmp_path
@@ -48,7 +49,7 @@ def run(desk: Path, *words: str) -> str:
         check=False,
         cwd=desk,
         env=known,
-        timeout=200,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -57,7 +58,7 @@ def run(desk: Path, *words: str) -> str:
 @pytest.mark.slow
 def test_folder(desk: Path) -> None:
     shown = run(desk, "folder.sh", "photos", BUDGET, "new")
-    assert "48" in shown and "Use autotl:" in shown
+    assert "40" in shown and "Use autotl:" in shown
     assert (desk / "labels.csv").read_text().startswith("path,label,probability,")
 
 

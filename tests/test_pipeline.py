@@ -16,7 +16,18 @@ from autotl import manifest, pipeline, plugins, remembered, result, verdict
 from autotl.engine.table import Cell, TableClock, TableEngine
 from autotl.errors import AutotlError, BudgetError, DatasetError, RunError, UnknownNameError
 from autotl.hookspecs import hookimpl
-from autotl.records import BackboneSpec, Event, Explained, Trial
+from autotl.records import (
+    BackboneSpec,
+    Candidate,
+    Event,
+    Explained,
+    Ranked,
+    Ranking,
+    Skipped,
+    Trial,
+    TrialResult,
+)
+from autotl.stages import probe as probe_stage
 
 SPECS = [
     BackboneSpec(
@@ -417,3 +428,22 @@ def test_a_memory_gets_a_line_a_run_and_the_next_run_reads_it(photos: Path, tmp_
     with pytest.raises(RunError, match="line 1 of the memory"):
         World().run(photos, tmp_path / "three", memory=str(memory))
     assert memory.read_text() == "something else\n" and not (tmp_path / "three").exists()
+
+
+def test_what_was_ranked_and_never_trained_is_a_row_with_its_place() -> None:
+    """Who asked for a backbone, or installed it, must not look for it in vain."""
+
+    def arm(name: str, size: int = 64) -> Ranked:
+        return Ranked(backbone=name, input_size=size, expected=0.5, reason="judged on 64 images")
+
+    trained = Trial(id="t1", candidate=Candidate(backbone="mine:a", input_size=64, strategy="knn"))
+    job = SimpleNamespace(
+        ranking=Ranking(
+            ranked=(arm("mine:a"), arm("mine:a", 32), arm("mine:b"), arm("mine:b", 32), arm("mine:c"))
+        ),
+        results=[TrialResult(trial=trained, status="finished")],
+        skipped=[Skipped(name="mine:c@64", reason="too slow")],
+    )
+    assert probe_stage._untried(job) == [  # type: ignore[arg-type]
+        Skipped(name="mine:b", reason="place 2 of 3 before training, judged on 64 images")
+    ]

@@ -262,6 +262,10 @@ class ProcessEngine:
         with self._guard:
             self._require_open()
             if self._child is None or not self._child.alive:
+                if self._child is not None and allowance.expired:
+                    raise EngineError(
+                        "the worker had to be ended, and there is no time left to start another"
+                    )
                 self._child = _Child(self._start, self._opened)
             future = self._child.ask(body, kind, allowance, on_progress)
         if backbone is not None:

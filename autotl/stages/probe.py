@@ -60,8 +60,23 @@ def probe(job: Job) -> None:
             planner.tell(job.attempt(trial, kept + _final_reserve(job, trial)))
     if default.stopped:
         job.notes.append(default.stopped)
+    job.skipped += _untried(job)
     if not any(done.score_val is not None for done in job.results):
         raise AutotlError(job.why_nothing())
+
+
+def _untried(job: Job) -> list[Skipped]:
+    """Backbones that were ranked and never trained, with their place and what it rests on."""
+    places: dict[str, tuple[int, Ranked]] = {}
+    for arm in job.ranking.ranked:
+        places.setdefault(arm.backbone, (len(places) + 1, arm))
+    known = {done.trial.candidate.backbone for done in job.results}
+    known |= {skip.name.partition("@")[0] for skip in job.skipped}
+    return [
+        Skipped(name=name, reason=f"place {place} of {len(places)} before training, {arm.reason}")
+        for name, (place, arm) in places.items()
+        if name not in known
+    ]
 
 
 def _time(job: Job) -> dict[tuple[str, int], float]:

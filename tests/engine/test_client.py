@@ -89,7 +89,7 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
     monkeypatch.setattr(client, "WORKER", (str(script),))
-    monkeypatch.setattr(client, "GRACE", 0.2)
+    monkeypatch.setattr(client, "GRACE", 1.0)
     made: list[ProcessEngine] = []
 
     def start(**options: Any) -> ProcessEngine:
@@ -236,6 +236,19 @@ def test_a_hang_is_ended_after_its_time(engine: ProcessEngine) -> None:
     done = submit(engine, "hangs", seconds(0.1)).result(60)
     assert done.status == "stopped" and "had not answered" in str(done.error)
     assert not psutil.wait_procs([worker], timeout=10)[1]
+    assert embed(engine).rows == 7
+
+
+def test_no_worker_is_started_for_work_whose_time_is_over(engine: ProcessEngine) -> None:
+    """Each would be waited for in vain, one after another, long after the end of the budget."""
+    assert submit(engine, "leaves").result(60).status == "failed"
+    begun = time.monotonic()
+    done = submit(engine, "fine", seconds(0.0)).result(60)
+    assert done.status == "failed" and "no time left" in str(done.error)
+    with pytest.raises(EngineError, match="no time left"):
+        embed(engine, allowance=seconds(0.0))
+    assert time.monotonic() - begun < 1.0
+    assert engine.pid is None
     assert embed(engine).rows == 7
 
 
