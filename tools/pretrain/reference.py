@@ -12,10 +12,10 @@ from safetensors.numpy import save_file
 from autotl.builtin.backbones import discover
 from autotl.engine.backbone import build
 from autotl.engine.images import to_input
-from autotl.similarity import Depth, distances, least_shares
+from autotl.similarity import principal_axes
 from tools.pretrain.source import Source
 
-FRESH = 1000  # images that calibrate distances, and as many others that calibrate their least share
+SAMPLE = 4000  # images
 BATCH = 250
 
 
@@ -30,7 +30,7 @@ def write_reference(name: str, validation: Source, folder: Path) -> Path:
     spec = next(each for each in discover(folder)[0] if each.name == name)
     size = validation.images.shape[1]
     network = build(spec, size, offline=True).eval()
-    order = np.random.default_rng(0).permutation(len(validation.images))
+    order = np.random.default_rng(0).permutation(len(validation.images))[:SAMPLE]
     batches = []
     with torch.inference_mode():
         for start in range(0, len(order), BATCH):
@@ -39,22 +39,12 @@ def write_reference(name: str, validation: Source, folder: Path) -> Path:
             batches.append([group.numpy() for group in found])
     groups = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
     arrays: dict[str, np.ndarray] = {}
-    depths = []
+    placed = []
     for index, group in enumerate(groups):
-        sample = group[2 * FRESH :].astype(np.float64)
-        values, vectors = np.linalg.eigh(np.cov(sample.T))
-        kept = group.shape[1] // 2
-        axes = (vectors[:, ::-1][:, :kept] / np.sqrt(values[::-1][:kept] + 1e-6)).astype(np.float16)
-        mean = sample.mean(0).astype(np.float16)
-        usual = distances(group[FRESH : 2 * FRESH], mean.astype(np.float32), axes.astype(np.float32))
-        depths.append(Depth(mean.astype(np.float32), axes.astype(np.float32), np.sort(usual)))
-        arrays |= {
-            f"mean.{index}": mean,
-            f"axes.{index}": np.ascontiguousarray(axes),
-            f"usual.{index}": depths[-1].usual.astype(np.float32),
-        }
-    least = least_shares([group[:FRESH] for group in groups], depths)
-    arrays["least"] = np.sort(least).astype(np.float32)
+        mean, axes = (np.ascontiguousarray(each, np.float16) for each in principal_axes(group))
+        placed.append((group - mean.astype(np.float32)) @ axes.astype(np.float32))
+        arrays |= {f"mean.{index}": mean, f"axes.{index}": axes}
+    arrays["sample"] = np.concatenate(placed, axis=1).astype(np.float16)
     path = folder / f"{entry['domain']}.reference.safetensors"
     about = {
         "domain": entry["domain"],
