@@ -42,7 +42,7 @@ class Reference:
     input_size: int
     means: tuple[np.ndarray, ...]  # (d_i,) float32, one a layer group, shallow to deep
     axes: tuple[np.ndarray, ...]  # (d_i, AXES) float32: onto whitened principal axes
-    sample: np.ndarray  # (m, AXES · groups) float32: source images on those axes
+    samples: dict[int, np.ndarray]  # resolution in pixels → source images on those axes (m, AXES · groups)
 
     def place(self, groups: Sequence[np.ndarray]) -> np.ndarray:
         """Pooled features (n, d_i) of every layer group on the axes, (n, AXES · groups) float32."""
@@ -72,7 +72,11 @@ def load_reference(path: Path) -> Reference:
         input_size=int(about["input_size"]),
         means=tuple(arrays[f"mean.{i}"] for i in range(count)),
         axes=tuple(arrays[f"axes.{i}"] for i in range(count)),
-        sample=arrays["sample"],
+        samples={
+            int(name.removeprefix("sample.")): array
+            for name, array in arrays.items()
+            if name.startswith("sample.")
+        },
     )
 
 
@@ -83,11 +87,15 @@ def principal_axes(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return features.mean(axis=0), vectors[:, leading] / np.sqrt(values[leading] + 1e-9)
 
 
-def similarity(groups: Sequence[np.ndarray], reference: Reference, seed: int = 0) -> Similarity:
+def similarity(
+    groups: Sequence[np.ndarray], reference: Reference, side: int | None = None, seed: int = 0
+) -> Similarity:
     """The similarity of images to a source domain, with a 95 % interval.
 
     `groups` are the pooled features (n, d_i) of the reference's backbone at the reference's input size, one
-    array a layer group, shallow to deep; more than a thousand rows are sampled. Raises `ValueError` for
+    array a layer group, shallow to deep; more than a thousand rows are sampled. `side` is the images' own
+    resolution in pixels, where it may be below the reference's: they are held against source images as coarse,
+    since what was enlarged is soft whatever it shows. Raises `ValueError` for
     features of other widths, for fewer than twenty images, and for values that are not finite.
     """
     found = [group.shape for group in groups]
@@ -104,7 +112,8 @@ def similarity(groups: Sequence[np.ndarray], reference: Reference, seed: int = 0
     if len(groups[0]) > MOST_IMAGES:
         kept = rng.choice(len(groups[0]), MOST_IMAGES, replace=False)
         groups = [group[kept] for group in groups]
-    value, error = overlap(reference.place(groups), reference.sample, rng)
+    like = min(reference.samples, key=lambda known: abs(np.log(known / (side or reference.input_size))))
+    value, error = overlap(reference.place(groups), reference.samples[like], rng)
     low, high = (float(np.clip(value + sign * 1.96 * error, 0.0, 1.0)) for sign in (-1, 1))
     value = min(1.0, value)
     return Similarity(
@@ -133,7 +142,7 @@ def overlap(points: np.ndarray, sample: np.ndarray, rng: np.random.Generator) ->
     def match(rows: np.ndarray, pool: np.ndarray) -> np.ndarray:
         among = distance[np.ix_(rows, pool)]
         near = np.argpartition(among, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-        return sample[pool[near[np.arange(len(rows)), rng.integers(0, NEIGHBOURS, len(rows))]]]
+        return np.asarray(sample[pool[near[np.arange(len(rows)), rng.integers(0, NEIGHBOURS, len(rows))]]])
 
     for _ in range(ROUNDS):
         order = rng.permutation(len(points))
