@@ -33,7 +33,7 @@ def look(job: Job) -> None:
                 embedding = job.engine.embed(spec, reference.input_size, rows, allowance)
                 with np.load(job.journal.folder / embedding.path, allow_pickle=False) as stored:
                     groups = [stored[f"g{depth}"] for depth in range(embedding.groups)]
-                found.append(similarity.similarity(groups, reference))
+                found.append(similarity.similarity(groups, reference, job.profile.side))
             except (AutotlError, ValueError) as error:
                 job.notes.append(f"similarity to {reference.domain} was not measured: {error}")
     job.profile = replace(job.profile, similarity=tuple(found))

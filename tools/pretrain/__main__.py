@@ -174,13 +174,16 @@ def train(
 
 @main.command()
 @click.argument("name")
+@click.argument("packed", type=click.Path(exists=True, path_type=Path))
 @click.argument("validation", type=click.Path(exists=True, path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--checkpoint-dir", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--weights", type=click.Path(exists=True, path_type=Path), help="Folder of teachers, for the card."
 )
-def export(name: str, validation: Path, folder: Path, checkpoint_dir: Path, weights: Path | None) -> None:
+def export(
+    name: str, packed: Path, validation: Path, folder: Path, checkpoint_dir: Path, weights: Path | None
+) -> None:
     """Write student NAME's weights, index entry and card into FOLDER."""
     import json
 
@@ -193,7 +196,9 @@ def export(name: str, validation: Path, folder: Path, checkpoint_dir: Path, weig
     teachers = [entry for entry in known if entry["name"] in taught_by]
     if len(teachers) != len(taught_by):
         raise click.UsageError("give --weights, the folder of the teachers: the card states their licences")
-    entry = export_student(find_student(name), checkpoint_dir, open_packed(validation), folder, teachers)
+    entry = export_student(
+        find_student(name), checkpoint_dir, open_packed(packed), open_packed(validation), folder, teachers
+    )
     click.echo(f"{entry['file']}: {entry['bytes']:,} bytes, {entry['tiny_imagenet_val_top1']} %")
 
 

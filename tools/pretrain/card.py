@@ -46,10 +46,12 @@ def write_card(
         "length": f"{last['step']:,} steps, {last['epoch']} epochs, {minutes:.0f} minutes of wall time on a shared "
         f"machine, seed {plan['seed']}"
         + (
-            f"; before that {before['epoch']} epochs in {before['seconds'] / 60:.0f} minutes without a teacher"
+            f"; before that {before['epoch']} epochs in {before['seconds'] / 60:.0f} minutes with "
+            + (", ".join(facts["started_from"]["teachers"]) or "no teacher")
             if before
             else ""
         ),
+        "batch norm": entry["batch_norm"],
         "machine": f"{facts['machine']}; reference step (`tools/pretrain/machine.py`) "
         f"{facts['reference_step_seconds'] * 1000:.1f} ms",
         "reaches": f"{entry['tiny_imagenet_val_top1']} % of Tiny ImageNet validation at {entry['input_size']} "

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -16,9 +17,11 @@ from tools.pretrain.card import write_card
 from tools.pretrain.source import Source
 from tools.pretrain.students import Student, build, see
 from tools.pretrain.train import MEAN, STD, accuracy
+from tools.pretrain.views import WHOLE, normalise, render
 
 LICENCE = "Apache-2.0"
 DOMAIN = "imagenet-1k"
+SETTLED_ON = 4096  # training images that batch norm is made anew from
 
 
 def count_macs(model: nn.Module, size: int) -> int:
@@ -38,11 +41,38 @@ def half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     }
 
 
+def settle(model: nn.Module, source: Source, size: int, batch: int = 128) -> None:
+    """Batch norm's statistics from whole training images at `size` pixels, and back into eval mode.
+
+    Those of the training belong to the size that it saw (Touvron et al. 2019, "Fixing the train-test
+    resolution discrepancy").
+    """
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.reset_running_stats()
+            module.momentum = None  # the plain mean over batches
+            module.train()
+    order = np.random.default_rng(0).permutation(len(source.labels))[:SETTLED_ON]
+    with torch.no_grad():
+        for rows in np.array_split(order, max(1, len(order) // batch)):
+            pixels = source.images[np.sort(rows)]
+            windows = np.tile(np.float32(WHOLE), (len(pixels), 1))
+            see(model, normalise(render(pixels, windows, size), MEAN, STD))
+    model.eval()
+
+
 def export(
-    student: Student, checkpoint_dir: Path, validation: Source, folder: Path, teachers: list[dict[str, Any]]
+    student: Student,
+    checkpoint_dir: Path,
+    source: Source,
+    validation: Source,
+    folder: Path,
+    teachers: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Writes ``<name>.safetensors``, ``<name>.md`` and the entry in `folder`'s index; returns it.
 
+    A student that is used at another size than it was trained at gets batch norm's statistics anew from `source`.
     Accuracy is measured with the weights as they were written. Raises `ValueError` when the checkpoint is
     not that of a finished schedule.
     """
@@ -55,8 +85,12 @@ def export(
     classes = len(validation.classes)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{student.name}.safetensors"
-    save_file(half(state["average"]), file)
     model = build(student, classes)
+    model.load_state_dict(state["average"])
+    settled = facts["train_size"] != student.input_size
+    if settled:
+        settle(model, source, student.input_size)
+    save_file(half(model.state_dict()), file)
     model.load_state_dict({name: value.float() for name, value in load_file(file).items()}, strict=True)
     model.eval()
     with torch.no_grad():
@@ -89,7 +123,9 @@ def export(
         "macs": count_macs(model, student.input_size),
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "bytes": file.stat().st_size,
-        "batch_norm": "as trained",
+        "batch_norm": f"statistics of {SETTLED_ON:,} training images at {student.input_size} pixels"
+        if settled
+        else "as trained",
         "tiny_imagenet_val_top1": round(100 * accuracy(model, validation, student.input_size), 1),
     }
     index = folder / "index.json"

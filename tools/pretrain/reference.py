@@ -12,11 +12,18 @@ from safetensors.numpy import save_file
 from autotl.builtin.backbones import discover
 from autotl.engine.backbone import build
 from autotl.engine.images import to_input
-from autotl.similarity import Depth, distances, least_shares
+from autotl.pixels import square_image
+from autotl.similarity import principal_axes
 from tools.pretrain.source import Source
 
-FRESH = 1000  # images that calibrate distances, and as many others that calibrate their least share
+SAMPLE = 2500  # images, at each resolution
 BATCH = 250
+
+
+def coarse(images: np.ndarray, resolution: int) -> np.ndarray:
+    """Images (n, s, s, 3) uint8 reduced to `resolution` pixels and enlarged again."""
+    side = images.shape[1]
+    return np.stack([square_image(square_image(one, resolution, resolution), side, side) for one in images])
 
 
 def write_reference(name: str, validation: Source, folder: Path) -> Path:
@@ -24,37 +31,36 @@ def write_reference(name: str, validation: Source, folder: Path) -> Path:
 
     Pictures that the student was not trained on serve as sample: those of its training lie nearer to each
     other than new ones of the same kind do. They are seen at their own resolution: what comes later is reduced
-    to it, so that sharpness is not taken for content.
+    to it, so that sharpness is not taken for content; those that are smaller have a sample as coarse.
     """
     entry = next(each for each in json.loads((folder / "index.json").read_text()) if each["name"] == name)
     spec = next(each for each in discover(folder)[0] if each.name == name)
     size = validation.images.shape[1]
     network = build(spec, size, offline=True).eval()
-    order = np.random.default_rng(0).permutation(len(validation.images))
-    batches = []
-    with torch.inference_mode():
-        for start in range(0, len(order), BATCH):
-            pixels = validation.images[order[start : start + BATCH]]
-            found = network.forward_groups(to_input(pixels, size, spec.preprocess, torch.device("cpu")))
-            batches.append([group.numpy() for group in found])
-    groups = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+    order = np.random.default_rng(0).permutation(len(validation.images))[:SAMPLE]
+
+    def see(images: np.ndarray) -> list[np.ndarray]:
+        batches = []
+        with torch.inference_mode():
+            for start in range(0, len(images), BATCH):
+                pixels = images[start : start + BATCH]
+                found = network.forward_groups(to_input(pixels, size, spec.preprocess, torch.device("cpu")))
+                batches.append([group.numpy() for group in found])
+        return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+
+    images = validation.images[order]
+    groups = see(images)
     arrays: dict[str, np.ndarray] = {}
-    depths = []
     for index, group in enumerate(groups):
-        sample = group[2 * FRESH :].astype(np.float64)
-        values, vectors = np.linalg.eigh(np.cov(sample.T))
-        kept = group.shape[1] // 2
-        axes = (vectors[:, ::-1][:, :kept] / np.sqrt(values[::-1][:kept] + 1e-6)).astype(np.float16)
-        mean = sample.mean(0).astype(np.float16)
-        usual = distances(group[FRESH : 2 * FRESH], mean.astype(np.float32), axes.astype(np.float32))
-        depths.append(Depth(mean.astype(np.float32), axes.astype(np.float32), np.sort(usual)))
-        arrays |= {
-            f"mean.{index}": mean,
-            f"axes.{index}": np.ascontiguousarray(axes),
-            f"usual.{index}": depths[-1].usual.astype(np.float32),
-        }
-    least = least_shares([group[:FRESH] for group in groups], depths)
-    arrays["least"] = np.sort(least).astype(np.float32)
+        mean, axes = (np.ascontiguousarray(each, np.float16) for each in principal_axes(group))
+        arrays |= {f"mean.{index}": mean, f"axes.{index}": axes}
+    for resolution in (size, size // 2):
+        found = groups if resolution == size else see(coarse(images, resolution))
+        placed = [
+            (group - arrays[f"mean.{index}"].astype(np.float32)) @ arrays[f"axes.{index}"].astype(np.float32)
+            for index, group in enumerate(found)
+        ]
+        arrays[f"sample.{resolution}"] = np.concatenate(placed, axis=1).astype(np.float16)
     path = folder / f"{entry['domain']}.reference.safetensors"
     about = {
         "domain": entry["domain"],
