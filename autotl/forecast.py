@@ -6,22 +6,28 @@ price that ``--dry-run`` shows.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
 from autotl.records import BackboneSpec
 
-__all__ = ["TRAIN_FACTOR", "has_gpu", "multiplies_per_second", "seconds_per_image"]
+__all__ = ["TRAIN_FACTOR", "has_gpu", "multiplies_per_second", "seconds_per_image", "within"]
 
 EFFICIENCY = 0.15  # of a matrix product's pace, that networks of convolutions reach
 OVERHEAD = 4e-4  # seconds an image, whatever the network
 TRAIN_FACTOR = 4.5  # forward and backward over forward
 GPU = 5e12  # multiplies a second in a network, of an ordinary one
 _SIDE = 192
+
+ASTRAY = 0.35  # deviation of log(taken / forecast) before a run has seen how its forecasts do,
+ASTRAY_WEIGHT = 2.0  # which counts like so many forecasts
+Z80 = 1.281552  # two-sided 80 % point of the standard normal
 
 
 def seconds_per_image(spec: BackboneSpec, size: int | None = None, *, gpu: bool = False) -> float:
@@ -31,6 +37,17 @@ def seconds_per_image(spec: BackboneSpec, size: int | None = None, *, gpu: bool 
     if gpu:
         return OVERHEAD / 4 + macs * share / GPU
     return OVERHEAD + macs * share / (EFFICIENCY * multiplies_per_second())
+
+
+def within(seconds: float, ratios: Sequence[float]) -> tuple[float, float]:
+    """The 80 % interval of a forecast, by how much longer or shorter earlier trainings took than theirs.
+
+    `ratios` are seconds taken over seconds forecast; their logarithms are taken for normal about none.
+    """
+    squares = sum(math.log(ratio) ** 2 for ratio in ratios)
+    deviation = math.sqrt((ASTRAY_WEIGHT * ASTRAY**2 + squares) / (ASTRAY_WEIGHT + len(ratios)))
+    factor = math.exp(Z80 * deviation)
+    return seconds / factor, seconds * factor
 
 
 @cache

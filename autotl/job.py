@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autotl import arrivals, hub, remembered, result, resume, verdict
+from autotl import arrivals, forecast, hub, remembered, result, resume, verdict
 from autotl.budget import Allowance, Budget, Ledger
 from autotl.decide import over_limit
 from autotl.errors import AutotlError
@@ -31,6 +31,13 @@ from autotl.records import (
 )
 
 NONE = Allowance(deadline=0.0)
+
+
+def span(trial: Trial) -> str:
+    """The interval of a trial's forecast in words, if it has one."""
+    if trial.forecast_low is None or trial.forecast_high is None:
+        return ""
+    return f", four times in five within {trial.forecast_low:.0f} to {trial.forecast_high:.0f} s"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,9 +93,12 @@ class Job:
 
     def attempt(self, trial: Trial, reserve: float) -> TrialResult:
         """Runs a probe, scores it, keeps its model if it is the best so far, and writes the result."""
+        trial = self.foretold(trial)
         name = trial.candidate.id
         what = f"{trial.epochs:g} epochs" if trial.epochs else "closed form"
-        self.journal.say("probe", f"{what} started", candidate=name, forecast=trial.forecast or None)
+        self.journal.say(
+            "probe", f"{what} started{span(trial)}", candidate=name, forecast=trial.forecast or None
+        )
         done = self.scored(self.submit(trial, self.budget.allowance(reserve=reserve)))
         self.results.append(done)
         if self.best() is done:
@@ -99,6 +109,18 @@ class Job:
         said = f"{self.goal.metric} {done.score_val:.3f}" if done.score_val is not None else done.status
         self.journal.say("probe", said + (f" ({done.error})" if done.error else ""), name, done.score_val)
         return done
+
+    def foretold(self, trial: Trial) -> Trial:
+        """The trial with the 80 % interval of its forecast, by how this run's forecasts did so far."""
+        if not trial.forecast:
+            return trial
+        ratios = [
+            done.cost.seconds / done.trial.forecast
+            for done in self.results
+            if done.trial.forecast and done.status == "finished" and done.cost.seconds
+        ]
+        low, high = forecast.within(trial.forecast, ratios)
+        return replace(trial, forecast_low=round(low, 3), forecast_high=round(high, 3))
 
     def scored(self, done: TrialResult) -> TrialResult:
         """A trial with its score on the images that judge candidates."""

@@ -282,6 +282,8 @@ class Trial:
     seed: int = 0
     keep_model: bool = False  # write a loadable model folder
     forecast: float | None = None  # seconds it was expected to take when it was asked for
+    forecast_low: float | None = None  # 80 % interval of that
+    forecast_high: float | None = None
     resume_from: str | None = None
     parents: tuple[str, ...] = ()
     control: Control = ""  # what it is held against the others for; a control never competes

@@ -344,7 +344,7 @@ def _compared(case: Case, name: str) -> tuple[float, float]:
     else:
         order = np.array([one.get(name, np.nan) for one in case.judged])
     known = np.isfinite(order)
-    tau = testimony.kendall(list(zip(order[known], case.truth[known], strict=True))) or 0.0
+    tau = testimony.kendall(list(zip(order[known].tolist(), case.truth[known].tolist(), strict=True))) or 0.0
     return tau, float(case.truth.max() - case.truth[known][order[known].argmax()])
 
 

@@ -499,9 +499,17 @@ def _forecasts(result: Recommendation) -> str:
     if len(ratios) == 1:
         return f"The one training with a forecast took {ratios[0]:.2f} times as long as that."
     middle = ratios[len(ratios) // 2]
+    inside = [
+        each.trial.forecast_low <= each.cost.seconds <= each.trial.forecast_high
+        for each in result.trials
+        if each.trial.forecast_low is not None
+        and each.trial.forecast_high is not None
+        and each.status == "finished"
+    ]
+    kept = f" {sum(inside)} of {len(inside)} took as long as their 80 % interval said." if inside else ""
     return (
         f"Trainings took {middle:.2f} times what was forecast (the median of {len(ratios)};"
-        f" {ratios[0]:.2f} to {ratios[-1]:.2f})."
+        f" {ratios[0]:.2f} to {ratios[-1]:.2f}).{kept}"
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from autotl import calibration, card, familiar, leaderboard, remembered, report, result, search, verdict
 from autotl.cache import atomic, atomic_write
 from autotl.errors import AutotlError
-from autotl.job import Job
+from autotl.job import Job, span
 from autotl.journal import ship
 from autotl.options import END_SECONDS
 from autotl.records import Trial, TrialResult
@@ -94,7 +94,9 @@ def _final_fit(job: Job, winner: str) -> TrialResult | None:
         keep_model=True,
         forecast=job.final_seconds(standing.trial.candidate, standing.epochs_done),
     )
-    job.journal.say("final fit", "on train and select", candidate=winner, forecast=trial.forecast)
+    trial = job.foretold(trial)
+    said = f"on train and select{span(trial)}"
+    job.journal.say("final fit", said, candidate=winner, forecast=trial.forecast)
     reserve = END_SECONDS / 2 + FAMILIAR_SHARE * job.options.budget
     done = job.submit(trial, job.budget.allowance(reserve=reserve))
     trained = done.status in ("finished", "stopped") and done.epochs_done >= ENOUGH * trial.epochs
