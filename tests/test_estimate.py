@@ -61,7 +61,9 @@ def test_fine_tuning_counts_by_what_it_adds_to_its_own_linear_probe() -> None:
     small = [evidence("a", 70), evidence("a", 72, "fine_tune", epochs=5.0)]
     expected = estimates(small, ranking(a=0.70), JUDGED, Goal(), out_of_fold=False)
     gained = expected["a@96/fine_tune:all"] - expected["a@96/linear_probe"]
-    assert gained == pytest.approx(0.021, abs=0.005), "between what was seen and what is usual, 0.1 of the error"
+    assert gained == pytest.approx(0.021, abs=0.005), (
+        "between what was seen and what is usual, 0.1 of the error"
+    )
 
 
 @pytest.mark.parametrize(("metric", "out_of_fold"), [("macro_f1", False), ("accuracy", True)])

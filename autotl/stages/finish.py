@@ -132,12 +132,12 @@ def _tested(job: Job, probe: TrialResult) -> TrialResult | None:
     rows = job.rows(2)
     if not len(rows):
         return None
+    allowance = job.budget.allowance(reserve=END_SECONDS / 2)
+    if allowance.expired:  # a worker that was ended for being late would cost its start, to be late again
+        job.notes.append("no test score: no time was left")
+        return None
     try:
-        answers = job.engine.predict(
-            "model",
-            [str(path) for path in job.data.files[rows]],
-            job.budget.allowance(reserve=END_SECONDS / 2),
-        )
+        answers = job.engine.predict("model", [str(path) for path in job.data.files[rows]], allowance)
     except AutotlError as error:
         job.notes.append(f"no test score: {error}")
         return None
@@ -183,6 +183,9 @@ def _familiarise(job: Job, fit: TrialResult | None) -> None:
     others = job.rows(2) if again else np.concatenate([job.rows(1), job.rows(2)])
     seconds = max(FAMILIAR_SHARE * job.options.budget, job.budget.left - END_SECONDS / 2)
     allowance = job.budget.allowance(seconds)
+    if allowance.expired:
+        job.notes.append("the model cannot warn of images far from its own: no time was left to learn them")
+        return
     held_out = others[:0] if job.options.refit else others
     try:
         known = job.engine.familiarise("model", fitted, held_out, allowance)
