@@ -83,7 +83,7 @@ def _answers(
 
 
 def _gain(hits: np.ndarray, sizes: np.ndarray, more: int) -> Interval:
-    """Accuracy that so many more images should add, with an interval that held on 84 of 100 sets (docs/ranking.md).
+    """Accuracy that so many more images should add, with an interval that held 42 of 50 times (docs/ranking.md).
 
     Its bootstrap draws the images, and weights for the points of the curve: no power law fits all of them.
     """
