@@ -18,6 +18,7 @@ from autotl.records import Decision, Goal, Interval, TrialResult
 from autotl.result import Row, rounded
 
 RESAMPLES = 400
+A_HAIR = 0.003  # of the score: for so little nobody trains longer
 POWER = NormalDist().inv_cdf(0.8)  # of the test that more images would make possible
 HOPELESS = 50  # times the images there are, that nobody will label
 FOLDS = 5  # of the cross-validation that would judge two candidates on every labelled image
@@ -61,7 +62,7 @@ def decide(
     """Winner, winner's set and reasons, and the interval of each candidate's score.
 
     The best is the one with the highest estimate (`autotl.estimate`; without estimates, the highest score).
-    The winner's set holds every candidate whose paired difference to the best is within its 95 %
+    One expected to be as good to a hair, and cheaper, is preferred to it. The winner's set holds every candidate whose paired difference to the best is within its 95 %
     interval, Bonferroni-corrected for the number compared. `goal.prefer` says which member is taken:
     accuracy the best, speed the least latency, size the fewest parameters; what is left equal is
     broken by MACs × steps.
@@ -79,7 +80,7 @@ def decide(
     best = ordered[0]
     z = NormalDist().inv_cdf(1 - 0.05 / (2 * max(len(allowed) - 1, 1)))
     members = [e for e in ordered if e is best or _paired(best, e, judged, goal, z).low <= 0]
-    winner = _cheapest(members, best, scores, goal)
+    winner = _cheapest(members, best, estimates, goal)
     others = [e for e in ordered if e is not winner]
     runner_up = others[0] if others else None
     margin = _paired(winner, runner_up, judged, goal, metrics.Z95) if runner_up else None
@@ -201,13 +202,15 @@ def _paired(one: Evidence, other: Evidence, judged: Judged, goal: Goal, z: float
 
 
 def _cheapest(
-    members: Sequence[Evidence], best: Evidence, scores: Mapping[str, float], goal: Goal
+    members: Sequence[Evidence], best: Evidence, estimates: Mapping[str, float], goal: Goal
 ) -> Evidence:
+    """The member that is recommended. For accuracy, what is expected to be as good to a hair and is cheaper."""
     if goal.prefer == "speed":
         return min(members, key=lambda e: (round(e.result.latency or math.inf, 6), e.price, e.name))
     if goal.prefer == "size":
         return min(members, key=lambda e: (e.result.parameters or 2**62, e.price, e.name))
-    return best
+    as_good = [e for e in members if estimates[e.name] >= estimates[best.name] - A_HAIR]
+    return min(as_good, key=lambda e: (e.price, -estimates[e.name], e.name))
 
 
 def _corrected(ordered: Sequence[Evidence], interval: Interval, judged: Judged, goal: Goal) -> Interval:
@@ -254,9 +257,12 @@ def _reasons(
     candidate = winner.result.trial.candidate
     if winner is not best:
         gap = _paired(best, winner, judged, goal, metrics.Z95)
+        wanted = f"it is the one for --prefer {goal.prefer}"
+        if goal.prefer == "accuracy":
+            wanted = "it is expected to be as good, and is cheaper"
         reasons.append(
             f"{best.name} scored {gap.value:.1%} more, which {len(judged.labels)} images cannot tell from chance;"
-            f" among the {len(members)} that cannot be told apart it is the one for --prefer {goal.prefer}"
+            f" among the {len(members)} that cannot be told apart {wanted}"
         )
     luckiest = max(ordered, key=lambda e: _score(e, judged, goal))
     if luckiest is not best and _score(luckiest, judged, goal) > _score(best, judged, goal):

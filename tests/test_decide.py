@@ -177,3 +177,13 @@ def test_labels_and_minutes_that_would_separate_them_are_named() -> None:
     assert "a minute of cross-validating these two in 5 folds" in minutes and "5,000" in minutes
     short, _ = decide(field, replace(JUDGED, labelled=400), Goal())
     assert len(short.would_change) == 1  # too few at hand for cross-validation to do it
+
+
+def test_nobody_fine_tunes_for_a_hair() -> None:
+    frozen, tuned = evidence("a", 12), evidence("a", 11, unfreeze=2)
+    expected = {frozen.name: 0.970, tuned.name: 0.972}
+    decision, _ = decide([frozen, tuned], JUDGED, Goal(), expected)
+    assert decision.winner == frozen.name
+    assert any("expected to be as good, and is cheaper" in reason for reason in decision.reasons)
+    decision, _ = decide([frozen, tuned], JUDGED, Goal(), expected | {tuned.name: 0.98})
+    assert decision.winner == tuned.name
