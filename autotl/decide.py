@@ -62,10 +62,10 @@ def decide(
     """Winner, winner's set and reasons, and the interval of each candidate's score.
 
     The best is the one with the highest estimate (`autotl.estimate`; without estimates, the highest score).
-    One expected to be as good to a hair, and cheaper, is preferred to it. The winner's set holds every candidate whose paired difference to the best is within its 95 %
+    The winner's set holds every candidate whose paired difference to the best is within its 95 %
     interval, Bonferroni-corrected for the number compared. `goal.prefer` says which member is taken:
-    accuracy the best, speed the least latency, size the fewest parameters; what is left equal is
-    broken by MACs × steps.
+    accuracy the best, or a cheaper one that is expected to be as good to a hair; speed the least latency,
+    size the fewest parameters; what is left equal is broken by MACs × steps.
     """
     intervals = {
         e.name: metrics.interval(goal.metric, judged.labels, e.predicted, judged.classes, judged.group)
