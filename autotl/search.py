@@ -225,11 +225,9 @@ class DefaultPlanner:
     # -- fine-tuning
 
     def _options(self, seconds: float) -> list[Option]:
-        """Recipes that fit; the first fine-tuning leaves time for others, unless only one can be had at all."""
+        """The recipes that fit, each at its best length."""
         first = not any(r.trial.epochs for r in self.results)
-        return (self._fitting(seconds, FIRST_SHARE) if first else []) or self._fitting(seconds, 1.0)
-
-    def _fitting(self, seconds: float, share: float) -> list[Option]:
+        share = FIRST_SHARE if first else 1.0
         tuned = [s for s in self.strategies if s.phases]
         options = []
         whole: tuple[Depth, ...] = ("all",)
@@ -270,7 +268,8 @@ class DefaultPlanner:
                 continue
             cost = self._probe_seconds(arm, candidate.unfreeze, epochs)
             final = max(self.final_seconds(candidate, epochs), self._best_final())
-            if cost > share * (seconds - final):
+            # No recipe is left out for the share: its shortest training may take all there is.
+            if cost + final > seconds or (best is not None and cost > share * (seconds - final)):
                 break
             promise = self._promise(arm, candidate, epochs)
             option = Option(

@@ -91,7 +91,7 @@ def test_depth_is_tuned_to_where_the_features_knew_most() -> None:
 
 def test_the_first_fine_tuning_leaves_time_for_another_unless_only_one_can_be_had() -> None:
     planner = search.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES, facts=FACTS)
-    dear = min(o.seconds + o.final for o in planner._fitting(1e9, 1.0))
+    dear = min(o.seconds + o.final for o in planner._options(1e9))
     for seconds, least in ((1.02 * dear, 1), (6 * dear, 2)):
         planner = search.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES, facts=FACTS)
         trials, _ = play(planner, seconds, tuned=0.9, linear=0.7)

@@ -144,15 +144,23 @@ def timed(purse: Purse, ranking: Ranking) -> dict[tuple[str, int], float]:
 
 
 def answer(purse: Purse, trial: Trial) -> TrialResult:
-    """What a planner's trial shows: the longest recorded training that is no longer than it asks for."""
+    """What a planner's trial shows: the longest recorded training that is no longer, and that can be paid."""
     try:
         place = purse.space.place(trial.candidate)
     except LookupError as problem:
         return TrialResult(trial=trial, status="skipped", error=str(problem))
     cell = purse.space.cells[place]
     lengths = [length for length in cell.trained if length <= trial.epochs] or [min(cell.trained)]
-    done = purse.train(place, max(lengths))
+    done = purse.train(place, max(lengths)) or _stopped(purse, place, lengths)
     return done or TrialResult(trial=trial, status="skipped", error="no money left for it")
+
+
+def _stopped(purse: Purse, place: int, lengths: Sequence[float]) -> TrialResult | None:
+    """A training that the clock ends: all that is left is spent, and it shows what a shorter one does."""
+    able = [length for length in lengths if purse.price(place, length) <= purse.left]
+    done = purse.train(place, max(able)) if able else None
+    purse.pay(purse.left)
+    return done
 
 
 def settle(space: Space, bought: Sequence[TrialResult], ranking: Ranking | None, goal: Goal) -> Decision:
