@@ -17,7 +17,7 @@ __all__ = ["PRIOR", "Judgement", "believe", "kendall", "shifts"]
 
 # Share of a backbone's lead by a score, in units of how far the linear probes lie apart, that is taken for true.
 # Scores of guests, which nobody has measured, are shown and weigh nothing.
-WEIGHTS = {"knn": 0.48, "logme": 0.2, "nleep": 0.19, "hscore": 0.0}
+WEIGHTS = {"knn": 0.48, "logme": 0.2, "nleep": 0.19, "hscore": 0.0, "source_head": 0.0}
 PRIOR = "prior"
 PRIOR_IMAGES = 12.0  # the prior's weight is this over the images that scores were computed on,
 PRIOR_ALONE = 0.53  # and at most this: its weight where nothing else is known

@@ -746,7 +746,11 @@ def _features(
 def _value(score: Score, features: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:
     logits = None
     if score.needs_logits:
-        logits = np.random.default_rng(1).normal(size=(len(features), 10)).astype(np.float32)
+        # Made of the features, so that they go with their row into another order.
+        width = max(10, int(labels.max()) + 1)
+        logits = features @ np.random.default_rng(1).normal(size=(features.shape[1], width)).astype(
+            np.float32
+        )
         logits[np.arange(len(labels)), labels] += 3.0
     return float(_resolved(score.compute)(features, labels, folds, logits))
 

@@ -98,3 +98,19 @@ def test_scores_prefer_features_that_know_the_classes(
     noise = np.random.default_rng(2).normal(size=images.shape)
     for score in (scores.linear, scores.knn, scores.logme, scores.hscore, scores.nleep):
         assert score(images, labels, folds) > score(noise, labels, folds)
+
+
+def test_the_source_head_is_sure_of_what_it_knows() -> None:
+    sure, torn = np.eye(10, dtype=np.float32) * 50, np.zeros((10, 10), np.float32)
+    labels, folds = np.arange(10), np.arange(10) % 5
+
+    def certainty(logits: np.ndarray | None) -> float:
+        return scores.source_head(np.zeros((10, 4), np.float32), labels, folds, logits)
+
+    assert certainty(sure) == pytest.approx(1.0) and certainty(torn) == pytest.approx(0.0)
+    half = np.where(np.arange(10) < 5, 50.0, 0.0)[None].repeat(
+        10, 0
+    )  # five of ten alike: log 5 of log 10 unsure
+    assert certainty(half) == pytest.approx(1 - np.log(5) / np.log(10))
+    with pytest.raises(ValueError, match="needs its logits"):
+        certainty(None)

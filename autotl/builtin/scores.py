@@ -42,6 +42,12 @@ SCORES = (
         summary="log likelihood of labels given Gaussian clusters of features (Li et al., CVPR 2021)",
         compute="autotl.builtin.scores:nleep",
     ),
+    Score(
+        name="source_head",
+        summary="how sure the backbone's own classifier is of these images, without labels",
+        compute="autotl.builtin.scores:source_head",
+        needs_logits=True,
+    ),
 )
 
 NEIGHBOURS = 5
@@ -194,3 +200,21 @@ def nleep(
         answers = clusters[out] @ of_class
         likelihood += float(np.log(answers[np.arange(out.sum()), targets[out]]).sum())
     return likelihood / len(x)
+
+
+def source_head(
+    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
+) -> float:
+    """Certainty of the source's classifier, 0 to 1: mean over images of 1 - H(p) / log S for its S classes.
+
+    It needs neither labels nor images of the source, so it stands in where there is no reference to measure a
+    similarity by. Confidence falls on inputs unlike the source's (Hendrycks and Gimpel, ICLR 2017), but how sure
+    a network is in general differs by network: it is shown beside the backbone, and weighs nothing in the ranking.
+    Raises `ValueError` without logits (n, S) of at least two classes.
+    """
+    if logits is None or logits.ndim != 2 or logits.shape[1] < 2:
+        raise ValueError("the certainty of a source's classifier needs its logits for two or more classes")
+    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    entropy = -(np.exp(log_p) * log_p).sum(1)
+    return float(1 - entropy.mean() / np.log(logits.shape[1]))
