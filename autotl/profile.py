@@ -91,6 +91,10 @@ def _near_duplicates(data: Dataset, thumbnails: np.ndarray, seen: np.ndarray) ->
     return _copies(data, families, "near_duplicate", "nearly equal", 0.9)
 
 
+def _times(found: list[np.ndarray]) -> str:
+    return "once" if len(found) == 1 else f"{len(found)} times"
+
+
 def _copies(data: Dataset, families: list[np.ndarray], kind: str, equal: str, sure: float) -> list[Finding]:
     """What `families` of equal images are to whoever trains and scores on them."""
 
@@ -104,11 +108,11 @@ def _copies(data: Dataset, families: list[np.ndarray], kind: str, equal: str, su
     findings = [finding(kind, families, count, f"{count} images are {equal} to another")]
     leaks = [family for family in families if len(np.unique(data.given[family][data.given[family] >= 0])) > 1]
     if leaks:
-        what = f"{len(leaks)} times images of different given parts are {equal}, so scores there flatter"
+        what = f"{_times(leaks)} images of different given parts are {equal}, so scores there flatter"
         findings.append(finding("leak", leaks, len(leaks), what, "kept as given"))
     torn = [family for family in families if len(np.unique(data.labels[family])) > 1]
     if torn:
-        what = f"{len(torn)} times images that are {equal} carry different labels"
+        what = f"{_times(torn)} images that are {equal} carry different labels"
         findings.append(finding("conflict", torn, len(torn), what))
     return findings
 
