@@ -18,6 +18,7 @@ from autotl.records import BackboneSpec, Candidate, Growth, Score, Skipped, Tria
 
 SCREEN_SHARE = 0.3
 SCORED = 5000  # images that scores are computed on, at most: neighbours cost the square of them
+SCORED_A_SECOND = 50.0  # of the budget, at most likewise
 GROWN = 3  # arms whose learning curve is drawn
 GROWTH_SHARE = 0.01  # of the budget, after which no further curve is begun
 GROWTH_LEAST = 20.0  # seconds left, below which there are better uses for one
@@ -43,7 +44,8 @@ def screen(job: Job) -> None:
     start = job.budget.spent
     ask: rank.Ask | None = screening.start()
     with job.ledger.charge("rank"):
-        while ask is not None:
+        # A model that is there is not made late for backbones that nobody could train any more.
+        while ask is not None and (not job.results or job.budget.left > END_SECONDS):
             had = len(job.results)
             notes += _embed(job, screening, ask, rows, scores, seconds)
             if len(job.results) > had:
@@ -132,8 +134,9 @@ def _embed(
     if not job.results and screening.stands_in_for_floor(ask):
         _floor(job, ask)  # before the scores: a model comes first
     # The order is stratified, so its beginning stands for all.
-    have, features = have[:SCORED], features[:SCORED]
-    logits = None if logits is None else logits[:SCORED]
+    most = min(SCORED, int(SCORED_A_SECOND * job.options.budget))
+    have, features = have[:most], features[:most]
+    logits = None if logits is None else logits[:most]
     labels = job.data.labels[have]
     group = None if job.data.group is None else job.data.group[have]
     values, notes = rank.score_features(
