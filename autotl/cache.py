@@ -137,6 +137,7 @@ class Cache:
                 arrays = {name: entry[name] for name in entry.files}
         except FileNotFoundError:
             return None
+        # zipfile calls a damaged header that names an unknown compression NotImplementedError
         except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile):
             with contextlib.suppress(OSError):
                 path.unlink()

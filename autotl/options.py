@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autotl.errors import BudgetError
-from autotl.records import Metric, Prefer
+from autotl.hub import told_offline
+from autotl.records import Goal, Metric, Prefer, Settings
 
 # A packaged forecast of what a run cannot do without, in seconds: enough to refuse a budget before
 # torch starts. Start of the worker, reading and one embedding of an image, and the end of a run.
@@ -49,6 +50,30 @@ def source_options(options: Options) -> dict[str, str]:
     """What whoever reads the source is told of it."""
     named = {"test": options.test, "group": options.group, "label": options.label}
     return {key: value for key, value in named.items() if value is not None}
+
+
+def goal_of(options: Options, metric: Metric = "accuracy") -> Goal:
+    """What the choice is made for: the metric, the preference and the limits."""
+    return Goal(
+        metric=metric,
+        prefer=options.prefer,
+        max_params=options.max_params,
+        max_latency=options.max_latency,
+        max_memory=options.max_memory,
+        licence=options.licence,
+    )
+
+
+def settings_of(options: Options) -> Settings:
+    """What plugins are told when they are asked for backbones."""
+    return Settings(
+        weights=options.weights,
+        offline=options.offline or told_offline(),
+        device=options.device,
+        licence=options.licence,
+        seconds=options.budget,
+        wanted=options.backbones,
+    )
 
 
 def least_seconds(images: int) -> float:

@@ -9,9 +9,16 @@ import numpy as np
 from PIL import Image
 
 from autotl import arrivals, candidates, dataset, forecast, hub
-from autotl.options import Options, least_seconds, refuse_hopeless, source_options
+from autotl.options import (
+    Options,
+    goal_of,
+    least_seconds,
+    refuse_hopeless,
+    settings_of,
+    source_options,
+)
 from autotl.plugins import load_plugins
-from autotl.records import Dataset, Goal, Profile, Settings, Skipped
+from autotl.records import Dataset, Profile, Skipped
 
 __all__ = ["Plan", "Planned", "plan"]
 
@@ -55,20 +62,7 @@ def plan(options: Options) -> Plan:
     plugins = load_plugins()
     data = dataset.load(options.source, source_options(options), plugins)
     refuse_hopeless(options.budget, len(data.files))
-    goal = Goal(
-        max_params=options.max_params,
-        max_latency=options.max_latency,
-        max_memory=options.max_memory,
-        licence=options.licence,
-    )
-    settings = Settings(
-        weights=options.weights,
-        offline=options.offline or hub.told_offline(),
-        device=options.device,
-        licence=options.licence,
-        seconds=options.budget,
-        wanted=options.backbones,
-    )
+    goal, settings = goal_of(options), settings_of(options)
     found = candidates.gather(plugins, _glance(data), settings, goal, options.strategies, options.more)
     gpu, images = forecast.has_gpu(options.device), len(data.files)
     planned = []

@@ -101,7 +101,7 @@ class _Entry(msgspec.Struct):
 
     name: str
     file: str
-    library: Literal["timm", "timm_fn", "timm_arch_def", "torchvision"]
+    package: Literal["timm", "timm_fn", "timm_arch_def", "torchvision"] = msgspec.field(name="library")
     arch: str
     args: list[str | int | float] = []
     kwargs: dict[str, Any] = {}
@@ -159,8 +159,8 @@ def _from_entry(root: Path, prefix: str, entry: _Entry) -> BackboneSpec:
         raise DatasetError(f"{entry.name!r} is no name for a backbone; expected letters, digits and . _ + -")
     file = _inside(root, entry.file)
     require_plain_arguments(entry.kwargs)
-    build, arguments = build_of(entry.library, entry.arch, entry.args)
-    step, least = _known_sizes(entry.library, entry.arch)
+    build, arguments = build_of(entry.package, entry.arch, entry.args)
+    step, least = _known_sizes(entry.package, entry.arch)
     step = 0 if entry.fixed_size else step if entry.size_step is None else entry.size_step
     body = entry.body_params
     if body is None and entry.params is not None and entry.feature_dim is not None:

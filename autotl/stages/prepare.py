@@ -13,8 +13,8 @@ from autotl import profile as profile_stage
 from autotl import split as split_stage
 from autotl.budget import Allowance
 from autotl.job import Job
-from autotl.options import END_SECONDS
-from autotl.records import PARTS, BackboneSpec, Dataset, Finding, Goal, Settings, Split
+from autotl.options import END_SECONDS, goal_of, settings_of
+from autotl.records import PARTS, BackboneSpec, Dataset, Finding, Split
 
 DECODE_SHARE = 0.2  # of the budget, at most
 IMBALANCED = 10.0
@@ -38,22 +38,7 @@ def prepare(job: Job, data: Dataset) -> None:
             f"classes are {profile.imbalance:.0f}:1 imbalanced, so candidates are judged by balanced accuracy"
         )
     job.data, job.split, job.profile = data, split, profile
-    job.goal = Goal(
-        metric=metric,
-        prefer=options.prefer,
-        max_params=options.max_params,
-        max_latency=options.max_latency,
-        max_memory=options.max_memory,
-        licence=options.licence,
-    )
-    settings = Settings(
-        weights=options.weights,
-        offline=options.offline or hub.told_offline(),
-        device=options.device,
-        licence=options.licence,
-        seconds=options.budget,
-        wanted=options.backbones,
-    )
+    job.goal, settings = goal_of(options, metric), settings_of(options)
     tried = dict.fromkeys(r.trial.candidate.backbone for r in job.earlier.probes) if job.earlier else ()
     found = candidates_stage.gather(
         job.plugins, profile, settings, job.goal, options.strategies, (*options.more, *tried)
