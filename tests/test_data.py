@@ -66,6 +66,13 @@ def test_what_is_left_out_says_why(tmp_path: Path) -> None:
     assert "empty" in reasons["a/empty.png"]
     assert "not a readable image" in reasons["b/broken.png"]
     assert ".ipynb_checkpoints/" in reasons
+    said = [finding for finding in read(tmp_path).findings if finding.kind == "left_out"]
+    assert {name for finding in said for name in finding.where} == {
+        "a/notes.txt",
+        "a/empty.png",
+        "b/broken.png",
+    }
+    assert all(finding.what.startswith("1 entry left out: ") for finding in said)
 
 
 def test_a_class_that_train_lacks_is_named(tmp_path: Path) -> None:

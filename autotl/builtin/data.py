@@ -62,6 +62,9 @@ FULL_HASH_BYTES = 2 * 2**30  # a source up to this size is hashed whole
 BLOCK = 65536
 
 
+OVERLOOKED = "hidden"  # the reason of files that are meant to be
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """A file that claims to be an image, before it was looked at."""
@@ -156,7 +159,7 @@ def _entries(folder: Path, root: Path, found: Found) -> list[os.DirEntry[str]]:
     for entry in listed:
         name = Path(entry.path).relative_to(root).as_posix()
         if entry.name.startswith(".") or entry.name in HIDDEN:
-            found.left_out.append(LeftOut(name=name + ("/" if entry.is_dir() else ""), reason="hidden"))
+            found.left_out.append(LeftOut(name=name + ("/" if entry.is_dir() else ""), reason=OVERLOOKED))
         elif entry.is_symlink() and entry.is_dir() and not _inside(Path(entry.path), root):
             found.left_out.append(LeftOut(name=name + "/", reason="a link to a folder outside"))
         else:
@@ -260,6 +263,24 @@ def _csv_row(path: Path, row: dict[str, str], columns: dict[str, str | None], fo
 # --------------------------------------------------------------------------- from items to a data set
 
 
+def _left_out(files: list[LeftOut]) -> list[Finding]:
+    """What was left out, a finding for each reason; hidden files are meant to be overlooked."""
+    by_reason: dict[str, list[str]] = {}
+    for file in sorted(files, key=lambda file: file.name):
+        if file.reason != OVERLOOKED:
+            by_reason.setdefault(file.reason, []).append(file.name)
+    return [
+        Finding(
+            kind="left_out",
+            what=f"{len(names)} {'entry' if len(names) == 1 else 'entries'} left out: {reason}",
+            count=len(names),
+            where=tuple(names[:20]),
+            action="left out",
+        )
+        for reason, names in sorted(by_reason.items())
+    ]
+
+
 def _dataset(source: str, found: Found, group: str | None, *, is_csv: bool) -> Dataset:
     items, repeated = _unique(found.items)
     found.left_out += repeated
@@ -275,7 +296,7 @@ def _dataset(source: str, found: Found, group: str | None, *, is_csv: bool) -> D
     classes, labels, findings = _classes(source, kept, found)
     keys = _groups(kept, group, is_csv)
     given = np.array([item.part for item in kept], np.int8)
-    findings += _shared_groups(keys, given)
+    findings += [*_shared_groups(keys, given), *_left_out(found.left_out)]
     if not whole:
         findings.append(
             Finding(

@@ -150,14 +150,14 @@ def _verdict(gain: Interval | None) -> str:
         return ""
     numbers = f"{points(gain.value)} (95 % interval {points_interval(gain.low, gain.high)})"
     if gain.low > 0:
-        return f"Pretraining helps here: {numbers} over the same network without it, trained for as long."
-    if gain.high < 0:
         return (
-            f"Pretraining does harm here: {numbers} against the same network without it, trained for as long."
+            f"Pretraining helps here: {numbers} over the same network without it, trained at least as long."
         )
+    if gain.high < 0:
+        return f"Pretraining does harm here: {numbers} against the same network without it, trained at least as long."
     return (
         "Whether pretraining helps here cannot be told from chance:"
-        f" {numbers} against the same network without it, trained for as long."
+        f" {numbers} against the same network without it, trained at least as long."
     )
 
 
