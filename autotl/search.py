@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from autotl.price import Prices
 from autotl.records import Candidate, Depth, Ranked, Strategy, Trial, TrialResult
 
 EPOCHS = (4.0, 6.0, 9.0, 14.0, 20.0, 30.0)
@@ -25,7 +26,6 @@ GAIN = 0.11
 SPREAD = 0.15
 CURIOSITY = 0.7  # how much of an untried recipe's uncertainty counts in its favour
 FIRST_SHARE = 0.6  # of the time left for probes, for the first fine-tuning: its lesson needs time to be used
-MARGIN = 1.15  # on the forecast of a final fit: when it is short of time, all that came before was for less
 PATIENCE = 6  # probes in a row that may bring nothing
 WORTH = 0.003  # a probe must promise at least this much accuracy
 
@@ -38,10 +38,6 @@ CROSS_VALIDATED = {"linear_probe": "linear", "knn": "knn"}  # which score of the
 CLOSE = 0.01  # scores so near the best may win in the end
 LOSS = -0.25  # a recipe that failed says at most this much against the others
 SMALLER = 0.03  # accuracy that half the input size costs a fine-tuning; a linear probe it costs more
-
-TRAIN_FACTOR = 4.5  # forward and backward over forward in eval mode, where it was not measured
-MOVED: dict[Depth, float] = {"all": 1.0, 2: 0.4, 1: 0.2}  # of what training adds to a forward pass, by depth
-OVERHEAD = 1.2  # on timed batches: augmentation, optimiser, reading
 
 
 def reductions(gains: Mapping[Depth, float]) -> dict[Depth, float]:
@@ -94,8 +90,21 @@ class DefaultPlanner:
     counter: int = 0
     results: list[TrialResult] = field(default_factory=list)
     asked: set[tuple[str, float]] = field(default_factory=set)
-    pace: dict[tuple[str, int, Depth], float] = field(default_factory=dict)  # measured / forecast
     stopped: str = ""  # why it asks for nothing more
+    prices: Prices = field(init=False)
+
+    def __post_init__(self) -> None:
+        facts = self.facts
+        self.prices = Prices(
+            ranked=self.ranked,
+            rows=facts.rows,
+            rows_final=facts.rows_final,
+            rows_select=facts.rows_select,
+            rows_test=facts.rows_test,
+            folds=facts.folds,
+            refit=facts.refit,
+            timed=facts.timed,
+        )
 
     def ask(self, seconds: float) -> Trial | None:
         """The next probe, to be done with its final fit within `seconds`; None when nothing is worth it."""
@@ -122,13 +131,7 @@ class DefaultPlanner:
         self.results.append(result)
         trial = result.trial
         self.asked.add((trial.candidate.id, trial.epochs))
-        key = (trial.candidate.backbone, trial.candidate.input_size)
-        if trial.epochs and result.epochs_done > 0.5 and result.cost.seconds > 0:
-            forecast = self._probe_seconds(
-                self._arm(*key), trial.candidate.unfreeze, result.epochs_done, plain=True
-            )
-            if forecast > 0:
-                self.pace[(*key, trial.candidate.unfreeze)] = result.cost.seconds / forecast
+        self.prices.tell(result)
 
     def _in_vain(self) -> int:
         """How many fine-tunings there were since one was better than all before."""
@@ -185,24 +188,13 @@ class DefaultPlanner:
             return seen
         return (rows * seen + arm.rows * score) / max(rows + arm.rows, 1)
 
-    def final_seconds(self, candidate: Candidate, epochs: float) -> float:
-        """Forecast of the final fit of a recipe and of its test, without model saving and report."""
-        arm = self._arm(candidate.backbone, candidate.input_size)
-        facts, each = self.facts, arm.seconds_per_image or 0.01
-        test = each * facts.rows_test
-        if not epochs:
-            return test + 1.0 + each * max(0, facts.rows_final - arm.rows)
-        rows = facts.rows_final + (facts.rows_final + facts.rows_test if facts.refit else 0)
-        share = rows / max(facts.rows, 1) / max(facts.folds, 1)
-        return self._probe_seconds(arm, candidate.unfreeze, epochs) * share * MARGIN + test + 0.5
-
     def _best_final(self) -> float:
         """Forecast of the dearest final fit among those that may win, which a probe must not eat up."""
         best = self.best_value()
         if best is None:
             return 0.0
         return max(
-            self.final_seconds(done.trial.candidate, done.epochs_done)
+            self.prices.final(done.trial.candidate, done.epochs_done)
             for done in self.results
             if done.score_val is not None and self._value(done) >= best - CLOSE
         )
@@ -266,8 +258,8 @@ class DefaultPlanner:
                 continue
             if epochs * self.facts.rows / self.facts.batch < FEWEST_STEPS:
                 continue
-            cost = self._probe_seconds(arm, candidate.unfreeze, epochs)
-            final = max(self.final_seconds(candidate, epochs), self._best_final())
+            cost = self.prices.probe(candidate, epochs)
+            final = max(self.prices.final(candidate, epochs), self._best_final())
             # No recipe is left out for the share: its shortest training may take all there is.
             if cost + final > seconds or (best is not None and cost > share * (seconds - final)):
                 break
@@ -341,32 +333,6 @@ class DefaultPlanner:
     def _linear(self, arm: Ranked) -> float:
         """What the best frozen head of an arm is taken to score: by its trials, else by the ranking."""
         return max((self._pooled(done, arm) for done in self._heads(arm)), default=arm.expected)
-
-    def _probe_seconds(self, arm: Ranked, depth: Depth, epochs: float, plain: bool = False) -> float:
-        """Forecast of a probe; `plain` leaves out what earlier probes taught."""
-        facts, each = self.facts, arm.seconds_per_image or 0.01
-        step = each + (self._training_seconds(arm) - each) * MOVED.get(depth, 0.7)
-        seconds = (facts.rows * epochs * step * OVERHEAD + facts.rows_select * each) * max(facts.folds, 1)
-        if plain:
-            return seconds
-        own = self.pace.get((arm.backbone, arm.input_size, depth))
-        kin = [pace for key, pace in self.pace.items() if key[:2] == (arm.backbone, arm.input_size)]
-        known = sorted(kin or self.pace.values())
-        usual = known[len(known) // 2] if known else 1.0
-        return seconds * (usual if own is None else own) + 0.5
-
-    def _training_seconds(self, arm: Ranked) -> float:
-        """Seconds a training image when everything moves: timed, or scaled from what was timed of others."""
-        timed, each = self.facts.timed, arm.seconds_per_image or 0.01
-        known = timed.get((arm.backbone, arm.input_size))
-        if known is not None:
-            return known
-        factors = [
-            timed[(a.backbone, a.input_size)] / a.seconds_per_image
-            for a in self.ranked
-            if a.seconds_per_image and (a.backbone, a.input_size) in timed
-        ]
-        return each * (sorted(factors)[len(factors) // 2] if factors else TRAIN_FACTOR)
 
     def _arm(self, backbone: str, input_size: int) -> Ranked:
         return next(a for a in self.ranked if (a.backbone, a.input_size) == (backbone, input_size))

@@ -26,15 +26,7 @@ def play(
     trials: list[Trial] = []
     while (trial := planner.ask(seconds)) is not None:
         trials.append(trial)
-        cost = (
-            planner._probe_seconds(
-                planner._arm(trial.candidate.backbone, trial.candidate.input_size),
-                trial.candidate.unfreeze,
-                trial.epochs,
-            )
-            if trial.epochs
-            else 0.5
-        )
+        cost = planner.prices.probe(trial.candidate, trial.epochs) if trial.epochs else 0.5
         seconds -= cost
         assert seconds > 0
         assert len(trials) < 100
@@ -121,11 +113,8 @@ def test_a_probe_leaves_room_for_its_final_fit(seconds: float) -> None:
         ranked=[arm(), arm("b", 224, 0.75, seconds=0.009)], strategies=STRATEGIES, facts=FACTS
     )
     while (trial := planner.ask(seconds)) is not None:
-        ranked = planner._arm(trial.candidate.backbone, trial.candidate.input_size)
-        probe = (
-            planner._probe_seconds(ranked, trial.candidate.unfreeze, trial.epochs) if trial.epochs else 0.0
-        )
-        assert probe + planner.final_seconds(trial.candidate, trial.epochs) <= seconds or not trial.epochs
+        probe = planner.prices.probe(trial.candidate, trial.epochs) if trial.epochs else 0.0
+        assert probe + planner.prices.final(trial.candidate, trial.epochs) <= seconds or not trial.epochs
         planner.tell(TrialResult(trial=trial, status="finished", score_val=0.8, epochs_done=trial.epochs))
         seconds -= probe
 

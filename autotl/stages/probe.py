@@ -53,7 +53,7 @@ def probe(job: Job) -> None:
     )
     for done in job.results:
         planner.tell(done)
-    job.final_seconds = default.final_seconds
+    job.final_seconds = default.prices.final
     with job.ledger.charge("search"):
         kept = END_SECONDS + controls.SHARE * job.options.budget
         while (trial := planner.ask(max(0.0, job.budget.left - kept))) is not None:
