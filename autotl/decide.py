@@ -19,6 +19,7 @@ from autotl.result import Row, rounded
 
 RESAMPLES = 400
 A_HAIR = 0.003  # of the score: for so little nobody trains longer
+A_LITTLE = 0.01  # of the score that speed or size may be expected to cost
 POWER = NormalDist().inv_cdf(0.8)  # of the test that more images would make possible
 HOPELESS = 50  # times the images there are, that nobody will label
 FOLDS = 5  # of the cross-validation that would judge two candidates on every labelled image
@@ -205,11 +206,12 @@ def _cheapest(
     members: Sequence[Evidence], best: Evidence, estimates: Mapping[str, float], goal: Goal
 ) -> Evidence:
     """The member that is recommended. For accuracy, what is expected to be as good to a hair and is cheaper."""
+    given = A_HAIR if goal.prefer == "accuracy" else A_LITTLE
+    as_good = [e for e in members if estimates[e.name] >= estimates[best.name] - given]
     if goal.prefer == "speed":
-        return min(members, key=lambda e: (round(e.result.latency or math.inf, 6), e.price, e.name))
+        return min(as_good, key=lambda e: (round(e.result.latency or math.inf, 6), e.price, e.name))
     if goal.prefer == "size":
-        return min(members, key=lambda e: (e.result.parameters or 2**62, e.price, e.name))
-    as_good = [e for e in members if estimates[e.name] >= estimates[best.name] - A_HAIR]
+        return min(as_good, key=lambda e: (e.result.parameters or 2**62, e.price, e.name))
     return min(as_good, key=lambda e: (e.price, -estimates[e.name], e.name))
 
 

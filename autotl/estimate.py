@@ -2,19 +2,21 @@
 
 A selection part of a hundred images is off by several points, and the best of many candidates on it is
 often the luckiest. Heads on frozen features were also cross-validated on the train images, which are
-several times as many; both are pooled. A fine-tuning was seen on the selection images alone: it is taken to
-reach what the frozen head on its backbone does plus the difference that both showed there, drawn towards
-none by as much as its error deserves.
+several times as many; both are pooled. A fine-tuning was seen on the selection images alone: what these gave
+the frozen head on its backbone too much is taken off as far as both go together, and what is left is drawn
+towards what such fine-tunings bring elsewhere and brought here (`autotl.gain`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from autotl import metrics
+import numpy as np
+
+from autotl import gain, metrics
 from autotl.decide import Evidence, Judged
 from autotl.records import Goal, Ranked, Ranking
-from autotl.search import CROSS_VALIDATED, GAIN, SPREAD
+from autotl.search import CROSS_VALIDATED
 
 
 def estimates(
@@ -23,43 +25,88 @@ def estimates(
     """The score that each candidate is taken to reach, by candidate id.
 
     The ranking's scores are accuracies on train images: where another metric is asked for, or where the
-    selection rows are the train rows themselves (`out_of_fold`), the selection scores stand alone.
+    selection rows are the train rows themselves (`out_of_fold`), the selection scores of frozen heads stand alone.
     """
     seen = {e.name: metrics.score(goal.metric, judged.labels, e.predicted, judged.classes) for e in evidence}
-    ranked = {(arm.backbone, arm.input_size): arm for arm in (ranking.ranked if ranking else ())}
-    if goal.metric != "accuracy" or out_of_fold:
-        ranked = {}
-    pooled = {
-        e.name: _pooled(e, ranked, seen[e.name], len(judged.labels)) for e in evidence if not _trained(e)
+    arms = {(arm.backbone, arm.input_size): arm for arm in (ranking.ranked if ranking else ())}
+    comparable = arms if goal.metric == "accuracy" and not out_of_fold else {}
+    frozen = {e.name: e for e in evidence if not _trained(e)}
+    found = {
+        name: _pooled(e, comparable.get(_arm(e)), seen[name], len(judged.labels))
+        for name, e in frozen.items()
     }
-    found = dict(pooled)
-    for e in evidence:
-        if _trained(e):
-            kin = [other for other in evidence if not _trained(other) and _arm(other) == _arm(e)]
-            found[e.name] = (
-                _moved(e, max(kin, key=lambda k: (pooled[k.name], k.name)), pooled, judged, goal)
-                if kin
-                else seen[e.name]
-            )
-    return {name: round(value, 6) for name, value in found.items()}
+    heads = {
+        e.name: head
+        for e in evidence
+        if _trained(e) and (head := _head(e, list(frozen.values()), found)) is not None
+    }
+    tuned = [e for e in evidence if e.name in heads]
+    if tuned:
+        found |= _tuned(tuned, heads, found, seen, arms, judged, goal)
+    return {e.name: round(found.get(e.name, seen[e.name]), 6) for e in evidence}
 
 
-def _pooled(e: Evidence, ranked: dict[tuple[str, int], Ranked], seen: float, rows: int) -> float:
-    arm = ranked.get(_arm(e))
+def _tuned(
+    tuned: Sequence[Evidence],
+    heads: Mapping[str, Evidence],
+    pooled: Mapping[str, float],
+    seen: Mapping[str, float],
+    arms: Mapping[tuple[str, int], Ranked],
+    judged: Judged,
+    goal: Goal,
+) -> dict[str, float]:
+    """What fine-tunings are taken to reach, each with the frozen head on its backbone."""
+    level = max(pooled.values())
+    recipes, told = [], []
+    for e in tuned:
+        head, arm = heads[e.name], arms.get(_arm(e))
+        recipe = gain.Recipe(
+            candidate=e.result.trial.candidate, base=pooled[head.name], prior=arm.prior if arm else None
+        )
+        share, variance = _together(e, head, judged, goal)
+        score = seen[e.name] - share * (seen[head.name] - pooled[head.name])
+        recipes.append(recipe)
+        told.append(gain.share(recipe, level, _epochs(e), score, variance))
+    mean, _ = gain.posterior(recipes, level, told)
+    return {
+        e.name: float(gain.scores(recipe, level, _epochs(e), value))
+        for e, recipe, value in zip(tuned, recipes, mean, strict=True)
+    }
+
+
+def _together(tuned: Evidence, head: Evidence, judged: Judged, goal: Goal) -> tuple[float, float]:
+    """How far hits of a fine-tuning go with those of its frozen head, and the variance of what is left.
+
+    The coefficient of a control variate: covariance over variance, between 0 and 1.
+    """
+    weights = metrics.row_weights(goal.metric, judged.labels, judged.classes)
+    hits, others = ((judged.labels == e.predicted).astype(float) for e in (tuned, head))
+    spread = float(np.cov(others, aweights=weights, ddof=0))
+    both = float(np.cov(hits, others, aweights=weights, ddof=0)[0, 1])
+    share = min(1.0, max(0.0, both / spread)) if spread > 0 else 0.0
+    cluster = metrics.clusters(judged.group, len(judged.labels))
+    error = metrics.standard_error(hits - share * others, weights, cluster)
+    floor = float(np.sum(weights**2)) / max(
+        len(judged.labels), 1
+    )  # one row that differs, as in a paired test
+    return share, max(error**2, floor) if error == error else 1.0
+
+
+def _pooled(e: Evidence, arm: Ranked | None, seen: float, rows: int) -> float:
     score = dict(arm.scores).get(CROSS_VALIDATED.get(e.result.trial.candidate.strategy, "")) if arm else None
     if arm is None or score is None:
         return seen
     return (rows * seen + arm.rows * score) / (rows + arm.rows)
 
 
-def _moved(tuned: Evidence, frozen: Evidence, pooled: dict[str, float], judged: Judged, goal: Goal) -> float:
-    gap = metrics.paired_difference(
-        goal.metric, judged.labels, tuned.predicted, frozen.predicted, judged.classes, judged.group, z=1.0
-    )
-    error = gap.high - gap.value
-    wrong = max(1 - pooled[frozen.name], 0.01)
-    usual, spread = GAIN * wrong, SPREAD * wrong
-    return pooled[frozen.name] + usual + (gap.value - usual) * spread**2 / (spread**2 + error**2)
+def _head(e: Evidence, frozen: Sequence[Evidence], pooled: Mapping[str, float]) -> Evidence | None:
+    """The best frozen head on the features that a fine-tuning started from."""
+    kin = [other for other in frozen if _arm(other) == _arm(e)]
+    return max(kin, key=lambda k: (pooled[k.name], k.name), default=None)
+
+
+def _epochs(e: Evidence) -> float:
+    return max(e.result.epochs_done, 1.0)
 
 
 def _trained(e: Evidence) -> bool:

@@ -42,6 +42,7 @@ class Arm:
     backbone: str
     input_size: int
     prior: float
+    native: float  # its prior at the backbone's native size
     weight: float  # relative cost of an image, before anything was measured
     rows: int = 0
     scores: dict[str, float] = field(default_factory=dict)
@@ -114,11 +115,13 @@ class Screening:
     def _enter(self, spec: BackboneSpec, sizes: Sequence[int]) -> Arm:
         native, *smaller = sizes
         cost = spec.macs or (spec.parameters or 5e6) * 100.0
+        promised = prior(spec) + self.past.get(spec.name, 0.0)
         first, *others = (
             Arm(
                 backbone=spec.name,
                 input_size=size,
-                prior=prior(spec) + self.past.get(spec.name, 0.0) - 0.08 * math.log2(native / size),
+                native=promised,
+                prior=promised - 0.08 * math.log2(native / size),
                 weight=cost * (size / native) ** 2,
             )
             for size in (native, *smaller)
@@ -226,6 +229,7 @@ class Screening:
                     backbone=a.backbone,
                     input_size=a.input_size,
                     expected=self.expected(a),
+                    prior=round(a.native, 6),
                     scores=tuple(sorted(a.scores.items())),
                     rows=a.rows,
                     seconds_per_image=a.seconds_per_image,

@@ -381,6 +381,7 @@ class Ranked:
     backbone: str
     input_size: int
     expected: float  # what the ranking goes by: accuracy promised, a fraction
+    prior: float | None = None  # what the backbone promises on any data, at its native input size
     scores: tuple[tuple[str, float], ...] = ()
     rows: int = 0  # how many images it was judged on; 0: by prior alone
     seconds_per_image: float | None = None

@@ -1,10 +1,11 @@
 """ask/tell over trials within a budget: the default planner. Pure: no torch, no clock.
 
 First the closed-form heads on every backbone whose features are at hand; they cost next to nothing.
-Then fine-tuning, one probe at a time. What a probe is expected to bring is written as a reduction of
-the linear probe's error, which is what carries over from one backbone to another: the first probes
-say how much fine-tuning helps on *these* data, and the next ones follow or stop. A probe is only
-asked for when it and the final fit of the same recipe fit into the seconds left.
+Then fine-tuning, one probe at a time. What recipes may score is drawn from what is known of them
+(`autotl.gain`): from recorded data sets before the first probe, and more and more from the probes of
+this run. Those that together promise most within the seconds left are a plan; its most promising
+member is asked for, and the plan is made anew with what it showed. A recipe is only asked for when it
+and the final fit fit into the seconds left.
 """
 
 from __future__ import annotations
@@ -13,39 +14,26 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from autotl import gain, portfolio
 from autotl.price import Prices
 from autotl.records import Candidate, Depth, Ranked, Strategy, Trial, TrialResult
 
 EPOCHS = (4.0, 6.0, 9.0, 14.0, 20.0, 30.0)
+DEPTHS: tuple[Depth, ...] = (1, 2, "all")
 FEWEST_STEPS = 40  # fewer optimiser steps than this teach a new head little
-HALF_WAY = 6.0  # epochs after which some two thirds of what fine-tuning brings is there
-# The share of the linear probe's error that six epochs of fine-tuning removed on the recorded grid
-# (docs/regret.md), mean over sets and backbones by depth, and what a candidate's own may differ by.
-GAINS: dict[Depth, float] = {"all": 0.105, 2: 0.12, 1: 0.095}
-GAIN = 0.11
-SPREAD = 0.15
-CURIOSITY = 0.7  # how much of an untried recipe's uncertainty counts in its favour
-FIRST_SHARE = 0.6  # of the time left for probes, for the first fine-tuning: its lesson needs time to be used
+WORTH = 0.001  # accuracy that the time left must promise, for another probe
 PATIENCE = 6  # probes in a row that may bring nothing
-WORTH = 0.003  # a probe must promise at least this much accuracy
-
-UNCERTAIN = 0.25  # of that, on data where nothing was fine-tuned yet
-OWN_BACKBONE = 0.2  # what remains uncertain of it on a backbone when it is known on others
-OWN_DEPTH = 0.1  # and at a depth when it is known at others of the same backbone
-PRIOR = 0.5  # its weight in probes: what is seen here soon counts for more
+LONGER = 0.001  # and that a training must promise for taking twice as long as another
+TINY = 1e-6  # on the diagonal of a covariance, so that its root exists
+LEAST_SPREAD = 0.02  # of right and wrong: a hundred images that are all answered rightly prove little
+DRAWS = 512  # of the scores that all recipes may have
 GENTLE_RATE = 7e-4  # peak learning rate that is tried too where the usual one lost to the linear probe
 CROSS_VALIDATED = {"linear_probe": "linear", "knn": "knn"}  # which score of the ranking speaks for a strategy
 CLOSE = 0.01  # scores so near the best may win in the end
-LOSS = -0.25  # a recipe that failed says at most this much against the others
 SMALLER = 0.03  # accuracy that half the input size costs a fine-tuning; a linear probe it costs more
-
-
-def reductions(gains: Mapping[Depth, float]) -> dict[Depth, float]:
-    """What fine-tuning for long is taken to remove of the error, from what six epochs did."""
-    return {depth: gain / (1 - math.exp(-6.0 / HALF_WAY)) for depth, gain in gains.items()}
-
-
-REDUCTION = reductions(GAINS)
+ALIKE = 0.5  # correlation of hits and misses of a fine-tuning and its frozen head, taken for granted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +58,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """A fine-tuning recipe that could be probed."""
+    """A fine-tuning that could be probed."""
 
-    arm: Ranked
-    candidate: Candidate
+    recipe: gain.Recipe
     epochs: float
     seconds: float  # forecast of the probe
     final: float  # forecast of the final fit
-    promise: float  # expected score, untried recipes favoured
+
+    @property
+    def candidate(self) -> Candidate:
+        return self.recipe.candidate
 
 
 @dataclass(slots=True)
@@ -111,19 +101,26 @@ class DefaultPlanner:
         head = self._next_head(seconds)
         if head is not None:
             return self._trial(head, 0.0)
-        options = self._options(seconds)
-        best = self.best_value()
+        reserve = self._best_final()
+        options = self._options(seconds, reserve)
         if not options:
             self.stopped = self.stopped or "no further recipe fits into the time left"
             return None
         if self._in_vain() >= PATIENCE:
             self.stopped = f"{PATIENCE} probes in a row brought nothing better"
             return None
-        worthy = [o for o in options if best is None or o.promise >= best + WORTH]
-        if not worthy:
+        plan = portfolio.best_plan(
+            self._drawn(options),
+            self.best_value() or 0.0,
+            np.array([option.seconds for option in options]),
+            np.array([option.final for option in options]),
+            seconds,
+            reserve,
+        )
+        if plan.first is None or plan.promised < WORTH:
             self.stopped = "nothing that was left to try promised a better score"
             return None
-        option = max(worthy, key=lambda o: (o.promise - 0.002 * math.log2(1 + o.seconds), o.candidate.id))
+        option = options[plan.first]
         return self._trial(option.candidate, option.epochs, option.seconds)
 
     def tell(self, result: TrialResult) -> None:
@@ -133,41 +130,64 @@ class DefaultPlanner:
         self.asked.add((trial.candidate.id, trial.epochs))
         self.prices.tell(result)
 
+    def best_value(self) -> float | None:
+        """The best score that a candidate is taken to have so far."""
+        return max((value for _, value in self._values()), default=None)
+
+    def _values(self) -> list[tuple[TrialResult, float]]:
+        """What each candidate that was tried is taken to score: a selection part of some hundred images flatters.
+
+        A frozen head's score is pooled with its cross-validation; a fine-tuning's is what its own and all
+        others' let expect of it.
+        """
+        level, tuned = self._level(), [done for done in self._scored() if done.trial.epochs]
+        recipes = [self._recipe(done.trial.candidate) for done in tuned]
+        mean, _ = gain.posterior(recipes, level, self._seen())
+        return [
+            (done, self._pooled(done, self._arm(done.trial.candidate)))
+            for done in self._scored()
+            if not done.trial.epochs
+        ] + [
+            (done, float(gain.scores(recipe, level, max(done.epochs_done, 1.0), value)))
+            for done, recipe, value in zip(tuned, recipes, mean, strict=True)
+        ]
+
     def _in_vain(self) -> int:
         """How many fine-tunings there were since one was better than all before."""
         best, count = -1.0, 0
-        for done in self.results:
-            score = -1.0 if done.score_val is None else self._value(done)
-            count = 0 if score > best else count + bool(done.trial.epochs)
-            best = max(best, score)
+        for done, value in self._values():
+            count = 0 if value > best else count + bool(done.trial.epochs)
+            best = max(best, value)
         return count
 
-    def best_value(self) -> float | None:
-        """The best score that a candidate is taken to have so far."""
-        values = [self._value(r) for r in self.results if r.score_val is not None]
-        return max(values) if values else None
+    def _scored(self) -> list[TrialResult]:
+        return [done for done in self.results if done.score_val is not None]
 
-    def _value(self, done: TrialResult) -> float:
-        """The score that a probe's candidate is taken to have: a selection part of some hundred images flatters.
+    def _seen(self) -> list[gain.Seen]:
+        """What each fine-tuning so far says of the others.
 
-        As in `autotl.estimate`, from scores alone: a frozen head's is pooled with its cross-validation, a
-        fine-tuning's is that of the head on its backbone and what both differ by, drawn towards the usual.
+        Where its frozen head was judged on the same images and in cross-validation, what these images gave
+        the head too much is taken off, as far as both are right and wrong together (control variates).
         """
-        arm = self._arm(done.trial.candidate.backbone, done.trial.candidate.input_size)
-        if not done.trial.epochs:
-            return self._pooled(done, arm)
-        base, gap = self._start(arm), self._gap(done, arm)
-        usual, spread = GAIN * (1 - base), max(SPREAD * (1 - base), 1e-3)
-        noise = max(1 - base, 0.01) / max(
-            self.facts.rows_select, 1
-        )  # of a difference: about as many as are wrong differ
-        return base + usual + (gap - usual) * spread**2 / (spread**2 + noise)
+        level = self._level()
+        seen = []
+        for done in self.results:
+            if not done.trial.epochs:
+                continue
+            recipe, epochs = self._recipe(done.trial.candidate), max(done.epochs_done, 1.0)
+            heads = self._heads(self._arm(done.trial.candidate))
+            best = max(heads, key=lambda head: head.score_val or 0.0, default=None)
+            flattered = 0.0
+            if best is not None:
+                flattered = (best.score_val or 0.0) - self._pooled(best, self._arm(best.trial.candidate))
+            score = (done.score_val or 0.0) - ALIKE * flattered
+            variance = _variance(score, self.facts.rows_select) * (1 if best is None else 1 - ALIKE**2)
+            seen.append(gain.share(recipe, level, epochs, score, float(variance)))
+        return seen
 
-    def _gap(self, done: TrialResult, arm: Ranked) -> float:
-        """What a fine-tuning scored more than the best frozen head of its arm on the same images, or than is expected."""
-        heads = self._heads(arm)
-        base = max(r.score_val or 0.0 for r in heads) if heads else self._start(arm)
-        return (done.score_val or 0.0) - base
+    def _level(self) -> float:
+        """The best score that a frozen head is taken to have."""
+        return max((self._linear(arm) for arm in self.ranked), default=0.0)
 
     def _heads(self, arm: Ranked) -> list[TrialResult]:
         """The closed-form heads on an arm's features that have a score."""
@@ -190,13 +210,15 @@ class DefaultPlanner:
 
     def _best_final(self) -> float:
         """Forecast of the dearest final fit among those that may win, which a probe must not eat up."""
-        best = self.best_value()
-        if best is None:
-            return 0.0
+        values = self._values()
+        best = max((value for _, value in values), default=0.0)
         return max(
-            self.prices.final(done.trial.candidate, done.epochs_done)
-            for done in self.results
-            if done.score_val is not None and self._value(done) >= best - CLOSE
+            (
+                self.prices.final(done.trial.candidate, done.epochs_done)
+                for done, value in values
+                if value >= best - CLOSE
+            ),
+            default=0.0,
         )
 
     # -- closed-form heads
@@ -216,107 +238,90 @@ class DefaultPlanner:
 
     # -- fine-tuning
 
-    def _options(self, seconds: float) -> list[Option]:
-        """The recipes that fit, each at its best length."""
-        first = not any(r.trial.epochs for r in self.results)
-        share = FIRST_SHARE if first else 1.0
-        tuned = [s for s in self.strategies if s.phases]
+    def _options(self, seconds: float, reserve: float) -> list[Option]:
+        """The fine-tunings that fit, at every length that does."""
         options = []
-        whole: tuple[Depth, ...] = ("all",)
+        failed = {each.recipe.candidate for each in self._seen() if each.failed}
+        for candidate in self._candidates():
+            longest = max(
+                (done.trial.epochs for done in self.results if done.trial.candidate == candidate), default=0.0
+            )
+            if candidate in failed:
+                continue
+            recipe = self._recipe(candidate)
+            for epochs in EPOCHS:
+                if epochs <= longest or (candidate.id, epochs) in self.asked:
+                    continue
+                if epochs * self.facts.rows / self.facts.batch < FEWEST_STEPS:
+                    continue
+                cost, final = self.prices.probe(candidate, epochs), self.prices.final(candidate, epochs)
+                if cost + max(final, reserve) > seconds:
+                    break
+                options.append(Option(recipe=recipe, epochs=epochs, seconds=cost, final=final))
+        return options
+
+    def _candidates(self) -> list[Candidate]:
+        """Every recipe of every arm, those that lost to their linear probe at a gentler rate too."""
+        found = []
         for arm in self.ranked:
             if arm.seconds_per_image is None:
                 continue
-            for strategy in tuned:
-                for depth in tuple(REDUCTION) if strategy.depths else whole:
+            for strategy in self.strategies:
+                for depth in (DEPTHS if strategy.depths else DEPTHS[-1:]) if strategy.phases else ():
                     candidate = Candidate(
                         backbone=arm.backbone,
                         input_size=arm.input_size,
                         strategy=strategy.name,
                         unfreeze=depth,
                     )
-                    recipes = [candidate]
+                    found.append(candidate)
                     if strategy.phases[0].lr > GENTLE_RATE and self._lost(candidate):
-                        recipes.append(replace(candidate, hyper=(("lr", GENTLE_RATE),)))
-                    found = [self._best_epochs(arm, recipe, seconds, share) for recipe in recipes]
-                    options += [option for option in found if option is not None]
-        return options
+                        found.append(replace(candidate, hyper=(("lr", GENTLE_RATE),)))
+        return found
 
     def _lost(self, candidate: Candidate) -> bool:
         """Whether this recipe ended below the linear probe: a gentler rate then deserves a look."""
-        base = self._linear(self._arm(candidate.backbone, candidate.input_size))
+        base = self._linear(self._arm(candidate))
         return any(
             done.trial.candidate == candidate and (done.score_val is None or done.score_val < base)
             for done in self.results
         )
 
-    def _best_epochs(self, arm: Ranked, candidate: Candidate, seconds: float, share: float) -> Option | None:
-        best = None
-        for epochs in EPOCHS:
-            if (candidate.id, epochs) in self.asked or any(
-                done.trial.candidate == candidate and done.trial.epochs >= epochs for done in self.results
-            ):
-                continue
-            if epochs * self.facts.rows / self.facts.batch < FEWEST_STEPS:
-                continue
-            cost = self.prices.probe(candidate, epochs)
-            final = max(self.prices.final(candidate, epochs), self._best_final())
-            # No recipe is left out for the share: its shortest training may take all there is.
-            if cost + final > seconds or (best is not None and cost > share * (seconds - final)):
-                break
-            promise = self._promise(arm, candidate, epochs)
-            option = Option(
-                arm=arm, candidate=candidate, epochs=epochs, seconds=cost, final=final, promise=promise
-            )
-            if best is None or option.promise > best.promise + 0.003:
-                best = option
-        return best
+    def _drawn(self, options: Sequence[Option]) -> np.ndarray:
+        """Scores (draws, options) that these may be believed to have once they were probed.
 
-    def _promise(self, arm: Ranked, candidate: Candidate, epochs: float) -> float:
-        """Expected score of a recipe, with something added for what is not known of it."""
-        base = self._start(arm)
-        grown = 1 - math.exp(-epochs / HALF_WAY)
-        mean, deviation = self._reduction(candidate)
-        return 1 - (1 - base) * (1 - grown * (mean + CURIOSITY * deviation))
-
-    def _reduction(self, candidate: Candidate) -> tuple[float, float]:
-        """Share of the linear probe's error that a recipe removes when trained long: mean and deviation.
-
-        A kernel-weighted mean over the probes made so far and the prior: probes of the same depth,
-        strategy and backbone say more than others. One that ended far below its linear probe speaks of its
-        own strategy alone: the same network by another may learn.
+        They move less than the scores themselves: the images that judge are few. A longer training must
+        be worth its time.
         """
-        mean, weight = PRIOR * self._prior(candidate), PRIOR
-        own = OWN_BACKBONE
-        for done in self.results:
-            other = done.trial.candidate
-            if not done.trial.epochs:
-                continue
-            near = 2.0  # a probe is judged on a sample and trained briefly: it says no more than two guesses
-            near *= 1.0 if other.unfreeze == candidate.unfreeze else 0.7
-            near *= 1.0 if other.strategy == candidate.strategy else 0.8
-            near *= 1.0 if other.backbone == candidate.backbone else 0.7
-            near *= 1.0 if other.hyper == candidate.hyper else 0.5
-            arm = self._arm(other.backbone, other.input_size)
-            base = self._start(arm)
-            grown = 1 - math.exp(-max(done.epochs_done, 1.0) / HALF_WAY)
-            gained = -0.5 if done.score_val is None else self._gap(done, arm) / max(1 - base, 0.01) / grown
-            if gained <= LOSS and other.strategy != candidate.strategy:
-                continue
-            mean += near * max(LOSS, min(1.0, gained))
-            weight += near
-            own = min(own, OWN_DEPTH if other.backbone == candidate.backbone else OWN_BACKBONE)
-        return mean / weight, math.hypot(UNCERTAIN / math.sqrt(weight), own)
+        level = self._level()
+        recipes = list(dict.fromkeys(option.recipe for option in options))
+        place = {recipe: number for number, recipe in enumerate(recipes)}
+        at = np.array([place[option.recipe] for option in options])
+        mean, covariance = gain.posterior(recipes, level, self._seen())
+        root = np.linalg.cholesky(covariance + TINY * np.eye(len(recipes)))
+        drawn = np.random.default_rng(0).standard_normal((DRAWS, len(recipes))) @ root.T
+        none, one = (
+            np.array([gain.scores(o.recipe, level, o.epochs, value) for o in options]) for value in (0.0, 1.0)
+        )
+        expected = none + (one - none) * mean[at]
+        variance = np.diag(covariance)[at] * (one - none) ** 2
+        noise = _variance(expected, self.facts.rows_select)
+        moved = (one - none) * drawn[:, at] * np.sqrt(variance / (variance + noise))
+        seconds = np.array([option.seconds for option in options])
+        price = LONGER * np.log2(seconds / seconds.min())
+        return np.asarray(expected + moved - price)
 
-    def _prior(self, candidate: Candidate) -> float:
-        """What a recipe is taken to remove of the error before any was tried.
-
-        Training all groups above the depth that tells the labels best can do at least what a linear probe
-        does at that depth.
-        """
-        usual = REDUCTION.get(candidate.unfreeze, 0.2)
+    def _recipe(self, candidate: Candidate) -> gain.Recipe:
+        """What is known of a recipe before it is tried."""
+        arm = self._arm(candidate)
         groups, share = self.facts.recoverable.get(candidate.backbone, (0, 0.0))
         deep = candidate.unfreeze == "all" or candidate.unfreeze >= groups
-        return usual + share * (1 - usual) if groups and deep else usual
+        return gain.Recipe(
+            candidate=candidate,
+            base=self._start(arm),
+            prior=arm.prior,
+            recoverable=share if groups and deep else 0.0,
+        )
 
     def _start(self, arm: Ranked) -> float:
         """Where a fine-tuning of an arm starts from: its linear probe, or that of a larger input less a little.
@@ -334,8 +339,9 @@ class DefaultPlanner:
         """What the best frozen head of an arm is taken to score: by its trials, else by the ranking."""
         return max((self._pooled(done, arm) for done in self._heads(arm)), default=arm.expected)
 
-    def _arm(self, backbone: str, input_size: int) -> Ranked:
-        return next(a for a in self.ranked if (a.backbone, a.input_size) == (backbone, input_size))
+    def _arm(self, candidate: Candidate) -> Ranked:
+        key = (candidate.backbone, candidate.input_size)
+        return next(arm for arm in self.ranked if (arm.backbone, arm.input_size) == key)
 
     def _trial(self, candidate: Candidate, epochs: float, forecast: float | None = None) -> Trial:
         self.asked.add((candidate.id, epochs))
@@ -359,6 +365,12 @@ def summary(results: Sequence[TrialResult]) -> Mapping[str, TrialResult]:
         if before is None or _weight(result) >= _weight(before):
             standing[name] = result
     return standing
+
+
+def _variance(score: np.ndarray | float, rows: int) -> np.ndarray | float:
+    """Of a share of `rows` images that is `score` in expectation, and no less than where a few are wrong."""
+    spread = np.maximum(np.clip(score, 0, 1) * (1 - np.clip(score, 0, 1)), LEAST_SPREAD)
+    return spread / max(rows, 1)  # type: ignore[no-any-return]
 
 
 def _weight(result: TrialResult) -> tuple[bool, int, float]:

@@ -54,8 +54,8 @@ def test_a_clear_winner_stands_alone() -> None:
 def test_what_chance_explains_is_a_tie_and_preference_chooses_in_it() -> None:
     field = [
         evidence("best", 20, latency=0.03, parameters=9_000_000),
-        evidence("fast", 24, shift=3, latency=0.001, parameters=5_000_000),
-        evidence("small", 25, shift=5, latency=0.02, parameters=100_000),
+        evidence("fast", 21, shift=3, latency=0.001, parameters=5_000_000),
+        evidence("small", 22, shift=5, latency=0.02, parameters=100_000),
         evidence("poor", 120),
     ]
     chosen = {}
@@ -64,6 +64,14 @@ def test_what_chance_explains_is_a_tie_and_preference_chooses_in_it() -> None:
         assert len(decision.winners_set) == 3
         chosen[prefer] = (decision.winner or "").partition("@")[0]
     assert chosen == {"accuracy": "best", "speed": "fast", "size": "small"}
+
+
+def test_speed_is_not_bought_with_points() -> None:
+    """Few images tell hardly anything apart; what is expected to be clearly worse is not taken for its pace."""
+    field = [evidence("best", 20, latency=0.03), evidence("fast", 30, shift=3, latency=0.001)]
+    decision, _ = decide(field, JUDGED, Goal(prefer="speed"))
+    assert len(decision.winners_set) == 2
+    assert decision.winner == "best@64/linear_probe"
 
 
 def test_limits_are_obeyed_and_named() -> None:

@@ -1,4 +1,4 @@
-"""python -m benchmarks.regret record | replay."""
+"""python -m benchmarks.regret record | learn | replay."""
 
 from __future__ import annotations
 
@@ -45,6 +45,18 @@ def record(
         backbones or recorder.BACKBONES,
         arms,
     )
+
+
+@main.command()
+@click.option(
+    "--grid", "folder", type=click.Path(path_type=Path), default=GRID, show_default="benchmarks/regret/grid"
+)
+def learn(folder: Path) -> None:
+    """What `autotl.gain` takes for granted, learnt from all recorded sets."""
+    from benchmarks.regret import space
+    from benchmarks.regret.learn import learnt_from
+
+    print(learnt_from(list(space.read(folder).values())))
 
 
 @main.command()

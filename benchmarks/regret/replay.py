@@ -9,17 +9,16 @@ from unittest.mock import patch
 
 import numpy as np
 
-from autotl import estimate, search
-from autotl.records import Depth
+from autotl import gain
 from benchmarks.regret import regret
+from benchmarks.regret.learn import learnt_from
 from benchmarks.regret.policies import RANDOM, Choice, Policy, Prior, exhaustive, finished
-from benchmarks.regret.space import FROZEN, Purse, Recipe, Space
+from benchmarks.regret.space import Purse, Recipe, Space
 
 LEVELS = (0.05, 0.1, 0.2)  # of the grid's cost; 2 % buys less than three cells of any grid we have
 POOLS = 10  # random sub-pools of backbones, besides all of them
 POOL_SHARE = 0.625  # of the backbones
 SEEDS = 3
-LEAST_ERROR = 0.03  # of linear probes: below it there is nothing for a fine-tuning to remove
 UNCOUNTED = ("esc10_spectrogram", "hymenoptera")  # their test parts are small
 
 
@@ -67,11 +66,8 @@ def _on(
 ) -> list[Outcome]:
     """The outcomes on one set; what is learnt is learnt from the others."""
     outcomes = []
-    prior, gains = prior_from(others), gains_from(others)
-    with (
-        patch.multiple(search, GAIN=float(np.mean(list(gains.values()))), REDUCTION=search.reductions(gains)),
-        patch.object(estimate, "GAIN", float(np.mean(list(gains.values())))),
-    ):
+    prior = prior_from(others)
+    with patch.object(gain, "LEARNT", learnt_from(others)):
         for pool, space in enumerate([whole, *sub_pools(whole, pools)]):
             group = None if space.about.group is None else space.about.group[space.about.part == 2]
             lost = regret.regrets(space.right, group)
@@ -102,32 +98,6 @@ def _on(
                             )
                         )
     return outcomes
-
-
-def gains_from(spaces: Sequence[Space]) -> dict[Depth, float]:
-    """Share of the linear probe's error that fine-tuning removes, by depth, mean over sets and backbones.
-
-    Sets where hardly any error is left say nothing of it.
-    """
-    found: dict[Depth, list[float]] = defaultdict(list)
-    for space in spaces:
-        scores = {
-            cell.recipe: float(score) for cell, score in zip(space.cells, space.right.mean(1), strict=True)
-        }
-        frozen = {
-            backbone: score for (backbone, strategy, _), score in scores.items() if strategy == FROZEN[0]
-        }
-        if 1 - np.mean(list(frozen.values())) < LEAST_ERROR:
-            continue
-        own: dict[Depth, list[float]] = defaultdict(list)
-        for (backbone, strategy, depth), score in scores.items():
-            if strategy != FROZEN[0]:
-                own[depth].append((score - frozen[backbone]) / max(1 - frozen[backbone], LEAST_ERROR))
-        for depth, values in own.items():
-            found[depth].append(float(np.mean(values)))
-    return {depth: float(np.mean(values)) for depth, values in found.items()} or dict.fromkeys(
-        search.REDUCTION, search.GAIN
-    )
 
 
 def _ask(policy: Policy, space: Space, limit: float, prior: Prior, seed: int) -> Choice:

@@ -1,0 +1,67 @@
+"""What fine-tuning is taken to bring: before and after probes, and against the same sum done by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autotl import gain
+from autotl.records import Candidate, Depth
+
+
+def recipe(
+    backbone: str = "a", depth: Depth = 2, strategy: str = "fine_tune", base: float = 0.7
+) -> gain.Recipe:
+    candidate = Candidate(backbone=backbone, input_size=96, strategy=strategy, unfreeze=depth)
+    return gain.Recipe(candidate=candidate, base=base, prior=0.5)
+
+
+def test_a_score_and_the_share_it_speaks_of_are_one_another_s_inverse() -> None:
+    for epochs in (4.0, 6.0, 20.0):
+        seen = gain.share(recipe(base=0.6), 0.7, epochs, 0.75, 1e-4)
+        assert gain.scores(recipe(base=0.6), 0.7, epochs, seen.value) == pytest.approx(0.75)
+
+
+def test_longer_training_brings_more_and_less_each_time() -> None:
+    gained = [gain.scores(recipe(), 0.7, epochs, 0.1) for epochs in (2.0, 6.0, 10.0)]
+    assert gained[0] < gained[1] < gained[2]
+    assert gained[1] - gained[0] > gained[2] - gained[1]
+
+
+def test_the_posterior_is_the_conditional_normal_distribution() -> None:
+    """Held against the mean of many draws from the joint prior that agree with what was seen."""
+    recipes = [recipe("a"), recipe("a", 1), recipe("b")]
+    seen = [gain.Seen(recipe=recipes[0], value=0.4, variance=0.02)]
+    mean, covariance = gain.posterior(recipes, 0.7, seen)
+    before, wide = gain.posterior(recipes, 0.7, [])
+    generator = np.random.default_rng(0)
+    drawn = generator.multivariate_normal(before, wide, size=400_000)
+    shown = drawn[:, 0] + generator.normal(0, np.sqrt(0.02), len(drawn))
+    near = drawn[np.abs(shown - 0.4) < 0.02]
+    assert near.mean(0) == pytest.approx(mean, abs=0.01)
+    assert np.cov(near.T) == pytest.approx(covariance, abs=0.002)
+
+
+def test_kin_learn_more_from_a_probe_than_strangers() -> None:
+    recipes = [recipe("a", 1), recipe("b", 2), recipe("b", 1)]
+    before, _ = gain.posterior(recipes, 0.7, [])
+    after, left = gain.posterior(recipes, 0.7, [gain.Seen(recipe=recipe("a"), value=0.6, variance=0.001)])
+    moved = after - before
+    assert moved[0] > moved[1] > moved[2] > 0
+    assert np.sqrt(np.diag(left))[0] < np.sqrt(np.diag(left))[2]
+
+
+def test_a_failure_speaks_of_its_own_strategy_alone() -> None:
+    recipes = [recipe("b"), recipe("b", strategy="lp_ft")]
+    before, _ = gain.posterior(recipes, 0.7, [])
+    failed = gain.share(recipe("a"), 0.7, 6.0, 0.1, 1e-4)
+    assert failed.failed
+    after, _ = gain.posterior(recipes, 0.7, [failed])
+    assert after[0] < before[0] - 0.05
+    assert after[1] == pytest.approx(before[1])
+
+
+def test_what_earlier_groups_knew_can_be_had_back() -> None:
+    knows = gain.Recipe(candidate=recipe().candidate, base=0.6, prior=0.5, recoverable=0.5)
+    (plain, regained), _ = gain.posterior([recipe(base=0.6), knows], 0.7, [])
+    assert gain.scores(knows, 0.7, 6.0, regained) - gain.scores(knows, 0.7, 6.0, plain) == pytest.approx(0.2)
