@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 GRID = Path(__file__).parent / "grid"
+FRESH = Path(__file__).parent / "fresh"
 
 
 @click.group(help=__doc__)
@@ -66,18 +67,26 @@ def learn(folder: Path) -> None:
 @click.option(
     "--planner", help="module:function(profile, ranking, seconds) -> planner, instead of autotl's own"
 )
+@click.option("--fresh", is_flag=True, help="on the sets nobody had looked at, with what the others taught")
 @click.option("--set", "names", multiple=True, help="some of the sets")
 @click.option("--pools", default=10, show_default=True, help="random sub-pools of backbones")
 @click.option("--seeds", default=3, show_default=True, help="of the policies that draw")
 @click.option("--out", type=click.Path(path_type=Path), help="also write the tables to a file")
 def replay(
-    folder: Path, planner: str | None, names: tuple[str, ...], pools: int, seeds: int, out: Path | None
+    folder: Path,
+    planner: str | None,
+    fresh: bool,
+    names: tuple[str, ...],
+    pools: int,
+    seeds: int,
+    out: Path | None,
 ) -> None:
     """Tables of regret at equal cost, of autotl and of what it is held against."""
     from benchmarks.regret import policies, space, tables
     from benchmarks.regret.replay import replay as run
 
-    spaces = space.read(folder, names)
+    teachers = space.read(folder) if fresh else None
+    spaces = space.read(FRESH if fresh else folder, names)
     if not spaces:
         raise SystemExit(f"{folder} holds no finished set; expected one; record first")
     chosen = policies.available()
@@ -87,7 +96,7 @@ def replay(
         chosen["autotl"] = policies.Autotl(make=make)
     for missing in policies.POLICIES.keys() - chosen.keys():
         print(f"left out: {missing} (its library is not installed)")
-    page = tables.page(spaces, run(spaces, chosen, pools=pools, seeds=seeds))
+    page = tables.page(spaces, run(spaces, chosen, pools=pools, seeds=seeds, teachers=teachers))
     print(page)
     if out:
         out.write_text(page)

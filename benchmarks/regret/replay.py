@@ -46,11 +46,15 @@ def replay(
     levels: Sequence[float] = LEVELS,
     pools: int = POOLS,
     seeds: int = SEEDS,
+    teachers: Mapping[str, Space] | None = None,
 ) -> list[Outcome]:
-    """Every policy on every set × sub-pool × level × seed; the same call gives the same outcomes."""
+    """Every policy on every set × sub-pool × level × seed; the same call gives the same outcomes.
+
+    What is learnt is learnt from `teachers`, or from these sets themselves, never from the one that is replayed.
+    """
     outcomes = []
     for name, whole in spaces.items():
-        others = [space for other, space in spaces.items() if other != name]
+        others = [space for other, space in (teachers or spaces).items() if other != name]
         outcomes += _on(name, whole, others, policies, levels, pools, seeds)
     return outcomes
 
