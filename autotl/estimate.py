@@ -10,6 +10,7 @@ towards what such fine-tunings bring elsewhere and brought here (`autotl.gain`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,59 +20,67 @@ from autotl.records import Goal, Ranked, Ranking
 from autotl.search import CROSS_VALIDATED
 
 
-def estimates(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the selection images and the ranking say of candidates, before they are weighed against each other."""
+
+    frozen: Mapping[str, float]  # score of each frozen head, by candidate id
+    tuned: Mapping[
+        str, gain.Seen
+    ]  # what each fine-tuning with a frozen head beside it shows, by candidate id
+    epochs: Mapping[str, float]
+
+    @property
+    def level(self) -> float:
+        """The best frozen head's score."""
+        return max(self.frozen.values())
+
+
+def known(
     evidence: Sequence[Evidence], ranking: Ranking | None, judged: Judged, goal: Goal, out_of_fold: bool
-) -> dict[str, float]:
-    """The score that each candidate is taken to reach, by candidate id.
+) -> Known:
+    """Frozen heads pooled with their cross-validation, and fine-tunings held against them.
 
     The ranking's scores are accuracies on train images: where another metric is asked for, or where the
     selection rows are the train rows themselves (`out_of_fold`), the selection scores of frozen heads stand alone.
     """
-    seen = {e.name: metrics.score(goal.metric, judged.labels, e.predicted, judged.classes) for e in evidence}
     arms = {(arm.backbone, arm.input_size): arm for arm in (ranking.ranked if ranking else ())}
-    comparable = arms if goal.metric == "accuracy" and not out_of_fold else {}
-    frozen = {e.name: e for e in evidence if not _trained(e)}
-    found = {
-        name: _pooled(e, comparable.get(_arm(e)), seen[name], len(judged.labels))
-        for name, e in frozen.items()
-    }
-    heads = {
-        e.name: head
-        for e in evidence
-        if _trained(e) and (head := _head(e, list(frozen.values()), found)) is not None
-    }
-    tuned = [e for e in evidence if e.name in heads]
-    if tuned:
-        found |= _tuned(tuned, heads, found, seen, arms, judged, goal)
-    return {e.name: round(found.get(e.name, seen[e.name]), 6) for e in evidence}
-
-
-def _tuned(
-    tuned: Sequence[Evidence],
-    heads: Mapping[str, Evidence],
-    pooled: Mapping[str, float],
-    seen: Mapping[str, float],
-    arms: Mapping[tuple[str, int], Ranked],
-    judged: Judged,
-    goal: Goal,
-) -> dict[str, float]:
-    """What fine-tunings are taken to reach, each with the frozen head on its backbone."""
-    level = max(pooled.values())
-    recipes, told = [], []
-    for e in tuned:
-        head, arm = heads[e.name], arms.get(_arm(e))
-        recipe = gain.Recipe(
-            candidate=e.result.trial.candidate, base=pooled[head.name], prior=arm.prior if arm else None
-        )
+    pooled = comparable(goal, out_of_fold)
+    frozen = [e for e in evidence if not _trained(e)]
+    scores = {e.name: _pooled(e, arms.get(_arm(e)) if pooled else None, judged, goal) for e in frozen}
+    level = max(scores.values(), default=0.0)
+    tuned = {}
+    for e in evidence:
+        kin = [head for head in frozen if _trained(e) and _arm(head) == _arm(e)]
+        if not kin:
+            continue
+        head, arm = max(kin, key=lambda k: (scores[k.name], k.name)), arms.get(_arm(e))
         share, variance = _together(e, head, judged, goal)
-        score = seen[e.name] - share * (seen[head.name] - pooled[head.name])
-        recipes.append(recipe)
-        told.append(gain.share(recipe, level, _epochs(e), score, variance))
-    mean, _ = gain.posterior(recipes, level, told)
-    return {
-        e.name: float(gain.scores(recipe, level, _epochs(e), value))
-        for e, recipe, value in zip(tuned, recipes, mean, strict=True)
-    }
+        score = _score(e, judged, goal) - share * (_score(head, judged, goal) - scores[head.name])
+        recipe = gain.Recipe(
+            candidate=e.result.trial.candidate, base=scores[head.name], prior=arm.prior if arm else None
+        )
+        tuned[e.name] = gain.share(recipe, level, _epochs(e), score, variance)
+    return Known(frozen=scores, tuned=tuned, epochs={e.name: _epochs(e) for e in evidence})
+
+
+def comparable(goal: Goal, out_of_fold: bool) -> bool:
+    """Whether the ranking's scores say what the selection images say."""
+    return goal.metric == "accuracy" and not out_of_fold
+
+
+def estimates(
+    evidence: Sequence[Evidence], ranking: Ranking | None, judged: Judged, goal: Goal, out_of_fold: bool
+) -> dict[str, float]:
+    """The score that each candidate is taken to reach, by candidate id."""
+    found = known(evidence, ranking, judged, goal, out_of_fold)
+    taken = dict(found.frozen)
+    if found.tuned:
+        recipes = [seen.recipe for seen in found.tuned.values()]
+        mean, _ = gain.posterior(recipes, found.level, list(found.tuned.values()))
+        for name, recipe, value in zip(found.tuned, recipes, mean, strict=True):
+            taken[name] = float(gain.scores(recipe, found.level, found.epochs[name], value))
+    return {e.name: round(taken.get(e.name, _score(e, judged, goal)), 6) for e in evidence}
 
 
 def _together(tuned: Evidence, head: Evidence, judged: Judged, goal: Goal) -> tuple[float, float]:
@@ -92,17 +101,16 @@ def _together(tuned: Evidence, head: Evidence, judged: Judged, goal: Goal) -> tu
     return share, max(error**2, floor) if error == error else 1.0
 
 
-def _pooled(e: Evidence, arm: Ranked | None, seen: float, rows: int) -> float:
+def _pooled(e: Evidence, arm: Ranked | None, judged: Judged, goal: Goal) -> float:
+    seen, rows = _score(e, judged, goal), len(judged.labels)
     score = dict(arm.scores).get(CROSS_VALIDATED.get(e.result.trial.candidate.strategy, "")) if arm else None
     if arm is None or score is None:
         return seen
     return (rows * seen + arm.rows * score) / (rows + arm.rows)
 
 
-def _head(e: Evidence, frozen: Sequence[Evidence], pooled: Mapping[str, float]) -> Evidence | None:
-    """The best frozen head on the features that a fine-tuning started from."""
-    kin = [other for other in frozen if _arm(other) == _arm(e)]
-    return max(kin, key=lambda k: (pooled[k.name], k.name), default=None)
+def _score(e: Evidence, judged: Judged, goal: Goal) -> float:
+    return metrics.score(goal.metric, judged.labels, e.predicted, judged.classes)
 
 
 def _epochs(e: Evidence) -> float:

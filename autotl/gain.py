@@ -21,12 +21,13 @@ import numpy as np
 
 from autotl.records import Candidate, Depth
 
-__all__ = ["LEARNT", "Learnt", "Recipe", "Seen", "grown", "kernel", "posterior", "scores", "share"]
+__all__ = ["LEARNT", "Learnt", "Recipe", "Seen", "draws", "grown", "kernel", "posterior", "scores", "share"]
 
 HALF_WAY = 6.0  # epochs after which some two thirds of what fine-tuning brings is there
 USUAL_PRIOR = 0.5  # that the lead of published accuracy is counted from
 LEAST_ERROR = 0.01  # below it there is nothing to gain
 WAY = 0.05  # deviation between strategies and between learning rates, which were not recorded: a guess
+TINY = 1e-6  # on the diagonal of a covariance, so that its root exists
 LOSS = -0.25  # share of the error that a training must add to be called a failure, and that one says at most
 
 
@@ -126,6 +127,12 @@ def posterior(
         covariance[block, :] = covariance[:, block] = 0.0  # what ties strategies together is small by now
         covariance[np.ix_(block, block)] = within
     return mean, covariance
+
+
+def draws(covariance: np.ndarray, number: int, generator: np.random.Generator) -> np.ndarray:
+    """Draws (number, n) of what recipes' `r` may differ from its mean."""
+    root = np.linalg.cholesky(covariance + TINY * np.eye(len(covariance)))
+    return np.asarray(generator.standard_normal((number, len(covariance))) @ root.T)
 
 
 def _expected(recipe: Recipe, level: float, learnt: Learnt) -> float:

@@ -174,6 +174,7 @@ class Job:
             self.skipped,
             self.ranking,
             self.profile.similarity,
+            list(self.strategies.values()),
         )
 
     def record(self) -> result.Recommendation:

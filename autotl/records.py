@@ -480,12 +480,22 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """A recipe that was not tried and may still be the best."""
+
+    candidate: str
+    chance: float  # that it scores best of all, tried or not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """Which candidate, how sure, and why."""
 
     winner: str | None
     score: Interval | None = None  # of the winner on the selection rows
     winners_set: tuple[str, ...] = ()
+    chance: float | None = None  # that the winner scores best of all recipes, tried or not
+    open: tuple[Prospect, ...] = ()  # untried recipes that may, likeliest first
     runner_up: str | None = None
     margin: Interval | None = None
     transfer: Interval | None = None  # winner minus the same training without pretraining

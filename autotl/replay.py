@@ -82,6 +82,7 @@ def derive(recorded: result.Recommendation, folder: Path) -> result.Recommendati
             recorded.skipped,
             recorded.ranking,
             recorded.similarity,
+            recorded.strategies,
         )
         again = replace(
             recorded,

@@ -61,6 +61,7 @@ def revise(
         state.skipped,
         state.ranking,
         state.similarity,
+        state.strategies,
     )
     name = found.decision.winner
     before = state.winner

@@ -26,7 +26,6 @@ FEWEST_STEPS = 40  # fewer optimiser steps than this teach a new head little
 WORTH = 0.001  # accuracy that the time left must promise, for another probe
 PATIENCE = 6  # probes in a row that may bring nothing
 LONGER = 0.001  # and that a training must promise for taking twice as long as another
-TINY = 1e-6  # on the diagonal of a covariance, so that its root exists
 LEAST_SPREAD = 0.02  # of right and wrong: a hundred images that are all answered rightly prove little
 DRAWS = 512  # of the scores that all recipes may have
 GENTLE_RATE = 7e-4  # peak learning rate that is tried too where the usual one lost to the linear probe
@@ -298,8 +297,7 @@ class DefaultPlanner:
         place = {recipe: number for number, recipe in enumerate(recipes)}
         at = np.array([place[option.recipe] for option in options])
         mean, covariance = gain.posterior(recipes, level, self._seen())
-        root = np.linalg.cholesky(covariance + TINY * np.eye(len(recipes)))
-        drawn = np.random.default_rng(0).standard_normal((DRAWS, len(recipes))) @ root.T
+        drawn = gain.draws(covariance, DRAWS, np.random.default_rng(0))
         none, one = (
             np.array([gain.scores(o.recipe, level, o.epochs, value) for o in options]) for value in (0.0, 1.0)
         )

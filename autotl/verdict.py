@@ -14,10 +14,20 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from autotl import estimate, metrics, thumb, transfer
+from autotl import estimate, metrics, prospects, thumb, transfer
 from autotl.calibration import calibrate
 from autotl.decide import Evidence, Judged, decide, leaderboard
-from autotl.records import Calibration, Decision, Goal, Interval, Ranking, Similarity, Skipped, TrialResult
+from autotl.records import (
+    Calibration,
+    Decision,
+    Goal,
+    Interval,
+    Ranking,
+    Similarity,
+    Skipped,
+    Strategy,
+    TrialResult,
+)
 from autotl.result import Recommendation, Row, Winner, is_probe, looks, rounded
 from autotl.search import summary
 
@@ -104,8 +114,12 @@ def judge(
     skipped: Sequence[Skipped] = (),
     ranking: Ranking | None = None,
     similarity: Sequence[Similarity] = (),
+    strategies: Sequence[Strategy] = (),
 ) -> Verdict:
-    """Decision and leaderboard from trial results whose predictions lie in `folder`."""
+    """Decision and leaderboard from trial results whose predictions lie in `folder`.
+
+    `strategies` are those that the run could choose from: what was not tried of them may be better still.
+    """
     rows = selection(part, folds)
     evidence, failed = [], []
     for name, result in summary(results).items():
@@ -128,12 +142,40 @@ def judge(
     held_against = [e for e in evidence if e.result.trial.control]
     expected = estimate.estimates(rivals, ranking, judged, goal, out_of_fold=bool(folds))
     decision, intervals = decide(rivals, judged, goal, expected)
+    likely = prospects.chances(
+        rivals, ranking, judged, goal, bool(folds), [s.name for s in strategies if s.depths]
+    )
+    decision = _with_prospects(decision, likely, [e.name for e in rivals])
     decision = _with_context(decision, thumb.said(decision, rivals, judged, goal, train, similarity), ranking)
     decision = _with_controls(decision, rivals, held_against, judged, goal, train)
     board = leaderboard(rivals, decision, intervals, goal, failed)
     board += tuple(_control_row(e, judged, goal) for e in held_against)
     board += tuple(Row(candidate=s.name, status="skipped", backbone=s.name, reason=s.reason) for s in skipped)
     return Verdict(decision=decision, leaderboard=board)
+
+
+def _with_prospects(decision: Decision, likely: dict[str, float], tried: Sequence[str]) -> Decision:
+    """The decision with the chance that it is right, and what was not tried and could prove it wrong."""
+    if decision.winner is None or not likely:
+        return decision
+    chance = likely.get(decision.winner, 0.0)
+    opened = prospects.still_open(likely, decision.winners_set, tried)
+    sure = (
+        f"{len(likely):,} recipes could be had and {len(tried)} were tried: the chance that the winner is the best"
+        f" of all is put at {chance:.0%}"
+    )
+    better = []
+    if opened:
+        first = ", ".join(f"{one.candidate} ({one.chance:.0%})" for one in opened[:3])
+        rest = f" and {len(opened) - 3} more" if len(opened) > 3 else ""
+        better.append(f"not tried and not ruled out: {first}{rest}; a larger --budget would look at them")
+    return replace(
+        decision,
+        chance=rounded(chance),
+        open=opened,
+        reasons=(*decision.reasons, sure),
+        would_change=(*decision.would_change, *better),
+    )
 
 
 def _with_context(decision: Decision, rule: str, ranking: Ranking | None) -> Decision:

@@ -148,6 +148,7 @@ def test_the_decision_comes_out_again_from_the_folder(photos: Path, tmp_path: Pa
         state.goal,
         state.skipped,
         state.ranking,
+        strategies=state.strategies,
     )
     assert result.encode(again.decision) == result.encode(state.decision)
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from autotl import estimate, rank, search
+from autotl import estimate, prospects, rank, search
 from autotl.builtin.strategies import STRATEGIES
 from autotl.decide import Evidence, Judged, decide
 from autotl.protocols import Planner
@@ -38,6 +38,7 @@ class Choice:
     place: int  # index of the cell
     spent: float  # seconds
     members: tuple[int, ...] = ()  # winner's set, where the policy has one
+    opened: tuple[int, ...] = ()  # and what was not tried and may still be the best
     cheapest: int | None = None  # its member for --prefer speed
     thinking: float = 0.0  # seconds of wall-clock that the decision logic took
 
@@ -82,10 +83,14 @@ class Autotl:
         decision = settle(space, bought, ranking, Goal())
         quick = settle(space, bought, ranking, Goal(prefer="speed"))
         names = {cell.candidate.id: place for place, cell in enumerate(space.cells)}
+        evidence = evidence_of(space, bought)
+        likely = prospects.chances(evidence, ranking, judged(space), Goal(), False, ["fine_tune"])
+        opened = prospects.still_open(likely, decision.winners_set, [e.name for e in evidence])
         return Choice(
             place=names[decision.winner or ""],
             spent=purse.spent,
             members=tuple(names[name] for name in decision.winners_set),
+            opened=tuple(names[one.candidate] for one in opened),
             cheapest=names[quick.winner or ""],
             thinking=time.perf_counter() - begun,
         )
@@ -165,6 +170,13 @@ def _stopped(purse: Purse, place: int, lengths: Sequence[float]) -> TrialResult 
 
 def settle(space: Space, bought: Sequence[TrialResult], ranking: Ranking | None, goal: Goal) -> Decision:
     """Autotl's decision on what was bought."""
+    evidence = evidence_of(space, bought)
+    expected = estimate.estimates(evidence, ranking, judged(space), goal, out_of_fold=False)
+    return decide(evidence, judged(space), goal, expected)[0]
+
+
+def evidence_of(space: Space, bought: Sequence[TrialResult]) -> list[Evidence]:
+    """What was bought, with its answers on the select images."""
     evidence = []
     for result in search.summary(bought).values():
         cell = space.cells[space.place(result.trial.candidate)]
@@ -175,9 +187,12 @@ def settle(space: Space, bought: Sequence[TrialResult], ranking: Ranking | None,
                 fit_time=result.cost.seconds,
             )
         )
-    judged = Judged(labels=space.labels, classes=space.about.classes, group=space.group)
-    expected = estimate.estimates(evidence, ranking, judged, goal, out_of_fold=False)
-    return decide(evidence, judged, goal, expected)[0]
+    return evidence
+
+
+def judged(space: Space) -> Judged:
+    """The select images."""
+    return Judged(labels=space.labels, classes=space.about.classes, group=space.group)
 
 
 def finished(space: Space) -> Decision:

@@ -34,7 +34,7 @@ class Outcome:
     regret: float
     excess: float  # over exhaustive validation
     share: float  # of the grid's cost that was spent
-    holds: bool | None = None  # whether the winner's set holds the cell that is best on the test images
+    holds: bool | None = None  # whether the winner's set or what is open holds the cell that is best on test
     size: float | None = None  # of the winner's set, over the size it has on the finished grid
     cheapest: float | None = None  # what the cheapest member loses against the winner
     thinking: float = 0.0  # share of the spent time that the decision logic took
@@ -93,8 +93,12 @@ def _on(
                                 regret=float(lost[choice.place]),
                                 excess=float(lost[choice.place]) - floor,
                                 share=choice.spent / space.cost,
-                                holds=bool(best & set(choice.members)) if choice.members else None,
-                                size=len(choice.members) / complete if choice.members else None,
+                                holds=bool(best & {*choice.members, *choice.opened})
+                                if choice.members
+                                else None,
+                                size=len({*choice.members, *choice.opened}) / complete
+                                if choice.members
+                                else None,
                                 cheapest=None
                                 if choice.cheapest is None
                                 else float(lost[choice.cheapest] - lost[choice.place]),
