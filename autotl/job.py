@@ -20,7 +20,9 @@ from autotl.records import (
     BackboneSpec,
     Candidate,
     Dataset,
+    Forecast,
     Goal,
+    Measurement,
     Profile,
     Ranking,
     Skipped,
@@ -65,13 +67,17 @@ class Job:
     fetch: Callable[..., Path] = hub.fetch
     arrivals: arrivals.Arrivals = field(default_factory=lambda: arrivals.Arrivals(wanted=(), allowance=NONE))
     earlier: resume.Earlier | None = None  # the run that is continued
+    measured: list[Measurement] = field(default_factory=list)  # timed batches
+    untimed: set[Candidate] = field(default_factory=set)  # what broke in them
+    foreseen: Forecast | None = None  # of the whole run
     fits: list[TrialResult] = field(default_factory=list)  # its models that were fitted to be shipped
     past: tuple[remembered.Record, ...] = ()  # runs before, where a memory was named
     same_data: bool = True  # as when they were
     memory: dict[tuple[str, int], int] = field(default_factory=dict)  # bytes to predict, by backbone and size
     _named: int = 0  # how many of the plugins' problems were said
     searched: bool = True  # and not one recipe trained that was known
-    # What the final fit of a candidate after so many epochs is forecast to take; the planner knows.
+    # What the final fit of a candidate after so many epochs is forecast to take, and what is kept for it.
+    fit_seconds: Callable[[Candidate, float], float] = field(default=lambda candidate, epochs: 5.0)
     final_seconds: Callable[[Candidate, float], float] = field(default=lambda candidate, epochs: 5.0)
 
     def why_nothing(self) -> str:
@@ -117,9 +123,10 @@ class Job:
         ratios = [
             done.cost.seconds / done.trial.forecast
             for done in self.results
-            if done.trial.forecast and done.status == "finished" and done.cost.seconds
+            if trial.epochs and done.trial.forecast and done.status == "finished" and done.cost.seconds
         ]
-        low, high = forecast.within(trial.forecast, ratios)
+        astray = forecast.ASTRAY if trial.epochs else forecast.ASTRAY_HEAD
+        low, high = forecast.within(trial.forecast, ratios, astray)
         return replace(trial, forecast_low=round(low, 3), forecast_high=round(high, 3))
 
     def scored(self, done: TrialResult) -> TrialResult:
@@ -148,6 +155,11 @@ class Job:
             except AutotlError as error:
                 return replace(done, note=f"its memory could not be measured: {error}")
         return replace(done, memory=self.memory[key])
+
+    def peak(self) -> int:
+        """Bytes that the engine held at most, as far as it has told."""
+        told = [done.cost.bytes for done in (*self.results, *self.controls, *self.fits)]
+        return max([*told, *(found.peak for found in self.measured)], default=0)
 
     def submit(self, trial: Trial, allowance: Allowance) -> TrialResult:
         """Has the engine do a trial and waits for it."""
@@ -191,6 +203,9 @@ class Job:
             transfer=judged.decision.transfer,
             trials=(*self.results, *self.controls, *self.fits),
             ranking=self.ranking,
+            measurements=tuple(self.measured),
+            forecast=self.foreseen,
+            peak=self.peak(),
             skipped=tuple(self.skipped),
             problems=tuple(str(problem) for problem in self.plugins.problems),
             notes=tuple(dict.fromkeys(self.notes)),

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autotl.records import Candidate, Depth, Ranked, TrialResult
 
 TRAIN_FACTOR = 4.5  # forward and backward over forward in eval mode, where it was not measured
-MOVED: dict[Depth, float] = {"all": 1.0, 2: 0.4, 1: 0.2}  # of what training adds to a forward pass, by depth
-OVERHEAD = 1.2  # on timed batches: augmentation, optimiser, reading
+# Of what training adds to a forward pass, by depth, where that depth was not timed.
+MOVED: dict[Depth, float] = {"all": 1.0, 2: 0.4, 1: 0.2}
+OVERHEAD = 1.2  # on timed batches: augmentation, optimiser, reading, following the score
+SETUP = 0.5  # seconds: building, keeping a copy of the weights, writing
+RECALIBRATED = 192  # images that batch norm is measured on before the first step
 MARGIN = 1.15  # on the forecast of a final fit: when it is short of time, all that came before was for less
+SPARE = 0.5  # seconds, the same for the shortest
+HEAD = 0.5  # seconds of a head in closed form, where none was fitted yet
+DOUBT = 1.0  # trainings of another kind that the timed batches are worth
+SAME, KIN = 4.0, 2.0  # weight of a training at the same depth, and on the same backbone and size
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,43 +34,77 @@ class Prices:
     refit: bool = False  # a last fit on the test images too
     # Seconds a training image when everything moves, measured for some backbones at a size.
     timed: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    pace: dict[tuple[str, int, Depth], float] = field(default_factory=dict)  # measured / forecast
+    # The same for the very recipes that were about to be probed.
+    steps: dict[tuple[str, int, Depth], float] = field(default_factory=dict)
+    # How long trainings took over what was forecast of them by timed batches alone, as logarithms.
+    astray: list[tuple[tuple[str, int, Depth], float]] = field(default_factory=list)
+    # Seconds that heads in closed form took, by strategy, without features.
+    heads: dict[str, list[float]] = field(default_factory=dict)
+
+    def measured(self, candidate: Candidate, seconds: float) -> None:
+        """What an image of a recipe's training took in timed batches, in seconds."""
+        self.steps[_key(candidate)] = seconds
+
+    def is_measured(self, candidate: Candidate) -> bool:
+        """Whether a recipe's own training was timed."""
+        key = _key(candidate)
+        return key in self.steps or (candidate.unfreeze == "all" and key[:2] in self.timed)
 
     def tell(self, result: TrialResult) -> None:
         """What a training took."""
         candidate = result.trial.candidate
+        if not result.trial.epochs and result.status == "finished":
+            fitting = result.cost.backward + result.cost.other
+            self.heads.setdefault(candidate.strategy, []).append(fitting)
         if not (result.trial.epochs and result.epochs_done > 0.5 and result.cost.seconds > 0):
             return
-        forecast = self._plain(self._arm(candidate), candidate.unfreeze, result.epochs_done)
-        if forecast > 0:
-            key = (candidate.backbone, candidate.input_size, candidate.unfreeze)
-            self.pace[key] = result.cost.seconds / forecast
+        forecast = self._plain(candidate, result.epochs_done)
+        self.astray.append((_key(candidate), math.log(result.cost.seconds / forecast)))
 
     def probe(self, candidate: Candidate, epochs: float) -> float:
         """Forecast of a fine-tuning of some epochs, as a probe."""
-        arm, depth = self._arm(candidate), candidate.unfreeze
-        own = self.pace.get((arm.backbone, arm.input_size, depth))
-        kin = [pace for key, pace in self.pace.items() if key[:2] == (arm.backbone, arm.input_size)]
-        known = sorted(kin or self.pace.values())
-        usual = known[len(known) // 2] if known else 1.0
-        return self._plain(arm, depth, epochs) * (usual if own is None else own) + 0.5
+        return self._plain(candidate, epochs) * self._pace(candidate)
 
-    def final(self, candidate: Candidate, epochs: float) -> float:
+    def fit(self, candidate: Candidate, epochs: float) -> float:
         """Forecast of the final fit of a recipe and of its test, without model saving and report."""
         arm = self._arm(candidate)
         each = arm.seconds_per_image or 0.01
         test = each * self.rows_test
+        folds = max(self.folds, 1)
         if not epochs:
-            return test + 1.0 + each * max(0, self.rows_final - arm.rows)
+            longer = self.rows_final / max(self.rows, 1) / folds
+            known = sorted(self.heads.get(candidate.strategy, [HEAD]))
+            usual = known[(len(known) - 1) // 2]  # of two the shorter: the first had libraries to load
+            return test + usual * longer + each * max(0, self.rows_final - arm.rows)
         rows = self.rows_final + (self.rows_final + self.rows_test if self.refit else 0)
-        share = rows / max(self.rows, 1) / max(self.folds, 1)
-        return self.probe(candidate, epochs) * share * MARGIN + test + 0.5
+        return self.probe(candidate, epochs) * rows / max(self.rows, 1) / folds + test
 
-    def _plain(self, arm: Ranked, depth: Depth, epochs: float) -> float:
-        """Forecast of a probe, without what earlier ones taught."""
+    def final(self, candidate: Candidate, epochs: float) -> float:
+        """What is kept for a final fit, which is more than its forecast."""
+        return MARGIN * self.fit(candidate, epochs) + SPARE
+
+    def _pace(self, candidate: Candidate) -> float:
+        """How much longer than timed batches say trainings take here: a mean in which the likest count most."""
+        key, total, weight = _key(candidate), 0.0, DOUBT
+        for other, log in self.astray:
+            own = SAME if other == key else KIN if other[:2] == key[:2] else 1.0
+            total, weight = total + own * log, weight + own
+        return math.exp(total / weight)
+
+    def _plain(self, candidate: Candidate, epochs: float) -> float:
+        """Forecast of a probe by timed batches, without what earlier ones taught."""
+        arm = self._arm(candidate)
         each = arm.seconds_per_image or 0.01
-        step = each + (self._training(arm) - each) * MOVED.get(depth, 0.7)
-        return (self.rows * epochs * step * OVERHEAD + self.rows_select * each) * max(self.folds, 1)
+        once = SETUP + (self.rows_select + min(RECALIBRATED, self.rows)) * each
+        return (self.rows * epochs * self._step(arm, candidate.unfreeze) * OVERHEAD + once) * max(
+            self.folds, 1
+        )
+
+    def _step(self, arm: Ranked, depth: Depth) -> float:
+        """Seconds a training image: timed, or by what is usual from what was timed at other depths."""
+        own = self.steps.get((arm.backbone, arm.input_size, depth))
+        each = arm.seconds_per_image or 0.01
+        return own or each + (self._training(arm) - each) * MOVED.get(depth, 0.7)
 
     def _training(self, arm: Ranked) -> float:
         """Seconds a training image when everything moves: timed, or scaled from what was timed of others."""
@@ -80,3 +122,7 @@ class Prices:
     def _arm(self, candidate: Candidate) -> Ranked:
         key = (candidate.backbone, candidate.input_size)
         return next(arm for arm in self.ranked if (arm.backbone, arm.input_size) == key)
+
+
+def _key(candidate: Candidate) -> tuple[str, int, Depth]:
+    return candidate.backbone, candidate.input_size, candidate.unfreeze

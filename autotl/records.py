@@ -370,8 +370,21 @@ class Measurement:
     candidate: str
     seconds_per_image: float  # one training image, forward and backward
     latency: float  # one image, prediction
+    peak: int = 0  # bytes that the engine held at most so far; on a GPU its memory
     bytes: int  # weights and the most that lives at once while one image is predicted
     precision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a whole run is expected to take, said before its search: each figure with its 80 % interval."""
+
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    bytes: int = 0  # that the engine holds at most; 0: not known
+    bytes_low: int = 0
+    bytes_high: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

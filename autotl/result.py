@@ -23,8 +23,10 @@ from autotl.records import (
     Depth,
     DepthProfile,
     Finding,
+    Forecast,
     Goal,
     Interval,
+    Measurement,
     Metric,
     Profile,
     Ranking,
@@ -130,6 +132,9 @@ class Recommendation:
     notes: tuple[str, ...] = ()  # what gave way, what was answered on the way
     summary: str = ""  # the recommendation in plain words
     seconds: dict[str, float] = field(default_factory=dict)  # budget, total, by stage
+    measurements: tuple[Measurement, ...] = ()  # timed batches, by which trainings were forecast
+    forecast: Forecast | None = None  # of the whole run, made before its search
+    peak: int = 0  # bytes that the engine held at most
 
 
 def is_probe(done: TrialResult) -> bool:

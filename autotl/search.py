@@ -122,6 +122,11 @@ class DefaultPlanner:
         option = options[plan.first]
         return self._trial(option.candidate, option.epochs, option.seconds)
 
+    def take_back(self, trial: Trial) -> None:
+        """As if a trial had not been asked for: what it costs is known better now."""
+        self.asked.discard((trial.candidate.id, trial.epochs))
+        self.counter -= 1
+
     def tell(self, result: TrialResult) -> None:
         """What came of a probe, its own or one that was made before it was asked."""
         self.results.append(result)

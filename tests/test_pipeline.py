@@ -448,3 +448,29 @@ def test_what_was_ranked_and_never_trained_is_a_row_with_its_place() -> None:
     assert probe_stage._untried(job) == [  # type: ignore[arg-type]
         Skipped(name="mine:b", reason="place 2 of 3 before training, judged on 64 images")
     ]
+
+
+def test_the_whole_run_is_forecast_before_its_search_and_compared_with_what_came(
+    photos: Path, tmp_path: Path
+) -> None:
+    world = World()
+    folder = world.run(photos, tmp_path / "run", budget=60.0)
+    state = result.read(folder)
+    said = [number for number, event in enumerate(world.events) if event.stage == "forecast"]
+    tuned = [n for n, event in enumerate(world.events) if event.candidate and "fine_tune" in event.candidate]
+    assert len(said) == 1 and tuned and said[0] < tuned[0]
+    whole = state.forecast
+    assert whole is not None and whole.seconds_low <= whole.seconds <= whole.seconds_high
+    assert whole.seconds_low <= state.seconds["total"] <= whole.seconds_high
+    assert "forecast before training" in (folder / "report.md").read_text()
+    assert "forecast before training" in (folder / "report.html").read_text()
+
+
+def test_every_recipe_is_timed_before_it_is_first_trained(photos: Path, tmp_path: Path) -> None:
+    state = result.read(World().run(photos, tmp_path / "run", budget=180.0))
+    timed = {found.candidate.split("@")[0] for found in state.measurements}
+    tuned = [t.trial for t in state.trials if t.trial.epochs and not t.trial.control]
+    assert tuned and {trial.candidate.backbone for trial in tuned} <= timed
+    depths = {(t.candidate.backbone, t.candidate.input_size, t.candidate.unfreeze) for t in tuned}
+    assert len(state.measurements) >= len(depths)
+    assert len({found.candidate for found in state.measurements}) == len(state.measurements)

@@ -47,11 +47,15 @@ def outcome(state: Recommendation) -> None:
     """Leaderboard and recommendation."""
     from autotl import leaderboard as board
     from autotl import report
+    from autotl.report import foreseen
 
     leaderboard(state, board.rows(state))
     out = console()
     out.print()
     out.print(_text(report.summary(state)))
+    if compared := foreseen.compared(state):
+        out.print()
+        out.print(_text(compared))
 
 
 def words(text: str) -> None:

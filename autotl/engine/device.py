@@ -130,10 +130,10 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: the device's peak since `reset_peak`; on a processor the process's resident memory now."""
+    """Bytes: the device's peak since `reset_peak`; on a processor the most that the process held so far."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    return processor.resident()
+    return processor.most_resident()
 
 
 def out_of_memory(problem: BaseException) -> bool:

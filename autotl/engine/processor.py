@@ -35,6 +35,17 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def most_resident() -> int:
+    """Bytes of memory that this process held at most so far; where that is not told, what it holds now."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    return resident()
+
+
 def held() -> int:
     """Bytes of memory that this process and those it started hold now."""
     own = psutil.Process()

@@ -151,6 +151,7 @@ def measure(worker: Worker, candidate: Candidate, spec: BackboneSpec, allowance:
         seconds_per_image=min(pair[0] for pair in seconds),
         latency=min(pair[1] for pair in seconds),
         bytes=memory.predicting(network.eval(), batch[:1]),
+        peak=devices.peak_memory(worker.device),
         precision=precision,
     )
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from autotl.records import Depth
-from autotl.report import learning
+from autotl.report import foreseen, learning
 from autotl.report.figures import depth_word, pareto
 from autotl.report.material import Material
 from autotl.report.mistakes import mistakes
@@ -525,7 +525,7 @@ def _time(result: Recommendation) -> dict[str, Any]:
         "total": duration(total) if total else "",
         "budget": duration(budget) if budget else "",
         "trials": _trials(result),
-        "forecasts": _forecasts(result),
+        "forecasts": " ".join(filter(None, (foreseen.compared(result), _forecasts(result)))),
         "spare": bool(result.status == "finished" and total and budget and total < 0.9 * budget),
         "stages": [
             {

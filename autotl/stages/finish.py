@@ -45,7 +45,8 @@ def finish(job: Job, status: str) -> None:
     if status == "finished" and job.searched and left > 0.1 * job.options.budget:
         job.notes.append(f"ended {left:.0f} s before its budget: nothing left was worth the time")
     seconds = {**state.seconds, "total": round(job.journal.before + total, 3)}
-    job.journal.write(status=status, seconds=seconds, notes=tuple(dict.fromkeys(job.notes)))
+    peak = max(state.peak, fit.cost.bytes if fit is not None else 0)
+    job.journal.write(status=status, seconds=seconds, peak=peak, notes=tuple(dict.fromkeys(job.notes)))
     with job.ledger.charge("report"):
         material = report.gather(job.journal.state, job.journal.folder)
     shutil.rmtree(job.journal.folder / ".pixels", ignore_errors=True)
@@ -92,7 +93,7 @@ def _final_fit(job: Job, winner: str) -> TrialResult | None:
         evaluate_on=test,  # type: ignore[arg-type]
         seed=job.options.seed,
         keep_model=True,
-        forecast=job.final_seconds(standing.trial.candidate, standing.epochs_done),
+        forecast=job.fit_seconds(standing.trial.candidate, standing.epochs_done),
     )
     trial = job.foretold(trial)
     said = f"on train and select{span(trial)}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from autotl import controls, depths, search, verdict
+from autotl import controls, depths, rehearsal, search, verdict
 from autotl.errors import AutotlError
 from autotl.job import Job
 from autotl.options import END_SECONDS
 from autotl.protocols import Planner
 from autotl.records import Candidate, Ranked, Skipped, Trial
+from autotl.report import foreseen
 
 TIMED = 3  # backbones whose training is timed before the search
 TIMING_SHARE = 0.04  # of the budget, at most, for that
@@ -53,16 +54,50 @@ def probe(job: Job) -> None:
     )
     for done in job.results:
         planner.tell(done)
-    job.final_seconds = default.prices.final
+    job.fit_seconds, job.final_seconds = default.prices.fit, default.prices.final
+    kept = END_SECONDS + controls.SHARE * job.options.budget
+    _foresee(job, default)
     with job.ledger.charge("search"):
-        kept = END_SECONDS + controls.SHARE * job.options.budget
         while (trial := planner.ask(max(0.0, job.budget.left - kept))) is not None:
+            if planner is default and _time_recipe(job, default, trial):
+                default.take_back(trial)  # and asks again, knowing the price
+                continue
             planner.tell(job.attempt(trial, kept + _final_reserve(job, trial)))
     if default.stopped:
         job.notes.append(default.stopped)
     job.skipped += _untried(job)
     if not any(done.score_val is not None for done in job.results):
         raise AutotlError(job.why_nothing())
+
+
+def _foresee(job: Job, planner: search.DefaultPlanner) -> None:
+    """Says what the whole run is expected to take."""
+    job.foreseen = found = rehearsal.foresee(
+        planner,
+        spent=job.journal.before + job.budget.spent,
+        left=job.budget.left,
+        ends=END_SECONDS,
+        controls=controls.SHARE * job.options.budget,
+        peak=job.peak(),
+    )
+    job.journal.say("forecast", foreseen.ahead(found))
+
+
+def _time_recipe(job: Job, planner: search.DefaultPlanner, trial: Trial) -> bool:
+    """Times three batches of a recipe whose training never was; whether that was done."""
+    candidate = trial.candidate
+    if not trial.epochs or planner.prices.is_measured(candidate) or candidate in job.untimed:
+        return False
+    try:
+        allowance = job.budget.allowance(reserve=END_SECONDS)
+        strategy = job.strategies[candidate.strategy]
+        found = job.engine.measure(candidate, job.specs[candidate.backbone], strategy, allowance)
+    except AutotlError:  # the training will say why
+        job.untimed.add(candidate)
+        return False
+    job.measured.append(found)
+    planner.prices.measured(candidate, found.seconds_per_image)
+    return True
 
 
 def _untried(job: Job) -> list[Skipped]:
@@ -103,6 +138,7 @@ def _time(job: Job) -> dict[tuple[str, int], float]:
             except AutotlError as error:
                 job.notes.append(f"{candidate.backbone} was not timed: {error}")
                 continue
+            job.measured.append(found)
             timed[(arm.backbone, arm.input_size)] = found.seconds_per_image
             latencies[(arm.backbone, arm.input_size)] = found.latency
     # Where all features came from the cache, nothing had been timed before.
