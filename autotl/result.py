@@ -130,6 +130,9 @@ class Recommendation:
     notes: tuple[str, ...] = ()  # what gave way, what was answered on the way
     summary: str = ""  # the recommendation in plain words
     seconds: dict[str, float] = field(default_factory=dict)  # budget, total, by stage
+    worked: dict[str, dict[str, float]] = field(
+        default_factory=dict
+    )  # seconds of the engine by stage and kind
 
 
 def is_probe(done: TrialResult) -> bool:
