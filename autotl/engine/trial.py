@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from autotl import __version__
+from autotl import __version__, threads
 from autotl.budget import Allowance
 from autotl.builtin.heads import Head
 from autotl.cache import atomic
@@ -217,7 +217,8 @@ def _fit_head(
     groups = worker.table["groups"][rows] if "groups" in worker.table else None
     folds = folds_for(labels, groups, HEAD_FOLDS)
     fit = getattr(importlib.import_module(module), name)
-    fitted: Head = fit(features, labels, len(worker.classes), folds, seed)
+    with threads.one():
+        fitted: Head = fit(features, labels, len(worker.classes), folds, seed)
     return fitted
 
 
@@ -317,7 +318,7 @@ def _mirror(worker: Worker, spec: BackboneSpec, trial: Trial, notes: list[str]) 
         setting = _setting(worker, trial.candidate, spec, worker.precision(backbone))
         plain, turned = (train.features(backbone, rows, setting, mirrored) for mirrored in (False, True))
         groups = worker.table["groups"][rows] if "groups" in worker.table else None
-        with spent.on("head"):
+        with spent.on("head"), threads.one():
             worker.mirror = mirror.harmless(plain, turned, labels, folds_for(labels, groups, mirror.FOLDS))
         notes.append(worker.mirror[1])
     return worker.mirror[0]
