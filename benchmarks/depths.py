@@ -16,7 +16,8 @@ Rates, optimiser, schedule and batches are those of `fine_tune` everywhere. `tab
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,10 +26,12 @@ import click
 import msgspec
 import numpy as np
 
-from autotl import pixels
+from autotl import pixels, result
 from autotl.cache import atomic
-from autotl.records import Depth
+from autotl.records import BackboneSpec, Depth
+from autotl.result import Recommendation, is_probe
 from benchmarks.probes import far
+from benchmarks.regret import grid
 from benchmarks.regret.commands import GRID
 
 if TYPE_CHECKING:
@@ -46,7 +49,13 @@ EPOCHS = 6.0
 VIEWS = 3  # of each image; divides the epochs
 BATCH, FEW_ROWS = 32, 400  # of the engine's trainings, which halve the batch of fewer images
 Way = Literal["stored", "views", "again"]
-WAYS: tuple[Way, ...] = ("stored", "views", "again")
+WAYS: tuple[Way, ...] = ("again", "stored", "views")
+NAMES = {
+    "augmented": "augmented, as recorded",
+    "stored": "stored, not augmented",
+    "views": f"{VIEWS} stored views",
+    "again": "augmented, another seed",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +66,11 @@ class Probe:
     backbone: str
     depth: int
     way: Way
+    epochs: float
     select: float
     test: float
     steps: int
+    frozen: float  # share of the estimated forward time that lies below the cut
 
 
 def read(path: Path) -> list[Probe]:
@@ -68,10 +79,158 @@ def read(path: Path) -> list[Probe]:
     return [msgspec.json.decode(line, type=Probe) for line in lines]
 
 
+# --------------------------------------------------------------------------- the table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Shares told rightly at depth 0 (a linear probe), 1 and 2 of one backbone on one set, by one way to train."""
+
+    select: tuple[float, ...]
+    test: tuple[float, ...]
+    both: tuple[float, ...]  # on the images of both parts together
+
+    @property
+    def best(self) -> int:
+        """The depth that is best on all images; the shallower of two that are."""
+        return int(np.argmax(self.both))
+
+
+Cell = tuple[str, str]  # set, backbone
+
+
+def orders(
+    probes: Iterable[Probe], recorded: Mapping[str, grid.Recorded], epochs: float = EPOCHS
+) -> dict[str, dict[Cell, Order]]:
+    """By way, what each depth came to after so many epochs; "augmented" are the grid's own, where it has them."""
+    found: dict[str, dict[Cell, Order]] = {"augmented": {}} | {way: {} for way in WAYS}
+    have = {(probe.set, probe.backbone): {} for probe in probes if probe.epochs == epochs}
+    for probe in probes:
+        if probe.epochs == epochs:
+            have[probe.set, probe.backbone][probe.way, probe.depth] = probe
+    for (name, backbone), made in have.items():
+        lines = [_line(recorded[name], backbone, depth, epochs) for depth in (0, *DEPTHS)]
+        by_depth = [_shares(recorded[name], line) for line in lines if line]
+        if len(by_depth) == len(lines):
+            found["augmented"][name, backbone] = _order(by_depth)
+        for way in WAYS:
+            own = [made[way, depth] for depth in DEPTHS if (way, depth) in made]
+            if len(own) == len(DEPTHS):
+                about = recorded[name].about
+                tuned = [(probe.select, probe.test, _both(about, probe.select, probe.test)) for probe in own]
+                found[way][name, backbone] = _order([by_depth[0], *tuned])
+    return {way: cells for way, cells in found.items() if cells}
+
+
+def _shares(recorded: grid.Recorded, line: grid.Trained) -> tuple[float, float, float]:
+    """The shares that a recorded training told rightly: of the select images, the test images, all."""
+    about = recorded.about
+    right = recorded.probabilities(line).argmax(1) == about.labels
+    select, test = float(right[about.part == 1].mean()), float(right[about.part == 2].mean())
+    return select, test, _both(about, select, test)
+
+
+def _both(about: grid.Set, select: float, test: float) -> float:
+    return float(np.average([select, test], weights=[(about.part == 1).sum(), (about.part == 2).sum()]))
+
+
+def _order(shares: Sequence[tuple[float, float, float]]) -> Order:
+    select, test, both = zip(*shares, strict=True)
+    return Order(select=select, test=test, both=both)
+
+
+def _line(recorded: grid.Recorded, backbone: str, depth: int, epochs: float) -> grid.Trained | None:
+    """The grid's own training at a depth, of that length."""
+    wanted = grid.Trained(
+        backbone=backbone,
+        input_size=0,
+        strategy="fine_tune" if depth else "linear_probe",
+        unfreeze=depth,
+        epochs=epochs if depth else 0.0,
+        rows=0,
+        seed=0,
+        reference=0.0,
+        machine="",
+    )
+    for line in recorded.lines:
+        if isinstance(line, grid.Trained) and (line.backbone, line.key) == (backbone, wanted.key):
+            return line
+    return None
+
+
+def table(found: Mapping[str, Mapping[Cell, Order]]) -> str:
+    """How each way to train ranks depths against the first, and what fine-tuning brings by it, in points."""
+    reference, truth = next(iter(found.items()))
+    lines = [
+        "| trained | tau | same best depth | best depth, mean | depth 1 brings | depth 2 brings | its choice, tested |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for way, own in found.items():
+        cells = [cell for cell in truth if cell in own]
+        taus = [tau(own[cell].both, truth[cell].both) for cell in cells]
+        same = sum(own[cell].best == truth[cell].best for cell in cells)
+        agree = ["–", "–"] if way == reference else [_mean(taus, "{:.2f}"), f"{same} of {len(cells)}"]
+        brings = [[100 * (own[c].both[depth] - own[c].both[0]) for c in cells] for depth in DEPTHS]
+        chosen = [100 * truth[cell].test[int(np.argmax(own[cell].select))] for cell in cells]
+        best = np.mean([own[cell].best for cell in cells])
+        figures = [
+            *agree,
+            f"{best:.2f}",
+            *(_mean(gain, "{:+.1f}") for gain in brings),
+            f"{np.mean(chosen):.1f}",
+        ]
+        lines.append(f"| {NAMES[way]} | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
+def shares(probes: Iterable[Probe]) -> str:
+    """How much of each backbone's forward pass lies below the cut."""
+    known = {(probe.backbone, probe.depth): probe.frozen for probe in probes}
+    lines = ["| backbone | below the last group | below the last two |", "|---|---|---|"]
+    names = dict.fromkeys(name for name, _ in known)
+    lines += [f"| {name} | {known[name, 1]:.0%} | {known[name, 2]:.0%} |" for name in names]
+    return "\n".join(lines)
+
+
+def _mean(values: Sequence[float], form: str) -> str:
+    """With its standard error over cells."""
+    error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    return f"{form.format(np.mean(values))} ± {form.replace('+', '').format(error)}"
+
+
+def tau(left: Sequence[float], right: Sequence[float]) -> float:
+    """Kendall's tau-a: pairs in the same order less pairs in the other, of all pairs; a tie is neither."""
+    pairs = list(itertools.combinations(range(len(left)), 2))
+    return float(np.mean([np.sign(left[a] - left[b]) * np.sign(right[a] - right[b]) for a, b in pairs]))
+
+
+def saved(state: Recommendation) -> float:
+    """The largest share of a run that stored activations could have saved.
+
+    All of decoding and of the forward passes of its probes at depths 1 and 2, but for the first pass: as if
+    nothing of the forward pass lay above the cut.
+    """
+    able = 0.0
+    for done in state.trials:
+        if is_probe(done) and not done.trial.control and done.trial.candidate.unfreeze in DEPTHS:
+            again = 1 - 1 / max(done.epochs_done, 1.0)
+            able += again * (done.cost.decode + done.cost.forward)
+    return able / state.seconds["total"]
+
+
 # --------------------------------------------------------------------------- recording
 
 
-def record(sets: Path, weights: Sequence[str], work: Path, out: Path, names: Sequence[str]) -> None:
+def record(
+    sets: Path,
+    weights: Sequence[str],
+    work: Path,
+    out: Path,
+    names: Sequence[str],
+    backbones: Sequence[str] = BACKBONES,
+    ways: Sequence[Way] = WAYS,
+    epochs: float = EPOCHS,
+) -> None:
     """Trains what is missing, set after set; each probe is written as it ends."""
     from autotl.plugins import load_plugins
     from autotl.records import Settings
@@ -79,9 +238,9 @@ def record(sets: Path, weights: Sequence[str], work: Path, out: Path, names: Seq
 
     plugins = load_plugins()
     specs = plugins.backbones(None, Settings(weights=tuple(weights), offline=True))
-    have = {(probe.set, probe.backbone, probe.depth, probe.way) for probe in read(out)}
+    have = {(p.set, p.backbone, p.depth, p.way) for p in read(out) if p.epochs == epochs}
     for name in names:
-        cells = [(b, d, w) for b in BACKBONES for w in WAYS for d in DEPTHS if (name, b, d, w) not in have]
+        cells = [(b, d, w) for b in backbones for w in ways for d in DEPTHS if (name, b, d, w) not in have]
         if not cells:
             continue
         with recorder.opened(sets, name, GRID, work, specs, plugins) as session:
@@ -91,11 +250,11 @@ def record(sets: Path, weights: Sequence[str], work: Path, out: Path, names: Seq
                 seen = [(d, w) for b, d, w in cells if b == backbone and w == "views"]
                 _hand_over(session)
                 for depth, way in plain:
-                    _keep(out, _train(session, backbone, depth, way))
+                    _keep(out, _train(session, backbone, depth, way, epochs))
                 if seen:
                     _hand_over(session, backbone, flip)
                 for depth, way in seen:
-                    _keep(out, _train(session, backbone, depth, way))
+                    _keep(out, _train(session, backbone, depth, way, epochs))
 
 
 def _mirrors(session: Session) -> bool:
@@ -161,17 +320,17 @@ def _write(folder: Path, other: Path, rows: np.ndarray, views: np.ndarray) -> No
         np.savez(out, offset=offset, height=height, width=width)
 
 
-def _train(session: Session, backbone: str, depth: Depth, way: Way) -> Probe:
+def _train(session: Session, backbone: str, depth: int, way: Way, epochs: float) -> Probe:
     """A training as the grid's, but for what the way changes."""
     from benchmarks.regret import record as recorder
 
     about = session.recorded.about
-    trial, spec, strategy = recorder.order(session, backbone, "fine_tune", depth, EPOCHS, int(way == "again"))
+    trial, spec, strategy = recorder.order(session, backbone, "fine_tune", depth, epochs, int(way == "again"))
     if way != "again":  # what is stored is seen as it is
         batch = BATCH if about.train >= FEW_ROWS else BATCH // 2
         plain = (("augment", "none"), ("batch", batch), ("flip", 0))
-        epochs = EPOCHS / VIEWS if way == "views" else EPOCHS
-        trial = replace(trial, candidate=replace(trial.candidate, hyper=plain), epochs=epochs)
+        passes = epochs / VIEWS if way == "views" else epochs
+        trial = replace(trial, candidate=replace(trial.candidate, hyper=plain), epochs=passes)
     done = session.engine.submit(trial, spec, strategy, far()).result()
     right = recorder.of_rows(session, done).argmax(1) == about.labels
     return Probe(
@@ -179,10 +338,19 @@ def _train(session: Session, backbone: str, depth: Depth, way: Way) -> Probe:
         backbone=backbone,
         depth=depth,
         way=way,
+        epochs=epochs,
         select=round(float(right[about.part == 1].mean()), 4),
         test=round(float(right[about.part == 2].mean()), 4),
         steps=done.steps_done,
+        frozen=_frozen(spec, trial.candidate.input_size, depth),
     )
+
+
+def _frozen(spec: BackboneSpec, size: int, depth: Depth) -> float:
+    """The share of a backbone's forward time that the last `depth` groups do not take."""
+    from autotl.engine.backbone import build
+
+    return round(1 - build(spec, size, offline=True).trained_share(depth)[1], 3)
 
 
 def _keep(out: Path, probe: Probe) -> None:
@@ -204,11 +372,43 @@ def main() -> None:
     "--out", type=click.Path(path_type=Path), default=RECORDED, show_default="benchmarks/depths.jsonl"
 )
 @click.option("--set", "names", multiple=True, help="some of the sets")
-def _record(sets: Path, weights: tuple[str, ...], work: Path, out: Path, names: tuple[str, ...]) -> None:
+@click.option("--backbone", "backbones", multiple=True, help="some of the backbones")
+@click.option("--way", "ways", multiple=True, type=click.Choice(WAYS), help="some of the ways to train")
+@click.option("--epochs", default=EPOCHS, show_default=True)
+def _record(
+    sets: Path,
+    weights: tuple[str, ...],
+    work: Path,
+    out: Path,
+    names: tuple[str, ...],
+    backbones: tuple[str, ...],
+    ways: tuple[Way, ...],
+    epochs: float,
+) -> None:
     """Trains what is missing; cut it whenever you like and start it again."""
     from benchmarks.regret.record import SETS
 
-    record(sets, weights, work, out, names or SETS)
+    record(sets, weights, work, out, names or SETS, backbones or BACKBONES, ways or WAYS, epochs)
+
+
+@main.command("table")
+@click.argument("runs", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--recorded", type=click.Path(path_type=Path), default=RECORDED, show_default="benchmarks/depths.jsonl"
+)
+def _table(runs: tuple[Path, ...], recorded: Path) -> None:
+    """How stored activations rank depths; with finished RUNS, what they could have saved of each."""
+    probes = read(recorded)
+    sets = {name: grid.read_set(GRID / name) for name in dict.fromkeys(probe.set for probe in probes)}
+    for epochs in sorted({probe.epochs for probe in probes}):
+        found = orders(probes, sets, epochs)
+        cells = next(iter(found.values()))
+        print(
+            f"{epochs:g} epochs, {len(cells)} cells, {len({name for name, _ in cells})} sets\n\n{table(found)}\n"
+        )
+    print(shares(probes), end="\n\n")
+    for folder in runs:
+        print(f"{folder.name}: at most {saved(result.read(folder)):.0%} of the run")
 
 
 if __name__ == "__main__":
