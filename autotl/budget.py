@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event as Flag
@@ -62,15 +62,17 @@ class Ledger:
 
     clock: Clock = time.monotonic
     charges: list[Charge] = field(default_factory=list)
+    meter: Callable[[], Mapping[str, float]] = dict  # seconds that the engine has worked so far, by kind
 
     @contextmanager
     def charge(self, stage: str, what: str = "") -> Iterator[None]:
-        """Books the seconds of a block, also when it raises."""
-        start = self.clock()
+        """Books the seconds of a block, also when it raises, and what the engine did in them."""
+        start, before = self.clock(), self.meter()
         try:
             yield
         finally:
-            self.charges.append(Charge(stage=stage, seconds=self.clock() - start, what=what))
+            seconds, worked = self.clock() - start, _difference(self.meter(), before)
+            self.charges.append(Charge(stage=stage, seconds=seconds, what=what, worked=worked))
 
     def by_stage(self) -> dict[str, float]:
         """Seconds by stage, in order of first use."""
@@ -78,6 +80,21 @@ class Ledger:
         for charge in self.charges:
             total[charge.stage] = total.get(charge.stage, 0.0) + charge.seconds
         return total
+
+    def worked(self) -> dict[str, dict[str, float]]:
+        """Seconds of the engine by stage and kind, where it did anything."""
+        total: dict[str, dict[str, float]] = {}
+        for charge in self.charges:
+            for kind, seconds in charge.worked.items():
+                stage = total.setdefault(charge.stage, {})
+                stage[kind] = stage.get(kind, 0.0) + seconds
+        return total
+
+
+def _difference(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    """What was added, by kind."""
+    added = {kind: seconds - before.get(kind, 0.0) for kind, seconds in now.items()}
+    return {kind: seconds for kind, seconds in added.items() if seconds > 0}
 
 
 @dataclass(slots=True)

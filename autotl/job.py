@@ -210,6 +210,7 @@ class Job:
             problems=tuple(str(problem) for problem in self.plugins.problems),
             notes=tuple(dict.fromkeys(self.notes)),
             seconds=self.seconds(),
+            worked=self.worked(),
         )
 
     def seconds(self) -> dict[str, float]:
@@ -218,3 +219,15 @@ class Job:
         now = {"budget": self.options.budget, "total": round(self.budget.spent, 3), **stages}
         before = self.earlier.state.seconds if self.earlier else {}
         return {name: round(before.get(name, 0.0) + now.get(name, 0.0), 3) for name in {**before, **now}}
+
+    def worked(self) -> dict[str, dict[str, float]]:
+        """Seconds of the engine by stage and kind, with those of the run that is continued."""
+        total = (
+            {stage: dict(kinds) for stage, kinds in self.earlier.state.worked.items()} if self.earlier else {}
+        )
+        for stage, kinds in self.ledger.worked().items():
+            had = total.setdefault(stage, {})
+            total[stage] = {
+                kind: round(had.get(kind, 0.0) + kinds.get(kind, 0.0), 3) for kind in {**had, **kinds}
+            }
+        return total

@@ -20,7 +20,7 @@ from autotl.journal import Journal, run_folder
 from autotl.options import Options, refuse_hopeless, source_options
 from autotl.plugins import load_plugins
 from autotl.protocols import Engine
-from autotl.records import Event, Trial
+from autotl.records import Charge, Event, Trial
 from autotl.stages.control import control
 from autotl.stages.depths import measure_depths
 from autotl.stages.finish import finish
@@ -56,6 +56,7 @@ def recommend(
     """
     budget = Budget(seconds=options.budget, start=clock() if started is None else started, clock=clock)
     ledger = Ledger(clock=clock)
+    ledger.charges.append(Charge(stage="imports", seconds=budget.spent))
     past = remembered.read(options.memory) if options.memory else ()
     plugins = load_plugins()
     with ledger.charge("load"):
@@ -79,6 +80,7 @@ def recommend(
         if earlier is None:
             shutil.rmtree(folder, ignore_errors=True)
         raise
+    ledger.meter = lambda: engine.spent
     journal = Journal(folder=folder, budget=budget, plugins=plugins, observers=observers)
     if earlier is not None:
         journal.before = earlier.state.seconds.get("total", 0.0)

@@ -32,6 +32,11 @@ class Engine(Protocol):
 
     slots: int  # trials that can run at once
 
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds of its work so far by kind: decode, forward, backward, and whatever else it names."""
+        ...
+
     def open(
         self,
         pixels: str | Path,

@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from autotl import testimony
+from autotl import testimony, threads
 from autotl.records import BackboneSpec, Believed, Ranked, Ranking, Score
 
 PROMISE_DEVIATION = 0.05  # of what all but the linear probe promise, from what it reaches in the end
@@ -295,7 +295,8 @@ def score_features(
         if score.needs_logits and logits is None:
             continue
         try:
-            value = call(score, partial(_compute, score, features, labels, folds, logits))
+            with threads.one():
+                value = call(score, partial(_compute, score, features, labels, folds, logits))
         except Exception as error:  # a guest's score, or features no score can be had from
             problems.append(f"score {score.name!r} failed: {type(error).__name__}: {error}")
             continue

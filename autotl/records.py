@@ -462,6 +462,7 @@ class Charge:
     stage: str
     seconds: float
     what: str = ""
+    worked: dict[str, float] = field(default_factory=dict)  # seconds of the engine in that time, by kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

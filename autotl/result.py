@@ -135,6 +135,9 @@ class Recommendation:
     measurements: tuple[Measurement, ...] = ()  # timed batches, by which trainings were forecast
     forecast: Forecast | None = None  # of the whole run, made before its search
     peak: int = 0  # bytes that the engine held at most
+    worked: dict[str, dict[str, float]] = field(
+        default_factory=dict
+    )  # seconds of the engine by stage and kind
 
 
 def is_probe(done: TrialResult) -> bool:

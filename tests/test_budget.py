@@ -104,3 +104,16 @@ def test_seconds_are_booked_by_stage_also_when_something_goes_wrong() -> None:
         clock.now += 1
     assert ledger.by_stage() == {"rank": 4, "search": 5}
     assert ledger.charges[1].what == "a trial"
+
+
+def test_a_charge_says_what_the_engine_did_in_it() -> None:
+    clock, worked = Clock(), {"forward": 1.0}
+    ledger = Ledger(clock=clock, meter=lambda: dict(worked))
+    with ledger.charge("search"):
+        clock.now += 5
+        worked |= {"forward": 3.0, "decode": 0.5}
+    with ledger.charge("report"):
+        clock.now += 1
+    with ledger.charge("search"):
+        worked["forward"] += 1.0
+    assert ledger.worked() == {"search": {"forward": 3.0, "decode": 0.5}}

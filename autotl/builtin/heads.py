@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from autotl import threads
 from autotl.builtin import ridge
 from autotl.folds import stratified_order
 
@@ -187,10 +188,8 @@ def _fit(x: np.ndarray, labels: np.ndarray, penalty: float) -> tuple[np.ndarray,
     """Classes seen (k,), weight (k, d), bias (k,) of one regression."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
-    # One thread: the matrices are small, and BLAS threads that wait for a busy core cost far more.
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings(), threads.one():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a hundred steps are near enough
         model = LogisticRegression(C=penalty, max_iter=STEPS, tol=1e-3).fit(x, labels)
     weight, bias = model.coef_, model.intercept_

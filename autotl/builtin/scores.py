@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 
+from autotl import threads
 from autotl.builtin import ridge
 from autotl.builtin.ridge import standardise
 from autotl.hookspecs import hookimpl
@@ -187,7 +188,7 @@ def nleep(
         max_iter=50,
         random_state=0,
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threads.one():  # of libraries that were loaded above
         warnings.simplefilter("ignore")  # as well as it is after 50 steps, or on rows that are all alike
         clusters = mixture.fit(x).predict_proba(x)
     one_hot = np.eye(classes)[targets]

@@ -12,7 +12,7 @@ import torch
 from autotl import familiar
 from autotl.budget import Allowance
 from autotl.engine import device as devices
-from autotl.engine import model
+from autotl.engine import model, spent
 from autotl.engine.images import side_before_crop, to_input
 from autotl.pixels import available_threads, load_image, reason, square_image
 from autotl.records import Answers
@@ -26,8 +26,9 @@ class Answering:
     """The model of a folder on a device; the files of the next batch are read while this one is computed."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        network, self.description = model.load(folder)
-        self.network = network.to(device).to(memory_format=torch.channels_last)
+        with spent.on("build"):
+            network, self.description = model.load(folder)
+            self.network = network.to(device).to(memory_format=torch.channels_last)
         self.familiar = familiar.read(folder)
         self.device = device
         self.side = side_before_crop(self.description.input_size, self.description.backbone.preprocess)
@@ -45,7 +46,8 @@ class Answering:
 
             waiting = begin(0)
             for first in range(0, count, FILES_AT_ONCE):
-                read, waiting = [each.result() for each in waiting], []
+                with spent.on("decode"):
+                    read, waiting = [each.result() for each in waiting], []
                 if allowance.expired:
                     errors[first:] = ["not predicted: the time was over"] * (count - first)
                     break
@@ -68,11 +70,12 @@ class Answering:
         """Calibrated probabilities (m, classes) and pooled features (m, d) of squares (m, S, S, 3) uint8."""
         described = self.description
         batch = to_input(squares, described.input_size, described.backbone.preprocess, self.device)
-        with torch.inference_mode(), devices.autocast(self.device, described.precision):
-            features = self.network.backbone(batch)
-            logits = self.network.head(features)
-        shares = torch.softmax(logits.float() / described.temperature, 1)
-        return shares.cpu().numpy(), features.float().cpu().numpy()
+        with spent.on("forward"), torch.inference_mode():
+            with devices.autocast(self.device, described.precision):
+                features = self.network.backbone(batch)
+                logits = self.network.head(features)
+            shares = torch.softmax(logits.float() / described.temperature, 1)
+            return shares.cpu().numpy(), features.float().cpu().numpy()
 
     def _read(self, file: str) -> Read:
         try:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -107,6 +108,7 @@ class ProcessEngine:
         self._guard = threading.RLock()
         self._closed = False
         self._requests = 0
+        self._spent: Counter[str] = Counter()  # by workers that are gone
         self._child: _Child | None = _Child(start, None)
 
     def open(
@@ -240,6 +242,14 @@ class ProcessEngine:
         if log.exists() and log.stat().st_size == 0:
             log.unlink()
 
+    @property
+    def spent(self) -> dict[str, float]:
+        """See `autotl.protocols.Engine.spent`; a worker that died takes its last request's seconds along."""
+        with self._guard:
+            total = Counter(self._spent)
+            total.update(self._child.spent if self._child is not None else {})
+        return dict(total)
+
     def __enter__(self) -> Self:
         return self
 
@@ -266,6 +276,8 @@ class ProcessEngine:
                     raise EngineError(
                         "the worker had to be ended, and there is no time left to start another"
                     )
+                if self._child is not None:
+                    self._spent.update(self._child.spent)
                 self._child = _Child(self._start, self._opened)
             future = self._child.ask(body, kind, allowance, on_progress)
         if backbone is not None:
@@ -355,6 +367,7 @@ class _Child:
     opened: messages.Open | None
     process: subprocess.Popen[bytes] = field(init=False)
     pending: dict[int, _Pending] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)  # seconds of its work by kind, as last told
     alive: bool = True
     killed: str | None = None
     _number: int = 0
@@ -465,6 +478,7 @@ class _Child:
     def _settle(self, message: messages.Done | messages.Failed) -> None:
         with self._guard:
             pending = self.pending.pop(message.number)
+        self.spent = message.spent
         if isinstance(message, messages.Done):
             pending.future.set_result(msgspec.msgpack.decode(message.result, type=pending.kind))
         else:

@@ -11,6 +11,7 @@ import torch
 from autotl.budget import Allowance
 from autotl.cache import Cache, key
 from autotl.engine import device as devices
+from autotl.engine import spent
 from autotl.engine.backbone import Backbone
 from autotl.engine.images import Squares, side_before_crop, to_input
 
@@ -89,9 +90,9 @@ def _compute(
             )
             begun = time.perf_counter()
             batch = to_input(pixels, size, preprocess, device)
-            with devices.autocast(device, precision):
+            with spent.on("forward"), devices.autocast(device, precision):
                 groups, logits = backbone.forward_source(batch)
-            devices.synchronize(device)
+                devices.synchronize(device)
             if first or len(rows) <= BATCH:  # the first batch also sets the kernels up
                 seconds += time.perf_counter() - begun
                 timed += len(pixels)

@@ -163,6 +163,11 @@ class TableEngine:
             seen=np.zeros((0, 1, 1, 3), np.uint8),
         )
 
+    @property
+    def spent(self) -> dict[str, float]:
+        """All that the clock moved by, as one kind."""
+        return {"forward": self.clock.now}
+
     def close(self) -> None:
         """Nothing to end."""
 

@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from autotl import metrics
 from autotl.budget import Allowance
 from autotl.engine import device as devices
+from autotl.engine import spent
 from autotl.engine.augment import augment
 from autotl.engine.backbone import Backbone
 from autotl.engine.images import Squares, normalised, side_before_crop, to_input
@@ -62,12 +63,9 @@ class Setting:
 
 
 @dataclass(slots=True, kw_only=True)
-class Spent:
-    """Seconds by kind."""
+class Course:
+    """How a training went, and how far."""
 
-    decode: float = 0.0
-    forward: float = 0.0
-    backward: float = 0.0
     curve: list[CurvePoint] = field(default_factory=list)
     steps: int = 0
     epochs: float = 0.0
@@ -82,14 +80,14 @@ def fit(
     setting: Setting,
     allowance: Allowance,
     hyper: dict[str, float | int | str],
-) -> Spent:
+) -> Course:
     """Trains `model` in place for `epochs` passes over `rows`, or for as long as the allowance grants.
 
     The schedule follows whichever is further on, the steps or the clock, so that a training that runs
     short of time ends annealed instead of cut. Raises `Diverged` when the loss becomes no number, or after
     the warm-up stays far above that of an even guess: what a rate too high does is seen early, and cheap.
     """
-    spent = Spent()
+    course = Course()
     generator = torch.Generator().manual_seed(setting.seed)
     torch.manual_seed(setting.seed)
     batches = _batches(rows, setting, generator)
@@ -121,22 +119,22 @@ def fit(
                 break
             for group, rate in zip(optimiser.param_groups, base, strict=True):
                 group["lr"] = rate * _schedule(progress)
-            loss = _step(model, next(batches), setting, phase, hyper, optimiser, generator, spent)
+            loss = _step(model, next(batches), setting, phase, hyper, optimiser, generator)
             if progress >= WARM_UP:
                 recent.append(loss)
             if not math.isfinite(loss) or (len(recent) == WATCHED and sum(recent) / WATCHED > too_much):
                 raise Diverged
             loss_sum, seen, done = loss_sum + loss, seen + 1, done + 1
             if seen == a_pass:
-                spent.curve.append(point(loss_sum / seen))
+                course.curve.append(point(loss_sum / seen))
                 loss_sum, seen = 0.0, 0
         if seen:
-            spent.curve.append(point(loss_sum / seen))
-    spent.steps, spent.epochs = int(done), done / a_pass
+            course.curve.append(point(loss_sum / seen))
+    course.steps, course.epochs = int(done), done / a_pass
     if done >= 0.98 * total:
-        spent.epochs = epochs
+        course.epochs = epochs
     model.eval()
-    return spent
+    return course
 
 
 def predict(
@@ -153,9 +151,9 @@ def predict(
             side = side_before_crop(setting.size, setting.preprocess)
             squares = setting.squares.get(part, side, setting.preprocess.interpolation)
             batch = to_input(squares, setting.size, setting.preprocess, setting.device)
-            with devices.autocast(setting.device, setting.precision):
+            with spent.on("forward"), devices.autocast(setting.device, setting.precision):
                 logits = model(batch)
-            answers.append(torch.softmax(logits.float(), 1).cpu().numpy())
+                answers.append(torch.softmax(logits.float(), 1).cpu().numpy())
     table = np.concatenate(answers) if answers else np.zeros((0, 1), np.float32)
     return table, (time.monotonic() - started) / max(len(table), 1)
 
@@ -170,7 +168,8 @@ def features(backbone: Backbone, rows: np.ndarray, setting: Setting, mirrored: b
             part = rows[first : first + EVALUATION_BATCH]
             squares = setting.squares.get(part, side, setting.preprocess.interpolation)
             batch = to_input(squares, setting.size, setting.preprocess, setting.device)
-            found.append(backbone(batch.flip(3) if mirrored else batch).float().cpu().numpy())
+            with spent.on("forward"):
+                found.append(backbone(batch.flip(3) if mirrored else batch).float().cpu().numpy())
     return np.concatenate(found)
 
 
@@ -206,7 +205,9 @@ def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
     try:
         with torch.no_grad():
             squares = setting.squares.get(rows[:MEASURED], side, setting.preprocess.interpolation)
-            model.backbone(to_input(squares, setting.size, setting.preprocess, setting.device))
+            batch = to_input(squares, setting.size, setting.preprocess, setting.device)
+            with spent.on("forward"):
+                model.backbone(batch)
     finally:
         for handle in handles:
             handle.remove()
@@ -280,30 +281,24 @@ def _step(
     hyper: dict[str, float | int | str],
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
-    spent: Spent,
 ) -> float:
-    begun = time.perf_counter()
     side = side_before_crop(setting.size, setting.preprocess)
-    squares = torch.from_numpy(setting.squares.get(chosen, side, setting.preprocess.interpolation))
-    strength = str(hyper.get("augment", phase.augment))
-    images = augment(squares.to(setting.device), setting.size, strength, setting.flip, generator)
-    batch = normalised(images, setting.preprocess)
-    target = torch.from_numpy(setting.labels[chosen]).to(setting.device)
-    ready = time.perf_counter()
-    with devices.autocast(setting.device, setting.precision):
-        logits = model(batch)
-    loss = F.cross_entropy(logits.float(), target, label_smoothing=SMOOTHING)
-    forward = time.perf_counter()
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], CLIP)
-    optimiser.step()
-    value = loss.item()
-    end = time.perf_counter()
-    spent.decode += ready - begun
-    spent.forward += forward - ready
-    spent.backward += end - forward
-    return value
+    with spent.on("decode"):
+        squares = torch.from_numpy(setting.squares.get(chosen, side, setting.preprocess.interpolation))
+        strength = str(hyper.get("augment", phase.augment))
+        images = augment(squares.to(setting.device), setting.size, strength, setting.flip, generator)
+        batch = normalised(images, setting.preprocess)
+        target = torch.from_numpy(setting.labels[chosen]).to(setting.device)
+    with spent.on("forward"):
+        with devices.autocast(setting.device, setting.precision):
+            logits = model(batch)
+        loss = F.cross_entropy(logits.float(), target, label_smoothing=SMOOTHING)
+    with spent.on("backward"):
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], CLIP)
+        optimiser.step()
+        return loss.item()
 
 
 def _followed(model: Model, depth: Depth, rows: int, setting: Setting) -> np.ndarray:

@@ -7,7 +7,7 @@ import importlib
 import math
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from autotl import __version__
+from autotl import __version__, threads
 from autotl.budget import Allowance
 from autotl.builtin.heads import Head
 from autotl.cache import atomic
 from autotl.engine import device as devices
-from autotl.engine import memory, mirror, train
+from autotl.engine import memory, mirror, spent, train
 from autotl.engine.model import Description, Model, make_head, save, without_source
 from autotl.folds import folds_for
 from autotl.records import (
@@ -47,6 +47,7 @@ RATES = (
 )  # of the rate asked for, one after the other where a training diverged or collapsed
 FEWEST_BATCH = 4
 FEW_ROWS = 400  # below, half the batch: twice the steps
+PASSES = ("decode", "forward", "backward")  # what of a training is more than preparing it
 COLLAPSED = 0.97  # of the loss of the best constant answer
 
 
@@ -55,7 +56,7 @@ class Outcome:
     """What a fit on some rows gave."""
 
     model: Model
-    spent: train.Spent
+    course: train.Course = field(default_factory=train.Course)
     status: str = "finished"
     note: str = ""
     precision: str = "fp32"
@@ -75,10 +76,11 @@ def run(
         worker.table["labels"] = true
 
 
+@spent.on("other")
 def _run(
     worker: Worker, trial: Trial, spec: BackboneSpec, strategy: Strategy, allowance: Allowance
 ) -> TrialResult:
-    started = time.monotonic()
+    before = spent.so_far()
     fitted, judged, folds = _rows(worker, trial)
     fold = worker.table["fold"]
     share = 1.0 / max(len(folds), 1)
@@ -120,10 +122,11 @@ def _run(
         )
         save(outcome.model, description, folder / saved)
     return _result(
-        worker, trial, outcome, str(place / "predictions.npz"), saved, latency, time.monotonic() - started
+        worker, trial, outcome, str(place / "predictions.npz"), saved, latency, spent.since(before)
     )
 
 
+@spent.on("timing")
 def measure(worker: Worker, candidate: Candidate, spec: BackboneSpec, allowance: Allowance) -> Measurement:
     """Seconds a training image and a predicted image, from three timed batches of noise."""
     del allowance  # three batches
@@ -178,21 +181,19 @@ def _closed(
     allowance: Allowance,
 ) -> tuple[Outcome, np.ndarray, float]:
     """A head on stored features; judged rows need no further pass through the network."""
-    size, begun = trial.candidate.input_size, time.perf_counter()
+    size = trial.candidate.input_size
     # What is judged comes first: a fit on fewer images is a fit, a score on fewer is another score.
     found = worker.features(spec, size, np.concatenate([judged, fitted]), allowance)
     have = {row: index for index, row in enumerate(found.rows.tolist())}
     features = found.groups[-1] if found.groups else np.zeros((0, 1), np.float32)
     inside = [have[row] for row in fitted.tolist() if row in have]
     outside = [have[row] for row in judged.tolist() if row in have]
-    forward = time.perf_counter() - begun
     labels = worker.table["labels"]
     complete = len(outside) == len(judged) and len(inside) >= min(len(fitted), len(worker.classes))
     backbone = worker.backbone(spec, size)
     if not complete:
         network = Model(backbone, nn.Linear(backbone.feature_dim, len(worker.classes)))
-        spent = train.Spent(forward=forward)
-        return Outcome(model=network, spent=spent, status="failed", note="out of time"), np.zeros((0, 1)), 0.0
+        return Outcome(model=network, status="failed", note="out of time"), np.zeros((0, 1)), 0.0
     head = _fit_head(
         worker, strategy, features[inside], labels[found.rows[inside]], found.rows[inside], trial.seed
     )
@@ -200,14 +201,14 @@ def _closed(
     with torch.inference_mode():
         logits = module(torch.from_numpy(features[outside]).to(worker.device))
         table = torch.softmax(logits.float(), 1).cpu().numpy()
-    spent = train.Spent(forward=forward, backward=time.perf_counter() - begun - forward)
     precision = worker.precision(backbone)
     fewer = f"fitted on {len(inside):,} of {len(fitted):,} images: out of time"
     note = head.note if len(inside) == len(fitted) else "; ".join(filter(None, (head.note, fewer)))
-    outcome = Outcome(model=Model(backbone, module).eval(), spent=spent, note=note, precision=precision)
+    outcome = Outcome(model=Model(backbone, module).eval(), note=note, precision=precision)
     return outcome, table, _latency(outcome.model, worker, spec, size, precision)
 
 
+@spent.on("head")
 def _fit_head(
     worker: Worker, strategy: Strategy, features: np.ndarray, labels: np.ndarray, rows: np.ndarray, seed: int
 ) -> Head:
@@ -217,7 +218,8 @@ def _fit_head(
     groups = worker.table["groups"][rows] if "groups" in worker.table else None
     folds = folds_for(labels, groups, HEAD_FOLDS)
     fit = getattr(importlib.import_module(module), name)
-    fitted: Head = fit(features, labels, len(worker.classes), folds, seed)
+    with threads.one():
+        fitted: Head = fit(features, labels, len(worker.classes), folds, seed)
     return fitted
 
 
@@ -232,13 +234,12 @@ def _tune(
 ) -> Outcome:
     """Trains, and begins again at a lower rate when the loss runs away or nothing is learnt."""
     hyper = dict(trial.candidate.hyper)
-    begun = time.perf_counter()
     notes: list[str] = []
     backbone = worker.fresh(spec, trial.candidate.input_size)
     precision = worker.precision(backbone, training=True)
     torch.manual_seed(trial.seed)
     network = Model(backbone, _new_head(backbone.feature_dim, len(worker.classes))).to(worker.device)
-    outcome = Outcome(model=network, spent=train.Spent(), precision=precision)
+    outcome = Outcome(model=network, precision=precision)
     setting = _setting(worker, trial.candidate, spec, outcome.precision)
     setting.seed = trial.seed
     setting.batch = int(hyper.get("batch", train.BATCH if len(fitted) >= FEW_ROWS else train.BATCH // 2))
@@ -257,13 +258,12 @@ def _tune(
     if backbone.folded or strategy.head:
         train.recalibrate(network, fitted, setting)
     first = train.snapshot(network)
-    other = time.perf_counter() - begun
     right = _less(allowance, len(judged))
     rate = float(hyper.get("lr", strategy.phases[0].lr))
     turn = 0
     while True:
         try:
-            spent = train.fit(
+            course = train.fit(
                 network,
                 strategy.phases,
                 trial.candidate.unfreeze,
@@ -275,10 +275,10 @@ def _tune(
             )
             if (
                 turn == len(RATES) - 1
-                or not _collapsed(spent.curve, worker.table["labels"][fitted], trial.epochs)
+                or not _collapsed(course.curve, worker.table["labels"][fitted], trial.epochs)
                 or right.expired
             ):
-                outcome.spent = spent
+                outcome.course = course
                 break
             fault = "it learnt nothing"
         except train.Diverged:
@@ -300,10 +300,9 @@ def _tune(
         notes.append(
             f"{fault} at a rate of {RATES[turn - 1] * rate:g}: begun again at {RATES[turn] * rate:g}"
         )
-    outcome.spent.forward += other
-    if outcome.status == "finished" and outcome.spent.epochs < 0.98 * trial.epochs:
+    if outcome.status == "finished" and outcome.course.epochs < 0.98 * trial.epochs:
         outcome.status = "stopped"
-        notes.append(f"{outcome.spent.epochs:.1f} of {trial.epochs:g} epochs in its time, annealed")
+        notes.append(f"{outcome.course.epochs:.1f} of {trial.epochs:g} epochs in its time, annealed")
     outcome.note = "; ".join(notes)
     return outcome
 
@@ -320,7 +319,8 @@ def _mirror(worker: Worker, spec: BackboneSpec, trial: Trial, notes: list[str]) 
         setting = _setting(worker, trial.candidate, spec, worker.precision(backbone))
         plain, turned = (train.features(backbone, rows, setting, mirrored) for mirrored in (False, True))
         groups = worker.table["groups"][rows] if "groups" in worker.table else None
-        worker.mirror = mirror.harmless(plain, turned, labels, folds_for(labels, groups, mirror.FOLDS))
+        with spent.on("head"), threads.one():
+            worker.mirror = mirror.harmless(plain, turned, labels, folds_for(labels, groups, mirror.FOLDS))
         notes.append(worker.mirror[1])
     return worker.mirror[0]
 
@@ -355,6 +355,7 @@ def _setting(worker: Worker, candidate: Candidate, spec: BackboneSpec, precision
     )
 
 
+@spent.on("timing")
 def _latency(network: Model, worker: Worker, spec: BackboneSpec, size: int, precision: str) -> float:
     """Seconds an image of one batch of 32, the second of two."""
     batch = torch.randn(32, 3, size, size, device=worker.device).contiguous(memory_format=torch.channels_last)
@@ -386,28 +387,25 @@ def _result(
     predictions: str,
     saved: str | None,
     latency: float,
-    seconds: float,
+    seconds: dict[str, float],
 ) -> TrialResult:
-    spent, backbone = outcome.spent, outcome.model.backbone
+    course, backbone = outcome.course, outcome.model.backbone
     depth: Depth = trial.candidate.unfreeze
-    known = spent.decode + spent.forward + spent.backward
     failed = outcome.status in ("failed", "diverged")
     return TrialResult(
         trial=trial,
         status=outcome.status,  # type: ignore[arg-type]
         predictions=None if failed else predictions,
         model=saved,
-        curve=tuple(spent.curve),
+        curve=tuple(course.curve),
         cost=Cost(
-            decode=round(spent.decode, 4),
-            forward=round(spent.forward, 4),
-            backward=round(spent.backward, 4),
-            other=round(max(0.0, seconds - known), 4),
+            **{kind: round(seconds[kind], 4) for kind in PASSES},
+            other=round(sum(seconds.values()) - sum(seconds[kind] for kind in PASSES), 4),
             bytes=devices.peak_memory(worker.device),
         ),
         precision=outcome.precision,
-        steps_done=spent.steps,
-        epochs_done=round(spent.epochs, 4),
+        steps_done=course.steps,
+        epochs_done=round(course.epochs, 4),
         classes_seen=len(worker.classes),
         latency=latency if math.isfinite(latency) else None,
         parameters=sum(p.numel() for p in outcome.model.parameters()),

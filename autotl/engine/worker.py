@@ -22,7 +22,7 @@ from autotl.budget import Allowance
 from autotl.cache import Cache, atomic
 from autotl.cache import key as cache_key
 from autotl.engine import device as devices
-from autotl.engine import messages, model, trial
+from autotl.engine import messages, model, spent, trial
 from autotl.engine.answer import FILES_AT_ONCE, Answering
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.embed import Features, embed
@@ -58,14 +58,17 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     while (item := waiting.get()) is not None:
         request, right = item
         try:
-            value = worker.answer(request.body, right)
-            raw = msgspec.Raw(msgspec.msgpack.encode(value))
-            messages.write(answers, messages.Done(number=request.number, result=raw))
+            with spent.on("other"):
+                value = worker.answer(request.body, right)
+                raw = msgspec.Raw(msgspec.msgpack.encode(value))
+            done = messages.Done(number=request.number, result=raw, spent=spent.so_far())
+            messages.write(answers, done)
         except Exception as error:  # whatever a backbone raises is an answer, and the worker lives on
             traceback.print_exc()
             kind = type(error).__name__ if isinstance(error, AutotlError) else "EngineError"
             text = str(error) if isinstance(error, AutotlError) else f"{type(error).__name__}: {error}"
-            messages.write(answers, messages.Failed(number=request.number, kind=kind, message=text))
+            failed = messages.Failed(number=request.number, kind=kind, message=text, spent=spent.so_far())
+            messages.write(answers, failed)
         finally:
             rights.pop(request.number, None)
 
@@ -168,6 +171,7 @@ class Worker:
             self.built[key] = self.fresh(spec, size)
         return self.built[key]
 
+    @spent.on("build")
     def fresh(self, spec: BackboneSpec, size: int) -> Backbone:
         """A backbone of one's own, on the device, channels last."""
         assert self.start is not None
@@ -190,6 +194,7 @@ class Worker:
             self.precisions[key] = self._remembered(choices, backbone, training)
         return self.precisions[key]
 
+    @spent.on("timing")
     def _remembered(self, choices: tuple[devices.Precision, ...], backbone: Backbone, training: bool) -> str:
         """The faster precision, as timed now or once before on such a machine."""
         described = (*devices.identity(self.device), backbone.spec.build, backbone.spec.arguments)
@@ -252,7 +257,9 @@ class Worker:
         answering = self._answering(body.model)
         half = Allowance(deadline=time.monotonic() + allowance.left / 2, cancelled=allowance.cancelled)
         outside = self._seen(answering, held_out, half)
-        found = familiar.fit(self._seen(answering, fitted, allowance), outside)
+        inside = self._seen(answering, fitted, allowance)
+        with spent.on("head"):
+            found = familiar.fit(inside, outside)
         if found is not None:
             familiar.write(found, Path(self.start.folder, body.model))
             answering.familiar = found

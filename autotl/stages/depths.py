@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autotl import depths
+from autotl import depths, threads
 from autotl.errors import AutotlError
 from autotl.folds import folds_for
 from autotl.job import Job
@@ -37,7 +37,8 @@ def measure_depths(job: Job) -> None:
                 labels = job.data.labels[have]
                 group = None if job.data.group is None else job.data.group[have]
                 folds = folds_for(labels, group)
-                found.append(depths.profile(arm.backbone, arm.input_size, groups, labels, folds))
+                with threads.one():
+                    found.append(depths.profile(arm.backbone, arm.input_size, groups, labels, folds))
             except (AutotlError, ValueError, np.linalg.LinAlgError) as error:
                 job.notes.append(f"no depth profile of {arm.backbone}: {error}")
                 continue

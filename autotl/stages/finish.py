@@ -51,7 +51,7 @@ def finish(job: Job, status: str) -> None:
         material = report.gather(job.journal.state, job.journal.folder)
     shutil.rmtree(job.journal.folder / ".pixels", ignore_errors=True)
     _tidy(job)
-    final = job.journal.write(seconds=job.seconds())
+    final = job.journal.write(seconds=job.seconds(), worked=job.worked())
     table = leaderboard.write(leaderboard.rows(final), columns=list(leaderboard.COLUMNS), style="csv")
     atomic_write(job.journal.folder / "leaderboard.csv", table)
     report.render(final, job.journal.folder, material)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from autotl import candidates as candidates_stage
-from autotl import rank, remembered
+from autotl import rank, remembered, threads
 from autotl.errors import AutotlError
 from autotl.folds import folds_for
 from autotl.growth import grow
@@ -82,7 +82,8 @@ def _grow(job: Job, rows: np.ndarray) -> Iterator[Growth]:
             have, features = stored["rows"], stored[f"g{embedding.groups - 1}"]
         labels = job.data.labels[have]
         group = None if job.data.group is None else job.data.group[have]
-        grown = grow(arm.backbone, arm.input_size, features, labels, folds_for(labels, group))
+        with threads.one():
+            grown = grow(arm.backbone, arm.input_size, features, labels, folds_for(labels, group))
         if grown is not None:
             yield grown
 
