@@ -62,7 +62,7 @@ def replay(
     folder: Path, planner: str | None, names: tuple[str, ...], pools: int, seeds: int, out: Path | None
 ) -> None:
     """Tables of regret at equal cost, of autotl and of what it is held against."""
-    from benchmarks.regret import policies, space, tables
+    from benchmarks.regret import collapse, grid, policies, space, tables
     from benchmarks.regret.replay import replay as run
 
     spaces = space.read(folder, names)
@@ -75,7 +75,8 @@ def replay(
         chosen["autotl"] = policies.Autotl(make=make)
     for missing in policies.POLICIES.keys() - chosen.keys():
         print(f"left out: {missing} (its library is not installed)")
-    page = tables.page(spaces, run(spaces, chosen, pools=pools, seeds=seeds))
+    trained = collapse.seen(grid.read_set(folder / name) for name in spaces)
+    page = tables.page(spaces, run(spaces, chosen, pools=pools, seeds=seeds), trained)
     print(page)
     if out:
         out.write_text(page)

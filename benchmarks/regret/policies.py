@@ -18,7 +18,7 @@ from autotl import estimate, rank, search
 from autotl.builtin.strategies import STRATEGIES
 from autotl.decide import Evidence, Judged, decide
 from autotl.protocols import Planner
-from autotl.records import Candidate, Decision, Goal, Profile, Ranked, Ranking, Trial, TrialResult
+from autotl.records import Candidate, Decision, Goal, Interval, Profile, Ranked, Ranking, Trial, TrialResult
 from autotl.stages.probe import TIMED
 from autotl.stages.screen import SCREEN_SHARE
 from benchmarks.regret.space import FROZEN, RECIPES, Purse, Recipe, Space, result_of
@@ -40,6 +40,8 @@ class Choice:
     members: tuple[int, ...] = ()  # winner's set, where the policy has one
     cheapest: int | None = None  # its member for --prefer speed
     thinking: float = 0.0  # seconds of wall-clock that the decision logic took
+    promised: Interval | None = None  # accuracy on new images, where the policy says one
+    epochs: float | None = None  # of the training that the promise is of; None: the longest
 
 
 Policy = Callable[[Purse, Prior, np.random.Generator], Choice]
@@ -88,6 +90,8 @@ class Autotl:
             members=tuple(names[name] for name in decision.winners_set),
             cheapest=names[quick.winner or ""],
             thinking=time.perf_counter() - begun,
+            promised=decision.score,
+            epochs=search.summary(bought)[decision.winner or ""].trial.epochs,
         )
 
     def _planner(self, purse: Purse, ranking: Ranking) -> Planner:
