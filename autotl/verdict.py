@@ -16,7 +16,7 @@ import numpy as np
 
 from autotl import estimate, metrics, thumb, transfer
 from autotl.calibration import calibrate
-from autotl.decide import Evidence, Judged, decide, leaderboard
+from autotl.decide import Evidence, Judged, decide, leaderboard, seen_elsewhere
 from autotl.records import Calibration, Decision, Goal, Interval, Ranking, Similarity, Skipped, TrialResult
 from autotl.result import Recommendation, Row, Winner, is_probe, looks, rounded
 from autotl.search import summary
@@ -127,7 +127,9 @@ def judge(
     rivals = [e for e in evidence if not e.result.trial.control]
     held_against = [e for e in evidence if e.result.trial.control]
     expected = estimate.estimates(rivals, ranking, judged, goal, out_of_fold=bool(folds))
-    decision, intervals = decide(rivals, judged, goal, expected)
+    # The estimates count cross-validation on the train images where that says what is asked for.
+    elsewhere = seen_elsewhere(rivals, ranking) if goal.metric == "accuracy" and not folds else {}
+    decision, intervals = decide(rivals, judged, goal, expected, elsewhere)
     decision = _with_context(decision, thumb.said(decision, rivals, judged, goal, train, similarity), ranking)
     decision = _with_controls(decision, rivals, held_against, judged, goal, train)
     board = leaderboard(rivals, decision, intervals, goal, failed)
@@ -360,7 +362,7 @@ def words(
     score = decision.score or Interval(
         value=row.score_val or 0.0, low=row.ci_low or 0.0, high=row.ci_high or 1.0
     )
-    seen = "out-of-fold" if out_of_fold else "on the selection images"
+    seen = "out-of-fold" if out_of_fold else "to be expected on new images"
     first = (
         f"Use {row.backbone} at {row.input_size} px, {how} ({row.strategy}): {measure}"
         f" {score.value:.1%} {seen} [{score.low:.1%}, {score.high:.1%}]"

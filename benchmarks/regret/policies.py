@@ -16,7 +16,7 @@ import numpy as np
 
 from autotl import estimate, rank, search
 from autotl.builtin.strategies import STRATEGIES
-from autotl.decide import Evidence, Judged, decide
+from autotl.decide import Evidence, Judged, decide, seen_elsewhere
 from autotl.protocols import Planner
 from autotl.records import Candidate, Decision, Goal, Interval, Profile, Ranked, Ranking, Trial, TrialResult
 from autotl.stages.probe import TIMED
@@ -181,7 +181,7 @@ def settle(space: Space, bought: Sequence[TrialResult], ranking: Ranking | None,
         )
     judged = Judged(labels=space.labels, classes=space.about.classes, group=space.group)
     expected = estimate.estimates(evidence, ranking, judged, goal, out_of_fold=False)
-    return decide(evidence, judged, goal, expected)[0]
+    return decide(evidence, judged, goal, expected, seen_elsewhere(evidence, ranking))[0]
 
 
 def finished(space: Space) -> Decision:
