@@ -120,7 +120,7 @@ def _evaluation(state: Recommendation, folder: Path) -> Iterator[str]:
     seen = "training images, out-of-fold" if state.data.folds else "the images the choice rests on"
     chosen = state.decision.score.value if state.decision and state.decision.score else winner.score_val
     if f"{chosen:.1%}" != f"{winner.score_val:.1%}":
-        seen += f", {winner.score_val:.1%} before correcting for the choice"
+        seen += f", {winner.score_val:.1%} measured on the images that chose it"
     yield f"| {chosen:.1%} | {winner.ci_low:.1%} to {winner.ci_high:.1%} | {seen} |"
     yield ""
     if state.calibration is not None:

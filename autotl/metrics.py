@@ -47,6 +47,17 @@ def row_weights(metric: Metric, labels: np.ndarray, classes: int) -> np.ndarray:
     return np.asarray(1.0 / (counts[labels] * max(int((counts > 0).sum()), 1)))
 
 
+def fitting_weights(metric: Metric, labels: np.ndarray) -> np.ndarray | None:
+    """How much each row (n,) counts while something is fitted for the metric; None where all count alike.
+
+    Where every class counts the same, each has the same sum of weights; their mean is 1.
+    """
+    if metric == "accuracy":
+        return None
+    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return np.asarray(len(labels) / (len(counts) * counts[place]))
+
+
 def clusters(group: np.ndarray | None, rows: int) -> np.ndarray:
     """Cluster number (n,) of each row: its group, or itself."""
     return np.arange(rows) if group is None else np.unique(group, return_inverse=True)[1]

@@ -231,7 +231,7 @@ class Strategy:
     depths: bool = False  # takes an unfreeze depth 1..n or all
     worth: str | None = None  # (profile, backbone, seconds) -> float in 0..1; torch-free
     prepare: str | None = None  # (model) -> model, e.g. adapters
-    head: str | None = None  # (features, labels, classes, folds, seed) -> Head values, see builtin/heads.py
+    head: str | None = None  # (features, labels, classes, folds, seed, weights) -> Head, see builtin/heads.py
     objective: str | None = None  # factory of an nn.Module(logits, targets, context) -> loss
     sampler: str | None = None
     combine: str | None = None

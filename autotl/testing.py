@@ -872,7 +872,7 @@ def _fitted(
     from autotl.builtin.heads import Head
     from autotl.engine.specimen import probabilities
 
-    head = _resolved(name)(*case[:2], classes, case[2], seed)
+    head = _resolved(name)(*case[:2], classes, case[2], seed, np.ones(len(case[0])))
     _require(isinstance(head, Head), f"it gave a {type(head).__name__}; expected autotl.builtin.heads.Head")
     _require(head.kind in ("linear", "knn"), f"the kind of head is {head.kind!r}; expected linear or knn")
     width = case[0].shape[1]

@@ -16,7 +16,7 @@ import numpy as np
 
 from autotl import estimate, metrics, prospects, thumb, transfer
 from autotl.calibration import calibrate
-from autotl.decide import Evidence, Judged, decide, leaderboard
+from autotl.decide import Evidence, Judged, decide, leaderboard, seen_elsewhere
 from autotl.records import (
     Calibration,
     Decision,
@@ -141,7 +141,9 @@ def judge(
     rivals = [e for e in evidence if not e.result.trial.control]
     held_against = [e for e in evidence if e.result.trial.control]
     expected = estimate.estimates(rivals, ranking, judged, goal, out_of_fold=bool(folds))
-    decision, intervals = decide(rivals, judged, goal, expected)
+    # The estimates count cross-validation on the train images where that says what is asked for.
+    elsewhere = seen_elsewhere(rivals, ranking) if goal.metric == "accuracy" and not folds else {}
+    decision, intervals = decide(rivals, judged, goal, expected, elsewhere)
     likely = prospects.chances(
         rivals, ranking, judged, goal, bool(folds), [s.name for s in strategies if s.depths]
     )
@@ -402,7 +404,7 @@ def words(
     score = decision.score or Interval(
         value=row.score_val or 0.0, low=row.ci_low or 0.0, high=row.ci_high or 1.0
     )
-    seen = "out-of-fold" if out_of_fold else "on the selection images"
+    seen = "out-of-fold" if out_of_fold else "to be expected on new images"
     first = (
         f"Use {row.backbone} at {row.input_size} px, {how} ({row.strategy}): {measure}"
         f" {score.value:.1%} {seen} [{score.low:.1%}, {score.high:.1%}]"

@@ -6,9 +6,10 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from autotl.decide import Evidence, Judged, decide, leaderboard, over_limit
-from autotl.records import Candidate, Depth, Goal, Interval, Trial, TrialResult
+from autotl.decide import Evidence, Judged, decide, leaderboard, over_limit, seen_elsewhere
+from autotl.records import Candidate, Depth, Goal, Interval, Ranked, Ranking, Trial, TrialResult
 from autotl.result import encode
 
 LABELS = np.arange(300) % 3
@@ -195,3 +196,28 @@ def test_nobody_fine_tunes_for_a_hair() -> None:
     assert any("expected to be as good, and is cheaper" in reason for reason in decision.reasons)
     decision, _ = decide([frozen, tuned], JUDGED, Goal(), expected | {tuned.name: 0.98})
     assert decision.winner == tuned.name
+
+
+def test_what_is_promised_is_the_estimate_where_more_images_than_chose_are_behind_it() -> None:
+    field = [evidence("a", 30), evidence("b", 60)]
+    expected = {field[0].name: 0.86, field[1].name: 0.8}
+    few, intervals = decide(field, JUDGED, Goal(), expected, {field[0].name: 299})
+    many, _ = decide(field, JUDGED, Goal(), expected, {field[0].name: 300})
+    more, _ = decide(field, JUDGED, Goal(), expected, {field[0].name: 10_000})
+    assert few.score is not None and many.score is not None and more.score is not None
+    measured = intervals[field[0].name]
+    assert few.score.value == pytest.approx(0.9, abs=0.01), "its score, less what choosing flatters"
+    assert many.score.value == more.score.value == 0.86
+    widths = [found.high - found.low for found in (measured, many.score, more.score)]
+    assert widths[1] / widths[0] == pytest.approx(0.5**0.5, abs=1e-4)
+    assert widths[2] / widths[0] == pytest.approx(0.6, abs=1e-4)
+
+
+def test_images_seen_elsewhere_are_those_that_a_linear_probe_was_cross_validated_on() -> None:
+    arms = (
+        Ranked(backbone="a", input_size=64, expected=0.8, rows=512, scores=(("linear", 0.8),)),
+        Ranked(backbone="b", input_size=64, expected=0.8, rows=512, scores=(("logme", 0.8),)),
+    )
+    field = [evidence("a", 10), evidence("a", 10, unfreeze="all"), evidence("b", 10), evidence("c", 10)]
+    assert seen_elsewhere(field, Ranking(ranked=arms)) == {field[0].name: 512, field[1].name: 512}
+    assert seen_elsewhere(field, None) == {}

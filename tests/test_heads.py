@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 
+from autotl import metrics
 from autotl.builtin import heads, ridge
 from autotl.folds import folds_for
 
@@ -111,3 +114,53 @@ def test_many_classes_and_rows_cost_no_more_than_they_must(
     monkeypatch.setattr(heads, "NEIGHBOUR_ROWS", 100)
     known = heads.knn(features[:400], labels[:400], 10, folds, 0)
     assert len(known.arrays["features"]) == 400, "all of them vote, though fewer say how many do"
+
+
+@pytest.fixture(scope="module")
+def rare() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Features and labels of overlapping classes, the rarest a thirtieth of the largest; then even ones to judge on."""
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(4, 20))
+    labels, even = np.repeat(np.arange(4), [300, 100, 30, 10]), np.repeat(np.arange(4), 200)
+    drawn = [centres[of] + 2 * generator.normal(size=(len(of), 20)) for of in (labels, even)]
+    return drawn[0].astype(np.float32), labels, drawn[1].astype(np.float32), even
+
+
+@pytest.mark.parametrize("fit", [heads.linear, heads.logistic])
+def test_rare_classes_are_recalled_where_every_class_counts_the_same(
+    fit: Callable[..., heads.Head], rare: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+) -> None:
+    features, labels, unseen, even = rare
+    folds = folds_for(labels, None)
+    weights = metrics.fitting_weights("balanced_accuracy", labels)
+    plain, weighed = (fit(features, labels, 4, folds, 0, given) for given in (None, weights))
+    recall = [float((answers(head, unseen).argmax(1) == even).mean()) for head in (plain, weighed)]
+    assert recall[1] > recall[0] + 0.05
+
+
+def test_a_row_that_counts_twice_is_as_good_as_two(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits[0][:200], digits[1][:200]
+    twice = np.where(labels < 5, 2, 1)
+    rows = np.repeat(np.arange(200), twice)
+    folds = folds_for(labels, None)
+    x = ridge.standardise(features[rows])
+    _, first = np.unique(rows, return_index=True)
+    one, other = ridge.fit(x, labels[rows], 2), ridge.fit(x[first], labels, 2, twice.astype(float))
+    # Penalties are relative to the mean eigenvalue a row, which differs by the rows there are.
+    assert np.corrcoef(one[0].ravel(), other[0].ravel())[0, 1] > 0.99
+    assert np.allclose(one[1], other[1])
+    apart = ridge.left_out(x, labels[rows], folds[rows])[2][first]
+    weighed = ridge.left_out(x[first], labels, folds, twice.astype(float))[2]
+    assert np.corrcoef(apart.ravel(), weighed.ravel())[0, 1] > 0.99
+
+
+def test_the_number_of_neighbours_is_chosen_by_what_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six rare rows in a crowd of another class: many neighbours never answer them, which costs little accuracy."""
+    monkeypatch.setattr(heads, "NEIGHBOURS", (1, 20))
+    generator = np.random.default_rng(0)
+    angles = np.concatenate([generator.uniform(0, 2 * np.pi, 100), generator.normal(1, 0.02, 16)])
+    labels = np.repeat([0, 1], [110, 6])
+    features = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+    folds, weights = np.arange(116), metrics.fitting_weights("macro_f1", labels)
+    plain, weighed = (heads.knn(features, labels, 2, folds, 0, given) for given in (None, weights))
+    assert int(weighed.arrays["count"]) < int(plain.arrays["count"])

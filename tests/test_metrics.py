@@ -79,3 +79,11 @@ def test_paired_difference_is_antisymmetric_and_never_certain(answers: tuple[np.
     assert one.low > 0
     same = metrics.paired_difference("accuracy", labels, predicted, predicted, 4)
     assert same.low < 0 < same.high
+
+
+def test_what_is_fitted_for_a_metric_weighs_rows_as_the_metric_does() -> None:
+    labels = np.array([0, 0, 0, 4])
+    assert metrics.fitting_weights("accuracy", labels) is None
+    weights = metrics.fitting_weights("balanced_accuracy", labels)
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2.0])

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autotl.records import BackboneSpec, Split, Trial, TrialResult
+from autotl.records import BackboneSpec, Interval, Split, Trial, TrialResult
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks are not installed
 
-from benchmarks.regret import grid, policies, record, regret, space, tables
-from benchmarks.regret.replay import prior_from, replay, sub_pools
+from benchmarks.regret import collapse, grid, policies, record, regret, space, tables
+from benchmarks.regret.replay import kept, prior_from, replay, sub_pools
 from benchmarks.regret.space import LENGTHS, RECIPES, Purse
 
 BACKBONES = ("small", "medium", "large", "broad", "odd")
@@ -308,3 +308,45 @@ def test_replaying_needs_no_torch(tmp_path: Path) -> None:
         "assert not {'torch', 'timm'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
+
+
+def test_a_promise_is_kept_within_its_own_error_and_that_of_the_test(spaces: dict[str, space.Space]) -> None:
+    place = 0
+    right = spaces["one"].cells[place].right
+    truth = float(right.mean())
+
+    def covers(value: float, half: float) -> bool:
+        promised = Interval(value=value, low=value - half, high=value + half)
+        return bool(kept(spaces["one"], policies.Choice(place=place, spent=0.0, promised=promised))["covers"])
+
+    error = 1.96 * (truth * (1 - truth) / len(right)) ** 0.5
+    assert covers(truth, 0.0)
+    assert covers(truth + 0.8 * error, 0.0) and covers(truth - 0.8 * error, 0.0)
+    assert not covers(truth + 1.5 * error, 0.0)
+    assert covers(truth + 1.5 * error, 1.5 * error)
+    grouped = replace(spaces["one"], about=replace(spaces["one"].about, group=np.arange(SELECT + TEST) // 20))
+    promised = Interval(value=truth + 1.5 * error, low=truth, high=truth + 1.5 * error)
+    choice = policies.Choice(place=place, spent=0.0, promised=promised)
+    assert kept(grouped, choice)["off"] == pytest.approx(1.5 * error)
+    assert kept(grouped, policies.Choice(place=place, spent=0.0)) == {}
+
+
+def test_a_training_collapsed_where_it_answers_a_constant_and_its_backbone_can_learn(tmp_path: Path) -> None:
+    recorded = made_up(tmp_path, "one", 0)
+    assert not any(one.collapsed for one in collapse.seen([recorded]))
+    last = next(line for line in recorded.lines if isinstance(line, grid.Trained))
+    labels = recorded.about.labels
+    constant = np.eye(CLASSES)[np.full(len(labels), np.bincount(labels).argmax())]
+    recorded.append(replace(last, strategy="fine_tune", unfreeze=7, epochs=3.0), constant)
+    recorded.append(replace(last, backbone="alone", epochs=3.0), constant)
+    fallen = [one.training for one in collapse.seen([recorded]) if one.collapsed]
+    assert fallen == [f"{last.backbone} fine_tune:7@3#0"], (
+        "the other backbone shows nowhere that it can learn"
+    )
+    assert "| fine-tuning, 2 epochs or more |" in collapse.table(collapse.seen([recorded]))
+
+
+def test_no_collapse_in_300_allows_a_rate_of_one_percent() -> None:
+    assert collapse.upper(0, 300) == pytest.approx(1 - 0.05 ** (1 / 300))
+    assert 0.0156 < collapse.upper(1, 300) < 0.0158
+    assert collapse.upper(3, 3) == 1.0

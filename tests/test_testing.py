@@ -270,16 +270,22 @@ def test_a_score_that_needs_torch_is_told_so(module: Callable[[str, str], str]) 
         testing.quick(Score(name="mine", summary="a score", compute="heavy_score:linear"))
 
 
-def constant_head(features: np.ndarray, labels: np.ndarray, classes: int, folds: Any, seed: int) -> Head:
+def constant_head(
+    features: np.ndarray, labels: np.ndarray, classes: int, folds: Any, seed: int, weights: Any
+) -> Head:
     weight = np.zeros((classes, features.shape[1]), np.float32)
     return Head(kind="linear", arrays={"weight": weight, "bias": np.zeros(classes, np.float32)})
 
 
-def seen_classes_only(features: np.ndarray, labels: np.ndarray, classes: int, folds: Any, seed: int) -> Head:
+def seen_classes_only(
+    features: np.ndarray, labels: np.ndarray, classes: int, folds: Any, seed: int, weights: Any
+) -> Head:
     return linear(features, labels, len(np.unique(labels)), folds, seed)
 
 
-def unseeded(features: np.ndarray, labels: np.ndarray, classes: int, folds: Any, seed: int) -> Head:
+def unseeded(
+    features: np.ndarray, labels: np.ndarray, classes: int, folds: Any, seed: int, weights: Any
+) -> Head:
     jitter = np.random.default_rng().normal(size=features.shape).astype(np.float32)
     return linear(features + jitter, labels, classes, folds, seed)
 

@@ -1,7 +1,8 @@
 """Heads fitted in closed form on pooled features: no training pass, no torch.
 
-Each takes ``(features (n, d) float32, labels (n,) int64, classes, folds (n,), seed)``; rows of one fold
-are judged by the others where something is chosen by cross-validation.
+Each takes ``(features (n, d) float32, labels (n,) int64, classes, folds (n,), seed, weights (n,))``; rows of
+one fold are judged by the others where something is chosen by cross-validation. The weights say how much each row
+counts for the metric of the goal: None where all count alike, more for those of rare classes where classes do.
 """
 
 from __future__ import annotations
@@ -35,46 +36,71 @@ class Head:
     note: str = ""
 
 
-def linear(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int) -> Head:
+def linear(
+    features: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    folds: np.ndarray,
+    seed: int,
+    weights: np.ndarray | None = None,
+) -> Head:
     """Logistic or ridge regression on standardised features, whichever and with the penalty that
     cross-validation favours; neither is better everywhere.
 
     The standardisation is folded into `weight` (classes, d) and `bias` (classes,), so the head is a plain
     linear layer. Classes without a row get a bias that rules them out.
     """
-    return _linear(features, labels, classes, folds, seed, with_ridge=True)
+    return _linear(features, labels, classes, folds, seed, weights, with_ridge=True)
 
 
-def logistic(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int) -> Head:
+def logistic(
+    features: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    folds: np.ndarray,
+    seed: int,
+    weights: np.ndarray | None = None,
+) -> Head:
     """As `linear`, by logistic regression alone: the start of a fine-tuning.
 
     A ridge that is hardly penalised answers well and has weights so large that the first steps ruin it.
     """
-    return _linear(features, labels, classes, folds, seed, with_ridge=False)
+    return _linear(features, labels, classes, folds, seed, weights, with_ridge=False)
 
 
 def _linear(
-    features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int, *, with_ridge: bool
+    features: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    folds: np.ndarray,
+    seed: int,
+    weights: np.ndarray | None,
+    *,
+    with_ridge: bool,
 ) -> Head:
-    mean, deviation = features.mean(0), features.std(0)
+    weights = np.ones(len(labels)) if weights is None else weights
+    mean = np.average(features, 0, weights)
+    deviation = np.sqrt(np.average((features - mean) ** 2, 0, weights))
     deviation = np.where(deviation > 1e-6, deviation, 1.0)
     x = ((features - mean) / deviation).astype(np.float64)
     present = np.unique(labels)
     if len(present) < 2:
         return _only(int(present[0]), classes, x.shape[1])
     place = np.searchsorted(present, labels)
-    found = _best_ridge(x, place, folds) if with_ridge else None
+    found = _best_ridge(x, place, folds, weights) if with_ridge else None
     large = x.size * len(present) > LOGISTIC_WORK
     if large and found is None:
         kept = _sample(labels, max(int(LOGISTIC_WORK / (x.shape[1] * len(present))), 2 * len(present)), seed)
-        x, labels, folds = x[kept], labels[kept], folds[kept]
-    penalty, accuracy = (0.0, -1.0) if large and found is not None else _best_penalty(x, labels, folds)
+        x, labels, folds, weights = x[kept], labels[kept], folds[kept], weights[kept]
+    penalty, accuracy = (
+        (0.0, -1.0) if large and found is not None else _best_penalty(x, labels, folds, weights)
+    )
     if found is not None and found.accuracy > accuracy:
-        weight, bias = ridge.fit(x, place, found.index)
+        weight, bias = ridge.fit(x, place, found.index, weights)
         weight, bias = weight * found.sharpness, bias * found.sharpness
         note = f"ridge, penalty {ridge.PENALTIES[found.index]:g}"
     else:
-        present, weight, bias = _fit(x, labels, penalty)
+        present, weight, bias = _fit(x, labels, penalty, weights)
         note = f"logistic, C={penalty:g}"
     full_weight = np.zeros((classes, x.shape[1]))
     full_bias = np.full(classes, bias.min() - 20.0)
@@ -100,13 +126,21 @@ def _only(label: int, classes: int, width: int) -> Head:
     return Head(kind="linear", arrays=arrays, note="one class only")
 
 
-def knn(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int) -> Head:
+def knn(
+    features: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    folds: np.ndarray,
+    seed: int,
+    weights: np.ndarray | None = None,
+) -> Head:
     """Nearest neighbours by cosine similarity of centred features; how many is chosen by cross-validation."""
     centre = features.mean(0)
     x = features - centre
     x = x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-12)
     judged = _sample(labels, NEIGHBOUR_ROWS, seed)
     seen, own = x[judged], labels[judged]
+    counting = None if weights is None else weights[judged]
     similarity = seen @ seen.T
     similarity[folds[judged][:, None] == folds[judged][None, :]] = -2.0
     order = np.argsort(-similarity, axis=1)[:, : max(NEIGHBOURS)]
@@ -115,7 +149,7 @@ def knn(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarra
     for count in NEIGHBOURS:
         tally = np.zeros((len(seen), classes))
         np.add.at(tally, (np.arange(len(seen))[:, None], own[order[:, :count]]), votes[:, :count])
-        score = float(np.mean(tally.argmax(1) == own))
+        score = float(np.average(tally.argmax(1) == own, weights=counting))
         if score > best_score + 1e-9:
             best, best_score = count, score
     arrays = {
@@ -134,22 +168,24 @@ class _Ridge:
     sharpness: float  # factor on the scores that makes their softmax likeliest, left out
 
 
-def _best_ridge(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> _Ridge | None:
+def _best_ridge(x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: np.ndarray) -> _Ridge | None:
     """The penalty with the best left-out accuracy; None where there is nothing to leave out."""
     if len(np.unique(folds)) < 2 or len(x) < 2 * len(np.unique(labels)):
         return None
-    left_out = ridge.left_out(x, labels, folds)
-    accuracies = [float(np.mean(scores.argmax(1) == labels)) for scores in left_out]
+    left_out = ridge.left_out(x, labels, folds, weights)
+    accuracies = [float(np.average(scores.argmax(1) == labels, weights=weights)) for scores in left_out]
     index = int(np.argmax(accuracies))
     scores = left_out[index]
 
     def loss(sharpness: float) -> float:
-        return _log_loss(sharpness * scores, labels)
+        return _log_loss(sharpness * scores, labels, weights)
 
     return _Ridge(index=index, accuracy=accuracies[index], sharpness=float(min(SHARPNESSES, key=loss)))
 
 
-def _best_penalty(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> tuple[float, float]:
+def _best_penalty(
+    x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: np.ndarray
+) -> tuple[float, float]:
     """C of the logistic regression with the least log loss on a few folds, and its accuracy there."""
     names = np.unique(folds)
     if len(names) < 2 or len(x) < 2 * len(np.unique(labels)):
@@ -157,41 +193,44 @@ def _best_penalty(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> tuple
     judged = names[: 3 if x.size * len(np.unique(labels)) < 3e7 else 2]
     losses, accuracies = [], []
     for penalty in PENALTIES:
-        loss, right, count = 0.0, 0, 0
+        loss, right, count = 0.0, 0.0, 0.0
         for name in judged:
             out = folds == name
             if len(np.unique(labels[~out])) < 2:
                 continue
-            present, weight, bias = _fit(x[~out], labels[~out], penalty)
+            present, weight, bias = _fit(x[~out], labels[~out], penalty, weights[~out])
             logits = x[out] @ weight.T + bias
             place = np.searchsorted(present, labels[out])
             known = (place < len(present)) & (present[np.minimum(place, len(present) - 1)] == labels[out])
-            loss += _log_loss(logits[known], place[known]) * int(known.sum())
-            right += int((logits[known].argmax(1) == place[known]).sum())
-            count += int(out.sum())
+            counting = weights[out]
+            loss += _log_loss(logits[known], place[known], counting[known]) * float(counting[known].sum())
+            right += float(counting[known] @ (logits[known].argmax(1) == place[known]))
+            count += float(counting.sum())
         losses.append(loss)
-        accuracies.append(right / max(count, 1))
+        accuracies.append(right / max(count, 1e-9))
     best = int(np.argmin(losses))
     return PENALTIES[best], accuracies[best]
 
 
-def _log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of -log softmax at the labels; 0 for no rows."""
+def _log_loss(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
+    """Weighted mean of -log softmax at the labels; 0 for no rows."""
     if not len(labels):
         return 0.0
     logits = logits - logits.max(1, keepdims=True)
     log_probabilities = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    return -float(log_probabilities[np.arange(len(labels)), labels].mean())
+    return -float(np.average(log_probabilities[np.arange(len(labels)), labels], weights=weights))
 
 
-def _fit(x: np.ndarray, labels: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fit(
+    x: np.ndarray, labels: np.ndarray, penalty: float, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Classes seen (k,), weight (k, d), bias (k,) of one regression."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings(), threads.one():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a hundred steps are near enough
-        model = LogisticRegression(C=penalty, max_iter=STEPS, tol=1e-3).fit(x, labels)
+        model = LogisticRegression(C=penalty, max_iter=STEPS, tol=1e-3).fit(x, labels, weights)
     weight, bias = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2

@@ -15,20 +15,31 @@ def standardise(features: np.ndarray) -> np.ndarray:
     return x / np.where(deviation > 1e-8, deviation, 1.0)
 
 
-def left_out(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> list[np.ndarray]:
-    """Scores (n, classes) of rows (n, d) left out with their fold, for each of `PENALTIES`; `x` is standardised.
+def left_out(
+    x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Scores (n, classes) of rows (n, d) left out with their fold, for each of `PENALTIES`.
+
+    `x` is standardised, by the `weights` (n,) of the rows where they have any.
 
     Nothing is refitted where a fold has fewer rows than there are columns: with the smoother
     S = X(X'X + aI)^-1 X', the residuals of a block B that was left out are (I - S)_BB^-1 ((I - S)Y)_B, the
     leave-one-out identity of linear smoothers for blocks (Cook and Weisberg, Residuals and Influence in
     Regression, 1982). A larger fold is taken out of X'X instead.
     """
-    one_hot, shares = _centred(labels)
+    one_hot, shares = _centred(labels, weights)
+    if weights is not None:  # least squares with weights are plain ones on rows times the root of theirs
+        root = np.sqrt(weights)[:, None]
+        return [scores / root + shares for scores in _left_out(root * x, root * one_hot, folds)]
+    return [scores + shares for scores in _left_out(x, one_hot, folds)]
+
+
+def _left_out(x: np.ndarray, one_hot: np.ndarray, folds: np.ndarray) -> list[np.ndarray]:
     values, vectors = _spectrum(x)
     blocks = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
     penalties = _penalties(values, len(x))
     if max(map(len, blocks)) > x.shape[1]:
-        return [scores + shares for scores in _refitted(x, one_hot, blocks, penalties)]
+        return _refitted(x, one_hot, blocks, penalties)
     basis = vectors if x.shape[1] > len(x) else x @ vectors / np.sqrt(values)  # (n, rank) orthonormal
     projected = basis.T @ one_hot
     answers = []
@@ -40,7 +51,7 @@ def left_out(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> list[np.nd
             rows = basis[block]
             corner = np.eye(len(block)) - (rows * shrink) @ rows.T
             scores[block] = one_hot[block] - np.linalg.solve(corner, residuals[block])
-        answers.append(scores + shares)
+        answers.append(scores)
     return answers
 
 
@@ -58,9 +69,14 @@ def _refitted(
     return answers
 
 
-def fit(x: np.ndarray, labels: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
+def fit(
+    x: np.ndarray, labels: np.ndarray, index: int, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Weight (classes, d) and bias (classes,) on standardised `x` with the penalty ``PENALTIES[index]``."""
-    one_hot, shares = _centred(labels)
+    one_hot, shares = _centred(labels, weights)
+    if weights is not None:
+        root = np.sqrt(weights)[:, None]
+        x, one_hot = root * x, root * one_hot
     values, vectors = _spectrum(x)
     penalty = _penalties(values, len(x))[index]
     if x.shape[1] > len(x):
@@ -70,9 +86,9 @@ def fit(x: np.ndarray, labels: np.ndarray, index: int) -> tuple[np.ndarray, np.n
     return weight.T, shares
 
 
-def _centred(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _centred(labels: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     one_hot = np.eye(int(labels.max()) + 1)[labels]
-    shares = one_hot.mean(0)
+    shares = np.average(one_hot, 0, weights)
     return one_hot - shares, shares
 
 

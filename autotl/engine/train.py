@@ -57,8 +57,7 @@ class Setting:
     seed: int
     batch: int = BATCH
     flip: bool = False
-    balanced: bool = False  # draw classes more evenly than they come
-    metric: Metric = "accuracy"
+    metric: Metric = "accuracy"  # where it counts classes alike, they are drawn alike
     followed: np.ndarray | None = None  # rows whose score the learning curve shows, first ones first
 
 
@@ -260,13 +259,13 @@ def _schedule(progress: float) -> float:
 
 
 def _batches(rows: np.ndarray, setting: Setting, generator: torch.Generator) -> Iterator[np.ndarray]:
-    """Rows of one batch after another: shuffled passes, or rare classes more often where classes are balanced."""
+    """Rows of one batch after another: shuffled passes, or draws by what each row counts for the metric."""
     count = min(setting.batch, len(rows))
-    if setting.balanced:
-        labels = setting.labels[rows]
-        weights = torch.from_numpy(1.0 / np.sqrt(np.bincount(labels)[labels]))
+    weights = metrics.fitting_weights(setting.metric, setting.labels[rows])
+    if weights is not None:
+        chances = torch.from_numpy(weights)
         while True:
-            yield rows[torch.multinomial(weights, count, generator=generator).numpy()]
+            yield rows[torch.multinomial(chances, count, replacement=True, generator=generator).numpy()]
     while True:
         order = torch.randperm(len(rows), generator=generator).numpy()
         for first in range(0, len(rows) - count + 1, count):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from autotl import __version__, threads
+from autotl import __version__, metrics, threads
 from autotl.budget import Allowance
 from autotl.builtin.heads import Head
 from autotl.cache import atomic
@@ -218,8 +218,9 @@ def _fit_head(
     groups = worker.table["groups"][rows] if "groups" in worker.table else None
     folds = folds_for(labels, groups, HEAD_FOLDS)
     fit = getattr(importlib.import_module(module), name)
+    weights = metrics.fitting_weights(worker.metric, labels)
     with threads.one():
-        fitted: Head = fit(features, labels, len(worker.classes), folds, seed)
+        fitted: Head = fit(features, labels, len(worker.classes), folds, seed, weights)
     return fitted
 
 
@@ -244,7 +245,7 @@ def _tune(
     setting.seed = trial.seed
     setting.batch = int(hyper.get("batch", train.BATCH if len(fitted) >= FEW_ROWS else train.BATCH // 2))
     setting.flip = bool(hyper["flip"]) if "flip" in hyper else _mirror(worker, spec, trial, notes)
-    setting.balanced, setting.metric = worker.metric != "accuracy", worker.metric
+    setting.metric = worker.metric
     setting.followed = judged if trial.evaluate_on == ("select",) else None  # the test part is seen once
     phase = strategy.phases[0]
     backbone.freeze(train.trained_groups(phase, trial.candidate.unfreeze), phase.norm)

@@ -199,7 +199,11 @@ def _corrected(result: Recommendation) -> str:
     """How the score that is told differs from the one that was measured, if it does."""
     assert result.winner is not None
     measured = percent(result.winner.score_val)
-    return "" if measured == percent(_chosen(result)) else f"; {measured} before correcting for the choice"
+    return (
+        ""
+        if measured == percent(_chosen(result))
+        else f"; {measured} was measured on the images that chose it"
+    )
 
 
 def _figures(result: Recommendation, row: Row | None) -> list[dict[str, str]]:

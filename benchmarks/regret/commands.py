@@ -82,7 +82,7 @@ def replay(
     out: Path | None,
 ) -> None:
     """Tables of regret at equal cost, of autotl and of what it is held against."""
-    from benchmarks.regret import policies, space, tables
+    from benchmarks.regret import collapse, grid, policies, space, tables
     from benchmarks.regret.replay import replay as run
 
     teachers = space.read(folder) if fresh else None
@@ -96,7 +96,8 @@ def replay(
         chosen["autotl"] = policies.Autotl(make=make)
     for missing in policies.POLICIES.keys() - chosen.keys():
         print(f"left out: {missing} (its library is not installed)")
-    page = tables.page(spaces, run(spaces, chosen, pools=pools, seeds=seeds, teachers=teachers))
+    trained = collapse.seen(grid.read_set((FRESH if fresh else folder) / name) for name in spaces)
+    page = tables.page(spaces, run(spaces, chosen, pools=pools, seeds=seeds, teachers=teachers), trained)
     print(page)
     if out:
         out.write_text(page)

@@ -16,9 +16,9 @@ import numpy as np
 
 from autotl import estimate, prospects, rank, search
 from autotl.builtin.strategies import STRATEGIES
-from autotl.decide import Evidence, Judged, decide
+from autotl.decide import Evidence, Judged, decide, seen_elsewhere
 from autotl.protocols import Planner
-from autotl.records import Candidate, Decision, Goal, Profile, Ranked, Ranking, Trial, TrialResult
+from autotl.records import Candidate, Decision, Goal, Interval, Profile, Ranked, Ranking, Trial, TrialResult
 from autotl.stages.probe import TIMED
 from autotl.stages.screen import SCREEN_SHARE
 from benchmarks.regret.space import FROZEN, RECIPES, Purse, Recipe, Space, result_of
@@ -41,6 +41,8 @@ class Choice:
     opened: tuple[int, ...] = ()  # and what was not tried and may still be the best
     cheapest: int | None = None  # its member for --prefer speed
     thinking: float = 0.0  # seconds of wall-clock that the decision logic took
+    promised: Interval | None = None  # accuracy on new images, where the policy says one
+    epochs: float | None = None  # of the training that the promise is of; None: the longest
 
 
 Policy = Callable[[Purse, Prior, np.random.Generator], Choice]
@@ -93,6 +95,8 @@ class Autotl:
             opened=tuple(names[one.candidate] for one in opened),
             cheapest=names[quick.winner or ""],
             thinking=time.perf_counter() - begun,
+            promised=decision.score,
+            epochs=search.summary(bought)[decision.winner or ""].trial.epochs,
         )
 
     def _planner(self, purse: Purse, ranking: Ranking) -> Planner:
@@ -172,7 +176,7 @@ def settle(space: Space, bought: Sequence[TrialResult], ranking: Ranking | None,
     """Autotl's decision on what was bought."""
     evidence = evidence_of(space, bought)
     expected = estimate.estimates(evidence, ranking, judged(space), goal, out_of_fold=False)
-    return decide(evidence, judged(space), goal, expected)[0]
+    return decide(evidence, judged(space), goal, expected, seen_elsewhere(evidence, ranking))[0]
 
 
 def evidence_of(space: Space, bought: Sequence[TrialResult]) -> list[Evidence]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 
-from autotl import gain
+from autotl import gain, metrics
 from benchmarks.regret import regret
 from benchmarks.regret.learn import learnt_from
 from benchmarks.regret.policies import RANDOM, Choice, Policy, Prior, exhaustive, finished
@@ -38,6 +39,8 @@ class Outcome:
     size: float | None = None  # of the winner's set, over the size it has on the finished grid
     cheapest: float | None = None  # what the cheapest member loses against the winner
     thinking: float = 0.0  # share of the spent time that the decision logic took
+    covers: bool | None = None  # whether the interval of the choice holds its accuracy on new images
+    off: float | None = None  # what was promised less what the test images show
 
 
 def replay(
@@ -103,9 +106,34 @@ def _on(
                                 if choice.cheapest is None
                                 else float(lost[choice.cheapest] - lost[choice.place]),
                                 thinking=choice.thinking / spent,
+                                **kept(space, choice),
                             )
                         )
     return outcomes
+
+
+def kept(space: Space, choice: Choice) -> dict[str, Any]:
+    """Whether what a choice promises agrees with the test images, and by how much it is off.
+
+    The test part has an error of its own (whole groups are drawn where there are groups): two independent
+    figures agree where 0 lies in the interval of their difference, made of both intervals (MOVER: Zou and
+    Donner, Statistics in Medicine 27, 2008).
+    """
+    if choice.promised is None:
+        return {}
+    cell, about = space.cells[choice.place], space.about
+    right = cell.tested[cell.longest if choice.epochs is None else choice.epochs]
+    group = None if about.group is None else about.group[about.part == 2]
+    said, seen = (
+        choice.promised,
+        metrics.interval("accuracy", np.ones(len(right), int), right.astype(int), 2, group),
+    )
+    gap = said.value - seen.value
+    below, above = (
+        np.hypot(said.value - said.low, seen.high - seen.value),
+        np.hypot(said.high - said.value, seen.value - seen.low),
+    )
+    return {"covers": bool(gap - below <= 0 <= gap + above), "off": gap}
 
 
 def _ask(policy: Policy, space: Space, limit: float, prior: Prior, seed: int) -> Choice:

@@ -41,11 +41,16 @@ class Cell:
     cost: Mapping[float, float]  # seconds by length, without predicting the test images
     predicted: Mapping[float, np.ndarray]  # (select,) classes by length
     selected: Mapping[float, float]  # accuracy on select by length
-    right: np.ndarray  # (test,) bool: the longest training's answers
+    tested: Mapping[float, np.ndarray]  # (test,) bool by length: whether the answers are right
 
     @property
     def longest(self) -> float:
         return max(self.trained)
+
+    @property
+    def right(self) -> np.ndarray:
+        """(test,) bool of the longest training."""
+        return self.tested[self.longest]
 
     @property
     def recipe(self) -> Recipe:
@@ -300,5 +305,5 @@ def _cell(recorded: grid.Recorded, own: Mapping[float, grid.Trained], image: Map
         selected={
             length: float(np.mean(found[select] == about.labels[select])) for length, found in answers.items()
         },
-        right=answers[max(own)][test] == about.labels[test],
+        tested={length: found[test] == about.labels[test] for length, found in answers.items()},
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from autotl.records import Interval
-from benchmarks.regret import regret
+from benchmarks.regret import collapse, regret
 from benchmarks.regret.policies import UNPAID
 from benchmarks.regret.replay import UNCOUNTED, Outcome
 from benchmarks.regret.space import LEAST_CELLS, STEP, Space
@@ -101,6 +101,27 @@ def members_table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
+def promises_table(outcomes: Sequence[Outcome]) -> str:
+    """How often the interval that goes with autotl's choice holds its accuracy on new images, by level, all sets."""
+    lines = [
+        "| level | replays | interval covers | promised less found | sets below 90 % |",
+        "|---|---|---|---|---|",
+    ]
+    own = [outcome for outcome in outcomes if outcome.covers is not None]
+    for level in sorted({outcome.level for outcome in own}):
+        here = [outcome for outcome in own if outcome.level == level]
+        held = by_set(here, lambda o: o.covers)
+        rate, off = regret.over_sets(held), regret.over_sets(by_set(here, lambda o: o.off))
+        few = ", ".join(
+            f"{name} {np.mean(found):.0%}" for name, found in held.items() if np.mean(found) < 0.9
+        )
+        lines.append(
+            f"| {level:.0%} | {len(here)} | {rate.value:.0%} [{rate.low:.0%}, {rate.high:.0%}] | {points(off)}"
+            f" | {few or '–'} |"
+        )
+    return "\n".join(lines)
+
+
 def about(spaces: Mapping[str, Space]) -> str:
     """What was recorded: a row a set."""
     lines = [
@@ -129,6 +150,8 @@ def targets(outcomes: Sequence[Outcome], level: float) -> str:
     size = float(np.mean([o.size for o in own if o.size is not None]))
     cheap = regret.over_sets(by_set(own, lambda o: o.cheapest)).value
     thinking = float(np.mean([o.thinking for o in own]))
+    covers = [outcome for outcome in outcomes if outcome.level == level and outcome.covers is not None]
+    rate = regret.over_sets(by_set(covers, lambda o: o.covers)).value
     mean, most = regret.over_sets(excess).value, regret.worst(excess)
     rows = [
         ("mean excess over exhaustive validation", "≤ 0.5 points", f"{100 * mean:.1f}", mean <= 0.005),
@@ -142,6 +165,7 @@ def targets(outcomes: Sequence[Outcome], level: float) -> str:
         ("winner's set holds the best cell", "≥ 90 %", f"{holds:.0%}", holds >= 0.9),
         ("its size over that on the finished grid", "≤ 1.5", f"{size:.2f}", size <= 1.5),
         ("the cheapest member loses", "≤ 0.3 points", f"{100 * cheap:.1f}", cheap <= 0.003),
+        ("95 % interval covers, all sets", "90–99 %", f"{rate:.0%}", 0.9 <= rate <= 0.99),
         ("decision logic, of a run", "≤ 2 %", f"{thinking:.1%}", thinking <= 0.02),
     ]
     lines = ["| target | wanted | reached | |", "|---|---|---|---|"]
@@ -151,7 +175,9 @@ def targets(outcomes: Sequence[Outcome], level: float) -> str:
     return "\n".join(lines)
 
 
-def page(spaces: Mapping[str, Space], outcomes: Sequence[Outcome]) -> str:
+def page(
+    spaces: Mapping[str, Space], outcomes: Sequence[Outcome], trained: Sequence[collapse.Seen] = ()
+) -> str:
     """All tables."""
     parts = ["## What was recorded", about(spaces)]
     levels = sorted({outcome.level for outcome in outcomes})
@@ -161,6 +187,9 @@ def page(spaces: Mapping[str, Space], outcomes: Sequence[Outcome]) -> str:
     parts += ["## autotl against each", differences(outcomes, levels[0])]
     parts += ["## Set by set", sets_table(outcomes, levels[0])]
     parts += ["## The winner's set", members_table(outcomes)]
+    parts += ["## The accuracy that is promised", promises_table(outcomes)]
+    if trained:
+        parts += ["## Trainings that collapse", collapse.table(trained)]
     parts += ["## Targets", targets(outcomes, levels[0])]
     return "\n\n".join(parts) + "\n"
 

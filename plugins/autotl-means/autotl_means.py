@@ -29,13 +29,24 @@ def register_scores() -> list[Score]:
     return [h_score]
 
 
-def class_means(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int) -> Head:
-    """Features (n, d), labels (n,) below `classes`. A class without a row has a bias that rules it out."""
-    present, count, of_row, means = _means(features, labels)
+def class_means(
+    features: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    folds: np.ndarray,
+    seed: int,
+    weights: np.ndarray | None,
+) -> Head:
+    """Features (n, d), labels (n,) below `classes`. A class without a row has a bias that rules it out.
+
+    The weights (n,) say how much each row counts: None where all count alike.
+    """
+    present, of_row, means = _means(features, labels)
     inverse = np.linalg.inv(_covariance(features - means[of_row]))
     weight, bias = np.zeros((classes, features.shape[1])), np.full(classes, -1e6)
     weight[present] = means @ inverse
-    bias[present] = np.log(count / len(labels)) - np.sum(weight[present] * means, axis=1) / 2
+    prior = np.bincount(of_row, weights) / (len(labels) if weights is None else weights.sum())
+    bias[present] = np.log(prior) - np.sum(weight[present] * means, axis=1) / 2
     return Head(kind="linear", arrays={"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)})
 
 
@@ -43,16 +54,16 @@ def h_score(
     features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
 ) -> float:
     """Trace of cov(f)^-1 cov(E[f | y]); higher is better."""
-    _, _, of_row, means = _means(features, labels)
+    _, of_row, means = _means(features, labels)
     between = np.cov(means[of_row], rowvar=False)
     return float(np.trace(np.linalg.solve(_covariance(features - features.mean(0)), between)))
 
 
-def _means(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Classes there are (k,), rows of each (k,), place of each row's class (n,), means (k, d)."""
-    present, of_row, count = np.unique(labels, return_inverse=True, return_counts=True)
+def _means(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Classes there are (k,), place of each row's class (n,), means (k, d)."""
+    present, of_row = np.unique(labels, return_inverse=True)
     means = np.stack([features[labels == label].mean(0, dtype=np.float64) for label in present])
-    return present, count, of_row, means
+    return present, of_row, means
 
 
 def _covariance(centred: np.ndarray) -> np.ndarray:

@@ -193,13 +193,13 @@ def test_fewer_images_than_a_batch_are_one_batch() -> None:
     assert sorted(next(stream).tolist()) == [0, 1, 2, 3, 4]
 
 
-def test_balanced_batches_draw_rare_classes_more_often() -> None:
+def test_where_classes_count_alike_they_are_drawn_alike() -> None:
     labels = np.repeat([0, 1], [90, 10])
-    setting = toy.setting(*toy.images(100), balanced=True)
+    setting = toy.setting(*toy.images(100), metric="balanced_accuracy")
     setting.labels = labels
     stream = train._batches(np.arange(100), setting, torch.Generator().manual_seed(0))
     drawn = labels[np.concatenate(list(itertools.islice(stream, 60)))]
-    assert 0.2 < drawn.mean() < 0.35, "a quarter: between a tenth as they come and a half"
+    assert 0.43 < drawn.mean() < 0.57
 
 
 # --------------------------------------------------------------------------- folded batch norm
