@@ -11,7 +11,7 @@ from autotl.records import Candidate, Depth, Ranked, TrialResult
 TRAIN_FACTOR = 4.5  # forward and backward over forward in eval mode, where it was not measured
 # Of what training adds to a forward pass, by depth, where that depth was not timed.
 MOVED: dict[Depth, float] = {"all": 1.0, 2: 0.4, 1: 0.2}
-OVERHEAD = 1.2  # on timed batches: augmentation, optimiser, reading, following the score
+OVERHEAD = 1.25  # on timed batches: optimiser, reading, following the score
 SETUP = 0.5  # seconds: building, keeping a copy of the weights, writing
 RECALIBRATED = 192  # images that batch norm is measured on before the first step
 MARGIN = 1.15  # on the forecast of a final fit: when it is short of time, all that came before was for less
@@ -42,7 +42,7 @@ class Prices:
     heads: dict[str, list[float]] = field(default_factory=dict)
 
     def measured(self, candidate: Candidate, seconds: float) -> None:
-        """What an image of a recipe's training took in timed batches, in seconds."""
+        """What an image of a recipe's training took in timed batches, with its augmentation, in seconds."""
         self.steps[_key(candidate)] = seconds
 
     def is_measured(self, candidate: Candidate) -> bool:

@@ -370,6 +370,7 @@ class Measurement:
     candidate: str
     seconds_per_image: float  # one training image, forward and backward
     latency: float  # one image, prediction
+    prepare: float = 0.0  # one training image, augmentation; it counts where little of the network moves
     peak: int = 0  # bytes that the engine held at most so far; on a GPU its memory
     bytes: int  # weights and the most that lives at once while one image is predicted
     precision: str

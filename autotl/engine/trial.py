@@ -21,6 +21,8 @@ from autotl.builtin.heads import Head
 from autotl.cache import atomic
 from autotl.engine import device as devices
 from autotl.engine import memory, mirror, spent, train
+from autotl.engine.augment import augment
+from autotl.engine.images import normalised, side_before_crop
 from autotl.engine.model import Description, Model, make_head, save, without_source
 from autotl.folds import folds_for
 from autotl.records import (
@@ -137,8 +139,14 @@ def measure(worker: Worker, candidate: Candidate, spec: BackboneSpec, allowance:
     network.train()
     batch = torch.randn(16, 3, candidate.input_size, candidate.input_size, device=worker.device)
     batch = batch.contiguous(memory_format=torch.channels_last)
-    seconds: list[tuple[float, float]] = []
+    side = side_before_crop(candidate.input_size, spec.preprocess)
+    squares = torch.randint(0, 256, (16, side, side, 3), dtype=torch.uint8, device=worker.device)
+    generator = torch.Generator().manual_seed(0)
+    seconds: list[tuple[float, float, float]] = []
     for _ in range(3):
+        early = time.perf_counter()
+        normalised(augment(squares, candidate.input_size, "light", True, generator), spec.preprocess)
+        devices.synchronize(worker.device)
         begun = time.perf_counter()
         with devices.autocast(worker.device, precision):
             loss = network(batch).square().mean()
@@ -148,11 +156,13 @@ def measure(worker: Worker, candidate: Candidate, spec: BackboneSpec, allowance:
         with torch.inference_mode(), devices.autocast(worker.device, precision):
             network(batch)
         devices.synchronize(worker.device)
-        seconds.append(((both - begun) / 16, (time.perf_counter() - both) / 16))
+        end = time.perf_counter()
+        seconds.append(((both - begun) / 16, (end - both) / 16, (begun - early) / 16))
     return Measurement(
         candidate=candidate.id,
-        seconds_per_image=min(pair[0] for pair in seconds),
-        latency=min(pair[1] for pair in seconds),
+        seconds_per_image=min(each[0] for each in seconds),
+        latency=min(each[1] for each in seconds),
+        prepare=min(each[2] for each in seconds),
         bytes=memory.predicting(network.eval(), batch[:1]),
         peak=devices.peak_memory(worker.device),
         precision=precision,

@@ -96,7 +96,7 @@ def _time_recipe(job: Job, planner: search.DefaultPlanner, trial: Trial) -> bool
         job.untimed.add(candidate)
         return False
     job.measured.append(found)
-    planner.prices.measured(candidate, found.seconds_per_image)
+    planner.prices.measured(candidate, found.seconds_per_image + found.prepare)
     return True
 
 
@@ -139,7 +139,7 @@ def _time(job: Job) -> dict[tuple[str, int], float]:
                 job.notes.append(f"{candidate.backbone} was not timed: {error}")
                 continue
             job.measured.append(found)
-            timed[(arm.backbone, arm.input_size)] = found.seconds_per_image
+            timed[(arm.backbone, arm.input_size)] = found.seconds_per_image + found.prepare
             latencies[(arm.backbone, arm.input_size)] = found.latency
     # Where all features came from the cache, nothing had been timed before.
     ranked = tuple(

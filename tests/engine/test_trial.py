@@ -253,3 +253,10 @@ def test_the_precision_is_timed_once_for_one_machine(tmp_path: Path, monkeypatch
     assert [chosen(training=True), chosen(training=True)] == ["fp32", "fp32"], "backward has its own"
     monkeypatch.setattr(devices, "possible", lambda device, wanted: ("fp32", "fp16"))
     assert chosen() == "fp32", "what cannot be here is not remembered"
+
+
+def test_timed_batches_tell_step_answer_augmentation_and_memory_apart(tmp_path: Path) -> None:
+    candidate = Candidate(backbone="toy", input_size=toy.SIDE, strategy="tune", unfreeze="all")
+    found = trial.measure(worker(tmp_path), candidate, toy.spec(), Allowance(deadline=float("inf")))
+    assert found.seconds_per_image > 0 and found.latency > 0 and found.prepare > 0
+    assert found.peak > found.bytes > 0
