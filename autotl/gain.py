@@ -28,6 +28,7 @@ USUAL_PRIOR = 0.5  # that the lead of published accuracy is counted from
 LEAST_ERROR = 0.01  # below it there is nothing to gain
 WAY = 0.05  # deviation between strategies and between learning rates, which were not recorded: a guess
 TINY = 1e-6  # on the diagonal of a covariance, so that its root exists
+TOGETHER = 0.2  # correlation of these errors between two fine-tunings, less what they share with their heads: measured
 LOSS = -0.25  # share of the error that a training must add to be called a failure, and that one says at most
 
 
@@ -120,13 +121,20 @@ def posterior(
             continue
         known = [each.recipe for each in told]
         between = kernel(here, known, learnt)
-        among = kernel(known, known, learnt) + np.diag([each.variance for each in told])
+        among = kernel(known, known, learnt) + _noise([each.variance for each in told])
         surprise = np.array([each.value - _expected(each.recipe, level, learnt) for each in told])
         mean[block] += between @ np.linalg.solve(among, surprise)
         within = covariance[np.ix_(block, block)] - between @ np.linalg.solve(among, between.T)
         covariance[block, :] = covariance[:, block] = 0.0  # what ties strategies together is small by now
         covariance[np.ix_(block, block)] = within
     return mean, covariance
+
+
+def _noise(variances: Sequence[float]) -> np.ndarray:
+    """Covariance (n, n) of what the selection images get wrong: they are the same for every probe."""
+    deviations = np.sqrt(variances)
+    together = TOGETHER + (1 - TOGETHER) * np.eye(len(deviations))
+    return np.asarray(np.outer(deviations, deviations) * together)
 
 
 def draws(covariance: np.ndarray, number: int, generator: np.random.Generator) -> np.ndarray:

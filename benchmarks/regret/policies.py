@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from autotl import estimate, prospects, rank, search
+from autotl import estimate, price, prospects, rank, search
 from autotl.builtin.strategies import STRATEGIES
 from autotl.decide import Evidence, Judged, decide, seen_elsewhere
 from autotl.protocols import Planner
@@ -74,6 +74,8 @@ class Autotl:
             for done in results:
                 planner.tell(done)
             while (trial := planner.ask(purse.left)) is not None:
+                if isinstance(planner, OverTheGrid) and timed_itself(purse, planner, trial):
+                    continue
                 done = answer(purse, trial)
                 planner.tell(done)
                 results.append(done)
@@ -141,15 +143,32 @@ def timed(purse: Purse, ranking: Ranking) -> dict[tuple[str, int], float]:
     """Seconds a training image of the first few backbones, as three timed batches would show them."""
     found = {}
     for arm in ranking.ranked[:TIMED]:
-        place = purse.space.place(
-            Candidate(backbone=arm.backbone, input_size=arm.input_size, strategy="fine_tune", unfreeze="all")
+        whole = Candidate(
+            backbone=arm.backbone, input_size=arm.input_size, strategy="fine_tune", unfreeze="all"
         )
-        cell = purse.space.cells[place]
-        steps = cell.longest * purse.space.about.train
-        image = cell.cost[cell.longest] / steps
-        if purse.pay(TIMED_IMAGES * image):
+        image = _batches(purse, whole)
+        if image is not None:
             found[(arm.backbone, arm.input_size)] = image
     return found
+
+
+def timed_itself(purse: Purse, planner: OverTheGrid, trial: Trial) -> bool:
+    """Times a recipe before its first probe, as a run does; whether that was done."""
+    if not trial.epochs or planner.prices.is_measured(trial.candidate):
+        return False
+    image = _batches(purse, trial.candidate)
+    if image is None:
+        return False
+    planner.prices.measured(trial.candidate, image)
+    planner.take_back(trial)
+    return True
+
+
+def _batches(purse: Purse, candidate: Candidate) -> float | None:
+    """Seconds an image in timed batches, which lack what a training does besides; None where they cannot be paid."""
+    cell = purse.space.cells[purse.space.place(candidate)]
+    image = cell.cost[cell.longest] / (cell.longest * purse.space.about.train) / price.OVERHEAD
+    return image if purse.pay(TIMED_IMAGES * image) else None
 
 
 def answer(purse: Purse, trial: Trial) -> TrialResult:
