@@ -162,7 +162,7 @@ class DefaultPlanner:
         """How many fine-tunings there were since one was better than all before."""
         best, count = -1.0, 0
         for done, value in self._values():
-            count = 0 if value > best else count + bool(done.trial.epochs)
+            count = 0 if value > best + WORTH else count + bool(done.trial.epochs)
             best = max(best, value)
         return count
 
