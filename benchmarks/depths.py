@@ -162,7 +162,7 @@ def table(found: Mapping[str, Mapping[Cell, Order]]) -> str:
     """How each way to train ranks depths against the first, and what fine-tuning brings by it, in points."""
     reference, truth = next(iter(found.items()))
     lines = [
-        "| trained | tau | same best depth | best depth, mean | depth 1 brings | depth 2 brings | its choice, tested |",
+        "| trained | tau | same best | moves by | depth 1 brings | depth 2 brings | its choice, tested |",
         "|---|---|---|---|---|---|---|",
     ]
     for way, own in found.items():
@@ -172,10 +172,11 @@ def table(found: Mapping[str, Mapping[Cell, Order]]) -> str:
         agree = ["–", "–"] if way == reference else [_mean(taus, "{:.2f}"), f"{same} of {len(cells)}"]
         brings = [[100 * (own[c].both[depth] - own[c].both[0]) for c in cells] for depth in DEPTHS]
         chosen = [100 * truth[cell].test[int(np.argmax(own[cell].select))] for cell in cells]
-        best = np.mean([own[cell].best for cell in cells])
+        shift = [float(own[cell].best - truth[cell].best) for cell in cells]
+        mean = np.mean([own[cell].best for cell in cells])
         figures = [
             *agree,
-            f"{best:.2f}",
+            f"mean {mean:.2f}" if way == reference else _mean(shift, "{:+.2f}"),
             *(_mean(gain, "{:+.1f}") for gain in brings),
             f"{np.mean(chosen):.1f}",
         ]

@@ -73,7 +73,10 @@ def test_depths_are_ranked_against_the_recorded_trainings(tmp_path: Path) -> Non
     assert found["augmented"][cell].test == (20 / 60, 30 / 60, 40 / 60)
     assert [found[way][cell].best for way in found] == [2, 1, 2]
     page = depths.table(found)
-    assert "| stored, not augmented | 0.33 ± nan | 0 of 1 | 1.00 | +40.0 ± nan | +10.0 ± nan | 33.3 |" in page
+    assert (
+        "| stored, not augmented | 0.33 ± nan | 0 of 1 | -1.00 ± nan | +40.0 ± nan | +10.0 ± nan | 33.3 |"
+        in page
+    )
     assert "| net | 90% | 60% |" in depths.shares(probes)
 
 
