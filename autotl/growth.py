@@ -1,14 +1,16 @@
 """What more images would buy: a linear probe's learning curve over nested subsamples, and where it leads.
 
 A classifier's error falls about as a power of the number of training images (Hestness et al., 2017; Viering
-and Loog, TPAMI 2023). With a few points that is all that can be told: a floor that the error will not fall
-under is not named, and the curve is not followed beyond twice the images there are. No torch.
+and Loog, TPAMI 2023). With a few points that is all that can be told, and the curve is not followed beyond twice
+the images there are. A level that it will stay at is named only where it has come to it: both the accuracy on
+images that were not seen and that on the images fitted on have flattened. No torch.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from autotl import metrics
 from autotl.builtin.ridge import PENALTIES, standardise
 from autotl.records import Growth, Interval
 
@@ -18,6 +20,8 @@ FEWEST = 8  # images the smallest subsample has, and two a class
 MOST_ROWS = 2000  # a curve over so many says what there is to say, in about a second
 SOBER = 0.65  # of what the power law promises came true, on sets that were doubled (docs/ranking.md),
 SOBER_LOW = 0.3  # and of its lower limit so much had to go
+HALF = SHARES.index(0.5)  # from here to the end the images double
+FLAT = 0.015  # of accuracy: a curve has flattened where its last doubling made less, at both ends of the 95 % interval
 FURTHER = 0.4  # of the images there are, that more of them would be; as a round number
 
 
@@ -37,13 +41,21 @@ def grow(
     x = standardise(features)
     penalty = _penalty(x, labels, folds)
     hits = np.zeros((len(SHARES), len(labels)))
+    known, fitted = (
+        np.zeros_like(hits),
+        np.zeros_like(hits),
+    )  # right answers for an image fitted on, and such fits
     sizes = np.zeros(len(SHARES))
     for fold in np.unique(folds):
         out, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         for place, share in enumerate(SHARES):
             rows = others[: round(share * len(others))]
             sizes[place] += len(rows) / len(np.unique(folds))
-            hits[place, out] = _answers(x, labels, rows, out, penalty) == labels[out]
+            asked = np.concatenate([out, rows])
+            right = _answers(x, labels, rows, asked, penalty) == labels[asked]
+            hits[place, out] = right[: len(out)]
+            known[place, rows] += right[len(out) :]
+            fitted[place, rows] += 1
     more = _round(FURTHER * sizes[-1])
     return Growth(
         backbone=backbone,
@@ -52,6 +64,8 @@ def grow(
         scores=tuple(round(float(score), 6) for score in hits.mean(1)),
         more=more,
         gain=_gain(hits, sizes, more),
+        fits=tuple(round(float(score), 6) for score in known.sum(1) / fitted.sum(1)),
+        asymptote=_asymptote(hits, known, fitted),
     )
 
 
@@ -96,6 +110,29 @@ def _gain(hits: np.ndarray, sizes: np.ndarray, more: int) -> Interval:
     value = _further(hits.mean(1), sizes, more, np.ones(len(sizes)))
     return Interval(
         value=round(SOBER * value, 6), low=round(SOBER_LOW * float(low), 6), high=round(float(high), 6)
+    )
+
+
+def _asymptote(hits: np.ndarray, known: np.ndarray, fitted: np.ndarray) -> Interval | None:
+    """The level that the scores have come to, None where either curve may still move by `FLAT` in a doubling.
+
+    Both are judged by the same bootstrap over images. The upper end leaves room for another doubling like the last.
+    """
+    rng = np.random.default_rng(0)
+    drawn = [
+        np.bincount(rng.integers(hits.shape[1], size=hits.shape[1]), minlength=hits.shape[1])
+        for _ in range(RESAMPLES)
+    ]
+    scores = np.array([hits[[HALF, -1]] @ counts / counts.sum() for counts in drawn])
+    fits = np.array([(known[[HALF, -1]] @ counts) / (fitted[[HALF, -1]] @ counts) for counts in drawn])
+    for curve in (scores, fits):
+        low, high = np.quantile(curve[:, 1] - curve[:, 0], (0.025, 0.975))
+        if low < -FLAT or high > FLAT:
+            return None
+    last = metrics.interval("accuracy", np.ones(hits.shape[1], int), hits[-1].astype(int), 2)
+    room = max(0.0, float(hits[-1].mean() - hits[HALF].mean()))
+    return Interval(
+        value=round(last.value, 6), low=round(last.low, 6), high=round(min(last.high + room, 1.0), 6)
     )
 
 

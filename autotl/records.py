@@ -444,6 +444,8 @@ class Growth:
     scores: tuple[float, ...]  # accuracy there, every image judged by fits that had not seen it
     more: int  # images beyond the last of `rows`
     gain: Interval  # of accuracy, by so many
+    fits: tuple[float, ...] = ()  # accuracy on the images that were fitted on
+    asymptote: Interval | None = None  # of `scores`; named only where they and `fits` have both flattened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from autotl.records import (
     Calibration,
     Decision,
     Goal,
+    Growth,
     Interval,
     Ranking,
     Similarity,
@@ -190,13 +191,24 @@ def _with_context(decision: Decision, rule: str, ranking: Ranking | None) -> Dec
     bought = [
         f"{g.more:,} more images to train on should buy {100 * g.gain.value:.1f} points of accuracy"
         f" [{100 * g.gain.low:.1f}, {100 * g.gain.high:.1f}], as the learning curve of a linear probe on this"
-        " backbone goes"
+        " backbone goes" + _level(g)
         for g in grown
     ]
     return replace(
         decision,
         reasons=(*decision.reasons, *([rule] if rule else [])),
         would_change=(*decision.would_change, *bought),
+    )
+
+
+def _level(growth: Growth) -> str:
+    """Where a learning curve leads, as an end of a sentence: told only where it has come there."""
+    if growth.asymptote is None:
+        return "; where that ends is not told: a curve, on unseen or on fitted images, may still move"
+    level = growth.asymptote
+    return (
+        f"; on unseen and on fitted images it has flattened, at {level.value:.1%} [{level.low:.1%}, {level.high:.1%}]"
+        " on unseen ones"
     )
 
 

@@ -47,3 +47,35 @@ def test_what_it_promises_comes_true() -> None:
 def test_a_handful_of_images_is_no_curve() -> None:
     assert grow("a", 64, *world(60, 1.0)) is None
     assert grow("a", 64, np.ones((200, 3)), np.zeros(200, int), np.arange(200) % 5) is None
+
+
+def test_an_asymptote_is_named_only_where_both_curves_have_flattened() -> None:
+    done, moving = grow("a", 64, *world(2000, 1.5)), grow("a", 64, *world(600, 4.0))
+    assert done is not None and moving is not None
+    assert done.asymptote is not None and moving.asymptote is None
+    assert done.asymptote.low <= done.scores[-1] <= done.asymptote.high
+
+
+def test_the_level_that_is_named_is_where_the_curve_ends() -> None:
+    features, labels, _ = world(20_000, 1.5, seed=99)
+    centres = np.random.default_rng(7).normal(size=(4, 24))
+    best = float((np.linalg.norm(features[:, None] - centres, axis=2).argmin(1) == labels).mean())
+    found = [grow("a", 64, *world(2000, 1.5, seed)) for seed in range(12)]
+    named = [grown.asymptote for grown in found if grown is not None and grown.asymptote is not None]
+    assert len(named) >= 4
+    assert np.mean([level.low <= best <= level.high for level in named]) >= 0.75
+
+
+def test_a_flat_score_is_no_asymptote_while_the_fit_still_moves() -> None:
+    """Labels without meaning are learnt by heart, less so the more there are: chance is no level that was reached."""
+    features, labels, _ = world(2000, 2.0)
+    shuffled = np.random.default_rng(3).permutation(labels)
+    grown = grow("a", 64, features, shuffled, folds_for(shuffled, None))
+    assert grown is not None
+    assert grown.fits[0] > grown.fits[-1] + 0.05 > grown.scores[-1]
+    assert grown.asymptote is None
+
+
+def test_few_images_cannot_show_that_a_curve_is_flat() -> None:
+    grown = grow("a", 64, *world(150, 1.5))
+    assert grown is not None and grown.asymptote is None
