@@ -73,7 +73,7 @@ class Prices:
         folds = max(self.folds, 1)
         if not epochs:
             longer = self.rows_final / max(self.rows, 1) / folds
-            known = sorted(self.heads.get(candidate.strategy, [HEAD]))
+            known = sorted([HEAD, *self.heads.get(candidate.strategy, [])])
             usual = known[(len(known) - 1) // 2]  # of two the shorter: the first had libraries to load
             return test + usual * longer + each * max(0, self.rows_final - arm.rows)
         rows = self.rows_final + (self.rows_final + self.rows_test if self.refit else 0)

@@ -16,9 +16,10 @@ CONTROLS_USED = 0.4  # of the time that the controls may take, they do
 HALF_WAY = 6.0  # epochs after which two thirds of that is there
 FROZEN_SECONDS = 1.0  # a head in closed form on features at hand
 LONGEST = 60  # trials in one rehearsal
-ASTRAY = 0.25  # deviation of log(seconds taken / rehearsed)
-GROWTH = 1.03  # of memory, from the end of the timed batches to the end of the run
-ASTRAY_BYTES = 0.12  # deviation of log(bytes held / forecast)
+USUAL = 0.85  # seconds taken / rehearsed, in the median: many searches end early
+ASTRAY = 0.35  # deviation of log(seconds taken / rehearsed)
+GROWTH = 1.06  # of memory, from the end of the timed batches to the end of the run
+ASTRAY_BYTES = 0.13  # deviation of log(bytes held / forecast)
 
 
 def rehearse(planner: DefaultPlanner, seconds: float, gain: float) -> float:
@@ -58,7 +59,7 @@ def foresee(
     """
     most = max(0.0, left - ends - controls)
     used = ends + CONTROLS_USED * controls
-    low, usual, high = sorted(rehearse(planner, most, gain) + used for gain in GAINS)
+    low, usual, high = sorted(USUAL * (rehearse(planner, most, gain) + used) for gain in GAINS)
     factor, wide = math.exp(Z80 * ASTRAY), math.exp(Z80 * ASTRAY_BYTES)
     held = GROWTH * peak
     return Forecast(
@@ -66,7 +67,7 @@ def foresee(
         seconds_low=round(spent + min(low, left) / factor, 3),
         seconds_high=round(spent + min(high * factor, left + ends), 3),
         bytes=round(held),
-        bytes_low=max(peak, round(held / wide)),
+        bytes_low=peak,
         bytes_high=round(held * wide),
     )
 
