@@ -35,6 +35,7 @@ class Evidence:
     result: TrialResult
     predicted: np.ndarray  # (m,) class index, aligned over all candidates
     fit_time: float  # seconds over all trials of the candidate
+    refused: str = ""  # why the goal rules out its backbone by what is declared of it, in words
 
     @property
     def name(self) -> str:
@@ -80,7 +81,7 @@ def decide(
         e.name: metrics.interval(goal.metric, judged.labels, e.predicted, judged.classes, judged.group)
         for e in evidence
     }
-    allowed = [e for e in evidence if not over_limit(e.result, goal)]
+    allowed = [e for e in evidence if not _ruled_out(e, goal)]
     if not allowed:
         return Decision(winner=None, reasons=tuple(_nobody(evidence, goal))), intervals
     scores = {e.name: round(intervals[e.name].value, 6) for e in allowed}
@@ -137,6 +138,10 @@ def over_limit(result: TrialResult, goal: Goal) -> str:
     return ""
 
 
+def _ruled_out(e: Evidence, goal: Goal) -> str:
+    return over_limit(e.result, goal) or e.refused
+
+
 def _nobody(evidence: Sequence[Evidence], goal: Goal) -> list[str]:
     """Why there is no winner; where limits are the reason, what the smallest candidate would need."""
     if not evidence:
@@ -145,7 +150,7 @@ def _nobody(evidence: Sequence[Evidence], goal: Goal) -> list[str]:
     advice = "loosen the limit or try smaller --backbones"
     return [
         f"none of the {len(evidence)} candidates keeps the limits",
-        f"the cheapest, {nearest.name}: {over_limit(nearest.result, goal)}; {advice}",
+        f"the cheapest, {nearest.name}: {_ruled_out(nearest, goal)}; {advice}",
     ]
 
 
@@ -159,7 +164,7 @@ def _limited(
     count = "1 candidate breaks" if len(broken) == 1 else f"{len(broken)} candidates break"
     gain = intervals[best.name].value - intervals[winner.name].value
     lost = f"would score {gain * 100:.1f} points more" if gain > 0 else "would not have won either"
-    return [f"limits: {count} one; the best of them, {best.name} ({over_limit(best.result, goal)}), {lost}"]
+    return [f"limits: {count} one; the best of them, {best.name} ({_ruled_out(best, goal)}), {lost}"]
 
 
 def leaderboard(
@@ -173,7 +178,7 @@ def leaderboard(
     rows = []
     for e in evidence:
         result, candidate = e.result, e.result.trial.candidate
-        reason = over_limit(result, goal) or result.note
+        reason = _ruled_out(e, goal) or result.note
         rows.append(
             Row(
                 candidate=e.name,

@@ -83,6 +83,7 @@ def derive(recorded: result.Recommendation, folder: Path) -> result.Recommendati
             recorded.ranking,
             recorded.similarity,
             recorded.strategies,
+            recorded.backbones,
         )
         again = replace(
             recorded,

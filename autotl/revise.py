@@ -6,6 +6,7 @@ and is not looked up there: that part is for models that were fitted to be shipp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,13 +35,22 @@ def revise(
     prefer: Prefer | None = None,
     max_params: int | None = None,
     max_latency: float | None = None,
+    max_memory: int | None = None,
+    licence: Sequence[str] = (),
 ) -> Revision:
     """Decides again by what is recorded in `folder`; what is not given stays as the run had it.
 
     Raises `RunError` when the folder does not hold what a decision needs.
     """
     state = result.read(folder)
-    asked = {"metric": metric, "prefer": prefer, "max_params": max_params, "max_latency": max_latency}
+    asked = {
+        "metric": metric,
+        "prefer": prefer,
+        "max_params": max_params,
+        "max_latency": max_latency,
+        "max_memory": max_memory,
+        "licence": tuple(licence) or None,
+    }
     goal: Goal = replace(state.goal, **{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     rows = manifest.read(folder / "manifest.csv")
     classes, labels = len(state.data.classes), rows.labels(state.data.classes)
@@ -62,6 +72,7 @@ def revise(
         state.ranking,
         state.similarity,
         state.strategies,
+        state.backbones,
     )
     name = found.decision.winner
     before = state.winner

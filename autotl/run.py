@@ -85,18 +85,27 @@ class Run:
         metric: Metric | None = None,
         max_params: float | None = None,
         max_latency: float | None = None,
+        max_memory: float | None = None,
+        licence: str | Sequence[str] = (),
         apply: bool = False,
     ) -> Recommendation:
         """Decides again from what the run recorded, without training: a result as it would be.
 
-        What is not given stays as the run had it; `max_latency` is in seconds an image. With `apply` the
-        folder takes it over, which needs a full fit of the winner: else `RunError`.
+        What is not given stays as the run had it; `max_latency` is in seconds an image, `max_memory` in bytes;
+        memory was measured if the run had a limit on it. With `apply` the folder takes it over, which needs a
+        full fit of the winner: else `RunError`.
         """
         from autotl import revise
 
         limit = None if max_params is None else int(max_params)
         found = revise.revise(
-            self.path, prefer=prefer, metric=metric, max_params=limit, max_latency=max_latency
+            self.path,
+            prefer=prefer,
+            metric=metric,
+            max_params=limit,
+            max_latency=max_latency,
+            max_memory=None if max_memory is None else int(max_memory),
+            licence=(licence,) if isinstance(licence, str) else licence,
         )
         if apply:
             revise.adopt(self.path, found)

@@ -14,10 +14,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from autotl import estimate, metrics, prospects, thumb, transfer
+from autotl import candidates, estimate, metrics, prospects, thumb, transfer
 from autotl.calibration import calibrate
 from autotl.decide import Evidence, Judged, decide, leaderboard, seen_elsewhere
 from autotl.records import (
+    BackboneSpec,
     Calibration,
     Decision,
     Goal,
@@ -116,11 +117,14 @@ def judge(
     ranking: Ranking | None = None,
     similarity: Sequence[Similarity] = (),
     strategies: Sequence[Strategy] = (),
+    backbones: Sequence[BackboneSpec] = (),
 ) -> Verdict:
     """Decision and leaderboard from trial results whose predictions lie in `folder`.
 
     `strategies` are those that the run could choose from: what was not tried of them may be better still.
+    A goal that rules out one of `backbones` by what is declared of it rules out its candidates.
     """
+    declared = {spec.name: candidates.refused(spec, goal) for spec in backbones}
     rows = selection(part, folds)
     evidence, failed = [], []
     for name, result in summary(results).items():
@@ -131,7 +135,14 @@ def judge(
             failed.append(result)
             continue
         spent = sum(r.cost.seconds for r in results if r.trial.candidate.id == name)
-        evidence.append(Evidence(result=result, predicted=predicted, fit_time=round(spent, 6)))
+        evidence.append(
+            Evidence(
+                result=result,
+                predicted=predicted,
+                fit_time=round(spent, 6),
+                refused=declared.get(result.trial.candidate.backbone, ""),
+            )
+        )
     train = int((part == 0).sum())
     judged = Judged(
         labels=labels[rows],

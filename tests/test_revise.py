@@ -60,6 +60,45 @@ def test_a_faster_model_after_the_fact(finished: Path) -> None:
     assert state["goal"]["max_latency"] == 0.002
 
 
+def test_a_licence_rules_out_what_was_tried_of_a_backbone(finished: Path) -> None:
+    state = result.read(finished)
+    assert state.winner is not None
+    best = state.winner.backbone
+    marked = tuple(
+        replace(spec, licence="AGPL-3.0-only" if spec.name == best else "MIT") for spec in state.backbones
+    )
+    result.write(replace(state, backbones=marked), finished)
+    found = revise(finished, licence=("permissive",))
+    others = {row.backbone for row in state.leaderboard if row.score_val is not None and not row.control} - {
+        best
+    }
+    assert found.state.winner is not None and found.state.winner.backbone in others
+    barred = [
+        row for row in found.state.leaderboard if row.backbone == best and row.score_val and not row.control
+    ]
+    assert barred and all("licence AGPL-3.0-only is not among" in row.reason for row in barred)
+    assert any(reason.startswith("limits:") for reason in found.state.decision.reasons)  # type: ignore[union-attr]
+    nobody = invoke("decide", finished, "--licence", "Apache-2.0")
+    assert nobody.exit_code == 0 and "none of the" in " ".join(nobody.output.split())
+    assert load(finished).decide(licence="permissive").winner == found.state.winner
+
+
+def test_memory_is_obeyed_by_what_was_measured_and_by_the_weights_alone_elsewhere(finished: Path) -> None:
+    state = result.read(finished)
+    assert state.winner is not None
+    best = state.winner.candidate
+    weighed = tuple(
+        replace(done, memory=10**9 if done.trial.candidate.id == best else None) for done in state.trials
+    )
+    result.write(replace(state, trials=weighed), finished)
+    found = revise(finished, max_memory=5 * 10**8)
+    assert found.state.winner is not None and found.state.winner.candidate != best
+    row = next(row for row in found.state.leaderboard if row.candidate == best)
+    assert row.reason == "1000 MB to predict, more than the 500 MB allowed"
+    assert invoke("decide", finished, "--max-memory", "500MB").exit_code == 0
+    assert revise(finished, max_memory=1).state.winner is None, "no weights are that small"
+
+
 def test_a_candidate_that_was_only_probed_is_not_applied(finished: Path) -> None:
     before = contents(finished)
     found = invoke("decide", finished, "--max-latency", "2ms", "--apply")

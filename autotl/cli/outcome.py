@@ -54,6 +54,11 @@ def leaderboard(folder: str, sort: str | None, columns: str | None, style: str) 
 @options.METRIC
 @options.MAX_PARAMS
 @options.MAX_LATENCY
+@options.MAX_MEMORY
+@click.option(
+    "--licence", multiple=True, callback=options.licences, metavar="SPDX",
+    help=options.licence_help("Licences allowed"),
+)  # fmt: skip
 @click.option("--apply", is_flag=True, help="Make that candidate the folder's model; needs a full fit of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print what result.json would hold.")
 def decide(
@@ -62,6 +67,8 @@ def decide(
     metric: Metric | None,
     max_params: float | None,
     max_latency: float | None,
+    max_memory: float | None,
+    licence: tuple[str, ...],
     apply: bool,
     as_json: bool,
 ) -> None:
@@ -69,6 +76,7 @@ def decide(
 
     What is not given stays as it was. Nothing is written without --apply. A candidate that was only probed
     has no score on the test part; `autotl fit RUN --candidate ID` makes a full fit, in a folder of its own.
+    Memory was measured where the run had a limit on it; elsewhere its weights alone are held against one.
     """
     from pathlib import Path
 
@@ -77,7 +85,13 @@ def decide(
 
     limit = None if max_params is None else int(max_params)
     found = revise.revise(
-        Path(folder), prefer=prefer, metric=metric, max_params=limit, max_latency=max_latency
+        Path(folder),
+        prefer=prefer,
+        metric=metric,
+        max_params=limit,
+        max_latency=max_latency,
+        max_memory=None if max_memory is None else int(max_memory),
+        licence=licence,
     )
     if as_json:
         click.echo(result.encode(found.state), nl=False)
