@@ -25,9 +25,10 @@ class Known:
     """What the selection images and the ranking say of candidates, before they are weighed against each other."""
 
     frozen: Mapping[str, float]  # score of each frozen head, by candidate id
-    tuned: Mapping[
-        str, gain.Seen
-    ]  # what each fine-tuning with a frozen head beside it shows, by candidate id
+    linear: Mapping[
+        tuple[str, int], float
+    ]  # what the best of them, or the ranking, says of a backbone at a size
+    tuned: Mapping[str, gain.Seen]  # what each fine-tuning shows, held against its frozen head
     epochs: Mapping[str, float]
 
     @property
@@ -49,6 +50,7 @@ def known(
     frozen = [e for e in evidence if not _trained(e)]
     scores = {e.name: _pooled(e, arms.get(_arm(e)) if pooled else None, judged, goal) for e in frozen}
     level = max(scores.values(), default=0.0)
+    linear = _linear(frozen, scores, arms if pooled else {})
     tuned = {}
     for e in evidence:
         kin = [head for head in frozen if _trained(e) and _arm(head) == _arm(e)]
@@ -58,10 +60,21 @@ def known(
         share, variance = _together(e, head, judged, goal)
         score = _score(e, judged, goal) - share * (_score(head, judged, goal) - scores[head.name])
         recipe = gain.Recipe(
-            candidate=e.result.trial.candidate, base=scores[head.name], prior=arm.prior if arm else None
+            candidate=e.result.trial.candidate,
+            base=gain.start(_arm(e), linear),
+            prior=arm.prior if arm else None,
         )
         tuned[e.name] = gain.share(recipe, level, _epochs(e), score, variance)
-    return Known(frozen=scores, tuned=tuned, epochs={e.name: _epochs(e) for e in evidence})
+    return Known(frozen=scores, linear=linear, tuned=tuned, epochs={e.name: _epochs(e) for e in evidence})
+
+
+def _linear(
+    frozen: Sequence[Evidence], scores: Mapping[str, float], arms: Mapping[tuple[str, int], Ranked]
+) -> dict[tuple[str, int], float]:
+    """The best frozen head's score by backbone and size, by the ranking where none was tried."""
+    found = {key: arm.expected for key, arm in arms.items()}
+    tried = {_arm(e) for e in frozen}
+    return found | {key: max(scores[e.name] for e in frozen if _arm(e) == key) for key in tried}
 
 
 def comparable(goal: Goal, out_of_fold: bool) -> bool:

@@ -21,12 +21,25 @@ import numpy as np
 
 from autotl.records import Candidate, Depth
 
-__all__ = ["LEARNT", "Learnt", "Recipe", "Seen", "draws", "grown", "kernel", "posterior", "scores", "share"]
+__all__ = [
+    "LEARNT",
+    "Learnt",
+    "Recipe",
+    "Seen",
+    "draws",
+    "grown",
+    "kernel",
+    "posterior",
+    "scores",
+    "share",
+    "start",
+]
 
 HALF_WAY = 6.0  # epochs after which some two thirds of what fine-tuning brings is there
 USUAL_PRIOR = 0.5  # that the lead of published accuracy is counted from
 LEAST_ERROR = 0.01  # below it there is nothing to gain
 WAY = 0.05  # deviation between strategies and between learning rates, which were not recorded: a guess
+SMALLER = 0.03  # accuracy that half the input size costs a fine-tuning; a linear probe it costs more
 TINY = 1e-6  # on the diagonal of a covariance, so that its root exists
 TOGETHER = 0.2  # correlation of these errors between two fine-tunings, less what they share with their heads: measured
 LOSS = -0.25  # share of the error that a training must add to be called a failure, and that one says at most
@@ -76,6 +89,21 @@ class Seen:
     value: float
     variance: float
     failed: bool = False  # it learnt nothing: the same network may learn by another strategy
+
+
+def start(arm: tuple[str, int], linear: Mapping[tuple[str, int], float]) -> float:
+    """Where a fine-tuning of a backbone at a size starts from, by the scores of frozen heads by backbone and size.
+
+    Its own frozen head, or that of a larger input less a little: a smaller input costs features that were learnt
+    at a larger one more than it costs a network that is trained at the smaller one.
+    """
+    backbone, size = arm
+    larger = [
+        score - SMALLER * math.log2(other / size)
+        for (name, other), score in linear.items()
+        if name == backbone and other > size
+    ]
+    return max([linear[arm], *larger])
 
 
 def grown(epochs: float) -> float:

@@ -8,18 +8,19 @@ nearly all of the probability is what is still open.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from autotl import gain
 from autotl.decide import Evidence, Judged
 from autotl.estimate import Known, comparable, known
-from autotl.records import Candidate, Goal, Prospect, Ranked, Ranking
+from autotl.records import Candidate, Goal, Interval, Prospect, Ranked, Ranking
 from autotl.result import rounded
 from autotl.search import DEPTHS
 
-__all__ = ["chances", "still_open"]
+__all__ = ["Outlook", "outlook", "still_open"]
 
 DRAWS = 2000
 HELD = 0.98  # of the probability, that the tried and the open recipes hold together
@@ -28,23 +29,33 @@ LEAST_SPREAD = 0.02  # of right and wrong, for the error of a score on few image
 UNSEEN = 0.05  # deviation of what a backbone without a single image scored is taken to reach
 
 
-def chances(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What all recipes may score, seen together."""
+
+    chances: Mapping[str, float]  # of each to score best on new images, by candidate id; largest first
+    behind: Mapping[
+        str, Interval
+    ]  # how far each that was tried is expected to be behind the best of all, 95 %
+
+
+def outlook(
     evidence: Sequence[Evidence],
     ranking: Ranking | None,
     judged: Judged,
     goal: Goal,
     out_of_fold: bool,
     strategies: Sequence[str] = (),
-) -> dict[str, float]:
-    """The probability of each recipe to score best on new images, by candidate id; largest first.
+) -> Outlook | None:
+    """How all recipes are expected to do.
 
     Recipes are those that were tried and, for every backbone that was ranked, a linear probe and fine-tunings by
-    `strategies` at every depth. Empty where the ranking's scores say something else than what is asked for, and
+    `strategies` at every depth. None where the ranking's scores say something else than what is asked for, and
     where nothing frozen was tried.
     """
     found = known(evidence, ranking, judged, goal, out_of_fold)
     if ranking is None or not comparable(goal, out_of_fold) or not found.frozen:
-        return {}
+        return None
     arms = {(arm.backbone, arm.input_size): arm for arm in ranking.ranked}
     generator = np.random.default_rng(0)
     candidates = {
@@ -58,15 +69,25 @@ def chances(
     }
     drawn = _frozen(candidates, arms, found, noise) | _tuned(candidates, arms, found, noise, generator)
     if not drawn:  # nothing is ranked yet
-        return {}
+        return None
     names = list(drawn)
-    best = np.argmax(np.stack([drawn[name] for name in names]), axis=0)
-    share = np.bincount(best, minlength=len(names)) / DRAWS
-    return {names[place]: float(share[place]) for place in np.argsort(-share, kind="stable").tolist()}
+    scores = np.stack([drawn[name] for name in names])
+    share = np.bincount(scores.argmax(0), minlength=len(names)) / DRAWS
+    return Outlook(
+        chances={names[place]: float(share[place]) for place in np.argsort(-share, kind="stable").tolist()},
+        behind={e.name: _behind(scores, drawn[e.name]) for e in evidence if e.name in drawn},
+    )
+
+
+def _behind(scores: np.ndarray, own: np.ndarray) -> Interval:
+    """How far a recipe with scores `own` (draws,) is behind the best of `scores` (recipes, draws)."""
+    gap = scores.max(0) - own
+    low, high = np.quantile(gap, (0.025, 0.975)).tolist()
+    return Interval(value=rounded(float(gap.mean())), low=rounded(low), high=rounded(high))
 
 
 def still_open(
-    likely: dict[str, float], members: Sequence[str], tried: Sequence[str]
+    likely: Mapping[str, float], members: Sequence[str], tried: Sequence[str]
 ) -> tuple[Prospect, ...]:
     """The untried recipes that are needed beside the winner's set to hold `HELD` of the probability; likeliest first.
 
@@ -138,7 +159,7 @@ def _tuned(
             recipes[name] = found.tuned[name].recipe
         elif candidate.unfreeze != 0 and key in arms:
             recipes[name] = gain.Recipe(
-                candidate=candidate, base=_base(arms[key], found), prior=arms[key].prior
+                candidate=candidate, base=gain.start(key, found.linear), prior=arms[key].prior
             )
     if not recipes:
         return {}

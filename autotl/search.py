@@ -10,7 +10,6 @@ and the final fit fit into the seconds left.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -31,7 +30,6 @@ DRAWS = 512  # of the scores that all recipes may have
 GENTLE_RATE = 7e-4  # peak learning rate that is tried too where the usual one lost to the linear probe
 CROSS_VALIDATED = {"linear_probe": "linear", "knn": "knn"}  # which score of the ranking speaks for a strategy
 CLOSE = 0.01  # scores so near the best may win in the end
-SMALLER = 0.03  # accuracy that half the input size costs a fine-tuning; a linear probe it costs more
 ALIKE = (
     0.5  # correlation of hits and misses of a fine-tuning and its frozen head: measured on the recorded sets
 )
@@ -323,21 +321,16 @@ class DefaultPlanner:
         deep = candidate.unfreeze == "all" or candidate.unfreeze >= groups
         return gain.Recipe(
             candidate=candidate,
-            base=self._start(arm),
+            base=gain.start(
+                (arm.backbone, arm.input_size),
+                {
+                    (a.backbone, a.input_size): self._linear(a)
+                    for a in self.ranked
+                    if a.backbone == arm.backbone
+                },
+            ),
             prior=arm.prior,
             recoverable=share if groups and deep else 0.0,
-        )
-
-    def _start(self, arm: Ranked) -> float:
-        """Where a fine-tuning of an arm starts from: its linear probe, or that of a larger input less a little.
-
-        A smaller input costs features that were learnt at a larger one more than it costs a network that is
-        trained at the smaller one.
-        """
-        larger = [a for a in self.ranked if a.backbone == arm.backbone and a.input_size > arm.input_size]
-        return max(
-            [self._linear(arm)]
-            + [self._linear(a) - SMALLER * math.log2(a.input_size / arm.input_size) for a in larger]
         )
 
     def _linear(self, arm: Ranked) -> float:

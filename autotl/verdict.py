@@ -156,10 +156,10 @@ def judge(
     # The estimates count cross-validation on the train images where that says what is asked for.
     elsewhere = seen_elsewhere(rivals, ranking) if goal.metric == "accuracy" and not folds else {}
     decision, intervals = decide(rivals, judged, goal, expected, elsewhere)
-    likely = prospects.chances(
+    seen = prospects.outlook(
         rivals, ranking, judged, goal, bool(folds), [s.name for s in strategies if s.depths]
     )
-    decision = _with_prospects(decision, likely, [e.name for e in rivals])
+    decision = _with_prospects(decision, seen, [e.name for e in rivals])
     decision = _with_context(decision, thumb.said(decision, rivals, judged, goal, train, similarity), ranking)
     decision = _with_controls(decision, rivals, held_against, judged, goal, train)
     board = leaderboard(rivals, decision, intervals, goal, failed)
@@ -168,15 +168,16 @@ def judge(
     return Verdict(decision=decision, leaderboard=board)
 
 
-def _with_prospects(decision: Decision, likely: dict[str, float], tried: Sequence[str]) -> Decision:
+def _with_prospects(decision: Decision, seen: prospects.Outlook | None, tried: Sequence[str]) -> Decision:
     """The decision with the chance that it is right, and what was not tried and could prove it wrong."""
-    if decision.winner is None or not likely:
+    if seen is None or decision.winner is None or decision.winner not in seen.behind:
         return decision
-    chance = likely.get(decision.winner, 0.0)
-    opened = prospects.still_open(likely, decision.winners_set, tried)
+    chance, gap = seen.chances[decision.winner], seen.behind[decision.winner]
+    opened = prospects.still_open(seen.chances, decision.winners_set, tried)
     sure = (
-        f"{len(likely):,} recipes could be had and {len(tried)} were tried: the chance that the winner is the best"
-        f" of all is put at {chance:.0%}"
+        f"{len(seen.chances):,} recipes could be had and {len(tried)} were tried: the best of all is expected to score"
+        f" {100 * gap.value:.1f} points more than the winner [{100 * gap.low:.1f}, {100 * gap.high:.1f}], which is"
+        f" itself the best with a chance of {chance:.0%}"
     )
     better = []
     if opened:

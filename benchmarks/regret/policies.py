@@ -88,8 +88,9 @@ class Autotl:
         quick = settle(space, bought, ranking, Goal(prefer="speed"))
         names = {cell.candidate.id: place for place, cell in enumerate(space.cells)}
         evidence = evidence_of(space, bought)
-        likely = prospects.chances(evidence, ranking, judged(space), Goal(), False, ["fine_tune"])
-        opened = prospects.still_open(likely, decision.winners_set, [e.name for e in evidence])
+        seen = prospects.outlook(evidence, ranking, judged(space), Goal(), False, ["fine_tune"])
+        tried = [e.name for e in evidence]
+        opened = prospects.still_open(seen.chances, decision.winners_set, tried) if seen else ()
         return Choice(
             place=names[decision.winner or ""],
             spent=purse.spent,
