@@ -228,9 +228,9 @@ class Screening:
                 Ranked(
                     backbone=a.backbone,
                     input_size=a.input_size,
-                    expected=self.expected(a),
+                    expected=round(self.expected(a), 6),
                     prior=round(a.native, 6),
-                    scores=tuple(sorted(a.scores.items())),
+                    scores=tuple((name, round(value, 6)) for name, value in sorted(a.scores.items())),
                     rows=a.rows,
                     seconds_per_image=a.seconds_per_image,
                     reason=f"judged on {a.rows} images"
