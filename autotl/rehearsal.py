@@ -6,6 +6,7 @@ import copy
 import math
 
 from autotl.forecast import Z80
+from autotl.gain import HALF_WAY
 from autotl.records import Cost, Forecast, Ranked, TrialResult
 from autotl.search import DefaultPlanner
 
@@ -13,7 +14,6 @@ from autotl.search import DefaultPlanner
 # as much as it usually does; so much that it goes on for as long as it may.
 GAINS = (-0.05, 0.2, 0.5)
 CONTROLS_USED = 0.4  # of the time that the controls may take, they do
-HALF_WAY = 6.0  # epochs after which two thirds of that is there
 FROZEN_SECONDS = 1.0  # a head in closed form on features at hand
 LONGEST = 60  # trials in one rehearsal
 USUAL = 0.85  # seconds taken / rehearsed, in the median: many searches end early

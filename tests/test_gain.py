@@ -65,3 +65,10 @@ def test_what_earlier_groups_knew_can_be_had_back() -> None:
     knows = gain.Recipe(candidate=recipe().candidate, base=0.6, prior=0.5, recoverable=0.5)
     (plain, regained), _ = gain.posterior([recipe(base=0.6), knows], 0.7, [])
     assert gain.scores(knows, 0.7, 6.0, regained) - gain.scores(knows, 0.7, 6.0, plain) == pytest.approx(0.2)
+
+
+def test_a_small_input_starts_from_what_a_larger_one_knew_less_a_little() -> None:
+    linear = {("a", 224): 0.8, ("a", 112): 0.6, ("b", 112): 0.6}
+    assert gain.start(("a", 112), linear) == pytest.approx(0.8 - gain.SMALLER)
+    assert gain.start(("a", 224), linear) == 0.8
+    assert gain.start(("b", 112), linear) == 0.6, "another backbone's input says nothing"
