@@ -32,6 +32,7 @@ CLIP = 1.0
 LATE = 0.05  # of a phase: behind by less, the steps alone say how far it is, and the same seed gives the same weights
 EVALUATION_BATCH = 64
 MEASURED = 192  # images that batch-norm statistics are measured on
+MEASURED_AT_ONCE = 32  # of them in one pass: all at once took 2 GB more than training does
 RUNAWAY = (
     1.5  # of the loss of an even guess: a training that stays above after its warm-up will not come back
 )
@@ -182,34 +183,55 @@ def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
     ((x - m) / sqrt(v + eps)) * a sqrt(v + eps) + (b + a m): the same in eval mode, and nearly so with batch
     statistics. To be called after `Backbone.freeze`.
     """
-
-    def refit(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(module, _BatchNorm)
-        x = inputs[0].float()
-        positions = (0, *range(2, x.ndim))
-        mean, variance = x.mean(positions), x.var(positions, unbiased=False)
-        assert module.running_mean is not None and module.running_var is not None
-        slope = module.weight / torch.sqrt(module.running_var + module.eps)
-        shift = module.bias - module.running_mean * slope
-        module.weight.copy_(slope * torch.sqrt(variance + module.eps))
-        module.bias.copy_(shift + mean * slope)
-        module.running_mean.copy_(mean)
-        module.running_var.copy_(variance)
-
     moving = model.backbone.moving_statistics()
     layers = [m for m in moving if isinstance(m, _BatchNorm) and m.affine]
-    handles = [layer.register_forward_pre_hook(refit) for layer in layers]
+    seen: dict[nn.Module, tuple[int, Tensor, Tensor]] = {}  # values a channel, their mean and variance
+
+    def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0].float()
+        positions = (0, *range(2, x.ndim))
+        variance, mean = torch.var_mean(x, positions, unbiased=False)
+        here = (x.numel() // x.shape[1], mean.double(), variance.double())
+        seen[module] = _joined(seen[module], here) if module in seen else here
+
+    handles = [layer.register_forward_pre_hook(measure) for layer in layers]
     side = side_before_crop(setting.size, setting.preprocess)
     model.eval()
     try:
         with torch.no_grad():
-            squares = setting.squares.get(rows[:MEASURED], side, setting.preprocess.interpolation)
-            batch = to_input(squares, setting.size, setting.preprocess, setting.device)
-            with spent.on("forward"):
-                model.backbone(batch)
+            for few in np.split(
+                rows[:MEASURED], range(MEASURED_AT_ONCE, len(rows[:MEASURED]), MEASURED_AT_ONCE)
+            ):
+                squares = setting.squares.get(few, side, setting.preprocess.interpolation)
+                batch = to_input(squares, setting.size, setting.preprocess, setting.device)
+                with spent.on("forward"):
+                    model.backbone(batch)
+            # The function stays as it is, so what was measured holds whichever layer is changed first.
+            for layer, (_, mean, variance) in seen.items():
+                assert isinstance(layer, _BatchNorm)
+                _restate(layer, mean.to(layer.weight), variance.to(layer.weight))
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _joined(one: tuple[int, Tensor, Tensor], other: tuple[int, Tensor, Tensor]) -> tuple[int, Tensor, Tensor]:
+    """Number, mean and variance of two lots together (Chan, Golub and LeVeque, 1983)."""
+    (n, mean, variance), (m, second, spread) = one, other
+    share = m / (n + m)
+    gap = second - mean
+    return n + m, mean + share * gap, (1 - share) * variance + share * spread + share * (1 - share) * gap**2
+
+
+def _restate(layer: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
+    """Gives a batch norm other statistics, and the scale and shift with which it still computes the same."""
+    assert layer.running_mean is not None and layer.running_var is not None
+    slope = layer.weight / torch.sqrt(layer.running_var + layer.eps)
+    shift = layer.bias - layer.running_mean * slope
+    layer.weight.copy_(slope * torch.sqrt(variance + layer.eps))
+    layer.bias.copy_(shift + mean * slope)
+    layer.running_mean.copy_(mean)
+    layer.running_var.copy_(variance)
 
 
 def trained_groups(phase: Phase, depth: Depth) -> Depth:

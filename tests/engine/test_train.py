@@ -260,6 +260,20 @@ def test_statistics_are_measured_where_training_moves_them(depth: Depth, move: s
     assert not model.backbone.body.training
 
 
+def test_statistics_are_the_same_however_many_images_are_measured_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+    for number in (7, 1000):
+        monkeypatch.setattr(train, "MEASURED_AT_ONCE", number)
+        model = folded()
+        model.backbone.freeze("all")
+        train.recalibrate(model, ROWS, toy.setting(PICTURES, LABELS))
+        found.append(model.state_dict())
+    for name, value in found[0].items():
+        assert torch.allclose(value.float(), found[1][name].float(), atol=1e-4), name
+
+
 def test_a_folded_network_survives_fine_tuning() -> None:
     model = folded()
     model.backbone.freeze("all")
