@@ -16,10 +16,10 @@ GAINS = (-0.05, 0.2, 0.5)
 CONTROLS_USED = 0.4  # of the time that the controls may take, they do
 FROZEN_SECONDS = 1.0  # a head in closed form on features at hand
 LONGEST = 60  # trials in one rehearsal
-USUAL = 0.85  # seconds taken / rehearsed, in the median: many searches end early
-ASTRAY = 0.35  # deviation of log(seconds taken / rehearsed)
+USUAL = 0.9  # seconds taken / rehearsed, in the median: many searches end early
+ASTRAY = 0.25  # deviation of log(seconds taken / rehearsed)
 GROWTH = 1.06  # of memory, from the end of the timed batches to the end of the run
-ASTRAY_BYTES = 0.13  # deviation of log(bytes held / forecast)
+ASTRAY_BYTES = 0.1  # deviation of log(bytes held / forecast)
 
 
 def rehearse(planner: DefaultPlanner, seconds: float, gain: float) -> float:
