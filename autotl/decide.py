@@ -249,13 +249,17 @@ def _moved(measured: Interval, estimate: float, share: float) -> Interval:
     """An interval around the winner's estimate, for which the images of `measured` are a `share` of those seen.
 
     The choice followed the estimates and most of their images took no part in it, so it hardly flatters. More images
-    make it narrower by the root of their number, but no more than to `NARROWEST`.
+    make it narrower by the root of their number, but no more than to `NARROWEST`. A score of 100 % has no room above
+    it; an estimate below that has, as much as below.
     """
     factor = max(NARROWEST, math.sqrt(share))
+    below, above = measured.value - measured.low, measured.high - measured.value
+    if measured.value in (0.0, 1.0):
+        below = above = max(below, above)
     return Interval(
         value=rounded(estimate),
-        low=rounded(max(0.0, estimate - factor * (measured.value - measured.low))),
-        high=rounded(min(1.0, estimate + factor * (measured.high - measured.value))),
+        low=rounded(max(0.0, estimate - factor * below)),
+        high=rounded(min(1.0, estimate + factor * above)),
     )
 
 

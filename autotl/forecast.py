@@ -26,7 +26,7 @@ GPU = 5e12  # multiplies a second in a network, of an ordinary one
 _SIDE = 192
 
 ASTRAY = 0.25  # deviation of log(taken / forecast) before a run has seen how its forecasts do,
-ASTRAY_HEAD = 0.4  # the same for a head in closed form: short, and it waits for every core at once
+ASTRAY_HEAD = 0.8  # the same for a head in closed form: short, and it waits for every core at once
 ASTRAY_WEIGHT = 2.0  # which counts like so many forecasts
 ROUGH = 0.3  # seconds, that a training may be out however short it is
 Z80 = 1.281552  # two-sided 80 % point of the standard normal

@@ -18,8 +18,8 @@ FROZEN_SECONDS = 1.0  # a head in closed form on features at hand
 LONGEST = 60  # trials in one rehearsal
 USUAL = 0.9  # seconds taken / rehearsed, in the median: many searches end early
 ASTRAY = 0.25  # deviation of log(seconds taken / rehearsed)
-GROWTH = 1.06  # of memory, from the end of the timed batches to the end of the run
-ASTRAY_BYTES = 0.1  # deviation of log(bytes held / forecast)
+GROWTH = 1.1  # of memory, from the end of the timed batches to the end of the run
+ASTRAY_BYTES = 0.2  # deviation of log(bytes held / forecast)
 
 
 def rehearse(planner: DefaultPlanner, seconds: float, gain: float) -> float:

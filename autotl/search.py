@@ -22,7 +22,7 @@ from autotl.records import Candidate, Depth, Ranked, Strategy, Trial, TrialResul
 EPOCHS = (4.0, 6.0, 9.0, 14.0, 20.0, 30.0)
 DEPTHS: tuple[Depth, ...] = (1, 2, "all")
 FEWEST_STEPS = 40  # fewer optimiser steps than this teach a new head little
-WORTH = 0.001  # accuracy that the time left must promise, for another probe
+WORTH = 0.0003  # accuracy that the time left must promise, for another probe: what few images can show of it
 PATIENCE = 6  # probes in a row that may bring nothing
 LONGER = 0.001  # and that a training must promise for taking twice as long as another
 LEAST_SPREAD = 0.02  # of right and wrong: a hundred images that are all answered rightly prove little

@@ -213,6 +213,14 @@ def test_what_is_promised_is_the_estimate_where_more_images_than_chose_are_behin
     assert widths[2] / widths[0] == pytest.approx(0.6, abs=1e-4)
 
 
+def test_a_perfect_score_on_few_images_leaves_room_above_the_estimate() -> None:
+    perfect = evidence("a", 0)
+    decision, intervals = decide([perfect], JUDGED, Goal(), {perfect.name: 0.99}, {perfect.name: 600})
+    assert intervals[perfect.name].high == 1.0 and decision.score is not None
+    assert decision.score.high - 0.99 == pytest.approx(0.99 - decision.score.low, abs=1e-6)
+    assert decision.score.high > 0.99
+
+
 def test_images_seen_elsewhere_are_those_that_a_linear_probe_was_cross_validated_on() -> None:
     arms = (
         Ranked(backbone="a", input_size=64, expected=0.8, rows=512, scores=(("linear", 0.8),)),
