@@ -91,8 +91,9 @@ def estimates(
     if found.tuned:
         recipes = [seen.recipe for seen in found.tuned.values()]
         mean, _ = gain.posterior(recipes, found.level, list(found.tuned.values()))
-        for name, recipe, value in zip(found.tuned, recipes, mean, strict=True):
-            taken[name] = float(gain.scores(recipe, found.level, found.epochs[name], value))
+        for (name, seen), recipe, value in zip(found.tuned.items(), recipes, mean, strict=True):
+            believed = float(gain.scores(recipe, found.level, found.epochs[name], value))
+            taken[name] = seen.score if seen.failed else believed
     return {e.name: round(taken.get(e.name, _score(e, judged, goal)), 6) for e in evidence}
 
 

@@ -83,9 +83,13 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What a probe showed of a recipe: `r`, with the variance that few selection images leave it."""
+    """What a probe showed of a recipe: `r`, with the variance that few selection images leave it.
+
+    Of a training that failed, `value` is how little of that is said of others; it itself is taken to have `score`.
+    """
 
     recipe: Recipe
+    score: float
     value: float
     variance: float
     failed: bool = False  # it learnt nothing: the same network may learn by another strategy
@@ -123,6 +127,7 @@ def share(recipe: Recipe, level: float, epochs: float, score: float, variance: f
     gained = score - recipe.base
     return Seen(
         recipe=recipe,
+        score=score,
         value=(max(lost, gained) / grown(max(epochs, 1.0)) + recipe.base - level) / _error(level),
         variance=variance / unit**2,
         failed=gained <= lost,

@@ -67,7 +67,9 @@ def outlook(
     noise = {
         key: generator.standard_normal(DRAWS) * _deviation(arm, found, judged) for key, arm in arms.items()
     }
-    drawn = _frozen(candidates, arms, found, noise) | _tuned(candidates, arms, found, noise, generator)
+    drawn = _frozen(candidates, arms, found, noise) | _tuned(
+        candidates, arms, found, noise, len(judged.labels), generator
+    )
     if not drawn:  # nothing is ranked yet
         return None
     names = list(drawn)
@@ -149,9 +151,10 @@ def _tuned(
     arms: dict[tuple[str, int], Ranked],
     found: Known,
     noise: dict[tuple[str, int], np.ndarray],
+    rows: int,
     generator: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """Draws (draws,) of each fine-tuning's score, given those that were tried."""
+    """Draws (draws,) of each fine-tuning's score, given those that were tried and judged on so many rows."""
     recipes = {}
     for name, candidate in candidates.items():
         key = (candidate.backbone, candidate.input_size)
@@ -173,6 +176,10 @@ def _tuned(
         key = (recipe.candidate.backbone, recipe.candidate.input_size)
         epochs = found.epochs.get(name, usual)
         drawn[name] = np.asarray(gain.scores(recipe, found.level, epochs, mean[place] + moved[:, place]))
+        told = found.tuned.get(name)
+        if told is not None and told.failed:
+            spread = max(told.score * (1 - told.score), LEAST_SPREAD) / rows
+            drawn[name] = told.score + np.sqrt(spread) * generator.standard_normal(DRAWS)
         if recipe.candidate.backbone not in seen:  # nothing but its frozen head speaks for it
             drawn[name] = drawn[name] + gain.LEARNT.slope * noise[key]
     return drawn

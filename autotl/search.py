@@ -144,17 +144,19 @@ class DefaultPlanner:
         A frozen head's score is pooled with its cross-validation; a fine-tuning's is what its own and all
         others' let expect of it.
         """
-        level, tuned = self._level(), [done for done in self._scored() if done.trial.epochs]
-        recipes = [self._recipe(done.trial.candidate) for done in tuned]
-        mean, _ = gain.posterior(recipes, level, self._seen())
-        return [
+        level, seen = self._level(), self._seen()
+        mean, _ = gain.posterior([each.recipe for each in seen], level, seen)
+        tuned = [done for done in self.results if done.trial.epochs]
+        values = [
             (done, self._pooled(done, self._arm(done.trial.candidate)))
-            for done in self._scored()
-            if not done.trial.epochs
-        ] + [
-            (done, float(gain.scores(recipe, level, max(done.epochs_done, 1.0), value)))
-            for done, recipe, value in zip(tuned, recipes, mean, strict=True)
+            for done in self.results
+            if not done.trial.epochs and done.score_val is not None
         ]
+        for done, each, value in zip(tuned, seen, mean, strict=True):
+            believed = float(gain.scores(each.recipe, level, max(done.epochs_done, 1.0), value))
+            if done.score_val is not None:
+                values.append((done, each.score if each.failed else believed))
+        return values
 
     def _in_vain(self) -> int:
         """How many fine-tunings there were since one was better than all before."""
@@ -163,9 +165,6 @@ class DefaultPlanner:
             count = 0 if value > best + WORTH else count + bool(done.trial.epochs)
             best = max(best, value)
         return count
-
-    def _scored(self) -> list[TrialResult]:
-        return [done for done in self.results if done.score_val is not None]
 
     def _seen(self) -> list[gain.Seen]:
         """What each fine-tuning so far says of the others.

@@ -73,3 +73,12 @@ def test_where_the_ranking_speaks_of_something_else_the_scores_stand_alone(
     goal = Goal(metric=metric)  # type: ignore[arg-type]
     expected = estimates([evidence("a", 80)], ranking(a=0.2), JUDGED, goal, out_of_fold=out_of_fold)
     assert expected["a@96/linear_probe"] == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_fine_tuning_that_clearly_lost_is_not_lifted_by_what_others_usually_gain() -> None:
+    """On nearly solved data the usual gain is a hair; a loss of ten points is no part of it."""
+    field = [evidence("a", 98), evidence("a", 88, "fine_tune", epochs=14.0)]
+    expected = estimates(field, ranking(a=0.975), JUDGED, Goal(), out_of_fold=False)
+    assert expected["a@96/fine_tune:all"] == pytest.approx(0.88, abs=0.02)
+    decision, _ = decide(field, JUDGED, Goal(), expected)
+    assert decision.winner == "a@96/linear_probe"

@@ -31,7 +31,7 @@ def test_longer_training_brings_more_and_less_each_time() -> None:
 def test_the_posterior_is_the_conditional_normal_distribution() -> None:
     """Held against the mean of many draws from the joint prior that agree with what was seen."""
     recipes = [recipe("a"), recipe("a", 1), recipe("b")]
-    seen = [gain.Seen(recipe=recipes[0], value=0.4, variance=0.02)]
+    seen = [gain.Seen(recipe=recipes[0], score=0.8, value=0.4, variance=0.02)]
     mean, covariance = gain.posterior(recipes, 0.7, seen)
     before, wide = gain.posterior(recipes, 0.7, [])
     generator = np.random.default_rng(0)
@@ -45,7 +45,9 @@ def test_the_posterior_is_the_conditional_normal_distribution() -> None:
 def test_kin_learn_more_from_a_probe_than_strangers() -> None:
     recipes = [recipe("a", 1), recipe("b", 2), recipe("b", 1)]
     before, _ = gain.posterior(recipes, 0.7, [])
-    after, left = gain.posterior(recipes, 0.7, [gain.Seen(recipe=recipe("a"), value=0.6, variance=0.001)])
+    after, left = gain.posterior(
+        recipes, 0.7, [gain.Seen(recipe=recipe("a"), score=0.9, value=0.6, variance=0.001)]
+    )
     moved = after - before
     assert moved[0] > moved[1] > moved[2] > 0
     assert np.sqrt(np.diag(left))[0] < np.sqrt(np.diag(left))[2]
