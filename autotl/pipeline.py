@@ -67,6 +67,7 @@ def recommend(
 
         connect = client.connect
     folder = run_folder(options) if earlier is None else earlier.folder
+    engine: Engine | None = None
     try:
         engine = connect(
             folder=folder,
@@ -76,25 +77,27 @@ def recommend(
             seed=options.seed,
             offline=options.offline,
         )
-    except BaseException:
+        ledger.meter = lambda: engine.spent
+        journal = Journal(folder=folder, budget=budget, plugins=plugins, observers=observers)
+        if earlier is not None:
+            journal.before = earlier.state.seconds.get("total", 0.0)
+        job = Job(
+            options=options,
+            budget=budget,
+            ledger=ledger,
+            plugins=plugins,
+            journal=journal,
+            engine=engine,
+            fetch=fetch,
+            earlier=earlier,
+            past=past,
+        )
+    except BaseException:  # Ctrl-C may come at any line
+        if engine is not None:
+            engine.close()
         if earlier is None:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    ledger.meter = lambda: engine.spent
-    journal = Journal(folder=folder, budget=budget, plugins=plugins, observers=observers)
-    if earlier is not None:
-        journal.before = earlier.state.seconds.get("total", 0.0)
-    job = Job(
-        options=options,
-        budget=budget,
-        ledger=ledger,
-        plugins=plugins,
-        journal=journal,
-        engine=engine,
-        fetch=fetch,
-        earlier=earlier,
-        past=past,
-    )
     try:
         prepare(job, data)
         if recipe is None:
