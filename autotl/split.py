@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.random  # else numpy loads it at its first use, in a run that is under way, and that swallows a Ctrl-C
 
 from autotl.folds import stratified_order
 from autotl.records import PARTS, Dataset, Split
