@@ -25,6 +25,8 @@ import numpy as np
 
 __all__ = ["Cache", "atomic", "atomic_write", "cache_folder", "key"]
 
+# What reading a damaged entry raises; the fifth is zipfile's word for a header whose compression it does not know.
+DAMAGED = (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile)
 _TEMPORARY = ".tmp"
 _ABANDONED = 3600.0  # seconds after which a temporary file has no writer any more
 
@@ -137,8 +139,7 @@ class Cache:
                 arrays = {name: entry[name] for name in entry.files}
         except FileNotFoundError:
             return None
-        # zipfile calls a damaged header that names an unknown compression NotImplementedError
-        except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile):
+        except DAMAGED:
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
