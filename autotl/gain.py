@@ -30,6 +30,7 @@ __all__ = [
     "grown",
     "kernel",
     "posterior",
+    "sampling_variance",
     "scores",
     "share",
     "start",
@@ -40,6 +41,7 @@ USUAL_PRIOR = 0.5  # that the lead of published accuracy is counted from
 LEAST_ERROR = 0.01  # below it there is nothing to gain
 WAY = 0.05  # deviation between strategies and between learning rates, which were not recorded: a guess
 SMALLER = 0.03  # accuracy that half the input size costs a fine-tuning; a linear probe it costs more
+LEAST_SPREAD = 0.02  # of right and wrong, in a variance
 TINY = 1e-6  # on the diagonal of a covariance, so that its root exists
 TOGETHER = 0.2  # correlation of these errors between two fine-tunings, less what they share with their heads: measured
 LOSS = -0.25  # share of the error that a training must add to be called a failure, and that one says at most
@@ -161,6 +163,15 @@ def posterior(
         covariance[block, :] = covariance[:, block] = 0.0  # what ties strategies together is small by now
         covariance[np.ix_(block, block)] = within
     return mean, covariance
+
+
+def sampling_variance(score: np.ndarray | float, rows: int) -> np.ndarray:
+    """Variance of a share of `rows` images that is `score` in expectation; no less than where a few are wrong.
+
+    `score` is a number or (n,); so is what is answered. A hundred images that are all answered rightly prove little.
+    """
+    share = np.clip(score, 0, 1)
+    return np.asarray(np.maximum(share * (1 - share), LEAST_SPREAD) / max(rows, 1))
 
 
 def _noise(variances: Sequence[float]) -> np.ndarray:

@@ -25,7 +25,6 @@ __all__ = ["Outlook", "outlook", "still_open"]
 DRAWS = 2000
 HELD = 0.98  # of the probability, that the tried and the open recipes hold together
 USUAL_EPOCHS = 6.0  # that an untried fine-tuning is thought of as having, where none was trained
-LEAST_SPREAD = 0.02  # of right and wrong, for the error of a score on few images
 UNSEEN = 0.05  # deviation of what a backbone without a single image scored is taken to reach
 
 
@@ -127,8 +126,7 @@ def _deviation(arm: Ranked, found: Known, judged: Judged) -> float:
         return UNSEEN
     name = Candidate(backbone=arm.backbone, input_size=arm.input_size, strategy="linear_probe").id
     rows = arm.rows + (len(judged.labels) if name in found.frozen else 0)
-    base = _base(arm, found)
-    return float(np.sqrt(max(base * (1 - base), LEAST_SPREAD) / rows))
+    return float(np.sqrt(gain.sampling_variance(_base(arm, found), rows)))
 
 
 def _frozen(
@@ -178,8 +176,8 @@ def _tuned(
         drawn[name] = np.asarray(gain.scores(recipe, found.level, epochs, mean[place] + moved[:, place]))
         told = found.tuned.get(name)
         if told is not None and told.failed:
-            spread = max(told.score * (1 - told.score), LEAST_SPREAD) / rows
-            drawn[name] = told.score + np.sqrt(spread) * generator.standard_normal(DRAWS)
+            deviation = np.sqrt(gain.sampling_variance(told.score, rows))
+            drawn[name] = told.score + deviation * generator.standard_normal(DRAWS)
         if recipe.candidate.backbone not in seen:  # nothing but its frozen head speaks for it
             drawn[name] = drawn[name] + gain.LEARNT.slope * noise[key]
     return drawn

@@ -25,7 +25,6 @@ FEWEST_STEPS = 40  # fewer optimiser steps than this teach a new head little
 WORTH = 0.0003  # accuracy that the time left must promise, for another probe: what few images can show of it
 PATIENCE = 6  # probes in a row that may bring nothing
 LONGER = 0.001  # and that a training must promise for taking twice as long as another
-LEAST_SPREAD = 0.02  # of right and wrong: a hundred images that are all answered rightly prove little
 DRAWS = 512  # of the scores that all recipes may have
 GENTLE_RATE = 7e-4  # peak learning rate that is tried too where the usual one lost to the linear probe
 CROSS_VALIDATED = {"linear_probe": "linear", "knn": "knn"}  # which score of the ranking speaks for a strategy
@@ -184,8 +183,10 @@ class DefaultPlanner:
             if best is not None:
                 flattered = (best.score_val or 0.0) - self._pooled(best, self._arm(best.trial.candidate))
             score = (done.score_val or 0.0) - ALIKE * flattered
-            variance = _variance(score, self.facts.rows_select) * (1 if best is None else 1 - ALIKE**2)
-            seen.append(gain.share(recipe, level, epochs, score, float(variance)))
+            variance = float(gain.sampling_variance(score, self.facts.rows_select))
+            seen.append(
+                gain.share(recipe, level, epochs, score, variance * (1 if best is None else 1 - ALIKE**2))
+            )
         return seen
 
     def _level(self) -> float:
@@ -307,7 +308,7 @@ class DefaultPlanner:
         )
         expected = none + (one - none) * mean[at]
         variance = np.diag(covariance)[at] * (one - none) ** 2
-        noise = _variance(expected, self.facts.rows_select)
+        noise = gain.sampling_variance(expected, self.facts.rows_select)
         moved = (one - none) * drawn[:, at] * np.sqrt(variance / (variance + noise))
         seconds = np.array([option.seconds for option in options])
         price = LONGER * np.log2(seconds / seconds.min())
@@ -362,12 +363,6 @@ def summary(results: Sequence[TrialResult]) -> Mapping[str, TrialResult]:
         if before is None or _weight(result) >= _weight(before):
             standing[name] = result
     return standing
-
-
-def _variance(score: np.ndarray | float, rows: int) -> np.ndarray | float:
-    """Of a share of `rows` images that is `score` in expectation, and no less than where a few are wrong."""
-    spread = np.maximum(np.clip(score, 0, 1) * (1 - np.clip(score, 0, 1)), LEAST_SPREAD)
-    return spread / max(rows, 1)  # type: ignore[no-any-return]
 
 
 def _weight(result: TrialResult) -> tuple[bool, int, float]:
