@@ -16,7 +16,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from autotl.classifier import TransferClassifier
     from autotl.errors import (
         AutotlError,
         BudgetError,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     )
     from autotl.hookspecs import hookimpl
     from autotl.run import Run, load, recommend
+    from autotl.sklearn import TransferClassifier
 
 __version__ = "0.1.0"
 
@@ -51,7 +51,7 @@ __all__ = [
 
 _HOMES = {  # the others: errors
     "Run": "run",
-    "TransferClassifier": "classifier",
+    "TransferClassifier": "sklearn",
     "hookimpl": "hookspecs",
     "load": "run",
     "recommend": "run",

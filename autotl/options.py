@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autotl.errors import BudgetError
-from autotl.hub import told_offline
 from autotl.records import Goal, Metric, Prefer, Settings
+from autotl.weights.hub import told_offline
 
 # A packaged forecast of what a run cannot do without, in seconds: enough to refuse a budget before
 # torch starts. Start of the worker, reading and one embedding of an image, and the end of a run.

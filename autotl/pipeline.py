@@ -11,24 +11,26 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from autotl import dataset as dataset_stage
-from autotl import hub, remembered, resume
 from autotl.budget import Budget, Clock, Ledger
 from autotl.cache import cache_folder
-from autotl.job import Job
-from autotl.journal import Journal, run_folder
+from autotl.data import load
 from autotl.options import Options, refuse_hopeless, source_options
-from autotl.plugins import load_plugins
+from autotl.plugins.manager import load_plugins
 from autotl.protocols import Engine
+from autotl.ranking import history
 from autotl.records import Charge, Event, Trial
-from autotl.stages.control import control
-from autotl.stages.depths import measure_depths
-from autotl.stages.finish import finish
-from autotl.stages.look import look
-from autotl.stages.prepare import prepare
-from autotl.stages.probe import probe, repeat
-from autotl.stages.screen import screen
-from autotl.stages.thin import thin
+from autotl.run_folder import resume
+from autotl.run_folder.journal import Journal, run_folder
+from autotl.stages.context import Job
+from autotl.stages.controls import control
+from autotl.stages.deliver import finish
+from autotl.stages.depth_profiles import measure_depths
+from autotl.stages.load import prepare
+from autotl.stages.rank import screen
+from autotl.stages.search import probe, repeat
+from autotl.stages.similarity import look
+from autotl.stages.subsample import thin
+from autotl.weights import hub
 
 __all__ = ["Options", "recommend"]
 
@@ -57,10 +59,10 @@ def recommend(
     budget = Budget(seconds=options.budget, start=clock() if started is None else started, clock=clock)
     ledger = Ledger(clock=clock)
     ledger.charges.append(Charge(stage="imports", seconds=budget.spent))
-    past = remembered.read(options.memory) if options.memory else ()
+    past = history.read(options.memory) if options.memory else ()
     plugins = load_plugins()
     with ledger.charge("load"):
-        data = dataset_stage.load(options.source, source_options(options), plugins)
+        data = load.load(options.source, source_options(options), plugins)
     refuse_hopeless(options.budget, len(data.files))
     if connect is None:
         from autotl.engine import client

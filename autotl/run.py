@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from autotl import leaderboard, manifest, predicting, result, search
+from autotl import predict as autotl_predict
 from autotl.budget import Allowance, parse_seconds
 from autotl.cache import atomic_write
 from autotl.errors import RunError, UnknownNameError
 from autotl.records import Decision, Event, Finding, Metric, Prefer, Profile, Trial
-from autotl.result import Recommendation
+from autotl.records import result as records_result
+from autotl.records.result import Recommendation
+from autotl.run_folder import manifest, result_file
+from autotl.run_folder import table as run_folder_table
+from autotl.search import standing as search_standing
 
 if TYPE_CHECKING:
     import os
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
     from autotl import pipeline
     from autotl.engine.export import Format
-    from autotl.plan import Plan
+    from autotl.stages.dry_run import Plan
 
 # Options of a run that hold for another fit of its recipe.
 _OF_THE_RUN = frozenset(
@@ -52,14 +56,14 @@ class Run:
         self.path = Path(path)
 
     @property
-    def result(self) -> result.Recommendation:
+    def result(self) -> records_result.Recommendation:
         """All that the run recorded. Raises `RunError` when the folder does not hold it."""
-        return result.read(self.path)
+        return result_file.read(self.path)
 
     @property
     def leaderboard(self) -> pd.DataFrame:
-        """A row a candidate, best first; `autotl.leaderboard` names the columns."""
-        return leaderboard.frame(leaderboard.rows(self.result))
+        """A row a candidate, best first; `autotl.run_folder.table` names the columns."""
+        return run_folder_table.frame(run_folder_table.rows(self.result))
 
     @property
     def decision(self) -> Decision | None:
@@ -74,9 +78,9 @@ class Run:
     @property
     def recommendation(self) -> str:
         """What to do, in plain words."""
-        from autotl import report
+        from autotl.report import render
 
-        return report.summary(self.result)
+        return render.summary(self.result)
 
     def decide(
         self,
@@ -95,10 +99,10 @@ class Run:
         memory was measured if the run had a limit on it. With `apply` the folder takes it over, which needs a
         full fit of the winner: else `RunError`.
         """
-        from autotl import revise
+        from autotl.run_folder import redecide
 
         limit = None if max_params is None else int(max_params)
-        found = revise.revise(
+        found = redecide.revise(
             self.path,
             prefer=prefer,
             metric=metric,
@@ -108,7 +112,7 @@ class Run:
             licence=(licence,) if isinstance(licence, str) else licence,
         )
         if apply:
-            revise.adopt(self.path, found)
+            redecide.adopt(self.path, found)
         return found.state
 
     def extend(
@@ -130,7 +134,8 @@ class Run:
         stretch alone. Raises an `AutotlError`
         for whatever the caller can put right, and leaves the folder as it was.
         """
-        from autotl import pipeline, resume
+        from autotl import pipeline
+        from autotl.run_folder import resume
 
         earlier = resume.read(self.path)
         seconds = resume.time_left(earlier.state) if budget is None else parse_seconds(_plain(budget))
@@ -151,7 +156,7 @@ class Run:
     @property
     def classes(self) -> tuple[str, ...]:
         """Display names of what the model tells apart, in the order of its outputs."""
-        return tuple(predicting.class_names(self._model()))
+        return tuple(autotl_predict.class_names(self._model()))
 
     @property
     def module(self) -> Any:
@@ -172,21 +177,21 @@ class Run:
         label_2, probability_2 and so on. What cannot be read is a row with its error. Raises `RunError` when
         the folder holds no model, `DatasetError` for what is no image, `EngineError` when torch cannot run.
         """
-        many = predicting.several(images)
-        return predicting.frame(list(self.predictions(many, device=device, top=top)), top)
+        many = autotl_predict.several(images)
+        return autotl_predict.frame(list(self.predictions(many, device=device, top=top)), top)
 
     def predictions(
         self, images: Iterable[Any], *, device: str = "auto", top: int = 1
-    ) -> Iterator[predicting.Prediction]:
+    ) -> Iterator[autotl_predict.Prediction]:
         """The same as `predict`, one at a time, in the order of `images` and with flat memory."""
-        return predicting.predictions(self._model(), images, device=device, top=top)
+        return autotl_predict.predictions(self._model(), images, device=device, top=top)
 
     def embed(self, images: Any, *, device: str = "auto") -> np.ndarray:
         """Pooled features (n, d) float32 of images, as the model's head sees them; NaN where one cannot be read.
 
         `images` and errors are as in `predict`.
         """
-        return predicting.embed(self._model(), predicting.several(images), device=device)
+        return autotl_predict.embed(self._model(), autotl_predict.several(images), device=device)
 
     def fit(
         self,
@@ -368,9 +373,9 @@ def plan(source: str | os.PathLike[str], budget: str | float = "10m", **options:
 
     Decodes, fetches, trains and writes nothing. Raises what `recommend` raises before torch starts.
     """
-    from autotl import plan as stage
+    from autotl.stages import dry_run
 
-    return stage.plan(_asked(source, budget, options))
+    return dry_run.plan(_asked(source, budget, options))
 
 
 def _asked(source: str | os.PathLike[str], budget: str | float, given: dict[str, Any]) -> pipeline.Options:
@@ -397,16 +402,17 @@ def profile(
     label: str | None = None,
 ) -> Profile:
     """What the data are; reads every image once and trains nothing. Raises `DatasetError`."""
-    from autotl import dataset, pixels
-    from autotl import profile as stage
-    from autotl.plugins import load_plugins
+    from autotl.data import image_store
+    from autotl.data import load as data_load
+    from autotl.data import profile as stage
+    from autotl.plugins.manager import load_plugins
 
     named = {"test": test, "group": group, "label": label}
     options = {key: str(value) for key, value in named.items() if value is not None}
-    data = dataset.load(str(source), options, load_plugins())
+    data = data_load.load(str(source), options, load_plugins())
     with tempfile.TemporaryDirectory(prefix="autotl-") as work:
         unlimited = Allowance(deadline=float("inf"))
-        decoded = pixels.decode(list(data.files), work, side=_PROFILE_SIDE, allowance=unlimited)
+        decoded = image_store.decode(list(data.files), work, side=_PROFILE_SIDE, allowance=unlimited)
     found = stage.profile(data, decoded.statistics, decoded.thumbnails)
     broken = tuple(str(data.names[row]) for row in decoded.errors)
     unreadable = Finding(
@@ -431,10 +437,10 @@ def _plain(budget: str | float) -> str | float:
     return budget.strip().removeprefix("+") if isinstance(budget, str) else budget
 
 
-def _recipe(state: result.Recommendation, name: str | None) -> Trial:
+def _recipe(state: records_result.Recommendation, name: str | None) -> Trial:
     """A trial of a candidate at the fidelity at which it was judged. Raises `RunError`, `UnknownNameError`."""
-    probes = [done for done in state.trials if result.is_probe(done) and not done.trial.control]
-    standing = search.summary(probes)
+    probes = [done for done in state.trials if records_result.is_probe(done) and not done.trial.control]
+    standing = search_standing.summary(probes)
     name = name or (state.decision.winner if state.decision else None)
     if name is None:
         raise RunError(

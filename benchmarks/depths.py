@@ -26,10 +26,11 @@ import click
 import msgspec
 import numpy as np
 
-from autotl import pixels, result
 from autotl.cache import atomic
+from autotl.data import image_store
 from autotl.records import BackboneSpec, Depth
-from autotl.result import Recommendation, is_probe
+from autotl.records.result import Recommendation, is_probe
+from autotl.run_folder import result_file
 from benchmarks.probes import far
 from benchmarks.regret import grid
 from benchmarks.regret.commands import GRID
@@ -233,7 +234,7 @@ def record(
     epochs: float = EPOCHS,
 ) -> None:
     """Trains what is missing, set after set; each probe is written as it ends."""
-    from autotl.plugins import load_plugins
+    from autotl.plugins.manager import load_plugins
     from autotl.records import Settings
     from benchmarks.regret import record as recorder
 
@@ -292,8 +293,8 @@ def _views(session: Session, backbone: str, flip: bool) -> np.ndarray:
 
     preprocess, size = session.specs[backbone].preprocess, size_of(session, backbone)
     side = side_before_crop(size, preprocess)
-    store = pixels.Pixels.open(session.folder / ".pixels")
-    squares = pixels.square(store, session.train, side, side, preprocess.interpolation)
+    store = image_store.Pixels.open(session.folder / ".pixels")
+    squares = image_store.square(store, session.train, side, side, preprocess.interpolation)
     strength = session.strategies["fine_tune"].phases[0].augment
     generator = torch.Generator().manual_seed(0)
     found = np.zeros((VIEWS * len(squares), side, side, 3), np.uint8)
@@ -307,7 +308,7 @@ def _views(session: Session, backbone: str, flip: bool) -> np.ndarray:
 
 def _write(folder: Path, other: Path, rows: np.ndarray, views: np.ndarray) -> None:
     """A store of decoded images: some rows of another, at their places, and the views after all of them."""
-    store = pixels.Pixels.open(other)
+    store = image_store.Pixels.open(other)
     offset = np.full(len(store) + len(views), -1, np.int64)
     height, width = np.zeros(len(offset), np.int32), np.zeros(len(offset), np.int32)
     folder.mkdir(parents=True, exist_ok=True)
@@ -409,7 +410,7 @@ def _table(runs: tuple[Path, ...], recorded: Path) -> None:
         )
     print(shares(probes), end="\n\n")
     for folder in runs:
-        print(f"{folder.name}: at most {saved(result.read(folder)):.0%} of the run")
+        print(f"{folder.name}: at most {saved(result_file.read(folder)):.0%} of the run")
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ import click
 import numpy as np
 from PIL import Image
 
-from autotl import controls, pixels
 from autotl.builtin.backbones import discover
-from autotl.plugins import load_plugins
+from autotl.data import image_store
+from autotl.decision import controls
+from autotl.plugins.manager import load_plugins
 from autotl.records import BackboneSpec, Settings
 from benchmarks.probes import Opened, far, opened
 from benchmarks.sets import TEN
@@ -39,7 +40,7 @@ def embedded() -> list[BackboneSpec]:
 
 def forest(them: Opened) -> float:
     """Accuracy of the control without a network."""
-    store = pixels.Pixels.open(them.folder / ".pixels")
+    store = image_store.Pixels.open(them.folder / ".pixels")
     train, test = them.rows("train"), them.rows("test")
     labels, classes = them.data.labels, len(them.data.classes)
     table = controls.forest(
@@ -70,7 +71,7 @@ def seconds_to_embed(specs: list[BackboneSpec], sets: Path, work: Path, images: 
             with connect(folder=place, cache=None, offline=True) as engine:
                 engine.started(far())
                 begun = time.perf_counter()
-                pixels.decode(files, place / ".pixels", side=256, allowance=far())
+                image_store.decode(files, place / ".pixels", side=256, allowance=far())
                 engine.open(
                     place / ".pixels",
                     labels=np.arange(images) % 2,

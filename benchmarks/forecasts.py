@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotl import result
+from autotl.records import result
+from autotl.run_folder import result_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,9 @@ def read(places: Sequence[str]) -> list[result.Recommendation]:
     folders = [
         run
         for folder in folders
-        for run in ([folder] if (folder / result.FILE).exists() else sorted(folder.iterdir()))
+        for run in ([folder] if (folder / result_file.FILE).exists() else sorted(folder.iterdir()))
     ]
-    return [result.read(folder) for folder in folders if (folder / result.FILE).is_file()]
+    return [result_file.read(folder) for folder in folders if (folder / result_file.FILE).is_file()]
 
 
 def main() -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from autotl import dataset, pixels, verdict
 from autotl.budget import Allowance
 from autotl.builtin.strategies import STRATEGIES
 from autotl.cache import cache_folder
-from autotl.plugins import load_plugins
+from autotl.data import image_store, load
+from autotl.decision import judge
+from autotl.plugins.manager import load_plugins
 from autotl.protocols import Engine
 from autotl.records import PARTS, BackboneSpec, Candidate, Dataset, Part, Trial
 from benchmarks.sets import GROUPS
@@ -49,7 +50,7 @@ class Opened:
         done = self.engine.submit(trial, spec, LINEAR, far()).result()
         if done.predictions is None:
             raise SystemExit(f"{spec.name} on {self.data.source}: {done.error}")
-        predicted = verdict.predicted_classes(self.folder / done.predictions, self.rows(on))
+        predicted = judge.predicted_classes(self.folder / done.predictions, self.rows(on))
         assert predicted is not None
         return predicted
 
@@ -66,10 +67,10 @@ def opened(sets: Path, name: str, work: Path, part: np.ndarray | None = None) ->
     options = {"test": str(sets / name / "test")}
     if name in GROUPS:
         options["group"] = GROUPS[name]
-    data = dataset.load(str(sets / name / "train"), options, load_plugins())
+    data = load.load(str(sets / name / "train"), options, load_plugins())
     part = np.where(data.given < 0, 0, data.given).astype(np.int8) if part is None else part
     work.mkdir(parents=True, exist_ok=True)
-    pixels.decode(list(data.files), work / ".pixels", side=256, allowance=far())
+    image_store.decode(list(data.files), work / ".pixels", side=256, allowance=far())
     with connect(folder=work, cache=cache_folder(), offline=True) as engine:
         engine.open(
             work / ".pixels",

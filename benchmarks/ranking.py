@@ -25,15 +25,16 @@ import pandas as pd
 from PIL import Image, ImageFilter
 from scipy.optimize import nnls
 
-from autotl import dataset, pixels, testimony
-from autotl.builtin import ridge
 from autotl.builtin.backbones import discover
 from autotl.builtin.scores import SCORES
 from autotl.cache import cache_folder
-from autotl.folds import folds_for
-from autotl.plugins import load_plugins
-from autotl.rank import PROMISE_DEVIATION, prior, score_features
+from autotl.data import image_store, load
+from autotl.plugins.manager import load_plugins
+from autotl.ranking import score_weights
+from autotl.ranking.screening import PROMISE_DEVIATION, prior, score_features
 from autotl.records import Believed
+from autotl.stats import correlation, ridge
+from autotl.stats.folds import folds_for
 from benchmarks.embedded import embedded
 from benchmarks.probes import far
 from benchmarks.sets import GROUPS, TEN
@@ -138,11 +139,11 @@ def embed(sets: Path, weights: str, out: Path) -> None:
         if (out / f"{name}.npz").exists():
             continue
         options = {"group": GROUPS[name]} if name in GROUPS else {}
-        data = dataset.load(str(sets / name / "train" if ten else sets / name), options, load_plugins())
+        data = load.load(str(sets / name / "train" if ten else sets / name), options, load_plugins())
         chosen = np.sort(np.random.default_rng(0).permutation(len(data.files))[:MOST])
         work = out / "work" / name
         work.mkdir(parents=True, exist_ok=True)
-        decoded = pixels.decode(list(data.files[chosen]), work / ".pixels", side=256, allowance=far())
+        decoded = image_store.decode(list(data.files[chosen]), work / ".pixels", side=256, allowance=far())
         rows = np.flatnonzero(decoded.present)
         group = None if data.group is None else data.group[chosen]
         columns: dict[str, np.ndarray] = {"labels": data.labels[chosen][rows]}
@@ -274,7 +275,7 @@ def table(teaching: Path, ten: Path, weights: str) -> None:
         + " |"
     )
     print("|---" * (1 + len(PLACES) * len(SUBSAMPLES)) + "|")
-    for name in (*(score.name for score in SCORES), "leep", testimony.PRIOR, FUSED, FUSED_BLIND):
+    for name in (*(score.name for score in SCORES), "leep", score_weights.PRIOR, FUSED, FUSED_BLIND):
         cells = []
         for cases in (taught, held_out):
             for few in (True, False):
@@ -307,7 +308,7 @@ def _cases(path: Path, priors: dict[str, float]) -> list[Case]:
         judged = [
             {
                 **{key: value for key, value in one.items() if value == value},
-                testimony.PRIOR: priors[backbone],
+                score_weights.PRIOR: priors[backbone],
             }
             for one, backbone in zip(scores, group["backbone"], strict=True)
         ]
@@ -320,23 +321,23 @@ def _cases(path: Path, priors: dict[str, float]) -> list[Case]:
 def _learn(cases: list[Case]) -> dict[str, float]:
     """Non-negative weights of everything but the linear probe, that tell best how far a probe lies from the mean."""
     columns = []
-    for name in (*testimony.WEIGHTS, testimony.PRIOR):
+    for name in (*score_weights.WEIGHTS, score_weights.PRIOR):
         alone = [Believed(score=name, usual=1.0, weight=1.0)]
-        columns.append(np.concatenate([testimony.shifts(case.judged, alone) for case in cases]))
+        columns.append(np.concatenate([score_weights.shifts(case.judged, alone) for case in cases]))
     lead = np.concatenate([case.truth - case.truth.mean() for case in cases])
     matrix = np.stack(columns, 1)
     damped = np.vstack([matrix, np.sqrt(0.02 * len(lead) * (matrix**2).mean()) * np.eye(matrix.shape[1])])
     found, _ = nnls(damped, np.concatenate([lead, np.zeros(matrix.shape[1])]))
-    return dict(zip((*testimony.WEIGHTS, testimony.PRIOR), found.tolist(), strict=True))
+    return dict(zip((*score_weights.WEIGHTS, score_weights.PRIOR), found.tolist(), strict=True))
 
 
 def _compared(case: Case, name: str) -> tuple[float, float]:
     """Kendall's tau with the tested probes, and how much worse than the best the first of the order tests."""
     if name in (FUSED, FUSED_BLIND):
-        believed = testimony.believe(case.judged, case.rows)
+        believed = score_weights.believe(case.judged, case.rows)
         if name == FUSED_BLIND:
             believed = tuple(replace(each, weight=each.usual) for each in believed)
-        shifts = testimony.shifts(case.judged, believed)
+        shifts = score_weights.shifts(case.judged, believed)
         linear = np.array([one["linear"] for one in case.judged])
         noise = np.maximum(linear * (1 - linear), 0.02) / case.rows
         trust = PROMISE_DEVIATION**2 / (PROMISE_DEVIATION**2 + noise)
@@ -344,7 +345,9 @@ def _compared(case: Case, name: str) -> tuple[float, float]:
     else:
         order = np.array([one.get(name, np.nan) for one in case.judged])
     known = np.isfinite(order)
-    tau = testimony.kendall(list(zip(order[known].tolist(), case.truth[known].tolist(), strict=True))) or 0.0
+    tau = (
+        correlation.kendall(list(zip(order[known].tolist(), case.truth[known].tolist(), strict=True))) or 0.0
+    )
     return tau, float(case.truth.max() - case.truth[known][order[known].argmax()])
 
 

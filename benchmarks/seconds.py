@@ -17,8 +17,8 @@ from pathlib import Path
 
 import click
 
-from autotl import result
-from autotl.result import Recommendation
+from autotl.records.result import Recommendation
+from autotl.run_folder import result_file
 
 PASSES = ("forward", "backward", "decode")
 TARGET = 0.9
@@ -106,7 +106,7 @@ def _cell(part: float, whole: float) -> str:
 def main(runs: tuple[Path, ...]) -> None:
     found = {}
     for folder in runs:
-        state = result.read(folder)
+        state = result_file.read(folder)
         if not state.worked:
             raise SystemExit(
                 f"{folder} does not say what its engine did; expected a run of this autotl; run it again"

@@ -17,8 +17,8 @@ import click
 import numpy as np
 from PIL import Image, ImageFilter
 
-from autotl import similarity
-from autotl.pixels import load_image, square_image
+from autotl.data.image_store import load_image, square_image
+from autotl.ranking import similarity
 from benchmarks.embedded import embedded
 from tools.pretrain.reference import coarse
 from tools.pretrain.source import open_packed

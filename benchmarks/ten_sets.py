@@ -19,9 +19,11 @@ from pathlib import Path
 import click
 import numpy as np
 
-from autotl import manifest, metrics, result, verdict
 from autotl.budget import parse_seconds
-from autotl.result import Recommendation
+from autotl.decision import judge
+from autotl.records.result import Recommendation
+from autotl.run_folder import manifest, result_file
+from autotl.stats import metrics
 from benchmarks.probes import opened
 from benchmarks.sets import GROUPS, TEN
 
@@ -78,7 +80,7 @@ def main(
         seconds = time.monotonic() - start
         if done.returncode:
             raise SystemExit(f"{name}: the run ended with exit code {done.returncode}")
-        state = result.read(folder)
+        state = result_file.read(folder)
         row = {"set": name, "seconds": round(seconds, 1), **measured(sets, name, folder, state, probe)}
         rows.append(row)
         difference = f"{row['difference']:+.1f} ± {row['error']:.1f}" if probe else ""
@@ -115,7 +117,7 @@ def measured(
     labels = table.labels(state.data.classes)[test]
     final = next(t for t in state.trials if t.trial.id in ("final", "tested"))
     assert final.predictions is not None
-    shipped = verdict.predicted_classes(folder / final.predictions, test)
+    shipped = judge.predicted_classes(folder / final.predictions, test)
     assert shipped is not None
     spec = next(spec for spec in state.backbones if spec.name == state.winner.backbone)
     with opened(sets, name, folder.parent / f".{folder.name}-probe", table.part) as them:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from autotl import manifest, records, result
-from autotl.records import Decision, Finding, Goal, Interval, Profile
+from autotl import records
+from autotl.records import Decision, Finding, Goal, Interval, Profile, result
+from autotl.run_folder import manifest, result_file
 
 SCRATCH = "control: the same network without pretraining"
 NASTY = '<script>alert("x")</script>|`*_'
@@ -161,7 +162,7 @@ def example(**changes: Any) -> result.Recommendation:
 
 def run_folder(folder: Path, found: result.Recommendation | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    result.write(found or example(), folder)
+    result_file.write(found or example(), folder)
     return folder
 
 

@@ -10,8 +10,8 @@ import click
 import pytest
 
 import autotl
-from autotl import result
 from autotl.cli import main
+from autotl.records import result
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "examples" / "README.md"])

@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from installed import PLUGINS, install
-from test_pipeline import pictures
+from made_images import pictures
 
 from autotl.cli import main
 from autotl.engine import client
-from autotl.engine.table import Cell, TableClock, TableEngine
+from autotl.testing.simulated_engine import Cell, TableClock, TableEngine
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from installed import environment
-from test_whole_runs import stripes
+from made_images import stripes
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 import autotl
 from autotl import similarity
-from autotl.plugins import load_plugins
+from autotl.plugins.manager import load_plugins
 from autotl.records import Settings
 print(Path(autotl.__file__).parent)
 for name, spec in sorted(load_plugins().backbones(None, Settings(offline=True)).items()):

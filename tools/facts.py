@@ -26,7 +26,7 @@ import torch
 import torchvision
 
 from autotl.builtin.builds import TIMM, TORCHVISION
-from autotl.builtin.facts import COLUMNS, FOLDER, TIMM_TABLE, TORCHVISION_TABLE
+from autotl.builtin.published import COLUMNS, FOLDER, TIMM_TABLE, TORCHVISION_TABLE
 from autotl.engine.backbone import describe
 from autotl.errors import EngineError
 from autotl.records import BackboneSpec

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from autotl import result
 from autotl.cli import main
+from autotl.run_folder import result_file
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = """\
@@ -26,8 +26,8 @@ the best model so far kept and the report written.
 
 def pages() -> dict[Path, str]:
     """Path and text of every page that is made."""
-    schema = json.dumps(result.schema(), indent=1, ensure_ascii=False) + "\n"
-    return {ROOT / "docs" / "cli.md": cli(), ROOT / "autotl" / "result.schema.json": schema}
+    schema = json.dumps(result_file.schema(), indent=1, ensure_ascii=False) + "\n"
+    return {ROOT / "docs" / "cli.md": cli(), ROOT / "autotl" / "run_folder" / "result.schema.json": schema}
 
 
 def cli() -> str:

@@ -28,8 +28,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from autotl import hub
-from autotl.builtin import curated, facts
+from autotl.builtin import curated
+from autotl.builtin import published as builtin_published
 from autotl.builtin.builds import (
     PICKLES,
     TIMM,
@@ -41,6 +41,7 @@ from autotl.builtin.builds import (
 from autotl.errors import AutotlError, DatasetError, UnknownNameError
 from autotl.hookspecs import hookimpl
 from autotl.records import BackboneSpec, Preprocess, Profile, Settings, Skipped, Weights
+from autotl.weights import hub
 
 __all__ = ["discover", "register_backbones", "unusable"]
 
@@ -211,7 +212,7 @@ def _known_sizes(library: str, arch: str) -> tuple[int, int]:
     """Step and least size of an architecture: as counted for timm and torchvision, else an ordinary net's."""
     if library == "timm" and (fact := _timm_fact(arch)):
         return fact.size_step, fact.min_size
-    if library == "torchvision" and (known := facts.torchvision().get(arch)):
+    if library == "torchvision" and (known := builtin_published.torchvision().get(arch)):
         return known.size_step, known.min_size
     return 32, 32
 
@@ -227,10 +228,10 @@ def _by_file_name(root: Path, path: Path) -> BackboneSpec:
         raise UnknownNameError(
             "timm model",
             stem,
-            {name.partition(".")[0] for name in facts.timm()},
+            {name.partition(".")[0] for name in builtin_published.timm()},
             f"(name {path.name} after one, or describe it in {INDEX})",
         )
-    tagged = stem in facts.timm()
+    tagged = stem in builtin_published.timm()
     return _timm_spec(
         fact,
         name=stem,
@@ -242,9 +243,9 @@ def _by_file_name(root: Path, path: Path) -> BackboneSpec:
     )
 
 
-def _timm_fact(name: str) -> facts.Fact | None:
+def _timm_fact(name: str) -> builtin_published.Fact | None:
     """The facts of a timm name; without a tag those of the tag that timm takes, or else of any."""
-    table = facts.timm()
+    table = builtin_published.timm()
     if name in table or "." in name:
         return table.get(name)
     tags = [fact for other, fact in table.items() if other.partition(".")[0] == name]
@@ -255,7 +256,7 @@ def _timm_fact(name: str) -> facts.Fact | None:
 
 
 def _timm_spec(
-    fact: facts.Fact,
+    fact: builtin_published.Fact,
     *,
     name: str,
     build_name: str,
@@ -285,7 +286,7 @@ def _timm_spec(
     )
 
 
-def _preprocess(fact: facts.Fact) -> Preprocess:
+def _preprocess(fact: builtin_published.Fact) -> Preprocess:
     kinds: dict[str, Literal["bilinear", "bicubic", "nearest", "lanczos"]] = {
         "bilinear": "bilinear",
         "bicubic": "bicubic",
@@ -297,7 +298,7 @@ def _preprocess(fact: facts.Fact) -> Preprocess:
     )
 
 
-def _from_hub(fact: facts.Fact, *, present: bool, proposed: bool) -> BackboneSpec:
+def _from_hub(fact: builtin_published.Fact, *, present: bool, proposed: bool) -> BackboneSpec:
     return _timm_spec(
         fact,
         name=f"timm:{fact.name}",
@@ -310,7 +311,7 @@ def _from_hub(fact: facts.Fact, *, present: bool, proposed: bool) -> BackboneSpe
     )
 
 
-def _from_torchvision(fact: facts.Fact) -> BackboneSpec:
+def _from_torchvision(fact: builtin_published.Fact) -> BackboneSpec:
     file = hub.torch_hub() / "checkpoints" / fact.file
     arguments: dict[str, Any] = {"name": fact.name}
     if fact.name in ("googlenet", "inception_v3"):
@@ -354,7 +355,7 @@ def _cached() -> Iterator[BackboneSpec]:
     if not cache.is_dir():
         return
     inside = {path.name for path in cache.iterdir()}
-    for fact in facts.timm().values():
+    for fact in builtin_published.timm().values():
         if hub.cache_folder(fact.weights) in inside and hub.is_cached(fact.weights):
             yield _from_hub(fact, present=True, proposed=True)
 
@@ -378,7 +379,9 @@ def _asked_for(wanted: Sequence[str]) -> Iterator[BackboneSpec]:
 
     The near ones are offered so that whoever chooses can suggest them; they are not proposed.
     """
-    tables = {"timm": facts.timm(), "torchvision": facts.torchvision()} if wanted else {}
+    tables = (
+        {"timm": builtin_published.timm(), "torchvision": builtin_published.torchvision()} if wanted else {}
+    )
     for want in wanted:
         found = False
         for origin, table in tables.items():
@@ -397,7 +400,7 @@ def _asked_for(wanted: Sequence[str]) -> Iterator[BackboneSpec]:
                     yield _of(origin, table[name])
 
 
-def _of(origin: str, fact: facts.Fact) -> BackboneSpec:
+def _of(origin: str, fact: builtin_published.Fact) -> BackboneSpec:
     if origin == "torchvision":
         return _from_torchvision(fact)
     return _from_hub(fact, present=hub.is_cached(fact.weights), proposed=False)

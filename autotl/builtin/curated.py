@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from autotl import forecast
-from autotl.builtin import facts
-from autotl.licences import allowed
+from autotl import hardware
+from autotl.builtin import published
 from autotl.records import BackboneSpec
+from autotl.weights.licences import allowed
 
 __all__ = ["NAMES", "affordable"]
 
@@ -39,9 +39,9 @@ IMAGES = 500
 DEFAULT_SECONDS = 600.0
 
 
-def known() -> list[facts.Fact]:
+def known() -> list[published.Fact]:
     """Their facts, in that order."""
-    return [facts.timm()[name] for name in NAMES]
+    return [published.timm()[name] for name in NAMES]
 
 
 def affordable(
@@ -53,12 +53,12 @@ def affordable(
     licence: tuple[str, ...] = (),
 ) -> list[BackboneSpec]:
     """Those that this machine can use in `seconds` on so many images, and whose downloads are not too much."""
-    gpu = forecast.has_gpu(device)
+    gpu = hardware.has_gpu(device)
     room, share = MOST_BYTES[gpu], SHARE * (seconds or DEFAULT_SECONDS)
     chosen = []
     for spec in specs:
         size = 0 if spec.weights is None or spec.weights.present else spec.weights.bytes or 0
-        cost = forecast.seconds_per_image(spec, gpu=gpu) * min(images or IMAGES, IMAGES)
+        cost = hardware.seconds_per_image(spec, gpu=gpu) * min(images or IMAGES, IMAGES)
         if size <= room and cost <= share and allowed(spec.licence, licence):
             chosen.append(spec)
             room -= size

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from autotl import threads
-from autotl.builtin import ridge
-from autotl.folds import stratified_order
+from autotl import hardware
+from autotl.stats import ridge
+from autotl.stats.folds import stratified_order
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # C of the logistic regression, on standardised features
 SHARPNESSES = tuple(float(value) for value in np.geomspace(1.0, 50.0, 16))  # of a ridge's scores as logits
@@ -228,7 +228,7 @@ def _fit(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    with warnings.catch_warnings(), threads.one():
+    with warnings.catch_warnings(), hardware.one_thread():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a hundred steps are near enough
         model = LogisticRegression(C=penalty, max_iter=STEPS, tol=1e-3)
         model.fit(x.astype(np.float32), labels, weights)

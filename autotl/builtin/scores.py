@@ -11,11 +11,11 @@ import warnings
 
 import numpy as np
 
-from autotl import threads
-from autotl.builtin import ridge
-from autotl.builtin.ridge import standardise
+from autotl import hardware
 from autotl.hookspecs import hookimpl
 from autotl.records import Score
+from autotl.stats import ridge
+from autotl.stats.ridge import standardise
 
 SCORES = (
     Score(
@@ -188,7 +188,7 @@ def nleep(
         max_iter=50,
         random_state=0,
     )
-    with warnings.catch_warnings(), threads.one():  # of libraries that were loaded above
+    with warnings.catch_warnings(), hardware.one_thread():  # of libraries that were loaded above
         warnings.simplefilter("ignore")  # as well as it is after 50 steps, or on rows that are all alike
         clusters = mixture.fit(x).predict_proba(x)
     one_hot = np.eye(classes)[targets]

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from autotl import __version__
-from autotl.cli import auditing, check, listing, machine, outcome, predicting, running
+from autotl.cli import audit, check, listing, machine, outcome, predict, run
 from autotl.errors import AutotlError
 
 __all__ = ["main"]
@@ -103,10 +103,10 @@ def main() -> None:
 
 
 for _command in (
-    *running.COMMANDS,
+    *run.COMMANDS,
     *outcome.COMMANDS,
-    *predicting.COMMANDS,
-    *auditing.COMMANDS,
+    *predict.COMMANDS,
+    *audit.COMMANDS,
     *listing.COMMANDS,
     *check.COMMANDS,
     *machine.COMMANDS,

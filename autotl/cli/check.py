@@ -30,7 +30,7 @@ def check(plugin: str, as_json: bool) -> None:
 
     from autotl.cli import show
     from autotl.errors import PluginError
-    from autotl.progress import printable
+    from autotl.report.text import printable
     from autotl.testing import outcomes
 
     live = sys.stderr.isatty()

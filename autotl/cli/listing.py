@@ -65,13 +65,13 @@ def backbones(
         raise click.UsageError("expected the NAME of what to fetch, such as timm:resnet18.a1_in1k")
     from fnmatch import fnmatchcase
 
-    from autotl import forecast
+    from autotl import hardware
     from autotl.builtin.backbones import unusable
-    from autotl.candidates import bare, refused
+    from autotl.candidates.gather import bare, refused
     from autotl.errors import UnknownNameError
-    from autotl.hub import told_offline
-    from autotl.plugins import load_plugins
+    from autotl.plugins.manager import load_plugins
     from autotl.records import Goal, Settings
+    from autotl.weights.hub import told_offline
 
     plugins = load_plugins()
     wanted = options.names_of(patterns)
@@ -94,8 +94,8 @@ def backbones(
     )
     shown = [spec for spec in shown if not refused(spec, goal)]
     if max_latency is not None:
-        gpu = forecast.has_gpu()
-        shown = [spec for spec in shown if forecast.seconds_per_image(spec, gpu=gpu) <= max_latency]
+        gpu = hardware.has_gpu()
+        shown = [spec for spec in shown if hardware.seconds_per_image(spec, gpu=gpu) <= max_latency]
     if fetch:
         _fetch(shown)
         return
@@ -110,12 +110,12 @@ def backbones(
 
 def _fetch(specs: Sequence[BackboneSpec]) -> None:
     """Brings weights here, one after another; what cannot be had is said at the end."""
-    from autotl import arrivals, hub
     from autotl.errors import WeightsUnavailable
+    from autotl.weights import downloads, hub
 
     wanted = [spec for spec in specs if hub.away(spec)]
     click.echo(
-        f"{len(specs) - len(wanted)} here already, {arrivals.megabytes(wanted):.0f} MB to fetch", err=True
+        f"{len(specs) - len(wanted)} here already, {downloads.megabytes(wanted):.0f} MB to fetch", err=True
     )
     problems = []
     for spec in wanted:
@@ -157,7 +157,7 @@ def _cut(text: str, width: int) -> str:
 @_JSON
 def strategies(as_json: bool) -> None:
     """The ways to carry a backbone over to new data."""
-    from autotl.plugins import load_plugins
+    from autotl.plugins.manager import load_plugins
 
     plugins = load_plugins()
     found = list(plugins.strategies(None).values())
@@ -169,7 +169,7 @@ def strategies(as_json: bool) -> None:
 @_JSON
 def scores(as_json: bool) -> None:
     """The transferability scores: what ranks backbones before any of them is trained."""
-    from autotl.plugins import load_plugins
+    from autotl.plugins.manager import load_plugins
 
     plugins = load_plugins()
     found = list(plugins.scores().values())
@@ -186,7 +186,7 @@ def plugins(as_json: bool) -> None:
     import msgspec
 
     from autotl.cli import show
-    from autotl.plugins import load_plugins
+    from autotl.plugins.manager import load_plugins
     from autotl.records import Settings
 
     found = load_plugins()
@@ -211,7 +211,7 @@ def _origin(name: str) -> str:
     from importlib.metadata import entry_points
 
     from autotl import __version__
-    from autotl.plugins import BUILTIN_NAMES, GROUP, SWITCH
+    from autotl.plugins.manager import BUILTIN_NAMES, GROUP, SWITCH
 
     if name in BUILTIN_NAMES:
         return f"autotl {__version__}"
@@ -237,7 +237,7 @@ def _show(
 
 
 def _problems(found: Iterable[PluginError | str]) -> None:
-    from autotl.progress import printable
+    from autotl.report.text import printable
 
     for problem in found:
         click.echo(printable(f"left out: {problem}"), err=True)

@@ -73,7 +73,7 @@ def doctor(as_json: bool) -> None:
     import json
 
     from autotl.cli import show
-    from autotl.doctor import examine
+    from autotl.cli.doctor import examine
 
     report = examine()
     if as_json:

@@ -82,7 +82,7 @@ def licences(ctx: click.Context, param: click.Parameter, given: tuple[str, ...])
     """Names of licences; a shorthand that is misspelt would refuse everything."""
     from difflib import get_close_matches
 
-    from autotl.licences import SHORTHANDS, UNKNOWN
+    from autotl.weights.licences import SHORTHANDS, UNKNOWN
 
     known = [*SHORTHANDS, UNKNOWN]
     for name in names_of(given):

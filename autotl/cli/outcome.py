@@ -10,7 +10,7 @@ from autotl.cli import options
 
 if TYPE_CHECKING:
     from autotl.records import Metric, Prefer
-    from autotl.revise import Revision
+    from autotl.run_folder.redecide import Revision
 
 RUN = click.argument("folder", metavar="RUN", type=click.Path(exists=True, file_okay=False))
 
@@ -32,9 +32,9 @@ def leaderboard(folder: str, sort: str | None, columns: str | None, style: str) 
     score_val is what the choice rests on, with its 95 % interval; score_test is the winner's, on images
     that nothing was chosen by. Higher is better. fit_time is in seconds, pred_time in seconds an image.
     """
-    from autotl import leaderboard as board
     from autotl.cli import show
     from autotl.run import load
+    from autotl.run_folder import table as board
 
     result = load(folder).result
     rows = board.arrange(board.rows(result), sort=sort)
@@ -80,11 +80,12 @@ def decide(
     """
     from pathlib import Path
 
-    from autotl import result, revise
     from autotl.cli import show
+    from autotl.records import encoding
+    from autotl.run_folder import redecide
 
     limit = None if max_params is None else int(max_params)
-    found = revise.revise(
+    found = redecide.revise(
         Path(folder),
         prefer=prefer,
         metric=metric,
@@ -94,22 +95,22 @@ def decide(
         licence=licence,
     )
     if as_json:
-        click.echo(result.encode(found.state), nl=False)
+        click.echo(encoding.encode(found.state), nl=False)
     else:
         show.outcome(found.state)
         click.echo()
         show.words(" ".join(_standing(folder, found)))
     if apply:
-        revise.adopt(Path(folder), found)
+        redecide.adopt(Path(folder), found)
         if not as_json:
             click.echo(f"Applied: {Path(folder) / 'model'} is {found.state.winner.candidate}.")  # type: ignore[union-attr]
 
 
 def _standing(folder: str, found: Revision) -> list[str]:
     """What of a revision is true of the folder already, and how often the test part was looked at."""
-    from autotl import result
+    from autotl.records import result as records_result
 
-    looks = result.looks(found.state)
+    looks = records_result.looks(found.state)
     times = {0: "was not looked at", 1: "was looked at once"}.get(looks, f"was looked at {looks} times")
     lines = [f"The test part {times}."]
     if found.stands:
@@ -134,7 +135,7 @@ def report(folder: str) -> None:
     """
     from pathlib import Path
 
-    from autotl import report as reporting
+    from autotl.report import render as reporting
     from autotl.run import load
 
     reporting.render(load(folder).result, Path(folder))

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from autotl.plan import Plan
     from autotl.records import Profile
-    from autotl.result import Recommendation
+    from autotl.records.result import Recommendation
     from autotl.run import Run
+    from autotl.stages.dry_run import Plan
 
 WIDTH = 80
 _STATUS = {"stopped": "stopped early", "diverged": "diverged", "failed": "failed", "skipped": "not tried"}
@@ -45,15 +45,14 @@ def show_outcome(run: Run, *, as_json: bool) -> None:
 
 def outcome(state: Recommendation) -> None:
     """Leaderboard and recommendation."""
-    from autotl import leaderboard as board
-    from autotl import report
-    from autotl.report import foreseen
+    from autotl.report import forecast, render
+    from autotl.run_folder import table as board
 
     leaderboard(state, board.rows(state))
     out = console()
     out.print()
-    out.print(_text(report.summary(state)))
-    if compared := foreseen.compared(state):
+    out.print(_text(render.summary(state)))
+    if compared := forecast.compared(state):
         out.print()
         out.print(_text(compared))
 
@@ -68,7 +67,7 @@ def leaderboard(result: Any, rows: Sequence[dict[str, Any]], *, most: int = 20) 
     from rich import box
     from rich.table import Table
 
-    from autotl.progress import duration
+    from autotl.report.text import duration
 
     held_against = [row for row in rows if row.get("control") and row["score_val"] is not None]
     scored = [row for row in rows if row["score_val"] is not None and not row.get("control")]
@@ -158,7 +157,7 @@ def rows_table(
     """
     from textwrap import wrap as folded
 
-    from autotl.progress import printable
+    from autotl.report.text import printable
 
     cells = [[printable(cell) for cell in row] for row in rows]
     widths = [max([len(name), *(len(row[n]) for row in cells)]) for n, name in enumerate(columns)]
@@ -245,7 +244,7 @@ def profile(found: Profile) -> None:
 def plan(found: Plan) -> None:
     """What a run would begin with: a line a backbone, and what was left out."""
     from autotl.cli.options import short
-    from autotl.progress import duration
+    from autotl.report.text import duration
 
     rows = [
         (
@@ -291,6 +290,6 @@ def file_size(number: float) -> str:
 def _text(text: str, style: str = "") -> Any:
     from rich.text import Text
 
-    from autotl.progress import printable
+    from autotl.report.text import printable
 
     return Text("\n".join(printable(line) for line in text.split("\n")), style=style)

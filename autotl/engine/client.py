@@ -24,9 +24,9 @@ from typing import Any, Self, TypeVar
 import msgspec
 import numpy as np
 
-from autotl import errors
+from autotl import errors, hardware
 from autotl.budget import Allowance
-from autotl.engine import messages, processor
+from autotl.engine import messages
 from autotl.errors import AutotlError, EngineError
 from autotl.protocols import Progress
 from autotl.records import (
@@ -127,7 +127,7 @@ class ProcessEngine:
     ) -> None:
         """Tells the worker which data the run is about; returns at once.
 
-        `pixels` is the folder of decoded images (`autotl.pixels.Pixels`); the arrays have one entry a
+        `pixels` is the folder of decoded images (`autotl.data.image_store.Pixels`); the arrays have one entry a
         row and mean what they mean in `Dataset` and `Split`. `digests` identify the images' contents
         for the feature cache; without them the decoded pixels are hashed.
         """
@@ -544,7 +544,7 @@ def _environment(start: messages.Start) -> dict[str, str]:
     installed = {*site.getsitepackages(), site.getusersitepackages()}
     if root not in installed:  # site-packages must not come before the standard library
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))
-    threads = str(processor.cores())
+    threads = str(hardware.cores())
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         environment[name] = threads
     if start.offline:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from autotl.engine import processor
+from autotl import hardware
 from autotl.errors import EngineError
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -46,7 +46,7 @@ def prepare(device: torch.device) -> int:
     Denormals are flushed: a network whose activations fade spends many times longer on them. Kernels
     are chosen deterministically, so that the same trial gives the same predictions twice.
     """
-    threads = processor.cores()
+    threads = hardware.cores()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     if device.type == "cuda":
@@ -79,7 +79,7 @@ def possible(device: torch.device, wanted: str) -> tuple[Precision, ...]:
         return (wanted,)  # type: ignore[return-value]
     if device.type == "cuda":
         return ("bf16",) if torch.cuda.is_bf16_supported(including_emulation=False) else ("fp16",)
-    if device.type == "cpu" and processor.bf16_in_hardware():
+    if device.type == "cpu" and hardware.bf16_in_hardware():
         return ("fp32", "bf16")
     return ("fp32",)
 
@@ -120,7 +120,7 @@ def free_memory(device: torch.device) -> int:
     """Bytes that can still be taken on the device (the machine's, where they are the same)."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return processor.memory()
+    return hardware.memory()
 
 
 def reset_peak(device: torch.device) -> None:
@@ -133,7 +133,7 @@ def peak_memory(device: torch.device) -> int:
     """Bytes: the device's peak since `reset_peak`; on a processor the most that the process held so far."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    return processor.most_resident()
+    return hardware.most_resident()
 
 
 def out_of_memory(problem: BaseException) -> bool:
@@ -162,8 +162,8 @@ def describe(device: torch.device) -> str:
 
 def identity(device: torch.device) -> tuple[str, ...]:
     """What a timing on the device depends on besides the work: the hardware, its threads, and torch."""
-    features = " ".join(sorted(processor.flags())) or platform.processor()
-    return (describe(device), platform.machine(), features, str(processor.cores()), str(torch.__version__))
+    features = " ".join(sorted(hardware.flags())) or platform.processor()
+    return (describe(device), platform.machine(), features, str(hardware.cores()), str(torch.__version__))
 
 
 def _mps() -> bool:

@@ -11,7 +11,7 @@ import torch
 from autotl.budget import Allowance
 from autotl.cache import Cache, key
 from autotl.engine import device as devices
-from autotl.engine import spent
+from autotl.engine import stopwatch
 from autotl.engine.backbone import Backbone
 from autotl.engine.images import Squares, side_before_crop, to_input
 
@@ -90,7 +90,7 @@ def _compute(
             )
             begun = time.perf_counter()
             batch = to_input(pixels, size, preprocess, device)
-            with spent.on("forward"), devices.autocast(device, precision):
+            with stopwatch.on("forward"), devices.autocast(device, precision):
                 groups, logits = backbone.forward_source(batch)
                 devices.synchronize(device)
             if first or len(rows) <= BATCH:  # the first batch also sets the kernels up

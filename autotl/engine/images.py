@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autotl.data.image_store import Pixels, square
 from autotl.engine import device as devices
-from autotl.engine import spent
-from autotl.pixels import Pixels, square
+from autotl.engine import stopwatch
 from autotl.records import Preprocess
 
 MEMORY_SHARE = 0.25  # of the free memory, that one set of squares may take
@@ -28,7 +28,7 @@ class Squares:
         self.pixels = pixels
         self.kept: dict[tuple[int, str], tuple[np.ndarray, np.ndarray]] = {}
 
-    @spent.on("decode")
+    @stopwatch.on("decode")
     def get(self, rows: np.ndarray, side: int, interpolation: Any) -> np.ndarray:
         """Squares (m, side, side, 3) uint8 of some rows."""
         key = (side, interpolation)
@@ -52,7 +52,7 @@ def side_before_crop(size: int, preprocess: Preprocess) -> int:
     return max(size, round(size / preprocess.crop))
 
 
-@spent.on("decode")
+@stopwatch.on("decode")
 def to_input(squares: np.ndarray | Tensor, size: int, preprocess: Preprocess, device: torch.device) -> Tensor:
     """The central crop of squares (m, S, S, 3) uint8 as normalised input (m, 3, size, size), channels last."""
     batch = torch.as_tensor(squares)

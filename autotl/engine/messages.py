@@ -101,7 +101,7 @@ class Progress(msgspec.Struct, tag=True, frozen=True):
 class Done(msgspec.Struct, tag=True, frozen=True):
     number: int
     result: msgspec.Raw
-    spent: dict[str, float] = {}  # seconds by kind (`autotl.engine.spent`) since the worker began
+    spent: dict[str, float] = {}  # seconds by kind (`autotl.engine.stopwatch`) since the worker began
 
 
 class Failed(msgspec.Struct, tag=True, frozen=True):

@@ -13,7 +13,7 @@ from typing import Any
 
 from autotl.builtin.builds import BUILTIN_BUILDS, require_plain_arguments
 from autotl.errors import EngineError
-from autotl.plugins import load_plugins
+from autotl.plugins.manager import load_plugins
 from autotl.records import BackboneSpec, Settings
 
 __all__ = ["require_installed", "require_known", "resolve"]

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from autotl import metrics
 from autotl.budget import Allowance
 from autotl.engine import device as devices
-from autotl.engine import spent
+from autotl.engine import stopwatch
 from autotl.engine.augment import augment
 from autotl.engine.backbone import Backbone
 from autotl.engine.images import Squares, normalised, side_before_crop, to_input
 from autotl.engine.model import Model
 from autotl.records import CurvePoint, Depth, Metric, Phase, Preprocess
+from autotl.stats import metrics
 
 BATCH = 32
 WARM_UP = 0.1  # of the steps
@@ -151,7 +151,7 @@ def predict(
             side = side_before_crop(setting.size, setting.preprocess)
             squares = setting.squares.get(part, side, setting.preprocess.interpolation)
             batch = to_input(squares, setting.size, setting.preprocess, setting.device)
-            with spent.on("forward"), devices.autocast(setting.device, setting.precision):
+            with stopwatch.on("forward"), devices.autocast(setting.device, setting.precision):
                 logits = model(batch)
                 answers.append(torch.softmax(logits.float(), 1).cpu().numpy())
     table = np.concatenate(answers) if answers else np.zeros((0, 1), np.float32)
@@ -168,7 +168,7 @@ def features(backbone: Backbone, rows: np.ndarray, setting: Setting, mirrored: b
             part = rows[first : first + EVALUATION_BATCH]
             squares = setting.squares.get(part, side, setting.preprocess.interpolation)
             batch = to_input(squares, setting.size, setting.preprocess, setting.device)
-            with spent.on("forward"):
+            with stopwatch.on("forward"):
                 found.append(backbone(batch.flip(3) if mirrored else batch).float().cpu().numpy())
     return np.concatenate(found)
 
@@ -204,7 +204,7 @@ def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
             ):
                 squares = setting.squares.get(few, side, setting.preprocess.interpolation)
                 batch = to_input(squares, setting.size, setting.preprocess, setting.device)
-                with spent.on("forward"):
+                with stopwatch.on("forward"):
                     model.backbone(batch)
             # The function stays as it is, so what was measured holds whichever layer is changed first.
             for layer, (_, mean, variance) in seen.items():
@@ -304,17 +304,17 @@ def _step(
     generator: torch.Generator,
 ) -> float:
     side = side_before_crop(setting.size, setting.preprocess)
-    with spent.on("decode"):
+    with stopwatch.on("decode"):
         squares = torch.from_numpy(setting.squares.get(chosen, side, setting.preprocess.interpolation))
         strength = str(hyper.get("augment", phase.augment))
         images = augment(squares.to(setting.device), setting.size, strength, setting.flip, generator)
         batch = normalised(images, setting.preprocess)
         target = torch.from_numpy(setting.labels[chosen]).to(setting.device)
-    with spent.on("forward"):
+    with stopwatch.on("forward"):
         with devices.autocast(setting.device, setting.precision):
             logits = model(batch)
         loss = F.cross_entropy(logits.float(), target, label_smoothing=SMOOTHING)
-    with spent.on("backward"):
+    with stopwatch.on("backward"):
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], CLIP)

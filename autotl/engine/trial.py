@@ -15,16 +15,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from autotl import __version__, metrics, threads
+from autotl import __version__, hardware
 from autotl.budget import Allowance
 from autotl.builtin.heads import Head
 from autotl.cache import atomic
 from autotl.engine import device as devices
-from autotl.engine import memory, mirror, spent, train
+from autotl.engine import flip, memory, stopwatch, train
 from autotl.engine.augment import augment
 from autotl.engine.images import normalised, side_before_crop
 from autotl.engine.model import Description, Model, make_head, save, without_source
-from autotl.folds import folds_for
 from autotl.records import (
     PARTS,
     BackboneSpec,
@@ -37,6 +36,8 @@ from autotl.records import (
     Trial,
     TrialResult,
 )
+from autotl.stats import metrics
+from autotl.stats.folds import folds_for
 
 if TYPE_CHECKING:
     from autotl.engine.worker import Worker
@@ -78,11 +79,11 @@ def run(
         worker.table["labels"] = true
 
 
-@spent.on("other")
+@stopwatch.on("other")
 def _run(
     worker: Worker, trial: Trial, spec: BackboneSpec, strategy: Strategy, allowance: Allowance
 ) -> TrialResult:
-    before = spent.so_far()
+    before = stopwatch.so_far()
     fitted, judged, folds = _rows(worker, trial)
     fold = worker.table["fold"]
     share = 1.0 / max(len(folds), 1)
@@ -124,11 +125,11 @@ def _run(
         )
         save(outcome.model, description, folder / saved)
     return _result(
-        worker, trial, outcome, str(place / "predictions.npz"), saved, latency, spent.since(before)
+        worker, trial, outcome, str(place / "predictions.npz"), saved, latency, stopwatch.since(before)
     )
 
 
-@spent.on("timing")
+@stopwatch.on("timing")
 def measure(worker: Worker, candidate: Candidate, spec: BackboneSpec, allowance: Allowance) -> Measurement:
     """Seconds a training image and a predicted image, from three timed batches of noise."""
     del allowance  # three batches
@@ -218,7 +219,7 @@ def _closed(
     return outcome, table, _latency(outcome.model, worker, spec, size, precision)
 
 
-@spent.on("head")
+@stopwatch.on("head")
 def _fit_head(
     worker: Worker, strategy: Strategy, features: np.ndarray, labels: np.ndarray, rows: np.ndarray, seed: int
 ) -> Head:
@@ -229,7 +230,7 @@ def _fit_head(
     folds = folds_for(labels, groups, HEAD_FOLDS)
     fit = getattr(importlib.import_module(module), name)
     weights = metrics.fitting_weights(worker.metric, labels)
-    with threads.one():
+    with hardware.one_thread():
         fitted: Head = fit(features, labels, len(worker.classes), folds, seed, weights)
     return fitted
 
@@ -325,13 +326,13 @@ def _mirror(worker: Worker, spec: BackboneSpec, trial: Trial, notes: list[str]) 
     if worker.mirror is None:
         size = trial.candidate.input_size
         rows = worker.table["order"]
-        rows = rows[worker.table["part"][rows] == PARTS.index("train")][: mirror.ROWS]
+        rows = rows[worker.table["part"][rows] == PARTS.index("train")][: flip.ROWS]
         backbone, labels = worker.backbone(spec, size), worker.table["labels"][rows]
         setting = _setting(worker, trial.candidate, spec, worker.precision(backbone))
         plain, turned = (train.features(backbone, rows, setting, mirrored) for mirrored in (False, True))
         groups = worker.table["groups"][rows] if "groups" in worker.table else None
-        with spent.on("head"), threads.one():
-            worker.mirror = mirror.harmless(plain, turned, labels, folds_for(labels, groups, mirror.FOLDS))
+        with stopwatch.on("head"), hardware.one_thread():
+            worker.mirror = flip.harmless(plain, turned, labels, folds_for(labels, groups, flip.FOLDS))
         notes.append(worker.mirror[1])
     return worker.mirror[0]
 
@@ -366,7 +367,7 @@ def _setting(worker: Worker, candidate: Candidate, spec: BackboneSpec, precision
     )
 
 
-@spent.on("timing")
+@stopwatch.on("timing")
 def _latency(network: Model, worker: Worker, spec: BackboneSpec, size: int, precision: str) -> float:
     """Seconds an image of one batch of 32, the second of two."""
     batch = torch.randn(32, 3, size, size, device=worker.device).contiguous(memory_format=torch.channels_last)

@@ -2,7 +2,8 @@
 
 Only tensors are read. A file is safetensors, which holds nothing but tensors; a pickle is refused with the
 way to convert it. torchvision publishes pickles; they are read with `weights_only`, their checksum is in
-their name. What lies in a cache is used without opening a connection; what does not is fetched by `autotl.hub`.
+their name. A cached file is used without
+opening a connection; others are fetched by `autotl.weights.hub`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from autotl import hub
 from autotl.builtin.builds import PICKLES, a_pickle
 from autotl.errors import WeightsUnavailable
 from autotl.records import Weights
+from autotl.weights import hub
 
 __all__ = ["fill", "read"]
 

@@ -17,20 +17,20 @@ import msgspec
 import numpy as np
 import torch
 
-from autotl import familiar
 from autotl.budget import Allowance
 from autotl.cache import Cache, atomic
 from autotl.cache import key as cache_key
+from autotl.data.image_store import Pixels
 from autotl.engine import device as devices
-from autotl.engine import messages, model, spent, trial
-from autotl.engine.answer import FILES_AT_ONCE, Answering
+from autotl.engine import messages, model, stopwatch, trial
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.embed import Features, embed
 from autotl.engine.explain import explain
 from autotl.engine.images import Squares
+from autotl.engine.inference import FILES_AT_ONCE, Answering
 from autotl.errors import AutotlError
-from autotl.pixels import Pixels
 from autotl.records import BackboneSpec, Embedding, Machine, Measurement, Metric, TrialResult
+from autotl.stats import ood
 
 BACKBONES_KEPT = 2
 
@@ -58,16 +58,16 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     while (item := waiting.get()) is not None:
         request, right = item
         try:
-            with spent.on("other"):
+            with stopwatch.on("other"):
                 value = worker.answer(request.body, right)
                 raw = msgspec.Raw(msgspec.msgpack.encode(value))
-            done = messages.Done(number=request.number, result=raw, spent=spent.so_far())
+            done = messages.Done(number=request.number, result=raw, spent=stopwatch.so_far())
             messages.write(answers, done)
         except Exception as error:  # whatever a backbone raises is an answer, and the worker lives on
             traceback.print_exc()
             kind = type(error).__name__ if isinstance(error, AutotlError) else "EngineError"
             text = str(error) if isinstance(error, AutotlError) else f"{type(error).__name__}: {error}"
-            failed = messages.Failed(number=request.number, kind=kind, message=text, spent=spent.so_far())
+            failed = messages.Failed(number=request.number, kind=kind, message=text, spent=stopwatch.so_far())
             messages.write(answers, failed)
         finally:
             rights.pop(request.number, None)
@@ -171,7 +171,7 @@ class Worker:
             self.built[key] = self.fresh(spec, size)
         return self.built[key]
 
-    @spent.on("build")
+    @stopwatch.on("build")
     def fresh(self, spec: BackboneSpec, size: int) -> Backbone:
         """A backbone of one's own, on the device, channels last."""
         assert self.start is not None
@@ -194,7 +194,7 @@ class Worker:
             self.precisions[key] = self._remembered(choices, backbone, training)
         return self.precisions[key]
 
-    @spent.on("timing")
+    @stopwatch.on("timing")
     def _remembered(self, choices: tuple[devices.Precision, ...], backbone: Backbone, training: bool) -> str:
         """The faster precision, as timed now or once before on such a machine."""
         described = (*devices.identity(self.device), backbone.spec.build, backbone.spec.arguments)
@@ -252,16 +252,16 @@ class Worker:
     def _familiarise(self, body: messages.Familiarise, allowance: Allowance) -> bool:
         assert self.squares is not None and self.start is not None, "open comes first"
         with np.load(body.rows, allow_pickle=False) as asked:
-            fitted, held_out = asked["fitted"][: familiar.MOST], asked["held_out"][: familiar.MOST]
+            fitted, held_out = asked["fitted"][: ood.MOST], asked["held_out"][: ood.MOST]
         os.unlink(body.rows)
         answering = self._answering(body.model)
         half = Allowance(deadline=time.monotonic() + allowance.left / 2, cancelled=allowance.cancelled)
         outside = self._seen(answering, held_out, half)
         inside = self._seen(answering, fitted, allowance)
-        with spent.on("head"):
-            found = familiar.fit(inside, outside)
+        with stopwatch.on("head"):
+            found = ood.fit(inside, outside)
         if found is not None:
-            familiar.write(found, Path(self.start.folder, body.model))
+            ood.write(found, Path(self.start.folder, body.model))
             answering.familiar = found
         return found is not None
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from autotl import calibration, manifest, metrics
+from autotl.decision.judge import CHECKPOINT, digest, selection
 from autotl.errors import RunError
 from autotl.records import PARTS, Interval, TrialResult
-from autotl.report.words import percent
-from autotl.result import Recommendation, is_probe
-from autotl.search import summary
-from autotl.verdict import CHECKPOINT, digest, selection
+from autotl.records.result import Recommendation, is_probe
+from autotl.report.format import percent
+from autotl.run_folder import manifest
+from autotl.search.standing import summary
+from autotl.stats import calibration, metrics
 
 BINS = 10  # of confidence, equally wide, as they are drawn
 DRAWS = 200  # of made-up answers that say the truth
@@ -185,7 +186,7 @@ class Reliability:
     """How far stated confidence is what it says: by bin, and expected calibration error."""
 
     bins: tuple[tuple[float, Interval, int], ...]  # mean confidence, share right, images
-    ece: float  # expected calibration error, as `autotl.calibration` measures it
+    ece: float  # expected calibration error, as `autotl.stats.calibration` measures it
     chance: float  # what it exceeds once in twenty times where every probability is true
     over: float  # mean confidence minus share right: above 0 it is too sure of itself
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from autotl.cache import atomic
 from autotl.records import Explained
+from autotl.records.result import Recommendation
 from autotl.report.answers import Answers, answers, puzzling
-from autotl.result import Recommendation
 
 FILE = "explained.npz"
 MOST = 6

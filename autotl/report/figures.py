@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from autotl import metrics
 from autotl.records import CurvePoint, Depth, DepthProfile
+from autotl.records.result import Recommendation, Row
 from autotl.report.answers import Answers, Reliability, drawn_classes
+from autotl.report.format import NARROW, count, duration, interval, percent, short, shown
 from autotl.report.learning import Training, rivals
 from autotl.report.plot import ACCENT, CARD, INK, LINE, SERIES, SOFT, WARN, Drawing, share_axis
-from autotl.report.words import NARROW, count, duration, interval, percent, short, shown
-from autotl.result import Recommendation, Row
+from autotl.stats import metrics
 
 COUNTED = 20  # at most so many classes, and the cells of a confusion matrix carry their counts
 LONGEST_NAME = 22

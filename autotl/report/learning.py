@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from autotl.records import CurvePoint, Depth, DepthProfile, Interval, TrialResult
-from autotl.report.words import duration, interval, percent, points, points_interval
-from autotl.result import Recommendation, Row, is_probe
-from autotl.search import summary
-from autotl.testimony import kendall
+from autotl.records.result import Recommendation, Row, is_probe
+from autotl.report.format import duration, interval, percent, points, points_interval
+from autotl.search.standing import summary
+from autotl.stats.correlation import kendall
 
 MOST_BACKBONES = 5
 FLAT = 0.05  # of a curve's whole way: it has flattened when its last third made less

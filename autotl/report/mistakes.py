@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from autotl import metrics
 from autotl.records import Calibration, Metric
 from autotl.report.answers import Answers, by_class, certain, confused, reliability
-from autotl.report.material import Material
-from autotl.report.words import interval, percent
+from autotl.report.format import interval, percent
+from autotl.report.inputs import Material
+from autotl.stats import metrics
 
 FEW = 5  # images of a class, below which its figures say little
 LONG = 12  # classes, above which their table is folded away

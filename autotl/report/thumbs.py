@@ -35,7 +35,7 @@ def thumbnails(folder: Path, source: Path, names: Mapping[int, str]) -> dict[int
 def _make(folder: Path, file: Path, row: int) -> bytes:
     from PIL import Image
 
-    from autotl.pixels import Pixels, load_image
+    from autotl.data.image_store import Pixels, load_image
 
     try:
         pixels = Pixels.open(folder / ".pixels").image(row)

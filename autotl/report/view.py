@@ -8,12 +8,12 @@ from pathlib import PurePath
 from typing import Any
 
 from autotl.records import Depth
-from autotl.report import foreseen, learning
+from autotl.records.result import Recommendation, Row, is_probe
+from autotl.report import forecast, learning
 from autotl.report.figures import depth_word, pareto
-from autotl.report.material import Material
+from autotl.report.format import NARROW, count, duration, interval, percent, points, points_interval
+from autotl.report.inputs import Material
 from autotl.report.mistakes import mistakes
-from autotl.report.words import NARROW, count, duration, interval, percent, points, points_interval
-from autotl.result import Recommendation, Row, is_probe
 
 TONES = 6  # colours of the bar of time
 SHOWN_CLASSES = 60  # more than this and only the largest and the smallest are drawn
@@ -529,7 +529,7 @@ def _time(result: Recommendation) -> dict[str, Any]:
         "total": duration(total) if total else "",
         "budget": duration(budget) if budget else "",
         "trials": _trials(result),
-        "forecasts": " ".join(filter(None, (foreseen.compared(result), _forecasts(result)))),
+        "forecasts": " ".join(filter(None, (forecast.compared(result), _forecasts(result)))),
         "spare": bool(result.status == "finished" and total and budget and total < 0.9 * budget),
         "stages": [
             {

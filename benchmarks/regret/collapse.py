@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import beta
 
-from autotl.metrics import Z95
+from autotl.stats.metrics import Z95
 from benchmarks.regret import grid
 
 

@@ -53,7 +53,7 @@ def record(
     "--grid", "folder", type=click.Path(path_type=Path), default=GRID, show_default="benchmarks/regret/grid"
 )
 def learn(folder: Path) -> None:
-    """What `autotl.gain` takes for granted, learnt from all recorded sets."""
+    """What `autotl.search.belief` takes for granted, learnt from all recorded sets."""
     from benchmarks.regret import space
     from benchmarks.regret.learn import learnt_from
 

@@ -1,4 +1,4 @@
-"""What fine-tuning gained on recorded sets, as a prior for others: maximum likelihood of `autotl.gain`. No torch."""
+"""Fit the prior of `autotl.search.belief` to recorded trainings by maximum likelihood. No torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky
 from scipy.optimize import minimize
 
-from autotl import gain, rank
+from autotl.ranking import screening
 from autotl.records import Depth
-from autotl.search import DEPTHS
+from autotl.search import belief
+from autotl.search.planner import DEPTHS
 from benchmarks.regret.space import FROZEN, Space
 
 LEAST_ERROR = 0.05  # of a set's best linear probe: below it there is nothing for a fine-tuning to remove
@@ -26,17 +27,17 @@ CENTRE, PULL = (
 class Table:
     """What a set's fine-tunings reached: one row a cell."""
 
-    recipes: tuple[gain.Recipe, ...]
+    recipes: tuple[belief.Recipe, ...]
     features: np.ndarray  # (n, weights): one-hot depth, own lead of the linear probe, lead of the prior
     gained: np.ndarray  # (n,) `r` on the test images
     noise: float  # its variance from these images being few
 
 
-def learnt_from(spaces: Sequence[Space]) -> gain.Learnt:
+def learnt_from(spaces: Sequence[Space]) -> belief.Learnt:
     """The weights and deviations that make what these sets show most likely, the weights integrated out."""
     tables = [table for space in spaces if (table := _table(space)) is not None]
     if not tables:
-        return gain.LEARNT
+        return belief.LEARNT
     found = minimize(
         lambda logs: _fit(tables, logs)[0],
         np.full(4, CENTRE),
@@ -45,7 +46,7 @@ def learnt_from(spaces: Sequence[Space]) -> gain.Learnt:
     )
     weights = _fit(tables, found.x)[1]
     data, depth, backbone, recipe = np.exp(found.x).round(4).tolist()
-    return gain.Learnt(
+    return belief.Learnt(
         mean={name: round(float(weight), 4) for name, weight in zip(DEPTHS, weights, strict=False)},
         slope=round(float(weights[-2]), 4),
         lead=round(float(weights[-1]), 4),
@@ -65,10 +66,10 @@ def _table(space: Space) -> Table | None:
         return None
     cells = [(place, cell) for place, cell in enumerate(space.cells) if cell.recipe[1] != FROZEN[0]]
     recipes = tuple(
-        gain.Recipe(
+        belief.Recipe(
             candidate=cell.candidate,
             base=linear[cell.candidate.backbone],
-            prior=rank.prior(space.specs[cell.candidate.backbone]),
+            prior=screening.prior(space.specs[cell.candidate.backbone]),
         )
         for _, cell in cells
     )
@@ -80,7 +81,7 @@ def _table(space: Space) -> Table | None:
                 [
                     *_one_hot(recipe.candidate.unfreeze),
                     (recipe.base - level) / error,
-                    (recipe.prior or 0.0) - gain.USUAL_PRIOR,
+                    (recipe.prior or 0.0) - belief.USUAL_PRIOR,
                 ]
                 for recipe in recipes
             ]
@@ -97,7 +98,7 @@ def _one_hot(depth: Depth) -> list[float]:
 def _fit(tables: Sequence[Table], logs: np.ndarray) -> tuple[float, np.ndarray]:
     """Negative log likelihood with the weights integrated out, and the weights."""
     data, depth, backbone, recipe = np.exp(logs)
-    learnt = gain.Learnt(
+    learnt = belief.Learnt(
         mean={}, slope=0.0, lead=0.0, data=data, depth=depth, backbone=backbone, recipe=recipe
     )
     width = tables[0].features.shape[1]
@@ -107,7 +108,7 @@ def _fit(tables: Sequence[Table], logs: np.ndarray) -> tuple[float, np.ndarray]:
         PULL * float(np.sum((logs - CENTRE) ** 2)),
     )
     for table in tables:
-        covariance = gain.kernel(table.recipes, table.recipes, learnt)
+        covariance = belief.kernel(table.recipes, table.recipes, learnt)
         root = cholesky(covariance + table.noise * np.eye(len(table.gained)), lower=True)
         solved = cho_solve((root, True), np.column_stack([table.features, table.gained]))
         precision += table.features.T @ solved[:, :-1]

@@ -14,13 +14,16 @@ from unittest.mock import patch
 
 import numpy as np
 
-from autotl import estimate, price, prospects, rank, search
 from autotl.builtin.strategies import STRATEGIES
-from autotl.decide import Evidence, Judged, decide, seen_elsewhere
+from autotl.decision import best_probability, estimates
+from autotl.decision.decide import Evidence, Judged, decide, seen_elsewhere
 from autotl.protocols import Planner
+from autotl.ranking import screening as ranking_screening
 from autotl.records import Candidate, Decision, Goal, Interval, Profile, Ranked, Ranking, Trial, TrialResult
-from autotl.stages.probe import TIMED
-from autotl.stages.screen import SCREEN_SHARE
+from autotl.search import cost_model, standing
+from autotl.search import planner as search_planner
+from autotl.stages.rank import SCREEN_SHARE
+from autotl.stages.search import TIMED
 from benchmarks.regret.space import FROZEN, RECIPES, Purse, Recipe, Space, result_of
 
 FEW_A_CLASS = 10  # images, below which the rule by size keeps the backbone frozen
@@ -51,7 +54,7 @@ Policy = Callable[[Purse, Prior, np.random.Generator], Choice]
 # --------------------------------------------------------------------------- autotl
 
 
-class OverTheGrid(search.DefaultPlanner):
+class OverTheGrid(search_planner.DefaultPlanner):
     """autotl's planner, asking only for what a grid holds: no gentler second learning rate."""
 
     def _lost(self, candidate: Candidate) -> bool:
@@ -69,7 +72,7 @@ class Autotl:
         begun = time.perf_counter()
         space = purse.space
         ranking, results = screen(purse)
-        with patch.object(search, "EPOCHS", space.lengths):  # probes are as long as recorded ones
+        with patch.object(search_planner, "EPOCHS", space.lengths):  # probes are as long as recorded ones
             planner = self._planner(purse, ranking)
             for done in results:
                 planner.tell(done)
@@ -88,9 +91,9 @@ class Autotl:
         quick = settle(space, bought, ranking, Goal(prefer="speed"))
         names = {cell.candidate.id: place for place, cell in enumerate(space.cells)}
         evidence = evidence_of(space, bought)
-        seen = prospects.outlook(evidence, ranking, judged(space), Goal(), False, ["fine_tune"])
+        seen = best_probability.outlook(evidence, ranking, judged(space), Goal(), False, ["fine_tune"])
         tried = [e.name for e in evidence]
-        opened = prospects.still_open(seen.chances, decision.winners_set, tried) if seen else ()
+        opened = best_probability.still_open(seen.chances, decision.winners_set, tried) if seen else ()
         return Choice(
             place=names[decision.winner or ""],
             spent=purse.spent,
@@ -99,7 +102,7 @@ class Autotl:
             cheapest=names[quick.winner or ""],
             thinking=time.perf_counter() - begun,
             promised=decision.score,
-            epochs=search.summary(bought)[decision.winner or ""].trial.epochs,
+            epochs=standing.summary(bought)[decision.winner or ""].trial.epochs,
         )
 
     def _planner(self, purse: Purse, ranking: Ranking) -> Planner:
@@ -109,7 +112,7 @@ class Autotl:
             if made is not None:
                 return made
         strategies = [s for s in STRATEGIES if s.name in {strategy for strategy, _ in RECIPES}]
-        facts = search.Facts(
+        facts = search_planner.Facts(
             rows=space.about.train,
             rows_final=0,  # deciding is paid for, the final fit is not
             rows_select=len(space.labels),
@@ -124,10 +127,12 @@ def screen(purse: Purse) -> tuple[Ranking, list[TrialResult]]:
     """The screening of `autotl run`, its features paid for, and the early model on the cheapest backbone."""
     space = purse.space
     sizes = {name: (space.sizes[name],) for name in space.specs}
-    screening = rank.Screening(list(space.specs.values()), sizes, space.about.train, space.about.classes)
+    screening = ranking_screening.Screening(
+        list(space.specs.values()), sizes, space.about.train, space.about.classes
+    )
     results: list[TrialResult] = []
     seconds = SCREEN_SHARE * purse.limit
-    ask: rank.Ask | None = screening.start()
+    ask: ranking_screening.Ask | None = screening.start()
     start = 0.0
     while ask is not None:
         rows, scores = purse.read(ask.backbone, ask.rows)
@@ -168,7 +173,7 @@ def timed_itself(purse: Purse, planner: OverTheGrid, trial: Trial) -> bool:
 def _batches(purse: Purse, candidate: Candidate) -> float | None:
     """Seconds an image in timed batches, which lack what a training does besides; None where they cannot be paid."""
     cell = purse.space.cells[purse.space.place(candidate)]
-    image = cell.cost[cell.longest] / (cell.longest * purse.space.about.train) / price.OVERHEAD
+    image = cell.cost[cell.longest] / (cell.longest * purse.space.about.train) / cost_model.OVERHEAD
     return image if purse.pay(TIMED_IMAGES * image) else None
 
 
@@ -195,14 +200,14 @@ def _stopped(purse: Purse, place: int, lengths: Sequence[float]) -> TrialResult 
 def settle(space: Space, bought: Sequence[TrialResult], ranking: Ranking | None, goal: Goal) -> Decision:
     """Autotl's decision on what was bought."""
     evidence = evidence_of(space, bought)
-    expected = estimate.estimates(evidence, ranking, judged(space), goal, out_of_fold=False)
+    expected = estimates.estimates(evidence, ranking, judged(space), goal, out_of_fold=False)
     return decide(evidence, judged(space), goal, expected, seen_elsewhere(evidence, ranking))[0]
 
 
 def evidence_of(space: Space, bought: Sequence[TrialResult]) -> list[Evidence]:
     """What was bought, with its answers on the select images."""
     evidence = []
-    for result in search.summary(bought).values():
+    for result in standing.summary(bought).values():
         cell = space.cells[space.place(result.trial.candidate)]
         evidence.append(
             Evidence(

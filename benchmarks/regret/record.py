@@ -17,14 +17,16 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from autotl import dataset, pixels, rank, split, verdict
+from autotl import hardware
 from autotl.builtin.strategies import STRATEGIES
-from autotl.candidates import sizes
-from autotl.controls import SCRATCH
-from autotl.engine import processor
-from autotl.folds import folds_for
-from autotl.plugins import Plugins, load_plugins
+from autotl.candidates.gather import sizes
+from autotl.data import image_store, load
+from autotl.data import split as data_split
+from autotl.decision import judge
+from autotl.decision.controls import SCRATCH
+from autotl.plugins.manager import Plugins, load_plugins
 from autotl.protocols import Engine
+from autotl.ranking import screening
 from autotl.records import (
     BackboneSpec,
     Candidate,
@@ -37,6 +39,7 @@ from autotl.records import (
     Trial,
     TrialResult,
 )
+from autotl.stats.folds import folds_for
 from benchmarks.probes import far
 from benchmarks.regret import grid
 from benchmarks.sets import GROUPS
@@ -171,13 +174,13 @@ def opened(
     options = {"test": str(sets / name / "test")}
     if name in GROUPS:
         options["group"] = GROUPS[name]
-    data = dataset.load(str(sets / name / "train"), options, plugins)
-    parts = smaller(split.split(data), MOST)
+    data = load.load(str(sets / name / "train"), options, plugins)
+    parts = smaller(data_split.split(data), MOST)
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / ".pixels" / "pixels.npz").exists():
-        pixels.decode(list(data.files), folder / ".pixels", side=256, allowance=far())
-    store = pixels.Pixels.open(folder / ".pixels")
+        image_store.decode(list(data.files), folder / ".pixels", side=256, allowance=far())
+    store = image_store.Pixels.open(folder / ".pixels")
     judged = np.flatnonzero(np.isin(parts.part, (1, 2)))
     about = grid.Set(
         name=name,
@@ -253,7 +256,7 @@ def machine() -> str:
     lines = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
     facts = {name.strip(): value.strip() for name, value in lines.items()}
     model = f"{facts.get('model name', platform.machine())} {facts.get('cpu family', '')}".strip()
-    return f"{model}, {processor.cores()} thread, fp32"
+    return f"{model}, {hardware.cores()} thread, fp32"
 
 
 def embed(session: Session, backbone: str) -> None:
@@ -312,7 +315,7 @@ def record_scores(
     labels, group = session.data.labels[rows], session.data.group
     folds = folds_for(labels, None if group is None else group[rows])
     begun = time.process_time()
-    values, _ = rank.score_features(
+    values, _ = screening.score_features(
         scores, features[at], labels, folds, None if logits is None else logits[at], session.plugins.compute
     )
     session.recorded.append(
@@ -397,7 +400,7 @@ def train(session: Session, backbone: str, strategy: str, depth: Depth, epochs: 
 def of_rows(session: Session, done: TrialResult) -> np.ndarray:
     """Probabilities (n, classes) of the judged images, in the grid's order."""
     assert done.predictions is not None
-    found = verdict.probabilities_of(session.folder / done.predictions, session.recorded.about.rows)
+    found = judge.probabilities_of(session.folder / done.predictions, session.recorded.about.rows)
     assert found is not None, "the engine left rows out"
     return found
 

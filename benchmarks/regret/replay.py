@@ -10,7 +10,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from autotl import gain, metrics
+from autotl.search import belief
+from autotl.stats import metrics
 from benchmarks.regret import regret
 from benchmarks.regret.learn import learnt_from
 from benchmarks.regret.policies import RANDOM, Choice, Policy, Prior, exhaustive, finished
@@ -74,7 +75,7 @@ def _on(
     """The outcomes on one set; what is learnt is learnt from the others."""
     outcomes = []
     prior = prior_from(others)
-    with patch.object(gain, "LEARNT", learnt_from(others)):
+    with patch.object(belief, "LEARNT", learnt_from(others)):
         for pool, space in enumerate([whole, *sub_pools(whole, pools)]):
             group = None if space.about.group is None else space.about.group[space.about.part == 2]
             lost = regret.regrets(space.right, group)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from autotl import hardware
 from autotl.engine import device as devices
-from autotl.engine import processor
 from autotl.errors import EngineError
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
@@ -70,7 +70,7 @@ def test_devices_have_names_for_people(has: Any) -> None:
 
 
 def test_preparing_sets_threads_and_flushes_denormals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processor, "cores", lambda: 1)
+    monkeypatch.setattr(hardware, "cores", lambda: 1)
     before = torch.get_num_threads()
     try:
         assert devices.prepare(CPU) == 1 == torch.get_num_threads()
@@ -90,7 +90,7 @@ def test_what_is_asked_for_is_not_argued_with() -> None:
 
 def test_auto_offers_what_the_hardware_does(has: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for able, expected in ((True, ("fp32", "bf16")), (False, ("fp32",))):
-        monkeypatch.setattr(processor, "bf16_in_hardware", lambda able=able: able)
+        monkeypatch.setattr(hardware, "bf16_in_hardware", lambda able=able: able)
         assert devices.possible(CPU, "auto") == expected
     has(cuda=1, bf16=True)
     assert devices.possible(CUDA, "auto") == ("bf16",)
@@ -172,7 +172,7 @@ def test_what_says_that_memory_is_exhausted(problem: BaseException, is_memory: b
 
 def test_memory_is_asked_of_the_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (123, 456))
-    monkeypatch.setattr(processor, "memory", lambda: 789)
+    monkeypatch.setattr(hardware, "memory", lambda: 789)
     assert devices.free_memory(CUDA) == 123
     assert devices.free_memory(CPU) == devices.free_memory(MPS) == 789
 

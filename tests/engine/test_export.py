@@ -14,10 +14,10 @@ from example_run import example
 from model_folder import SPEC, model_folder, picture
 
 import autotl
-from autotl import result
 from autotl.builtin.builds import TORCHVISION
 from autotl.engine import export
 from autotl.errors import EngineError, RunError
+from autotl.run_folder import result_file
 
 BLOCKED = """
 import runpy, sys
@@ -39,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.append(f"{name},{name[0]},{'test' if number > 3 else 'train'},,,")
     model_folder(folder / "run" / "model")
     state = example()
-    result.write(replace(state, data=replace(state.data, source=str(folder / "photos"))), folder / "run")
+    result_file.write(replace(state, data=replace(state.data, source=str(folder / "photos"))), folder / "run")
     (folder / "run" / "manifest.csv").write_text("\n".join(rows) + "\n")
     (folder / "run" / "model" / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
     return folder / "run"

@@ -11,12 +11,12 @@ import pytest
 import torch
 from model_folder import SPEC, model_folder, picture
 
-from autotl import familiar
 from autotl.budget import Allowance
+from autotl.data.image_store import decode
 from autotl.engine import messages, model
-from autotl.engine.answer import Answering
+from autotl.engine.inference import Answering
 from autotl.engine.worker import Worker
-from autotl.pixels import decode
+from autotl.stats import ood
 
 CPU = torch.device("cpu")
 
@@ -98,7 +98,7 @@ def test_a_worker_teaches_a_model_what_is_far(tmp_path: Path) -> None:
     worker.answer(opened, allowance())
     body = messages.Familiarise(model="model", rows=str(tmp_path / "rows.npz"))
     assert worker.answer(body, allowance()) is True
-    assert (run / "model" / familiar.FILE).is_file()
+    assert (run / "model" / ood.FILE).is_file()
     for number in range(5):
         picture(50 + number, (40, 40), noise=120).save(tmp_path / f"far{number}.png")
     far = [str(tmp_path / f"far{number}.png") for number in range(5)]

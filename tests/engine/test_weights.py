@@ -14,7 +14,6 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from autotl import hub as hub_files
 from autotl.builtin.builds import TIMM, TORCHVISION
 from autotl.engine import weights as weighing
 from autotl.engine.backbone import build
@@ -22,6 +21,7 @@ from autotl.engine.resolve import require_known
 from autotl.errors import EngineError, WeightsUnavailable
 from autotl.hookspecs import hookimpl
 from autotl.records import BackboneSpec, Weights
+from autotl.weights import hub as hub_files
 
 REPOSITORY = "timm/test_resnet.r160_in1k"
 SIDE = 64
@@ -262,7 +262,7 @@ def test_a_model_folder_cannot_choose_code(tmp_path: Path, monkeypatch: pytest.M
     import msgspec
 
     from autotl.engine import model, resolve
-    from autotl.plugins import load_plugins
+    from autotl.plugins.manager import load_plugins
 
     evil = BackboneSpec(name="evil:net", build=f"{__name__}:was_called")
     description = model.Description(backbone=evil, input_size=SIDE, head="linear", classes=("a", "b"))

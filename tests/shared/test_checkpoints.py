@@ -13,19 +13,19 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from autotl import dataset
 from autotl.budget import Allowance
 from autotl.builtin.backbones import discover
 from autotl.builtin.strategies import STRATEGIES
+from autotl.data import load
+from autotl.data.image_store import Pixels, decode
 from autotl.engine.backbone import Backbone, build
+from autotl.engine.check_support import probabilities
 from autotl.engine.embed import embed
 from autotl.engine.images import Squares
 from autotl.engine.resolve import resolve
-from autotl.engine.specimen import probabilities
-from autotl.folds import folds_for
-from autotl.pixels import Pixels, decode
-from autotl.plugins import load_plugins
+from autotl.plugins.manager import load_plugins
 from autotl.records import PARTS, BackboneSpec
+from autotl.stats.folds import folds_for
 
 FOREVER = Allowance(deadline=float("inf"))
 
@@ -185,7 +185,7 @@ class Flowers:
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> Flowers:
     if not FLOWERS.is_dir():
         pytest.skip("there is no ../shared/bench/flowers5")
-    data = dataset.load(str(FLOWERS), {}, load_plugins(guests=False))
+    data = load.load(str(FLOWERS), {}, load_plugins(guests=False))
     store = tmp_path_factory.mktemp("flowers")
     decode(list(data.files), store, side=256, allowance=FOREVER)
     rows = [np.flatnonzero(data.given == PARTS.index(part)) for part in ("train", "test")]

@@ -207,7 +207,7 @@ def export(
 @click.argument("validation", type=click.Path(exists=True, path_type=Path))
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
 def reference(name: str, validation: Path, folder: Path) -> None:
-    """Write the source's statistics in the features of NAME, which FOLDER holds, for autotl.similarity."""
+    """Write the source's statistics in the features of NAME, which FOLDER holds, for autotl.ranking.similarity."""
     from tools.pretrain.reference import write_reference
     from tools.pretrain.source import open_packed
 

@@ -1,4 +1,4 @@
-"""Statistics of the source at every depth of one student, for `autotl.similarity`."""
+"""Statistics of the source at every depth of one student, for `autotl.ranking.similarity`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from safetensors.numpy import save_file
 
 from autotl.builtin.backbones import discover
+from autotl.data.image_store import square_image
 from autotl.engine.backbone import build
 from autotl.engine.images import to_input
-from autotl.pixels import square_image
-from autotl.similarity import principal_axes
+from autotl.ranking.similarity import principal_axes
 from tools.pretrain.source import Source
 
 SAMPLE = 2500  # images, at each resolution

@@ -16,7 +16,7 @@ autotl_mlflow = pytest.importorskip("autotl_mlflow", reason="the plugin is not i
 
 import autotl  # noqa: E402
 from autotl.errors import RunError  # noqa: E402
-from autotl.plugins import load_plugins  # noqa: E402
+from autotl.plugins.manager import load_plugins  # noqa: E402
 from autotl.records import Event  # noqa: E402
 
 

@@ -1,0 +1,166 @@
+"""What a person sees while a run goes on: a live panel in a terminal, plain lines elsewhere.
+
+Both go to standard error, so that standard output stays free for results.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from autotl.records import Event
+from autotl.report.text import duration, printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Observer = Callable[[Event], None]
+
+_REDRAWN, _LOGGED = 0.2, 30.0  # seconds between two counts, in a terminal and in a log
+_EACH = {"plugins"}  # stages each of whose events stands for itself
+_QUIETER = 1.0  # seconds between two plain lines that say no more than how the same candidate goes on
+
+
+def line(event: Event) -> str:
+    """One event as one line of text."""
+    parts = [printable(" ".join(event.message.split()))]
+    if event.candidate and event.candidate not in event.message:
+        parts.insert(0, printable(event.candidate))
+    if event.score is not None and f"{event.score:.3f}" not in event.message:
+        parts.append(f"{event.score:.3f}")
+    if event.forecast is not None:
+        parts.append(f"about {duration(event.forecast)}")
+    if event.best is not None and event.best != event.score:
+        parts.append(f"best {event.best:.3f}{_interval(event)}")
+    if event.left is not None:
+        parts.append(f"{duration(event.left)} left")
+    return f"[{event.time:6.1f} s] {event.stage:<10} " + " · ".join(part for part in parts if part)
+
+
+def _interval(event: Event) -> str:
+    """The interval of the best so far, if it is known."""
+    return "" if event.low is None or event.high is None else f" [{event.low:.2f}, {event.high:.2f}]"
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f}"
+
+
+@contextmanager
+def live(*, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Observer]:
+    """An observer of events for as long as the block runs. `stream` is standard error by default."""
+    stream = stream or sys.stderr
+    if quiet:
+        yield lambda _event: None
+    elif stream.isatty():
+        with _panel(stream) as observer:
+            yield observer
+    else:
+        yield _plain(stream)
+
+
+@contextmanager
+def counting(*, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Callable[[int, int], None]]:
+    """A function to be told how many images are done, and how many of them failed; it says so now and then.
+
+    In a terminal one line is written over, elsewhere a line every half minute.
+    """
+    stream = stream or sys.stderr
+    terminal = stream.isatty()
+    begun = said = time.monotonic()
+    last = (0, 0)
+
+    def say(end: str) -> None:
+        done, bad = last
+        seconds = time.monotonic() - begun
+        failed = f", {bad:,} unreadable" if bad else ""
+        stream.write(f"{done:,} images{failed}, {done / max(seconds, 1e-9):,.0f} a second{end}")
+        stream.flush()
+
+    def count(done: int, bad: int) -> None:
+        nonlocal said, last
+        last = (done, bad)
+        if not quiet and time.monotonic() - said > (_REDRAWN if terminal else _LOGGED):
+            said = time.monotonic()
+            say("\x1b[K\r" if terminal else "\n")
+
+    yield count
+    if not quiet and said > begun:
+        say("\x1b[K\n" if terminal else "\n")
+
+
+def _plain(stream: TextIO) -> Observer:
+    last: list[Event] = []
+
+    def observe(event: Event) -> None:
+        same = (
+            event.stage not in _EACH
+            and last
+            and (last[0].stage, last[0].candidate) == (event.stage, event.candidate)
+        )
+        if same and event.score is None and event.time - last[0].time < _QUIETER:
+            return
+        last[:] = [event]
+        stream.write(line(event) + "\n")
+        stream.flush()
+
+    return observe
+
+
+@contextmanager
+def _panel(stream: TextIO) -> Iterator[Observer]:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(file=stream, highlight=False, markup=False)
+    seen: list[Event] = []
+    arrived = time.monotonic()
+
+    def now() -> RenderableType:
+        return _now(seen[-1], time.monotonic() - arrived, console.width) if seen else Text("")
+
+    def observe(event: Event) -> None:
+        nonlocal arrived
+        # What is over stays on the screen as a line; what goes on is the panel below it.
+        over = seen and seen[-1].score is None and seen[-1].stage not in _EACH
+        if over and event.stage != seen[-1].stage:
+            console.print(Text(line(seen[-1])), style="dim", overflow="ellipsis", no_wrap=True)
+        if event.score is not None or event.stage in _EACH:
+            console.print(Text(line(event)), style="dim", overflow="ellipsis", no_wrap=True)
+        seen[:] = [event]
+        arrived = time.monotonic()
+
+    with Live(get_renderable=now, console=console, refresh_per_second=4, transient=True):
+        yield observe
+
+
+def _now(event: Event, since: float, width: int) -> RenderableType:
+    """Two lines: what goes on, and how much of the budget is gone `since` seconds after the event."""
+    from rich.console import Group
+    from rich.text import Text
+
+    what = printable(" ".join(event.message.split()))
+    if event.candidate and event.candidate not in event.message:
+        what = f"{printable(event.candidate)}  {what}"
+    first = Text.assemble((event.stage, "bold cyan"), "  ", what, overflow="ellipsis", no_wrap=True)
+    if event.forecast is not None:
+        ahead = event.forecast - since
+        first.append(
+            f"  {duration(ahead)} to go" if ahead > 0 else f"  {duration(-ahead)} over its forecast", "dim"
+        )
+    second = Text(overflow="ellipsis", no_wrap=True)
+    if event.left is not None and event.time + event.left > 0:
+        cells = max(8, min(24, width - 66))
+        left = max(0.0, event.left - since)
+        full = round(cells * (1 - left / (event.time + event.left)))
+        second.append("━" * full, "cyan").append("━" * (cells - full), "dim")
+        second.append(f"  {duration(left)} left")
+    if event.best is not None:
+        second.append("  ·  best ").append(f"{event.best:.3f}", "bold green").append(_interval(event))
+    if event.memory and event.granted:
+        second.append(f"  ·  {_gigabytes(event.memory)} of {_gigabytes(event.granted)} GB", "dim")
+    return Group(first, second)

@@ -1,0 +1,33 @@
+"""source → Dataset, by whichever plugin understands the source."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autotl.errors import DatasetError
+from autotl.plugins.manager import Plugins
+from autotl.records import Dataset
+
+
+def load(source: str, options: dict[str, str], plugins: Plugins) -> Dataset:
+    """Labelled items of a source; `options` may hold ``test``, ``group`` and ``label``.
+
+    Raises `DatasetError` when no plugin understands the source, or when it cannot be read.
+    """
+    data = plugins.load_dataset(source, options)
+    if data is None:
+        raise DatasetError(
+            f"nothing here can read {source}; expected a folder of class folders, a CSV with path and label,"
+            " or a source of an installed plugin"
+        )
+    if not ((data.given == 0) | (data.given == -1)).any():
+        raise DatasetError(f"{source} has no image to train on; expected a train part, or no parts at all")
+    targets = tuple(replace(target, classes=_as_text(target.classes)) for target in data.targets)
+    return replace(data, targets=targets)
+
+
+def _as_text(classes: tuple[str, ...]) -> tuple[str, ...]:
+    r"""Names of classes as every file of a run can hold them: bytes that are no UTF-8 are written ``\xe9``."""
+    return tuple(
+        name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in classes
+    )

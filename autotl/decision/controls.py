@@ -1,0 +1,83 @@
+"""What the recommendation is held against: no pretraining, no network at all, and labels without meaning.
+
+Three controls, each a trial like any other but for its `Trial.control`, so that it never competes:
+the winner's own architecture from scratch, a random forest on pixels and colours, and a linear probe on
+shuffled labels, which must find nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from autotl.data.image_store import Pixels, square
+from autotl.records import BackboneSpec, Candidate, Phase, Ranked, Strategy, Trial, TrialResult
+
+SHARE = 0.1  # of the budget, at most, for all controls together
+LEAST_SECONDS = 5.0  # a network that trains for less from scratch says nothing
+PASSES = 100.0  # more than fit: the schedule of the control from scratch follows the clock
+SIDE = 16  # pixels, of the images that the random forest sees
+BINS = 8  # of each colour's histogram
+TREES = 100
+FOREST_SECONDS = 2.0  # less is not enough to begin one: it cannot be interrupted
+FOREST_ROWS = 4000  # images that the forest is fitted on, at most
+
+SCRATCH = Strategy(
+    name="scratch",
+    summary="the same network from random weights, all of it trained",
+    phases=(Phase(trains="all", layer_decay=1.0, weight_decay=0.05),),
+)
+PIXELS = Candidate(backbone="pixels", input_size=SIDE, strategy="random_forest")
+
+
+def scratch(winner: TrialResult, spec: BackboneSpec, size: int, seed: int) -> tuple[Trial, BackboneSpec]:
+    """A trial of the winner's architecture at `size` px without its weights, and the spec to build it from."""
+    candidate = Candidate(
+        backbone=winner.trial.candidate.backbone, input_size=size, strategy=SCRATCH.name, unfreeze="all"
+    )
+    trial = Trial(id="c-scratch", candidate=candidate, epochs=PASSES, seed=seed, control="scratch")
+    return trial, replace(spec, init="random", weights=None)
+
+
+def shuffled(ranked: Sequence[Ranked], strategies: Sequence[Strategy], rows: int, seed: int) -> Trial | None:
+    """A closed-form head on shuffled labels, on the cheapest backbone whose features of all `rows` are at hand."""
+    closed = [s for s in strategies if s.head and not s.phases]
+    whole = [a for a in ranked if a.rows >= rows and a.seconds_per_image is not None]
+    if not closed or not whole:
+        return None
+    arm = min(whole, key=lambda a: (a.seconds_per_image, a.backbone))
+    candidate = Candidate(
+        backbone=arm.backbone,
+        input_size=arm.input_size,
+        strategy=closed[0].name,
+        hyper=(("labels", "shuffled"),),
+    )
+    return Trial(id="c-shuffled", candidate=candidate, seed=seed, control="shuffled")
+
+
+def by_hand(pixels: Pixels, rows: np.ndarray) -> np.ndarray:
+    """Features (m, 16·16·3 + 24) float32 made by hand: small images, and a histogram of each colour."""
+    small = square(pixels, rows, SIDE, SIDE)
+    histograms = np.stack(
+        [
+            np.stack([np.histogram(small[i, ..., c], BINS, (0, 256))[0] for c in range(3)]).ravel()
+            for i in range(len(small))
+        ]
+    )
+    shares = histograms / (SIDE * SIDE)
+    return np.concatenate([small.reshape(len(small), -1) / 255.0, shares], axis=1).astype(np.float32)
+
+
+def forest(
+    features: np.ndarray, labels: np.ndarray, judged: np.ndarray, classes: int, seed: int
+) -> np.ndarray:
+    """Probabilities (m, classes) float32 of `judged` (m, d) by a random forest fitted on `features` (n, d)."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    model = RandomForestClassifier(TREES, random_state=seed, class_weight="balanced")
+    model.fit(features, labels)
+    table = np.zeros((len(judged), classes), np.float32)
+    table[:, model.classes_] = model.predict_proba(judged)
+    return table

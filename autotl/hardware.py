@@ -1,0 +1,172 @@
+"""What a backbone will cost on this machine, guessed before torch has started: right within a factor of two or so.
+
+A run measures; this is for what must be settled before it: which downloads are worth their time, and the
+price that ``--dry-run`` shows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import platform
+import sys
+import time
+from contextlib import AbstractContextManager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from autotl.records import BackboneSpec
+
+EFFICIENCY = 0.15  # of a matrix product's pace, that networks of convolutions reach
+OVERHEAD = 4e-4  # seconds an image, whatever the network
+TRAIN_FACTOR = 4.5  # forward and backward over forward
+GPU = 5e12  # multiplies a second in a network, of an ordinary one
+_SIDE = 192
+
+
+def seconds_per_image(spec: BackboneSpec, size: int | None = None, *, gpu: bool = False) -> float:
+    """Forward seconds of one image at `size` px (default: the native one), without decoding."""
+    macs = spec.macs or 100.0 * (spec.parameters or 5e6)
+    share = 1.0 if size is None else (size / spec.input_size) ** 2
+    if gpu:
+        return OVERHEAD / 4 + macs * share / GPU
+    return OVERHEAD + macs * share / (EFFICIENCY * multiplies_per_second())
+
+
+@cache
+def multiplies_per_second() -> float:
+    """Multiply-accumulates a second of this machine's processors in matrix products; takes some 50 ms.
+
+    The shortest of many small products on one core, times the cores: what else is running hardly shows.
+    """
+    from threadpoolctl import threadpool_limits
+
+    generator = np.random.default_rng(0)
+    one, other = (generator.random((_SIDE, _SIDE), dtype=np.float32) for _ in range(2))
+    best = float("inf")
+    with threadpool_limits(1):
+        end = time.perf_counter() + 0.04
+        while time.perf_counter() < end:
+            begun = time.perf_counter()
+            one @ other
+            best = min(best, time.perf_counter() - begun)
+    return cores() * float(_SIDE) ** 3 / best
+
+
+def has_gpu(device: str = "auto") -> bool:
+    """Whether the work will be done on a GPU, as far as can be told without torch."""
+    if device != "auto":
+        return device != "cpu"
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
+    return (os.path.exists("/dev/nvidia0") and not hidden) or (
+        sys.platform == "darwin" and os.uname().machine == "arm64"
+    )
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Holds the numerical libraries that are loaded by now to one thread, as long as the block lasts."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
+
+
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # without one of them bf16 is emulated, ten times slower
+
+
+def cores() -> int:
+    """Cores this process may use: the scheduler's affinity, and the control group's share where there is one."""
+    try:
+        granted = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        granted = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    quota = _group_quota()
+    return max(1, min(granted, math.ceil(quota)) if quota else granted)
+
+
+def memory() -> int:
+    """Bytes of memory that can still be taken: what is free, or less where the control group says so."""
+    free = int(psutil.virtual_memory().available)
+    limit = _group_memory()
+    return free if limit is None else max(0, min(free, limit))
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def most_resident() -> int:
+    """Bytes of memory that this process held at most so far; where that is not told, what it holds now."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    return resident()
+
+
+def held() -> int:
+    """Bytes of memory that this process and those it started hold now."""
+    own = psutil.Process()
+    total = int(own.memory_info().rss)
+    for child in own.children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it may end while we ask
+            total += int(child.memory_info().rss)
+    return total
+
+
+def flags() -> frozenset[str]:
+    """The processor's feature flags as Linux names them; empty elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return frozenset()
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+def bf16_in_hardware() -> bool:
+    """Whether the processor multiplies bf16 itself. False says: do not even try it."""
+    return platform.machine() in ("x86_64", "AMD64") and bool(flags() & BF16_FLAGS)
+
+
+def _group_quota() -> float | None:
+    """Cores' worth of time that the control group grants; None where it sets no limit."""
+    version_2 = _words("/sys/fs/cgroup/cpu.max")
+    if len(version_2) == 2:
+        return None if version_2[0] == "max" else float(version_2[0]) / float(version_2[1])
+    quota, period = (
+        _words("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
+        _words("/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+    )
+    if quota and period and float(quota[0]) > 0:
+        return float(quota[0]) / float(period[0])
+    return None
+
+
+def _group_memory() -> int | None:
+    """Bytes that the control group still grants; None where it sets no limit."""
+    for limit_file, used_file in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        limit, used = _words(limit_file), _words(used_file)
+        if limit and used and limit[0].isdigit() and int(limit[0]) < 1 << 60:
+            return int(limit[0]) - int(used[0])
+    return None
+
+
+def _words(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().split()
+    except OSError:
+        return []

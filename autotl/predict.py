@@ -1,0 +1,329 @@
+"""What a model says of images, one at a time and in flat memory; and the forms it is written in."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import itertools
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+import msgspec
+import numpy as np
+
+from autotl.budget import Allowance
+from autotl.builtin.sources import COLUMNS, images_below
+from autotl.cache import atomic
+from autotl.errors import DatasetError, RunError
+from autotl.records import Answers
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL import Image
+
+Style = Literal["csv", "jsonl", "parquet"]
+FAR = "far from the training images"
+
+_BATCH = 256  # files handed to the worker at once: rows come out as it goes, memory stays flat
+_SECONDS_A_FILE = 10.0  # far more than any image takes; a worker that hangs is ended
+_SECONDS_TO_START = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says of one image; without a label where `error` says why."""
+
+    path: str
+    top: tuple[tuple[str, float], ...]  # labels with their probabilities, most probable first
+    warning: str | None = None
+    error: str | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The most probable class."""
+        return self.top[0][0] if self.top else None
+
+    @property
+    def probability(self) -> float | None:
+        """Of that class, calibrated."""
+        return self.top[0][1] if self.top else None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An image to be asked about: a name to give back, and the file that holds it."""
+
+    name: str
+    file: str
+
+
+# --------------------------------------------------------------------------- what is asked about
+
+
+def items_of(sources: Iterable[Any], folder: Path) -> Iterator[Item]:
+    """Images from paths, folders, CSV files with a column of paths, PIL images and arrays, lazily.
+
+    Folders stand for the images below them. Arrays are (H, W), (H, W, 3) or (H, W, 4), uint8 or floats from
+    0 to 1; they and PIL images are written to `folder` and named ``image 0``, ``image 1``, … Raises
+    `DatasetError` for a CSV without paths and for what is no image at all.
+    """
+    for number, source in enumerate(sources):
+        if not isinstance(source, str) and not hasattr(source, "__fspath__"):
+            yield Item(f"image {number}", _keep(source, folder / str(number)))
+            continue
+        name = os.fspath(source)  # no Path for each file: those fill Python's table of interned names
+        if os.path.isdir(name):
+            yield from (Item(str(image), str(image)) for image in images_below(Path(name)))
+        elif name.lower().endswith((".csv", ".tsv")) and os.path.isfile(name):
+            yield from _listed(Path(name))
+        else:
+            yield Item(name, name)
+
+
+def several(images: Any) -> Iterable[Any]:
+    """One image, path or folder as a list of one; several as they are."""
+    one = isinstance(images, str) or hasattr(images, "__fspath__") or hasattr(images, "getbands")
+    if isinstance(images, np.ndarray):  # a stack is gone through; (H, W, 3) is one image
+        one = images.ndim == 2 or (images.ndim == 3 and images.shape[-1] in (1, 3, 4))
+    return [images] if one else images
+
+
+def as_image(source: Any) -> Image.Image:
+    """A PIL image or an array as a PIL image, upright. Raises `DatasetError` for anything else."""
+    from PIL import Image, ImageOps
+
+    if isinstance(source, Image.Image):
+        return ImageOps.exif_transpose(source)
+    array = np.asarray(source)
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    picture = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (3, 4))
+    if not picture or array.dtype.kind not in "uifb" or array.size == 0:
+        raise DatasetError(
+            f"a {type(source).__name__} of shape {array.shape} and type {array.dtype} is no image; expected a path,"
+            " a PIL image or an array (H, W), (H, W, 3) or (H, W, 4) of uint8 or of floats from 0 to 1"
+        )
+    if array.dtype.kind == "f":
+        if not (np.nanmin(array) >= 0 and np.nanmax(array) <= 1):
+            raise DatasetError(
+                f"an array of floats from {np.nanmin(array):g} to {np.nanmax(array):g} is no image; expected"
+                " floats from 0 to 1, or uint8; scale it"
+            )
+        array = np.rint(array * 255)
+    return Image.fromarray(array.astype(np.uint8) if array.dtype != np.uint16 else array)
+
+
+def _keep(source: Any, path: Path) -> str:
+    image = as_image(source)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
+        image.save(path, format="PNG", compress_level=1)  # the same pixels, and alpha, as in the hand
+    else:
+        image.save(path, format="TIFF")
+    return str(path)
+
+
+def _listed(path: Path) -> Iterator[Item]:
+    """Rows of a CSV or TSV; paths are relative to its folder and given back as they stand there."""
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        header = {(name or "").strip().lower(): name for name in reader.fieldnames or []}
+        column = next((header[alias] for alias in COLUMNS["path"] if alias in header), None)
+        if column is None:
+            raise DatasetError(
+                f"{path} has no column of paths; expected one of: {', '.join(COLUMNS['path'])}; it has:"
+                f" {', '.join(reader.fieldnames or []) or 'no header'}; rename a column"
+            )
+        for row in reader:
+            name = (row[column] or "").strip()
+            if name:
+                yield Item(name, str(path.parent / name))
+
+
+# --------------------------------------------------------------------------- what the model says
+
+
+def predictions(
+    model: Path, sources: Iterable[Any], *, device: str = "auto", top: int = 1
+) -> Iterator[Prediction]:
+    """What the model of a folder says of images, in their order, `top` classes each.
+
+    What cannot be read has an error instead. Raises `EngineError` when torch cannot run.
+    """
+    classes = class_names(model)
+    for items, found in _answers(model, sources, device, features=False):
+        for row, item in enumerate(items):
+            error = found.errors[row]
+            if error is not None:
+                yield Prediction(item.name, (), None, error)
+                continue
+            shares = found.probabilities[row]
+            order = np.argsort(-shares, kind="stable")[:top]
+            far = found.distance is not None and bool(found.distance[row] > 1)
+            best = tuple((classes[place], float(shares[place])) for place in order)
+            yield Prediction(item.name, best, FAR if far else None)
+
+
+def embed(model: Path, sources: Iterable[Any], *, device: str = "auto") -> np.ndarray:
+    """Pooled features (n, d) float32 of images as the model of a folder sees them; NaN where one cannot be read."""
+    tables = [found.features for _, found in _answers(model, sources, device, features=True)]
+    return np.concatenate([t for t in tables if t is not None]) if tables else np.zeros((0, 0), np.float32)
+
+
+def class_names(model: Path) -> list[str]:
+    """Display names of the classes of a model folder. Raises `RunError` when it is none."""
+    file = model / "model.json"
+    try:
+        classes = msgspec.json.decode(file.read_bytes())["classes"]
+    except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{file} names no classes ({error}); expected a model folder written by autotl"
+        ) from error
+    return [str(name) for name in classes]
+
+
+def _answers(
+    model: Path, sources: Iterable[Any], device: str, *, features: bool
+) -> Iterator[tuple[list[Item], Answers]]:
+    from autotl.engine import client
+
+    # The worker writes beside itself, and a run folder may be read-only or somebody else's.
+    with tempfile.TemporaryDirectory(prefix="autotl-") as work:
+        engine = client.connect(folder=work, device=device, offline=True)
+        given = Path(work) / "given"
+        try:
+            items = items_of(sources, given)
+            while batch := list(itertools.islice(items, _BATCH)):
+                seconds = _SECONDS_TO_START + _SECONDS_A_FILE * len(batch)
+                allowance = Allowance(deadline=time.monotonic() + seconds)
+                files = [item.file for item in batch]
+                yield batch, engine.predict(str(model.absolute()), files, allowance, features)
+                for item in batch:
+                    if item.file.startswith(work):
+                        Path(item.file).unlink()
+        finally:
+            engine.close()
+
+
+# --------------------------------------------------------------------------- the forms
+
+
+def columns(top: int) -> list[str]:
+    """Names of the cells of a prediction."""
+    more = [name for place in range(2, top + 1) for name in (f"label_{place}", f"probability_{place}")]
+    return ["path", "label", "probability", *more, "warning", "error"]
+
+
+def cells(prediction: Prediction, top: int) -> list[str | float | None]:
+    """A prediction as the cells of a row; None where there is nothing to say."""
+    pairs = [*prediction.top, *[(None, None)] * (top - len(prediction.top))]
+    return [prediction.path, *(cell for pair in pairs for cell in pair), prediction.warning, prediction.error]
+
+
+@contextlib.contextmanager
+def writer(style: Style, out: Path | IO[str], top: int) -> Iterator[Callable[[Prediction], None]]:
+    """A function that writes one prediction after another to a stream, or to a file that is whole in the end.
+
+    Parquet needs a file, and pyarrow. Raises `RunError` where it is not to be had.
+    """
+    with contextlib.ExitStack() as stack:
+        if style == "parquet":
+            yield stack.enter_context(_parquet(out, top))
+            return
+        if isinstance(out, Path):
+            temporary = stack.enter_context(atomic(out))
+            stream: IO[str] = stack.enter_context(
+                open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape")
+            )
+        else:
+            stream = out
+        yield _csv(stream, top) if style == "csv" else _json_lines(stream)
+        stream.flush()
+
+
+def _csv(stream: IO[str], top: int) -> Callable[[Prediction], None]:
+    rows = csv.writer(stream, lineterminator="\n")
+    rows.writerow(columns(top))
+
+    def write(prediction: Prediction) -> None:
+        shown = cells(prediction, top)
+        rows.writerow([f"{cell:.6f}" if isinstance(cell, float) else cell or "" for cell in shown])
+
+    return write
+
+
+def _json_lines(stream: IO[str]) -> Callable[[Prediction], None]:
+    def write(prediction: Prediction) -> None:
+        stream.write(json.dumps(_record(prediction), ensure_ascii=False) + "\n")
+
+    return write
+
+
+def _record(prediction: Prediction) -> dict[str, Any]:
+    best = prediction.probability
+    return {
+        "path": prediction.path,
+        "label": prediction.label,
+        "probability": None if best is None else round(best, 6),
+        "top": [{"label": label, "probability": round(share, 6)} for label, share in prediction.top],
+        "warning": prediction.warning,
+        "error": prediction.error,
+    }
+
+
+_ROWS_A_GROUP = 4096
+
+
+@contextlib.contextmanager
+def _parquet(out: Path | IO[str], top: int) -> Iterator[Callable[[Prediction], None]]:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise RunError(
+            "Parquet needs the package pyarrow, which is not installed; install it with: pip install pyarrow,"
+            " or choose --format csv or jsonl"
+        ) from error
+    if not isinstance(out, Path):
+        raise RunError("Parquet is no text; expected a file to write it to: add --out answers.parquet")
+    pair = pa.struct([("label", pa.string()), ("probability", pa.float64())])
+    schema = pa.schema(
+        [
+            ("path", pa.string()),
+            ("label", pa.string()),
+            ("probability", pa.float64()),
+            ("top", pa.list_(pair)),
+            ("warning", pa.string()),
+            ("error", pa.string()),
+        ]
+    )
+    waiting: list[dict[str, Any]] = []
+    with atomic(out) as temporary, parquet.ParquetWriter(temporary, schema) as table:
+
+        def flush() -> None:
+            table.write_table(pa.Table.from_pylist(waiting, schema=schema))
+            waiting.clear()
+
+        def write(prediction: Prediction) -> None:
+            waiting.append(_record(prediction))
+            if len(waiting) == _ROWS_A_GROUP:
+                flush()
+
+        yield write
+        flush()
+
+
+def frame(found: Sequence[Prediction], top: int) -> pd.DataFrame:
+    """Predictions as a pandas DataFrame."""
+    import pandas as pd
+
+    table = pd.DataFrame([cells(row, top) for row in found], columns=columns(top))
+    for name in table.columns:
+        table[name] = table[name].astype("float64" if name.startswith("probability") else "str")
+    return table

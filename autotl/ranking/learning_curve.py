@@ -1,0 +1,149 @@
+"""What more images would buy: a linear probe's learning curve over nested subsamples, and where it leads.
+
+A classifier's error falls about as a power of the number of training images (Hestness et al., 2017; Viering
+and Loog, TPAMI 2023). With a few points that is all that can be told, and the curve is not followed beyond twice
+the images there are. A level that it will stay at is named only where it has come to it: both the accuracy on
+images that were not seen and that on the images fitted on have flattened. No torch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autotl.records import Growth, Interval
+from autotl.stats import metrics
+from autotl.stats.ridge import PENALTIES, standardise
+
+SHARES = (0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0)  # of the images that a fold trains on
+RESAMPLES = 200
+FEWEST = 8  # images the smallest subsample has, and two a class
+MOST_ROWS = 2000  # a curve over so many says what there is to say, in about a second
+SOBER = 0.65  # of what the power law promises came true, on sets that were doubled (docs/ranking.md),
+SOBER_LOW = 0.3  # and of its lower limit so much had to go
+HALF = SHARES.index(0.5)  # from here to the end the images double
+FLAT = 0.015  # of accuracy: a curve has flattened where its last doubling made less, at both ends of the 95 % interval
+FURTHER = 0.4  # of the images there are, that more of them would be; as a round number
+
+
+def grow(
+    backbone: str, input_size: int, features: np.ndarray, labels: np.ndarray, folds: np.ndarray
+) -> Growth | None:
+    """The curve of a ridge classifier on features (n, d) with labels (n,) and folds (n,); rows in nested order.
+
+    Each fold is predicted by growing prefixes of the others, so every image is judged at every size and
+    differences along the curve are paired. None where there are too few images for a curve.
+    """
+    features, labels, folds = features[:MOST_ROWS], labels[:MOST_ROWS], folds[:MOST_ROWS]
+    _, labels = np.unique(labels, return_inverse=True)
+    classes = int(labels.max()) + 1 if len(labels) else 0
+    if classes < 2 or SHARES[0] * 0.8 * len(labels) < max(FEWEST, 2 * classes):
+        return None
+    x = standardise(features)
+    penalty = _penalty(x, labels, folds)
+    hits = np.zeros((len(SHARES), len(labels)))
+    known, fitted = (
+        np.zeros_like(hits),
+        np.zeros_like(hits),
+    )  # right answers for an image fitted on, and such fits
+    sizes = np.zeros(len(SHARES))
+    for fold in np.unique(folds):
+        out, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        for place, share in enumerate(SHARES):
+            rows = others[: round(share * len(others))]
+            sizes[place] += len(rows) / len(np.unique(folds))
+            asked = np.concatenate([out, rows])
+            right = _answers(x, labels, rows, asked, penalty) == labels[asked]
+            hits[place, out] = right[: len(out)]
+            known[place, rows] += right[len(out) :]
+            fitted[place, rows] += 1
+    more = _round(FURTHER * sizes[-1])
+    return Growth(
+        backbone=backbone,
+        input_size=input_size,
+        rows=tuple(round(float(size)) for size in sizes),
+        scores=tuple(round(float(score), 6) for score in hits.mean(1)),
+        more=more,
+        gain=_gain(hits, sizes, more),
+        fits=tuple(round(float(score), 6) for score in known.sum(1) / fitted.sum(1)),
+        asymptote=_asymptote(hits, known, fitted),
+    )
+
+
+def _penalty(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:
+    """The penalty that predicts the first fold best."""
+    out = folds == folds[0]
+    others, out = np.flatnonzero(~out), np.flatnonzero(out)
+    return max(
+        PENALTIES, key=lambda penalty: np.mean(_answers(x, labels, others, out, penalty) == labels[out])
+    )
+
+
+def _answers(
+    x: np.ndarray, labels: np.ndarray, rows: np.ndarray, out: np.ndarray, penalty: float
+) -> np.ndarray:
+    """Classes of the rows `out` by ridge regression on `rows`; one solution, where `ridge` has them all."""
+    mean = x[rows].mean(0)
+    inside, outside = x[rows] - mean, x[out] - mean
+    one_hot = np.eye(int(labels.max()) + 1)[labels[rows]]
+    shares = one_hot.mean(0)
+    wide = inside.shape[1] > len(inside)
+    gram = inside @ inside.T if wide else inside.T @ inside
+    gram[np.diag_indices_from(gram)] += penalty * np.trace(gram) / len(rows) + 1e-9
+    if wide:
+        answers = outside @ (inside.T @ np.linalg.solve(gram, one_hot - shares))
+    else:
+        answers = outside @ np.linalg.solve(gram, inside.T @ (one_hot - shares))
+    return np.asarray((answers + shares).argmax(1))
+
+
+def _gain(hits: np.ndarray, sizes: np.ndarray, more: int) -> Interval:
+    """Accuracy that so many more images should add, with an interval that held 42 of 50 times (docs/ranking.md).
+
+    Its bootstrap draws the images, and weights for the points of the curve: no power law fits all of them.
+    """
+    rng = np.random.default_rng(0)
+    found = [
+        _further(hits[:, rng.integers(hits.shape[1], size=hits.shape[1])].mean(1), sizes, more, weights)
+        for weights in rng.dirichlet(np.ones(len(sizes)), RESAMPLES)
+    ]
+    low, high = np.quantile(found, (0.025, 0.975))
+    value = _further(hits.mean(1), sizes, more, np.ones(len(sizes)))
+    return Interval(
+        value=round(SOBER * value, 6), low=round(SOBER_LOW * float(low), 6), high=round(float(high), 6)
+    )
+
+
+def _asymptote(hits: np.ndarray, known: np.ndarray, fitted: np.ndarray) -> Interval | None:
+    """The level that the scores have come to, None where either curve may still move by `FLAT` in a doubling.
+
+    Both are judged by the same bootstrap over images. The upper end leaves room for another doubling like the last.
+    """
+    rng = np.random.default_rng(0)
+    drawn = [
+        np.bincount(rng.integers(hits.shape[1], size=hits.shape[1]), minlength=hits.shape[1])
+        for _ in range(RESAMPLES)
+    ]
+    scores = np.array([hits[[HALF, -1]] @ counts / counts.sum() for counts in drawn])
+    fits = np.array([(known[[HALF, -1]] @ counts) / (fitted[[HALF, -1]] @ counts) for counts in drawn])
+    for curve in (scores, fits):
+        low, high = np.quantile(curve[:, 1] - curve[:, 0], (0.025, 0.975))
+        if low < -FLAT or high > FLAT:
+            return None
+    last = metrics.interval("accuracy", np.ones(hits.shape[1], int), hits[-1].astype(int), 2)
+    room = max(0.0, float(hits[-1].mean() - hits[HALF].mean()))
+    return Interval(
+        value=round(last.value, 6), low=round(last.low, 6), high=round(min(last.high + room, 1.0), 6)
+    )
+
+
+def _further(scores: np.ndarray, sizes: np.ndarray, more: int, weights: np.ndarray) -> float:
+    """Gain of a power law through the errors, fitted in logarithms, never negative."""
+    error = np.maximum(1 - scores, 1e-3)
+    slope = min(0.0, float(np.polyfit(np.log(sizes), np.log(error), 1, w=np.sqrt(weights))[0]))
+    return float((1 - scores[-1]) * (1 - (1 + more / sizes[-1]) ** slope))
+
+
+def _round(number: float) -> int:
+    """The nearest of 10, 20, 50, 100, 200, 500, ..."""
+    steps = [factor * power for power in (10, 100, 1000, 10_000) for factor in (1, 2, 5)]
+    return min(steps, key=lambda step: abs(np.log(step / number)))

@@ -1,0 +1,91 @@
+"""Records of the decision: intervals, winner, calibration, forecast, and a model's answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a whole run is expected to take, said before its search: each figure with its 80 % interval."""
+
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    bytes: int = 0  # that the engine holds at most; 0: not known
+    bytes_low: int = 0
+    bytes_high: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """An estimate and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """A recipe that was not tried and may still be the best."""
+
+    candidate: str
+    chance: float  # that it scores best of all, tried or not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Which candidate, how sure, and why."""
+
+    winner: str | None
+    score: Interval | None = None  # of the winner on the selection rows
+    winners_set: tuple[str, ...] = ()
+    chance: float | None = None  # that the winner scores best of all recipes, tried or not
+    open: tuple[Prospect, ...] = ()  # untried recipes that may, likeliest first
+    runner_up: str | None = None
+    margin: Interval | None = None
+    transfer: Interval | None = None  # winner minus the same training without pretraining
+    reasons: tuple[str, ...] = ()
+    would_change: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """How far the winner's probabilities can be believed, on images it was not fitted on."""
+
+    temperature: float  # logits are divided by it; 1 leaves them
+    ece: float  # expected calibration error with it, each image judged by a temperature fitted without it
+    ece_before: float
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answers:
+    """What a model says of image files, row by row; NaN where an error is given."""
+
+    probabilities: np.ndarray  # (n, classes) float32
+    errors: list[str | None]
+    distance: np.ndarray | None = (
+        None  # (n,) from the training images, above 1: far; None: the model cannot say
+    )
+    features: np.ndarray | None = None  # (n, d) pooled, where asked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Explained:
+    """What a model's answers rest on: for each image a map of how far belief falls when a part is hidden."""
+
+    maps: np.ndarray  # (m, 8, 8) float32: mean fall of the log-odds; above 0: it speaks for the answer
+    shares: np.ndarray  # (m, 2) float32: the answer's probability, and with the weightiest part hidden
+    seen: np.ndarray  # (m, s, s, 3) uint8: the part of the image that the network sees, made small
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A backbone or candidate that was asked for or proposed and not tried."""
+
+    name: str
+    reason: str

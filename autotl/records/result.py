@@ -1,0 +1,161 @@
+"""The result of a run: `Recommendation`, its leaderboard rows and its winner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from autotl.records import (
+    BackboneSpec,
+    Calibration,
+    Columns,
+    Control,
+    Decision,
+    Depth,
+    DepthProfile,
+    Finding,
+    Forecast,
+    Goal,
+    Interval,
+    Measurement,
+    Metric,
+    Profile,
+    Ranking,
+    Similarity,
+    Skipped,
+    Status,
+    Strategy,
+    TrialResult,
+)
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """The data, as far as a decision depends on them."""
+
+    source: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    counts: dict[str, int]  # images by part, and left out
+    grouped: bool = False
+    folds: int = 0
+    select_from: str = ""
+    test_from: str | None = None
+    split: str = ""  # why the parts are what they are
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Winner:
+    """What is recommended, and what it reaches."""
+
+    candidate: str
+    backbone: str
+    strategy: str
+    unfreeze: Depth
+    input_size: int
+    score_val: float
+    ci_low: float
+    ci_high: float
+    score_test: float | None = None
+    test_low: float | None = None
+    test_high: float | None = None
+    model_is: str = ""  # which fit ships: fitted again on train and select, or a trial's own checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A line of the leaderboard: a candidate, its best evidence, and what became of it."""
+
+    candidate: str
+    status: Status
+    backbone: str = ""
+    input_size: int = 0
+    strategy: str = ""
+    unfreeze: Depth = 0
+    score_val: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    score_test: float | None = None
+    in_winners_set: bool = False
+    fit_time: float | None = None  # seconds, all its trials
+    pred_time: float | None = None  # seconds an image
+    parameters: int | None = None
+    macs: float | None = None
+    epochs: float | None = None
+    rows: int | None = None
+    control: Control = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """The whole of a run, as result.json holds it."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["running", "finished", "interrupted"] = "running"
+    command: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+    device: str = ""
+    precision: str = ""
+    data: Data
+    profile: Profile
+    similarity: tuple[Similarity, ...] = ()
+    goal: Goal
+    metric: Metric
+    winner: Winner | None = None
+    winners_set: tuple[str, ...] = ()
+    transfer: Interval | None = None  # what pretraining gained over the same seconds without it
+    calibration: Calibration | None = None
+    decision: Decision | None = None
+    leaderboard: tuple[Row, ...] = ()
+    trials: tuple[TrialResult, ...] = ()
+    ranking: Ranking | None = None
+    depth_profiles: tuple[DepthProfile, ...] = ()  # of the backbones that ranked first
+    backbones: tuple[BackboneSpec, ...] = ()
+    strategies: tuple[Strategy, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    problems: tuple[str, ...] = ()  # of plugins
+    notes: tuple[str, ...] = ()  # what gave way, what was answered on the way
+    summary: str = ""  # the recommendation in plain words
+    seconds: dict[str, float] = field(default_factory=dict)  # budget, total, by stage
+    measurements: tuple[Measurement, ...] = ()  # timed batches, by which trainings were forecast
+    forecast: Forecast | None = None  # of the whole run, made before its search
+    peak: int = 0  # bytes that the engine held at most
+    worked: dict[str, dict[str, float]] = field(
+        default_factory=dict
+    )  # seconds of the engine by stage and kind
+
+
+def is_probe(done: TrialResult) -> bool:
+    """Whether a trial was made to choose by, and not to be tested or shipped."""
+    return "test" not in done.trial.evaluate_on and "select" not in done.trial.fit_on
+
+
+def looks(state: Recommendation) -> int:
+    """How many models were tried on the test part; one is what it is there for."""
+    return sum("test" in done.trial.evaluate_on and done.predictions is not None for done in state.trials)
+
+
+def interval_of(row: Row) -> Interval | None:
+    """The interval of a leaderboard row, if it has one."""
+    if row.score_val is None or row.ci_low is None or row.ci_high is None:
+        return None
+    return Interval(value=row.score_val, low=row.ci_low, high=row.ci_high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case:
+    """Everything but the trials that a decision is derived from."""
+
+    columns: Columns
+    goal: Goal
+    ranking: Ranking | None = None
+    similarity: tuple[Similarity, ...] = ()
+    strategies: tuple[Strategy, ...] = ()  # that the run could choose from
+    backbones: tuple[BackboneSpec, ...] = ()  # whose declared licence or size a goal may rule out
+    skipped: tuple[Skipped, ...] = ()

@@ -1,0 +1,125 @@
+"""Records of what plugins contribute and what a run is asked for: backbones, strategies, scores, goal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
+
+
+Prefer = Literal["accuracy", "speed", "size"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What is wanted of the winner."""
+
+    metric: Metric = "accuracy"
+    prefer: Prefer = "accuracy"
+    max_params: int | None = None
+    max_latency: float | None = None  # seconds an image
+    max_memory: int | None = None  # bytes while predicting
+    licence: tuple[str, ...] = ()  # names or globs of SPDX licences, or "permissive"; empty: any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a plugin may know of the run."""
+
+    weights: tuple[str, ...] = ()  # folders with the user's checkpoints
+    offline: bool = False
+    device: str = "auto"
+    licence: tuple[str, ...] = ()
+    seconds: float | None = None  # the budget; None when a command only lists
+    wanted: tuple[str, ...] = ()  # names or globs asked for; empty: what is proposed by default
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocess:
+    """From a decoded RGB image to the backbone's input."""
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    interpolation: Literal["bilinear", "bicubic", "nearest", "lanczos"] = "bilinear"
+    crop: float = 0.875  # side of the central crop / shorter side of the resized image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """Where pretrained weights come from."""
+
+    kind: Literal["file", "hub", "torchvision"]  # packaged weights are files
+    location: str  # path of a safetensors file; hub repository; torchvision weights name
+    url: str | None = None  # of torchvision's file
+    revision: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None  # size of the download or file
+    present: bool = False  # already on this machine: no connection is needed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneSpec:
+    """A pretrained (or fresh) network that autotl may put a head on."""
+
+    name: str  # origin:name, or the file's stem for a user's checkpoint
+    build: str  # "module:attr" of a callable(**arguments) -> nn.Module, see engine/backbone.py
+    arguments: dict[str, Any] = field(default_factory=dict)  # JSON-able
+    init: Literal["pretrained", "random"] = "pretrained"
+    weights: Weights | None = None
+    preprocess: Preprocess = Preprocess()
+    modality: Literal["image"] = "image"
+    input_size: int = 224  # native side, pixels
+    size_step: int = 32  # other sizes are multiples of it; 0: only the native size works
+    min_size: int = 32
+    feature_dim: int | None = None
+    parameters: int | None = None  # without the source head
+    macs: float | None = None  # multiply-accumulates of one image at the native size
+    licence: str | None = None  # SPDX expression
+    domain: str | None = None  # slug of what it was pretrained on: imagenet-1k, inat-birds, ...
+    source_classes: int = 0  # width of the source head in the weights; 0: none
+    published: float | None = None  # ImageNet-1k top-1 accuracy as published, a fraction
+    proposed: bool = True  # tried by default
+    text_head: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One stretch of a training: what moves, how, and for what share of the steps."""
+
+    trains: str = "k"  # head, k (the candidate's depth), all, none, or "module:attr" of a selector
+    norm: Literal["with_group", "frozen", "adapt"] = "with_group"
+    share: float = 1.0  # of the trial's steps
+    lr: float = 2e-3  # peak rate of the head; the candidate's `lr` replaces it
+    layer_decay: float = 0.7  # factor on the rate from one layer group to the one below
+    weight_decay: float = 0.02
+    augment: str = "light"  # none, light, strong
+    views: int = 1
+    data: Literal["labelled", "unlabelled"] = "labelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """A way to carry a backbone over to new data. Callables are named "module:attr"."""
+
+    name: str
+    summary: str
+    phases: tuple[Phase, ...] = ()  # none: the head is fitted in closed form on pooled features
+    depths: bool = False  # takes an unfreeze depth 1..n or all
+    worth: str | None = None  # (profile, backbone, seconds) -> float in 0..1; torch-free
+    prepare: str | None = None  # (model) -> model, e.g. adapters
+    head: str | None = None  # (features, labels, classes, folds, seed, weights) -> Head, see builtin/heads.py
+    objective: str | None = None  # factory of an nn.Module(logits, targets, context) -> loss
+    sampler: str | None = None
+    combine: str | None = None
+    parents: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """A transferability score: a number from features and labels, without training."""
+
+    name: str
+    summary: str  # with its paper
+    compute: str  # "module:attr" of (features, labels, folds, logits or None) -> float; higher is better
+    needs_logits: bool = False

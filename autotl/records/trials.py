@@ -1,0 +1,170 @@
+"""Records of candidates and trials, and what trials return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from autotl.records.data import Part
+
+Depth = int | Literal["all"]
+
+
+Status = Literal["finished", "stopped", "diverged", "failed", "skipped"]
+
+
+Control = Literal["", "scratch", "pixels", "shuffled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A recipe: backbone, input size, strategy, depth and what differs from the strategy's defaults."""
+
+    backbone: str
+    input_size: int
+    strategy: str
+    unfreeze: Depth = 0
+    hyper: tuple[tuple[str, float | int | str], ...] = ()  # sorted; only what differs from the defaults
+
+    @property
+    def id(self) -> str:
+        """For people, and unique: ``timm:resnet18.a1_in1k@96/fine_tune:2?lr=0.0003``."""
+        depth = f":{self.unfreeze}" if self.unfreeze != 0 else ""
+        hyper = "&".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.hyper)
+        return f"{self.backbone}@{self.input_size}/{self.strategy}{depth}" + (f"?{hyper}" if hyper else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One training. A probe is a short trial; the final fit is a long one."""
+
+    id: str  # unique in the run, e.g. t007
+    candidate: Candidate
+    rows: int | None = None  # how many rows of the fitted parts (a prefix of the order); None: all
+    epochs: float = 0.0  # passes over those rows; 0 for closed-form heads
+    fit_on: tuple[Part, ...] = ("train",)
+    evaluate_on: tuple[Part, ...] = ("select",)  # out-of-fold over train where the split has folds
+    seed: int = 0
+    keep_model: bool = False  # write a loadable model folder
+    forecast: float | None = None  # seconds it was expected to take when it was asked for
+    forecast_low: float | None = None  # 80 % interval of that
+    forecast_high: float | None = None
+    resume_from: str | None = None
+    parents: tuple[str, ...] = ()
+    control: Control = ""  # what it is held against the others for; a control never competes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Seconds by kind, and peak bytes."""
+
+    decode: float = 0.0
+    forward: float = 0.0
+    backward: float = 0.0
+    other: float = 0.0
+    bytes: int = 0
+
+    @property
+    def seconds(self) -> float:
+        return self.decode + self.forward + self.backward + self.other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """Where a training stood: after `epoch` passes and `seconds`."""
+
+    epoch: float
+    seconds: float
+    loss: float  # mean training loss since the point before
+    score: float | None = None  # the goal's metric on the evaluated rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialResult:
+    """What came of a trial."""
+
+    trial: Trial
+    status: Status
+    score_val: float | None = None
+    predictions: str | None = None  # npz relative to the run folder: rows, proba, fold
+    digest: str | None = None  # of the predictions file: a replay sees whether it is still the same
+    model: str | None = None  # model folder relative to the run folder
+    curve: tuple[CurvePoint, ...] = ()
+    cost: Cost = Cost()
+    precision: str = ""  # fp32, bf16 or fp16: what this training computed in
+    steps_done: int = 0
+    epochs_done: float = 0.0
+    classes_seen: int = 0
+    latency: float | None = None  # seconds an image when predicting, decoded
+    memory: int | None = None  # bytes while predicting one image; measured where a limit asks for it
+    parameters: int | None = None  # of backbone and head
+    macs: float | None = None  # of one image at the candidate's input size
+    trained_parameters: float | None = None  # share
+    note: str = ""  # what was answered on the way: batch halved, rate lowered, ...
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedding:
+    """Pooled features on disk: an npz with `rows` (m,), `g0`.. (m, d_i) float32, `logits` if there are."""
+
+    backbone: str
+    input_size: int
+    path: str
+    groups: int  # feature arrays, shallow to deep; the last is what enters the classifier
+    rows: int
+    cost: Cost = Cost()
+    seconds_per_image: float = 0.0  # measured forward time, without decoding
+    cached: int = 0  # rows that came from the cache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where an engine works."""
+
+    device: str
+    precision: str  # the one asked for; what "auto" became stands in each `TrialResult`
+    threads: int = 1
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What a candidate costs here: three timed batches."""
+
+    candidate: str
+    seconds_per_image: float  # one training image, forward and backward
+    latency: float  # one image, prediction
+    prepare: float = 0.0  # one training image, augmentation; it counts where little of the network moves
+    peak: int = 0  # bytes that the engine held at most so far; on a GPU its memory
+    bytes: int  # weights and the most that lives at once while one image is predicted
+    precision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """Seconds spent, and on what."""
+
+    stage: str
+    seconds: float
+    what: str = ""
+    worked: dict[str, float] = field(default_factory=dict)  # seconds of the engine in that time, by kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What observers receive, and a line of events.jsonl."""
+
+    time: float  # seconds since the run began
+    stage: str
+    message: str
+    candidate: str | None = None
+    score: float | None = None
+    best: float | None = None
+    left: float | None = None  # seconds of the budget
+    low: float | None = None  # 95 % interval of the best
+    high: float | None = None
+    forecast: float | None = None  # seconds that what begins now is expected to take
+    memory: int | None = None  # bytes that run and worker hold
+    granted: int | None = None  # bytes they may hold
+    folder: str = ""  # the run folder; not in events.jsonl, which lies in it

@@ -1,0 +1,112 @@
+"""Recorded trials, another goal → another decision, in a second and without training.
+
+Nothing is written until it is asked for. A candidate that was only probed has no score on the test part,
+and is not looked up there: that part is for models that were fitted to be shipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autotl.cache import atomic_write
+from autotl.decision import judge
+from autotl.errors import RunError
+from autotl.records import Goal, Metric, Prefer, TrialResult, result
+from autotl.report import model_card, render
+from autotl.run_folder import manifest, result_file
+from autotl.run_folder import table as run_folder_table
+from autotl.run_folder.journal import ship
+from autotl.run_folder.replay import case_of
+from autotl.stats import calibration
+
+__all__ = ["Revision", "adopt", "revise"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """What a run's folder says under another goal."""
+
+    state: result.Recommendation  # as result.json would hold it
+    fit: TrialResult | None  # the fit of the winner that could ship: its model is in the folder
+    stands: bool  # the folder's model is the winner's already
+
+
+def revise(
+    folder: Path,
+    *,
+    metric: Metric | None = None,
+    prefer: Prefer | None = None,
+    max_params: int | None = None,
+    max_latency: float | None = None,
+    max_memory: int | None = None,
+    licence: Sequence[str] = (),
+) -> Revision:
+    """Decides again by what is recorded in `folder`; what is not given stays as the run had it.
+
+    Raises `RunError` when the folder does not hold what a decision needs.
+    """
+    state = result_file.read(folder)
+    asked = {
+        "metric": metric,
+        "prefer": prefer,
+        "max_params": max_params,
+        "max_latency": max_latency,
+        "max_memory": max_memory,
+        "licence": tuple(licence) or None,
+    }
+    goal: Goal = replace(state.goal, **{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
+    case = replace(case_of(state, manifest.read(folder / "manifest.csv")), goal=goal)
+    trials = tuple(
+        judge.score_trial(done, folder, case.columns, goal) if result.is_probe(done) else done
+        for done in state.trials
+    )
+    found = judge.judge([done for done in trials if result.is_probe(done)], folder, case)
+    name = found.decision.winner
+    before = state.winner
+    stands = before is not None and before.candidate == name and before.model_is != judge.UNFITTED
+    fits = [done for done in trials if not result.is_probe(done) and done.trial.candidate.id == name]
+    fit = fits[-1] if fits and (stands or _has_model(folder, fits[-1])) else None
+    state = replace(
+        state,
+        goal=goal,
+        metric=goal.metric,
+        decision=found.decision,
+        winners_set=found.decision.winners_set,
+        transfer=found.decision.transfer,
+        leaderboard=found.leaderboard,
+        trials=trials,
+    )
+    ships = stands or fit is not None
+    state = judge.conclude(state, fit, folder, case.columns, ships=ships)
+    return Revision(state=state, fit=fit, stands=stands)
+
+
+def adopt(folder: Path, revision: Revision) -> None:
+    """Makes a revision the folder's: its model, result, leaderboard and report.
+
+    Raises `RunError` when there is no winner, or no model of it that was fitted to be shipped.
+    """
+    winner = revision.state.winner
+    if winner is None:
+        why = "; ".join(revision.state.decision.reasons if revision.state.decision else ())
+        raise RunError(f"nothing to apply: {why}; {folder} stays as it was")
+    if not revision.stands:
+        if revision.fit is None or revision.fit.model is None:
+            raise RunError(
+                f"{winner.candidate} was only probed, expected a full fit of it; {folder} stays as it was; make one,"
+                f" in a folder of its own: autotl fit {folder} --candidate '{winner.candidate}'"
+            )
+        ship(folder / revision.fit.model, folder)
+    if revision.state.calibration is not None:
+        calibration.write(revision.state.calibration, folder / "model")
+    result_file.write(revision.state, folder)
+    table = run_folder_table.write(run_folder_table.rows(revision.state), style="csv")
+    atomic_write(folder / "leaderboard.csv", table)
+    render.render(revision.state, folder)
+    model_card.write(revision.state, folder)
+
+
+def _has_model(folder: Path, fit: TrialResult) -> bool:
+    return fit.model is not None and (folder / fit.model / "model.json").is_file()

@@ -1,0 +1,131 @@
+"""Derives a run's results again from what it recorded, and says where the two differ. No torch.
+
+Recorded inputs are the manifest, the prediction files and what result.json says of trials, goal and data.
+Derived from them are scores, decision, leaderboard, winner, calibration and words; those are dropped, made
+again, and compared byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autotl.decision import judge
+from autotl.errors import RunError
+from autotl.records import encoding, result
+from autotl.records.result import Case, Recommendation
+from autotl.run_folder import manifest, result_file
+from autotl.run_folder import table as run_folder_table
+
+# In the order of cause and effect: the first difference is the one to look at.
+DERIVED = (
+    "trials",
+    "decision",
+    "winners_set",
+    "transfer",
+    "winner",
+    "calibration",
+    "leaderboard",
+    "summary",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A value that does not come out again."""
+
+    where: str  # such as trials[3].score_val
+    recorded: Any
+    derived: Any
+
+
+def replay(folder: Path) -> list[Difference]:
+    """Where the results of a run folder differ from what its inputs give; empty when every byte is the same.
+
+    Raises `RunError` when the folder holds no result, or lacks an input.
+    """
+    recorded = result_file.read(folder)
+    again = derive(recorded, folder)
+    found = []
+    was, now = _plain(recorded), _plain(again)
+    for name in DERIVED:
+        found += list(_differences(name, was[name], now[name]))
+    raw = (Path(folder) / result_file.FILE).read_bytes()
+    if not found and encoding.encode(again) != raw:
+        found.append(Difference(result_file.FILE, "other bytes", "as autotl writes it"))
+    return found + _table(recorded, again, Path(folder))
+
+
+def derive(recorded: Recommendation, folder: Path) -> Recommendation:
+    """The result as its inputs give it. Raises `RunError` when one is missing or makes no sense."""
+    folder = Path(folder)
+    table = manifest.read(folder / "manifest.csv")
+    try:
+        case = case_of(recorded, table)
+        trials = tuple(
+            judge.score_trial(done, folder, case.columns, recorded.goal)
+            if result.is_probe(done)
+            else judge.sealed(done, folder)
+            for done in recorded.trials
+        )
+        judged = judge.judge([done for done in trials if result.is_probe(done)], folder, case)
+        again = replace(
+            recorded,
+            trials=trials,
+            decision=judged.decision,
+            winners_set=judged.decision.winners_set,
+            transfer=judged.decision.transfer,
+            leaderboard=judged.leaderboard,
+        )
+        if recorded.status == "running":  # nothing was concluded yet
+            return again
+        return judge.conclude(again, judge.fit_of(again), folder, case.columns)
+    except (OSError, ValueError, LookupError) as error:
+        raise RunError(
+            f"{folder} cannot be replayed: {error}; expected manifest.csv and trials/ as the run left them"
+        ) from error
+
+
+def case_of(recorded: Recommendation, table: manifest.Manifest) -> Case:
+    """Return what the decision of a recorded run was derived from, its trials aside."""
+    return Case(
+        columns=table.columns(recorded.data.classes, recorded.data.folds),
+        goal=recorded.goal,
+        ranking=recorded.ranking,
+        similarity=recorded.similarity,
+        strategies=recorded.strategies,
+        backbones=recorded.backbones,
+        skipped=recorded.skipped,
+    )
+
+
+def _table(recorded: Recommendation, again: Recommendation, folder: Path) -> list[Difference]:
+    """Whether leaderboard.csv, where there is one, still says what the leaderboard does."""
+    path = folder / "leaderboard.csv"
+    if recorded.status == "running" or not path.is_file():
+        return []
+    table = run_folder_table.write(
+        run_folder_table.rows(again), columns=list(run_folder_table.COLUMNS), style="csv"
+    )
+    was, now = path.read_text(encoding="utf-8").splitlines(), table.splitlines()
+    return list(_differences(path.name, was, now))
+
+
+def _plain(state: Recommendation) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.json.decode(encoding.encode(state))
+    return plain
+
+
+def _differences(where: str, was: Any, now: Any) -> Iterator[Difference]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in dict.fromkeys((*was, *now)):
+            yield from _differences(f"{where}.{key}", was.get(key), now.get(key))
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        for place, pair in enumerate(zip(was, now, strict=True)):
+            yield from _differences(f"{where}[{place}]", *pair)
+    elif was != now or type(was) is not type(now):
+        yield Difference(where, was, now)

@@ -1,0 +1,161 @@
+"""A run folder to go on from: what was tried in it, and where its images are in the data of today.
+
+Images keep their part: what was tested on stays the test part, what was chosen by goes on choosing. New ones
+join the train part, so that everything tried before can still be compared with what is tried next.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from autotl.cache import atomic
+from autotl.decision import judge
+from autotl.errors import RunError
+from autotl.records import Dataset, Split, TrialResult, result
+from autotl.run_folder import manifest, result_file
+from autotl.search import standing
+
+__all__ = ["Earlier", "place", "read", "time_left"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Earlier:
+    """What a run had done when it ended, or was ended."""
+
+    folder: Path
+    state: result.Recommendation
+    probes: tuple[TrialResult, ...]  # a model that is no longer there is not named
+    controls: tuple[TrialResult, ...]
+    fits: tuple[TrialResult, ...]  # of winners, made to be shipped
+
+
+def read(folder: Path) -> Earlier:
+    """The run in a folder. Raises `RunError` when it is none, or when nothing was recorded of its trials.
+
+    A winner's probe whose checkpoint shipped gets it back, so that it can ship again.
+    """
+    state = result_file.read(folder)
+    if not (folder / "manifest.csv").is_file():
+        raise RunError(f"{folder} holds no manifest.csv; expected the folder of a run; start a new one")
+    _give_back(state, folder)
+    there = [
+        replace(done, model=None)
+        if done.model is not None and not (folder / done.model / "model.json").is_file()
+        else done
+        for done in state.trials
+    ]
+    probes = [done for done in there if result.is_probe(done)]
+    fits = [done for done in there if not result.is_probe(done)]
+    return Earlier(
+        folder=folder,
+        state=state,
+        probes=tuple(done for done in probes if not done.trial.control),
+        controls=tuple(done for done in probes if done.trial.control),
+        fits=tuple(fits),
+    )
+
+
+def _give_back(state: result.Recommendation, folder: Path) -> None:
+    winner, model = state.winner, folder / "model"
+    if winner is None or winner.model_is != judge.CHECKPOINT or not (model / "model.json").is_file():
+        return
+    probes = [done for done in state.trials if result.is_probe(done) and not done.trial.control]
+    path = standing.summary(probes)[winner.candidate].model
+    if path is not None and not (folder / path).exists():
+        shutil.copytree(model, folder / path)
+
+
+def time_left(state: result.Recommendation) -> float:
+    """Seconds that an interrupted run had left. Raises `RunError` when it was finished or had none."""
+    if state.status == "finished":
+        raise RunError(
+            "the run is finished, so it has no time left; expected time to add: --budget +10m, for instance"
+        )
+    left = state.seconds.get("budget", 0.0) - state.seconds.get("total", 0.0)
+    if left <= 0:
+        raise RunError("the run had used up its time; expected time to add: --budget +10m, for instance")
+    return left
+
+
+def place(earlier: Earlier, data: Dataset, fresh: Split) -> tuple[Earlier, Split]:
+    """The split of today's data that keeps every image of the run where it was, and the trials on its rows.
+
+    Raises `RunError` when an image of the run is gone or has another label, when there are other classes,
+    and when images were added to a run that chooses out-of-fold: what was tried did not see them.
+    """
+    state, before = earlier.state, manifest.read(earlier.folder / "manifest.csv")
+    if data.classes != state.data.classes:
+        raise RunError(
+            f"the data have the classes {', '.join(data.classes)}, expected those of the run:"
+            f" {', '.join(state.data.classes)}; start a new run"
+        )
+    rows = {str(name): row for row, name in enumerate(data.names)}
+    now = np.array([rows.get(str(name), -1) for name in before.names], np.int64)
+    used = before.part >= 0
+    gone = [str(name) for name in before.names[used & (now < 0)]]
+    if gone:
+        raise RunError(
+            f"{len(gone)} images of the run are no longer there, such as {gone[0]}; expected all of them;"
+            " bring them back, or start a new run"
+        )
+    changed = [
+        str(name)
+        for name, row, label in zip(before.names[used], now[used], before.label[used], strict=True)
+        if data.classes[int(data.labels[row])] != label
+    ]
+    if changed:
+        raise RunError(
+            f"{len(changed)} images have another label than in the run, such as {changed[0]}; start a new run"
+        )
+    # What is new, or was not read in time, trains; choosing out-of-fold, it would be chosen by as well.
+    part = np.where(np.isin(np.arange(len(data.names)), now[now >= 0]) & bool(state.data.folds), -1, 0)
+    part = part.astype(np.int8)
+    fold = np.full(len(part), -1, np.int8)
+    part[now[used]], fold[now[used]] = before.part[used], before.fold[used]
+    added = len(part) - len(set(now[now >= 0].tolist()))
+    if added and state.data.folds:
+        raise RunError(
+            f"{added} images were added, and the run chooses out-of-fold over all its images;"
+            " expected the same images; start a new run"
+        )
+    split = replace(
+        fresh,
+        part=part,
+        fold=fold,
+        folds=state.data.folds,
+        select_from=state.data.select_from,  # type: ignore[arg-type]
+        test_from=state.data.test_from,  # type: ignore[arg-type]
+        reason=state.data.split,
+    )
+    if (now == np.arange(len(now))).all():
+        return earlier, split
+    probes, controls, fits = (
+        _moved(earlier.folder, done, now) for done in (earlier.probes, earlier.controls, earlier.fits)
+    )
+    return replace(earlier, probes=probes, controls=controls, fits=fits), split
+
+
+def _moved(folder: Path, trials: Sequence[TrialResult], now: np.ndarray) -> tuple[TrialResult, ...]:
+    """The trials with prediction files of their own on the rows of today; the old files stay."""
+    moved = []
+    for done in trials:
+        if done.predictions is None:
+            moved.append(done)
+            continue
+        path = Path(done.predictions)
+        with np.load(folder / path, allow_pickle=False) as stored:
+            columns = dict(stored)
+        columns["rows"] = now[columns["rows"]]
+        number = 2
+        while (folder / path.with_name(f"{path.stem.partition('-')[0]}-{number}.npz")).exists():
+            number += 1
+        path = path.with_name(f"{path.stem.partition('-')[0]}-{number}.npz")
+        with atomic(folder / path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **columns)
+        moved.append(judge.sealed(replace(done, predictions=path.as_posix()), folder))
+    return tuple(moved)

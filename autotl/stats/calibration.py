@@ -1,0 +1,110 @@
+"""How far probabilities can be believed: one temperature, fitted on images the model had not seen.
+
+Temperature scaling (Guo, Pleiss, Sun, Weinberger, ICML 2017) divides the logits by one number; it changes
+how sure the model says it is, never which class it names. Torch-free: probabilities in, a number out.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from autotl.cache import atomic_write
+from autotl.records import Calibration
+from autotl.stats.folds import folds_for
+
+BINS = 15
+FOLDS = 5
+FEWEST = 20  # images; with fewer the temperature stays 1
+_RANGE = (0.1, 10.0)
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def calibrate(probabilities: np.ndarray, labels: np.ndarray, group: np.ndarray | None = None) -> Calibration:
+    """The temperature for probabilities (n, classes) of images with `labels` (n,), and what it brings.
+
+    The errors of calibration are fractions; the one after is out-of-fold: each image is judged with a
+    temperature that was fitted without it. Where the temperature does not help out-of-fold it stays 1.
+    """
+    before = expected_error(probabilities, labels)
+    if len(labels) < FEWEST:
+        return Calibration(temperature=1.0, ece=_six(before), ece_before=_six(before), images=len(labels))
+    fold = folds_for(labels, group, FOLDS)
+    judged = np.empty_like(probabilities, dtype=np.float64)
+    for number in np.unique(fold):
+        out = fold == number
+        judged[out] = apply(probabilities[out], temperature(probabilities[~out], labels[~out]))
+    helps = _loss(judged, labels) < _loss(probabilities, labels)
+    return Calibration(
+        temperature=round(temperature(probabilities, labels), 4) if helps else 1.0,
+        ece=_six(expected_error(judged, labels) if helps else before),
+        ece_before=_six(before),
+        images=len(labels),
+    )
+
+
+def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature of least log loss against targets softened as Platt did, by golden section.
+
+    Soft targets, (n + 1) / (n + 2) for the true class, keep a few images that are all answered rightly from
+    asking for certainty.
+    """
+    classes = probabilities.shape[1]
+    sure = (len(labels) + 1) / (len(labels) + 2)
+    target = np.full(probabilities.shape, (1 - sure) / max(classes - 1, 1))
+    target[np.arange(len(labels)), labels] = sure
+    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-12))
+
+    def loss(exponent: float) -> float:
+        scaled = logits / math.exp(exponent)
+        scaled -= scaled.max(1, keepdims=True)
+        return float(np.mean(np.log(np.exp(scaled).sum(1)) - (target * scaled).sum(1)))
+
+    low, high = math.log(_RANGE[0]), math.log(_RANGE[1])
+    for _ in range(40):
+        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+        if loss(left) < loss(right):
+            high = right
+        else:
+            low = left
+    return math.exp((low + high) / 2)
+
+
+def apply(probabilities: np.ndarray, by: float) -> np.ndarray:
+    """Probabilities (n, classes) as the model gives them, at another temperature."""
+    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-12)) / by
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    return np.asarray(shares / shares.sum(1, keepdims=True))
+
+
+def expected_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Expected calibration error: how far confidence and share of right answers lie apart, over 15 bins."""
+    if len(labels) == 0:
+        return float("nan")
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gap = np.bincount(place, weights=right - confidence, minlength=BINS)
+    return float(np.abs(gap).sum() / len(labels))
+
+
+def write(found: Calibration, model: Path) -> None:
+    """Puts the temperature into the description of a model folder; one of another engine's stays as it is."""
+    file = model / "model.json"
+    try:
+        described = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError):
+        return
+    described["temperature"] = found.temperature
+    atomic_write(file, msgspec.json.format(msgspec.json.encode(described), indent=1))
+
+
+def _loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    return -float(np.mean(np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))))
+
+
+def _six(value: float) -> float:
+    return round(float(value), 6)

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import RidgeClassifier
+
+from autotl.builtin import heads
+from autotl.stats import metrics, ridge
+from autotl.stats.folds import folds_for
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    images, labels = load_digits(return_X_y=True)
+    rows = np.random.default_rng(0).permutation(len(images))[:600]
+    return images[rows].astype(np.float32), labels[rows]
+
+
+def answers(head: heads.Head, features: np.ndarray) -> np.ndarray:
+    return np.asarray(features @ head.arrays["weight"].T + head.arrays["bias"])
+
+
+def test_the_linear_head_is_as_good_as_the_better_of_two(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits
+    wide = np.tanh(features @ np.random.default_rng(1).normal(size=(64, 700)).astype(np.float32) / 30)
+    folds = folds_for(labels[:400], None)
+    head = heads.linear(wide[:400], labels[:400], 10, folds, 0)
+    right = float((answers(head, wide[400:]).argmax(1) == labels[400:]).mean())
+    by_ridge = RidgeClassifier(alpha=70.0).fit(ridge.standardise(wide[:400]), labels[:400])
+    x = (wide[400:] - wide[:400].mean(0)) / wide[:400].std(0)
+    assert right >= by_ridge.score(x, labels[400:]) - 0.02
+    assert right > 0.93
+
+
+def test_ridge_without_a_fold_is_scikit_learns(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits
+    x = ridge.standardise(features)
+    for index, relative in enumerate(ridge.PENALTIES):
+        weight, bias = ridge.fit(x, labels, index)
+        alpha = relative * float(np.sum(x**2)) / len(x)
+        same = RidgeClassifier(alpha=alpha).fit(x, labels)
+        assert np.mean((x @ weight.T + bias).argmax(1) == same.predict(x)) > 0.995
+
+
+def test_its_probabilities_mean_something(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits
+    head = heads.linear(features[:400], labels[:400], 10, folds_for(labels[:400], None), 0)
+    logits = answers(head, features[400:])
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    right = logits.argmax(1) == labels[400:]
+    assert abs(float(shares.max(1).mean() - right.mean())) < 0.12
+
+
+def test_a_class_without_a_row_is_never_answered(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits
+    some = labels < 8
+    head = heads.linear(features[some], labels[some], 12, folds_for(labels[some], None), 0)
+    assert head.arrays["weight"].shape == (12, 64)
+    assert answers(head, features).argmax(1).max() < 8
+
+
+@pytest.mark.parametrize("each", [1, 2, 3])
+def test_a_handful_of_images_suffices(each: int) -> None:
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), each)
+    features = (np.eye(3)[labels] * 5 + generator.normal(size=(3 * each, 3))).astype(np.float32)
+    head = heads.linear(features, labels, 3, folds_for(labels, None), 0)
+    assert (answers(head, features).argmax(1) == labels).mean() > 0.6
+
+
+def test_one_class_alone_is_always_answered(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits
+    head = heads.linear(features[labels == 3], labels[labels == 3], 10, np.zeros((labels == 3).sum(), int), 0)
+    assert set(answers(head, features).argmax(1).tolist()) == {3}
+
+
+def test_neighbours_vote_in_another_fold_when_their_number_is_chosen(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    features, labels = digits
+    head = heads.knn(features, labels, 10, folds_for(labels, None), 0)
+    assert head.kind == "knn"
+    assert int(head.arrays["count"]) in heads.NEIGHBOURS
+    assert head.arrays["features"].shape == features.shape
+
+
+def test_a_fine_tuning_starts_from_a_logistic_head(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits
+    head = heads.logistic(features, labels, 10, folds_for(labels, None), 0)
+    assert head.note.startswith("logistic")
+    assert (answers(head, features).argmax(1) == labels).mean() > 0.95
+
+
+def test_many_classes_and_rows_cost_no_more_than_they_must(
+    digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logistic regression costs rows × columns × classes: beyond a limit a ridge, or fewer rows, stand in."""
+    features, labels = digits
+    folds = folds_for(labels[:400], None)
+    fitted: list[int] = []
+    fit = heads._fit
+    monkeypatch.setattr(heads, "_fit", lambda x, *rest: fitted.append(len(x)) or fit(x, *rest))
+    monkeypatch.setattr(heads, "LOGISTIC_WORK", 100 * 64 * 10)
+    head = heads.linear(features[:400], labels[:400], 10, folds, 0)
+    assert head.note.startswith("ridge") and not fitted
+    assert (answers(head, features[400:]).argmax(1) == labels[400:]).mean() > 0.85
+    head = heads.logistic(features[:400], labels[:400], 10, folds, 0)
+    assert head.note.startswith("logistic") and 0 < max(fitted) <= 100
+    assert (answers(head, features[400:]).argmax(1) == labels[400:]).mean() > 0.7
+    monkeypatch.setattr(heads, "NEIGHBOUR_ROWS", 100)
+    known = heads.knn(features[:400], labels[:400], 10, folds, 0)
+    assert len(known.arrays["features"]) == 400, "all of them vote, though fewer say how many do"
+
+
+@pytest.fixture(scope="module")
+def rare() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Features and labels of overlapping classes, the rarest a thirtieth of the largest; then even ones to judge on."""
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(4, 20))
+    labels, even = np.repeat(np.arange(4), [300, 100, 30, 10]), np.repeat(np.arange(4), 200)
+    drawn = [centres[of] + 2 * generator.normal(size=(len(of), 20)) for of in (labels, even)]
+    return drawn[0].astype(np.float32), labels, drawn[1].astype(np.float32), even
+
+
+@pytest.mark.parametrize("fit", [heads.linear, heads.logistic])
+def test_rare_classes_are_recalled_where_every_class_counts_the_same(
+    fit: Callable[..., heads.Head], rare: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+) -> None:
+    features, labels, unseen, even = rare
+    folds = folds_for(labels, None)
+    weights = metrics.fitting_weights("balanced_accuracy", labels)
+    plain, weighed = (fit(features, labels, 4, folds, 0, given) for given in (None, weights))
+    recall = [float((answers(head, unseen).argmax(1) == even).mean()) for head in (plain, weighed)]
+    assert recall[1] > recall[0] + 0.05
+
+
+def test_a_row_that_counts_twice_is_as_good_as_two(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = digits[0][:200], digits[1][:200]
+    twice = np.where(labels < 5, 2, 1)
+    rows = np.repeat(np.arange(200), twice)
+    folds = folds_for(labels, None)
+    x = ridge.standardise(features[rows])
+    _, first = np.unique(rows, return_index=True)
+    one, other = ridge.fit(x, labels[rows], 2), ridge.fit(x[first], labels, 2, twice.astype(float))
+    # Penalties are relative to the mean eigenvalue a row, which differs by the rows there are.
+    assert np.corrcoef(one[0].ravel(), other[0].ravel())[0, 1] > 0.99
+    assert np.allclose(one[1], other[1])
+    apart = ridge.left_out(x, labels[rows], folds[rows])[2][first]
+    weighed = ridge.left_out(x[first], labels, folds, twice.astype(float))[2]
+    assert np.corrcoef(apart.ravel(), weighed.ravel())[0, 1] > 0.99
+
+
+def test_the_number_of_neighbours_is_chosen_by_what_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six rare rows in a crowd of another class: many neighbours never answer them, which costs little accuracy."""
+    monkeypatch.setattr(heads, "NEIGHBOURS", (1, 20))
+    generator = np.random.default_rng(0)
+    angles = np.concatenate([generator.uniform(0, 2 * np.pi, 100), generator.normal(1, 0.02, 16)])
+    labels = np.repeat([0, 1], [110, 6])
+    features = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+    folds, weights = np.arange(116), metrics.fitting_weights("macro_f1", labels)
+    plain, weighed = (heads.knn(features, labels, 2, folds, 0, given) for given in (None, weights))
+    assert int(weighed.arrays["count"]) < int(plain.arrays["count"])

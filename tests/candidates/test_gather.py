@@ -1,0 +1,147 @@
+"""Which backbones and strategies take part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from autotl.candidates.gather import bare, choose, gather, sizes
+from autotl.errors import AutotlError, UnknownNameError
+from autotl.plugins.manager import load_plugins
+from autotl.records import BackboneSpec, Goal, Profile, Settings, Weights
+
+
+def spec(name: str, **changes: object) -> BackboneSpec:
+    return BackboneSpec(name=name, build="m:b", **changes)  # type: ignore[arg-type]
+
+
+OFFERED = {
+    s.name: s for s in (spec("timm:resnet18"), spec("torchvision:resnet18"), spec("autotl:tiny"), spec("own"))
+}
+PROFILE = Profile(
+    images=100,
+    classes=("a", "b"),
+    counts=(50, 50),
+    imbalance=1.0,
+    side=64,
+    sides=(64, 64),
+    gray=0,
+    alpha=0,
+    bytes=1,
+)
+
+
+def test_full_names_bare_names_and_globs() -> None:
+    assert [s.name for s in choose(OFFERED, ["autotl:tiny", "own"], "backbone")] == ["autotl:tiny", "own"]
+    assert [s.name for s in choose(OFFERED, ["tiny"], "backbone")] == ["autotl:tiny"]
+    assert [s.name for s in choose(OFFERED, ["*resnet18"], "backbone")] == [
+        "timm:resnet18",
+        "torchvision:resnet18",
+    ]
+    assert bare("timm:resnet18") == "resnet18" and bare("own") == "own"
+
+
+def test_an_ambiguous_bare_name_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="origin"):
+        choose(OFFERED, ["resnet18"], "backbone")
+
+
+def test_a_whole_name_means_just_that() -> None:
+    own = OFFERED | {"resnet18": OFFERED["timm:resnet18"]}
+    assert choose(own, ["resnet18"], "backbone") == [own["resnet18"]]
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match=r"did you mean.*tiny"):
+        choose(OFFERED, ["tinny"], "backbone")
+
+
+def test_a_name_is_suggested_once() -> None:
+    with pytest.raises(UnknownNameError) as of_strategies:
+        choose({"linear_probe": spec("linear_probe"), "knn": spec("knn")}, ["linear_prob"], "strategy")
+    assert str(of_strategies.value).count("'linear_probe'") == 1
+    with pytest.raises(UnknownNameError) as of_backbones:
+        choose(OFFERED, ["autotl:tinny"], "backbone")
+    assert "did you mean 'autotl:tiny'?" in str(of_backbones.value)
+
+
+def test_a_glob_that_matches_too_much_asks_to_be_narrowed() -> None:
+    many = {f"b{i}": spec(f"b{i}") for i in range(60)}
+    with pytest.raises(AutotlError, match="narrow"):
+        choose(many, ["b*"], "backbone")
+
+
+@pytest.mark.parametrize(
+    ("native", "side", "expected"),
+    [(224, 300, (224, 128)), (224, 32, (224, 128, 96)), (128, 300, (128, 64)), (64, 300, (64,))],
+)
+def test_sizes_step_down_from_the_native_one(native: int, side: int, expected: tuple[int, ...]) -> None:
+    assert sizes(spec("x", input_size=native), side) == expected
+
+
+def test_a_fixed_input_has_one_size() -> None:
+    assert sizes(spec("x", input_size=224, size_step=0), 32) == (224,)
+
+
+def test_limits_leave_a_reason() -> None:
+    from autotl.hookspecs import hookimpl
+
+    guest = SimpleNamespace(
+        __name__="guest",
+        register_backbones=hookimpl(
+            lambda profile, settings: [
+                spec("mine:large", parameters=10**9, licence="MIT"),
+                spec("mine:closed", parameters=10, licence="LicenseRef-Mine"),
+                spec("mine:good", parameters=10, licence="Apache-2.0"),
+                spec("mine:asked", proposed=False),
+            ]
+        ),
+    )
+    plugins = load_plugins([guest])
+    goal = Goal(max_params=10**6, licence=("MIT", "Apache-*"))
+    found = gather(plugins, PROFILE, Settings(wanted=("mine:*",)), goal)
+    assert [s.name for s in found.backbones] == ["mine:good"]
+    reasons = {skip.name: skip.reason for skip in found.skipped}
+    assert "1,000,000,000 parameters" in reasons["mine:large"]
+    assert "LicenseRef-Mine" in reasons["mine:closed"]
+    default = gather(plugins, PROFILE, Settings(), Goal())
+    assert "mine:asked" not in [s.name for s in default.backbones]
+    with pytest.raises(AutotlError, match="no backbone is left"):
+        gather(plugins, PROFILE, Settings(wanted=("mine:large",)), goal)
+
+
+def offering(*specs: BackboneSpec) -> SimpleNamespace:
+    from autotl.hookspecs import hookimpl
+
+    return SimpleNamespace(
+        __name__="guest", register_backbones=hookimpl(lambda profile, settings: list(specs))
+    )
+
+
+def test_offline_what_is_not_here_is_not_tried() -> None:
+    """Else the engine would build network after network only to find that its weights are missing."""
+    here = Weights(kind="hub", location="mine/here", present=True)
+    guest = offering(
+        spec("mine:here", weights=here), spec("mine:away", weights=Weights(kind="hub", location="mine/away"))
+    )
+    plugins = load_plugins([guest])
+    found = gather(plugins, PROFILE, Settings(wanted=("mine:*",), offline=True), Goal())
+    assert [s.name for s in found.backbones] == ["mine:here"]
+    (skip,) = found.skipped
+    assert "its weights are not here" in skip.reason and "--fetch mine:away" in skip.reason
+    online = gather(plugins, PROFILE, Settings(wanted=("mine:*",)), Goal())
+    assert len(online.backbones) == 2
+
+
+def test_what_cannot_be_used_of_a_folder_of_weights_is_said_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "resnet18.pth").write_bytes(b"a pickle")
+    plugins = load_plugins([offering(spec("mine:net"))])
+    found = gather(plugins, PROFILE, Settings(weights=(str(tmp_path),), wanted=("mine:net",)), Goal())
+    (skip,) = found.skipped
+    assert skip.name == "resnet18.pth" and "save_file" in skip.reason
+    with pytest.raises(AutotlError, match="save_file"):  # where it was all there is
+        gather(
+            plugins, PROFILE, Settings(weights=(str(tmp_path),), wanted=("mine:net",)), Goal(licence=("MIT",))
+        )

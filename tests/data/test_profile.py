@@ -1,0 +1,148 @@
+"""What is said of data before any training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autotl.data.image_store import STATISTICS, THUMBNAIL
+from autotl.data.profile import profile
+from autotl.records import Dataset, Finding, Profile, Target
+
+USUAL = {
+    "width": 200, "height": 150, "brightness": 120, "contrast": 40, "sharpness": 20, "colour": 15, "alpha": 0,
+    "bytes": 1000,
+}  # fmt: skip
+
+
+def dataset(
+    labels: list[int], *, given: list[int] | None = None, digests: list[str] | None = None
+) -> Dataset:
+    count = len(labels)
+    names = np.array([f"{label}/{row}.png" for row, label in enumerate(labels)], object)
+    classes = tuple("abcdefgh"[: max(labels) + 1])
+    return Dataset(
+        source="somewhere",
+        modality="image",
+        files=names,
+        names=names,
+        targets=(Target(name="label", kind="multiclass", classes=classes, values=np.array(labels)),),
+        given=np.array(given or [-1] * count, np.int8),
+        digests=np.array(digests or [str(row) for row in range(count)], object),
+    )
+
+
+def look(data: Dataset, *, same: tuple[tuple[int, int], ...] = (), **columns: Any) -> Profile:
+    """The profile of unlike images, but for the pairs in `same` and the columns given."""
+    generator = np.random.default_rng(0)
+    count = len(data.files)
+    thumbnails = generator.integers(0, 255, (count, THUMBNAIL, THUMBNAIL, 3), dtype=np.uint8)
+    for one, other in same:
+        thumbnails[other] = thumbnails[one].clip(0, 250) + 1
+    table = np.tile([float(USUAL[name]) for name in STATISTICS], (count, 1)).astype(np.float32)
+    for name, values in columns.items():
+        table[:, STATISTICS.index(name)] = values
+    return profile(data, table, thumbnails)
+
+
+def of_kind(found: Profile, kind: str) -> list[Finding]:
+    return [finding for finding in found.findings if finding.kind == kind]
+
+
+def test_counts_sizes_and_imbalance() -> None:
+    found = look(dataset([0] * 60 + [1] * 3), width=[100.0] * 60 + [40.0] * 3, height=80.0)
+    assert found.images == 63 and found.counts == (60, 3)
+    assert found.imbalance == 20.0
+    assert found.side == 80 and found.sides == (80, 80)
+    assert found.bytes == 63_000
+    (imbalance,), (few,) = of_kind(found, "imbalance"), of_kind(found, "few")
+    assert "20 times" in imbalance.what and imbalance.where == ("b",)
+    assert few.where == ("b",)
+
+
+def test_the_imbalance_is_that_of_what_trains() -> None:
+    found = look(dataset([0] * 40 + [1] * 40 + [1] * 400, given=[0] * 80 + [2] * 400))
+    assert found.imbalance == 1.0
+
+
+def test_gray_and_alpha_are_shares() -> None:
+    found = look(dataset([0, 1] * 20), colour=[0.0] * 10 + [20.0] * 30, alpha=[1.0] * 4 + [0.0] * 36)
+    assert (found.gray, found.alpha) == (0.25, 0.1)
+
+
+def test_byte_equal_images_are_told_once_and_not_again_as_nearly_equal() -> None:
+    digests = [str(row) for row in range(40)]
+    digests[7] = digests[3]
+    found = look(dataset([0, 1] * 20, digests=digests), same=((3, 7),))
+    (duplicate,) = of_kind(found, "duplicate")
+    assert duplicate.count == 2 and duplicate.where == ("1/3.png", "1/7.png")
+    assert not of_kind(found, "near_duplicate") and not of_kind(found, "leak")
+
+
+def test_nearly_equal_images_stand_side_by_side() -> None:
+    found = look(dataset([0] * 40 + [1] * 40), same=((2, 31), (5, 9)))
+    (near,) = of_kind(found, "near_duplicate")
+    assert near.count == 4 and near.certainty < 1
+    assert sorted([near.where[:2], near.where[2:]]) == [("0/2.png", "0/31.png"), ("0/5.png", "0/9.png")]
+
+
+@pytest.mark.parametrize("equal", ["byte-equal", "nearly equal"])
+def test_copies_across_given_parts_are_a_leak_and_across_labels_a_conflict(equal: str) -> None:
+    digests = [str(row) for row in range(40)]
+    if equal == "byte-equal":
+        digests[25], digests[6] = digests[2], digests[1]
+    found = look(dataset([0, 1] * 20, given=[0] * 20 + [2] * 20, digests=digests), same=((2, 25), (1, 6)))
+    (leak,), (conflict,) = of_kind(found, "leak"), of_kind(found, "conflict")
+    assert leak.count == 1 and set(leak.where) == {"0/2.png", "1/25.png"} and equal in leak.what
+    assert conflict.count == 2 and len(conflict.where) == 4
+
+
+def test_copies_within_one_part_are_no_leak() -> None:
+    found = look(dataset([0] * 40 + [1] * 4, given=[0] * 40 + [2] * 4), same=((2, 31),))
+    assert of_kind(found, "near_duplicate") and not of_kind(found, "leak")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "kind"),
+    [
+        ("brightness", 5.0, "dark"),
+        ("brightness", 252.0, "bright"),
+        ("contrast", 0.5, "flat"),
+        ("sharpness", 0.4, "blurred"),
+        ("width", 9.0, "tiny"),
+        ("width", 900.0, "long"),
+    ],
+)
+def test_odd_images_are_named(column: str, value: float, kind: str) -> None:
+    values = np.full(40, float(USUAL[column]))
+    values[11] = value
+    (finding,) = of_kind(look(dataset([0, 1] * 20), **{column: values}), kind)
+    assert finding.count == 1 and finding.where == ("1/11.png",)
+
+
+def test_nothing_is_said_of_usual_images() -> None:
+    assert look(dataset([0, 1] * 40)).findings == ()
+
+
+def test_images_that_were_not_decoded_do_not_count() -> None:
+    width = np.full(40, 200.0)
+    width[:30] = np.nan
+    found = look(
+        dataset([0, 1] * 20), same=((1, 5),), width=width, height=np.where(np.isnan(width), np.nan, 64.0)
+    )
+    assert found.images == 40 and found.side == 64
+    assert not of_kind(found, "near_duplicate")
+
+
+def test_no_image_decoded_at_all_is_no_crash() -> None:
+    nothing = dict.fromkeys(STATISTICS, np.nan)
+    found = look(dataset([0, 1] * 20), **nothing)
+    assert found.side == 0 and found.gray == 0.0 and found.bytes == 0
+
+
+def test_at_most_twenty_are_named() -> None:
+    found = look(dataset([0, 1] * 30), contrast=0.1)
+    (flat,) = of_kind(found, "flat")
+    assert flat.count == 60 and len(flat.where) == 20

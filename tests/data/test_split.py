@@ -1,0 +1,149 @@
+"""Which rows train, which choose, which test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autotl.data.split import fold_of, hold_out, split, stratified_order
+from autotl.records import Dataset, Split, Target
+
+
+def data(
+    labels: np.ndarray,
+    given: np.ndarray | None = None,
+    group: np.ndarray | None = None,
+    digests: np.ndarray | None = None,
+) -> Dataset:
+    names = np.array([str(row) for row in range(len(labels))], object)
+    classes = tuple(str(label) for label in range(int(labels.max()) + 1))
+    return Dataset(
+        source="s",
+        modality="image",
+        files=names,
+        names=names,
+        targets=(Target(name="label", kind="multiclass", classes=classes, values=labels),),
+        given=np.full(len(labels), -1, np.int8) if given is None else given.astype(np.int8),
+        group=group,
+        digests=digests,
+    )
+
+
+def sizes(found: Split) -> list[int]:
+    return np.bincount(found.part, minlength=3).tolist()
+
+
+def test_fifteen_percent_test_and_a_fifth_of_the_rest_chooses() -> None:
+    labels = np.repeat(np.arange(5), 200)
+    found = split(data(labels))
+    assert sizes(found) == [680, 170, 150]
+    assert (found.select_from, found.test_from, found.folds) == ("held out", "held out", 0)
+    for code in range(3):
+        assert len(set(np.bincount(labels[found.part == code]))) == 1, "stratified"
+
+
+def test_the_same_seed_splits_alike_and_another_does_not() -> None:
+    labels = np.repeat(np.arange(4), 100)
+    one, again, other = (split(data(labels), seed=seed) for seed in (3, 3, 4))
+    assert np.array_equal(one.part, again.part) and np.array_equal(one.order, again.order)
+    assert not np.array_equal(one.part, other.part)
+
+
+def test_given_parts_are_kept() -> None:
+    labels = np.tile(np.arange(3), 200)
+    given = np.repeat([0, 1, 2], 200)
+    found = split(data(labels, given))
+    assert np.array_equal(found.part, given)
+    assert (found.select_from, found.test_from) == ("given", "given")
+
+
+def test_rows_without_a_part_train_where_others_have_one() -> None:
+    labels = np.tile(np.arange(2), 300)
+    found = split(data(labels, np.repeat([-1, 2], 300)))
+    assert set(found.part[:300].tolist()) == {0, 1} and (found.part[300:] == 2).all()
+
+
+def test_few_images_are_chosen_by_out_of_fold() -> None:
+    labels = np.repeat(np.arange(3), 20)
+    found = split(data(labels))
+    assert found.folds == 5 and found.select_from == "out-of-fold"
+    assert found.test_from is None and sizes(found) == [60, 0, 0]
+    for fold in range(5):
+        assert np.bincount(labels[found.fold == fold]).tolist() == [4, 4, 4]
+
+
+@pytest.mark.parametrize("counts", [(2, 1), (3, 3), (1, 1), (50, 2)])
+def test_a_handful_of_images_is_still_split(counts: tuple[int, int]) -> None:
+    found = split(data(np.repeat([0, 1], counts)))
+    assert found.folds >= 2 and (found.part == 0).all()
+    assert set(found.fold.tolist()) == set(range(found.folds))
+
+
+def test_no_test_part_when_none_is_wanted_or_too_few_images() -> None:
+    labels = np.tile(np.arange(2), 300)
+    assert split(data(labels), test_size=0.0).test_from is None
+    assert sizes(split(data(labels), test_size=0.3))[2] == 180
+    rare = np.concatenate([labels, [2, 2, 2]])
+    assert split(data(rare)).test_from is None, "a class of three images has none to spare"
+
+
+def test_groups_stay_whole_in_parts_and_folds() -> None:
+    generator = np.random.default_rng(0)
+    group = generator.integers(0, 90, 700)
+    labels = group % 4
+    found = split(data(labels, group=group))
+    assert found.grouped and "groups kept whole" in found.reason
+    for number in np.unique(group):
+        assert len(np.unique(found.part[group == number])) == 1
+    assert all(len(np.unique(labels[found.part == code])) == 4 for code in range(3))
+    few = split(data(labels[:150], group=group[:150]))
+    for number in np.unique(group[:150]):
+        assert len(np.unique(few.fold[group[:150] == number])) == 1
+
+
+@pytest.mark.parametrize("count", [60, 600])
+def test_byte_equal_images_stay_on_one_side(count: int) -> None:
+    content = np.concatenate([np.arange(count), np.arange(0, count, 3)])
+    labels = content % 3
+    found = split(data(labels, digests=content.astype(str)))
+    assert not found.grouped
+    for number in range(0, count, 3):
+        same = content == number
+        assert len(np.unique(found.part[same])) == len(np.unique(found.fold[same])) == 1
+
+
+def test_without_copies_digests_change_nothing() -> None:
+    labels = np.repeat(np.arange(3), 100)
+    with_digests = split(data(labels, digests=np.arange(300).astype(str)))
+    assert np.array_equal(with_digests.part, split(data(labels)).part)
+
+
+def test_a_class_in_one_group_trains() -> None:
+    labels = np.repeat([0, 1], [300, 40])
+    group = np.concatenate([np.arange(300), np.full(40, 999)])
+    found = split(data(labels, group=group))
+    assert (found.part[labels == 1] == 0).all()
+
+
+def test_holding_out_leaves_every_class_something() -> None:
+    labels = np.repeat(np.arange(30), 2)
+    taken = hold_out(labels, np.ones(60, bool), None, 0.9, np.random.default_rng(0))
+    assert len(np.unique(labels[np.setdiff1d(np.arange(60), taken)])) == 30
+
+
+def test_folds_are_even() -> None:
+    labels = np.repeat(np.arange(4), [50, 30, 13, 7])
+    fold = fold_of(labels, None, 5, np.random.default_rng(0))
+    assert np.ptp(np.bincount(fold)) <= 2
+    for label in range(4):
+        assert np.ptp(np.bincount(fold[labels == label], minlength=5)) <= 1
+
+
+def test_every_prefix_of_the_order_is_stratified_and_holds_each_class_early() -> None:
+    labels = np.repeat(np.arange(10), 100)
+    order = stratified_order(labels, np.random.default_rng(0))
+    assert sorted(order.tolist()) == list(range(1000))
+    assert set(np.bincount(labels[order[:20]], minlength=10)) == {2}
+    for length in (100, 300, 750):
+        counts = np.bincount(labels[order[:length]], minlength=10)
+        assert np.abs(counts - length / 10).max() <= 3

@@ -1,0 +1,55 @@
+"""The rule of thumb beside what was measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autotl.decision import rule_of_thumb
+from autotl.decision.decide import Evidence, Judged, decide
+from autotl.records import Candidate, Decision, Depth, Goal, Similarity, Trial, TrialResult
+
+LABELS = np.arange(200) % 2
+JUDGED = Judged(labels=LABELS, classes=2)
+
+
+def near(word: str, value: float = 0.8) -> Similarity:
+    return Similarity(domain="imagenet-1k", value=value, low=0, high=1, word=word, sentence="")  # type: ignore[arg-type]
+
+
+def evidence(wrong: int, unfreeze: Depth) -> Evidence:
+    candidate = Candidate(backbone="a", input_size=64, strategy="s", unfreeze=unfreeze)
+    predicted = np.where(np.arange(200) < wrong, 1 - LABELS, LABELS)
+    result = TrialResult(
+        trial=Trial(id="t", candidate=candidate), status="finished", score_val=1 - wrong / 200
+    )
+    return Evidence(result=result, predicted=predicted, fit_time=1.0)
+
+
+def said(field: list[Evidence], images: int, *similarity: Similarity) -> str:
+    decision, _ = decide(field, JUDGED, Goal())
+    return rule_of_thumb.said(decision, field, JUDGED, Goal(), images, similarity)
+
+
+@pytest.mark.parametrize(
+    ("images", "word", "recipe"),
+    [(200, "near", "frozen"), (200, "far", "last layers"), (5000, "near", "whole"), (5000, "far", "whole")],
+)
+def test_the_rule_is_size_times_similarity(images: int, word: str, recipe: str) -> None:
+    assert recipe in said([evidence(5, 0)], images, near(word))
+
+
+def test_it_says_whether_the_probes_agreed_and_by_how_much_not() -> None:
+    field = [evidence(60, 0), evidence(10, "all")]
+    assert "the probes say fine-tuned as a whole, +25.0 points" in said(field, 200, near("near"))
+    assert said(field, 5000, near("far")).endswith("the probes agree")
+    assert "no such candidate was probed" in said(field, 200, near("far"))
+
+
+def test_the_nearest_of_several_sources_counts() -> None:
+    assert "near to imagenet-1k" in said([evidence(5, 0)], 200, near("far", 0.1), near("near", 0.9))
+
+
+def test_without_similarity_or_winner_it_is_silent() -> None:
+    assert said([evidence(5, 0)], 200) == ""
+    assert rule_of_thumb.said(Decision(winner=None), [], JUDGED, Goal(), 200, [near("near")]) == ""

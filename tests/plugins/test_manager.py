@@ -1,0 +1,344 @@
+"""Plugins: built-ins and guests through the same hooks, and what happens when a guest is broken."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from autotl.errors import DatasetError
+from autotl.hookspecs import hookimpl
+from autotl.plugins import manager as plugins_module
+from autotl.plugins.manager import Plugins, load_plugins
+from autotl.protocols import Planner
+from autotl.records import (
+    BackboneSpec,
+    Candidate,
+    Dataset,
+    Event,
+    Phase,
+    Preprocess,
+    Ranked,
+    Ranking,
+    Settings,
+    Strategy,
+    Target,
+    Trial,
+)
+
+SPEC = BackboneSpec(name="mine:net", build="mine:build")
+PROBE = Strategy(name="linear_probe", summary="as before", head="autotl.builtin.heads:linear")
+
+
+def guest(**functions: object) -> SimpleNamespace:
+    marked = {
+        name: hookimpl(function) if callable(function) else function for name, function in functions.items()
+    }
+    return SimpleNamespace(__name__="guest", **marked)
+
+
+def test_builtins_answer_every_listing_hook() -> None:
+    loaded = load_plugins()
+    assert not loaded.problems
+    assert {"linear_probe", "knn", "fine_tune", "lp_ft"} <= set(loaded.strategies(None))
+    assert {"linear", "knn", "logme"} <= set(loaded.scores())
+
+
+def test_a_guest_adds_a_backbone() -> None:
+    loaded = load_plugins([guest(register_backbones=lambda profile, settings: [SPEC])])
+    assert loaded.backbones(None, Settings())["mine:net"] == SPEC
+
+
+def test_a_guest_that_raises_is_named_and_the_others_go_on() -> None:
+    def broken(profile: object) -> list[Strategy]:
+        raise RuntimeError("boom")
+
+    loaded = load_plugins([guest(register_strategies=broken)])
+    assert "linear_probe" in loaded.strategies(None)
+    (problem,) = loaded.problems
+    assert problem.plugin == "guest" and problem.hook == "register_strategies" and "boom" in str(problem)
+
+
+def test_a_broken_guest_is_not_called_again() -> None:
+    calls = []
+
+    def broken(event: Event) -> None:
+        calls.append(event)
+        raise ValueError("no")
+
+    loaded = load_plugins([guest(on_event=broken)])
+    for _ in range(3):
+        loaded.notify(Event(time=0.0, stage="x", message="y"))
+    assert len(calls) == 1
+
+
+def test_nonsense_is_refused_at_the_border() -> None:
+    loaded = load_plugins([guest(register_backbones=lambda profile, settings: [SPEC, "resnet18"])])
+    assert "mine:net" in loaded.backbones(None, Settings())
+    assert "expected BackboneSpec" in str(loaded.problems[0])
+
+
+def test_one_name_for_two_things_is_used_by_neither() -> None:
+    other = guest(register_strategies=lambda profile: [replace(PROBE, summary="another")])
+    loaded = load_plugins([other])
+    assert "linear_probe" not in loaded.strategies(None)
+    assert "linear_probe" in str(loaded.problems[0])
+
+
+def test_a_misspelt_hook_is_named() -> None:
+    loaded = load_plugins([guest(register_backbone=lambda profile, settings: [SPEC])])
+    (problem,) = loaded.problems
+    assert problem.hook == "register_backbone" and "register_backbones" in str(problem)
+    assert "mine:net" not in loaded.backbones(None, Settings())
+
+
+def test_a_dataset_error_of_a_guest_reaches_the_user() -> None:
+    def reads(source: str, options: dict[str, str]) -> None:
+        raise DatasetError("mine, and unreadable")
+
+    with pytest.raises(DatasetError, match="mine, and unreadable"):
+        load_plugins([guest(load_dataset=reads)]).load_dataset("x", {})
+
+
+RANKING = Ranking(ranked=(Ranked(backbone="mine:net", input_size=64, expected=0.5),))
+DEFAULT = SimpleNamespace(ask=lambda seconds: None, tell=lambda result: None)
+
+
+def planner_of(loaded: Plugins) -> Planner:
+    return loaded.make_planner(None, RANKING, 1.0, strategies={"knn"}, otherwise=DEFAULT)  # type: ignore[arg-type]
+
+
+def trial(**changes: object) -> Trial:
+    candidate = Candidate(backbone="mine:net", input_size=64, strategy="knn")
+    return replace(Trial(id="a", candidate=candidate), **changes)  # type: ignore[arg-type]
+
+
+def test_a_guest_wins_by_answering_and_yields_by_returning_none() -> None:
+    loaded = load_plugins([guest(make_planner=lambda profile, ranking, seconds: None)])
+    assert planner_of(loaded) is DEFAULT
+    own = SimpleNamespace(ask=lambda seconds: trial(), tell=lambda result: None)
+    planner = planner_of(load_plugins([guest(make_planner=lambda profile, ranking, seconds: own)]))
+    assert planner.ask(1.0) == trial()
+    assert planner.ask(0.0) is None  # the time is over, whatever the guest says
+
+
+@pytest.mark.parametrize(
+    ("asked", "word"),
+    [
+        ("resnet18", "expected a Trial"),
+        (trial(candidate=Candidate(backbone="mine:net", input_size=99, strategy="knn")), "ranking"),
+        (trial(candidate=Candidate(backbone="mine:net", input_size=64, strategy="none")), "strategies are"),
+        (trial(id="../x"), "id"),
+        (trial(epochs=float("inf")), "epochs"),
+        (trial(evaluate_on=("test",)), "expected train and select"),
+    ],
+)
+def test_a_planner_that_asks_for_nonsense_is_replaced(asked: object, word: str) -> None:
+    own = SimpleNamespace(ask=lambda seconds: asked, tell=lambda result: None)
+    loaded = load_plugins([guest(make_planner=lambda profile, ranking, seconds: own)])
+    assert planner_of(loaded).ask(1.0) is None
+    assert word in str(loaded.problems[0])
+
+
+@pytest.fixture
+def entry_point(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def install(source: str, name: str = "guest_module") -> None:
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
+        point = EntryPoint(name=name, value=name, group="autotl")
+        monkeypatch.setattr(plugins_module, "entry_points", lambda group: [point])
+        sys.modules.pop(name, None)
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [
+        ("import no_such_module_here", "ModuleNotFoundError"),
+        ("raise SystemExit(3)", "SystemExit"),
+        ("def f(: pass", "SyntaxError"),
+        ("x = 1", "hookimpl"),
+    ],
+)
+def test_a_guest_that_cannot_be_imported_is_named(entry_point, source: str, word: str) -> None:  # type: ignore[no-untyped-def]
+    entry_point(source)
+    loaded = load_plugins()
+    assert "linear_probe" in loaded.strategies(None)
+    (problem,) = loaded.problems
+    assert problem.plugin == "guest_module" and word in str(problem)
+
+
+def test_a_guest_that_hangs_at_import_is_named(entry_point, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(plugins_module, "IMPORT_SECONDS", 0.2)
+    entry_point("import time\ntime.sleep(3)")
+    start = time.monotonic()
+    loaded = load_plugins()
+    assert time.monotonic() - start < 2.0
+    assert "took over" in str(loaded.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("spec", "word"),
+    [
+        (replace(SPEC, name=""), "name"),
+        (replace(SPEC, name=["a", "list"]), "name"),  # type: ignore[arg-type]
+        (replace(SPEC, build="my_package.net.build"), "module:attr"),
+        (replace(SPEC, build=len), "build"),  # type: ignore[arg-type]
+        (replace(SPEC, arguments={"activation": print}), "arguments"),
+        (replace(SPEC, input_size=0), "input_size"),
+        (replace(SPEC, input_size=16), "min_size"),
+        (replace(SPEC, preprocess=Preprocess(mean=(123.7, 116.3, 103.5))), "divide by 255"),
+        (replace(SPEC, preprocess=Preprocess(std=(0.0, 0.2, 0.2))), "std"),
+        (replace(SPEC, published=71.3), "not percent"),
+        (replace(SPEC, feature_dim=-1), "feature_dim"),
+    ],
+)
+def test_a_backbone_that_makes_no_sense_is_refused_with_the_reason(spec: BackboneSpec, word: str) -> None:
+    loaded = load_plugins([guest(register_backbones=lambda profile, settings: [spec])])
+    assert spec not in loaded.backbones(None, Settings()).values()
+    assert word in str(loaded.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "word"),
+    [
+        (replace(PROBE, head=None), "do nothing"),
+        (replace(PROBE, phases=(Phase(trains="body"),)), "trains"),
+        (replace(PROBE, phases=(Phase(trains="all"),), depths=True), "every depth"),
+        (replace(PROBE, phases=(Phase(lr=float("nan")),)), "lr"),
+        (replace(PROBE, phases=(Phase(share=-1.0),)), "share"),
+        (replace(PROBE, name="probe:2"), "name"),
+    ],
+)
+def test_a_strategy_that_makes_no_sense_is_refused_with_the_reason(strategy: Strategy, word: str) -> None:
+    loaded = load_plugins([guest(register_strategies=lambda profile: [strategy])])
+    assert strategy not in loaded.strategies(None).values()
+    assert word in str(loaded.problems[0])
+
+
+def test_a_dataset_that_makes_no_sense_leaves_the_source_to_the_next_reader(tmp_path: Path) -> None:
+    target = Target(name="label", kind="multiclass", classes=("a", "b"), values=np.array([0, 7]))
+    files = np.array(["x", "y"], dtype=object)
+    data = Dataset(
+        source="x", modality="image", files=files, names=files, targets=(target,), given=np.array([-1, -1])
+    )
+    loaded = load_plugins([guest(load_dataset=lambda source, options: data)])
+    with pytest.raises(DatasetError, match="does not exist"):
+        loaded.load_dataset(str(tmp_path / "missing"), {})  # the built-in reader's own answer
+    assert "labels do not fit" in str(loaded.problems[0])
+
+
+def test_a_guest_that_hangs_in_a_hook_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins_module, "CALL_SECONDS", 0.1)
+    loaded = load_plugins([guest(register_backbones=lambda profile, settings: time.sleep(3))])
+    start = time.monotonic()
+    for _ in range(3):
+        assert loaded.backbones(None, Settings(offline=True))
+    assert time.monotonic() - start < 2.0
+    assert "took over 0.1 s" in str(loaded.problems[0])
+
+
+def test_a_guest_cannot_end_the_program() -> None:
+    def leaves(profile: object) -> None:
+        sys.exit(3)
+
+    loaded = load_plugins([guest(register_strategies=leaves)])
+    assert "linear_probe" in loaded.strategies(None)
+    assert "SystemExit" in str(loaded.problems[0])
+
+
+def test_all_calls_of_a_guest_come_from_one_thread() -> None:
+    seen = set()
+    loaded = load_plugins([guest(on_event=lambda event: seen.add(threading.get_ident()))])
+    for _ in range(3):
+        loaded.notify(Event(time=0.0, stage="x", message="y"))
+    assert len(seen) == 1 and threading.get_ident() not in seen
+
+
+def test_a_guests_thread_ends_with_its_plugins() -> None:
+    before = set(threading.enumerate())
+    loaded = load_plugins([guest(on_event=lambda event: None)])
+    loaded.notify(Event(time=0.0, stage="x", message="y"))
+    (thread,) = [each for each in set(threading.enumerate()) - before if each.name == "plugin guest"]
+    del loaded
+    gc.collect()
+    thread.join(5.0)
+    assert not thread.is_alive()
+
+
+def test_a_hook_without_its_mark_is_named() -> None:
+    forgot = SimpleNamespace(
+        __name__="guest", register_scores=lambda: (), on_event=hookimpl(lambda event: None)
+    )
+    (problem,) = load_plugins([forgot]).problems
+    assert problem.hook == "register_scores" and "@hookimpl" in str(problem)
+
+
+def test_a_hook_with_another_argument_is_named() -> None:
+    (problem,) = load_plugins([guest(register_scores=lambda images: [])]).problems
+    assert "images" in str(problem)
+
+
+def test_a_guest_with_a_builtins_name_does_not_silence_it() -> None:
+    impostor = guest(register_scores=lambda: ())
+    impostor.__name__ = "autotl.scores"
+    loaded = load_plugins([impostor])
+    assert "logme" in loaded.scores()
+    assert "taken twice" in str(loaded.problems[0])
+
+
+def test_a_module_is_a_plugin_without_being_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = """
+        from autotl.hookspecs import hookimpl
+        from autotl.records import Score
+        @hookimpl
+        def register_scores():
+            yield Score(name="mine", summary="nothing", compute="a_module_here:f")
+    """
+    (tmp_path / "a_module_here.py").write_text(textwrap.dedent(source))
+    monkeypatch.setenv("AUTOTL_PLUGINS", "a_module_here")
+    loaded = load_plugins()
+    assert "mine" in loaded.scores() and "a_module_here" in loaded.names()
+    assert not loaded.problems
+
+
+def test_guests_can_be_switched_off(entry_point, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    entry_point("raise RuntimeError('never imported')")
+    monkeypatch.setenv("AUTOTL_PLUGINS", "0")
+    assert not load_plugins().problems
+
+
+def test_a_class_as_plugin_is_explained() -> None:
+    class Guest(ModuleType):
+        pass
+
+    (problem,) = load_plugins([Guest]).problems
+    assert "names a class" in str(problem)
+
+
+def test_what_is_wrong_is_one_line() -> None:
+    def misnamed(setings: Settings) -> list[BackboneSpec]:
+        return [SPEC]
+
+    (problem,) = load_plugins([guest(register_backbones=misnamed)]).problems
+    assert "setings" in str(problem) and "\n" not in str(problem)
+
+
+def test_a_plugin_says_which_hooks_it_answers() -> None:
+    loaded = load_plugins([guest(register_backbones=lambda: [SPEC], on_event=lambda event: None)])
+    assert loaded.hooks("guest") == ["on_event", "register_backbones"]
+    assert loaded.hooks("autotl.data") == ["load_dataset"]

@@ -1,0 +1,95 @@
+"""What a training is forecast to cost: by what was timed, by what others took, and for a whole run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from autotl.builtin.strategies import STRATEGIES
+from autotl.records import Candidate, Cost, Depth, Ranked, Trial, TrialResult
+from autotl.search import planner as search_planner
+from autotl.search.cost_model import MOVED, Prices
+from autotl.search.forecast import foresee
+
+ARM = Ranked(backbone="a", input_size=128, expected=0.7, rows=800, seconds_per_image=0.003)
+FACTS = search_planner.Facts(
+    rows=800, rows_final=1000, rows_select=200, rows_test=200, timed={("a", 128): 0.0096}
+)
+
+
+def recipe(depth: Depth, backbone: str = "a") -> Candidate:
+    return Candidate(backbone=backbone, input_size=128, strategy="fine_tune", unfreeze=depth)
+
+
+def prices() -> Prices:
+    ranked = [ARM, replace(ARM, backbone="b")]
+    return Prices(
+        ranked=ranked, rows=800, rows_final=1000, rows_select=200, rows_test=200, timed={("a", 128): 0.0096}
+    )
+
+
+def took(candidate: Candidate, seconds: float, epochs: float = 10.0) -> TrialResult:
+    trial = Trial(id="t", candidate=candidate, epochs=epochs)
+    cost = Cost(backward=seconds)
+    return TrialResult(trial=trial, status="finished", epochs_done=epochs, cost=cost, score_val=0.8)
+
+
+def test_a_timed_recipe_is_forecast_by_its_own_batches() -> None:
+    known = prices()
+    guess = known.probe(recipe(1), 10)
+    known.measured(recipe(1), 0.02)
+    assert known.is_measured(recipe(1)) and not known.is_measured(recipe(2))
+    assert known.probe(recipe(1), 10) > 2 * guess
+    assert known.probe(recipe(1), 20) == pytest.approx(2 * known.probe(recipe(1), 10), rel=0.05)
+    assert known.is_measured(recipe("all"))  # timed before the search
+
+
+def test_an_untimed_depth_lies_between_a_forward_pass_and_the_whole() -> None:
+    known = prices()
+    depths: tuple[Depth, ...] = (1, 2, "all")
+    costs = [known.probe(recipe(depth), 10) for depth in depths]
+    assert set(depths) == set(MOVED) and costs == sorted(costs) and costs[0] > 800 * 10 * 0.003
+
+
+def test_what_trainings_took_moves_the_likest_most() -> None:
+    known = prices()
+    before = {c: known.probe(c, 10) for c in (recipe(1), recipe(2), recipe(1, "b"))}
+    for _ in range(5):
+        known.tell(took(recipe(1), 2 * before[recipe(1)]))
+    ratios = [known.probe(c, 10) / before[c] for c in before]
+    assert 1.8 < ratios[0] <= 2.0 and ratios == sorted(ratios, reverse=True) and ratios[2] > 1.5
+
+
+def test_one_slow_moment_does_not_double_every_forecast() -> None:
+    known = prices()
+    before = known.probe(recipe(1, "b"), 10)
+    known.tell(took(recipe(1), 2 * known.probe(recipe(1), 10)))
+    assert known.probe(recipe(1, "b"), 10) == pytest.approx(math.sqrt(2) * before)
+
+
+def test_a_head_is_fitted_again_as_long_as_it_was_fitted() -> None:
+    known = prices()
+    head = Candidate(backbone="a", input_size=128, strategy="linear_probe")
+    before = known.fit(head, 0.0)
+    for _ in range(2):  # of the first alone nothing is learnt: it had libraries to load
+        known.tell(took(head, 8.0, epochs=0.0))
+    assert known.fit(head, 0.0) > before + 8.0
+    assert known.final(head, 0.0) > known.fit(head, 0.0)
+
+
+def test_a_whole_run_is_foreseen_within_its_time_and_changes_nothing() -> None:
+    planner = search_planner.DefaultPlanner(ranked=[ARM], strategies=STRATEGIES, facts=FACTS)
+    whole = foresee(planner, spent=20.0, left=280.0, ends=3.0, controls=30.0, peak=10**9)
+    assert 20 < whole.seconds_low <= whole.seconds <= whole.seconds_high <= 303
+    assert 10**9 <= whole.bytes_low <= whole.bytes <= whole.bytes_high
+    assert not planner.results and not planner.asked
+
+
+def test_a_trial_that_is_taken_back_can_be_asked_again() -> None:
+    planner = search_planner.DefaultPlanner(ranked=[ARM], strategies=STRATEGIES, facts=FACTS)
+    first = planner.ask(200.0)
+    assert first is not None
+    planner.take_back(first)
+    assert planner.ask(200.0) == first

@@ -1,0 +1,51 @@
+"""A run on the simulated engine: its backbones, what they score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autotl import pipeline
+from autotl.records import (
+    BackboneSpec,
+    Event,
+)
+from autotl.testing.simulated_engine import Cell, TableClock, TableEngine
+
+SPECS = [
+    BackboneSpec(
+        name="mine:small", build="m:b", input_size=64, size_step=0, parameters=10**5, macs=1e7, published=0.4
+    ),
+    BackboneSpec(name="mine:good", build="m:b", input_size=128, parameters=10**6, macs=1e8, published=0.7),
+    BackboneSpec(name="mine:broken", build="m:b", input_size=64, size_step=0, parameters=10**6, macs=1e8),
+]
+TABLE = {
+    ("mine:small", 64): Cell(seconds=0.001, linear=0.6, tuned={"all": 0.75, 2: 0.7, 1: 0.65}),
+    ("mine:good", 128): Cell(seconds=0.004, linear=0.8, tuned={"all": 0.9, 2: 0.87, 1: 0.84}),
+    ("mine:good", 64): Cell(seconds=0.001, linear=0.75, tuned={"all": 0.87, 2: 0.8, 1: 0.78}),
+    ("mine:broken", 64): Cell(fails="no such file: mine.safetensors"),
+}
+
+
+class World:
+    """A run on a table: which engine was made, which events came."""
+
+    def __init__(self, table: dict[tuple[str, int], Cell] | None = None) -> None:
+        self.table = TABLE if table is None else table
+        self.clock = TableClock()
+        self.events: list[Event] = []
+        self.engine: TableEngine | None = None
+
+    def connect(self, *, folder: Path, **_: Any) -> TableEngine:
+        self.engine = TableEngine(folder, self.table, self.clock)
+        return self.engine
+
+    def run(self, source: Path, out: Path, **options: Any) -> Path:
+        options = {"budget": 120.0, "backbones": ("mine:*",)} | options
+        return pipeline.recommend(
+            pipeline.Options(source=str(source), out=str(out), **options),
+            observers=[self.events.append],
+            started=0.0,
+            clock=self.clock,
+            connect=self.connect,
+        )

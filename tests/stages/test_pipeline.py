@@ -1,0 +1,406 @@
+"""The whole order of stages on real files and a table engine: budget, folder, errors, replay."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from made_images import pictures
+from simulated_run import TABLE, World
+
+from autotl.decision import judge
+from autotl.errors import AutotlError, BudgetError, DatasetError, RunError, UnknownNameError
+from autotl.ranking import history
+from autotl.records import (
+    Candidate,
+    Explained,
+    Ranked,
+    Ranking,
+    Skipped,
+    Trial,
+    TrialResult,
+    encoding,
+)
+from autotl.run_folder import manifest, result_file
+from autotl.run_folder.replay import case_of
+from autotl.stages import search
+from autotl.testing.simulated_engine import Cell, TableEngine
+
+pytestmark = pytest.mark.usefixtures("guest")
+
+
+def test_it_finds_the_better_backbone_and_fine_tunes_it(photos: Path, tmp_path: Path) -> None:
+    world = World()
+    folder = world.run(photos, tmp_path / "run")
+    state = result_file.read(folder)
+    assert state.status == "finished"
+    assert state.winner is not None and state.winner.backbone == "mine:good"
+    assert state.winner.unfreeze != 0
+    assert state.winner.score_test is not None
+    assert state.leaderboard[0].candidate == state.winner.candidate
+    assert "mine:good" in [known.backbone for known in state.depth_profiles]
+    assert all(known.rows and known.points for known in state.depth_profiles)
+    broken = [row for row in state.leaderboard if row.backbone == "mine:broken"]
+    assert broken and "no such file" in broken[0].reason
+    assert (folder / "report.html").exists() and (folder / "model" / "model.json").exists()
+    assert not (folder / ".pixels").exists()
+    final = world.engine.trials[-1] if world.engine else None
+    assert isinstance(final, Trial) and final.fit_on == ("train", "select") and final.evaluate_on == ("test",)
+
+
+@pytest.mark.parametrize("budget", [15.0, 30.0, 60.0, 180.0, 600.0, 3600.0])
+@pytest.mark.parametrize("slow", [1.0, 20.0])
+def test_the_budget_is_kept(photos: Path, tmp_path: Path, budget: float, slow: float) -> None:
+    table = {
+        key: Cell(seconds=cell.seconds * slow, linear=cell.linear, tuned=cell.tuned, fails=cell.fails)
+        for key, cell in TABLE.items()
+    }
+    world = World(table)
+    folder = world.run(photos, tmp_path / "run", budget=budget)
+    assert world.clock.now <= budget * 1.05 + 10
+    assert result_file.read(folder).winner is not None
+    assert (folder / "model" / "model.json").exists()
+
+
+def test_a_run_with_nothing_left_to_do_ends_early_and_says_so(photos: Path, tmp_path: Path) -> None:
+    table = {key: Cell(linear=1.0, tuned={"all": 1.0}, fails=cell.fails) for key, cell in TABLE.items()}
+    world = World(table)
+    state = result_file.read(world.run(photos, tmp_path / "run", budget=3600.0))
+    assert world.clock.now < 600
+    assert any("before its budget" in note for note in state.notes)
+
+
+def test_the_decision_comes_out_again_from_the_folder(photos: Path, tmp_path: Path) -> None:
+    folder = World().run(photos, tmp_path / "run")
+    state = result_file.read(folder)
+    trials = [r for r in state.trials if r.trial.id != "final"]
+    again = judge.judge(trials, folder, case_of(state, manifest.read(folder / "manifest.csv")))
+    assert encoding.encode(again.decision) == encoding.encode(state.decision)
+
+
+def test_the_same_seed_gives_the_same_run(photos: Path, tmp_path: Path) -> None:
+    one, other = (result_file.read(World().run(photos, tmp_path / name)) for name in ("a", "b"))
+    assert encoding.encode(one.decision) == encoding.encode(other.decision)
+    assert [t.trial for t in one.trials] == [t.trial for t in other.trials]
+
+
+def test_ctrl_c_keeps_the_best_model_and_writes_the_report(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    original = TableEngine.submit
+
+    def submit(self: TableEngine, trial: Trial, *rest: Any) -> Any:
+        if len(self.trials) == 3:
+            raise KeyboardInterrupt
+        return original(self, trial, *rest)
+
+    monkeypatch.setattr(TableEngine, "submit", submit)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(photos, tmp_path / "run")
+    state = result_file.read(tmp_path / "run")
+    assert state.status == "interrupted"
+    assert state.winner is not None and (tmp_path / "run" / "model").exists()
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_what_breaks_a_run_does_not_take_what_was_learnt(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = TableEngine.submit
+
+    def submit(self: TableEngine, trial: Trial, *rest: Any) -> Any:
+        if len(self.trials) == 3:
+            raise RuntimeError("a bug")
+        return original(self, trial, *rest)
+
+    monkeypatch.setattr(TableEngine, "submit", submit)
+    with pytest.raises(RuntimeError, match="a bug"):
+        World().run(photos, tmp_path / "run")
+    state = result_file.read(tmp_path / "run")
+    assert state.status == "interrupted" and state.winner is not None
+    assert (tmp_path / "run" / "model" / "model.json").read_text() == state.winner.candidate
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_final_fit_that_fails_ships_the_probe(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = TableEngine._train
+
+    def train(self: TableEngine, trial: Trial, *rest: Any) -> Any:
+        from autotl.errors import EngineError
+
+        if trial.id == "final":
+            raise EngineError("out of memory")
+        return original(self, trial, *rest)
+
+    monkeypatch.setattr(TableEngine, "_train", train)
+    folder = World().run(photos, tmp_path / "run")
+    state = result_file.read(folder)
+    assert state.winner is not None and state.winner.score_test is not None
+    assert "probe" in state.winner.model_is
+    assert (folder / "model" / "model.json").read_text() == state.winner.candidate
+    assert any("out of memory" in note for note in state.notes)
+
+
+def test_refit_says_that_its_figures_are_its_twins(photos: Path, tmp_path: Path) -> None:
+    world = World()
+    state = result_file.read(world.run(photos, tmp_path / "run", refit=True))
+    assert world.engine is not None
+    assert world.engine.trials[-1].fit_on == ("train", "select", "test")
+    assert any("twin" in note for note in state.notes)
+
+
+def test_events_are_written_and_observed(photos: Path, tmp_path: Path) -> None:
+    world = World()
+    folder = world.run(photos, tmp_path / "run")
+    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert len(lines) == len(world.events)
+    stages = [line["stage"] for line in lines]
+    assert stages.index("load") < stages.index("rank") < stages.index("final fit") < stages.index("report")
+
+
+def test_a_hopeless_budget_is_refused_before_any_work(photos: Path, tmp_path: Path) -> None:
+    world = World()
+    with pytest.raises(BudgetError, match="takes about"):
+        world.run(photos, tmp_path / "run", budget=1.0)
+    assert world.engine is None
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_not_empty_is_refused(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("keep")
+    with pytest.raises(RunError, match="not empty"):
+        World().run(photos, tmp_path / "run")
+    assert (tmp_path / "run" / "mine.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [({"backbones": ("mine:smal",)}, UnknownNameError), ({"strategies": ("magic",)}, UnknownNameError)],
+)
+def test_unknown_names_leave_no_folder(
+    photos: Path, tmp_path: Path, options: dict[str, Any], error: type[AutotlError]
+) -> None:
+    with pytest.raises(error):
+        World().run(photos, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_source_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError):
+        World().run(tmp_path / "empty", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_test_part_on_request(photos: Path, tmp_path: Path) -> None:
+    state = result_file.read(World().run(photos, tmp_path / "run", test_size=0.0))
+    assert state.winner is not None and state.winner.score_test is None
+    assert state.data.test_from is None
+
+
+def test_few_images_are_judged_out_of_fold(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "few", each=9, classes=3)
+    state = result_file.read(World().run(source, tmp_path / "run"))
+    assert state.data.folds >= 2 and state.data.select_from == "out-of-fold"
+    assert state.winner is not None
+
+
+def test_when_every_backbone_fails_it_says_why(photos: Path, tmp_path: Path) -> None:
+    table = {key: Cell(fails="no weights here") for key in TABLE}
+    with pytest.raises(AutotlError, match="no weights here"):
+        World(table).run(photos, tmp_path / "run")
+
+
+def test_the_best_is_held_against_no_pretraining_no_network_and_shuffled_labels(
+    photos: Path, tmp_path: Path
+) -> None:
+    folder = World().run(photos, tmp_path / "run", budget=180.0)
+    state = result_file.read(folder)
+    held = {row.control: row for row in state.leaderboard if row.control}
+    assert set(held) == {"scratch", "pixels", "shuffled"}
+    assert (
+        held["pixels"].score_val is not None and held["pixels"].score_val > 0.9
+    )  # the classes differ in colour
+    assert held["shuffled"].score_val is not None and held["shuffled"].score_val < 0.5
+    assert state.winner is not None and state.winner.candidate not in {row.candidate for row in held.values()}
+    assert state.transfer is not None and state.transfer.low > 0
+    assert state.decision is not None and state.decision.transfer == state.transfer
+    assert any(reason.startswith("pretraining gains") for reason in state.decision.reasons)
+    assert state.seconds["controls"] <= 0.1 * 180.0
+
+
+def test_controls_give_way_when_time_is_short(photos: Path, tmp_path: Path) -> None:
+    state = result_file.read(World().run(photos, tmp_path / "run", budget=15.0))
+    assert state.transfer is None
+    assert any("from scratch" in note or "gave way" in note for note in state.notes)
+
+
+# --------------------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize(
+    ("limit", "word"),
+    [
+        ({"max_latency": 0.002}, "ms an image"),
+        ({"max_params": 500_000}, "parameters"),
+        ({"max_memory": 2_000_000}, "MB"),
+    ],
+)
+def test_limits_are_obeyed_and_said(photos: Path, tmp_path: Path, limit: dict[str, Any], word: str) -> None:
+    folder = World().run(photos, tmp_path / "run", **limit)
+    state = result_file.read(folder)
+    assert state.winner is not None
+    assert (state.winner.backbone, state.winner.input_size) != ("mine:good", 128)
+    assert (folder / "model" / "model.json").read_text() == state.winner.candidate
+    assert any(word in row.reason for row in state.leaderboard if "mine:good" in row.candidate)
+
+
+def test_a_better_candidate_beyond_a_limit_is_a_reason(photos: Path, tmp_path: Path) -> None:
+    state = result_file.read(World().run(photos, tmp_path / "run", max_latency=0.003))
+    assert state.winner is not None and state.winner.input_size == 64
+    assert not any(r.trial.candidate.unfreeze for r in state.trials if r.trial.candidate.input_size == 128)
+
+
+def test_when_nothing_keeps_the_limits_there_is_no_winner(photos: Path, tmp_path: Path) -> None:
+    folder = World().run(photos, tmp_path / "run", max_latency=0.0001)
+    state = result_file.read(folder)
+    assert state.status == "finished" and state.winner is None
+    assert "keeps the limits" in state.summary and "ms an image" in state.summary
+    assert not (folder / "model").exists()
+
+
+def test_features_out_of_the_cache_do_not_end_the_search(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = TableEngine.embed
+
+    def cached(self: TableEngine, *arguments: Any) -> Any:
+        return replace(original(self, *arguments), seconds_per_image=0.0)
+
+    monkeypatch.setattr(TableEngine, "embed", cached)
+    state = result_file.read(World().run(photos, tmp_path / "run"))
+    assert any(done.trial.epochs and not done.trial.control for done in state.trials)
+
+
+def test_more_images_than_the_budget_holds_are_sampled_and_said(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "photos", each=200)
+    table = {key: replace(cell, seconds=0.1) for key, cell in TABLE.items()}
+    world = World(table)
+    folder = world.run(source, tmp_path / "run", budget=120.0)
+    assert world.clock.now <= 120 * 1.05 + 10
+    state = result_file.read(folder)
+    found = next(finding for finding in state.data.findings if finding.kind == "no_time")
+    assert "100.0 ms" in found.what and "stratified sample" in found.what
+    used = sum(state.data.counts[part] for part in ("train", "select", "test"))
+    assert used + state.data.counts["left out"] == 800 and 240 <= used <= 370, (
+        "24 s of images, and what a part needs"
+    )
+    assert state.winner is not None and state.winner.score_test is not None
+    table_of = manifest.read(folder / "manifest.csv")
+    labels = table_of.labels(state.data.classes)
+    for code in range(3):
+        counts = np.bincount(labels[table_of.part == code], minlength=4)
+        assert counts.max() - counts.min() <= 3
+    cheap = World()
+    assert not result_file.read(cheap.run(source, tmp_path / "other", budget=120.0)).data.findings
+
+
+def test_wrong_answers_are_explained_where_time_is_left_and_else_not(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[np.ndarray, np.ndarray]] = []
+    late = False
+
+    def explain(self: TableEngine, model: str, rows: np.ndarray, answers: np.ndarray, _: Any) -> Explained:
+        asked.append((rows, answers))
+        return Explained(
+            maps=np.zeros((2, 8, 8), np.float32),
+            shares=np.ones((2, 2), np.float32),
+            seen=np.zeros((2, 128, 128, 3), np.uint8),
+        )
+
+    def familiarise(self: TableEngine, *_: Any) -> bool:
+        if late:
+            self.clock.now = 119.0
+        return False
+
+    monkeypatch.setattr(TableEngine, "explain", explain)
+    monkeypatch.setattr(TableEngine, "familiarise", familiarise)
+    world = World()
+    folder = world.run(photos, tmp_path / "run")
+    [(rows, answers)] = asked
+    assert world.engine is not None
+    wrong = (answers != world.engine.labels[rows]).tolist()
+    assert len(rows) == 6 and wrong[0] and wrong == sorted(wrong, reverse=True)  # wrong ones first
+    assert (folder / "explained.npz").is_file()
+    assert "What its answers rest on" in (folder / "report.html").read_text(encoding="utf-8")
+    late = True
+    World().run(photos, tmp_path / "late")
+    assert len(asked) == 1
+
+
+def test_a_memory_gets_a_line_a_run_and_the_next_run_reads_it(photos: Path, tmp_path: Path) -> None:
+    memory = tmp_path / "memory.jsonl"
+    World().run(photos, tmp_path / "one", memory=str(memory))
+    (record,) = history.read(memory)
+    assert record.scores.keys() == {"mine:small", "mine:good"}
+    World().run(photos, tmp_path / "two", memory=str(memory))
+    assert len(history.read(memory)) == 2
+    memory.write_text("something else\n")
+    with pytest.raises(RunError, match="line 1 of the memory"):
+        World().run(photos, tmp_path / "three", memory=str(memory))
+    assert memory.read_text() == "something else\n" and not (tmp_path / "three").exists()
+
+
+def test_what_was_ranked_and_never_trained_is_a_row_with_its_place() -> None:
+    """Who asked for a backbone, or installed it, must not look for it in vain."""
+
+    def arm(name: str, size: int = 64) -> Ranked:
+        return Ranked(backbone=name, input_size=size, expected=0.5, reason="judged on 64 images")
+
+    trained = Trial(id="t1", candidate=Candidate(backbone="mine:a", input_size=64, strategy="knn"))
+    job = SimpleNamespace(
+        ranking=Ranking(
+            ranked=(arm("mine:a"), arm("mine:a", 32), arm("mine:b"), arm("mine:b", 32), arm("mine:c"))
+        ),
+        results=[TrialResult(trial=trained, status="finished")],
+        skipped=[Skipped(name="mine:c@64", reason="too slow")],
+    )
+    assert search._untried(job) == [  # type: ignore[arg-type]
+        Skipped(name="mine:b", reason="place 2 of 3 before training, judged on 64 images")
+    ]
+
+
+def test_the_whole_run_is_forecast_before_its_search_and_compared_with_what_came(
+    photos: Path, tmp_path: Path
+) -> None:
+    world = World()
+    folder = world.run(photos, tmp_path / "run", budget=60.0)
+    state = result_file.read(folder)
+    said = [number for number, event in enumerate(world.events) if event.stage == "forecast"]
+    tuned = [n for n, event in enumerate(world.events) if event.candidate and "fine_tune" in event.candidate]
+    assert len(said) == 1 and tuned and said[0] < tuned[0]
+    whole = state.forecast
+    assert whole is not None and whole.seconds_low <= whole.seconds <= whole.seconds_high
+    assert whole.seconds_low <= state.seconds["total"] <= whole.seconds_high
+    assert "forecast before training" in (folder / "report.md").read_text()
+    assert "forecast before training" in (folder / "report.html").read_text()
+
+
+def test_every_recipe_is_timed_before_it_is_first_trained(photos: Path, tmp_path: Path) -> None:
+    state = result_file.read(World().run(photos, tmp_path / "run", budget=180.0))
+    timed = {found.candidate.split("@")[0] for found in state.measurements}
+    tuned = [t.trial for t in state.trials if t.trial.epochs and not t.trial.control]
+    assert tuned and {trial.candidate.backbone for trial in tuned} <= timed
+    depths = {(t.candidate.backbone, t.candidate.input_size, t.candidate.unfreeze) for t in tuned}
+    assert len(state.measurements) >= len(depths)
+    assert len({found.candidate for found in state.measurements}) == len(state.measurements)

@@ -1,0 +1,89 @@
+"""Metrics and intervals against definitions and coverage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score
+
+from autotl.stats import metrics
+
+
+@pytest.fixture
+def answers() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(1)
+    labels = generator.choice(4, size=200, p=[0.6, 0.2, 0.15, 0.05])
+    predicted = np.where(generator.random(200) < 0.7, labels, generator.integers(4, size=200))
+    return labels, predicted
+
+
+def test_scores_are_scikit_learns(answers: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, predicted = answers
+    assert metrics.score("accuracy", labels, predicted, 4) == np.mean(labels == predicted)
+    assert metrics.score("balanced_accuracy", labels, predicted, 4) == pytest.approx(
+        balanced_accuracy_score(labels, predicted)
+    )
+    assert metrics.score("macro_f1", labels, predicted, 4) == pytest.approx(
+        f1_score(labels, predicted, average="macro", labels=np.unique(labels))
+    )
+
+
+def test_classes_without_rows_do_not_count() -> None:
+    labels = np.array([0, 0, 1, 1])
+    assert metrics.score("balanced_accuracy", labels, labels, 7) == 1.0
+
+
+def test_row_weights_turn_balanced_accuracy_into_a_mean(answers: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, predicted = answers
+    weights = metrics.row_weights("balanced_accuracy", labels, 4)
+    assert weights @ (labels == predicted) == pytest.approx(
+        metrics.score("balanced_accuracy", labels, predicted, 4)
+    )
+
+
+@pytest.mark.parametrize("truth", [0.6, 0.9, 0.98])
+def test_interval_covers_about_95_percent(truth: float) -> None:
+    generator = np.random.default_rng(2)
+    covered = 0
+    for _ in range(400):
+        labels = np.zeros(120, np.int64)
+        predicted = (generator.random(120) > truth).astype(np.int64)
+        interval = metrics.interval("accuracy", labels, predicted, 2)
+        covered += interval.low <= truth <= interval.high
+    assert 0.90 <= covered / 400 <= 0.995
+
+
+def test_grouped_rows_widen_the_interval() -> None:
+    generator = np.random.default_rng(3)
+    group = np.repeat(np.arange(20), 10)
+    right = np.repeat(generator.random(20) < 0.8, 10)
+    labels = np.zeros(200, np.int64)
+    predicted = np.where(right, 0, 1)
+    alone = metrics.interval("accuracy", labels, predicted, 2)
+    together = metrics.interval("accuracy", labels, predicted, 2, group)
+    assert together.high - together.low > 2 * (alone.high - alone.low)
+
+
+def test_a_perfect_score_still_has_an_interval() -> None:
+    labels = np.arange(30) % 3
+    interval = metrics.interval("accuracy", labels, labels, 3)
+    assert interval.value == 1.0
+    assert 0.8 < interval.low < 0.95
+
+
+def test_paired_difference_is_antisymmetric_and_never_certain(answers: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, predicted = answers
+    one = metrics.paired_difference("accuracy", labels, labels, predicted, 4)
+    other = metrics.paired_difference("accuracy", labels, predicted, labels, 4)
+    assert one.value == pytest.approx(-other.value)
+    assert one.low > 0
+    same = metrics.paired_difference("accuracy", labels, predicted, predicted, 4)
+    assert same.low < 0 < same.high
+
+
+def test_what_is_fitted_for_a_metric_weighs_rows_as_the_metric_does() -> None:
+    labels = np.array([0, 0, 0, 4])
+    assert metrics.fitting_weights("accuracy", labels) is None
+    weights = metrics.fitting_weights("balanced_accuracy", labels)
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2.0])
