@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import re
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from html import escape
@@ -150,7 +148,9 @@ class Run:
             offline=offline,
             command=" && ".join(filter(None, (earlier.state.command, command))),
         )
-        pipeline.recommend(options, observers=observers, started=started, earlier=earlier)
+        pipeline.recommend(
+            options, tools=pipeline.Tools(observers=observers), started=started, earlier=earlier
+        )
         return self
 
     @property
@@ -224,13 +224,17 @@ class Run:
         options = replace(
             msgspec.convert(given, pipeline.Options),
             budget=parse_seconds(budget),
-            out=str(out) if out is not None else str(run_folder(given["source"])),
+            out=None if out is None else str(out),
             backbones=(recipe.candidate.backbone,),
             strategies=(recipe.candidate.strategy,),
             metric=state.metric,
             command=command,
         )
-        return Run(pipeline.recommend(options, observers=observers, started=started, recipe=recipe))
+        return Run(
+            pipeline.recommend(
+                options, tools=pipeline.Tools(observers=observers), started=started, recipe=recipe
+            )
+        )
 
     def export(self, to: Format, out: str | os.PathLike[str] | None = None) -> Path:
         """Writes the model for other programs: ``safetensors``, ``torch-export`` or ``onnx``; returns the folder.
@@ -343,7 +347,7 @@ def recommend(
     from autotl import pipeline
 
     given = {
-        "out": out if out is not None else run_folder(str(source)),
+        "out": out,
         "test": test,
         "test_size": test_size,
         "weights": weights,
@@ -365,7 +369,11 @@ def recommend(
         "memory": memory,
         "command": command,
     }
-    return Run(pipeline.recommend(_asked(source, budget, given), observers=observers, started=started))
+    return Run(
+        pipeline.recommend(
+            _asked(source, budget, given), tools=pipeline.Tools(observers=observers), started=started
+        )
+    )
 
 
 def plan(source: str | os.PathLike[str], budget: str | float = "10m", **options: Any) -> Plan:
@@ -420,12 +428,6 @@ def profile(
     )
     findings = (*data.findings, *([unreadable] if broken else []), *found.findings)
     return replace(found, findings=findings)
-
-
-def run_folder(source: str) -> Path:
-    """Where a run goes that was given no folder: ``runs/<name>-<time>``."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).resolve().stem).strip("-.") or "run"
-    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _options(recorded: dict[str, Any]) -> dict[str, Any]:

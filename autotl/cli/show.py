@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from autotl.records import Profile
+    from autotl.records import Profile, StagePlan
     from autotl.records.result import Recommendation
     from autotl.run import Run
     from autotl.stages.dry_run import Plan
@@ -269,6 +269,8 @@ def plan(found: Plan) -> None:
         else "Nothing would be fetched."
     )
     out.print()
+    _time_plan(found.time_plan)
+    out.print()
     out.print(
         _text(
             f"{found.images:,} images in {found.classes} classes; {len(found.planned)} backbones with"
@@ -277,6 +279,17 @@ def plan(found: Plan) -> None:
             f" within {duration(found.budget)}. {fetched} Nothing was trained."
         )
     )
+
+
+def _time_plan(stages: Sequence[StagePlan]) -> None:
+    """The seconds of each stage, in the order of a run."""
+    from autotl.report.text import duration
+
+    rows = [
+        (row.stage, duration(row.seconds), "forecast or reserve" if row.fixed else "at most")
+        for row in stages
+    ]
+    rows_table(("stage", "time", ""), rows, right=("time",))
 
 
 def file_size(number: float) -> str:

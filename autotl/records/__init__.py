@@ -28,6 +28,7 @@ from autotl.records.decision import (
     Interval,
     Prospect,
     Skipped,
+    StagePlan,
 )
 from autotl.records.facts import Fact, Kind, fact
 from autotl.records.ranking import Believed, DepthPoint, DepthProfile, Growth, Ranked, Ranking
@@ -103,6 +104,7 @@ __all__ = [
     "Similarity",
     "Skipped",
     "Split",
+    "StagePlan",
     "Status",
     "Strategy",
     "Target",

@@ -12,6 +12,42 @@ class Kind(StrEnum):
 
     TEXT = "text"  # a sentence that was recorded as such: by autotl 0.1, or by a plugin
 
+    # Events and notes of a run, in the order of its stages
+    LOADED = "loaded"
+    IMBALANCED_METRIC = "imbalanced_metric"
+    CONTINUED = "continued"
+    CANDIDATES = "candidates"
+    DOWNLOADING = "downloading"
+    DOWNLOADED = "downloaded"
+    STARTED = "started"
+    NO_SIMILARITY = "no_similarity"
+    SUBSAMPLED = "subsampled"
+    RANKING = "ranking"
+    NOT_EMBEDDED = "not_embedded"
+    SCORED = "scored"
+    HISTORY_USED = "history_used"
+    HISTORY_NOT_WRITTEN = "history_not_written"
+    NO_DEPTH_PROFILE = "no_depth_profile"
+    NOT_TIMED = "not_timed"
+    FORECAST = "forecast"
+    TRIAL_STARTED = "trial_started"
+    TRIAL_ENDED = "trial_ended"
+    TOO_SLOW = "too_slow"
+    NOT_TRAINED = "not_trained"
+    PLUGIN_LEFT_OUT = "plugin_left_out"
+    CONTROL_STARTED = "control_started"
+    CONTROLS_SKIPPED = "controls_skipped"
+    SCRATCH_SKIPPED = "scratch_skipped"
+    FINAL_FIT = "final_fit"
+    FINAL_FIT_SHORT = "final_fit_short"
+    FINAL_FIT_FAILED = "final_fit_failed"
+    REFIT_ON_TEST = "refit_on_test"
+    REFIT_FAILED = "refit_failed"
+    NO_TEST_SCORE = "no_test_score"
+    NO_OOD = "no_ood"
+    NO_EXPLANATION = "no_explanation"
+    ENDED_EARLY = "ended_early"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from autotl.records.data import Part
+from autotl.records.facts import Kind
 
 Depth = int | Literal["all"]
 
@@ -157,7 +158,9 @@ class Event:
 
     time: float  # seconds since the run began
     stage: str
-    message: str
+    message: str  # the sentence of `kind` and `values`
+    kind: Kind = Kind.TEXT
+    values: dict[str, Any] = field(default_factory=dict)
     candidate: str | None = None
     score: float | None = None
     best: float | None = None

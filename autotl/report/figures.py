@@ -368,7 +368,7 @@ def _about(row: Row) -> str:
 
 
 def _price_axis(axes: Any, values: Sequence[float], name: str) -> None:
-    """Round prices in one unit; a logarithmic axis where they differ tenfold."""
+    """Round costs in one unit; a logarithmic axis where they differ tenfold."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
     units = _SIZES if name == "size" else _TIMES

@@ -9,7 +9,7 @@ from typing import Any
 
 from autotl.records import Depth
 from autotl.records.result import Recommendation, Row, is_probe
-from autotl.report import forecast, learning
+from autotl.report import forecast, learning, wording
 from autotl.report.figures import depth_word, pareto
 from autotl.report.format import NARROW, count, duration, interval, percent, points, points_interval
 from autotl.report.inputs import Material
@@ -48,7 +48,7 @@ def view(result: Recommendation, material: Material | None = None) -> dict[str, 
     material = Material() if material is None else material
     ranking = result.ranking.notes if result.ranking else ()
     notes = [
-        *result.notes,
+        *wording.sentences(result.notes),
         *map(_sentence, ranking),
         *(f"A plugin was left out: {problem}" for problem in result.problems),
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from example_run import example, full_folder, run_folder
 
-from autotl.records import encoding, result
+from autotl.records import Kind, encoding, fact, result
 from autotl.run_folder import result_file
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -47,5 +47,5 @@ def test_what_is_no_result_breaks_it(field: str, value: object, tmp_path: Path, 
 
 
 def test_names_that_are_no_utf8_do_not_break_a_run(tmp_path: Path) -> None:
-    folder = run_folder(tmp_path, example(notes=("b\udcff.png could not be read",)))
-    assert result_file.read(folder).notes == ("b\ufffd.png could not be read",)
+    folder = run_folder(tmp_path, example(notes=(fact(Kind.TEXT, text="b\udcff.png could not be read"),)))
+    assert result_file.read(folder).notes == (fact(Kind.TEXT, text="b\ufffd.png could not be read"),)
