@@ -79,7 +79,7 @@ def recommend(
             seed=options.seed,
             offline=options.offline,
         )
-        ledger.meter = lambda: engine.spent
+        ledger.meter = lambda: engine.worked
         journal = Journal(folder=folder, budget=budget, plugins=plugins, observers=observers)
         if earlier is not None:
             journal.before = earlier.state.seconds.get("total", 0.0)

@@ -205,6 +205,7 @@ def _safetensors(plain: model.Model, file: Path) -> tuple[dict[str, Any], Answer
     body = plain.backbone.body.state_dict()
     head = {"head.weight": plain.head.weight.detach(), "head.bias": plain.head.bias.detach()}
     save_file({name: value.contiguous().clone() for name, value in (body | head).items()}, file)
+    model.grant_default_mode(file)
     arguments = {name: value for name, value in spec.arguments.items() if name not in _REPLACES}
     size = plain.backbone.input_size
     if "img_size" in arguments or size != spec.input_size:

@@ -100,9 +100,18 @@ def save(model: Model, description: Description, folder: Path) -> None:
     fresh.mkdir(parents=True)
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     save_file(state, fresh / FILE)
+    grant_default_mode(fresh / FILE)
     (fresh / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=1))
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(fresh, folder)
+
+
+def grant_default_mode(path: Path) -> None:
+    """Give a file the mode of any other new file in its folder: safetensors writes for the owner alone."""
+    other = path.with_name(f".{path.name}.mode")
+    other.touch()
+    path.chmod(other.stat().st_mode)
+    other.unlink()
 
 
 def describe(folder: Path) -> Description:

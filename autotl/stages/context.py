@@ -23,6 +23,7 @@ from autotl.records import (
     Dataset,
     Forecast,
     Goal,
+    Kind,
     Measurement,
     Profile,
     Ranking,
@@ -31,9 +32,11 @@ from autotl.records import (
     Strategy,
     Trial,
     TrialResult,
+    fact,
     result,
 )
 from autotl.records.result import Case
+from autotl.report.wording import sentences
 from autotl.run_folder import resume
 from autotl.run_folder.journal import Journal, ship
 from autotl.search import intervals
@@ -93,7 +96,10 @@ class Job:
         """Why no candidate finished, for people."""
         reasons = dict.fromkeys(
             [f"{s.name}: {s.reason}" for s in self.skipped]
-            + [f"{r.trial.candidate.id}: {r.error or r.note or r.status}" for r in self.results]
+            + [
+                f"{r.trial.candidate.id}: {r.error or '; '.join(sentences(r.notes)) or r.status}"
+                for r in self.results
+            ]
         )
         return (
             f"no candidate finished in {self.budget.spent:.0f} of {self.options.budget:.0f} s;"
@@ -161,14 +167,14 @@ class Job:
         if self.goal.max_memory is None or done.predictions is None or done.trial.control:
             return done
         candidate = done.trial.candidate
-        spec, strategy = self.specs[candidate.backbone], self.strategies[candidate.strategy]
+        spec = self.specs[candidate.backbone]
         key = (candidate.backbone, candidate.input_size)
         if key not in self.memory:
             allowance = self.budget.allowance(reserve=END_SECONDS)
             try:
-                self.memory[key] = self.engine.measure(candidate, spec, strategy, allowance).bytes
+                self.memory[key] = self.engine.measure(candidate, spec, allowance).bytes
             except AutotlError as error:
-                return replace(done, note=f"its memory could not be measured: {error}")
+                return replace(done, notes=(*done.notes, fact(Kind.MEMORY_UNKNOWN, error=str(error))))
         return replace(done, memory=self.memory[key])
 
     def peak(self) -> int:

@@ -14,6 +14,7 @@ from autotl.options import END_SECONDS
 from autotl.ranking import history
 from autotl.records import Trial, TrialResult, result
 from autotl.report import explained, inputs, model_card, render
+from autotl.report.wording import sentences
 from autotl.run_folder import table as run_folder_table
 from autotl.run_folder.journal import ship
 from autotl.search import standing as search_standing
@@ -117,7 +118,9 @@ def _final_fit(job: Job, winner: str) -> TrialResult | None:
         if job.options.refit and test:
             _refit(job, replace(trial, id="refit", fit_on=("train", "select", "test"), evaluate_on=()))
         return done
-    failed = f"the final fit {done.status} ({done.error or done.note or 'out of time'})"
+    failed = (
+        f"the final fit {done.status} ({done.error or '; '.join(sentences(done.notes)) or 'out of time'})"
+    )
     if standing.model is None:
         job.notes.append(failed)
         return known
@@ -196,7 +199,7 @@ def _familiarise(job: Job, fit: TrialResult | None) -> None:
         return
     held_out = others[:0] if job.options.refit else others
     try:
-        known = job.engine.familiarise("model", fitted, held_out, allowance)
+        known = job.engine.fit_ood("model", fitted, held_out, allowance)
     except AutotlError as error:
         job.notes.append(f"the model cannot warn of images far from its own: {error}")
         return

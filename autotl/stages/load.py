@@ -79,18 +79,8 @@ def hand_over(job: Job) -> dict[str, int]:
     data, split, journal = job.data, job.split, job.journal
     assert journal.state is not None
     manifest.write(journal.folder / "manifest.csv", data, split, job.unread)
-    job.engine.open(
-        journal.folder / ".pixels",
-        labels=data.labels,
-        classes=data.classes,
-        part=split.part,
-        fold=split.fold,
-        order=split.order,
-        folds=split.folds,
-        metric=job.goal.metric,
-        groups=data.group,
-        digests=None if data.digests is None else data.digests.tolist(),
-    )
+    digests = None if data.digests is None else data.digests.tolist()
+    job.engine.open(journal.folder / ".pixels", job.columns, metric=job.goal.metric, digests=digests)
     counts: dict[str, int] = {name: int((split.part == code).sum()) for code, name in enumerate(PARTS)}
     told = replace(
         journal.state.data,

@@ -93,8 +93,7 @@ def _time_recipe(job: Job, planner: search_planner.DefaultPlanner, trial: Trial)
         return False
     try:
         allowance = job.budget.allowance(reserve=END_SECONDS)
-        strategy = job.strategies[candidate.strategy]
-        found = job.engine.measure(candidate, job.specs[candidate.backbone], strategy, allowance)
+        found = job.engine.measure(candidate, job.specs[candidate.backbone], allowance)
     except AutotlError:  # the training will say why
         job.untimed.add(candidate)
         return False
@@ -137,7 +136,7 @@ def _time(job: Job) -> dict[tuple[str, int], float]:
             )
             allowance = job.budget.allowance(reserve=END_SECONDS)
             try:
-                found = job.engine.measure(candidate, job.specs[arm.backbone], tuned[0], allowance)
+                found = job.engine.measure(candidate, job.specs[arm.backbone], allowance)
             except AutotlError as error:
                 job.notes.append(f"{candidate.backbone} was not timed: {error}")
                 continue
