@@ -61,7 +61,7 @@ class Metered(Protocol):
     """Something that counts its own seconds, such as an engine."""
 
     @property
-    def spent(self) -> dict[str, float]:
+    def worked(self) -> dict[str, float]:
         """Seconds so far, by kind."""
         ...
 
@@ -76,7 +76,7 @@ class Ledger:
 
     def metered_by(self, worker: Metered) -> Ledger:
         """Return a ledger that goes on with these charges and books the seconds of `worker` as well."""
-        return replace(self, meter=lambda: worker.spent)
+        return replace(self, meter=lambda: worker.worked)
 
     @contextmanager
     def charge(self, stage: str, what: str = "") -> Iterator[None]:

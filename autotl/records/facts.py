@@ -31,6 +31,7 @@ class Kind(StrEnum):
     NOT_TIMED = "not_timed"
     FORECAST = "forecast"
     TRIAL_STARTED = "trial_started"
+    TRAINING = "training"
     TRIAL_ENDED = "trial_ended"
     TOO_SLOW = "too_slow"
     NOT_TRAINED = "not_trained"
@@ -47,6 +48,16 @@ class Kind(StrEnum):
     NO_OOD = "no_ood"
     NO_EXPLANATION = "no_explanation"
     ENDED_EARLY = "ended_early"
+    # Notes of the engine on a trial.
+    HEAD_FITTED = "head_fitted"  # by: method and setting of a closed-form head
+    FEWER_ROWS = "fewer_rows"  # rows, of: a closed-form head was fitted on fewer rows for lack of time
+    BATCH_NORM_MEASURED = "batch_norm_measured"  # a conversion had folded the statistics away
+    BATCH_HALVED = "batch_halved"  # batch: images a step after memory ran out
+    RATE_LOWERED = "rate_lowered"  # cause (diverged, constant), rate, next_rate
+    FEWER_EPOCHS = "fewer_epochs"  # epochs, of: the schedule was shortened to the time there was
+    FLIPS = "flips"  # used, plain, flipped: accuracies of a linear probe on both kinds of images
+    FLIPS_UNKNOWN = "flips_unknown"  # too few images to compare
+    MEMORY_UNKNOWN = "memory_unknown"  # error: the memory of prediction could not be measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

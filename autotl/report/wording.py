@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from autotl.records.facts import Fact, Kind
 from autotl.report.text import duration
 
-__all__ = ["SENTENCES", "sentence", "sentences"]
+__all__ = ["SENTENCES", "row_reason", "sentence", "sentences"]
 
 
 def sentence(fact: Fact) -> str:
@@ -22,6 +22,11 @@ def sentence(fact: Fact) -> str:
 def sentences(facts: Iterable[Fact]) -> tuple[str, ...]:
     """Return a sentence for each fact, each once, in their order."""
     return tuple(dict.fromkeys(map(sentence, facts)))
+
+
+def row_reason(reason: str, notes: Iterable[Fact]) -> str:
+    """Return the text beside a leaderboard row: its reason, or else the notes on its best trial."""
+    return reason or "; ".join(sentences(notes))
 
 
 def _text(text: str) -> str:
@@ -120,6 +125,10 @@ def _trial_started(epochs: float, low: float | None, high: float | None) -> str:
     return (f"{epochs:g} epochs" if epochs else "closed form") + _within(low, high)
 
 
+def _training(epoch: float, epochs: float, loss: float | None) -> str:
+    return f"epoch {epoch:.1f} of {epochs:g}" + ("" if loss is None else f", loss {loss:.3f}")
+
+
 def _trial_ended(metric: str, score: float | None, status: str, error: str) -> str:
     ended = status if score is None else f"{metric.replace('_', ' ')} {score:.3f}"
     return f"{ended} ({error})" if error else ended
@@ -204,6 +213,52 @@ def _count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+# Notes of the engine on a trial.
+
+
+def _head_fitted(by: str) -> str:
+    return by
+
+
+def _fewer_rows(rows: int, of: int) -> str:
+    return f"fitted on {rows:,} of {of:,} images: out of time"
+
+
+def _batch_norm_measured() -> str:
+    return "the weights have batch norm folded away: its statistics were measured again"
+
+
+def _batch_halved(batch: int) -> str:
+    return f"out of memory: batches of {batch}"
+
+
+def _rate_lowered(cause: str, rate: float, next_rate: float) -> str:
+    causes = {
+        "diverged": "the loss diverged",
+        "constant": "the loss stayed that of a constant prediction",
+    }
+    return f"{causes[cause]} at a learning rate of {rate:g}: started again at {next_rate:g}"
+
+
+def _fewer_epochs(epochs: float, of: float) -> str:
+    return f"{epochs:.1f} of {of:g} epochs in the time available, annealed"
+
+
+def _flips(used: bool, plain: float, flipped: float) -> str:
+    return (
+        f"horizontal flips are {'used' if used else 'not used'}: a linear probe recognises {flipped:.0%} of flipped"
+        f" and {plain:.0%} of plain images"
+    )
+
+
+def _flips_unknown() -> str:
+    return "horizontal flips are not used: too few images to compare flipped and plain ones"
+
+
+def _memory_unknown(error: str) -> str:
+    return f"the memory for prediction could not be measured: {error}"
+
+
 SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.TEXT: _text,
     Kind.LOADED: _loaded,
@@ -224,6 +279,7 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.NOT_TIMED: _not_timed,
     Kind.FORECAST: _forecast,
     Kind.TRIAL_STARTED: _trial_started,
+    Kind.TRAINING: _training,
     Kind.TRIAL_ENDED: _trial_ended,
     Kind.TOO_SLOW: _too_slow,
     Kind.NOT_TRAINED: _not_trained,
@@ -240,4 +296,14 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.NO_OOD: _no_ood,
     Kind.NO_EXPLANATION: _no_explanation,
     Kind.ENDED_EARLY: _ended_early,
+    # Notes of the engine on a trial.
+    Kind.HEAD_FITTED: _head_fitted,
+    Kind.FEWER_ROWS: _fewer_rows,
+    Kind.BATCH_NORM_MEASURED: _batch_norm_measured,
+    Kind.BATCH_HALVED: _batch_halved,
+    Kind.RATE_LOWERED: _rate_lowered,
+    Kind.FEWER_EPOCHS: _fewer_epochs,
+    Kind.FLIPS: _flips,
+    Kind.FLIPS_UNKNOWN: _flips_unknown,
+    Kind.MEMORY_UNKNOWN: _memory_unknown,
 }

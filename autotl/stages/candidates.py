@@ -82,17 +82,10 @@ def hand_over(context: RunContext, setup: Setup) -> None:
     parts, journal = setup.parts, context.journal
     data, split = parts.data, parts.split
     manifest.write(journal.folder / "manifest.csv", data, split, dict(parts.decoded.errors))
-    columns = setup.columns
     context.engine.open(
         journal.folder / STORE,
-        labels=columns.labels,
-        classes=columns.classes,
-        part=columns.part,
-        fold=columns.fold,
-        order=columns.order,
-        folds=columns.folds,
+        setup.columns,
         metric=setup.goal.metric,
-        groups=columns.group,
         digests=None if data.digests is None else data.digests.tolist(),
     )
     counts: dict[str, int] = {name: int((split.part == code).sum()) for code, name in enumerate(PARTS)}

@@ -12,6 +12,7 @@ from autotl.decision import judge
 from autotl.decision.judge import Verdict
 from autotl.errors import AutotlError
 from autotl.records import Fact, Kind, Trial, TrialResult, fact
+from autotl.report import wording
 from autotl.run_folder.journal import ship
 from autotl.search.standing import summary
 from autotl.stages.context import RunContext
@@ -85,9 +86,8 @@ class _Delivery:
         result = self._train(self._trial())
         if self._ships(result):
             return result
-        failed = fact(
-            Kind.FINAL_FIT_FAILED, status=result.status, error=result.error or "", probe=probe.trial.id
-        )
+        error = result.error or "; ".join(wording.sentences(result.notes))
+        failed = fact(Kind.FINAL_FIT_FAILED, status=result.status, error=error, probe=probe.trial.id)
         if probe.model is None:
             self.context.journal.note(replace(failed, values=failed.values | {"probe": ""}))
             return earlier
@@ -216,7 +216,7 @@ def _measure_ood(context: RunContext, setup: Setup, fit: TrialResult | None) -> 
     if context.options.refit:
         held_out = held_out[:0]
     try:
-        measured = context.engine.familiarise("model", fitted, held_out, allowance)
+        measured = context.engine.fit_ood("model", fitted, held_out, allowance)
     except AutotlError as error:
         context.journal.note(missing(str(error)))
         return

@@ -219,10 +219,10 @@ class _Searcher:
 
     def _measure(self, candidate: Candidate) -> Measurement | AutotlError:
         context, setup = self.context, self.setup
-        spec, strategy = setup.backbones[candidate.backbone], setup.strategies[candidate.strategy]
+        spec = setup.backbones[candidate.backbone]
         allowance = context.budget.allowance(reserve=context.plan.report)
         try:
-            measured = context.engine.measure(candidate, spec, strategy, allowance)
+            measured = context.engine.measure(candidate, spec, allowance)
         except AutotlError as error:
             return error
         self.measurements.append(measured)

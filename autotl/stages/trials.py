@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 
 from autotl.decision import judge
 from autotl.decision.limits import best_within_limits
 from autotl.errors import AutotlError
-from autotl.records import Goal, Kind, Ranking, Skipped, Trial, TrialResult, fact
+from autotl.records import Goal, Kind, Progress, Ranking, Skipped, Trial, TrialResult, fact
+from autotl.report import wording
 from autotl.run_folder.journal import ship
 from autotl.search import intervals
 from autotl.stages.context import RunContext
@@ -47,7 +49,14 @@ def start(
         setup.backbones[candidate.backbone],
         setup.strategies[candidate.strategy],
         context.budget.allowance(reserve=reserve),
+        partial(_report_progress, context, candidate.id),
     )
+
+
+def _report_progress(context: RunContext, candidate: str, progress: Progress) -> None:
+    """Write the event of a trial that is training."""
+    training = fact(Kind.TRAINING, epoch=progress.epoch, epochs=progress.epochs, loss=progress.loss)
+    context.journal.event("probe", training, candidate, progress.score)
 
 
 def finish(
@@ -107,7 +116,10 @@ def nothing_finished(
     """Return the error of a run without a single score."""
     reasons = dict.fromkeys(
         [f"{skip.name}: {skip.reason}" for skip in skipped]
-        + [f"{r.trial.candidate.id}: {r.error or r.note or r.status}" for r in probes]
+        + [
+            f"{r.trial.candidate.id}: {r.error or '; '.join(wording.sentences(r.notes)) or r.status}"
+            for r in probes
+        ]
     )
     return AutotlError(
         f"no candidate finished in {context.budget.spent:.0f} of {context.options.budget:.0f} s:"
@@ -128,10 +140,10 @@ def _with_memory(
         same = (other.backbone, other.input_size) == (candidate.backbone, candidate.input_size)
         if same and probe.memory is not None:
             return replace(result, memory=probe.memory)
-    spec, strategy = setup.backbones[candidate.backbone], setup.strategies[candidate.strategy]
+    spec = setup.backbones[candidate.backbone]
     allowance = context.budget.allowance(reserve=context.plan.report)
     try:
-        measured = context.engine.measure(candidate, spec, strategy, allowance)
+        measured = context.engine.measure(candidate, spec, allowance)
     except AutotlError as error:
-        return replace(result, note=f"its memory could not be measured: {error}")
+        return replace(result, notes=(*result.notes, fact(Kind.MEMORY_UNKNOWN, error=str(error))))
     return replace(result, memory=measured.bytes)

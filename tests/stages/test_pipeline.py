@@ -328,13 +328,13 @@ def test_wrong_answers_are_explained_where_time_is_left_and_else_not(
             seen=np.zeros((2, 128, 128, 3), np.uint8),
         )
 
-    def familiarise(self: TableEngine, *_: Any) -> bool:
+    def fit_ood(self: TableEngine, *_: Any) -> bool:
         if late:
             self.clock.now = 119.0
         return False
 
     monkeypatch.setattr(TableEngine, "explain", explain)
-    monkeypatch.setattr(TableEngine, "familiarise", familiarise)
+    monkeypatch.setattr(TableEngine, "fit_ood", fit_ood)
     world = World()
     folder = world.run(photos, tmp_path / "run")
     [(rows, answers)] = asked
