@@ -42,7 +42,7 @@ HOOKS_HEAD = f"""\
 
 {MADE}
 
-[Writing a plugin](../plugins.md) builds two packages step by step. This page lists every hook with its exact
+[Writing a plugin](../guide/plugins.md) builds two packages step by step. This page lists every hook with its exact
 arguments. The records have pages of their own: [what a plugin returns](plugin-records.md) and
 [what a plugin receives](run-records.md). autotl's own backbones, strategies, scores and readers come through the
 same hooks.
