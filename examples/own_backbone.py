@@ -2,7 +2,7 @@
 
 python examples/own_backbone.py photos/ 5m
 
-This file is the plugin, and AUTOTL_PLUGINS names it; a package does the same with an entry point (docs/guide/plugins.md).
+This file is the plugin, and AUTOTL_PLUGINS names it; a package does the same with an entry point (docs/plugins.md).
 """
 
 from __future__ import annotations

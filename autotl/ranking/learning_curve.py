@@ -18,7 +18,7 @@ SHARES = (0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0)  # of the images that a fold t
 RESAMPLES = 200
 FEWEST = 8  # images the smallest subsample has, and two a class
 MOST_ROWS = 2000  # a curve over so many says what there is to say, in about a second
-SOBER = 0.65  # of what the power law promises came true, on sets that were doubled (docs/measurements/ranking.md),
+SOBER = 0.65  # of what the power law promises came true, on sets that were doubled (docs/ranking.md),
 SOBER_LOW = 0.3  # and of its lower limit so much had to go
 HALF = SHARES.index(0.5)  # from here to the end the images double
 FLAT = 0.015  # of accuracy: a curve has flattened where its last doubling made less, at both ends of the 95 % interval
@@ -97,7 +97,7 @@ def _answers(
 
 
 def _gain(hits: np.ndarray, sizes: np.ndarray, more: int) -> Interval:
-    """Accuracy that so many more images should add; its interval covers 42 of 50 times (docs/measurements/ranking.md).
+    """Accuracy that so many more images should add, with an interval that held 42 of 50 times (docs/ranking.md).
 
     Its bootstrap draws the images, and weights for the points of the curve: no power law fits all of them.
     """
