@@ -27,14 +27,14 @@ from autotl.engine import client
 from autotl.testing.simulated_engine import Cell, TableClock, TableEngine
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MOST_NOT_RUN = 3
 NOT_HERE = {  # commands that a table engine or a machine without a hub cannot do, and what tests them
-    "autotl run --continue runs/photos": "needs an interrupted run: test_resume.py",
-    "autotl backbones --fetch": "needs a hub: test_hub.py",
-    "autotl predict runs/photos labels.csv --top 5 --out labels.parquet": "pyarrow is optional: test_predicting.py",
-    "autotl export": "needs a real model: test_export.py",
-    "autotl fit runs/photos more-photos/": "needs a real model: test_fit.py",
+    "autotl run --continue runs/photos": "needs an interrupted run: tests/run_folder/test_resume.py",
+    "autotl backbones --fetch": "needs a hub: tests/weights/test_hub.py",
+    "autotl predict runs/photos labels.csv --top 5 --out labels.parquet": "pyarrow is optional: tests/test_predict.py",
+    "autotl export": "needs a real model: tests/engine/test_export.py",
+    "autotl fit runs/photos more-photos/": "needs a real model: tests/run_folder/test_fit.py",
 }
 
 
@@ -58,7 +58,7 @@ def _blocks() -> list[Block]:
         pattern = r"^(?:<!-- (.+?) -->\n)?```(\w*)\n(.*?)^```$"
         for match in re.finditer(pattern, text, re.DOTALL | re.MULTILINE):
             line = text[: match.start(2)].count("\n") + 1
-            found.append(Block(page.name, line, match[2], match[3], match[1] or ""))
+            found.append(Block(str(page.relative_to(ROOT)), line, match[2], match[3], match[1] or ""))
     return found
 
 
