@@ -30,7 +30,6 @@ from autotl.records import (
     Candidate,
     Cost,
     CurvePoint,
-    Depth,
     Measurement,
     Strategy,
     Trial,
@@ -402,7 +401,6 @@ def _result(
     seconds: dict[str, float],
 ) -> TrialResult:
     course, backbone = outcome.course, outcome.model.backbone
-    depth: Depth = trial.candidate.unfreeze
     failed = outcome.status in ("failed", "diverged")
     return TrialResult(
         trial=trial,
@@ -418,11 +416,9 @@ def _result(
         precision=outcome.precision,
         steps_done=course.steps,
         epochs_done=round(course.epochs, 4),
-        classes_seen=len(worker.classes),
         latency=latency if math.isfinite(latency) else None,
         parameters=sum(p.numel() for p in outcome.model.parameters()),
         macs=backbone.macs,
-        trained_parameters=backbone.trained_share(depth)[0],
         note=outcome.note,
         error=outcome.note or outcome.status if failed else None,
     )

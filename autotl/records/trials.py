@@ -49,8 +49,6 @@ class Trial:
     forecast: float | None = None  # seconds it was expected to take when it was asked for
     forecast_low: float | None = None  # 80 % interval of that
     forecast_high: float | None = None
-    resume_from: str | None = None
-    parents: tuple[str, ...] = ()
     control: Control = ""  # what it is held against the others for; a control never competes
 
 
@@ -94,12 +92,10 @@ class TrialResult:
     precision: str = ""  # fp32, bf16 or fp16: what this training computed in
     steps_done: int = 0
     epochs_done: float = 0.0
-    classes_seen: int = 0
     latency: float | None = None  # seconds an image when predicting, decoded
     memory: int | None = None  # bytes while predicting one image; measured where a limit asks for it
     parameters: int | None = None  # of backbone and head
     macs: float | None = None  # of one image at the candidate's input size
-    trained_parameters: float | None = None  # share
     note: str = ""  # what was answered on the way: batch halved, rate lowered, ...
     error: str | None = None
 

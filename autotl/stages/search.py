@@ -53,7 +53,13 @@ def probe(job: Job) -> None:
         counter=len(job.results) if job.earlier else 0,
     )
     planner: Planner = job.plugins.make_planner(
-        job.profile, job.ranking, job.budget.left, strategies=job.strategies, otherwise=default
+        job.profile,
+        job.ranking,
+        job.budget.left,
+        strategies=job.strategies,
+        facts=facts,
+        costs=default.prices,
+        default=default,
     )
     for done in job.results:
         planner.tell(done)
