@@ -51,7 +51,7 @@ def check(plugin: str, as_json: bool) -> None:
             click.echo(printable(f"skipped, {reason}"))
         for outcome in failed:
             click.echo(f"\n{printable(outcome.subject)} / {outcome.check}")
-            click.echo(f"  promise: {outcome.promise}\n  found:   {printable(outcome.message)}")
+            click.echo(f"  requires: {outcome.requirement}\n  found:    {printable(outcome.message)}")
     if failed:
         raise PluginError(
             f"{len(failed)} of {len(found)} checks failed, the first: {failed[0].message}",
