@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import secrets
-import sys
 import time
 import warnings
 import zipfile
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 
 __all__ = ["Cache", "atomic", "atomic_write", "cache_folder", "key"]
 
@@ -32,17 +32,14 @@ _ABANDONED = 3600.0  # seconds after which a temporary file has no writer any mo
 
 
 def cache_folder() -> Path:
-    """Where autotl keeps what it can compute again: ``$AUTOTL_CACHE``, else the platform's cache folder."""
+    """Return the folder of what autotl can compute again: ``$AUTOTL_CACHE``, else the platform's cache folder.
+
+    On Linux this is ``$XDG_CACHE_HOME/autotl``, by default ``~/.cache/autotl``.
+    """
     chosen = os.environ.get("AUTOTL_CACHE")
     if chosen:
         return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        parent = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        parent = "~/Library/Caches"
-    else:
-        parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(parent).expanduser() / "autotl"
+    return Path(platformdirs.user_cache_dir("autotl", appauthor=False, opinion=False))
 
 
 @contextlib.contextmanager

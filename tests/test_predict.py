@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from autotl import predict as autotl_predict
-from autotl.data.image_store import load_image, reason
 from autotl.engine import client
 from autotl.errors import DatasetError, RunError
+from autotl.modality.image_store import load_image, reason
 from autotl.predict import Prediction
 from autotl.records import Answers
 

@@ -17,12 +17,12 @@ from torch import nn
 
 from autotl.budget import Allowance
 from autotl.builtin.heads import Head
-from autotl.data.image_store import decode
 from autotl.engine import client, messages
 from autotl.engine.backbone import build
 from autotl.engine.images import to_input
 from autotl.engine.model import make_head
 from autotl.engine.worker import Worker
+from autotl.modality.image_store import decode
 from autotl.records import BackboneSpec, Candidate, Depth, Strategy, Trial, TrialResult
 
 __all__ = ["TOY", "Specimen", "probabilities", "train_toy"]

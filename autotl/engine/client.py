@@ -127,7 +127,7 @@ class ProcessEngine:
     ) -> None:
         """Tells the worker which data the run is about; returns at once.
 
-        `pixels` is the folder of decoded images (`autotl.data.image_store.Pixels`); the arrays have one entry a
+        `pixels` is the folder of decoded images (`autotl.modality.image_store.Pixels`); the arrays have one entry a
         row and mean what they mean in `Dataset` and `Split`. `digests` identify the images' contents
         for the feature cache; without them the decoded pixels are hashed.
         """

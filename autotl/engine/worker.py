@@ -20,7 +20,6 @@ import torch
 from autotl.budget import Allowance
 from autotl.cache import Cache, atomic
 from autotl.cache import key as cache_key
-from autotl.data.image_store import Pixels
 from autotl.engine import device as devices
 from autotl.engine import messages, model, stopwatch, trial
 from autotl.engine.backbone import Backbone, build
@@ -29,6 +28,7 @@ from autotl.engine.explain import explain
 from autotl.engine.images import Squares
 from autotl.engine.inference import FILES_AT_ONCE, Answering
 from autotl.errors import AutotlError
+from autotl.modality.image_store import Pixels
 from autotl.records import BackboneSpec, Embedding, Machine, Measurement, Metric, TrialResult
 from autotl.stats import ood
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from autotl.records.data import (
     PARTS,
+    Action,
     Columns,
     Dataset,
     Finding,
@@ -30,7 +31,7 @@ from autotl.records.decision import (
     Skipped,
 )
 from autotl.records.facts import Fact, Kind, fact
-from autotl.records.ranking import Believed, DepthPoint, DepthProfile, Growth, Ranked, Ranking
+from autotl.records.ranking import DepthPoint, DepthProfile, LearningCurve, Ranked, Ranking, ScoreWeight
 from autotl.records.specs import (
     BackboneSpec,
     Goal,
@@ -61,9 +62,9 @@ from autotl.records.trials import (
 
 __all__ = [
     "PARTS",
+    "Action",
     "Answers",
     "BackboneSpec",
-    "Believed",
     "Calibration",
     "Candidate",
     "Charge",
@@ -83,9 +84,9 @@ __all__ = [
     "Finding",
     "Forecast",
     "Goal",
-    "Growth",
     "Interval",
     "Kind",
+    "LearningCurve",
     "LeftOut",
     "Machine",
     "Measurement",
@@ -99,6 +100,7 @@ __all__ = [
     "Ranked",
     "Ranking",
     "Score",
+    "ScoreWeight",
     "Settings",
     "Similarity",
     "Skipped",

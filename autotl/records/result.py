@@ -13,6 +13,7 @@ from autotl.records import (
     Decision,
     Depth,
     DepthProfile,
+    Fact,
     Finding,
     Forecast,
     Goal,
@@ -43,7 +44,7 @@ class Data:
     folds: int = 0
     select_from: str = ""
     test_from: str | None = None
-    split: str = ""  # why the parts are what they are
+    split: tuple[Fact, ...] = ()  # how the parts were made
     findings: tuple[Finding, ...] = ()
 
 

@@ -80,7 +80,7 @@ class Job:
     untimed: set[Candidate] = field(default_factory=set)  # what broke in them
     foreseen: Forecast | None = None  # of the whole run
     fits: list[TrialResult] = field(default_factory=list)  # its models that were fitted to be shipped
-    past: tuple[history.Record, ...] = ()  # runs before, where a memory was named
+    past: tuple[history.PastRun, ...] = ()  # runs before, where a memory was named
     same_data: bool = True  # as when they were
     memory: dict[tuple[str, int], int] = field(default_factory=dict)  # bytes to predict, by backbone and size
     _named: int = 0  # how many of the plugins' problems were said

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from autotl import modality
 from autotl.cache import atomic
 from autotl.candidates import gather
-from autotl.data import image_store
 from autotl.decision import controls, judge
 from autotl.options import END_SECONDS
 from autotl.records import BackboneSpec, Cost, Strategy, Trial, TrialResult
@@ -62,7 +62,8 @@ def _forest(job: Job) -> None:
     """The control without a network: its predictions are made here, from the decoded images."""
     begun = job.budget.spent
     trial = Trial(id="c-pixels", candidate=controls.PIXELS, seed=job.options.seed, control="pixels")
-    store = image_store.Pixels.open(job.journal.folder / ".pixels")
+    kind = modality.get(job.data.modality)
+    store = kind.open(job.journal.folder / ".pixels")
     judged = judge.selection(job.split.part, job.split.folds)
     train = job.rows(0)
     labels, classes = job.data.labels, len(job.data.classes)
@@ -73,9 +74,9 @@ def _forest(job: Job) -> None:
         inside = inside[: controls.FOREST_ROWS]
         out = fold == number
         tables[out] = controls.forest(
-            controls.by_hand(store, inside),
+            kind.by_hand(store, inside),
             labels[inside],
-            controls.by_hand(store, judged[out]),
+            kind.by_hand(store, judged[out]),
             classes,
             job.options.seed,
         )

@@ -7,20 +7,21 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from autotl import __version__
+from autotl import __version__, modality
 from autotl.budget import Allowance
 from autotl.candidates import gather
-from autotl.data import image_store
 from autotl.data import profile as data_profile
 from autotl.data import split as data_split
+from autotl.modality.image_store import Decoded
 from autotl.options import END_SECONDS, goal_of, settings_of
-from autotl.records import PARTS, BackboneSpec, Dataset, Finding, Split, result
+from autotl.records import PARTS, BackboneSpec, Dataset, Finding, Kind, Split, result
+from autotl.report import wording
 from autotl.run_folder import manifest, resume
 from autotl.stages.context import Job
+from autotl.stats.target_kinds import TARGET_KINDS
 from autotl.weights import downloads, hub
 
 DECODE_SHARE = 0.2  # of the budget, at most
-IMBALANCED = 10.0
 
 
 def prepare(job: Job, data: Dataset) -> None:
@@ -35,7 +36,7 @@ def prepare(job: Job, data: Dataset) -> None:
     data, split = _without(data, split, decoded.errors, decoded.present)
     with job.ledger.charge("profile"):
         profile = data_profile.profile(data, decoded.statistics, decoded.thumbnails)
-    metric = options.metric or ("balanced_accuracy" if profile.imbalance > IMBALANCED else "accuracy")
+    metric = options.metric or TARGET_KINDS[data.targets[0].kind].metric(profile.imbalance)
     if options.metric is None and metric != "accuracy":
         job.notes.append(
             f"classes are {profile.imbalance:.0f}:1 imbalanced, so candidates are judged by balanced accuracy"
@@ -66,7 +67,7 @@ def prepare(job: Job, data: Dataset) -> None:
     if job.earlier is not None:
         _take_over(job, job.earlier, counts)
     job.record()
-    journal.say("split", split.reason)
+    journal.say("split", "; ".join(wording.sentences(split.facts)))
     journal.say("candidates", f"{len(job.specs)} backbones, {len(job.strategies)} strategies")
     with job.ledger.charge("start"):
         facts = job.engine.started(job.budget.allowance(reserve=END_SECONDS))
@@ -99,8 +100,8 @@ def hand_over(job: Job) -> dict[str, int]:
         folds=split.folds,
         select_from=split.select_from,
         test_from=split.test_from,
-        split=split.reason,
-        findings=(*data.findings, *split.findings),
+        split=split.facts,
+        findings=data.findings,
     )
     journal.state = replace(journal.state, data=told)
     return counts
@@ -139,15 +140,13 @@ def _take_over(job: Job, earlier: resume.Earlier, counts: dict[str, int]) -> Non
     job.journal.write(winner=before.winner, summary=before.summary)
 
 
-def _decode(job: Job, data: Dataset, split: Split) -> image_store.Decoded:
-    largest = 256
-    side = image_store.choose_side(len(data.files), largest)
+def _decode(job: Job, data: Dataset, split: Split) -> Decoded:
     order = np.concatenate(
         [split.order[split.part[split.order] != 2], split.order[split.part[split.order] == 2]]
     )
     allowance = job.budget.allowance(max(5.0, DECODE_SHARE * job.options.budget))
-    return image_store.decode(
-        list(data.files), job.journal.folder / ".pixels", side=side, allowance=allowance, order=order
+    return modality.get(data.modality).decode(
+        list(data.files), job.journal.folder / ".pixels", allowance=allowance, order=order
     )
 
 
@@ -164,24 +163,9 @@ def _without(
     findings = list(data.findings)
     if errors:
         names = tuple(str(data.names[row]) for row in list(errors)[:20])
-        findings.append(
-            Finding(
-                kind="broken",
-                what=f"{len(errors)} images could not be decoded",
-                count=len(errors),
-                where=names,
-                action="left out",
-            )
-        )
+        findings.append(Finding(kind=Kind.BROKEN, count=len(errors), where=names, action="left_out"))
     if late:
-        findings.append(
-            Finding(
-                kind="no_time",
-                what=f"{late:,} images were not read in the time there is; the others are a stratified sample",
-                count=late,
-                action="left out",
-            )
-        )
+        findings.append(Finding(kind=Kind.NO_TIME, count=late, action="left_out"))
     return replace(data, findings=tuple(findings)), replace(split, part=part, fold=fold)
 
 

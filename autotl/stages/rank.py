@@ -13,8 +13,9 @@ from autotl.errors import AutotlError
 from autotl.options import END_SECONDS
 from autotl.ranking import history
 from autotl.ranking import screening as ranking_screening
-from autotl.ranking.learning_curve import grow
-from autotl.records import BackboneSpec, Candidate, Growth, Score, Skipped, Trial
+from autotl.ranking.learning_curve import learning_curve
+from autotl.records import BackboneSpec, Candidate, Fact, Kind, LearningCurve, Score, Skipped, Trial, fact
+from autotl.report import wording
 from autotl.stages.context import Job
 from autotl.stats.folds import folds_for
 
@@ -42,7 +43,7 @@ def screen(job: Job) -> None:
     past = history.evidence(job.past, specs, {spec.name: ranking_screening.prior(spec) for spec in specs})
     screening = ranking_screening.Screening(specs, sizes, len(rows), len(job.data.classes), past)
     seconds = SCREEN_SHARE * max(0.0, job.budget.left - END_SECONDS)
-    notes = [f"{len(job.past)} past runs told of {len(past)} of these backbones"] if past else []
+    notes = [fact(Kind.PAST_RUNS, runs=len(job.past), backbones=len(past))] if past else []
     start = job.budget.spent
     ask: ranking_screening.Ask | None = screening.start()
     with job.ledger.charge("rank"):
@@ -57,18 +58,18 @@ def screen(job: Job) -> None:
             if ask is None and _join(job, screening, patience=PATIENCE * job.options.budget):
                 ask = screening.ask(seconds, job.budget.spent - start)
     job.skipped += job.arrivals.close()
-    job.ranking = screening.ranking(tuple(dict.fromkeys(notes)))
+    job.ranking = screening.ranking([note for place, note in enumerate(notes) if note not in notes[:place]])
     job.skipped += [
-        Skipped(name=arm.backbone, reason=arm.dead)
-        for arm in screening.arms.values()
-        if arm.dead and arm.input_size == job.specs[arm.backbone].input_size
+        Skipped(name=arm.backbone, reason=wording.sentence(arm.failure))
+        for arm in screening.entries.values()
+        if arm.failure is not None and arm.input_size == job.specs[arm.backbone].input_size
     ]
     with job.ledger.charge("rank"):
-        job.ranking = replace(job.ranking, growth=tuple(_grow(job, rows)))
+        job.ranking = replace(job.ranking, curves=tuple(_grow(job, rows)))
     job.record()
 
 
-def _grow(job: Job, rows: np.ndarray) -> Iterator[Growth]:
+def _grow(job: Job, rows: np.ndarray) -> Iterator[LearningCurve]:
     """Learning curves of the first few arms whose features of all rows are at hand, while that takes little."""
     end = job.budget.left - GROWTH_SHARE * job.options.budget
     known = [arm for arm in job.ranking.ranked if arm.rows == len(rows)]
@@ -85,7 +86,7 @@ def _grow(job: Job, rows: np.ndarray) -> Iterator[Growth]:
         labels = job.data.labels[have]
         group = None if job.data.group is None else job.data.group[have]
         with hardware.one_thread():
-            grown = grow(arm.backbone, arm.input_size, features, labels, folds_for(labels, group))
+            grown = learning_curve(arm.backbone, arm.input_size, features, labels, folds_for(labels, group))
         if grown is not None:
             yield grown
 
@@ -115,7 +116,7 @@ def _embed(
     rows: np.ndarray,
     scores: Sequence[Score],
     seconds: float,
-) -> list[str]:
+) -> list[Fact]:
     spec = job.specs[ask.backbone]
     wanted = rows[: ask.rows]
     try:
@@ -131,9 +132,9 @@ def _embed(
         features = stored[f"g{embedding.groups - 1}"]
         logits = stored.get("logits")
     if len(have) < min(len(wanted), 2 * len(job.data.classes)):
-        screening.tell(ask, 0, {}, None)
+        screening.update(ask, 0, {}, None)
         return []
-    screening.tell(ask, len(have), {}, embedding.seconds_per_image or None)
+    screening.update(ask, len(have), {}, embedding.seconds_per_image or None)
     if not job.results and screening.stands_in_for_floor(ask):
         _floor(job, ask)  # before the scores: a model comes first
     # The order is stratified, so its beginning stands for all.
@@ -145,7 +146,7 @@ def _embed(
     values, notes = ranking_screening.score_features(
         scores, features, labels, folds_for(labels, group), logits, job.plugins.compute
     )
-    screening.tell(ask, embedding.rows, values, embedding.seconds_per_image or None)
+    screening.update(ask, embedding.rows, values, embedding.seconds_per_image or None)
     job.journal.say(
         "rank",
         f"{len(have)} images" + "".join(f", {name} {value:.3f}" for name, value in sorted(values.items())),

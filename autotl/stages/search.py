@@ -12,6 +12,7 @@ from autotl.protocols import Planner
 from autotl.ranking import depth_profile
 from autotl.records import Candidate, Ranked, Skipped, Trial
 from autotl.report import forecast as report_forecast
+from autotl.report import wording
 from autotl.search import forecast
 from autotl.search import planner as search_planner
 from autotl.stages.context import Job
@@ -111,7 +112,9 @@ def _untried(job: Job) -> list[Skipped]:
     known = {done.trial.candidate.backbone for done in job.results}
     known |= {skip.name.partition("@")[0] for skip in job.skipped}
     return [
-        Skipped(name=name, reason=f"place {place} of {len(places)} before training, {arm.reason}")
+        Skipped(
+            name=name, reason=f"place {place} of {len(places)} before training, {wording.judged_on(arm.rows)}"
+        )
         for name, (place, arm) in places.items()
         if name not in known
     ]

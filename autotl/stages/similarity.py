@@ -10,6 +10,7 @@ from autotl.errors import AutotlError
 from autotl.options import END_SECONDS
 from autotl.ranking import similarity
 from autotl.records import Settings, Similarity
+from autotl.report import wording
 from autotl.stages.context import Job
 
 LOOKED_AT = 5.0  # images a second of budget, at most, that the similarity is measured on
@@ -38,5 +39,5 @@ def look(job: Job) -> None:
                 job.notes.append(f"similarity to {reference.domain} was not measured: {error}")
     job.profile = replace(job.profile, similarity=tuple(found))
     for near in found:
-        job.journal.say("similarity", near.sentence)
+        job.journal.say("similarity", wording.similarity(near))
     job.journal.write(profile=job.profile, similarity=job.profile.similarity)

@@ -9,7 +9,8 @@ import numpy as np
 
 from autotl.errors import AutotlError
 from autotl.options import END_SECONDS
-from autotl.records import Finding, Split
+from autotl.records import Finding, Kind, Split
+from autotl.report import wording
 from autotl.stages.context import Job
 from autotl.stages.load import hand_over
 from autotl.stats.folds import stratified_order
@@ -37,12 +38,14 @@ def thin(job: Job) -> None:
     if not left:
         return
     job.split = split
-    said = (
-        f"{left:,} of {images:,} images take no part: the cheapest backbone needs {pace * 1e3:.1f} ms for each"
-        f" here, more than the budget holds; the others are a stratified sample"
+    finding = Finding(
+        kind=Kind.NO_TIME,
+        values={"images": images, "seconds_per_image": round(pace, 6)},
+        count=left,
+        action="left_out",
     )
-    found = Finding(kind="no_time", what=said, count=left, action="left out")
-    job.data = replace(job.data, findings=(*job.data.findings, found))
+    said = wording.sentence(finding)
+    job.data = replace(job.data, findings=(*job.data.findings, finding))
     job.notes.append(said)
     hand_over(job)
     job.record()
