@@ -88,6 +88,7 @@ class Screening:
         self.entries: dict[tuple[str, int], Entry] = {}
         self.small: dict[str, list[Entry]] = {}
         self.late: set[tuple[str, int]] = set()
+        self.weights_on: dict[int, tuple[ScoreWeight, ...]] = {}  # by number of images, until scores change
         self.past = past or {}
         for spec in backbones:
             self._enter(spec, sizes[spec.name])
@@ -162,6 +163,7 @@ class Screening:
         """Record the scores of an ask's features on `rows` rows; no rows: it takes no part any more."""
         entry = self.entries[(ask.backbone, ask.input_size)]
         entry.rows, entry.scores = rows, dict(scores)
+        self.weights_on.clear()
         if seconds_per_image:
             entry.seconds_per_image = seconds_per_image
         if rows == 0:
@@ -206,7 +208,9 @@ class Screening:
             usual = float(np.mean([a.prior for a in peers]))
             return level + score_weights.PRIOR_ALONE * (entry.prior - usual)
         judged = [a.judgement for a in peers]
-        weights = score_weights.weights(judged, entry.rows)
+        if entry.rows not in self.weights_on:
+            self.weights_on[entry.rows] = score_weights.weights(judged, entry.rows)
+        weights = self.weights_on[entry.rows]
         prior_mean = level + score_weights.shifts(judged, weights)[peers.index(entry)]
         measured = entry.scores["linear"]
         noise = max(measured * (1 - measured), 0.02) / entry.rows

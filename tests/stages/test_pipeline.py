@@ -356,7 +356,7 @@ def test_a_memory_gets_a_line_a_run_and_the_next_run_reads_it(photos: Path, tmp_
     World().run(photos, tmp_path / "two", memory=str(memory))
     assert len(history.read(memory)) == 2
     memory.write_text("something else\n")
-    with pytest.raises(RunError, match="line 1 of the memory"):
+    with pytest.raises(RunError, match="line 1 of the history"):
         World().run(photos, tmp_path / "three", memory=str(memory))
     assert memory.read_text() == "something else\n" and not (tmp_path / "three").exists()
 
