@@ -31,6 +31,14 @@ class Modality(Protocol):
         """Return why a file is not an item of this kind, judged by its header, or None if it is one."""
         ...
 
+    def single(self, item: Any) -> bool:
+        """Return whether an object in memory is one item rather than several."""
+        ...
+
+    def keep(self, item: Any, path: Path) -> None:
+        """Write an item in memory to a file. Raises `DatasetError` for what is no item of this kind."""
+        ...
+
     def decode(
         self,
         files: Sequence[str],

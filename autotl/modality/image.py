@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from autotl.budget import Allowance
+from autotl.errors import DatasetError
 from autotl.modality import image_store
 from autotl.modality.image_store import STATISTICS, Decoded, Pixels
 from autotl.records import Fact, Kind, fact
@@ -55,6 +56,45 @@ def check(file: BinaryIO) -> Fact | None:
         return fact(Kind.TOO_MANY_PIXELS)
     except Exception as error:  # PIL raises what it likes on a bad header
         return fact(Kind.UNREADABLE, error=type(error).__name__)
+
+
+def single(item: Any) -> bool:
+    """See `Modality.single`. An array (H, W) or (H, W, 1, 3 or 4) is one image, another a stack of them."""
+    if isinstance(item, np.ndarray):
+        return item.ndim == 2 or (item.ndim == 3 and item.shape[-1] in (1, 3, 4))
+    return isinstance(item, Image.Image)
+
+
+def keep(item: Any, path: Path) -> None:
+    """See `Modality.keep`. Pixels and alpha are kept exactly."""
+    image = as_image(item)
+    if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
+        image.save(path, format="PNG", compress_level=1)
+    else:
+        image.save(path, format="TIFF")
+
+
+def as_image(item: Any) -> Image.Image:
+    """Return a PIL image or an array as a PIL image, upright. Raises `DatasetError` for anything else."""
+    if isinstance(item, Image.Image):
+        return ImageOps.exif_transpose(item)
+    array = np.asarray(item)
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    picture = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (3, 4))
+    if not picture or array.dtype.kind not in "uifb" or array.size == 0:
+        raise DatasetError(
+            f"a {type(item).__name__} of shape {array.shape} and type {array.dtype} is no image; expected a path,"
+            " a PIL image or an array (H, W), (H, W, 3) or (H, W, 4) of uint8 or of floats from 0 to 1"
+        )
+    if array.dtype.kind == "f":
+        if not (np.nanmin(array) >= 0 and np.nanmax(array) <= 1):
+            raise DatasetError(
+                f"an array of floats from {np.nanmin(array):g} to {np.nanmax(array):g} is no image; expected"
+                " floats from 0 to 1, or uint8; scale it"
+            )
+        array = np.rint(array * 255)
+    return Image.fromarray(array.astype(np.uint8) if array.dtype != np.uint16 else array)
 
 
 def decode(
