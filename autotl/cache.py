@@ -1,8 +1,7 @@
 """A content-addressed store on disk, and atomic writes.
 
-What is looked up is named by a digest of everything it depends on, so nothing has to be invalidated:
-a changed input has another name. A bad entry is a miss, never an error, and a disk that cannot be
-written to costs time, not the run.
+An entry's name is a digest of everything it depends on, so nothing is ever invalidated: a changed input has
+another name. A bad entry is a miss, never an error; without a writable disk a run is slower, and works.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import hashlib
 import json
 import os
 import secrets
-import sys
 import time
 import warnings
 import zipfile
@@ -22,32 +20,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 
 __all__ = ["Cache", "atomic", "atomic_write", "cache_folder", "key"]
 
-# What reading a damaged entry raises; the fifth is zipfile's word for a header whose compression it does not know.
+# What reading a damaged entry raises; the fifth: zipfile met an unknown compression.
 DAMAGED = (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile)
 _TEMPORARY = ".tmp"
 _ABANDONED = 3600.0  # seconds after which a temporary file has no writer any more
 
 
 def cache_folder() -> Path:
-    """Where autotl keeps what it can compute again: ``$AUTOTL_CACHE``, else the platform's cache folder."""
+    """Return the folder of what autotl can compute again: ``$AUTOTL_CACHE``, else the platform's cache folder.
+
+    On Linux this is ``$XDG_CACHE_HOME/autotl``, by default ``~/.cache/autotl``.
+    """
     chosen = os.environ.get("AUTOTL_CACHE")
     if chosen:
         return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        parent = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        parent = "~/Library/Caches"
-    else:
-        parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(parent).expanduser() / "autotl"
+    return Path(platformdirs.user_cache_dir("autotl", appauthor=False, opinion=False))
 
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the place of `path` when the block ends without an error.
+    """Yield a path beside `path` to write to; it takes the place of `path` when the block ends without an error.
 
     Readers see the old file or the new one, never a part; a block that raises leaves nothing behind.
     The folder is made. Raises `OSError` as the file system does.
@@ -66,7 +62,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def atomic_write(path: str | Path, content: bytes | str) -> None:
-    """Writes a whole file or nothing; text as UTF-8. Raises `OSError`."""
+    """Write a whole file or nothing; text as UTF-8. Raises `OSError`."""
     if isinstance(content, str):
         content = content.encode("utf-8", "surrogateescape")  # file names need not be text
     with atomic(path) as temporary, open(temporary, "xb") as file:
@@ -76,7 +72,7 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
 
 
 def key(*parts: Any) -> str:
-    """Digest of `parts`, 40 hexadecimal digits: the same in every process and on every machine.
+    """Return the digest of `parts`, 40 hexadecimal digits: the same in every process and on every machine.
 
     Parts are what JSON holds, bytes, numpy arrays and scalars, paths and dataclasses, nested as one
     likes; lists equal tuples, and the order of a dictionary does not matter. Raises `TypeError` for
@@ -121,15 +117,15 @@ class Cache:
         self.writable = True
 
     def path(self, key: str, suffix: str = ".npz") -> Path:
-        """Where an entry lies or would lie. `key` is one of `key()`'s; anything else raises `ValueError`."""
+        """Return where an entry lies or would lie. `key` is one of `key()`'s; anything else raises `ValueError`."""
         if not key or not all(c in "0123456789abcdef" for c in key):
             raise ValueError(
-                f"{key!r} is no cache key; expected hexadecimal digits, as cache.key() makes them"
+                f"{key!r} is not a cache key; expected hexadecimal digits, as cache.key() makes them"
             )
         return self.folder / key[:2] / (key + suffix)
 
     def get(self, key: str) -> dict[str, np.ndarray] | None:
-        """The arrays put under `key`, or None. An entry that cannot be read is removed."""
+        """Return the arrays put under `key`, or None. An entry that cannot be read is removed."""
         path = self.path(key)
         try:
             with (
@@ -148,7 +144,7 @@ class Cache:
         return arrays
 
     def put(self, key: str, arrays: Mapping[str, np.ndarray]) -> bool:
-        """Stores arrays (no objects) under `key`; says whether it could. The last of several writers wins."""
+        """Store arrays (no objects) under `key` and return whether it succeeded. The last of several writers wins."""
         path = self.path(key)
         if not self.writable:
             return False
@@ -167,11 +163,11 @@ class Cache:
         return True
 
     def size(self) -> int:
-        """Bytes of all entries."""
+        """Return the bytes of all entries."""
         return sum(size for _, size, _ in self._entries())
 
     def prune(self, *, max_bytes: int | None = None, older_than: float | None = None) -> int:
-        """Removes least recently used entries and returns the bytes freed.
+        """Remove least recently used entries and return the bytes freed.
 
         `older_than` (seconds since last use) removes what is older; `max_bytes` then removes the oldest
         until the rest fits. What crashed writers left behind goes in any case.

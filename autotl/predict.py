@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
+from autotl import modality
 from autotl.budget import Allowance
 from autotl.builtin.sources import COLUMNS, images_below
 from autotl.cache import atomic
@@ -25,10 +26,10 @@ from autotl.records import Answers
 
 if TYPE_CHECKING:
     import pandas as pd
-    from PIL import Image
 
 Style = Literal["csv", "jsonl", "parquet"]
 FAR = "far from the training images"
+MODALITY = "image"  # of every model folder
 
 _BATCH = 256  # files handed to the worker at once: rows come out as it goes, memory stays flat
 _SECONDS_A_FILE = 10.0  # far more than any image takes; a worker that hangs is ended
@@ -73,9 +74,13 @@ def items_of(sources: Iterable[Any], folder: Path) -> Iterator[Item]:
     0 to 1; they and PIL images are written to `folder` and named ``image 0``, ``image 1``, … Raises
     `DatasetError` for a CSV without paths and for what is no image at all.
     """
+    kind = modality.get(MODALITY)
     for number, source in enumerate(sources):
         if not isinstance(source, str) and not hasattr(source, "__fspath__"):
-            yield Item(f"image {number}", _keep(source, folder / str(number)))
+            folder.mkdir(parents=True, exist_ok=True)
+            file = folder / str(number)
+            kind.keep(source, file)
+            yield Item(f"{MODALITY} {number}", str(file))
             continue
         name = os.fspath(source)  # no Path for each file: those fill Python's table of interned names
         if os.path.isdir(name):
@@ -88,45 +93,8 @@ def items_of(sources: Iterable[Any], folder: Path) -> Iterator[Item]:
 
 def several(images: Any) -> Iterable[Any]:
     """One image, path or folder as a list of one; several as they are."""
-    one = isinstance(images, str) or hasattr(images, "__fspath__") or hasattr(images, "getbands")
-    if isinstance(images, np.ndarray):  # a stack is gone through; (H, W, 3) is one image
-        one = images.ndim == 2 or (images.ndim == 3 and images.shape[-1] in (1, 3, 4))
-    return [images] if one else images
-
-
-def as_image(source: Any) -> Image.Image:
-    """A PIL image or an array as a PIL image, upright. Raises `DatasetError` for anything else."""
-    from PIL import Image, ImageOps
-
-    if isinstance(source, Image.Image):
-        return ImageOps.exif_transpose(source)
-    array = np.asarray(source)
-    if array.ndim == 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    picture = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (3, 4))
-    if not picture or array.dtype.kind not in "uifb" or array.size == 0:
-        raise DatasetError(
-            f"a {type(source).__name__} of shape {array.shape} and type {array.dtype} is no image; expected a path,"
-            " a PIL image or an array (H, W), (H, W, 3) or (H, W, 4) of uint8 or of floats from 0 to 1"
-        )
-    if array.dtype.kind == "f":
-        if not (np.nanmin(array) >= 0 and np.nanmax(array) <= 1):
-            raise DatasetError(
-                f"an array of floats from {np.nanmin(array):g} to {np.nanmax(array):g} is no image; expected"
-                " floats from 0 to 1, or uint8; scale it"
-            )
-        array = np.rint(array * 255)
-    return Image.fromarray(array.astype(np.uint8) if array.dtype != np.uint16 else array)
-
-
-def _keep(source: Any, path: Path) -> str:
-    image = as_image(source)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
-        image.save(path, format="PNG", compress_level=1)  # the same pixels, and alpha, as in the hand
-    else:
-        image.save(path, format="TIFF")
-    return str(path)
+    path = isinstance(images, str) or hasattr(images, "__fspath__")
+    return [images] if path or modality.get(MODALITY).single(images) else images
 
 
 def _listed(path: Path) -> Iterator[Item]:

@@ -47,7 +47,7 @@ class Engine(Protocol):
     ) -> None:
         """Hand over the data of the run; it may be called again when parts or folds change.
 
-        `pixels` is a folder of decoded images (`autotl.data.image_store.Pixels`) with an image for each row of
+        `pixels` is a folder of decoded images (`autotl.modality.image_store.Pixels`) with an image for each row of
         `columns`; `metric` decides how rows are weighted; `digests` identify the contents of the images for the
         cache of features, None keeps the features in this run.
         """

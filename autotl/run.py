@@ -16,7 +16,7 @@ from autotl import predict as autotl_predict
 from autotl.budget import Allowance, parse_seconds
 from autotl.cache import atomic_write
 from autotl.errors import RunError, UnknownNameError
-from autotl.records import Decision, Event, Finding, Metric, Prefer, Profile, Trial
+from autotl.records import Decision, Event, Finding, Kind, Metric, Prefer, Profile, Trial
 from autotl.records import result as records_result
 from autotl.records.result import Recommendation
 from autotl.run_folder import manifest, result_file
@@ -410,7 +410,7 @@ def profile(
     label: str | None = None,
 ) -> Profile:
     """What the data are; reads every image once and trains nothing. Raises `DatasetError`."""
-    from autotl.data import image_store
+    from autotl import modality
     from autotl.data import load as data_load
     from autotl.data import profile as stage
     from autotl.plugins.manager import load_plugins
@@ -420,12 +420,11 @@ def profile(
     data = data_load.load(str(source), options, load_plugins())
     with tempfile.TemporaryDirectory(prefix="autotl-") as work:
         unlimited = Allowance(deadline=float("inf"))
-        decoded = image_store.decode(list(data.files), work, side=_PROFILE_SIDE, allowance=unlimited)
+        kind = modality.get(data.modality)
+        decoded = kind.decode(list(data.files), work, side=_PROFILE_SIDE, allowance=unlimited)
     found = stage.profile(data, decoded.statistics, decoded.thumbnails)
     broken = tuple(str(data.names[row]) for row in decoded.errors)
-    unreadable = Finding(
-        kind="broken", what=f"{len(broken)} images could not be decoded", count=len(broken), where=broken[:20]
-    )
+    unreadable = Finding(kind=Kind.BROKEN, count=len(broken), where=broken[:20], action="left_out")
     findings = (*data.findings, *([unreadable] if broken else []), *found.findings)
     return replace(found, findings=findings)
 

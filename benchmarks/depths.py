@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 
 from autotl.cache import atomic
-from autotl.data import image_store
+from autotl.modality import image_store
 from autotl.records import BackboneSpec, Columns, Depth, Kind
 from autotl.records.result import Recommendation, is_probe
 from autotl.run_folder import result_file

@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from autotl.builtin.backbones import discover
-from autotl.data import image_store
 from autotl.decision import controls
+from autotl.modality import image, image_store
 from autotl.plugins.manager import load_plugins
 from autotl.records import BackboneSpec, Columns, Settings
 from benchmarks.probes import Opened, far, opened
@@ -44,7 +44,7 @@ def forest(them: Opened) -> float:
     train, test = them.rows("train"), them.rows("test")
     labels, classes = them.data.labels, len(them.data.classes)
     table = controls.forest(
-        controls.by_hand(store, train), labels[train], controls.by_hand(store, test), classes, 0
+        image.by_hand(store, train), labels[train], image.by_hand(store, test), classes, 0
     )
     return them.accuracy(table.argmax(1))
 

@@ -13,8 +13,9 @@ import numpy as np
 from autotl.budget import Allowance
 from autotl.builtin.strategies import STRATEGIES
 from autotl.cache import cache_folder
-from autotl.data import image_store, load
+from autotl.data import load
 from autotl.decision import judge
+from autotl.modality import image_store
 from autotl.plugins.manager import load_plugins
 from autotl.protocols import Engine
 from autotl.records import PARTS, BackboneSpec, Candidate, Columns, Dataset, Part, Trial

@@ -24,16 +24,18 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageFilter
 from scipy.optimize import nnls
+from scipy.stats import kendalltau
 
 from autotl.builtin.backbones import discover
 from autotl.builtin.scores import SCORES
 from autotl.cache import cache_folder
-from autotl.data import image_store, load
+from autotl.data import load
+from autotl.modality import image_store
 from autotl.plugins.manager import load_plugins
 from autotl.ranking import score_weights
-from autotl.ranking.screening import PROMISE_DEVIATION, prior, score_features
-from autotl.records import Believed, Columns
-from autotl.stats import correlation, ridge
+from autotl.ranking.screening import PRIOR_DEVIATION, prior, score_features
+from autotl.records import Columns, ScoreWeight
+from autotl.stats import ridge
 from autotl.stats.folds import folds_for
 from benchmarks.embedded import embedded
 from benchmarks.probes import far
@@ -322,7 +324,7 @@ def _learn(cases: list[Case]) -> dict[str, float]:
     """Non-negative weights of everything but the linear probe, that tell best how far a probe lies from the mean."""
     columns = []
     for name in (*score_weights.WEIGHTS, score_weights.PRIOR):
-        alone = [Believed(score=name, usual=1.0, weight=1.0)]
+        alone = [ScoreWeight(score=name, usual=1.0, weight=1.0)]
         columns.append(np.concatenate([score_weights.shifts(case.judged, alone) for case in cases]))
     lead = np.concatenate([case.truth - case.truth.mean() for case in cases])
     matrix = np.stack(columns, 1)
@@ -340,14 +342,12 @@ def _compared(case: Case, name: str) -> tuple[float, float]:
         shifts = score_weights.shifts(case.judged, believed)
         linear = np.array([one["linear"] for one in case.judged])
         noise = np.maximum(linear * (1 - linear), 0.02) / case.rows
-        trust = PROMISE_DEVIATION**2 / (PROMISE_DEVIATION**2 + noise)
+        trust = PRIOR_DEVIATION**2 / (PRIOR_DEVIATION**2 + noise)
         order = trust * linear + (1 - trust) * (linear.mean() + np.array(shifts))
     else:
         order = np.array([one.get(name, np.nan) for one in case.judged])
     known = np.isfinite(order)
-    tau = (
-        correlation.kendall(list(zip(order[known].tolist(), case.truth[known].tolist(), strict=True))) or 0.0
-    )
+    tau = float(np.nan_to_num(kendalltau(order[known], case.truth[known]).statistic))
     return tau, float(case.truth.max() - case.truth[known][order[known].argmax()])
 
 

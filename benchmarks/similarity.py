@@ -17,7 +17,7 @@ import click
 import numpy as np
 from PIL import Image, ImageFilter
 
-from autotl.data.image_store import load_image, square_image
+from autotl.modality.image_store import load_image, square_image
 from autotl.ranking import similarity
 from benchmarks.embedded import embedded
 from tools.pretrain.reference import coarse

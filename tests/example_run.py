@@ -82,18 +82,17 @@ def example(**changes: Any) -> result.Recommendation:
             counts={"train": 1410, "select": 360, "test": 301, "left out": 4},
             select_from="held out",
             test_from="held out",
-            split="15 % of the images were set aside as test part and 17 % to choose by, both stratified by class.",
+            split=(fact(Kind.TEST_HELD_OUT, share=0.15), fact(Kind.SELECT_HELD_OUT, images=360)),
             findings=(
                 Finding(
-                    kind="broken",
-                    what="3 images could not be decoded",
+                    kind=Kind.BROKEN,
                     count=3,
                     where=("roses/a b.jpg", "tulips/" + NASTY + ".png", "roses/0012.jpg"),
-                    action="left out",
+                    action="left_out",
                 ),
                 Finding(
-                    kind="duplicate",
-                    what="12 images are there twice, in one part each",
+                    kind=Kind.DUPLICATE,
+                    values={"exact": True},
                     count=12,
                     where=tuple(f"daisy/{n}.jpg" for n in range(12)),
                     certainty=0.97,
@@ -201,7 +200,7 @@ def full_folder(
         test_from="held out",
         grouped=False,
         seed=0,
-        reason="",
+        facts=(),
     )
     manifest.write(folder / "manifest.csv", data, split)
     if pictures:

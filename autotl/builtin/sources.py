@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from autotl import modality
 from autotl.errors import DatasetError
 from autotl.hookspecs import hookimpl
-from autotl.records import PARTS, Dataset, Finding, LeftOut, Target
+from autotl.records import PARTS, Dataset, Fact, Finding, Kind, LeftOut, Target, fact
 
 PART_NAMES = {
     "train": 0,
@@ -39,47 +39,28 @@ COLUMNS = {
     "split": ("split", "part", "set", "subset"),
     "group": ("group",),
 }
-SUFFIXES = frozenset(
-    {
-        ".bmp",
-        ".gif",
-        ".jpeg",
-        ".jpg",
-        ".jfif",
-        ".png",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".tga",
-    }
-)
-HIDDEN = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+OVERLOOKED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 FULL_HASH_BYTES = 2 * 2**30  # a source up to this size is hashed whole
 BLOCK = 65536
-
-
-OVERLOOKED = "hidden"  # the reason of files that are meant to be
+MODALITY = "image"
+SHOWN = 20  # names in a finding
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file that claims to be an image, before it was looked at."""
+    """A file that is an image by its name, before its header is read."""
 
     file: str  # absolute
     name: str  # relative to DATA, "/" as separator
-    key: str  # relative to the folder it was found under: what --group searches
+    key: str  # relative to the folder that was listed: what --group is searched in
     label: str
     part: int  # index into PARTS, or -1
     group: str | None = None
 
 
 @dataclass(slots=True)
-class Found:
-    """What a walk over a source yields."""
+class Listing:
+    """Files of a source: those that are items by their names, and those that are left out."""
 
     items: list[Item] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
@@ -89,9 +70,9 @@ class Found:
 def load_dataset(source: str, options: dict[str, str]) -> Dataset | None:
     path = Path(source)
     if path.is_dir():
-        found = walk_folder(path)
+        listing = walk_folder(path)
     elif path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
-        found = read_csv(path, options.get("label"), options.get("group"))
+        listing = read_csv(path, options.get("label"), options.get("group"))
     elif path.exists():
         raise DatasetError(
             f"{source} is a single file, expected a folder of class folders or a CSV with path and label;"
@@ -103,51 +84,51 @@ def load_dataset(source: str, options: dict[str, str]) -> Dataset | None:
         )
     root = path if path.is_dir() else path.parent
     if "test" in options:
-        _add_test(found, root, Path(options["test"]))
-    return _dataset(source, found, options.get("group"), is_csv=path.is_file())
+        _add_test(listing, root, Path(options["test"]))
+    return _dataset(source, listing, options.get("group"), is_csv=path.is_file())
 
 
 # --------------------------------------------------------------------------- folders
 
 
-def walk_folder(root: Path, forced_part: int | None = None) -> Found:
+def walk_folder(root: Path, forced_part: int | None = None) -> Listing:
     """Class folders below `root`, or below part folders (train, val, test) below `root`."""
-    found = Found()
-    top = [entry for entry in _entries(root, root, found) if entry.is_dir()]
+    listing = Listing()
+    top = [entry for entry in _entries(root, root, listing) if entry.is_dir()]
     parts = {entry.name: PART_NAMES[entry.name.lower()] for entry in top if entry.name.lower() in PART_NAMES}
-    loose = [e for e in _entries(root, root, Found()) if not e.is_dir()]
+    loose = [e for e in _entries(root, root, Listing()) if not e.is_dir()]
     if "train" in {PARTS[code] for code in parts.values()} and forced_part is None:
         for entry in top:
             if entry.name in parts:
-                for label in (e for e in _entries(Path(entry.path), root, found) if e.is_dir()):
-                    _class_folder(Path(label.path), label.name, parts[entry.name], root, root, found)
+                for label in (e for e in _entries(Path(entry.path), root, listing) if e.is_dir()):
+                    _class_folder(Path(label.path), label.name, parts[entry.name], root, root, listing)
             else:
-                found.left_out.append(
-                    LeftOut(name=entry.name + "/", reason="a folder beside train, val and test")
-                )
+                listing.left_out.append(LeftOut(name=entry.name + "/", reason=fact(Kind.BESIDE_PARTS)))
     else:
         for entry in top:
             _class_folder(
-                Path(entry.path), entry.name, -1 if forced_part is None else forced_part, root, root, found
+                Path(entry.path), entry.name, -1 if forced_part is None else forced_part, root, root, listing
             )
-    found.left_out += [LeftOut(name=e.name, reason="lies outside every class folder") for e in loose]
-    return found
+    listing.left_out += [LeftOut(name=e.name, reason=fact(Kind.OUTSIDE_CLASS_FOLDERS)) for e in loose]
+    return listing
 
 
-def _class_folder(folder: Path, label: str, part: int, root: Path, key_root: Path, found: Found) -> None:
-    for entry in _entries(folder, root, found):
+def _class_folder(folder: Path, label: str, part: int, root: Path, key_root: Path, listing: Listing) -> None:
+    for entry in _entries(folder, root, listing):
         if entry.is_dir():
-            _class_folder(Path(entry.path), label, part, root, key_root, found)
+            _class_folder(Path(entry.path), label, part, root, key_root, listing)
             continue
         name = Path(entry.path).relative_to(root).as_posix()
-        if Path(entry.name).suffix.lower() not in SUFFIXES:
-            found.left_out.append(LeftOut(name=name, reason="not an image by its name"))
+        if Path(entry.name).suffix.lower() not in modality.get(MODALITY).SUFFIXES:
+            listing.left_out.append(LeftOut(name=name, reason=fact(Kind.NOT_AN_IMAGE)))
             continue
         key = Path(entry.path).relative_to(key_root).as_posix()
-        found.items.append(Item(file=os.path.abspath(entry.path), name=name, key=key, label=label, part=part))
+        listing.items.append(
+            Item(file=os.path.abspath(entry.path), name=name, key=key, label=label, part=part)
+        )
 
 
-def _entries(folder: Path, root: Path, found: Found) -> list[os.DirEntry[str]]:
+def _entries(folder: Path, root: Path, listing: Listing) -> list[os.DirEntry[str]]:
     """Entries in order of name; hidden ones, and links to folders outside `root`, are noted as left out."""
     kept = []
     try:
@@ -158,10 +139,12 @@ def _entries(folder: Path, root: Path, found: Found) -> list[os.DirEntry[str]]:
         ) from error
     for entry in listed:
         name = Path(entry.path).relative_to(root).as_posix()
-        if entry.name.startswith(".") or entry.name in HIDDEN:
-            found.left_out.append(LeftOut(name=name + ("/" if entry.is_dir() else ""), reason=OVERLOOKED))
+        if entry.name.startswith(".") or entry.name in OVERLOOKED:
+            listing.left_out.append(
+                LeftOut(name=name + ("/" if entry.is_dir() else ""), reason=fact(Kind.HIDDEN))
+            )
         elif entry.is_symlink() and entry.is_dir() and not _inside(Path(entry.path), root):
-            found.left_out.append(LeftOut(name=name + "/", reason="a link to a folder outside"))
+            listing.left_out.append(LeftOut(name=name + "/", reason=fact(Kind.LINK_OUTSIDE)))
         else:
             kept.append(entry)
     return kept
@@ -173,10 +156,10 @@ def _inside(path: Path, root: Path) -> bool:
     return real.is_relative_to(base) and not path.parent.resolve().is_relative_to(real)
 
 
-def _add_test(found: Found, root: Path, folder: Path) -> None:
+def _add_test(listing: Listing, root: Path, folder: Path) -> None:
     if not folder.is_dir():
         raise DatasetError(f"--test {folder} is not a folder; expected a folder of class folders")
-    if any(item.part == 2 for item in found.items):
+    if any(item.part == 2 for item in listing.items):
         raise DatasetError(
             f"there are two test parts, one inside the data and --test {folder}; keep one of them"
         )
@@ -184,18 +167,18 @@ def _add_test(found: Found, root: Path, folder: Path) -> None:
     if not extra.items:
         raise DatasetError(f"--test {folder} holds no labelled image; expected a folder of class folders")
     prefix = Path(os.path.relpath(folder.resolve(), root.resolve())).as_posix()
-    found.items += [
+    listing.items += [
         Item(file=i.file, name=f"{prefix}/{i.name}", key=i.key, label=i.label, part=2) for i in extra.items
     ]
-    found.left_out += [LeftOut(name=f"{prefix}/{o.name}", reason=o.reason) for o in extra.left_out]
+    listing.left_out += [LeftOut(name=f"{prefix}/{o.name}", reason=o.reason) for o in extra.left_out]
 
 
 # --------------------------------------------------------------------------- CSV
 
 
-def read_csv(path: Path, label: str | None = None, group: str | None = None) -> Found:
+def read_csv(path: Path, label: str | None = None, group: str | None = None) -> Listing:
     """Rows of a CSV (or TSV): path and label, optional split and group; paths are relative to its folder."""
-    found = Found()
+    listing = Listing()
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         header = [name.strip() for name in reader.fieldnames or []]
@@ -209,8 +192,8 @@ def read_csv(path: Path, label: str | None = None, group: str | None = None) -> 
         if group is not None and group in header:
             columns["group"] = group
         for row in reader:
-            _csv_row(path, row, columns, found)
-    return found
+            _csv_row(path, row, columns, listing)
+    return listing
 
 
 def _column(path: Path, header: list[str], role: str, asked: str | None = None) -> str | None:
@@ -230,25 +213,25 @@ def _missing(path: Path, role: str, header: list[str]) -> DatasetError:
     )
 
 
-def _csv_row(path: Path, row: dict[str, str], columns: dict[str, str | None], found: Found) -> None:
+def _csv_row(path: Path, row: dict[str, str], columns: dict[str, str | None], listing: Listing) -> None:
     name = (row.get(columns["path"] or "") or "").strip().replace("\\", "/")
     text = (row.get(columns["label"] or "") or "").strip()
     if not name:
         return
     target = path.parent / name
     if not target.resolve().is_relative_to(path.parent.resolve()):
-        found.left_out.append(LeftOut(name=name, reason="points outside the folder of the CSV"))
+        listing.left_out.append(LeftOut(name=name, reason=fact(Kind.OUTSIDE_CSV_FOLDER)))
     elif not text:
-        found.left_out.append(LeftOut(name=name, reason="has no label"))
+        listing.left_out.append(LeftOut(name=name, reason=fact(Kind.NO_LABEL)))
     elif not target.is_file():
-        found.left_out.append(LeftOut(name=name, reason="there is no such file"))
+        listing.left_out.append(LeftOut(name=name, reason=fact(Kind.NO_SUCH_FILE)))
     else:
         given = (row.get(columns["split"] or "") or "").strip().lower()
         if given and given not in PART_NAMES:
             raise DatasetError(
                 f"{path} says split {given!r} of {name}; expected train, val, test or nothing; correct it"
             )
-        found.items.append(
+        listing.items.append(
             Item(
                 file=os.path.abspath(target),
                 name=os.path.normpath(name).replace(os.sep, "/"),
@@ -264,47 +247,43 @@ def _csv_row(path: Path, row: dict[str, str], columns: dict[str, str | None], fo
 
 
 def _left_out(files: list[LeftOut]) -> list[Finding]:
-    """What was left out, a finding for each reason; hidden files are meant to be overlooked."""
-    by_reason: dict[str, list[str]] = {}
+    """Return a finding for each reason but `Kind.HIDDEN`: hidden files are overlooked on purpose."""
+    by_reason: dict[tuple[str, str], list[LeftOut]] = {}
     for file in sorted(files, key=lambda file: file.name):
-        if file.reason != OVERLOOKED:
-            by_reason.setdefault(file.reason, []).append(file.name)
+        if file.reason.kind is not Kind.HIDDEN:
+            by_reason.setdefault((file.reason.kind, repr(file.reason.values)), []).append(file)
     return [
         Finding(
-            kind="left_out",
-            what=f"{len(names)} {'entry' if len(names) == 1 else 'entries'} left out: {reason}",
-            count=len(names),
-            where=tuple(names[:20]),
-            action="left out",
+            kind=Kind.LEFT_OUT,
+            values={"reason": some[0].reason.kind, "values": some[0].reason.values},
+            count=len(some),
+            where=tuple(file.name for file in some[:SHOWN]),
+            action="left_out",
         )
-        for reason, names in sorted(by_reason.items())
+        for _, some in sorted(by_reason.items())
     ]
 
 
-def _dataset(source: str, found: Found, group: str | None, *, is_csv: bool) -> Dataset:
-    items, repeated = _unique(found.items)
-    found.left_out += repeated
+def _dataset(source: str, listing: Listing, group: str | None, *, is_csv: bool) -> Dataset:
+    items, repeated = _unique(listing.items)
+    listing.left_out += repeated
     whole = sum(os.path.getsize(item.file) for item in items) <= FULL_HASH_BYTES
     with ThreadPoolExecutor(4) as pool:
         looked = list(pool.map(lambda item: _look(item.file, whole), items))
-    good = [index for index, (_, problem) in enumerate(looked) if not problem]
-    found.left_out += [
-        LeftOut(name=items[i].name, reason=problem) for i, (_, problem) in enumerate(looked) if problem
+    good = [index for index, (_, problem) in enumerate(looked) if problem is None]
+    listing.left_out += [
+        LeftOut(name=item.name, reason=problem)
+        for item, (_, problem) in zip(items, looked, strict=True)
+        if problem is not None
     ]
     kept = [items[index] for index in good]
     digests = [looked[index][0] for index in good]
-    classes, labels, findings = _classes(source, kept, found)
+    classes, labels, findings = _classes(source, kept, listing)
     keys = _groups(kept, group, is_csv)
     given = np.array([item.part for item in kept], np.int8)
-    findings += [*_shared_groups(keys, given), *_left_out(found.left_out)]
+    findings += [*_shared_groups(keys, given), *_left_out(listing.left_out)]
     if not whole:
-        findings.append(
-            Finding(
-                kind="large",
-                what="over 2 GiB of images: told apart by size, beginning and end",
-                action="kept",
-            )
-        )
+        findings.append(Finding(kind=Kind.LARGE, values={"bytes": FULL_HASH_BYTES}))
     group_numbers = None if keys is None else np.unique(np.array(keys, object), return_inverse=True)[1]
     return Dataset(
         source=source,
@@ -315,7 +294,7 @@ def _dataset(source: str, found: Found, group: str | None, *, is_csv: bool) -> D
         given=given,
         group=None if group_numbers is None else group_numbers.astype(np.int64),
         digests=np.array(digests, object),
-        left_out=tuple(sorted(found.left_out, key=lambda out: out.name)),
+        left_out=tuple(sorted(listing.left_out, key=lambda out: out.name)),
         findings=tuple(findings),
         fingerprint=_fingerprint(kept, digests, keys),
     )
@@ -326,21 +305,21 @@ def _unique(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
     repeated = []
     for item in items:
         if item.name in seen:
-            same = seen[item.name].label == item.label
-            reason = "named twice" if same else f"named twice, also as {seen[item.name].label!r}"
-            repeated.append(LeftOut(name=item.name, reason=reason))
+            first = seen[item.name].label
+            values = {} if first == item.label else {"label": first}
+            repeated.append(LeftOut(name=item.name, reason=fact(Kind.NAMED_TWICE, **values)))
         else:
             seen[item.name] = item
     return list(seen.values()), repeated
 
 
-def _look(file: str, whole: bool) -> tuple[str, str]:
-    """Digest of a file's content, and what is wrong with it as an image (empty if nothing)."""
+def _look(file: str, whole: bool) -> tuple[str, Fact | None]:
+    """Return the digest of a file's content, and why it is left out (None if it is not)."""
     digest = hashlib.blake2b(digest_size=16)
     try:
         size = os.path.getsize(file)
         if size == 0:
-            return "", "an empty file"
+            return "", fact(Kind.EMPTY_FILE)
         with open(file, "rb") as stream:
             if whole:
                 digest.update(stream.read())
@@ -349,23 +328,19 @@ def _look(file: str, whole: bool) -> tuple[str, str]:
                 stream.seek(max(0, size - BLOCK))
                 digest.update(stream.read(BLOCK))
             stream.seek(0)
-            with Image.open(stream) as image:
-                if min(image.size) < 1:
-                    return "", "an image without pixels"
-    except Image.DecompressionBombError:
-        return "", "too many pixels to be decoded safely"
-    except Exception as error:  # PIL raises what it likes on a bad header
-        return "", f"not a readable image ({type(error).__name__})"
-    return digest.hexdigest(), ""
+            problem = modality.get(MODALITY).check(stream)
+    except OSError as error:
+        return "", fact(Kind.UNREADABLE, error=type(error).__name__)
+    return ("", problem) if problem else (digest.hexdigest(), None)
 
 
 def _classes(
-    source: str, kept: list[Item], found: Found
+    source: str, kept: list[Item], listing: Listing
 ) -> tuple[tuple[str, ...], np.ndarray, list[Finding]]:
     classes = tuple(sorted({item.label for item in kept}))
     if not kept:
-        reasons = sorted({out.reason for out in found.left_out})
-        seen = f" ({len(found.left_out)} files left out: {', '.join(reasons[:3])})" if reasons else ""
+        reasons = sorted({out.reason.kind.replace("_", " ") for out in listing.left_out})
+        seen = f" ({len(listing.left_out)} files left out: {', '.join(reasons[:3])})" if reasons else ""
         raise DatasetError(
             f"{source} holds no labelled image{seen}; expected a folder for each class with images in it"
         )
@@ -376,9 +351,9 @@ def _classes(
     index = {label: number for number, label in enumerate(classes)}
     labels = np.array([index[item.label] for item in kept], np.int64)
     given = np.array([item.part for item in kept])
-    learnt = set(labels[(given == 0) | (given == -1)].tolist())
+    trained = set(labels[(given == 0) | (given == -1)].tolist())
     for code in (1, 2):
-        unknown = sorted(set(labels[given == code].tolist()) - learnt)
+        unknown = sorted(set(labels[given == code].tolist()) - trained)
         if unknown:
             names = ", ".join(repr(classes[label]) for label in unknown[:5])
             raise DatasetError(
@@ -388,15 +363,14 @@ def _classes(
     findings = []
     for code in (1, 2):
         if (given == code).any():
-            absent = sorted(learnt - set(labels[given == code].tolist()))
+            absent = sorted(trained - set(labels[given == code].tolist()))
             if absent:
                 findings.append(
                     Finding(
-                        kind="one_sided_class",
-                        what=f"{len(absent)} classes of train have no image in {PARTS[code]}",
+                        kind=Kind.ONE_SIDED_CLASS,
+                        values={"part": PARTS[code]},
                         count=len(absent),
-                        where=tuple(classes[label] for label in absent[:20]),
-                        action="kept",
+                        where=tuple(classes[label] for label in absent[:SHOWN]),
                     )
                 )
     return classes, labels, findings
@@ -423,7 +397,7 @@ def _groups(items: list[Item], group: str | None, is_csv: bool) -> list[str] | N
     if not matched:
         raise DatasetError(
             f"--group {group!r} matches no path that trains, such as {items[0].key!r}; expected an expression"
-            " found in paths relative to DATA" + (" or a column of the CSV" if is_csv else "")
+            " listing in paths relative to DATA" + (" or a column of the CSV" if is_csv else "")
         )
     return keys
 
@@ -438,15 +412,8 @@ def _shared_groups(keys: list[str] | None, given: np.ndarray) -> list[Finding]:
     shared = sorted(key for key, codes in parts.items() if len(codes) > 1)
     if not shared:
         return []
-    return [
-        Finding(
-            kind="shared_group",
-            what=f"{len(shared)} groups have images in more than one of the given parts, so scores there flatter",
-            count=len(shared),
-            where=tuple(key.replace("\1", "/") for key in shared[:20]),
-            action="kept as given",
-        )
-    ]
+    names = tuple(key.replace("\1", "/") for key in shared[:SHOWN])
+    return [Finding(kind=Kind.SHARED_GROUP, count=len(shared), where=names)]
 
 
 def _fingerprint(items: list[Item], digests: list[str], keys: list[str] | None) -> str:
@@ -458,8 +425,9 @@ def _fingerprint(items: list[Item], digests: list[str], keys: list[str] | None) 
 
 
 def images_below(folder: Path) -> Iterator[Path]:
-    """Image files below a folder by their names, sorted, hidden ones left aside: what predicting goes over."""
+    """Return the image files below a folder, judged by their names, sorted, without hidden ones."""
+    suffixes = modality.get(MODALITY).SUFFIXES
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.suffix.lower() in SUFFIXES and path.is_file():
+        if not hidden and path.suffix.lower() in suffixes and path.is_file():
             yield path

@@ -215,7 +215,9 @@ def facts(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def profile(found: Profile) -> None:
-    """A profile: figures, classes, findings."""
+    """Print a profile: figures, classes, findings."""
+    from autotl.report import wording
+
     low, high = found.sides
     facts(
         [
@@ -237,8 +239,7 @@ def profile(found: Profile) -> None:
     if not found.findings:
         out.print("Nothing unusual was found.")
     for finding in found.findings:
-        done = f" ({finding.action})" if finding.action else ""
-        out.print(_text(f"- {finding.what}{done}"))
+        out.print(_text(f"- {wording.sentence(finding)} ({wording.ACTIONS[finding.action]})"))
 
 
 def plan(found: Plan) -> None:

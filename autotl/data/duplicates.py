@@ -1,6 +1,6 @@
 """Families of nearly equal images: re-encoded, resized or slightly brightened copies. numpy only.
 
-What is compared are thumbnails freed of brightness and contrast; the gap of two is one minus their
+Thumbnails are compared after their brightness and contrast are removed; the gap of two is one minus their
 correlation. Saving a photo again moves it by about 0.001, and two photos are 0.1 and more apart. Images of
 a narrow kind (digits, steel, signs) are all alike, so a copy must also be far closer than its neighbours.
 """
@@ -14,18 +14,18 @@ import numpy as np
 CLOSE = 0.004  # the widest gap of a copy,
 CLOSER = 0.05  # and of the gap to the tenth nearest image
 NEIGHBOUR = 10
-SAME = 1e-5  # a gap this small is no likeness, however many there are
+SAME = 1e-5  # a gap this small means a copy, however close the neighbours are
 FLATTEST = 2.0  # deviation in grey levels: below it noise would decide
 LIGHT = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue
 COARSE = 4  # cells across, in which colour is compared
-AXES = 16  # principal axes on which most pairs are told apart
-SAMPLE = 2000  # images from which the axes and usual gaps are learnt
+AXES = 16  # principal axes that separate most pairs
+SAMPLE = 2000  # images from which the axes and usual gaps are computed
 BLOCK = 512  # images at once: memory stays flat
 MOST = 8  # neighbours of one image that are looked at, so that a film of one scene costs no more
 
 
 def families(thumbnails: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
-    """The rows (m,) of each family of nearly equal images, two or more, among `rows`.
+    """Return the rows (m,) of each family of nearly equal images, two or more, among `rows`.
 
     `thumbnails` is (n, S, S, 3) uint8. 50,000 images take some seconds.
     """
@@ -53,7 +53,7 @@ def families(thumbnails: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
 
 
 def _unit(thumbnails: np.ndarray) -> np.ndarray:
-    """(m, S, S, 3) as rows of length 1, (m, d) float32: light without its mean, and colour.
+    """Return (m, S, S, 3) as rows of length 1, (m, d) float32: light without its mean, and colour.
 
     Colour counts half, and coarsely: it is what saving as JPEG spoils.
     """
@@ -72,7 +72,7 @@ def _unit(thumbnails: np.ndarray) -> np.ndarray:
 def _candidates(
     thumbnails: np.ndarray, rows: np.ndarray, sample: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The rows in another order, and positions in it of pairs: all that are close, and a few that are not.
+    """Return the rows in another order, and positions in it of pairs: all that are close, and a few that are not.
 
     On any axis two images are no farther apart than they are altogether. So they are sorted along the
     principal axis, and only those within reach there are compared on the others.
@@ -86,7 +86,7 @@ def _candidates(
     square, one = (place**2).sum(1, keepdims=True), np.ones((len(place), 1), np.float32)
     left, right = np.hstack([-2 * place, square, one]), np.hstack([place, one, square])
     ends = np.searchsorted(place[:, 0], place[:, 0] + reach**0.5, side="right")
-    found: list[tuple[np.ndarray, np.ndarray]] = []
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
     for at in _blocks(len(rows)):
         end = int(ends[at.stop - 1])
         near = left[at] @ right[at.start : end].T <= reach + 1e-5  # squared distances
@@ -94,12 +94,12 @@ def _candidates(
         if near.sum() > MOST * len(near):
             near &= np.cumsum(near, axis=1, dtype=np.int32) <= MOST
         first, second = np.nonzero(near)
-        found.append((first + at.start, second + at.start))
-    return rows, np.concatenate([a for a, _ in found]), np.concatenate([b for _, b in found])
+        pairs.append((first + at.start, second + at.start))
+    return rows, np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
 
 
 def _joined(count: int, one: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
-    """Positions of each connected family that the pairs make among `count`."""
+    """Return positions of each connected family that the pairs make among `count`."""
     parent = list(range(count))
 
     def root(index: int) -> int:

@@ -1,22 +1,27 @@
-"""Dataset, image statistics → Profile: counts, sizes, quality, duplicates. numpy only."""
+"""Dataset, measurements of its items → Profile: counts, sizes, quality, duplicates. numpy only."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from autotl import modality
 from autotl.data import duplicates
-from autotl.data.image_store import STATISTICS
-from autotl.records import Dataset, Finding, Profile
+from autotl.records import Dataset, Finding, Kind, Profile
 
-SHOWN = 20
-FEW = 30
+SHOWN = 20  # names in a finding
+FEW = 30  # items of a class
+IMBALANCED = 10  # largest class / smallest class, above which it is a finding
 
 
 def profile(data: Dataset, statistics: np.ndarray, thumbnails: np.ndarray) -> Profile:
-    """What the data are, from the columns of `pixels.Decoded` (NaN rows were not decoded)."""
-    column = {name: statistics[:, index] for index, name in enumerate(STATISTICS)}
-    seen = ~np.isnan(column["width"])
-    shorter = np.minimum(column["width"], column["height"])[seen]
+    """Return the profile of a data set from the columns that decoding measured (NaN rows were not decoded).
+
+    `statistics` (n, columns) and `thumbnails` (n, S, S, 3) uint8 are those of `modality.Modality.decode`.
+    """
+    kind = modality.get(data.modality)
+    decoded = ~np.isnan(statistics[:, 0])
     counts = np.bincount(data.labels, minlength=len(data.classes))
     trains = np.bincount(data.labels[data.given != 2], minlength=len(data.classes))
     trains = trains[trains > 0]
@@ -25,52 +30,37 @@ def profile(data: Dataset, statistics: np.ndarray, thumbnails: np.ndarray) -> Pr
         classes=data.classes,
         counts=tuple(counts.tolist()),
         imbalance=round(float(trains.max() / trains.min()), 6),
-        side=int(np.median(shorter)) if len(shorter) else 0,
-        sides=_quantiles(shorter),
-        gray=round(float((column["colour"][seen] < 1.0).mean()), 6) if seen.any() else 0.0,
-        alpha=round(float(column["alpha"][seen].mean()), 6) if seen.any() else 0.0,
-        bytes=int(column["bytes"][seen].sum()),
         findings=(
             *_balance(data, counts),
             *_duplicates(data),
-            *_near_duplicates(data, thumbnails, seen),
-            *_quality(data, column, seen),
+            *_near_duplicates(data, thumbnails, decoded),
+            *(
+                Finding(kind=slug, count=len(rows), where=_names(data, rows), certainty=0.7)
+                for slug, rows in kind.quality(statistics)
+            ),
         ),
+        **kind.describe(statistics),
     )
-
-
-def _quantiles(shorter: np.ndarray) -> tuple[int, int]:
-    if not len(shorter):
-        return (0, 0)
-    return int(np.quantile(shorter, 0.05)), int(np.quantile(shorter, 0.95))
 
 
 def _balance(data: Dataset, counts: np.ndarray) -> list[Finding]:
     findings = []
     present = counts[counts > 0]
-    if present.max() > 10 * present.min():
-        rare = [name for name, count in zip(data.classes, counts, strict=True) if count <= present.max() / 10]
+    if present.max() > IMBALANCED * present.min():
+        rare = _classes(data, counts <= present.max() / IMBALANCED)
+        ratio = round(float(present.max() / present.min()), 6)
         findings.append(
-            Finding(
-                kind="imbalance",
-                what=f"the largest class has {present.max() / present.min():.0f} times the images of the smallest",
-                count=len(rare),
-                where=tuple(rare[:SHOWN]),
-                action="kept; classes may be weighted",
-            )
+            Finding(kind=Kind.IMBALANCE, values={"ratio": ratio}, count=len(rare), where=tuple(rare[:SHOWN]))
         )
-    scarce = [name for name, count in zip(data.classes, counts, strict=True) if 0 < count < FEW]
+    scarce = _classes(data, (counts > 0) & (counts < FEW))
     if scarce:
-        findings.append(
-            Finding(
-                kind="few",
-                what=f"fewer than {FEW} images in {len(scarce)} of {len(present)} classes",
-                count=len(scarce),
-                where=tuple(scarce[:SHOWN]),
-                action="kept",
-            )
-        )
+        values = {"least": FEW, "classes": len(present)}
+        findings.append(Finding(kind=Kind.FEW, values=values, count=len(scarce), where=tuple(scarce[:SHOWN])))
     return findings
+
+
+def _classes(data: Dataset, mask: np.ndarray) -> list[str]:
+    return [data.classes[index] for index in np.flatnonzero(mask)]
 
 
 def _duplicates(data: Dataset) -> list[Finding]:
@@ -80,67 +70,35 @@ def _duplicates(data: Dataset) -> list[Finding]:
     _, inverse, sizes = np.unique(data.digests.astype(str), return_inverse=True, return_counts=True)
     order = np.argsort(inverse, kind="stable")
     families = [family for family in np.split(order, np.cumsum(sizes)[:-1]) if len(family) > 1]
-    return _copies(data, families, "duplicate", "byte-equal", 1.0)
+    return _families(data, families, exact=True)
 
 
-def _near_duplicates(data: Dataset, thumbnails: np.ndarray, seen: np.ndarray) -> list[Finding]:
-    """Copies that were saved again. Families of byte-equal files alone are duplicates, and not told twice."""
-    families = duplicates.families(thumbnails, np.flatnonzero(seen))
+def _near_duplicates(data: Dataset, thumbnails: np.ndarray, decoded: np.ndarray) -> list[Finding]:
+    """Copies that were saved again. Families of byte-equal files alone are left to `_duplicates`."""
+    families = duplicates.families(thumbnails, np.flatnonzero(decoded))
     if data.digests is not None:
         families = [family for family in families if len(set(data.digests[family].tolist())) > 1]
-    return _copies(data, families, "near_duplicate", "nearly equal", 0.9)
+    return _families(data, families, exact=False)
 
 
-def _times(found: list[np.ndarray]) -> str:
-    return "once" if len(found) == 1 else f"{len(found)} times"
+def _families(data: Dataset, families: Sequence[np.ndarray], *, exact: bool) -> list[Finding]:
+    """Return what `families` of equal images mean for training and for scores."""
 
-
-def _copies(data: Dataset, families: list[np.ndarray], kind: str, equal: str, sure: float) -> list[Finding]:
-    """What `families` of equal images are to whoever trains and scores on them."""
-
-    def finding(kind: str, some: list[np.ndarray], count: int, what: str, action: str = "kept") -> Finding:
+    def finding(kind: Kind, some: Sequence[np.ndarray], count: int) -> Finding:
         names = _names(data, np.concatenate(some))  # side by side, so that one sees what is alike
-        return Finding(kind=kind, what=what, count=count, where=names, certainty=sure, action=action)
+        certainty = 1.0 if exact else 0.9
+        return Finding(kind=kind, values={"exact": exact}, count=count, where=names, certainty=certainty)
 
     if not families:
         return []
-    count = sum(map(len, families))
-    findings = [finding(kind, families, count, f"{count} images are {equal} to another")]
+    kind = Kind.DUPLICATE if exact else Kind.NEAR_DUPLICATE
+    findings = [finding(kind, families, sum(map(len, families)))]
     leaks = [family for family in families if len(np.unique(data.given[family][data.given[family] >= 0])) > 1]
     if leaks:
-        what = f"{_times(leaks)} images of different given parts are {equal}, so scores there flatter"
-        findings.append(finding("leak", leaks, len(leaks), what, "kept as given"))
-    torn = [family for family in families if len(np.unique(data.labels[family])) > 1]
-    if torn:
-        what = f"{_times(torn)} images that are {equal} carry different labels"
-        findings.append(finding("conflict", torn, len(torn), what))
-    return findings
-
-
-def _quality(data: Dataset, column: dict[str, np.ndarray], seen: np.ndarray) -> list[Finding]:
-    shape = np.maximum(column["width"], column["height"]) / np.minimum(column["width"], column["height"])
-    checks = (
-        ("dark", column["brightness"] < 20, "almost black"),
-        ("bright", column["brightness"] > 248, "almost white"),
-        ("flat", column["contrast"] < 2, "without structure"),
-        ("blurred", (column["sharpness"] < 1.5) & (column["contrast"] >= 2), "blurred"),
-        ("tiny", np.minimum(column["width"], column["height"]) < 16, "smaller than 16 pixels"),
-        ("long", shape > 4, "more than four times as long as wide; their middle is used"),
-    )
-    findings = []
-    for kind, mask, what in checks:
-        rows = np.flatnonzero(mask & seen)
-        if len(rows):
-            findings.append(
-                Finding(
-                    kind=kind,
-                    what=f"{len(rows)} images are {what}",
-                    count=len(rows),
-                    where=_names(data, rows),
-                    certainty=0.7,
-                    action="kept",
-                )
-            )
+        findings.append(finding(Kind.LEAK, leaks, len(leaks)))
+    conflicts = [family for family in families if len(np.unique(data.labels[family])) > 1]
+    if conflicts:
+        findings.append(finding(Kind.CONFLICT, conflicts, len(conflicts)))
     return findings
 
 

@@ -12,14 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from autotl.data.image_store import Pixels, square
 from autotl.records import BackboneSpec, Candidate, Phase, Ranked, Strategy, Trial, TrialResult
 
 SHARE = 0.1  # of the budget, at most, for all controls together
 LEAST_SECONDS = 5.0  # a network that trains for less from scratch says nothing
 PASSES = 100.0  # more than fit: the schedule of the control from scratch follows the clock
-SIDE = 16  # pixels, of the images that the random forest sees
-BINS = 8  # of each colour's histogram
+SIDE = 16  # pixels, of the images that the random forest sees: the input size in its name
 TREES = 100
 FOREST_SECONDS = 2.0  # less is not enough to begin one: it cannot be interrupted
 FOREST_ROWS = 4000  # images that the forest is fitted on, at most
@@ -55,19 +53,6 @@ def shuffled(ranked: Sequence[Ranked], strategies: Sequence[Strategy], rows: int
         hyper=(("labels", "shuffled"),),
     )
     return Trial(id="c-shuffled", candidate=candidate, seed=seed, control="shuffled")
-
-
-def by_hand(pixels: Pixels, rows: np.ndarray) -> np.ndarray:
-    """Features (m, 16·16·3 + 24) float32 made by hand: small images, and a histogram of each colour."""
-    small = square(pixels, rows, SIDE, SIDE)
-    histograms = np.stack(
-        [
-            np.stack([np.histogram(small[i, ..., c], BINS, (0, 256))[0] for c in range(3)]).ravel()
-            for i in range(len(small))
-        ]
-    )
-    shares = histograms / (SIDE * SIDE)
-    return np.concatenate([small.reshape(len(small), -1) / 255.0, shares], axis=1).astype(np.float32)
 
 
 def forest(

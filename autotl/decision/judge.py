@@ -22,8 +22,8 @@ from autotl.records import (
     Columns,
     Decision,
     Goal,
-    Growth,
     Interval,
+    LearningCurve,
     Ranking,
     TrialResult,
 )
@@ -196,7 +196,7 @@ def _with_context(decision: Decision, rule: str, ranking: Ranking | None) -> Dec
     """The decision with the rule of thumb beside it, and what more images to train on would buy."""
     grown = [
         growth
-        for growth in (ranking.growth if ranking else ())
+        for growth in (ranking.curves if ranking else ())
         if (decision.winner or "").startswith(f"{growth.backbone}@{growth.input_size}/")
     ]
     bought = [
@@ -212,7 +212,7 @@ def _with_context(decision: Decision, rule: str, ranking: Ranking | None) -> Dec
     )
 
 
-def _level(growth: Growth) -> str:
+def _level(growth: LearningCurve) -> str:
     """Where a learning curve leads, as an end of a sentence: told only where it has come there."""
     if growth.asymptote is None:
         return "; where that ends is not told: a curve, on unseen or on fitted images, may still move"

@@ -45,9 +45,9 @@ def said(
     if winner is None or not similarity:
         return ""
     closest = max(similarity, key=lambda s: s.value)
-    advised = rule(images, closest.word == "near")
+    advised = rule(images, closest.level == "near")
     size = "few" if images < FEW else "many"
-    words = f"rule of thumb ({size} images, {closest.word} to {closest.domain}): {advised}"
+    words = f"rule of thumb ({size} images, {closest.level} to {closest.domain}): {advised}"
     chosen = recipe(winner.result.trial.candidate.unfreeze)
     if chosen == advised:
         return f"{words}; the probes agree"

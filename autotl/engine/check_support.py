@@ -17,12 +17,12 @@ from torch import nn
 
 from autotl.budget import Allowance
 from autotl.builtin.heads import Head
-from autotl.data.image_store import Pixels, decode
 from autotl.engine import messages, trial
 from autotl.engine.backbone import build
 from autotl.engine.images import Squares, to_input
 from autotl.engine.model import make_head
 from autotl.engine.session import Data, Session
+from autotl.modality.image_store import Pixels, decode
 from autotl.records import BackboneSpec, Candidate, Columns, Depth, Strategy, Trial, TrialResult
 
 __all__ = ["TOY", "Specimen", "probabilities", "train_toy"]

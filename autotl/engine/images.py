@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autotl.data.image_store import Pixels, square
 from autotl.engine import device as devices
 from autotl.engine import stopwatch
+from autotl.modality.image_store import Pixels, square
 from autotl.records import Preprocess
 
 MEMORY_SHARE = 0.25  # of the free memory, at most, for one set of squares

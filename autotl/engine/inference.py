@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from autotl.budget import Allowance
-from autotl.data.image_store import available_threads, load_image, reason, square_image
 from autotl.engine import device as devices
 from autotl.engine import model, stopwatch
 from autotl.engine.images import side_before_crop, to_input
+from autotl.modality.image_store import available_threads, load_image, reason, square_image
 from autotl.records import Answers
 from autotl.stats import ood
 

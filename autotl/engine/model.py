@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autotl.builtin.heads import SHARPNESS, Head
-from autotl.data.image_store import reduced, square_image
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import side_before_crop, to_input
 from autotl.engine.resolve import require_installed
 from autotl.errors import RunError
+from autotl.modality.image_store import reduced, square_image
 from autotl.records import BackboneSpec, Preprocess
 
 FILE = "model.safetensors"

@@ -17,7 +17,6 @@ from autotl import hardware
 from autotl.budget import Allowance
 from autotl.cache import Cache
 from autotl.cache import key as cache_key
-from autotl.data.image_store import Pixels
 from autotl.engine import device as devices
 from autotl.engine import flip, messages, model, stopwatch, train
 from autotl.engine.backbone import Backbone, build
@@ -25,6 +24,7 @@ from autotl.engine.embed import Features, Store, embed
 from autotl.engine.images import Squares
 from autotl.engine.inference import Predictor
 from autotl.errors import EngineError
+from autotl.modality.image_store import Pixels
 from autotl.records import PARTS, BackboneSpec, Columns, Fact, Machine, Metric
 from autotl.stats.folds import folds_for
 

@@ -1,4 +1,4 @@
-"""features at every layer group → DepthProfile: what the labels can be told by at each depth, before training."""
+"""Features at every layer group → DepthProfile: accuracy on frozen features by depth, before training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_ROWS = 600  # images; the closed forms grow with the cube of them
 def profile(
     backbone: str, size: int, groups: Sequence[np.ndarray], labels: np.ndarray, folds: np.ndarray
 ) -> DepthProfile:
-    """The profile of features (n, d_i), shallow to deep, with labels (n,); rows of a fold are judged by the others."""
+    """Return the profile of features (n, d_i), shallow to deep, with labels (n,), cross-validated over the folds."""
     points = tuple(
         DepthPoint(
             depth=depth,
@@ -29,10 +29,10 @@ def profile(
 
 
 def recoverable(profile: DepthProfile) -> tuple[int, float]:
-    """How many of the last layer groups lose what an earlier one knew, and the share of the error that makes.
+    """Return the number of last layer groups that lose accuracy, and the share of the error that this loss makes up.
 
-    Whoever trains these groups again can do at least what a linear probe does below them. (0, 0.0) where the
-    features that enter the classifier are the best there are, within a standard error.
+    Fine-tuning these groups can reach at least the linear probe below them. (0, 0.0) where the features that enter
+    the classifier are the best of all depths, within a standard error.
     """
     last = profile.points[-1]
     best = max(profile.points, key=lambda point: (point.linear, point.depth))

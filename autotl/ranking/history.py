@@ -1,6 +1,6 @@
-"""autotl's own record of past runs, ``--memory FILE``: a JSON line a run, read as further prior evidence.
+"""The history of past runs, ``--history FILE``: a JSON line a run, read as further evidence for the prior.
 
-A line holds figures of the data and what each backbone's features were worth; no path, no name of an image.
+A line holds figures of the data and the expected accuracy of each backbone; no path, no name of an image.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from autotl.records.encoding import rounded
 
 VERSION = 1
 DOUBT = 2.0  # runs that a backbone's own past is weighed against
-FEWEST = 3  # backbones of a past run that are here again, below which it says nothing
+FEWEST = 3  # backbones that a past run and this one have in common; with fewer it is not used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """A past run."""
+class PastRun:
+    """A line of the history."""
 
-    autotl_memory: int  # version of this record
+    autotl_memory: int  # version of the line; named so since autotl 0.1
     fingerprint: str
     images: int
     classes: int
@@ -36,13 +36,13 @@ class Record:
     scores: dict[str, float]  # accuracy that the ranking expected of each backbone at its best input size
 
 
-def record(fingerprint: str, profile: Profile, ranking: Ranking) -> Record:
-    """What is kept of a run."""
+def record(fingerprint: str, profile: Profile, ranking: Ranking) -> PastRun:
+    """Return what is kept of a run."""
     scores: dict[str, float] = {}
-    for arm in ranking.ranked:
-        if arm.rows:
-            scores[arm.backbone] = max(arm.expected, scores.get(arm.backbone, 0.0))
-    return Record(
+    for entry in ranking.ranked:
+        if entry.rows:
+            scores[entry.backbone] = max(entry.expected, scores.get(entry.backbone, 0.0))
+    return PastRun(
         autotl_memory=VERSION,
         fingerprint=fingerprint,
         images=profile.images,
@@ -54,8 +54,8 @@ def record(fingerprint: str, profile: Profile, ranking: Ranking) -> Record:
     )
 
 
-def read(path: str | Path) -> tuple[Record, ...]:
-    """The records of a file, none where there is no file yet.
+def read(path: str | Path) -> tuple[PastRun, ...]:
+    """Return the past runs of a file, none where there is no file yet.
 
     Raises `RunError` for a file that cannot be read, or a line that autotl did not write.
     """
@@ -65,26 +65,26 @@ def read(path: str | Path) -> tuple[Record, ...]:
         return ()
     except OSError as error:
         raise RunError(
-            f"the memory {path} cannot be read ({error.strerror}); expected a file that autotl wrote, or none yet;"
-            " give another --memory"
+            f"the history {path} cannot be read ({error.strerror}); expected a file that autotl wrote, or none yet;"
+            " give another --history"
         ) from error
-    found = []
+    runs = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            one = msgspec.json.decode(line, type=Record)
+            run = msgspec.json.decode(line, type=PastRun)
         except msgspec.DecodeError as error:
             raise RunError(_foreign(path, number, str(error))) from error
-        if one.autotl_memory != VERSION:
-            raise RunError(_foreign(path, number, f"it is of version {one.autotl_memory}"))
-        found.append(one)
-    return tuple(found)
+        if run.autotl_memory != VERSION:
+            raise RunError(_foreign(path, number, f"its version is {run.autotl_memory}"))
+        runs.append(run)
+    return tuple(runs)
 
 
-def append(path: str | Path, one: Record) -> None:
-    """Adds a line in one write; what the file holds stays. Raises `OSError`."""
-    line = msgspec.json.encode(rounded(msgspec.to_builtins(one))) + b"\n"
+def append(path: str | Path, run: PastRun) -> None:
+    """Append a line in one write; the lines before stay as they are. Raises `OSError`."""
+    line = msgspec.json.encode(rounded(msgspec.to_builtins(run))) + b"\n"
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     if not _ends_a_line(Path(path)):
         line = b"\n" + line
@@ -101,25 +101,25 @@ def _ends_a_line(path: Path) -> bool:
 
 
 def evidence(
-    past: Sequence[Record], backbones: Sequence[BackboneSpec], prior: Mapping[str, float]
+    past: Sequence[PastRun], backbones: Sequence[BackboneSpec], prior: Mapping[str, float]
 ) -> dict[str, float]:
-    """What the past adds to the prior of each backbone: how much better than its prior it did, few runs drawn to none."""
+    """Return what past runs add to the prior of each backbone: its mean lead over its prior, shrunk to 0 for few runs."""
     names = {spec.name for spec in backbones}
-    beyond: dict[str, list[float]] = {}
-    for one in past:
-        known = [name for name in one.scores if name in names]
-        if len(known) < FEWEST:
+    leads: dict[str, list[float]] = {}
+    for run in past:
+        common = [name for name in run.scores if name in names]
+        if len(common) < FEWEST:
             continue
-        level = sum(one.scores[name] for name in known) / len(known)
-        usual = sum(prior[name] for name in known) / len(known)
-        for name in known:
-            surprise = one.scores[name] - level - PRIOR_ALONE * (prior[name] - usual)
-            beyond.setdefault(name, []).append(surprise / PRIOR_ALONE)
-    return {name: sum(values) / (len(values) + DOUBT) for name, values in beyond.items()}
+        level = sum(run.scores[name] for name in common) / len(common)
+        usual = sum(prior[name] for name in common) / len(common)
+        for name in common:
+            lead = run.scores[name] - level - PRIOR_ALONE * (prior[name] - usual)
+            leads.setdefault(name, []).append(lead / PRIOR_ALONE)
+    return {name: sum(values) / (len(values) + DOUBT) for name, values in leads.items()}
 
 
 def _foreign(path: str | Path, line: int, why: str) -> str:
     return (
-        f"line {line} of the memory {path} is no record of a run: {why}; expected what this autotl wrote; give"
-        " another --memory, or take the line out"
+        f"line {line} of the history {path} is not a past run: {why}; expected what this autotl wrote; give"
+        " another --history, or remove the line"
     )

@@ -1,36 +1,36 @@
-"""What more images would buy: a linear probe's learning curve over nested subsamples, and where it leads.
+"""A linear probe's learning curve over nested subsamples, and the accuracy that more images should add.
 
 A classifier's error falls about as a power of the number of training images (Hestness et al., 2017; Viering
-and Loog, TPAMI 2023). With a few points that is all that can be told, and the curve is not followed beyond twice
-the images there are. A level that it will stay at is named only where it has come to it: both the accuracy on
-images that were not seen and that on the images fitted on have flattened. No torch.
+and Loog, TPAMI 2023). A few points support no richer model, and the curve is not extrapolated beyond twice
+the images there are. An asymptote is given only where the curve has reached it: both the accuracy on held-out images
+and that on the images fitted on have flattened. No torch.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from autotl.records import Growth, Interval
+from autotl.records import Interval, LearningCurve
 from autotl.stats import metrics
 from autotl.stats.ridge import PENALTIES, standardise
 
 SHARES = (0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0)  # of the images that a fold trains on
 RESAMPLES = 200
-FEWEST = 8  # images the smallest subsample has, and two a class
-MOST_ROWS = 2000  # a curve over so many says what there is to say, in about a second
-SOBER = 0.65  # of what the power law promises came true, on sets that were doubled (docs/ranking.md),
-SOBER_LOW = 0.3  # and of its lower limit so much had to go
-HALF = SHARES.index(0.5)  # from here to the end the images double
+FEWEST = 8  # images of the smallest subsample, and two a class
+MOST_ROWS = 2000  # images; more change the curve little and take more than about a second
+SHRINK = 0.65  # of the gain by the power law that came true, on sets that were doubled (docs/ranking.md),
+SHRINK_LOW = 0.3  # and the factor that its lower limit needed
+HALF = SHARES.index(0.5)  # between this one and the last the images double
 FLAT = 0.015  # of accuracy: a curve has flattened where its last doubling made less, at both ends of the 95 % interval
-FURTHER = 0.4  # of the images there are, that more of them would be; as a round number
+FURTHER = 0.4  # additional images that the gain is computed for, as a share of the images; rounded
 
 
-def grow(
+def learning_curve(
     backbone: str, input_size: int, features: np.ndarray, labels: np.ndarray, folds: np.ndarray
-) -> Growth | None:
-    """The curve of a ridge classifier on features (n, d) with labels (n,) and folds (n,); rows in nested order.
+) -> LearningCurve | None:
+    """Return the curve of a ridge classifier on features (n, d) with labels (n,) and folds (n,); rows in nested order.
 
-    Each fold is predicted by growing prefixes of the others, so every image is judged at every size and
+    Each fold is predicted by growing prefixes of the others, so every image is predicted at every size and
     differences along the curve are paired. None where there are too few images for a curve.
     """
     features, labels, folds = features[:MOST_ROWS], labels[:MOST_ROWS], folds[:MOST_ROWS]
@@ -41,10 +41,7 @@ def grow(
     x = standardise(features)
     penalty = _penalty(x, labels, folds)
     hits = np.zeros((len(SHARES), len(labels)))
-    known, fitted = (
-        np.zeros_like(hits),
-        np.zeros_like(hits),
-    )  # right answers for an image fitted on, and such fits
+    hits_fitted, fitted = np.zeros_like(hits), np.zeros_like(hits)  # of fits on an image: right ones, and all
     sizes = np.zeros(len(SHARES))
     for fold in np.unique(folds):
         out, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
@@ -54,23 +51,23 @@ def grow(
             asked = np.concatenate([out, rows])
             right = _answers(x, labels, rows, asked, penalty) == labels[asked]
             hits[place, out] = right[: len(out)]
-            known[place, rows] += right[len(out) :]
+            hits_fitted[place, rows] += right[len(out) :]
             fitted[place, rows] += 1
     more = _round(FURTHER * sizes[-1])
-    return Growth(
+    return LearningCurve(
         backbone=backbone,
         input_size=input_size,
         rows=tuple(round(float(size)) for size in sizes),
         scores=tuple(round(float(score), 6) for score in hits.mean(1)),
         more=more,
         gain=_gain(hits, sizes, more),
-        fits=tuple(round(float(score), 6) for score in known.sum(1) / fitted.sum(1)),
-        asymptote=_asymptote(hits, known, fitted),
+        fits=tuple(round(float(score), 6) for score in hits_fitted.sum(1) / fitted.sum(1)),
+        asymptote=_asymptote(hits, hits_fitted, fitted),
     )
 
 
 def _penalty(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:
-    """The penalty that predicts the first fold best."""
+    """Return the penalty that predicts the first fold best."""
     out = folds == folds[0]
     others, out = np.flatnonzero(~out), np.flatnonzero(out)
     return max(
@@ -81,7 +78,7 @@ def _penalty(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:
 def _answers(
     x: np.ndarray, labels: np.ndarray, rows: np.ndarray, out: np.ndarray, penalty: float
 ) -> np.ndarray:
-    """Classes of the rows `out` by ridge regression on `rows`; one solution, where `ridge` has them all."""
+    """Return the classes of the rows `out` by ridge regression on `rows`, for one penalty."""
     mean = x[rows].mean(0)
     inside, outside = x[rows] - mean, x[out] - mean
     one_hot = np.eye(int(labels.max()) + 1)[labels[rows]]
@@ -97,26 +94,26 @@ def _answers(
 
 
 def _gain(hits: np.ndarray, sizes: np.ndarray, more: int) -> Interval:
-    """Accuracy that so many more images should add, with an interval that held 42 of 50 times (docs/ranking.md).
+    """Return the accuracy that `more` images should add, with an interval that held 42 of 50 times (docs/ranking.md).
 
-    Its bootstrap draws the images, and weights for the points of the curve: no power law fits all of them.
+    Its bootstrap draws the images, and weights for the points of the curve, since no power law fits all of them.
     """
     rng = np.random.default_rng(0)
-    found = [
+    gains = [
         _further(hits[:, rng.integers(hits.shape[1], size=hits.shape[1])].mean(1), sizes, more, weights)
         for weights in rng.dirichlet(np.ones(len(sizes)), RESAMPLES)
     ]
-    low, high = np.quantile(found, (0.025, 0.975))
+    low, high = np.quantile(gains, (0.025, 0.975))
     value = _further(hits.mean(1), sizes, more, np.ones(len(sizes)))
     return Interval(
-        value=round(SOBER * value, 6), low=round(SOBER_LOW * float(low), 6), high=round(float(high), 6)
+        value=round(SHRINK * value, 6), low=round(SHRINK_LOW * float(low), 6), high=round(float(high), 6)
     )
 
 
-def _asymptote(hits: np.ndarray, known: np.ndarray, fitted: np.ndarray) -> Interval | None:
-    """The level that the scores have come to, None where either curve may still move by `FLAT` in a doubling.
+def _asymptote(hits: np.ndarray, hits_fitted: np.ndarray, fitted: np.ndarray) -> Interval | None:
+    """Return the level that the scores have reached, or None where either curve may still move by `FLAT` in a doubling.
 
-    Both are judged by the same bootstrap over images. The upper end leaves room for another doubling like the last.
+    Both use the same bootstrap over images. The upper end adds the gain of another doubling like the last.
     """
     rng = np.random.default_rng(0)
     drawn = [
@@ -124,7 +121,7 @@ def _asymptote(hits: np.ndarray, known: np.ndarray, fitted: np.ndarray) -> Inter
         for _ in range(RESAMPLES)
     ]
     scores = np.array([hits[[HALF, -1]] @ counts / counts.sum() for counts in drawn])
-    fits = np.array([(known[[HALF, -1]] @ counts) / (fitted[[HALF, -1]] @ counts) for counts in drawn])
+    fits = np.array([(hits_fitted[[HALF, -1]] @ counts) / (fitted[[HALF, -1]] @ counts) for counts in drawn])
     for curve in (scores, fits):
         low, high = np.quantile(curve[:, 1] - curve[:, 0], (0.025, 0.975))
         if low < -FLAT or high > FLAT:
@@ -137,13 +134,13 @@ def _asymptote(hits: np.ndarray, known: np.ndarray, fitted: np.ndarray) -> Inter
 
 
 def _further(scores: np.ndarray, sizes: np.ndarray, more: int, weights: np.ndarray) -> float:
-    """Gain of a power law through the errors, fitted in logarithms, never negative."""
+    """Return the gain by a power law through the errors, fitted in logarithms, never negative."""
     error = np.maximum(1 - scores, 1e-3)
     slope = min(0.0, float(np.polyfit(np.log(sizes), np.log(error), 1, w=np.sqrt(weights))[0]))
     return float((1 - scores[-1]) * (1 - (1 + more / sizes[-1]) ** slope))
 
 
 def _round(number: float) -> int:
-    """The nearest of 10, 20, 50, 100, 200, 500, ..."""
+    """Return the nearest of 10, 20, 50, 100, 200, 500, ..."""
     steps = [factor * power for power in (10, 100, 1000, 10_000) for factor in (1, 2, 5)]
     return min(steps, key=lambda step: abs(np.log(step / number)))

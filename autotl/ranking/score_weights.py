@@ -1,8 +1,8 @@
-"""What the other scores and the prior say of a backbone beside its linear probe, and how far that is believed.
+"""Weights of the other scores and of the prior beside a backbone's linear probe.
 
-Weights were learnt on other data than those that figures are reported on (`benchmarks/ranking.py`). In a run a
-score counts for less the worse it agrees with the linear probes of this run, and for nothing where it says the
-same of every backbone.
+Weights were fitted on other data than those that figures are reported on (`benchmarks/ranking.py`). In a run a
+score weighs less the worse it agrees with the linear probes of this run, and nothing where it has one value for
+every backbone.
 """
 
 from __future__ import annotations
@@ -10,77 +10,83 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from autotl.records import Believed
-from autotl.stats.correlation import kendall
+from autotl.records import Fact, Kind, ScoreWeight, fact
 
-__all__ = ["PRIOR", "Judgement", "believe", "kendall", "shifts"]
+__all__ = ["PRIOR", "Judgement", "disagreement", "shifts", "weights"]
 
-# Share of a backbone's lead by a score, in units of how far the linear probes lie apart, that is taken for true.
-# Scores of guests, which nobody has measured, are shown and weigh nothing.
+# Share of a backbone's lead by a score, in units of the spread of the linear probes, that is kept.
+# Scores of plugins, which nobody has measured, are shown and weigh nothing.
 WEIGHTS = {"knn": 0.48, "logme": 0.2, "nleep": 0.19, "hscore": 0.0, "source_head": 0.0}
 PRIOR = "prior"
 PRIOR_IMAGES = 12.0  # the prior's weight is this over the images that scores were computed on,
-PRIOR_ALONE = 0.53  # and at most this: its weight where nothing else is known
-USUAL = 0.5  # Kendall's tau of a good score with the linear probe, as it was where weights were learnt
+PRIOR_ALONE = 0.53  # and at most this: its weight where there is nothing else
+USUAL = 0.5  # Kendall's tau of a good score with the linear probe, as on the data that weights were fitted on
 DOUBT = 5.0  # backbones that a run's own agreement is weighed against
-FEWEST = 4  # backbones, below which there is no agreement to speak of
+FEWEST = 4  # backbones without which agreement is not computed
+SHOWN_SHARE = 0.75  # of its usual weight, below which a score's disagreement is reported
 
 Judgement = Mapping[str, float]  # of one backbone: its scores, and its prior under "prior"
 
 
-def believe(judged: Sequence[Judgement], rows: float) -> tuple[Believed, ...]:
-    """How much each score and the prior weigh in this run, by how they agree with its linear probes.
+def weights(judged: Sequence[Judgement], rows: float) -> tuple[ScoreWeight, ...]:
+    """Return the weight of each score and of the prior in this run, by its agreement with the linear probes.
 
     `judged` are the backbones with a linear probe, on `rows` images each (their median).
     """
-    names = dict.fromkeys(name for one in judged for name in one if name != "linear")
-    return tuple(_believed(name, judged, rows) for name in sorted(names))
+    names = dict.fromkeys(name for judgement in judged for name in judgement if name != "linear")
+    return tuple(_weight(name, judged, rows) for name in sorted(names))
 
 
-def _believed(name: str, judged: Sequence[Judgement], rows: float) -> Believed:
+def _weight(name: str, judged: Sequence[Judgement], rows: float) -> ScoreWeight:
+    from scipy.stats import kendalltau
+
     usual = min(PRIOR_ALONE, PRIOR_IMAGES / max(rows, 1)) if name == PRIOR else WEIGHTS.get(name, 0.0)
-    pairs = [(one[name], one["linear"]) for one in judged if name in one]
-    tau = kendall(pairs) if len(pairs) >= FEWEST else None
-    if len(pairs) >= FEWEST and len({value for value, _ in pairs}) == 1:
-        return Believed(
-            score=name, usual=usual, weight=0.0, backbones=len(pairs), says=_says(name, None, 0.0)
-        )
-    if tau is None:
-        return Believed(score=name, usual=usual, weight=usual, backbones=len(pairs))
+    pairs = [(judgement[name], judgement["linear"]) for judgement in judged if name in judgement]
+    if len(pairs) < FEWEST:
+        return ScoreWeight(score=name, usual=usual, weight=usual, backbones=len(pairs))
+    if len({value for value, _ in pairs}) == 1:
+        return ScoreWeight(score=name, usual=usual, weight=0.0, backbones=len(pairs))
+    tau = float(kendalltau(*zip(*pairs, strict=True)).statistic)
+    if math.isnan(tau):  # all linear probes are equal
+        return ScoreWeight(score=name, usual=usual, weight=usual, backbones=len(pairs))
     agreed = (len(pairs) * tau + DOUBT * USUAL) / (len(pairs) + DOUBT)
     share = min(1.0, max(0.0, agreed / USUAL))
-    return Believed(
+    return ScoreWeight(
         score=name,
         usual=usual,
         weight=round(usual * share, 6),
         agreement=round(tau, 6),
         backbones=len(pairs),
-        says=_says(name, tau, share) if usual else "",
     )
 
 
-def _says(name: str, tau: float | None, share: float) -> str:
-    what = "the prior" if name == PRIOR else f"score {name!r}"
-    if tau is None:
-        return f"{what} is the same for every backbone and does not count"
-    if share < 0.75:
-        weighs = "does not count" if share == 0 else f"counts for {share:.0%} of what it usually does"
-        return f"{what} disagrees with this run's linear probes (Kendall's tau {tau:+.2f}) and {weighs}"
-    return ""
+def disagreement(weight: ScoreWeight) -> Fact | None:
+    """Return why a score weighs clearly less than it usually does, or None if it does not."""
+    if weight.agreement is None:
+        constant = weight.backbones >= FEWEST and weight.weight < weight.usual
+        return fact(Kind.SCORE_CONSTANT, score=weight.score) if constant else None
+    if not weight.usual or weight.weight >= SHOWN_SHARE * weight.usual:
+        return None
+    share = round(weight.weight / weight.usual, 6)
+    return fact(Kind.SCORE_DISAGREES, score=weight.score, tau=weight.agreement, share=share)
 
 
-def shifts(judged: Sequence[Judgement], believed: Sequence[Believed]) -> list[float]:
-    """How far each backbone is promised to lie above their mean, by everything but its linear probe."""
-    spread = _deviation([one["linear"] for one in judged])
+def shifts(judged: Sequence[Judgement], weights: Sequence[ScoreWeight]) -> list[float]:
+    """Return the expected lead of each backbone over their mean, by everything but its linear probe."""
+    spread = _deviation([judgement["linear"] for judgement in judged])
     total = [0.0] * len(judged)
-    for each in believed:
-        have = [(place, one[each.score]) for place, one in enumerate(judged) if each.score in one]
+    for weight in weights:
+        have = [
+            (place, judgement[weight.score])
+            for place, judgement in enumerate(judged)
+            if weight.score in judgement
+        ]
         mean = sum(value for _, value in have) / len(have) if have else 0.0
         deviation = _deviation([value for _, value in have])
         # The prior is an accuracy and keeps its unit; scores are brought to that of the linear probe.
-        unit = 1.0 if each.score == PRIOR else spread / deviation if deviation > 1e-9 else 0.0
+        unit = 1.0 if weight.score == PRIOR else spread / deviation if deviation > 1e-9 else 0.0
         for place, value in have:
-            total[place] += each.weight * unit * (value - mean)
+            total[place] += weight.weight * unit * (value - mean)
     return total
 
 

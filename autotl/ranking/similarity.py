@@ -1,7 +1,7 @@
-"""How far images lie inside a source domain, told from the features of one fixed reference backbone.
+"""Overlap of images with a source domain, measured on the features of one fixed reference backbone.
 
 Each image is paired with a source image of like content, one of its nearest neighbours in the deepest
-features, and a linear classifier that has seen fifty such pairs says of others which of the two is whose, from
+features, and a linear classifier trained on fifty such pairs predicts for other pairs which of the two is whose, from
 the features of all depths (a classifier two-sample test, Lopez-Paz & Oquab, ICLR 2017, against a matched
 sample). The value is the sum of its two error rates, the share that the two kinds have in common: 1 when it
 can only guess, 0 when it is never wrong. Because the source is matched to the images, a narrow subject costs
@@ -34,10 +34,10 @@ AXES = 16  # of each depth
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """What is known of a source domain in the features of one backbone."""
+    """A sample of a source domain in the features of one backbone."""
 
     domain: str
-    backbone: str  # name of the embedded backbone whose features it speaks of
+    backbone: str  # name of the embedded backbone whose features it holds
     weights: str  # sha256 of that backbone's file
     input_size: int
     means: tuple[np.ndarray, ...]  # (d_i,) float32, one a layer group, shallow to deep
@@ -45,7 +45,7 @@ class Reference:
     samples: dict[int, np.ndarray]  # resolution in pixels → source images on those axes (m, AXES · groups)
 
     def place(self, groups: Sequence[np.ndarray]) -> np.ndarray:
-        """Pooled features (n, d_i) of every layer group on the axes, (n, AXES · groups) float32."""
+        """Return pooled features (n, d_i) of every layer group on the axes, (n, AXES · groups) float32."""
         placed = [
             (group.astype(np.float32) - mean) @ axes
             for group, mean, axes in zip(groups, self.means, self.axes, strict=True)
@@ -54,13 +54,13 @@ class Reference:
 
 
 def references() -> list[Reference]:
-    """The references that ship with autotl, one a source domain."""
+    """Return the references that ship with autotl, one a source domain."""
     folder = Path(__file__).parents[1] / "embedded"
     return [load_reference(path) for path in sorted(folder.glob("*.reference.safetensors"))]
 
 
 def load_reference(path: Path) -> Reference:
-    """Reads a reference file. Raises `FileNotFoundError` where there is none."""
+    """Read a reference file. Raises `FileNotFoundError` where there is none."""
     with safe_open(path, framework="numpy") as file:
         about = file.metadata()
         arrays = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
@@ -81,7 +81,7 @@ def load_reference(path: Path) -> Reference:
 
 
 def principal_axes(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (d,) and whitened leading principal axes (d, AXES) of features (n, d)."""
+    """Return mean (d,) and whitened leading principal axes (d, AXES) of features (n, d)."""
     values, vectors = np.linalg.eigh(np.cov(features.astype(np.float64).T))
     leading = slice(None, -AXES - 1, -1)
     return features.mean(axis=0), vectors[:, leading] / np.sqrt(values[leading] + 1e-9)
@@ -90,7 +90,7 @@ def principal_axes(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def similarity(
     groups: Sequence[np.ndarray], reference: Reference, side: int | None = None, seed: int = 0
 ) -> Similarity:
-    """The similarity of images to a source domain, with a 95 % interval.
+    """Return the similarity of images to a source domain, with a 95 % interval.
 
     `groups` are the pooled features (n, d_i) of the reference's backbone at the reference's input size, one
     array a layer group, shallow to deep; more than a thousand rows are sampled. `side` is the images' own
@@ -98,12 +98,12 @@ def similarity(
     since what was enlarged is soft whatever it shows. Raises `ValueError` for
     features of other widths, for fewer than twenty images, and for values that are not finite.
     """
-    found = [group.shape for group in groups]
-    wanted = [(found[0][0] if found else 0, len(mean)) for mean in reference.means]
-    if found != wanted:
-        raise ValueError(f"features of shapes {found} given, {wanted} of {reference.backbone} expected")
-    if found[0][0] < FEWEST_IMAGES:
-        raise ValueError(f"features of {found[0][0]} images tell too little, {FEWEST_IMAGES} are needed")
+    shapes = [group.shape for group in groups]
+    expected = [(shapes[0][0] if shapes else 0, len(mean)) for mean in reference.means]
+    if shapes != expected:
+        raise ValueError(f"features of shapes {shapes} given, {expected} of {reference.backbone} expected")
+    if shapes[0][0] < FEWEST_IMAGES:
+        raise ValueError(f"features of {shapes[0][0]} images are too few, {FEWEST_IMAGES} are needed")
     if not all(np.isfinite(group).all() for group in groups):
         raise ValueError(
             "features hold values that are not finite: leave out the images that could not be read"
@@ -112,7 +112,7 @@ def similarity(
     if len(groups[0]) > MOST_IMAGES:
         kept = rng.choice(len(groups[0]), MOST_IMAGES, replace=False)
         groups = [group[kept] for group in groups]
-    like = min(reference.samples, key=lambda known: abs(np.log(known / (side or reference.input_size))))
+    like = min(reference.samples, key=lambda pixels: abs(np.log(pixels / (side or reference.input_size))))
     value, error = overlap(reference.place(groups), reference.samples[like], rng)
     low, high = (float(np.clip(value + sign * 1.96 * error, 0.0, 1.0)) for sign in (-1, 1))
     value = min(1.0, value)
@@ -121,21 +121,17 @@ def similarity(
         value=round(value, 6),
         low=round(low, 6),
         high=round(high, 6),
-        word=word(value),
-        sentence=(
-            f"features of these images overlap those of {reference.domain} photographs by {value:.2f} "
-            f"({low:.2f} to {high:.2f}), as {reference.backbone} sees them at {reference.input_size} pixels"
-        ),
+        level=level(value),
     )
 
 
 def overlap(points: np.ndarray, sample: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """Sum of the error rates of classifiers that tell `points` (n, a) from matched rows of `sample` (m, a).
+    """Return the sum of error rates of classifiers between `points` (n, a) and matched rows of `sample` (m, a).
 
-    Returns it with its standard error, over the points and over the classifiers.
+    With its standard error, over the points and over the classifiers.
     """
     distance = _squared_distances(points[:, -AXES:], sample[:, -AXES:])
-    learnt = min(PAIRS, 3 * len(points) // 4)
+    fitted = min(PAIRS, 3 * len(points) // 4)
     mistakes, judged = np.zeros(len(points)), np.zeros(len(points))
     rates = []
 
@@ -146,8 +142,8 @@ def overlap(points: np.ndarray, sample: np.ndarray, rng: np.random.Generator) ->
 
     for _ in range(ROUNDS):
         order = rng.permutation(len(points))
-        train, test = order[:learnt], order[learnt : learnt + JUDGED]
-        # No source image is learnt from and judged: the same one may be the match of many.
+        train, test = order[:fitted], order[fitted : fitted + JUDGED]
+        # No source image is in both halves: the same one may be the match of many.
         one, other = np.array_split(rng.permutation(len(sample)), 2)
         weight, bias = _ridge(points[train], match(train, one))
         wrong = (points[test] @ weight + bias < 0).astype(float)
@@ -155,8 +151,8 @@ def overlap(points: np.ndarray, sample: np.ndarray, rng: np.random.Generator) ->
         mistakes[test] += wrong
         judged[test] += 1
         rates.append(wrong.mean())
-    each = mistakes[judged > 0] / judged[judged > 0]
-    variance = each.var(ddof=1) / len(each) + np.var(rates, ddof=1) / ROUNDS
+    rate = mistakes[judged > 0] / judged[judged > 0]
+    variance = rate.var(ddof=1) / len(rate) + np.var(rates, ddof=1) / ROUNDS
     return float(np.mean(rates)), float(np.sqrt(variance))
 
 
@@ -165,7 +161,7 @@ def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _ridge(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, float]:
-    """Weight (a,) and bias of a ridge regression that is positive on `ours` and negative on `theirs`."""
+    """Return weight (a,) and bias of a ridge regression that is positive on `ours` and negative on `theirs`."""
     both = np.concatenate([ours, theirs]).astype(np.float64)
     side = np.repeat([1.0, -1.0], [len(ours), len(theirs)])
     mean = both.mean(axis=0)
@@ -175,8 +171,8 @@ def _ridge(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, float]:
     return weight, -float(mean @ weight)
 
 
-def word(value: float) -> Literal["near", "middling", "far"]:
-    """The word for a value."""
+def level(value: float) -> Literal["near", "middling", "far"]:
+    """Return the level of a value."""
     if value >= NEAR:
         return "near"
     return "middling" if value >= MIDDLING else "far"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from autotl.records.data import (
     PARTS,
+    Action,
     Columns,
     Dataset,
     Finding,
@@ -31,7 +32,7 @@ from autotl.records.decision import (
     StagePlan,
 )
 from autotl.records.facts import Fact, Kind, fact
-from autotl.records.ranking import Believed, DepthPoint, DepthProfile, Growth, Ranked, Ranking
+from autotl.records.ranking import DepthPoint, DepthProfile, LearningCurve, Ranked, Ranking, ScoreWeight
 from autotl.records.specs import (
     BackboneSpec,
     Goal,
@@ -63,9 +64,9 @@ from autotl.records.trials import (
 
 __all__ = [
     "PARTS",
+    "Action",
     "Answers",
     "BackboneSpec",
-    "Believed",
     "Calibration",
     "Candidate",
     "Charge",
@@ -85,9 +86,9 @@ __all__ = [
     "Finding",
     "Forecast",
     "Goal",
-    "Growth",
     "Interval",
     "Kind",
+    "LearningCurve",
     "LeftOut",
     "Machine",
     "Measurement",
@@ -102,6 +103,7 @@ __all__ = [
     "Ranked",
     "Ranking",
     "Score",
+    "ScoreWeight",
     "Settings",
     "Similarity",
     "Skipped",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
+from autotl.records.facts import Fact, Kind
+
 Part = Literal["train", "select", "test"]
+
+
+Action = Literal["kept", "left_out"]
 
 
 PARTS: tuple[Part, ...] = ("train", "select", "test")
@@ -15,27 +20,29 @@ PARTS: tuple[Part, ...] = ("train", "select", "test")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something seen in the data: what, where, how sure, and what was done about it."""
+    """A fact about some items of the data: which items, how certain it is, and what autotl did with them."""
 
-    kind: str  # a slug: broken, hidden, duplicate, leak, imbalance, few, shared_group, one_sided_class, ...
-    what: str  # one sentence
-    count: int = 0  # how many items it concerns
-    where: tuple[str, ...] = ()  # some of their names, at most 20
+    kind: Kind
+    values: dict[str, Any] = field(
+        default_factory=dict
+    )  # JSON-able; its sentence is made of these and `count`
+    count: int = 0  # number of items, classes or groups that it concerns
+    where: tuple[str, ...] = ()  # names of some of them, at most 20
     certainty: float = 1.0
-    action: str = ""  # what autotl did: "left out", "kept", ...
+    action: Action = "kept"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """A file that was found and not used."""
+    """A file of the source that is not an item of the data set."""
 
     name: str  # relative to the source, "/" as separator
-    reason: str
+    reason: Fact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Target:
-    """What is to be predicted of each item."""
+    """A value to predict for each item."""
 
     name: str
     kind: Literal["multiclass"]
@@ -72,19 +79,18 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Similarity:
-    """How far the images lie inside a source domain, as seen by the reference backbone."""
+    """Overlap of the images with a source domain in the features of a reference backbone, with a 95 % interval."""
 
     domain: str
-    value: float
+    value: float  # 0: a classifier separates the two kinds; 1: it can only guess
     low: float
     high: float
-    word: Literal["near", "middling", "far"]
-    sentence: str
+    level: Literal["near", "middling", "far"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What the data are, before any training."""
+    """Description of the data before any training."""
 
     images: int
     classes: tuple[str, ...]
@@ -101,7 +107,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Split:
-    """Which row does what. Subsamples are prefixes of `order`, so a smaller one lies inside a larger."""
+    """Part and fold of every row. Subsamples are prefixes of `order`, so a smaller one is contained in a larger one."""
 
     part: np.ndarray  # (n,) int8: index into PARTS
     fold: np.ndarray  # (n,) int8: fold of a train row where folds > 0, else -1
@@ -111,8 +117,7 @@ class Split:
     test_from: Literal["given", "held out"] | None
     grouped: bool
     seed: int
-    reason: str  # one or two sentences
-    findings: tuple[Finding, ...] = ()
+    facts: tuple[Fact, ...]  # sizes of the parts, and where select and test come from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

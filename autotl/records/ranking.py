@@ -5,25 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autotl.records.decision import Interval
+from autotl.records.facts import Fact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
-    """A backbone's place before any training, and why."""
+    """A backbone at an input size, with its expected accuracy before any training."""
 
     backbone: str
     input_size: int
-    expected: float  # what the ranking goes by: accuracy promised, a fraction
-    prior: float | None = None  # what the backbone promises on any data, at its native input size
+    expected: float  # accuracy, a fraction; the ranking is sorted by it
+    prior: float | None = None  # expected on any data, at its native input size
     scores: tuple[tuple[str, float], ...] = ()
-    rows: int = 0  # how many images it was judged on; 0: by prior alone
+    rows: int = 0  # images that its scores were computed on; 0: ranked by its prior alone
     seconds_per_image: float | None = None
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthPoint:
-    """What the features after a layer group tell of the labels, each image judged by the others."""
+    """Cross-validated accuracy on the features after a layer group."""
 
     depth: int  # layer groups passed, from 1; the last is what enters the classifier
     linear: float  # accuracy of a ridge classifier
@@ -33,7 +33,7 @@ class DepthPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthProfile:
-    """How a frozen backbone's features grow with depth on these data, before anything is trained."""
+    """Accuracy on a frozen backbone's features by depth, before anything is trained."""
 
     backbone: str
     size: int  # input, pixels
@@ -42,25 +42,24 @@ class DepthProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Believed:
-    """How much a score, or the prior, weighs in a run's ranking beside the linear probe."""
+class ScoreWeight:
+    """Weight of a score, or of the prior, in a run's ranking beside the linear probe."""
 
     score: str
-    usual: float  # its weight as learnt on other data
-    weight: float  # here, by how it agrees
+    usual: float  # weight fitted on other data
+    weight: float  # weight in this run, by its agreement
     agreement: float | None = None  # Kendall's tau with this run's linear probes
-    backbones: int = 0  # that were compared
-    says: str = ""  # why it counts for less, a sentence
+    backbones: int = 0  # number of backbones compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Growth:
-    """A linear probe's accuracy on growing subsamples, and what more images should add."""
+class LearningCurve:
+    """A linear probe's accuracy on growing subsamples, and the expected gain from more images."""
 
     backbone: str
     input_size: int
     rows: tuple[int, ...]  # images it was fitted on
-    scores: tuple[float, ...]  # accuracy there, every image judged by fits that had not seen it
+    scores: tuple[float, ...]  # accuracy there, every image predicted by fits without it
     more: int  # images beyond the last of `rows`
     gain: Interval  # of accuracy, by so many
     fits: tuple[float, ...] = ()  # accuracy on the images that were fitted on
@@ -72,6 +71,6 @@ class Ranking:
     """The order before any training."""
 
     ranked: tuple[Ranked, ...]
-    notes: tuple[str, ...] = ()
-    growth: tuple[Growth, ...] = ()  # of the first few
-    believed: tuple[Believed, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    curves: tuple[LearningCurve, ...] = ()  # of the first few
+    weights: tuple[ScoreWeight, ...] = ()

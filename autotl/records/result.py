@@ -45,7 +45,7 @@ class Data:
     folds: int = 0
     select_from: str = ""
     test_from: str | None = None
-    split: str = ""  # why the parts are what they are
+    split: tuple[Fact, ...] = ()  # how the parts were made
     findings: tuple[Finding, ...] = ()
 
 

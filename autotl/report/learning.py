@@ -11,7 +11,6 @@ from autotl.records import CurvePoint, Depth, DepthProfile, Interval, TrialResul
 from autotl.records.result import Recommendation, Row, is_probe
 from autotl.report.format import duration, interval, percent, points, points_interval
 from autotl.search.standing import summary
-from autotl.stats.correlation import kendall
 
 MOST_BACKBONES = 5
 FLAT = 0.05  # of a curve's whole way: it has flattened when its last third made less
@@ -265,10 +264,12 @@ def expectations(result: Recommendation) -> list[tuple[str, float, float]]:
 
 def agreement(result: Recommendation) -> list[dict[str, Any]]:
     """How each score ordered the backbones against how their best candidates came out (Kendall's tau)."""
+    from scipy.stats import kendalltau
+
     if result.ranking is None:
         return []
     best = _best(result)
-    weights = {each.score: f"{each.weight:.2f} of {each.usual:.2f}" for each in result.ranking.believed}
+    weights = {each.score: f"{each.weight:.2f} of {each.usual:.2f}" for each in result.ranking.weights}
     pairs: dict[str, list[tuple[float, float]]] = {}
     for ranked in result.ranking.ranked:
         reached = best.get((ranked.backbone, ranked.input_size))
@@ -285,7 +286,8 @@ def agreement(result: Recommendation) -> list[dict[str, Any]]:
             "so": _so(tau),
         }
         for name, found in sorted(pairs.items())
-        if len(found) >= FEWEST_PAIRS and (tau := kendall(found)) is not None
+        if len(found) >= FEWEST_PAIRS
+        and not math.isnan(tau := float(kendalltau(*zip(*found, strict=True)).statistic))
     ]
 
 

@@ -13,6 +13,7 @@ from autotl.cache import atomic_write
 from autotl.decision import judge
 from autotl.records import BackboneSpec, TrialResult
 from autotl.records.result import Recommendation, is_probe
+from autotl.report import wording
 from autotl.run_folder import manifest
 from autotl.search.standing import summary
 from autotl.stats import metrics
@@ -53,11 +54,11 @@ def _lines(state: Recommendation, folder: Path) -> Iterator[str]:
     counts = ", ".join(f"{count:,} {part}" for part, count in state.data.counts.items() if count)
     yield f"{_plain(_name(state))}: {counts}. Fingerprint {state.data.fingerprint}."
     if state.data.split:
-        yield f"How they were split: {_plain(state.data.split).rstrip('.')}."
+        yield f"How they were split: {_plain('; '.join(wording.sentences(state.data.split)))}."
     findings = (*state.data.findings, *state.profile.findings)
     if findings:
         yield ""
-        yield from (f"- {_plain(f.what)}" + (f" ({_plain(f.action)})" if f.action else "") for f in findings)
+        yield from (f"- {_plain(wording.sentence(f))} ({wording.ACTIONS[f.action]})" for f in findings)
     yield ""
     yield "## Training"
     yield ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from autotl.records import Depth
+from autotl.records import Depth, Finding
 from autotl.records.result import Recommendation, Row, is_probe
 from autotl.report import forecast, learning, wording
 from autotl.report.figures import depth_word, pareto
@@ -47,7 +47,7 @@ STATUS = {
 def view(result: Recommendation, material: Material | None = None) -> dict[str, Any]:
     """Everything a page says, in the order it says it."""
     material = Material() if material is None else material
-    ranking = result.ranking.notes if result.ranking else ()
+    ranking = wording.sentences(result.ranking.facts) if result.ranking else ()
     notes = [
         *wording.sentences(result.notes),
         *map(_sentence, ranking),
@@ -329,8 +329,10 @@ def _untried(result: Recommendation) -> dict[str, str]:
     waiting: dict[str, str] = {}
     for place, arm in enumerate(result.ranking.ranked if result.ranking else (), start=1):
         if arm.backbone not in known:
-            promised = f"place {place} before any training, {percent(arm.expected, 0)} expected, {arm.reason}"
-            waiting.setdefault(arm.backbone, f"{promised}; the search ended before its turn")
+            expected = f"place {place} before any training, {percent(arm.expected, 0)} expected"
+            waiting.setdefault(
+                arm.backbone, f"{expected}, {wording.judged_on(arm.rows)}; the search ended before its turn"
+            )
     return waiting
 
 
@@ -417,27 +419,27 @@ def _data(result: Recommendation) -> dict[str, Any]:
     hidden = max(0, len(bars) - SHOWN_CLASSES)
     if hidden:
         bars = bars[: SHOWN_CLASSES // 2] + bars[-SHOWN_CLASSES // 2 :]
-    seen: dict[tuple[str, str], Any] = {}
+    findings: dict[str, Finding] = {}
     for finding in (*data.findings, *profile.findings):
-        seen.setdefault((finding.kind, finding.what), finding)
+        findings.setdefault(wording.sentence(finding), finding)
     return {
         "facts": _facts(result),
         "bars": bars,
         "hidden": hidden,
         "label": min(14, max((len(name) for name in profile.classes), default=1)) + 1,  # characters
-        "split": _sentence(data.split) if data.split else "",
+        "split": _sentence("; ".join(wording.sentences(data.split))) if data.split else "",
         "findings": [
             {
-                "what": _sentence(finding.what),
-                "action": finding.action,
+                "what": _sentence(text),
+                "action": wording.ACTIONS[finding.action],
                 "where": list(finding.where[:5]),
                 "more": max(0, finding.count - 5) if finding.where else 0,
                 "sure": "" if finding.certainty >= 0.995 else f"{finding.certainty:.0%} sure",
             }
-            for finding in seen.values()
+            for text, finding in findings.items()
         ],
         "similarity": [
-            {"domain": each.domain, "word": each.word, "sentence": each.sentence}
+            {"domain": each.domain, "level": each.level, "sentence": wording.similarity(each)}
             for each in (result.similarity or profile.similarity)
         ],
     }

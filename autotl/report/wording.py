@@ -7,19 +7,24 @@ stand in sentences as they are; whoever prints escapes them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
+from autotl.records.data import Finding, Similarity
 from autotl.records.facts import Fact, Kind
 from autotl.report.text import duration
 
 __all__ = ["SENTENCES", "row_reason", "sentence", "sentences"]
+__all__ = ["ACTIONS", "SENTENCES", "judged_on", "sentence", "sentences", "similarity"]
 
 
-def sentence(fact: Fact) -> str:
+def sentence(fact: Fact | Finding) -> str:
     """Return the fact as an English sentence, without its full stop."""
+    if isinstance(fact, Finding):
+        return SENTENCES[fact.kind](**{"count": fact.count, **fact.values})
     return SENTENCES[fact.kind](**fact.values)
 
 
-def sentences(facts: Iterable[Fact]) -> tuple[str, ...]:
+def sentences(facts: Iterable[Fact | Finding]) -> tuple[str, ...]:
     """Return a sentence for each fact, each once, in their order."""
     return tuple(dict.fromkeys(map(sentence, facts)))
 
@@ -29,7 +34,7 @@ def row_reason(reason: str, notes: Iterable[Fact]) -> str:
     return reason or "; ".join(sentences(notes))
 
 
-def _text(text: str) -> str:
+def _text(text: str, count: int = 0) -> str:
     return text
 
 
@@ -46,12 +51,12 @@ def _imbalanced_metric(imbalance: float) -> str:
 
 def _continued(seconds: float, trials: int, budget: float) -> str:
     return (
-        f"Continued after {duration(seconds)} with {_count(trials, 'trial')}, for another {duration(budget)}"
+        f"Continued after {duration(seconds)} with {_number(trials, 'trial')}, for another {duration(budget)}"
     )
 
 
 def _candidates(backbones: int, strategies: int) -> str:
-    return f"{_count(backbones, 'backbone')}, {_count(strategies, 'strategy', 'strategies')}"
+    return f"{_number(backbones, 'backbone')}, {_number(strategies, 'strategy', 'strategies')}"
 
 
 def _downloading(megabytes: float, seconds: float, backbones: list[str]) -> str:
@@ -82,16 +87,12 @@ def _ranking() -> str:
     return "embedding growing subsamples"
 
 
-def _not_embedded(error: str) -> str:
+def _embedding_failed(error: str) -> str:
     return f"not embedded: {error}"
 
 
 def _scored(images: int, scores: dict[str, float]) -> str:
     return f"{images:,} images" + "".join(f", {name} {value:.3f}" for name, value in scores.items())
-
-
-def _history_used(runs: int, backbones: int) -> str:
-    return f"{_count(runs, 'past run')} inform the prior of {backbones} of these backbones"
 
 
 def _history_not_written(file: str, error: str) -> str:
@@ -209,10 +210,6 @@ def _within(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f", 80 % interval {low:.0f}–{high:.0f} s"
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 # Notes of the engine on a trial.
 
 
@@ -259,6 +256,117 @@ def _memory_unknown(error: str) -> str:
     return f"the memory for prediction could not be measured: {error}"
 
 
+# --------------------------------------------------------------------------- the data
+
+ACTIONS = {"kept": "kept", "left_out": "left out"}  # of `Finding.action`
+
+
+def similarity(near: Similarity) -> str:
+    """Return a similarity as a sentence."""
+    return (
+        f"{near.level} to {near.domain}: overlap with its photographs {near.value:.2f}"
+        f" (95 % CI {near.low:.2f}–{near.high:.2f})"
+    )
+
+
+def _number(count: int, noun: str, plural: str | None = None) -> str:
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def _named_twice(label: str | None = None) -> str:
+    return "named twice" if label is None else f"named twice, also as {label!r}"
+
+
+def _left_out(reason: str, values: dict[str, Any], count: int) -> str:
+    why = sentence(Fact(kind=Kind(reason), values=values))
+    return f"{_number(count, 'entry', 'entries')} left out: {why}"
+
+
+def _large(bytes: int, count: int) -> str:  # noqa: A002 (the fact's name)
+    return f"over {bytes / 1e9:.1f} GB of images: equal files are found by size, beginning and end"
+
+
+def _one_sided_class(part: str, count: int) -> str:
+    return f"{_number(count, 'class', 'classes')} of train without an image in {part}"
+
+
+def _shared_group(count: int) -> str:
+    return f"{_number(count, 'group')} with images in more than one of the given parts: scores there are too high"
+
+
+def _broken(count: int) -> str:
+    return f"{_number(count, 'image')} could not be decoded"
+
+
+def _no_time(count: int, images: int | None = None, seconds_per_image: float | None = None) -> str:
+    if images is None or seconds_per_image is None:
+        return f"{_number(count, 'image')} not read in the time there is; the others are a stratified sample"
+    return (
+        f"{count:,} of {images:,} images are not used: the cheapest backbone takes {seconds_per_image * 1e3:.1f} ms"
+        " an image, more than the budget allows; the others are a stratified sample"
+    )
+
+
+def _imbalance(ratio: float, count: int) -> str:
+    return f"the largest class has {ratio:.0f} times the images of the smallest"
+
+
+def _few(least: int, classes: int, count: int) -> str:
+    return f"fewer than {least} images in {count:,} of {_number(classes, 'class', 'classes')}"
+
+
+def _duplicate(exact: bool, count: int) -> str:
+    return f"{count:,} images are {_equal(exact)} to another"
+
+
+def _leak(exact: bool, count: int) -> str:
+    return f"{_number(count, 'set')} of {_equal(exact)} images in different given parts: scores there are too high"
+
+
+def _conflict(exact: bool, count: int) -> str:
+    return f"{_number(count, 'set')} of {_equal(exact)} images with different labels"
+
+
+def _equal(exact: bool) -> str:
+    return "byte-equal" if exact else "nearly equal"
+
+
+def _quality(what: str) -> Callable[..., str]:
+    def text(count: int) -> str:
+        return f"{_number(count, 'image is', 'images are')} {what}"
+
+    return text
+
+
+def _split_sizes(**sizes: int) -> str:
+    return ", ".join(f"{count:,} {part}" for part, count in sizes.items())
+
+
+def _no_test_part(too_few: bool) -> str:
+    return "no test part: too few images to set one aside" if too_few else "no test part"
+
+
+# --------------------------------------------------------------------------- the ranking
+
+
+def judged_on(rows: int) -> str:
+    """Return on how many images a backbone was ranked."""
+    return (
+        f"scored on {_number(rows, 'image')}"
+        if rows
+        else "ranked by its prior alone: no time to embed images"
+    )
+
+
+def _score(name: str) -> str:
+    return "the prior" if name == "prior" else f"score {name!r}"
+
+
+def _score_disagrees(score: str, tau: float, share: float) -> str:
+    weighs = "has no weight" if share == 0 else f"has {share:.0%} of its usual weight"
+    return f"{_score(score)} disagrees with this run's linear probes (Kendall's tau {tau:+.2f}) and {weighs}"
+
+
 SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.TEXT: _text,
     Kind.LOADED: _loaded,
@@ -271,9 +379,8 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.NO_SIMILARITY: _no_similarity,
     Kind.SUBSAMPLED: _subsampled,
     Kind.RANKING: _ranking,
-    Kind.NOT_EMBEDDED: _not_embedded,
+    Kind.EMBEDDING_FAILED: _embedding_failed,
     Kind.SCORED: _scored,
-    Kind.HISTORY_USED: _history_used,
     Kind.HISTORY_NOT_WRITTEN: _history_not_written,
     Kind.NO_DEPTH_PROFILE: _no_depth_profile,
     Kind.NOT_TIMED: _not_timed,
@@ -306,4 +413,54 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.FLIPS: _flips,
     Kind.FLIPS_UNKNOWN: _flips_unknown,
     Kind.MEMORY_UNKNOWN: _memory_unknown,
+    # the data
+    Kind.HIDDEN: lambda: "hidden",
+    Kind.BESIDE_PARTS: lambda: "a folder beside train, val and test",
+    Kind.OUTSIDE_CLASS_FOLDERS: lambda: "outside every class folder",
+    Kind.NOT_AN_IMAGE: lambda: "not an image by its name",
+    Kind.LINK_OUTSIDE: lambda: "a link to a folder outside",
+    Kind.OUTSIDE_CSV_FOLDER: lambda: "outside the folder of the CSV",
+    Kind.NO_LABEL: lambda: "no label",
+    Kind.NO_SUCH_FILE: lambda: "no such file",
+    Kind.NAMED_TWICE: _named_twice,
+    Kind.EMPTY_FILE: lambda: "an empty file",
+    Kind.NO_PIXELS: lambda: "an image without pixels",
+    Kind.TOO_MANY_PIXELS: lambda: "too many pixels to be decoded safely",
+    Kind.UNREADABLE: lambda error: f"not a readable image ({error})",
+    Kind.LEFT_OUT: _left_out,
+    Kind.LARGE: _large,
+    Kind.ONE_SIDED_CLASS: _one_sided_class,
+    Kind.SHARED_GROUP: _shared_group,
+    Kind.BROKEN: _broken,
+    Kind.NO_TIME: _no_time,
+    Kind.IMBALANCE: _imbalance,
+    Kind.FEW: _few,
+    Kind.DUPLICATE: _duplicate,
+    Kind.NEAR_DUPLICATE: _duplicate,
+    Kind.LEAK: _leak,
+    Kind.CONFLICT: _conflict,
+    Kind.DARK: _quality("almost black"),
+    Kind.BRIGHT: _quality("almost white"),
+    Kind.FLAT: _quality("without structure"),
+    Kind.BLURRED: _quality("blurred"),
+    Kind.TINY: _quality("smaller than 16 pixels"),
+    Kind.LONG: _quality("more than four times as long as wide; the middle is used"),
+    Kind.SPLIT_SIZES: _split_sizes,
+    Kind.TEST_HELD_OUT: lambda share: f"{share:.0%} held out as test part",
+    Kind.NO_TEST_PART: _no_test_part,
+    Kind.SELECT_GIVEN: lambda: "selection on the given validation part",
+    Kind.SELECT_OUT_OF_FOLD: lambda folds: (
+        f"few images: selection is out-of-fold over {folds} folds of train"
+    ),
+    Kind.SELECT_HELD_OUT: lambda images: f"{_number(images, 'image')} of train held out for selection",
+    Kind.GROUPS_WHOLE: lambda: "groups kept whole",
+    # the ranking
+    Kind.PAST_RUNS: lambda runs, backbones: (
+        f"{_number(runs, 'past run')} adjust the prior of {_number(backbones, 'backbone')}"
+    ),
+    Kind.SCORE_CONSTANT: lambda score: f"{_score(score)} is the same for every backbone and has no weight",
+    Kind.SCORE_DISAGREES: _score_disagrees,
+    Kind.SCORE_FAILED: lambda score, error: f"{_score(score)} failed: {error}",
+    Kind.SCORE_NOT_FINITE: lambda score, value: f"{_score(score)} returned {value}",
+    Kind.NOT_EMBEDDED: lambda: "no image was embedded in its time",
 }

@@ -12,6 +12,7 @@ import numpy as np
 from autotl.cache import atomic_write
 from autotl.errors import RunError
 from autotl.records import PARTS, Columns, Dataset, Split
+from autotl.report import wording
 
 COLUMNS = ("path", "label", "part", "fold", "group", "finding")
 LEFT_OUT = "left out"
@@ -69,7 +70,7 @@ def write(path: Path, data: Dataset, split: Split, reasons: dict[int, str] | Non
             )
         )
     for left in data.left_out:
-        writer.writerow((_as_text(left.name), "", LEFT_OUT, "", "", left.reason))
+        writer.writerow((_as_text(left.name), "", LEFT_OUT, "", "", wording.sentence(left.reason)))
     atomic_write(path, out.getvalue())
 
 

@@ -130,7 +130,7 @@ def place(earlier: Earlier, data: Dataset, fresh: Split) -> tuple[Earlier, Split
         folds=state.data.folds,
         select_from=state.data.select_from,  # type: ignore[arg-type]
         test_from=state.data.test_from,  # type: ignore[arg-type]
-        reason=state.data.split,
+        facts=state.data.split,
     )
     if (now == np.arange(len(now))).all():
         return earlier, split

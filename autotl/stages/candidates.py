@@ -62,7 +62,8 @@ def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult)
         trials=(*setup.probes, *setup.controls, *setup.fits),
         time_plan=time_plan.stages(context.plan),
     )
-    journal.event("split", fact(Kind.TEXT, text=parts.split.reason))
+    for how in parts.split.facts:
+        journal.event("split", how)
     journal.event(
         "candidates", fact(Kind.CANDIDATES, backbones=len(setup.backbones), strategies=len(setup.strategies))
     )
@@ -99,8 +100,8 @@ def hand_over(context: RunContext, setup: Setup) -> None:
             folds=split.folds,
             select_from=split.select_from,
             test_from=split.test_from,
-            split=split.reason,
-            findings=(*data.findings, *split.findings),
+            split=split.facts,
+            findings=data.findings,
         )
     )
 

@@ -46,7 +46,7 @@ class RunContext:
     journal: Journal
     engine: Engine
     fetch: Callable[..., Path]
-    history: tuple[history.Record, ...]  # past runs
+    history: tuple[history.PastRun, ...]  # past runs
 
 
 @contextmanager

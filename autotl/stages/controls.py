@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from autotl import modality
 from autotl.cache import atomic
 from autotl.candidates import gather
-from autotl.data import image_store
 from autotl.decision import controls as decision_controls
 from autotl.decision import judge
 from autotl.decision.judge import Verdict
@@ -83,7 +83,8 @@ class _Runner:
             return
         context, columns, seed = self.context, self.setup.columns, self.context.options.seed
         begun = context.budget.spent
-        store = image_store.Pixels.open(context.journal.folder / STORE)
+        kind = modality.get(self.setup.parts.data.modality)
+        store = kind.open(context.journal.folder / STORE)
         judged = judge.selection(columns.part, columns.folds)
         train = self.setup.parts.rows(0)
         probabilities = np.zeros((len(judged), len(columns.classes)), np.float32)
@@ -93,9 +94,9 @@ class _Runner:
             fitted = fitted[: decision_controls.FOREST_ROWS]
             held_out = fold == number
             probabilities[held_out] = decision_controls.forest(
-                decision_controls.by_hand(store, fitted),
+                kind.by_hand(store, fitted),
                 columns.labels[fitted],
-                decision_controls.by_hand(store, judged[held_out]),
+                kind.by_hand(store, judged[held_out]),
                 len(columns.classes),
                 seed,
             )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
-from autotl import hardware
+from autotl import hardware, modality
 from autotl.candidates import gather
 from autotl.data import load
 from autotl.options import (
@@ -26,7 +24,6 @@ from autotl.weights import hub
 __all__ = ["Plan", "Planned", "plan"]
 
 EPOCHS = 6.0  # of the fine-tuning whose price is shown
-SAMPLE = 64  # images whose size is looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +97,7 @@ def plan(options: Options) -> Plan:
 def _glance(data: Dataset) -> Profile:
     """A profile from labels and the headers of some images."""
     counts = np.bincount(data.labels, minlength=len(data.classes))
-    sides = []
-    for file in data.files[:: max(1, len(data.files) // SAMPLE)]:
-        with suppress(Exception), Image.open(file) as image:  # a run says what is wrong with a file
-            sides.append(min(image.size))
-    low, middle, high = np.quantile(sides or [224], (0.05, 0.5, 0.95)).astype(int).tolist()
+    low, middle, high = modality.get(data.modality).glance(list(data.files))
     return Profile(
         images=len(data.files),
         classes=data.classes,

@@ -9,8 +9,7 @@ from autotl.options import goal_of
 from autotl.records import Goal, Kind, Profile, fact
 from autotl.stages.context import RunContext
 from autotl.stages.split import SplitResult
-
-IMBALANCED = 10.0  # largest class / smallest class from which balanced accuracy is the default metric
+from autotl.stats.target_kinds import TARGET_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +24,8 @@ def profile(context: RunContext, parts: SplitResult) -> ProfileResult:
     """Return the profile of the data and the goal of the run."""
     with context.ledger.charge("profile"):
         found = data_profile.profile(parts.data, parts.decoded.statistics, parts.decoded.thumbnails)
-    metric = context.options.metric
-    if metric is None and found.imbalance > IMBALANCED:
-        metric = "balanced_accuracy"
+    target = TARGET_KINDS[parts.data.targets[0].kind]
+    metric = context.options.metric or target.metric(found.imbalance)
+    if context.options.metric is None and metric != target.metric(1.0):
         context.journal.note(fact(Kind.IMBALANCED_METRIC, imbalance=found.imbalance))
-    return ProfileResult(profile=found, goal=goal_of(context.options, metric or "accuracy"))
+    return ProfileResult(profile=found, goal=goal_of(context.options, metric))

@@ -11,20 +11,22 @@ from autotl import hardware
 from autotl.candidates import gather
 from autotl.errors import AutotlError
 from autotl.ranking import history, screening
-from autotl.ranking.learning_curve import grow
+from autotl.ranking.learning_curve import learning_curve
 from autotl.records import (
     BackboneSpec,
     Candidate,
     DepthProfile,
     Embedding,
-    Growth,
+    Fact,
     Kind,
+    LearningCurve,
     Ranking,
     Skipped,
     Trial,
     TrialResult,
     fact,
 )
+from autotl.report import wording
 from autotl.stages import trials
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
@@ -59,7 +61,7 @@ def rank(context: RunContext, setup: Setup) -> RankResult:
     with context.ledger.charge("rank"):
         curves = tuple(_learning_curves(context, setup, ranker.backbones, ranking))
     result = RankResult(
-        ranking=replace(ranking, growth=curves),
+        ranking=replace(ranking, curves=curves),
         backbones=ranker.backbones,
         probes=tuple(ranker.probes),
         skipped=(*setup.downloads.close(), *ranker.failed()),
@@ -77,7 +79,7 @@ class _Ranker:
         self.probes: list[TrialResult] = list(setup.probes)
         self.rows = setup.parts.rows(0)
         self.scores = list(context.plugins.scores().values())
-        self.notes: list[str] = []
+        self.notes: list[Fact] = []
         if not self.backbones:
             self._arrived(patience=context.budget.left)
         if not self.backbones:
@@ -110,14 +112,16 @@ class _Ranker:
 
     def ranking(self) -> Ranking:
         """Return the ranking as it stands."""
-        return self.screening.ranking(tuple(dict.fromkeys(self.notes)))
+        return self.screening.ranking(
+            [note for place, note in enumerate(self.notes) if note not in self.notes[:place]]
+        )
 
     def failed(self) -> list[Skipped]:
         """Return a row for each backbone that could not be embedded."""
         return [
-            Skipped(name=entry.backbone, reason=entry.dead)
-            for entry in self.screening.arms.values()
-            if entry.dead and entry.input_size == self.backbones[entry.backbone].input_size
+            Skipped(name=entry.backbone, reason=wording.sentence(entry.failure))
+            for entry in self.screening.entries.values()
+            if entry.failure is not None and entry.input_size == self.backbones[entry.backbone].input_size
         ]
 
     def _evidence(self, specs: Sequence[BackboneSpec]) -> Mapping[str, float]:
@@ -125,7 +129,7 @@ class _Ranker:
         past = self.context.history
         evidence = history.evidence(past, specs, {spec.name: screening.prior(spec) for spec in specs})
         if past:
-            self.context.journal.note(fact(Kind.HISTORY_USED, runs=len(past), backbones=len(evidence)))
+            self.notes.append(fact(Kind.PAST_RUNS, runs=len(past), backbones=len(evidence)))
         return evidence
 
     def _arrived(self, patience: float = 0.0) -> list[BackboneSpec]:
@@ -153,14 +157,16 @@ class _Ranker:
             embedding = context.engine.embed(self.backbones[ask.backbone], ask.input_size, rows, allowance)
         except AutotlError as error:
             self.screening.fail(ask, str(error))
-            context.journal.event("rank", fact(Kind.NOT_EMBEDDED, error=str(error)), candidate=ask.backbone)
+            context.journal.event(
+                "rank", fact(Kind.EMBEDDING_FAILED, error=str(error)), candidate=ask.backbone
+            )
             return
         stored_rows, features, logits = _features(context, embedding)
         if len(stored_rows) < min(len(rows), 2 * len(columns.classes)):
-            self.screening.tell(ask, 0, {}, None)
+            self.screening.update(ask, 0, {}, None)
             return
         seconds = embedding.seconds_per_image or None
-        self.screening.tell(ask, len(stored_rows), {}, seconds)
+        self.screening.update(ask, len(stored_rows), {}, seconds)
         if not self.probes and self.screening.stands_in_for_floor(ask):
             self._first_model(ask)  # before the scores: a model comes first
         # The order is stratified, so its beginning represents all rows.
@@ -177,7 +183,7 @@ class _Ranker:
             context.plugins.compute,
         )
         self.notes += notes
-        self.screening.tell(ask, embedding.rows, values, seconds)
+        self.screening.update(ask, embedding.rows, values, seconds)
         context.journal.event(
             "rank",
             fact(Kind.SCORED, images=len(scored_rows), scores=dict(sorted(values.items()))),
@@ -206,7 +212,7 @@ def _features(context: RunContext, embedding: Embedding) -> tuple[np.ndarray, np
 
 def _learning_curves(
     context: RunContext, setup: Setup, backbones: Mapping[str, BackboneSpec], ranking: Ranking
-) -> Iterator[Growth]:
+) -> Iterator[LearningCurve]:
     """Yield the learning curves of the first few backbones whose features of all rows are at hand."""
     budget, plan, columns = context.budget, context.plan, setup.columns
     rows = setup.parts.rows(0)
@@ -224,6 +230,8 @@ def _learning_curves(
         labels = columns.labels[stored_rows]
         group = None if columns.group is None else columns.group[stored_rows]
         with hardware.one_thread():
-            curve = grow(entry.backbone, entry.input_size, features, labels, folds_for(labels, group))
+            curve = learning_curve(
+                entry.backbone, entry.input_size, features, labels, folds_for(labels, group)
+            )
         if curve is not None:
             yield curve

@@ -9,6 +9,7 @@ import numpy as np
 from autotl.errors import AutotlError
 from autotl.ranking import similarity as ranking_similarity
 from autotl.records import Kind, Settings, Similarity, fact
+from autotl.report import wording
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
 
@@ -34,7 +35,7 @@ def similarity(context: RunContext, setup: Setup) -> tuple[Similarity, ...]:
             except (AutotlError, ValueError) as error:
                 journal.note(fact(Kind.NO_SIMILARITY, domain=reference.domain, error=str(error)))
     for found in similarities:
-        journal.event("similarity", fact(Kind.TEXT, text=found.sentence))
+        journal.event("similarity", fact(Kind.TEXT, text=wording.similarity(found)))
     measured = tuple(similarities)
     journal.record(profile=replace(setup.profile, similarity=measured), similarity=measured)
     return measured

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autotl.data import image_store
+from autotl import modality
 from autotl.data import split as data_split
+from autotl.modality.image_store import Decoded
 from autotl.records import Columns, Dataset, Finding, Kind, Split, fact
 from autotl.run_folder import resume
 from autotl.stages.context import RunContext
 
 STORE = ".pixels"  # folder of the decoded images, in the run folder
-LARGEST_SIDE = 256  # pixels that an image is stored at, at most
 NAMED = 20  # items of a finding that are listed
 
 
@@ -24,7 +24,7 @@ class SplitResult:
 
     data: Dataset
     split: Split
-    decoded: image_store.Decoded
+    decoded: Decoded
     earlier: resume.Earlier | None  # the run that is continued, its trials on the rows of today
 
     @property
@@ -59,14 +59,13 @@ def split(context: RunContext, data: Dataset, earlier: resume.Earlier | None) ->
     return SplitResult(data=data, split=parts, decoded=decoded, earlier=earlier)
 
 
-def _decode(context: RunContext, data: Dataset, parts: Split) -> image_store.Decoded:
+def _decode(context: RunContext, data: Dataset, parts: Split) -> Decoded:
     """Decode the images into the run folder, those of the test part last."""
     of_test = parts.part[parts.order] == 2
     order = np.concatenate([parts.order[~of_test], parts.order[of_test]])
-    return image_store.decode(
+    return modality.get(data.modality).decode(
         list(data.files),
         context.journal.folder / STORE,
-        side=image_store.choose_side(len(data.files), LARGEST_SIDE),
         allowance=context.budget.allowance(context.plan.decode),
         order=order,
     )
@@ -86,20 +85,18 @@ def _without(
         names = tuple(str(data.names[row]) for row in list(errors)[:NAMED])
         findings.append(
             Finding(
-                kind="broken",
-                what=f"{len(errors)} images could not be decoded",
+                kind=Kind.BROKEN,
                 count=len(errors),
                 where=names,
-                action="left out",
+                action="left_out",
             )
         )
     if late:
         findings.append(
             Finding(
-                kind="no_time",
-                what=f"{late:,} images were not read in the time there is; the others are a stratified sample",
+                kind=Kind.NO_TIME,
                 count=late,
-                action="left out",
+                action="left_out",
             )
         )
     return replace(data, findings=tuple(findings)), replace(parts, part=part, fold=fold)

@@ -10,7 +10,6 @@ import numpy as np
 
 from autotl.errors import AutotlError
 from autotl.records import Finding, Kind, Split, fact
-from autotl.report import wording
 from autotl.stages.candidates import hand_over
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
@@ -38,7 +37,12 @@ def subsample(context: RunContext, setup: Setup) -> SplitResult:
     if not left_out:
         return parts
     sampled = fact(Kind.SUBSAMPLED, left_out=left_out, images=images, seconds_per_image=pace)
-    finding = Finding(kind="no_time", what=wording.sentence(sampled), count=left_out, action="left out")
+    finding = Finding(
+        kind=Kind.NO_TIME,
+        values={"images": images, "seconds_per_image": round(pace, 6)},
+        count=left_out,
+        action="left_out",
+    )
     data = replace(parts.data, findings=(*parts.data.findings, finding))
     smaller = replace(parts, data=data, split=split)
     context.journal.note(sampled)

@@ -1,7 +1,7 @@
-"""How far probabilities can be believed: one temperature, fitted on images the model had not seen.
+"""Calibration of probabilities by one temperature, fitted on images that the model was not fitted on.
 
 Temperature scaling (Guo, Pleiss, Sun, Weinberger, ICML 2017) divides the logits by one number; it changes
-how sure the model says it is, never which class it names. Torch-free: probabilities in, a number out.
+the confidence, never the predicted class. Torch-free: probabilities in, a number out.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ BINS = 15
 FOLDS = 5
 FEWEST = 20  # images; with fewer the temperature stays 1
 _RANGE = (0.1, 10.0)
-_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def calibrate(probabilities: np.ndarray, labels: np.ndarray, group: np.ndarray | None = None) -> Calibration:
-    """The temperature for probabilities (n, classes) of images with `labels` (n,), and what it brings.
+    """Return the temperature for probabilities (n, classes) of images with `labels` (n,), and its effect.
 
-    The errors of calibration are fractions; the one after is out-of-fold: each image is judged with a
-    temperature that was fitted without it. Where the temperature does not help out-of-fold it stays 1.
+    The errors of calibration are fractions; the one after is out-of-fold: each image has a
+    temperature that was fitted without it. Where the temperature does not reduce the loss out-of-fold it stays 1.
     """
     before = expected_error(probabilities, labels)
     if len(labels) < FEWEST:
@@ -48,11 +47,13 @@ def calibrate(probabilities: np.ndarray, labels: np.ndarray, group: np.ndarray |
 
 
 def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature of least log loss against targets softened as Platt did, by golden section.
+    """Return the temperature of least log loss against targets softened as Platt did.
 
-    Soft targets, (n + 1) / (n + 2) for the true class, keep a few images that are all answered rightly from
-    asking for certainty.
+    Soft targets, (n + 1) / (n + 2) for the true class, keep a few images, all predicted correctly, from
+    driving the probabilities to 1. The minimum is found by `scipy.optimize.minimize_scalar` on its logarithm.
     """
+    from scipy.optimize import minimize_scalar
+
     classes = probabilities.shape[1]
     sure = (len(labels) + 1) / (len(labels) + 2)
     target = np.full(probabilities.shape, (1 - sure) / max(classes - 1, 1))
@@ -64,25 +65,19 @@ def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
         scaled -= scaled.max(1, keepdims=True)
         return float(np.mean(np.log(np.exp(scaled).sum(1)) - (target * scaled).sum(1)))
 
-    low, high = math.log(_RANGE[0]), math.log(_RANGE[1])
-    for _ in range(40):
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        if loss(left) < loss(right):
-            high = right
-        else:
-            low = left
-    return math.exp((low + high) / 2)
+    bounds = (math.log(_RANGE[0]), math.log(_RANGE[1]))
+    return math.exp(float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
 
 
 def apply(probabilities: np.ndarray, by: float) -> np.ndarray:
-    """Probabilities (n, classes) as the model gives them, at another temperature."""
+    """Return probabilities (n, classes) at another temperature."""
     logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-12)) / by
     shares = np.exp(logits - logits.max(1, keepdims=True))
     return np.asarray(shares / shares.sum(1, keepdims=True))
 
 
 def expected_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Expected calibration error: how far confidence and share of right answers lie apart, over 15 bins."""
+    """Return the expected calibration error: mean difference of confidence and accuracy over 15 bins."""
     if len(labels) == 0:
         return float("nan")
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
@@ -91,14 +86,14 @@ def expected_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(np.abs(gap).sum() / len(labels))
 
 
-def write(found: Calibration, model: Path) -> None:
-    """Puts the temperature into the description of a model folder; one of another engine's stays as it is."""
+def write(calibration: Calibration, model: Path) -> None:
+    """Write the temperature into the description of a model folder; one of another engine's stays as it is."""
     file = model / "model.json"
     try:
         described = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.DecodeError):
         return
-    described["temperature"] = found.temperature
+    described["temperature"] = calibration.temperature
     atomic_write(file, msgspec.json.format(msgspec.json.encode(described), indent=1))
 
 

@@ -1,4 +1,4 @@
-"""Folds for judging a head on features: classes spread, groups whole."""
+"""Folds in which a head is evaluated on features, and nested subsamples: classes spread, groups whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import numpy as np
 
 
 def folds_for(labels: np.ndarray, group: np.ndarray | None, number: int = 5) -> np.ndarray:
-    """Fold (n,) of each row, classes spread evenly; rows of one group share a fold."""
+    """Return the fold (n,) of each row, classes spread evenly; rows of one group share a fold.
+
+    A row keeps its fold when rows are added behind it, so nested subsamples have nested folds; no seed is needed,
+    and a class may have fewer rows than there are folds. scikit-learn's splitters do none of these, and their
+    import takes a second in the worker, which needs folds before its first model.
+    """
     unit = np.arange(len(labels)) if group is None else np.unique(group, return_inverse=True)[1]
     _, first = np.unique(unit, return_index=True)
     by_unit = np.empty(len(first), np.int64)
@@ -17,7 +22,10 @@ def folds_for(labels: np.ndarray, group: np.ndarray | None, number: int = 5) -> 
 
 
 def stratified_order(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A permutation of all rows whose prefixes hold every class in proportion, and two rows of each early."""
+    """Return a permutation of all rows whose prefixes hold every class in proportion, and two rows of each early.
+
+    scikit-learn has no splitter whose subsamples contain each other.
+    """
     place = np.empty(len(labels))
     for label in np.unique(labels):
         rows = generator.permutation(np.flatnonzero(labels == label))

@@ -1,4 +1,4 @@
-"""The three metrics a goal may name, on integer labels, and the intervals that go with them."""
+"""The metrics that a goal may name, on integer labels, and their intervals. `target_kinds` lists them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Z95 = 1.959964  # two-sided 95 % point of the standard normal
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts (classes, classes): rows are the true class, columns the predicted one."""
+    """Return counts (classes, classes): rows are the true class, columns the predicted one."""
     cell = labels.astype(np.int64) * classes + predicted.astype(np.int64)
     flat = np.bincount(cell, minlength=classes * classes)
     return np.asarray(flat.reshape(classes, classes))
 
 
 def score(metric: Metric, labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    """The metric as a fraction; classes absent from `labels` do not count. NaN for no rows.
+    """Return the metric as a fraction; classes absent from `labels` do not count. NaN for no rows.
 
     >>> score("balanced_accuracy", np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]), 2)
     0.5
@@ -37,7 +37,7 @@ def score(metric: Metric, labels: np.ndarray, predicted: np.ndarray, classes: in
 
 
 def row_weights(metric: Metric, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Weights (n,) whose weighted mean of hits is the metric (macro F1: its balanced-accuracy proxy).
+    """Return weights (n,) whose weighted mean of hits is the metric (macro F1: its balanced-accuracy proxy).
 
     They turn every metric into a mean over rows, which is what paired tests and intervals need.
     """
@@ -48,9 +48,9 @@ def row_weights(metric: Metric, labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def fitting_weights(metric: Metric, labels: np.ndarray) -> np.ndarray | None:
-    """How much each row (n,) counts while something is fitted for the metric; None where all count alike.
+    """Return the weight (n,) of each row in a fit for the metric; None where all rows weigh the same.
 
-    Where every class counts the same, each has the same sum of weights; their mean is 1.
+    Where every class weighs the same, each has the same sum of weights; their mean is 1.
     """
     if metric == "accuracy":
         return None
@@ -59,12 +59,12 @@ def fitting_weights(metric: Metric, labels: np.ndarray) -> np.ndarray | None:
 
 
 def clusters(group: np.ndarray | None, rows: int) -> np.ndarray:
-    """Cluster number (n,) of each row: its group, or itself."""
+    """Return the cluster number (n,) of each row: its group, or itself."""
     return np.arange(rows) if group is None else np.unique(group, return_inverse=True)[1]
 
 
 def standard_error(values: np.ndarray, weights: np.ndarray, cluster: np.ndarray) -> float:
-    """Standard error of ``sum(weights * values)`` when rows of a cluster move together.
+    """Return the standard error of ``sum(weights * values)`` when rows of a cluster are correlated.
 
     The usual sandwich estimator of a weighted mean, with the small-sample factor G/(G-1).
     """
@@ -79,10 +79,10 @@ def standard_error(values: np.ndarray, weights: np.ndarray, cluster: np.ndarray)
 def interval(
     metric: Metric, labels: np.ndarray, predicted: np.ndarray, classes: int, group: np.ndarray | None = None
 ) -> Interval:
-    """The metric with a 95 % interval for its value on new images of the same kind.
+    """Return the metric with a 95 % interval for its value on new images of the same kind.
 
     Wilson's score interval on the effective number of rows (weights and clusters taken into account),
-    which stays inside 0..1 and honest near both ends (Wilson, JASA 22, 1927).
+    which stays inside 0..1 and keeps its coverage near both ends (Wilson, JASA 22, 1927).
     """
     value = score(metric, labels, predicted, classes)
     weights = row_weights(metric, labels, classes)
@@ -93,7 +93,7 @@ def interval(
     independent = 1.0 / float(np.sum(np.bincount(cluster, weights=weights) ** 2))  # Kish, with whole clusters
     if error > 0 and 0 < mean < 1:
         rows = min(mean * (1 - mean) / error**2, float(len(labels)))
-    else:  # all right or all wrong: the variance says nothing, the design does
+    else:  # all right or all wrong: the variance is 0, so the design alone counts
         rows = independent
     rows = max(rows, 1.0)
     centre = (value + Z95**2 / (2 * rows)) / (1 + Z95**2 / rows)
@@ -110,10 +110,10 @@ def paired_difference(
     group: np.ndarray | None = None,
     z: float = Z95,
 ) -> Interval:
-    """How much better `one` predicts than `other` on the same rows, with an interval at ±`z` errors.
+    """Return the metric of `one` minus that of `other` on the same rows, with an interval at ±`z` errors.
 
     The variance of a paired difference has a floor of one discordant row, as in the add-one form of
-    McNemar's test: two models that agree on every one of 20 images are not thereby proven equal.
+    McNemar's test: that two models agree on every one of 20 images does not prove them equal.
     """
     weights = row_weights(metric, labels, classes)
     difference = (labels == one).astype(float) - (labels == other).astype(float)

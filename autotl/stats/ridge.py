@@ -8,7 +8,7 @@ PENALTIES = (1e-3, 1e-2, 1e-1, 0.5, 2.0)  # relative to the mean eigenvalue of t
 
 
 def standardise(features: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and deviation 1 (constant ones stay 0), float64 (n, d)."""
+    """Return columns with mean 0 and deviation 1 (constant ones stay 0), float64 (n, d)."""
     x = features.astype(np.float64)
     x -= x.mean(0)
     deviation = x.std(0)
@@ -18,7 +18,7 @@ def standardise(features: np.ndarray) -> np.ndarray:
 def left_out(
     x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: np.ndarray | None = None
 ) -> list[np.ndarray]:
-    """Scores (n, classes) of rows (n, d) left out with their fold, for each of `PENALTIES`.
+    """Return scores (n, classes) of rows (n, d) left out with their fold, for each of `PENALTIES`.
 
     `x` is standardised, by the `weights` (n,) of the rows where they have any.
 
@@ -72,7 +72,7 @@ def _refitted(
 def fit(
     x: np.ndarray, labels: np.ndarray, index: int, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weight (classes, d) and bias (classes,) on standardised `x` with the penalty ``PENALTIES[index]``."""
+    """Return weight (classes, d) and bias (classes,) on standardised `x` with the penalty ``PENALTIES[index]``."""
     one_hot, shares = _centred(labels, weights)
     if weights is not None:
         root = np.sqrt(weights)[:, None]
@@ -93,7 +93,7 @@ def _centred(labels: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray
 
 
 def _spectrum(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues and vectors of the smaller of X'X and XX', without the vanishing ones."""
+    """Return eigenvalues and vectors of the smaller of X'X and XX', without the vanishing ones."""
     values, vectors = np.linalg.eigh(x @ x.T if x.shape[1] > len(x) else x.T @ x)
     keep = values > 1e-9 * max(float(values[-1]), 1e-12)
     return values[keep], vectors[:, keep]

@@ -136,7 +136,7 @@ def screen(purse: Purse) -> tuple[Ranking, list[TrialResult]]:
     start = 0.0
     while ask is not None:
         rows, scores = purse.read(ask.backbone, ask.rows)
-        screening.tell(ask, rows, scores, space.image[ask.backbone] if rows else None)
+        screening.update(ask, rows, scores, space.image[ask.backbone] if rows else None)
         if not results and screening.stands_in_for_floor(ask):
             done = purse.train(frozen_of(space, ask.backbone))
             results += [done] if done else []

@@ -20,10 +20,11 @@ import psutil
 from autotl import hardware
 from autotl.builtin.strategies import STRATEGIES
 from autotl.candidates.gather import sizes
-from autotl.data import image_store, load
+from autotl.data import load
 from autotl.data import split as data_split
 from autotl.decision import judge
 from autotl.decision.controls import SCRATCH
+from autotl.modality import image_store
 from autotl.plugins.manager import Plugins, load_plugins
 from autotl.protocols import Engine
 from autotl.ranking import screening

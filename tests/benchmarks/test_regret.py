@@ -173,7 +173,7 @@ def test_a_part_is_cut_to_the_first_of_its_order() -> None:
         test_from="given",
         grouped=False,
         seed=0,
-        reason="",
+        facts=(),
     )
     cut = record.smaller(split, {"train": 5, "select": 20, "test": 7})
     assert [int((cut.part == code).sum()) for code in (-1, 0, 1, 2)] == [28, 5, 20, 7]

@@ -12,7 +12,8 @@ from PIL import Image
 from autotl.data import load, split
 from autotl.errors import DatasetError
 from autotl.plugins.manager import load_plugins
-from autotl.records import Dataset
+from autotl.records import Dataset, Kind, fact
+from autotl.report import wording
 
 
 def picture(path: Path, value: int) -> None:
@@ -61,18 +62,22 @@ def test_what_is_left_out_says_why(tmp_path: Path) -> None:
     (tmp_path / "b" / "broken.png").write_bytes(b"no image")
     (tmp_path / ".ipynb_checkpoints").mkdir()
     reasons = {out.name: out.reason for out in read(tmp_path).left_out}
-    assert reasons["a/.hidden.png"] == "hidden"
-    assert "not an image" in reasons["a/notes.txt"]
-    assert "empty" in reasons["a/empty.png"]
-    assert "not a readable image" in reasons["b/broken.png"]
+    assert reasons["a/.hidden.png"] == fact(Kind.HIDDEN)
+    assert reasons["a/notes.txt"] == fact(Kind.NOT_AN_IMAGE)
+    assert reasons["a/empty.png"] == fact(Kind.EMPTY_FILE)
+    assert reasons["b/broken.png"] == fact(Kind.UNREADABLE, error="UnidentifiedImageError")
     assert ".ipynb_checkpoints/" in reasons
-    said = [finding for finding in read(tmp_path).findings if finding.kind == "left_out"]
-    assert {name for finding in said for name in finding.where} == {
+    findings = [finding for finding in read(tmp_path).findings if finding.kind == Kind.LEFT_OUT]
+    assert {name for finding in findings for name in finding.where} == {
         "a/notes.txt",
         "a/empty.png",
         "b/broken.png",
     }
-    assert all(finding.what.startswith("1 entry left out: ") for finding in said)
+    assert {wording.sentence(finding) for finding in findings} == {
+        "1 entry left out: not an image by its name",
+        "1 entry left out: an empty file",
+        "1 entry left out: not a readable image (UnidentifiedImageError)",
+    }
 
 
 def test_a_class_that_train_lacks_is_named(tmp_path: Path) -> None:
@@ -89,7 +94,7 @@ def test_a_csv_cannot_reach_outside_its_folder(tmp_path: Path) -> None:
     (tmp_path / "data" / "list.csv").write_text("path,label\na.png,a\nb.png,b\n../secret.png,a\n")
     data = read(tmp_path / "data" / "list.csv")
     assert data.names.tolist() == ["a.png", "b.png"]
-    assert "outside" in data.left_out[0].reason
+    assert data.left_out[0].reason.kind == Kind.OUTSIDE_CSV_FOLDER
 
 
 def test_groups_by_expression_stay_whole(tmp_path: Path) -> None:

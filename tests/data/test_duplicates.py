@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 from sklearn.datasets import load_digits
 
 from autotl.data import duplicates
-from autotl.data.image_store import THUMBNAIL
+from autotl.modality.image_store import THUMBNAIL
 
 
 def thumbnail(image: Image.Image) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autotl.data.image_store import STATISTICS, THUMBNAIL
 from autotl.data.profile import profile
+from autotl.modality.image_store import STATISTICS, THUMBNAIL
 from autotl.records import Dataset, Finding, Profile, Target
 
 USUAL = {
@@ -58,7 +58,7 @@ def test_counts_sizes_and_imbalance() -> None:
     assert found.side == 80 and found.sides == (80, 80)
     assert found.bytes == 63_000
     (imbalance,), (few,) = of_kind(found, "imbalance"), of_kind(found, "few")
-    assert "20 times" in imbalance.what and imbalance.where == ("b",)
+    assert imbalance.values == {"ratio": 20.0} and imbalance.where == ("b",)
     assert few.where == ("b",)
 
 
@@ -72,7 +72,7 @@ def test_gray_and_alpha_are_shares() -> None:
     assert (found.gray, found.alpha) == (0.25, 0.1)
 
 
-def test_byte_equal_images_are_told_once_and_not_again_as_nearly_equal() -> None:
+def test_byte_equal_images_are_reported_once_and_not_again_as_nearly_equal() -> None:
     digests = [str(row) for row in range(40)]
     digests[7] = digests[3]
     found = look(dataset([0, 1] * 20, digests=digests), same=((3, 7),))
@@ -88,14 +88,15 @@ def test_nearly_equal_images_stand_side_by_side() -> None:
     assert sorted([near.where[:2], near.where[2:]]) == [("0/2.png", "0/31.png"), ("0/5.png", "0/9.png")]
 
 
-@pytest.mark.parametrize("equal", ["byte-equal", "nearly equal"])
-def test_copies_across_given_parts_are_a_leak_and_across_labels_a_conflict(equal: str) -> None:
+@pytest.mark.parametrize("exact", [True, False])
+def test_copies_across_given_parts_are_a_leak_and_across_labels_a_conflict(exact: bool) -> None:
     digests = [str(row) for row in range(40)]
-    if equal == "byte-equal":
+    if exact:
         digests[25], digests[6] = digests[2], digests[1]
     found = look(dataset([0, 1] * 20, given=[0] * 20 + [2] * 20, digests=digests), same=((2, 25), (1, 6)))
     (leak,), (conflict,) = of_kind(found, "leak"), of_kind(found, "conflict")
-    assert leak.count == 1 and set(leak.where) == {"0/2.png", "1/25.png"} and equal in leak.what
+    assert leak.count == 1 and set(leak.where) == {"0/2.png", "1/25.png"}
+    assert leak.values == conflict.values == {"exact": exact}
     assert conflict.count == 2 and len(conflict.where) == 4
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autotl.data.split import fold_of, hold_out, split, stratified_order
-from autotl.records import Dataset, Split, Target
+from autotl.records import Dataset, Kind, Split, Target, fact
 
 
 def data(
@@ -37,6 +37,11 @@ def test_fifteen_percent_test_and_a_fifth_of_the_rest_chooses() -> None:
     labels = np.repeat(np.arange(5), 200)
     found = split(data(labels))
     assert sizes(found) == [680, 170, 150]
+    assert found.facts == (
+        fact(Kind.SPLIT_SIZES, train=680, select=170, test=150),
+        fact(Kind.TEST_HELD_OUT, share=0.15),
+        fact(Kind.SELECT_HELD_OUT, images=170),
+    )
     assert (found.select_from, found.test_from, found.folds) == ("held out", "held out", 0)
     for code in range(3):
         assert len(set(np.bincount(labels[found.part == code]))) == 1, "stratified"
@@ -72,7 +77,7 @@ def test_few_images_are_chosen_by_out_of_fold() -> None:
         assert np.bincount(labels[found.fold == fold]).tolist() == [4, 4, 4]
 
 
-@pytest.mark.parametrize("counts", [(2, 1), (3, 3), (1, 1), (50, 2)])
+@pytest.mark.parametrize("counts", [(2, 1), (3, 3), (1, 1), (50, 2), (50, 1)])
 def test_a_handful_of_images_is_still_split(counts: tuple[int, int]) -> None:
     found = split(data(np.repeat([0, 1], counts)))
     assert found.folds >= 2 and (found.part == 0).all()
@@ -92,7 +97,7 @@ def test_groups_stay_whole_in_parts_and_folds() -> None:
     group = generator.integers(0, 90, 700)
     labels = group % 4
     found = split(data(labels, group=group))
-    assert found.grouped and "groups kept whole" in found.reason
+    assert found.grouped and found.facts[-1] == fact(Kind.GROUPS_WHOLE)
     for number in np.unique(group):
         assert len(np.unique(found.part[group == number])) == 1
     assert all(len(np.unique(labels[found.part == code])) == 4 for code in range(3))
@@ -137,6 +142,35 @@ def test_folds_are_even() -> None:
     assert np.ptp(np.bincount(fold)) <= 2
     for label in range(4):
         assert np.ptp(np.bincount(fold[labels == label], minlength=5)) <= 1
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 7])
+def test_fewer_groups_than_folds_make_fewer_folds(groups: int) -> None:
+    group = np.repeat(np.arange(groups), 10)
+    fold = fold_of(np.tile([0, 1], 5 * groups), group, 5, np.random.default_rng(0))
+    assert len(np.unique(fold)) == min(groups, 5)
+    for number in range(groups):
+        assert len(np.unique(fold[group == number])) == 1
+
+
+@pytest.mark.parametrize("group", [None, np.arange(101) // 2])
+def test_classes_of_one_image_each_are_spread_over_the_folds(group: np.ndarray | None) -> None:
+    fold = fold_of(np.arange(101), group, 2, np.random.default_rng(0))
+    assert np.ptp(np.bincount(fold, minlength=2)) <= 2
+
+
+def test_rare_classes_raise_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    labels = np.repeat(np.arange(20), [9, 1] * 10)
+    fold_of(labels, None, 5, np.random.default_rng(0))
+    fold_of(labels, np.arange(len(labels)) // 2, 5, np.random.default_rng(0))
+    assert not recwarn.list
+
+
+def test_the_same_generator_makes_the_same_folds() -> None:
+    labels, group = np.arange(120) % 3, np.arange(120) // 2
+    for of_group in (None, group):
+        one, again, other = (fold_of(labels, of_group, 5, np.random.default_rng(seed)) for seed in (3, 3, 4))
+        assert np.array_equal(one, again) and not np.array_equal(one, other)
 
 
 def test_every_prefix_of_the_order_is_stratified_and_holds_each_class_early() -> None:

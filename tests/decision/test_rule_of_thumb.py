@@ -14,7 +14,7 @@ JUDGED = Judged(labels=LABELS, classes=2)
 
 
 def near(word: str, value: float = 0.8) -> Similarity:
-    return Similarity(domain="imagenet-1k", value=value, low=0, high=1, word=word, sentence="")  # type: ignore[arg-type]
+    return Similarity(domain="imagenet-1k", value=value, low=0, high=1, level=word)  # type: ignore[arg-type]
 
 
 def evidence(wrong: int, unfreeze: Depth) -> Evidence:

@@ -9,10 +9,10 @@ import numpy as np
 from model_folder import model_folder, picture
 
 from autotl.budget import Allowance
-from autotl.data.image_store import decode
 from autotl.engine import messages
 from autotl.engine.explain import CELLS, SHOWN, explain
 from autotl.engine.worker import Worker
+from autotl.modality.image_store import decode
 
 
 def allowance(seconds: float = 100.0) -> Allowance:

@@ -7,9 +7,9 @@ import pytest
 import torch
 import toy
 
-from autotl.data.image_store import square
 from autotl.engine import images
 from autotl.engine.images import Squares, normalised, side_before_crop, to_input
+from autotl.modality.image_store import square
 from autotl.records import Preprocess
 
 PICTURES, _ = toy.images(20)

@@ -12,11 +12,11 @@ import torch
 from model_folder import SPEC, model_folder, picture
 
 from autotl.budget import Allowance
-from autotl.data.image_store import decode
 from autotl.engine import messages, model
 from autotl.engine.inference import Predictor
 from autotl.engine.session import Session
 from autotl.engine.worker import Worker
+from autotl.modality.image_store import decode
 from autotl.stats import ood
 
 CPU = torch.device("cpu")

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autotl.data.image_store import Pixels
 from autotl.engine import train
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import Squares
 from autotl.engine.model import Model
+from autotl.modality.image_store import Pixels
 from autotl.records import BackboneSpec, Preprocess
 
 SIDE = 16

@@ -18,7 +18,7 @@ from autotl import pipeline
 from autotl.hookspecs import hookimpl
 from autotl.plugins import sandbox
 from autotl.plugins.manager import load_plugins
-from autotl.records import BackboneSpec, Candidate, Ranking, Score, Trial, TrialResult
+from autotl.records import BackboneSpec, Candidate, Kind, Ranking, Score, Trial, TrialResult
 from autotl.run_folder import result_file
 from autotl.testing.simulated_engine import Cell
 
@@ -148,7 +148,9 @@ def test_a_score_that_is_no_number_is_a_note(
     with_guests(monkeypatch, odd={"register_scores": score("nonsense")})
     state = result_file.read(World().run(photos, tmp_path / "run", budget=40.0))
     assert state.winner is not None
-    assert any("guests" in note and "nan" in note for note in state.ranking.notes)
+    assert any(
+        note.kind == Kind.SCORE_NOT_FINITE and note.values["value"] == "nan" for note in state.ranking.facts
+    )
 
 
 def test_the_early_model_is_another_ones_when_the_cheapest_backbone_breaks(

@@ -1,4 +1,4 @@
-"""The record of past runs: what a line holds, what it changes, and that nothing in the file is ever lost."""
+"""The history of past runs: what a line holds, what it changes, and that nothing in the file is ever lost."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ PROFILE = Profile(
     gray=0.0,
     alpha=0.0,
     bytes=1,
-    similarity=(
-        Similarity(domain="imagenet-1k", value=0.5, low=0.4, high=0.6, word="middling", sentence="-"),
-    ),
+    similarity=(Similarity(domain="imagenet-1k", value=0.5, low=0.4, high=0.6, level="middling"),),
 )
 RANKING = Ranking(
     ranked=(
@@ -42,14 +40,14 @@ ONE = history.record("f1", PROFILE, RANKING)
 
 
 def test_a_line_holds_figures_alone(tmp_path: Path) -> None:
-    history.append(tmp_path / "new" / "memory.jsonl", ONE)
-    text = (tmp_path / "new" / "memory.jsonl").read_text()
+    history.append(tmp_path / "new" / "history.jsonl", ONE)
+    text = (tmp_path / "new" / "history.jsonl").read_text()
     assert text.count("\n") == 1 and "secret" not in text and "/" not in text
     assert ONE.scores == {"good": 0.8, "fair": 0.6, "poor": 0.5}
 
 
 def test_what_is_appended_is_read_back_and_what_was_there_stays(tmp_path: Path) -> None:
-    path = tmp_path / "memory.jsonl"
+    path = tmp_path / "history.jsonl"
     assert history.read(path) == ()
     history.append(path, ONE)
     before = path.read_bytes()
@@ -59,7 +57,7 @@ def test_what_is_appended_is_read_back_and_what_was_there_stays(tmp_path: Path) 
 
 
 def test_a_file_whose_last_line_lacks_its_end_keeps_it(tmp_path: Path) -> None:
-    path = tmp_path / "memory.jsonl"
+    path = tmp_path / "history.jsonl"
     history.append(path, ONE)
     path.write_bytes(path.read_bytes().rstrip())
     history.append(path, ONE)
@@ -68,20 +66,20 @@ def test_a_file_whose_last_line_lacks_its_end_keeps_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["not json", "{}", '{"autotl_memory": 1}', '["a"]', "\x00"])
 def test_a_foreign_line_is_named_and_left_as_it_is(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "memory.jsonl"
+    path = tmp_path / "history.jsonl"
     history.append(path, ONE)
     with open(path, "a", encoding="utf-8") as file:
         file.write(line + "\n")
     before = path.read_bytes()
-    with pytest.raises(RunError, match="line 2 of the memory"):
+    with pytest.raises(RunError, match="line 2 of the history"):
         history.read(path)
     assert path.read_bytes() == before
 
 
 def test_a_newer_version_and_a_folder_are_errors_that_say_so(tmp_path: Path) -> None:
-    history.append(tmp_path / "memory.jsonl", replace(ONE, autotl_memory=2))
-    with pytest.raises(RunError, match="version 2"):
-        history.read(tmp_path / "memory.jsonl")
+    history.append(tmp_path / "history.jsonl", replace(ONE, autotl_memory=2))
+    with pytest.raises(RunError, match="version is 2"):
+        history.read(tmp_path / "history.jsonl")
     with pytest.raises(RunError, match="cannot be read"):
         history.read(tmp_path)
 
@@ -92,7 +90,7 @@ def test_what_did_better_than_its_prior_is_favoured_the_more_often_the_more() ->
     assert once["good"] > 0 > once["poor"]
     assert often["good"] > once["good"]
     screening = Screening(SPECS, dict.fromkeys(NAMES, (64,)), 500, 4, often)
-    assert [arm.backbone for arm in screening.ranking().ranked] == list(NAMES)
+    assert [entry.backbone for entry in screening.ranking().ranked] == list(NAMES)
 
 
 def test_runs_of_other_backbones_say_nothing() -> None:

@@ -1,11 +1,11 @@
-"""What more images would buy, where that is known."""
+"""Learning curves: the gain from more images, and the asymptote where it is reached."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from autotl.ranking.learning_curve import grow
+from autotl.ranking.learning_curve import learning_curve
 from autotl.stats.folds import folds_for
 
 
@@ -18,7 +18,7 @@ def world(rows: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarra
 
 
 def test_more_images_help_where_they_helped_before_and_not_where_nothing_is_left() -> None:
-    hard, solved = grow("a", 64, *world(600, 4.0)), grow("a", 64, *world(600, 0.1))
+    hard, solved = learning_curve("a", 64, *world(600, 4.0)), learning_curve("a", 64, *world(600, 0.1))
     assert hard is not None and solved is not None
     assert hard.gain.low > 0 and hard.gain.value > solved.gain.value
     assert solved.gain.value == pytest.approx(0.0, abs=1e-3)
@@ -28,7 +28,7 @@ def test_more_images_help_where_they_helped_before_and_not_where_nothing_is_left
 def test_labels_without_meaning_promise_nothing() -> None:
     features, labels, _ = world(600, 2.0)
     shuffled = np.random.default_rng(3).permutation(labels)
-    grown = grow("a", 64, features, shuffled, folds_for(shuffled, None))
+    grown = learning_curve("a", 64, features, shuffled, folds_for(shuffled, None))
     assert grown is not None and grown.gain.low <= 0.005
 
 
@@ -36,8 +36,8 @@ def test_what_it_promises_comes_true() -> None:
     inside = []
     for seed in range(12):
         features, labels, _ = world(1400, 4.0, seed)
-        few = grow("a", 64, features[:600], labels[:600], folds_for(labels[:600], None))
-        many = grow("a", 64, features[:850], labels[:850], folds_for(labels[:850], None))
+        few = learning_curve("a", 64, features[:600], labels[:600], folds_for(labels[:600], None))
+        many = learning_curve("a", 64, features[:850], labels[:850], folds_for(labels[:850], None))
         assert few is not None and many is not None  # 200 more train there, as 480 + 200 = 680
         came = many.scores[-1] - few.scores[-1]
         inside.append(few.gain.low - 0.02 <= came <= few.gain.high + 0.02)
@@ -45,12 +45,12 @@ def test_what_it_promises_comes_true() -> None:
 
 
 def test_a_handful_of_images_is_no_curve() -> None:
-    assert grow("a", 64, *world(60, 1.0)) is None
-    assert grow("a", 64, np.ones((200, 3)), np.zeros(200, int), np.arange(200) % 5) is None
+    assert learning_curve("a", 64, *world(60, 1.0)) is None
+    assert learning_curve("a", 64, np.ones((200, 3)), np.zeros(200, int), np.arange(200) % 5) is None
 
 
 def test_an_asymptote_is_named_only_where_both_curves_have_flattened() -> None:
-    done, moving = grow("a", 64, *world(2000, 1.5)), grow("a", 64, *world(600, 4.0))
+    done, moving = learning_curve("a", 64, *world(2000, 1.5)), learning_curve("a", 64, *world(600, 4.0))
     assert done is not None and moving is not None
     assert done.asymptote is not None and moving.asymptote is None
     assert done.asymptote.low <= done.scores[-1] <= done.asymptote.high
@@ -60,7 +60,7 @@ def test_the_level_that_is_named_is_where_the_curve_ends() -> None:
     features, labels, _ = world(20_000, 1.5, seed=99)
     centres = np.random.default_rng(7).normal(size=(4, 24))
     best = float((np.linalg.norm(features[:, None] - centres, axis=2).argmin(1) == labels).mean())
-    found = [grow("a", 64, *world(2000, 1.5, seed)) for seed in range(12)]
+    found = [learning_curve("a", 64, *world(2000, 1.5, seed)) for seed in range(12)]
     named = [grown.asymptote for grown in found if grown is not None and grown.asymptote is not None]
     assert len(named) >= 4
     assert np.mean([level.low <= best <= level.high for level in named]) >= 0.75
@@ -70,12 +70,12 @@ def test_a_flat_score_is_no_asymptote_while_the_fit_still_moves() -> None:
     """Labels without meaning are learnt by heart, less so the more there are: chance is no level that was reached."""
     features, labels, _ = world(2000, 2.0)
     shuffled = np.random.default_rng(3).permutation(labels)
-    grown = grow("a", 64, features, shuffled, folds_for(shuffled, None))
+    grown = learning_curve("a", 64, features, shuffled, folds_for(shuffled, None))
     assert grown is not None
     assert grown.fits[0] > grown.fits[-1] + 0.05 > grown.scores[-1]
     assert grown.asymptote is None
 
 
 def test_few_images_cannot_show_that_a_curve_is_flat() -> None:
-    grown = grow("a", 64, *world(150, 1.5))
+    grown = learning_curve("a", 64, *world(150, 1.5))
     assert grown is not None and grown.asymptote is None

@@ -43,13 +43,13 @@ def test_images_of_the_source_are_near_and_growing_shifts_fall_steadily(referenc
     found = [similarity(images(300, 1, shift), reference) for shift in (0.0, 1.0, 2.0, 4.0)]
     values = [each.value for each in found]
     assert values == sorted(values, reverse=True)
-    assert [found[0].word, found[-1].word] == ["near", "far"]
+    assert [found[0].level, found[-1].level] == ["near", "far"]
 
 
 def test_a_narrow_subject_inside_the_source_is_not_punished(reference: Reference) -> None:
     shallow, deep = images(200, 2)
     deep[:, :2] = 1.0 + 0.2 * deep[:, :2]  # all of one content, of the usual appearance
-    assert similarity([shallow, deep], reference).word == "near"
+    assert similarity([shallow, deep], reference).level == "near"
 
 
 def test_a_tenth_of_the_images_agrees_within_the_interval(reference: Reference) -> None:
@@ -71,12 +71,12 @@ def test_features_that_cannot_be_judged_are_refused(reference: Reference, featur
 
 def test_small_images_are_held_against_a_source_as_coarse(reference: Reference) -> None:
     soft = [group + 2.0 for group in images(300, 5)]
-    assert similarity(soft, reference, side=32).word == "near"
-    assert similarity(soft, reference, side=500).word == "far"
+    assert similarity(soft, reference, side=32).level == "near"
+    assert similarity(soft, reference, side=500).level == "far"
 
 
 def test_being_odd_at_one_depth_suffices(reference: Reference) -> None:
-    assert similarity(images(300, 4, 4.0), reference).word == "far"
+    assert similarity(images(300, 4, 4.0), reference).level == "far"
 
 
 def test_the_shipped_reference_is_small_and_belongs_to_an_embedded_backbone() -> None:

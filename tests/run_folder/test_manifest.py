@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autotl.errors import RunError
-from autotl.records import Dataset, LeftOut, Split, Target
+from autotl.records import Dataset, Kind, LeftOut, Split, Target, fact
 from autotl.run_folder import manifest
 
 NAMES = [
@@ -35,7 +35,7 @@ def example(
         targets=(Target(name="label", kind="multiclass", classes=classes, values=labels),),
         given=np.full(7, -1, np.int8),
         group=group,
-        left_out=(LeftOut(name="cats/.DS_Store", reason="hidden"),),
+        left_out=(LeftOut(name="cats/.DS_Store", reason=fact(Kind.HIDDEN)),),
     )
     part = np.array([0, 1, 2, 0, 1, -1, -1], np.int8)
     split = Split(
@@ -47,7 +47,7 @@ def example(
         test_from="held out",
         grouped=group is not None,
         seed=0,
-        reason="",
+        facts=(),
     )
     return data, split
 
@@ -112,7 +112,7 @@ def test_it_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
     path.write_text("old")
     broken = Split(
         part=split.part[:3], fold=split.fold, order=split.order, folds=2, select_from="given", test_from=None,
-        grouped=False, seed=0, reason="",
+        grouped=False, seed=0, facts=(),
     )  # fmt: skip
     with pytest.raises(IndexError):
         manifest.write(path, data, broken)

@@ -15,9 +15,9 @@ from simulated_run import SPECS, TABLE, World
 
 from autotl import load, pipeline
 from autotl.cli import main
-from autotl.data import image_store
 from autotl.decision import judge as decision_judge
 from autotl.errors import AutotlError, RunError
+from autotl.modality import image_store
 from autotl.records import Trial, result
 from autotl.run_folder import result_file, resume
 from autotl.testing.simulated_engine import TableEngine

@@ -171,7 +171,7 @@ def screened(
         done[key] = ask.rows
         each = 0.01 * (ask.input_size / 224) ** 2
         spent, images = spent + fresh * each, images + fresh
-        screening.tell(ask, ask.rows, {"linear": quality[ask.backbone]}, each)
+        screening.update(ask, ask.rows, {"linear": quality[ask.backbone]}, each)
         ask = screening.ask(seconds, spent)
     return screening, spent, images
 
@@ -198,7 +198,7 @@ def test_a_failed_backbone_leaves_the_field() -> None:
         if ask.backbone == "bad":
             screening.fail(ask, "no such file")
         else:
-            screening.tell(ask, ask.rows, {"linear": 0.8}, 0.01)
+            screening.update(ask, ask.rows, {"linear": 0.8}, 0.01)
         ask = screening.ask(100.0, 1.0)
     assert [r.backbone for r in screening.ranking().ranked] == ["good"]
 

@@ -17,12 +17,12 @@ from autotl.budget import Allowance
 from autotl.builtin.backbones import discover
 from autotl.builtin.strategies import STRATEGIES
 from autotl.data import load
-from autotl.data.image_store import Pixels, decode
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.check_support import probabilities
 from autotl.engine.embed import embed
 from autotl.engine.images import Squares
 from autotl.engine.resolve import resolve
+from autotl.modality.image_store import Pixels, decode
 from autotl.plugins.manager import load_plugins
 from autotl.records import PARTS, BackboneSpec
 from autotl.stats.folds import folds_for

@@ -104,5 +104,14 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert ood.read(tmp_path / "gone") is None
 
 
+def test_a_folder_of_the_first_version_is_read_under_its_old_name(tmp_path: Path) -> None:
+    reference = ood.fit(kind(400, 0), kind(300, 1))
+    assert reference is not None
+    ood.write(reference, tmp_path)
+    (tmp_path / "ood.safetensors").rename(tmp_path / "familiar.safetensors")
+    again = ood.read(tmp_path)
+    assert again is not None and again.threshold == pytest.approx(reference.threshold)
+
+
 def test_too_few_training_images_say_nothing() -> None:
     assert ood.fit(kind(ood.FEWEST - 1, 0), kind(300, 1)) is None

@@ -10,9 +10,9 @@ import torch
 from safetensors.numpy import save_file
 
 from autotl.builtin.backbones import discover
-from autotl.data.image_store import square_image
 from autotl.engine.backbone import build
 from autotl.engine.images import to_input
+from autotl.modality.image_store import square_image
 from autotl.ranking.similarity import principal_axes
 from tools.pretrain.source import Source
 

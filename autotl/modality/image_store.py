@@ -30,7 +30,7 @@ FILTERS = {
 LONGEST = 4  # longer side / shorter side that is kept; beyond, the middle is
 STORE_BYTES = 2 * 2**30
 CHUNK = 64
-THUMBNAIL = 16  # pixels: enough to tell copies from different images
+THUMBNAIL = 16  # pixels: enough to separate copies from different images
 
 # Columns of `Decoded.statistics`, one row an image.
 STATISTICS = ("width", "height", "brightness", "contrast", "sharpness", "colour", "alpha", "bytes")
@@ -38,10 +38,10 @@ STATISTICS = ("width", "height", "brightness", "contrast", "sharpness", "colour"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decoded:
-    """What came of decoding a list of files."""
+    """Result of decoding a list of files."""
 
     present: np.ndarray  # (n,) bool: decoded and stored
-    errors: dict[int, str]  # row → why it could not be decoded
+    errors: dict[int, str]  # row → why it cannot be decoded
     statistics: np.ndarray  # (n, len(STATISTICS)) float32, NaN where not decoded
     thumbnails: np.ndarray  # (n, THUMBNAIL, THUMBNAIL, 3) uint8, black where not decoded
 
@@ -57,7 +57,7 @@ class Pixels:
 
     @classmethod
     def open(cls, folder: str | Path) -> Pixels:
-        """Opens what `decode` wrote. Raises `OSError` when it is not there."""
+        """Open what `decode` wrote. Raises `OSError` when it is not there."""
         with np.load(Path(folder) / "pixels.npz", allow_pickle=False) as index:
             offset, height, width = index["offset"], index["height"], index["width"]
         path = Path(folder) / "pixels.bin"
@@ -70,11 +70,11 @@ class Pixels:
 
     @property
     def present(self) -> np.ndarray:
-        """(n,) bool: which rows hold an image."""
+        """Return which rows hold an image, (n,) bool."""
         return np.asarray(self.offset >= 0)
 
     def image(self, row: int) -> np.ndarray:
-        """(H, W, 3) uint8, a view into the file. Raises `LookupError` for a row that was not decoded."""
+        """Return (H, W, 3) uint8, a view into the file. Raises `LookupError` for a row that was not decoded."""
         start, height, width = int(self.offset[row]), int(self.height[row]), int(self.width[row])
         if start < 0:
             raise LookupError(f"row {row} was not decoded")
@@ -82,7 +82,7 @@ class Pixels:
 
 
 def choose_side(images: int, largest: int, limit: int = STORE_BYTES) -> int:
-    """Shorter side such that about `images` squares of it stay within `limit` bytes; 64 to `largest` pixels."""
+    """Return a shorter side such that about `images` squares of it stay within `limit` bytes; 64 to `largest` pixels."""
     return int(min(largest, max(64, math.isqrt(limit // max(images * 4, 1)))))
 
 
@@ -95,10 +95,10 @@ def decode(
     order: np.ndarray | None = None,
     threads: int | None = None,
 ) -> Decoded:
-    """Decodes files in the given order (row numbers) until the allowance expires, and writes the store.
+    """Decode files in the given order (row numbers) until the allowance expires, and write the store.
 
     Images with an alpha channel that is used are laid on white, or on black where the drawing itself is
-    bright: what is drawn must differ from what it is drawn on.
+    bright, so that the drawing differs from its ground.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,27 +134,27 @@ def decode(
 
 
 def available_threads() -> int:
-    """Processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load_image(file: str | Path, side: int) -> tuple[np.ndarray, dict[str, float]]:
-    """One image as (H, W, 3) uint8 with a shorter side of at most `side`, and what was seen on the way.
+    """Return one image as (H, W, 3) uint8 with a shorter side of at most `side`, and its size and use of alpha.
 
     Raises whatever PIL raises for a broken file.
     """
     with Image.open(file) as opened:
-        seen: dict[str, float] = {"width": opened.width, "height": opened.height}
+        about: dict[str, float] = {"width": opened.width, "height": opened.height}
         if opened.format == "JPEG":
             opened.draft("RGB", (side, side))  # decodes at a half, quarter or eighth where that suffices
         image: Image.Image = ImageOps.exif_transpose(opened)
         image.load()
-    pixels, seen["alpha"] = _reduced(image, side)
-    return pixels, seen
+    pixels, about["alpha"] = _reduced(image, side)
+    return pixels, about
 
 
 def reduced(image: Image.Image, side: int) -> np.ndarray:
-    """An upright PIL image as (H, W, 3) uint8 with a shorter side of at most `side`, as files are read."""
+    """Return an upright PIL image as (H, W, 3) uint8 with a shorter side of at most `side`, as files are read."""
     return _reduced(image, side)[0]
 
 
@@ -172,13 +172,13 @@ def _reduced(image: Image.Image, side: int) -> tuple[np.ndarray, float]:
 
 
 def reason(error: Exception) -> str:
-    """Why an image could not be read, in a few words: what PIL and the file system raise is for programmers."""
+    """Return why an image cannot be read, in a few words: what PIL and the file system raise is for programmers."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, IsADirectoryError):
         return "a folder, not an image"
     if isinstance(error, PermissionError):
-        return "must not be read: permission denied"
+        return "cannot be read: permission denied"
     if isinstance(error, Image.DecompressionBombError):
         return "too many pixels to be decoded safely"
     if isinstance(error, UnidentifiedImageError):
@@ -191,7 +191,7 @@ def reason(error: Exception) -> str:
 
 
 def _as_rgb(image: Image.Image) -> tuple[Image.Image, float]:
-    """RGB, and 1.0 where an alpha channel was used. 16-bit grey is scaled by its own range, not clipped."""
+    """Return RGB, and 1.0 where an alpha channel was used. 16-bit grey is scaled by its own range, not clipped."""
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image, np.float64)
         low, high = float(values.min()), float(values.max())
@@ -212,7 +212,7 @@ def _as_rgb(image: Image.Image) -> tuple[Image.Image, float]:
 
 def _read(file: str, side: int) -> tuple[np.ndarray | None, Any, Any, str]:
     try:
-        pixels, seen = load_image(file, side)
+        pixels, about = load_image(file, side)
     except Exception as error:  # PIL raises what it likes on a broken file
         return None, None, None, reason(error)
     small = np.asarray(
@@ -221,13 +221,13 @@ def _read(file: str, side: int) -> tuple[np.ndarray | None, Any, Any, str]:
     gray = small.mean(2)
     laplacian = 4 * gray[1:-1, 1:-1] - gray[:-2, 1:-1] - gray[2:, 1:-1] - gray[1:-1, :-2] - gray[1:-1, 2:]
     figures = (
-        seen["width"],
-        seen["height"],
+        about["width"],
+        about["height"],
         float(gray.mean()),
         float(gray.std()),
         float(laplacian.std()),
         float(np.abs(small - gray[..., None]).mean()),
-        seen["alpha"],
+        about["alpha"],
         float(os.path.getsize(file)),
     )
     thumbnail = small.reshape(THUMBNAIL, 2, THUMBNAIL, 2, 3).mean((1, 3)).round().astype(np.uint8)
@@ -242,7 +242,7 @@ def square(
     interpolation: Interpolation = "bilinear",
     threads: int | None = None,
 ) -> np.ndarray:
-    """Central squares (m, crop, crop, 3) uint8: shorter side resized to `resize`, then the central crop.
+    """Return central squares (m, crop, crop, 3) uint8: shorter side resized to `resize`, then the central crop.
 
     The preprocessing that backbones were evaluated with; antialiased.
     """
@@ -259,7 +259,7 @@ def square(
 def square_image(
     image: np.ndarray, resize: int, crop: int, interpolation: Interpolation = "bilinear"
 ) -> np.ndarray:
-    """The central square (crop, crop, 3) of one image (H, W, 3), resized from just the part that is kept."""
+    """Return the central square (crop, crop, 3) of one image (H, W, 3), resized from just the part that is kept."""
     height, width = image.shape[:2]
     side = min(height, width) * crop / resize
     left, top = (width - side) / 2, (height - side) / 2

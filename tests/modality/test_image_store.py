@@ -9,8 +9,16 @@ import pytest
 from PIL import Image
 
 from autotl.budget import Allowance
-from autotl.data import image_store
-from autotl.data.image_store import STATISTICS, Pixels, choose_side, decode, load_image, square, square_image
+from autotl.modality import image_store
+from autotl.modality.image_store import (
+    STATISTICS,
+    Pixels,
+    choose_side,
+    decode,
+    load_image,
+    square,
+    square_image,
+)
 
 FOREVER = Allowance(deadline=float("inf"))
 
