@@ -59,7 +59,7 @@ def recommend(
     budget = Budget(seconds=options.budget, start=clock() if started is None else started, clock=clock)
     ledger = Ledger(clock=clock)
     ledger.charges.append(Charge(stage="imports", seconds=budget.spent))
-    past = history.read(options.memory) if options.memory else ()
+    past = history.read(options.history) if options.history else ()
     plugins = load_plugins()
     with ledger.charge("load"):
         data = load.load(options.source, source_options(options), plugins)

@@ -152,7 +152,7 @@ def test_recommend_hands_over_what_it_was_asked_for(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_budget_that_is_none_is_refused() -> None:
-    with pytest.raises(BudgetError, match="no budget"):
+    with pytest.raises(BudgetError, match="is not a duration"):
         autotl.recommend("photos", "soon")
 
 

@@ -1,4 +1,4 @@
-"""autotl's own record of past runs, ``--memory FILE``: a JSON line a run, read as further prior evidence.
+"""autotl's own record of past runs, ``--history FILE``: a JSON line a run, read as further prior evidence.
 
 A line holds figures of the data and what each backbone's features were worth; no path, no name of an image.
 """
@@ -65,8 +65,8 @@ def read(path: str | Path) -> tuple[Record, ...]:
         return ()
     except OSError as error:
         raise RunError(
-            f"the memory {path} cannot be read ({error.strerror}); expected a file that autotl wrote, or none yet;"
-            " give another --memory"
+            f"the history {path} cannot be read ({error.strerror}); expected a file that autotl wrote, or none yet;"
+            " give another --history"
         ) from error
     found = []
     for number, line in enumerate(lines, 1):
@@ -120,6 +120,6 @@ def evidence(
 
 def _foreign(path: str | Path, line: int, why: str) -> str:
     return (
-        f"line {line} of the memory {path} is no record of a run: {why}; expected what this autotl wrote; give"
-        " another --memory, or take the line out"
+        f"line {line} of the history {path} is no record of a run: {why}; expected what this autotl wrote; give"
+        " another --history, or take the line out"
     )

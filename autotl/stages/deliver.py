@@ -13,7 +13,8 @@ from autotl.errors import AutotlError
 from autotl.options import END_SECONDS
 from autotl.ranking import history
 from autotl.records import Trial, TrialResult, result
-from autotl.report import explained, inputs, model_card, render
+from autotl.report import material as report_material
+from autotl.report import model_card, occlusion, render
 from autotl.run_folder import table as run_folder_table
 from autotl.run_folder.journal import ship
 from autotl.search import standing as search_standing
@@ -53,7 +54,7 @@ def finish(job: Job, status: str) -> None:
     peak = max(state.peak, fit.cost.bytes if fit is not None else 0)
     job.journal.write(status=status, seconds=seconds, peak=peak, notes=tuple(dict.fromkeys(job.notes)))
     with job.ledger.charge("report"):
-        material = inputs.gather(job.journal.state, job.journal.folder)
+        material = report_material.gather(job.journal.state, job.journal.folder)
     shutil.rmtree(job.journal.folder / ".pixels", ignore_errors=True)
     _tidy(job)
     final = job.journal.write(seconds=job.seconds(), worked=job.worked())
@@ -63,8 +64,8 @@ def finish(job: Job, status: str) -> None:
     atomic_write(job.journal.folder / "leaderboard.csv", table)
     render.render(final, job.journal.folder, material)
     model_card.write(final, job.journal.folder)
-    if status == "finished" and job.options.memory and job.ranking.ranked:
-        _remember(job, job.options.memory)
+    if status == "finished" and job.options.history and job.ranking.ranked:
+        _remember(job, job.options.history)
     job.journal.say("report", final.summary)
 
 
@@ -72,7 +73,7 @@ def _remember(job: Job, memory: str) -> None:
     try:
         history.append(memory, history.record(job.data.fingerprint, job.profile, job.ranking))
     except OSError as error:  # the run itself is whole
-        job.journal.say("report", f"the memory {memory} could not be written: {error.strerror}")
+        job.journal.say("report", f"the history {memory} could not be written: {error.strerror}")
 
 
 def _ship_probe(job: Job, winner: str) -> None:
@@ -206,7 +207,7 @@ def _familiarise(job: Job, fit: TrialResult | None) -> None:
 
 def _explain(job: Job, state: result.Recommendation) -> None:
     """Looks for what a few answers of the model rest on; the first thing to give way when time is short."""
-    asked = explained.question(state, job.journal.folder)
+    asked = occlusion.question(state, job.journal.folder)
     allowance = job.budget.allowance(EXPLAIN_SHARE * job.options.budget, reserve=END_SECONDS)
     if asked is None or allowance.expired:
         return
@@ -216,7 +217,7 @@ def _explain(job: Job, state: result.Recommendation) -> None:
         except AutotlError as error:
             job.notes.append(f"what the answers rest on was not looked for: {error}")
             return
-    explained.keep(asked, found, job.journal.folder)
+    occlusion.keep(asked, found, job.journal.folder)
 
 
 def _tidy(job: Job) -> None:

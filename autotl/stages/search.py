@@ -11,7 +11,7 @@ from autotl.options import END_SECONDS
 from autotl.protocols import Planner
 from autotl.ranking import depth_profile
 from autotl.records import Candidate, Ranked, Skipped, Trial
-from autotl.report import forecast as report_forecast
+from autotl.report.wording import terminal as wording
 from autotl.search import forecast
 from autotl.search import planner as search_planner
 from autotl.stages.context import Job
@@ -83,7 +83,7 @@ def _foresee(job: Job, planner: search_planner.DefaultPlanner) -> None:
         controls=controls.SHARE * job.options.budget,
         peak=job.peak(),
     )
-    job.journal.say("forecast", report_forecast.ahead(found))
+    job.journal.say("forecast", wording.forecast(found))
 
 
 def _time_recipe(job: Job, planner: search_planner.DefaultPlanner, trial: Trial) -> bool:

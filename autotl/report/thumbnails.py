@@ -1,4 +1,4 @@
-"""Small pictures of a few images, kept in the run folder so that the report outlives the data."""
+"""Thumbnails of a few images, kept in the run folder, so that a report can be written without the data."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ QUALITY = 78
 
 
 def thumbnails(folder: Path, source: Path, names: Mapping[int, str]) -> dict[int, str]:
-    """``data:`` addresses of the rows' pictures; rows whose picture cannot be had are missing.
+    """Return ``data:`` addresses of the rows' thumbnails; rows without one are missing.
 
-    From what an earlier report kept, else from the pixels of the run that is ending, else from the
-    file itself if it is still where it was. What is made is kept.
+    They come from an earlier report, otherwise from the decoded pixels of the run, otherwise from the file.
+    New ones are kept.
     """
-    found: dict[int, str] = {}
+    made: dict[int, str] = {}
     for row, name in names.items():
-        kept = folder / FOLDER / f"{key(name)[:16]}.jpg"  # a row may be another image once a run is continued
+        kept = (
+            folder / FOLDER / f"{key(name)[:16]}.jpg"
+        )  # by name: a continued run may number its rows otherwise
         try:
             if not kept.is_file():
                 atomic_write(kept, _make(folder, source / name, row))
-            found[row] = "data:image/jpeg;base64," + base64.b64encode(kept.read_bytes()).decode()
-        except Exception:  # noqa: S112 (a picture less; PIL raises what it likes on a broken file)
+            made[row] = "data:image/jpeg;base64," + base64.b64encode(kept.read_bytes()).decode()
+        except Exception:  # noqa: S112 (one thumbnail less; PIL raises anything on a broken file)
             continue
-    return found
+    return made
 
 
 def _make(folder: Path, file: Path, row: int) -> bytes:

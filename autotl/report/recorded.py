@@ -1,0 +1,68 @@
+"""What a report reads of the recorded decision, data and leaderboard as text: one accessor for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autotl.records import Finding, Similarity
+from autotl.records.result import Recommendation
+
+_ON_DEPTH = ("frozen: ", "fine-tuned: ", "depth ")  # how the decision begins its reasons on depth
+_ON_PRETRAINING = ("pretraining ", "whether pretraining ")
+_NO_SIGNAL = "no signal"
+
+
+def reasons(result: Recommendation) -> list[str]:
+    """Return why the winner was chosen."""
+    return list(result.decision.reasons) if result.decision else []
+
+
+def depth_reasons(result: Recommendation) -> list[str]:
+    """Return the reasons that concern the unfreeze depth."""
+    return [text for text in reasons(result) if text.startswith(_ON_DEPTH)]
+
+
+def pretraining_reasons(result: Recommendation) -> list[str]:
+    """Return the reasons that concern pretraining."""
+    return [text for text in reasons(result) if text.startswith(_ON_PRETRAINING)]
+
+
+def has_no_signal(result: Recommendation) -> bool:
+    """Return True if the winner is hardly better than answering one class."""
+    return any(text.startswith(_NO_SIGNAL) for text in reasons(result))
+
+
+def would_change(result: Recommendation) -> list[str]:
+    """Return what would change the decision."""
+    return list(result.decision.would_change) if result.decision else []
+
+
+def notes(result: Recommendation) -> list[str]:
+    """Return the notes of the run and of its ranking."""
+    return [*result.notes, *(result.ranking.notes if result.ranking else ())]
+
+
+def split(result: Recommendation) -> str:
+    """Return why the parts of the data are what they are."""
+    return result.data.split
+
+
+def finding(item: Finding) -> str:
+    """Return a finding as a sentence."""
+    return item.what
+
+
+def similarity(item: Similarity) -> str:
+    """Return a similarity as a sentence."""
+    return item.sentence
+
+
+def reason(row: Any) -> str:
+    """Return the reason of a leaderboard row (a record, or a dictionary of its fields), or of what was skipped."""
+    text = row["reason"] if isinstance(row, dict) else row.reason
+    return str(text or "")
+
+
+def model_is(result: Recommendation) -> str:
+    """Return which fit the model in the folder is."""
+    return result.winner.model_is if result.winner else ""
