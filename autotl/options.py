@@ -191,10 +191,17 @@ def options_from(
     unknown = sorted(set(given) - set(DEFINITIONS))
     if unknown:
         raise TypeError(f"{unknown[0]!r} is not an option; expected one of {', '.join(DEFINITIONS)}")
-    values = {
+    return Options(source=str(source), budget=parse_seconds(budget), command=command, **converted(given))
+
+
+def converted(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return option values as `Options` holds them: paths as texts, lists as tuples, counts as whole numbers.
+
+    None is left out.
+    """
+    return {
         name: _converted(DEFINITIONS[name].form, value) for name, value in given.items() if value is not None
     }
-    return Options(source=str(source), budget=parse_seconds(budget), command=command, **values)
 
 
 def options_of_record(recorded: Mapping[str, Any]) -> dict[str, Any]:

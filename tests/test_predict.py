@@ -180,7 +180,7 @@ def test_one_or_several(given: Any, count: int) -> None:
     "given", [np.zeros(5), np.zeros((2, 3, 4, 5)), np.array([["a"]]), np.full((4, 4), 7.0), None]
 )
 def test_what_is_no_image_says_so(given: Any) -> None:
-    with pytest.raises(DatasetError, match="is no image"):
+    with pytest.raises(DatasetError, match="is not an image"):
         autotl_predict.as_image(given)
 
 

@@ -127,7 +127,7 @@ def test_predict_without_a_model_says_so(folder: Path) -> None:
 
 def test_a_model_without_classes_is_an_error(folder: Path, engine: list[FakeEngine]) -> None:
     (with_model(folder) / "model" / "model.json").write_text("{}")
-    with pytest.raises(RunError, match="names no classes"):
+    with pytest.raises(RunError, match="has no list of classes"):
         autotl.load(folder).predict("x.png")
 
 

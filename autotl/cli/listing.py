@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autotl.cli.options import AS_JSON, names_of, option, options
+from autotl.options import converted
 from autotl.report.format import short_count
 
 if TYPE_CHECKING:
@@ -72,11 +73,7 @@ def backbones(
         ]
     else:
         shown = [spec for spec in offered.values() if spec.proposed]
-    goal = Goal(
-        max_params=None if max_params is None else int(max_params),
-        max_memory=None if max_memory is None else int(max_memory),
-        licence=licence,
-    )
+    goal = Goal(**converted({"max_params": max_params, "max_memory": max_memory, "licence": licence}))
     shown = [spec for spec in shown if not refused(spec, goal)]
     if max_latency is not None:
         gpu = hardware.has_gpu()
@@ -105,7 +102,8 @@ def _fetch(specs: Sequence[BackboneSpec]) -> None:
     )
     problems = []
     for spec in wanted:
-        assert spec.weights is not None
+        if spec.weights is None:
+            continue
         try:
             with click.progressbar(length=spec.weights.bytes or 1, label=spec.name, file=sys.stderr) as bar:
                 path = hub.fetch(spec.weights, report=partial(_advance, bar))

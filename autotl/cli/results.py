@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from autotl.cli.options import RUN, option, options
+from autotl.options import converted
 
 if TYPE_CHECKING:
-    from autotl.records import Metric, Prefer
     from autotl.run_folder.redecide import Revision
 
 
@@ -54,17 +54,7 @@ def leaderboard(folder: str, sort: str | None, columns: str | None, style: str) 
 @options("max_params", "max_latency", "max_memory", "licence")
 @click.option("--apply", is_flag=True, help="Write the new winner's model to RUN; needs a final fit of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the new result.json.")
-def decide(
-    folder: str,
-    prefer: Prefer | None,
-    metric: Metric | None,
-    max_params: float | None,
-    max_latency: float | None,
-    max_memory: float | None,
-    licence: tuple[str, ...],
-    apply: bool,
-    as_json: bool,
-) -> None:
+def decide(folder: str, apply: bool, as_json: bool, **goal: Any) -> None:
     """Choose the winner again for another goal, from the recorded results. Trains nothing.
 
     Options that are not given stay as in RUN. Nothing is written without --apply. A candidate that was only
@@ -78,16 +68,7 @@ def decide(
     from autotl.report.wording import terminal as wording
     from autotl.run_folder import redecide
 
-    limit = None if max_params is None else int(max_params)
-    revision = redecide.revise(
-        Path(folder),
-        prefer=prefer,
-        metric=metric,
-        max_params=limit,
-        max_latency=max_latency,
-        max_memory=None if max_memory is None else int(max_memory),
-        licence=licence,
-    )
+    revision = redecide.revise(Path(folder), **converted(goal))
     if as_json:
         click.echo(encoding.encode(revision.state), nl=False)
     else:

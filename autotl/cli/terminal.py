@@ -62,11 +62,18 @@ def outcome(state: Recommendation) -> None:
 
 
 def paragraph(text: str, style: str = "") -> None:
-    """Print sentences, wrapped between words: an identifier is never cut."""
+    """Print sentences, wrapped between words: an identifier is never cut. An indented line hangs."""
     from textwrap import wrap
 
     for line in text.split("\n"):
-        for part in wrap(_printable(line), console().width, break_on_hyphens=False, break_long_words=False):
+        hanging = "    " if line.startswith(" ") else ""
+        for part in wrap(
+            _printable(line),
+            console().width,
+            subsequent_indent=hanging,
+            break_on_hyphens=False,
+            break_long_words=False,
+        ):
             click.echo(click.style(part, dim=True) if style == "dim" else part)
 
 
@@ -114,17 +121,19 @@ def _scored_table(scored: Sequence[dict[str, Any]], winner: str | None) -> None:
         max(len(title), *(len(row[n]) for row in cells)) for n, title in enumerate(_LEADERBOARD) if n != 1
     ]
     room = width - sum(others) - len(others)
+    gap = 2 if room - len(others) >= NAME_WIDTH else 1
+    room -= (gap - 1) * len(others)
     short = short_names(names, max(room, NAME_WIDTH))
     bold = [row["candidate"] == winner for row in scored]
     if max(len(short[name]) for name in names) <= room:
         lines = [[row[0], short[name], *row[2:]] for name, row in zip(names, cells, strict=True)]
-        rows_table(_LEADERBOARD, lines, right=_NUMBERS, elastic=1, wrap=False, bold=bold)
+        rows_table(_LEADERBOARD, lines, right=_NUMBERS, elastic=1, wrap=False, bold=bold, gap=gap)
         return
     short = short_names(names, width - 2)
     titles = (_LEADERBOARD[0], *_LEADERBOARD[2:])
     above = [short[name] for name in names]
     lines = [[row[0], *row[2:]] for row in cells]
-    rows_table(titles, lines, right=_NUMBERS, elastic=2, wrap=False, bold=bold, above=above)
+    rows_table(titles, lines, right=_NUMBERS, elastic=2, wrap=False, bold=bold, above=above, gap=2)
 
 
 def _cells(row: dict[str, Any], winner: str | None) -> list[str]:
@@ -160,18 +169,20 @@ def rows_table(
     wrap: bool = True,
     bold: Sequence[bool] = (),
     above: Sequence[str] = (),
+    gap: int = 1,
 ) -> None:
-    """Print a plain table. Where room is short the `elastic` column wraps between words or is cut.
+    """Print a plain table with `gap` spaces between columns.
 
-    `bold` marks rows; `above` are lines that stand above their row. Laid out by hand: thousands of rows would
-    keep rich busy for seconds.
+    Where room is short the `elastic` column wraps between words, or is cut if `wrap` is False. `bold` marks rows;
+    `above` are lines that stand above their row. Laid out by hand: thousands of rows would keep rich busy for
+    seconds.
     """
     from textwrap import wrap as wrapped
 
     cells = [[_printable(cell) for cell in row] for row in rows]
     widths = [max([len(name), *(len(row[n]) for row in cells)]) for n, name in enumerate(columns)]
     stretched = elastic % len(columns)
-    room = console().width - sum(widths) - len(widths) + 1 + widths[stretched]
+    room = console().width - sum(widths) - gap * (len(widths) - 1) + widths[stretched]
     widths[stretched] = min(widths[stretched], max(ELASTIC, room))
 
     def line(row: Sequence[str]) -> str:
@@ -179,10 +190,10 @@ def rows_table(
             cell.rjust(width) if name in right else cell.ljust(width)
             for name, cell, width in zip(columns, row, widths, strict=True)
         ]
-        return " ".join(placed).rstrip()
+        return (" " * gap).join(placed).rstrip()
 
     click.echo(line(columns))
-    click.echo("─" * (sum(widths) + len(widths) - 1))
+    click.echo("─" * (sum(widths) + gap * (len(widths) - 1)))
     for number, row in enumerate(cells):
         cell, width = row[stretched], widths[stretched]
         if len(cell) <= width:

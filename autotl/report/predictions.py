@@ -68,7 +68,10 @@ def winner_predictions(result: Recommendation, folder: Path) -> Predictions | No
         r for r in result.trials if r.trial.candidate.id == result.winner.candidate and not r.trial.control
     ]
     temperature = 1.0 if result.calibration is None else result.calibration.temperature
-    read = partial(_read, folder, table, labels, result.data.classes, temperature)
+    source = _Source(
+        folder=folder, names=table.names, labels=labels, classes=result.data.classes, temperature=temperature
+    )
+    read = partial(_read, source)
     refitted = bool(result.options.get("refit"))  # the model in the folder has seen the test images too
     tested = next((r for r in reversed(own) if "test" in r.trial.evaluate_on), None)
     if tested is not None and result.winner.score_test is not None:
@@ -88,45 +91,46 @@ def winner_predictions(result: Recommendation, folder: Path) -> Predictions | No
     folds = result.data.folds
     rows = selection(table.part, folds)
     if folds:
-        on = f"{len(rows):,} training images, out-of-fold: each by one of {folds} fits that have not seen it"
+        on = f"the {len(rows):,} training images (out-of-fold, {folds} folds)"
         return read(probe, rows, "the winning recipe", on)
     on = f"the {len(rows):,} selection images"
     return read(probe, rows, "the winner's probe", on, shipped=result.winner.model_is == CHECKPOINT)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Source:
+    """The run folder and the columns that predictions are read with."""
+
+    folder: Path
+    names: np.ndarray  # (n,) object
+    labels: np.ndarray  # (n,) int64
+    classes: tuple[str, ...]
+    temperature: float
+
+
 def _read(
-    folder: Path,
-    table: manifest.Manifest,
-    labels: np.ndarray,
-    classes: tuple[str, ...],
-    temperature: float,
-    trial: TrialResult,
-    rows: np.ndarray,
-    model: str,
-    images: str,
-    *,
-    shipped: bool = False,
+    source: _Source, trial: TrialResult, rows: np.ndarray, model: str, images: str, *, shipped: bool = False
 ) -> Predictions | None:
     if trial.predictions is None or not len(rows):
         return None
     try:
-        with np.load(folder / trial.predictions, allow_pickle=False) as stored:
+        with np.load(source.folder / trial.predictions, allow_pickle=False) as stored:
             stored_rows, proba = stored["rows"], stored["proba"]
     except (OSError, ValueError, KeyError):
         return None
     kept = np.isin(stored_rows, rows)
-    if proba.shape[1:] != (len(classes),) or not kept.any():
+    if proba.shape[1:] != (len(source.classes),) or not kept.any():
         return None
     stored_rows, proba = stored_rows[kept], np.nan_to_num(proba[kept])
     return Predictions(
         rows=stored_rows,
-        names=table.names[stored_rows],
-        labels=labels[stored_rows],
-        proba=calibration.apply(proba, temperature).astype(np.float32),
-        classes=classes,
+        names=source.names[stored_rows],
+        labels=source.labels[stored_rows],
+        proba=calibration.apply(proba, source.temperature).astype(np.float32),
+        classes=source.classes,
         model=model,
         images=images,
-        digest=digest(folder, trial.predictions) or "",
+        digest=digest(source.folder, trial.predictions) or "",
         shipped=shipped,
     )
 

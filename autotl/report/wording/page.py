@@ -28,7 +28,7 @@ def evaluated_on(result: Recommendation) -> str:
     """Return the images that scores are from."""
     if result.data.folds:
         number = result.data.counts.get("train", 0)
-        return f"{number:,} training images, out-of-fold: no image is predicted by a fit that has seen it"
+        return f"the {number:,} training images (out-of-fold)"
     number = result.data.counts.get("select", 0)
     return f"the {number:,} selection images" if number else "the selection images"
 
