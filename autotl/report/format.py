@@ -93,7 +93,7 @@ def shorten(name: str, most: int) -> str:
     """Return a name cut in the middle to `most` characters.
 
     >>> shorten("mobilenetv3_small_100.lamb_in1k", 21)
-    'mobilenetv…_lamb_in1k'
+    'mobilenetv….lamb_in1k'
     """
     keep = max(1, (most - 1) // 2)
     return name if len(name) <= most else f"{name[:keep]}…{name[len(name) - keep :]}"
