@@ -9,8 +9,9 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event as Flag
+from typing import Protocol
 
 from autotl.errors import BudgetError
 from autotl.records import Charge
@@ -54,6 +55,15 @@ class Allowance:
         return self.left <= 0.0
 
 
+class Metered(Protocol):
+    """Something that counts its own seconds, such as an engine."""
+
+    @property
+    def worked(self) -> dict[str, float]:
+        """Seconds so far, by kind."""
+        ...
+
+
 @dataclass(slots=True)
 class Ledger:
     """What was spent, by stage, in the order it happened."""
@@ -61,6 +71,10 @@ class Ledger:
     clock: Clock = time.monotonic
     charges: list[Charge] = field(default_factory=list)
     meter: Callable[[], Mapping[str, float]] = dict  # seconds that the engine has worked so far, by kind
+
+    def metered_by(self, worker: Metered) -> Ledger:
+        """Return a ledger that goes on with these charges and books the seconds of `worker` as well."""
+        return replace(self, meter=lambda: worker.worked)
 
     @contextmanager
     def charge(self, stage: str, what: str = "") -> Iterator[None]:

@@ -13,19 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
-from autotl.errors import BudgetError
-
 if TYPE_CHECKING:  # numpy comes with the records, and `autotl --help` must not load it
     import os
 
     from autotl.records import Goal, Metric, Prefer, Settings
-
-# A packaged forecast of what a run cannot do without, in seconds: enough to refuse a budget before
-# torch starts. Start of the worker, reading and one embedding of an image, and the end of a run.
-START_SECONDS = 8.0
-IMAGE_SECONDS = 0.004
-FEWEST_IMAGES = 200  # below a budget for all images, this many make the least run
-END_SECONDS = 3.0  # report and last writes, reserved before the first probe
 
 DEFAULT_BUDGET = "10m"
 
@@ -299,18 +290,3 @@ def settings_of(options: Options) -> Settings:
         seconds=options.budget,
         wanted=options.backbones,
     )
-
-
-def least_seconds(images: int) -> float:
-    """Forecast of what a run cannot do without."""
-    return START_SECONDS + END_SECONDS + IMAGE_SECONDS * min(images, FEWEST_IMAGES)
-
-
-def refuse_hopeless(seconds: float, images: int) -> None:
-    """Raises `BudgetError` for a budget that holds no run at all."""
-    least = least_seconds(images)
-    if seconds < least:
-        raise BudgetError(
-            f"a budget of {seconds:g} s cannot hold a file list and one linear probe on these {images:,} images;"
-            f" that takes about {least:.0f} s; give --budget {int(least) + 1}s or more"
-        )

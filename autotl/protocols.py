@@ -14,63 +14,61 @@ from autotl.records import (
     Answers,
     BackboneSpec,
     Candidate,
+    Columns,
     Embedding,
     Explained,
     Machine,
     Measurement,
     Metric,
+    Progress,
     Strategy,
     Trial,
     TrialResult,
 )
 
-Progress = Callable[[dict[str, float | str]], None]
+OnProgress = Callable[[Progress], None]
 
 
 class Engine(Protocol):
     """Everything that needs torch. Methods raise `EngineError`; a training that fails is a `TrialResult`."""
 
-    slots: int  # trials that can run at once
+    @property
+    def slots(self) -> int:
+        """Number of trials that run at the same time; further ones wait their turn."""
+        ...
 
     @property
-    def spent(self) -> dict[str, float]:
-        """Seconds of its work so far by kind: decode, forward, backward, and whatever else it names."""
+    def worked(self) -> dict[str, float]:
+        """Seconds of work so far by kind: decode, forward, backward, and whatever else the engine names."""
         ...
 
     def open(
-        self,
-        pixels: str | Path,
-        *,
-        labels: np.ndarray,
-        classes: Sequence[str],
-        part: np.ndarray,
-        fold: np.ndarray,
-        order: np.ndarray,
-        folds: int = 0,
-        metric: Metric = "accuracy",
-        groups: np.ndarray | None = None,
-        digests: Sequence[str] | None = None,
+        self, pixels: str | Path, columns: Columns, *, metric: Metric, digests: Sequence[str] | None
     ) -> None:
-        """The data of the run: a folder of decoded images, and columns with an entry a row as in `Split`."""
+        """Hand over the data of the run; it may be called again when parts or folds change.
+
+        `pixels` is a folder of decoded images (`autotl.data.image_store.Pixels`) with an image for each row of
+        `columns`; `metric` decides how rows are weighted; `digests` identify the contents of the images for the
+        cache of features, None keeps the features in this run.
+        """
         ...
 
     def started(self, allowance: Allowance) -> Machine:
-        """Where the work will be done; waits until it can begin."""
+        """Wait until work can begin and return where it will be done."""
         ...
 
     def embed(
         self, backbone: BackboneSpec, input_size: int, rows: np.ndarray, allowance: Allowance
     ) -> Embedding:
-        """Pooled features at every layer group for some rows of the data, cached on disk.
+        """Compute pooled features at every layer group for `rows` of the data; cached on disk.
 
-        Raises `WeightsUnavailable` or `EngineError` when the backbone cannot be built.
+        When time runs out the result holds fewer rows, the first ones first. Raises `WeightsUnavailable` or
+        `EngineError` when the backbone cannot be built.
         """
         ...
 
-    def measure(
-        self, candidate: Candidate, backbone: BackboneSpec, strategy: Strategy, allowance: Allowance
-    ) -> Measurement:
-        """Seconds and bytes of three timed batches."""
+    def measure(self, candidate: Candidate, backbone: BackboneSpec, allowance: Allowance) -> Measurement:
+        """Return the seconds and bytes that three timed batches take."""
         ...
 
     def submit(
@@ -79,30 +77,40 @@ class Engine(Protocol):
         backbone: BackboneSpec,
         strategy: Strategy,
         allowance: Allowance,
-        on_progress: Progress | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Future[TrialResult]:
-        """A probe or the final fit. The future never raises for what a training did."""
+        """Begin a trial; the future holds its result, and never raises for what a training did.
+
+        The engine calls `on_progress` with a `Progress` while the trial trains: after the first step and then at
+        most twice a second, from a thread of the engine's own, never after the future is done. It must return
+        soon, because results arrive through the same thread; when it raises, it is not called again.
+        """
         ...
 
     def predict(
         self, model: str, files: Sequence[str], allowance: Allowance, features: bool = False
     ) -> Answers:
-        """What a model folder says of image files."""
+        """Predict image files with a model folder, absolute or relative to the run folder."""
         ...
 
-    def familiarise(self, model: str, fitted: np.ndarray, held_out: np.ndarray, allowance: Allowance) -> bool:
-        """Teaches a model folder which images are far from its training images; False when there was no time.
+    def fit_ood(self, model: str, fitted: np.ndarray, held_out: np.ndarray, allowance: Allowance) -> bool:
+        """Fit the detector of out-of-distribution images and write it into a model folder.
 
-        `fitted` are rows of the data it was trained on, `held_out` rows it was not.
+        `fitted` are rows of the data that the model was trained on, `held_out` rows that it was not. Returns
+        False when there were too few images or no time for them.
         """
         ...
 
-    def explain(self, model: str, rows: np.ndarray, answers: np.ndarray, allowance: Allowance) -> Explained:
-        """What a model folder's `answers` (class indices) to some rows of the data rest on; as many as time grants."""
+    def explain(self, model: str, rows: np.ndarray, classes: np.ndarray, allowance: Allowance) -> Explained:
+        """Map which parts of `rows` of the data a model folder's predictions rest on.
+
+        `classes` (class indices) are the predictions to explain, one for each row. When time runs out the result
+        holds fewer rows.
+        """
         ...
 
     def close(self) -> None:
-        """Ends the worker; safe to call twice."""
+        """End the workers; safe to call twice."""
         ...
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import re
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from html import escape
@@ -154,7 +152,9 @@ class Run:
             offline=offline,
             command=" && ".join(filter(None, (earlier.state.command, command))),
         )
-        pipeline.recommend(options, observers=observers, started=started, earlier=earlier)
+        pipeline.recommend(
+            options, tools=pipeline.Tools(observers=observers), started=started, earlier=earlier
+        )
         return self
 
     @property
@@ -229,13 +229,17 @@ class Run:
         options = replace(
             pipeline.Options(**given),
             budget=parse_seconds(budget),
-            out=str(out) if out is not None else str(run_folder(given["source"])),
+            out=None if out is None else str(out),
             backbones=(recipe.candidate.backbone,),
             strategies=(recipe.candidate.strategy,),
             metric=state.metric,
             command=command,
         )
-        return Run(pipeline.recommend(options, observers=observers, started=started, recipe=recipe))
+        return Run(
+            pipeline.recommend(
+                options, tools=pipeline.Tools(observers=observers), started=started, recipe=recipe
+            )
+        )
 
     def export(self, to: Format, out: str | os.PathLike[str] | None = None) -> Path:
         """Writes the model for other programs: ``safetensors``, ``torch-export`` or ``onnx``; returns the folder.
@@ -327,9 +331,9 @@ def recommend(
     """
     from autotl import pipeline
 
-    given = {**options, "out": options.get("out") or run_folder(str(source))}
-    asked = options_from(source, budget, given, command=command)
-    return Run(pipeline.recommend(asked, observers=observers, started=started))
+    asked = options_from(source, budget, options, command=command)
+    tools = pipeline.Tools(observers=observers)
+    return Run(pipeline.recommend(asked, tools=tools, started=started))
 
 
 @takes_options
@@ -373,12 +377,6 @@ def profile(
     )
     findings = (*data.findings, *([unreadable] if broken else []), *found.findings)
     return replace(found, findings=findings)
-
-
-def run_folder(source: str) -> Path:
-    """Where a run goes that was given no folder: ``runs/<name>-<time>``."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).resolve().stem).strip("-.") or "run"
-    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _plain(budget: str | float) -> str | float:

@@ -28,7 +28,7 @@ import numpy as np
 
 from autotl.cache import atomic
 from autotl.data import image_store
-from autotl.records import BackboneSpec, Depth
+from autotl.records import BackboneSpec, Columns, Depth, Kind
 from autotl.records.result import Recommendation, is_probe
 from autotl.run_folder import result_file
 from benchmarks.probes import far
@@ -265,7 +265,7 @@ def _mirrors(session: Session) -> bool:
 
     trial, spec, way = recorder.order(session, recorder.BACKBONES[0], "fine_tune", 1, 1.0, 0)
     done = session.engine.submit(replace(trial, rows=64), spec, way, far()).result()
-    return "mirrored images are used" in done.note
+    return any(note.kind == Kind.FLIPS and note.values["used"] for note in done.notes)
 
 
 def _hand_over(session: Session, backbone: str = "", flip: bool = False) -> None:
@@ -280,7 +280,8 @@ def _hand_over(session: Session, backbone: str = "", flip: bool = False) -> None
         fold = np.concatenate([fold, np.full(len(views), -1, np.int8)])
         order = np.concatenate([order, len(order) + np.arange(len(views))])
         _write(folder, session.folder / ".pixels", np.flatnonzero(split.part > 0), views)
-    session.engine.open(folder, labels=labels, classes=data.classes, part=part, fold=fold, order=order)
+    columns = Columns(labels=labels, part=part, fold=fold, group=None, order=order, classes=data.classes)
+    session.engine.open(folder, columns, metric="accuracy", digests=None)
 
 
 def _views(session: Session, backbone: str, flip: bool) -> np.ndarray:

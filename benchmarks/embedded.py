@@ -22,7 +22,7 @@ from autotl.builtin.backbones import discover
 from autotl.data import image_store
 from autotl.decision import controls
 from autotl.plugins.manager import load_plugins
-from autotl.records import BackboneSpec, Settings
+from autotl.records import BackboneSpec, Columns, Settings
 from benchmarks.probes import Opened, far, opened
 from benchmarks.sets import TEN
 
@@ -72,14 +72,15 @@ def seconds_to_embed(specs: list[BackboneSpec], sets: Path, work: Path, images: 
                 engine.started(far())
                 begun = time.perf_counter()
                 image_store.decode(files, place / ".pixels", side=256, allowance=far())
-                engine.open(
-                    place / ".pixels",
+                columns = Columns(
                     labels=np.arange(images) % 2,
-                    classes=("a", "b"),
                     part=np.zeros(images, np.int8),
                     fold=np.full(images, -1, np.int8),
+                    group=None,
                     order=np.arange(images),
+                    classes=("a", "b"),
                 )
+                engine.open(place / ".pixels", columns, metric="accuracy", digests=None)
                 engine.embed(spec, spec.input_size, np.arange(images), far())
                 best[index] = min(best[index], time.perf_counter() - begun)
     return best

@@ -17,7 +17,7 @@ from autotl.data import image_store, load
 from autotl.decision import judge
 from autotl.plugins.manager import load_plugins
 from autotl.protocols import Engine
-from autotl.records import PARTS, BackboneSpec, Candidate, Dataset, Part, Trial
+from autotl.records import PARTS, BackboneSpec, Candidate, Columns, Dataset, Part, Trial
 from benchmarks.sets import GROUPS
 
 LINEAR = next(strategy for strategy in STRATEGIES if strategy.name == "linear_probe")
@@ -72,14 +72,14 @@ def opened(sets: Path, name: str, work: Path, part: np.ndarray | None = None) ->
     work.mkdir(parents=True, exist_ok=True)
     image_store.decode(list(data.files), work / ".pixels", side=256, allowance=far())
     with connect(folder=work, cache=cache_folder(), offline=True) as engine:
-        engine.open(
-            work / ".pixels",
+        columns = Columns(
             labels=data.labels,
-            classes=data.classes,
             part=part,
             fold=np.full(len(part), -1, np.int8),
+            group=data.group,
             order=np.arange(len(part)),
-            groups=data.group,
-            digests=None if data.digests is None else data.digests.tolist(),
+            classes=data.classes,
         )
+        digests = None if data.digests is None else data.digests.tolist()
+        engine.open(work / ".pixels", columns, metric="accuracy", digests=digests)
         yield Opened(data=data, part=part, engine=engine, folder=work)

@@ -32,7 +32,7 @@ from autotl.data import image_store, load
 from autotl.plugins.manager import load_plugins
 from autotl.ranking import score_weights
 from autotl.ranking.screening import PROMISE_DEVIATION, prior, score_features
-from autotl.records import Believed
+from autotl.records import Believed, Columns
 from autotl.stats import correlation, ridge
 from autotl.stats.folds import folds_for
 from benchmarks.embedded import embedded
@@ -150,16 +150,16 @@ def embed(sets: Path, weights: str, out: Path) -> None:
         if group is not None:
             columns["group"] = group[rows]
         with connect(folder=work, cache=cache_folder(), offline=True) as engine:
-            engine.open(
-                work / ".pixels",
+            opened = Columns(
                 labels=data.labels[chosen],
-                classes=data.classes,
                 part=np.zeros(len(chosen), np.int8),
                 fold=np.full(len(chosen), -1, np.int8),
+                group=group,
                 order=np.arange(len(chosen)),
-                groups=group,
-                digests=None if data.digests is None else data.digests[chosen].tolist(),
+                classes=data.classes,
             )
+            digests = None if data.digests is None else data.digests[chosen].tolist()
+            engine.open(work / ".pixels", opened, metric="accuracy", digests=digests)
             for spec in specs:
                 found = engine.embed(spec, spec.input_size, rows, far())
                 with np.load(work / found.path, allow_pickle=False) as stored:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from autotl import records
-from autotl.records import Decision, Finding, Goal, Interval, Profile, result
+from autotl.records import Decision, Finding, Goal, Interval, Kind, Profile, fact, result
 from autotl.run_folder import manifest, result_file
 
 SCRATCH = "control: the same network without pretraining"
@@ -142,7 +142,7 @@ def example(**changes: Any) -> result.Recommendation:
             would_change=("about 2,100 more images to choose by would tell the first two apart",),
         ),
         "leaderboard": board,
-        "notes": ("the batch of timm:vgg11.tv_in1k was halved for lack of memory",),
+        "notes": (fact(Kind.TEXT, text="The batch of timm:vgg11.tv_in1k was halved: out of memory"),),
         "summary": "Use autotl:resnet14t_small at 96 px, fine-tuned in its last 2 layer groups (lp_ft): accuracy 97.2%.",
         "seconds": {
             "budget": 180.0,

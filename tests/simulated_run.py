@@ -36,6 +36,10 @@ class World:
         self.events: list[Event] = []
         self.engine: TableEngine | None = None
 
+    @property
+    def tools(self) -> pipeline.Tools:
+        return pipeline.Tools(clock=self.clock, connect=self.connect, observers=[self.events.append])
+
     def connect(self, *, folder: Path, **_: Any) -> TableEngine:
         self.engine = TableEngine(folder, self.table, self.clock)
         return self.engine
@@ -44,8 +48,6 @@ class World:
         options = {"budget": 120.0, "backbones": ("mine:*",)} | options
         return pipeline.recommend(
             pipeline.Options(source=str(source), out=str(out), **options),
-            observers=[self.events.append],
+            tools=self.tools,
             started=0.0,
-            clock=self.clock,
-            connect=self.connect,
         )

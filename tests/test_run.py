@@ -11,9 +11,10 @@ import autotl
 from autotl import pipeline
 from autotl.engine import client
 from autotl.errors import BudgetError, RunError
+from autotl.options import Options
 from autotl.records import Answers
 from autotl.run import Run
-from autotl.run import run_folder as default_folder
+from autotl.run_folder.journal import run_folder as new_folder
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def test_recommend_hands_over_what_it_was_asked_for(monkeypatch: pytest.MonkeyPa
     assert options.backbones == ("timm:resnet18",)
     assert options.weights == ("mine",)
     assert options.max_params == 5_000_000
-    assert str(options.out).startswith("runs/photos-")
+    assert options.out is None  # the run names its folder
 
 
 def test_a_budget_that_is_none_is_refused() -> None:
@@ -159,5 +160,16 @@ def test_a_budget_that_is_none_is_refused() -> None:
 @pytest.mark.parametrize(
     ("source", "name"), [("a/photos of cats/", "photos-of-cats"), ("data.csv", "data"), ("/", "run")]
 )
-def test_a_run_is_named_after_its_data(source: str, name: str) -> None:
-    assert default_folder(source).name.startswith(f"{name}-2")
+def test_a_run_is_named_after_its_data(
+    source: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert new_folder(Options(source=source)).name.startswith(f"{name}-2")
+
+
+def test_runs_that_begin_in_one_second_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = {new_folder(Options(source="photos")) for _ in range(20)}
+    assert len(folders) == 20 and all(folder.is_dir() for folder in folders)

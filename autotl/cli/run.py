@@ -136,12 +136,11 @@ def fit(
 
 
 def _recommend(started: float, *, as_json: bool, quiet: bool, **given: Any) -> None:
-    from autotl.run import recommend, run_folder
+    from autotl.run import recommend
 
-    out = given.pop("out") or str(run_folder(given["source"]))
     given["budget"] = given["budget"] or DEFAULT_BUDGET
-    start = partial(recommend, given.pop("source"), out=out, started=started, **given)
-    _follow(start, out, as_json=as_json, quiet=quiet)
+    start = partial(recommend, given.pop("source"), started=started, **given)
+    _follow(start, as_json=as_json, quiet=quiet)
 
 
 def _plan(source: str, *, as_json: bool, quiet: bool, **given: Any) -> None:
@@ -182,28 +181,30 @@ def _extend(
         offline=given["offline"],
         started=started,
     )
-    _follow(start, folder, as_json=given["as_json"], quiet=given["quiet"])
+    _follow(start, as_json=given["as_json"], quiet=given["quiet"])
 
 
 def _flags(names: Iterable[str]) -> str:
     return ", ".join(f"--{'json' if name == 'as_json' else name.replace('_', '-')}" for name in sorted(names))
 
 
-def _follow(start: Callable[..., Run], out: str, *, as_json: bool, quiet: bool) -> None:
+def _follow(start: Callable[..., Run], *, as_json: bool, quiet: bool) -> None:
     """Run with live progress and show the outcome; after Ctrl-C show what was recorded."""
     from autotl.cli.progress import live
     from autotl.cli.terminal import show_outcome
     from autotl.run import load
 
+    folders: list[str] = []
     try:
         with live(quiet=quiet or as_json) as observe:
-            finished = start(command=_command_line(), observers=[observe])
+            observers = [observe, lambda event: folders.append(event.folder)]
+            finished = start(command=_command_line(), observers=observers)
     except KeyboardInterrupt:
         from autotl.errors import RunError
 
         try:
-            show_outcome(load(out), as_json=as_json)
-        except RunError:
+            show_outcome(load(folders[-1]), as_json=as_json)
+        except (RunError, IndexError):
             click.echo("Interrupted before the first result was recorded.", err=True)
         raise
     show_outcome(finished, as_json=as_json)

@@ -285,6 +285,12 @@ def plan(planned: Plan) -> None:
     for skip in planned.skipped[:SHOWN_REASONS]:
         paragraph(f"  {skip.name}: not tried ({recorded.reason(skip)})")
     click.echo()
+    stages = [
+        (row.stage, duration(row.seconds), "forecast or reserve" if row.fixed else "limit")
+        for row in planned.time_plan
+    ]
+    rows_table(("stage", "time", ""), stages, right=("time",))
+    click.echo()
     paragraph(wording.plan(planned))
 
 

@@ -179,7 +179,7 @@ def leaderboard(
     rows = []
     for e in evidence:
         result, candidate = e.result, e.result.trial.candidate
-        reason = _ruled_out(e, goal) or result.note
+        reason = _ruled_out(e, goal)
         rows.append(
             Row(
                 candidate=e.name,
@@ -199,6 +199,7 @@ def leaderboard(
                 epochs=result.epochs_done,
                 rows=result.trial.rows,
                 reason=reason,
+                notes=result.notes,
             )
         )
     rows.sort(
@@ -220,7 +221,8 @@ def leaderboard(
                 strategy=candidate.strategy,
                 unfreeze=candidate.unfreeze,
                 fit_time=result.cost.seconds,
-                reason=result.error or result.note or "no predictions",
+                reason=result.error or ("" if result.notes else "no predictions"),
+                notes=result.notes,
             )
         )
     return tuple(rows)

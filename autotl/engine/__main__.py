@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> int:
-    """Keeps the real standard output for messages; prints of libraries go to the log, which is stderr."""
+    """Serve requests on standard input; prints of libraries go to the log, which is stderr."""
     if sys.stdin.isatty():
         sys.stderr.write("this is autotl's worker process; it is started by autotl itself\n")
         return 2

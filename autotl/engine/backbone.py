@@ -4,9 +4,9 @@ For authors of backbones (guests). `BackboneSpec.build` names a callable that ta
 as keywords and returns an `nn.Module` that maps images (B, 3, H, W) to
 
 - features: (B, d), or a map (B, C, H, W), (B, H, W, C) or (B, N, C), averaged over positions, or
-- logits, if the module says where its classifier is: an attribute ``classifier_name = "fc"`` (a dotted name)
-  or timm's method ``get_classifier()``. The classifier is replaced by an identity, so that what the module
-  then returns is the feature.
+- logits, if the module names its classifier: an attribute ``classifier_name = "fc"`` (a dotted name)
+  or timm's method ``get_classifier()``. The classifier is replaced by an identity, so that the module then
+  returns the feature.
 
 That is all that is needed. Optional, for better results:
 
@@ -42,7 +42,7 @@ Norm = Literal["with_group", "frozen", "adapt"]
 
 
 class Backbone(nn.Module):
-    """The body of a pretrained network. It comes frozen and in eval mode; see `freeze`."""
+    """The body of a pretrained network. It is frozen and in eval mode at first; see `freeze`."""
 
     def __init__(
         self,
@@ -90,20 +90,20 @@ class Backbone(nn.Module):
         return self._source[0] if self._source else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (B, 3, H, W), normalised as `spec.preprocess` says, to features (B, feature_dim)."""
+        """Map images (B, 3, H, W), normalised by `spec.preprocess`, to features (B, feature_dim)."""
         features = pool(self.body(x))
         if features is None:
             raise EngineError(f"{self.spec.name} returned no features; expected (B, {self.feature_dim})")
         return features
 
     def forward_groups(self, x: Tensor) -> list[Tensor]:
-        """Pooled outputs (B, d_i) of the layer groups, shallow to deep; the last equals `forward(x)`."""
-        with capture(self.body, self.layers.ends) as found:
+        """Return pooled outputs (B, d_i) of the layer groups, shallow to deep; the last equals `forward(x)`."""
+        with capture(self.body, self.layers.ends) as outputs:
             features = self(x)
-        return [*(found[name] for name in self.layers.ends), features]
+        return [*(outputs[name] for name in self.layers.ends), features]
 
     def forward_source(self, x: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        """As `forward_groups`, and the logits (B, source classes) of the pretrained classifier, or None."""
+        """Return `forward_groups` and the logits (B, source classes) of the pretrained classifier, or None."""
         head = self.source_head
         if head is None or self._source_tap is None:
             groups = self.forward_groups(x)
@@ -118,11 +118,11 @@ class Backbone(nn.Module):
         return groups, tapped[0]
 
     def freeze(self, depth: Depth, norm: Norm = "with_group") -> None:
-        """Makes the last `depth` layer groups trainable and the others not; it holds until called again.
+        """Make the last `depth` layer groups trainable and the others not; it holds until called again.
 
         A frozen group has no gradients and stays in eval mode whatever `train()` is called with: its batch
         norm keeps its statistics bit for bit, its dropout and drop-path are off, and as the frozen groups
-        come first, autograd records nothing of them. `norm` says whose batch-norm *statistics* may move:
+        come first, autograd records nothing of them. `norm` decides which batch-norm *statistics* may move:
         those of trained groups, none ("frozen"), or all ("adapt"). Norm parameters go with their group.
         """
         count = len(self.layers.parameters)
@@ -138,7 +138,7 @@ class Backbone(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """As `nn.Module.train`, but what `freeze` froze stays in eval mode."""
+        """Set the mode as `nn.Module.train` does; what `freeze` froze stays in eval mode."""
         super().train(mode)
         for name, module in self.body.named_modules():
             active = self._group_of.get(name, 0) in self._trained
@@ -148,7 +148,7 @@ class Backbone(nn.Module):
         return self
 
     def moving_statistics(self) -> list[nn.Module]:
-        """The batch norms that use the statistics of a batch in training, as `freeze` was last called."""
+        """Return the batch norms that use the statistics of a batch in training, as `freeze` was last called."""
         was = self.training
         self.train()
         moving = [m for m in self.body.modules() if m.training and _keeps_statistics(m)]
@@ -156,12 +156,12 @@ class Backbone(nn.Module):
         return moving
 
     def group_parameters(self) -> list[list[nn.Parameter]]:
-        """The body's parameters by layer group, shallow to deep, each once; also the frozen ones."""
+        """Return the body's parameters by layer group, shallow to deep, each once; also the frozen ones."""
         own = dict(self.body.named_parameters())
         return [[own[name] for name in names] for names in self.layers.parameters]
 
     def trained_share(self, depth: Depth) -> tuple[float, float]:
-        """Shares of the body's parameters and of its forward time that `depth` unfreezes."""
+        """Return the shares of the body's parameters and of its forward time that `depth` unfreezes."""
         sizes = [sum(p.numel() for p in group) for group in self.group_parameters()]
         start = 0 if depth == "all" else max(0, len(sizes) - depth)
         return sum(sizes[start:]) / max(1, sum(sizes)), sum(self.layers.shares[start:])
@@ -186,12 +186,12 @@ class Backbone(nn.Module):
 def build(
     spec: BackboneSpec, input_size: int | None = None, *, pretrained: bool = True, offline: bool = False
 ) -> Backbone:
-    """Builds the network of `spec`, loads its weights, takes its classifier off and finds its layer groups.
+    """Build the network of `spec`, load its weights, remove its classifier and find its layer groups.
 
     `input_size` is the side of the images in pixels (default: the native one). With `pretrained=False` the
-    weights are neither looked for nor loaded, and there is no source head. The network runs once, on noise.
+    weights are not loaded, and there is no source head. The network runs once, on noise.
 
-    Raises `WeightsUnavailable` (not to be had, or not fitting), `UnknownNameError` (no such architecture)
+    Raises `WeightsUnavailable` (missing, or of another network), `UnknownNameError` (no such architecture)
     and `EngineError` (the builder failed, or the network cannot take images of that size).
     """
     size = spec.input_size if input_size is None else input_size
@@ -220,7 +220,7 @@ def build(
 
 
 def describe(spec: BackboneSpec, input_size: int | None = None) -> tuple[int, float, int]:
-    """Parameters without classifier, multiply-accumulates of one image, and feature width, without computing.
+    """Return parameters without classifier, multiply-accumulates of one image, and feature width, without computing.
 
     The network is run on torch's meta device: no weights, next to no memory, about a second. Raises as
     `build` does.
@@ -252,9 +252,7 @@ def _call_builder(spec: BackboneSpec, pretrained: bool) -> nn.Module:
         arguments["pretrained"] = False
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # builders speak of initialisation and deprecations, not to our users
+            warnings.simplefilter("ignore")  # about initialisation and deprecations inside builders
             model = builder(**arguments)
     except AutotlError:
         raise
@@ -282,16 +280,18 @@ def _parameters(builder: Callable[..., Any]) -> Iterable[str]:
 
 
 def _classifiers(model: nn.Module) -> list[str]:
-    """Dotted names of the classifier modules: none, one, or two where a network was distilled."""
+    """Return the dotted names of the classifier modules: none, one, or two where a network was distilled."""
     named = getattr(model, "classifier_name", None)
     if isinstance(named, str):
         return [named]
     getter = getattr(model, "get_classifier", None)
     if not callable(getter):
         return []
-    found = getter()
+    classifiers = getter()
     wanted = [
-        m for m in (found if isinstance(found, (tuple, list)) else (found,)) if isinstance(m, nn.Module)
+        m
+        for m in (classifiers if isinstance(classifiers, (tuple, list)) else (classifiers,))
+        if isinstance(m, nn.Module)
     ]
     return [n for n, m in model.named_modules() if n and any(m is w for w in wanted) and _has_parameters(m)]
 
@@ -301,7 +301,7 @@ def _has_parameters(module: nn.Module) -> bool:
 
 
 class _SourceHead(nn.Module):
-    """A classifier off its network, from features (B, d) or a map (B, d, h, w) to logits (B, classes)."""
+    """A classifier without its network, from features (B, d) or a map (B, d, h, w) to logits (B, classes)."""
 
     def __init__(self, classifier: nn.Module, after: nn.Module | None) -> None:
         super().__init__()
@@ -320,9 +320,9 @@ class _SourceHead(nn.Module):
 def _take_off(
     model: nn.Module, classifiers: list[str], held: tuple[str, ...]
 ) -> tuple[nn.Module | None, str | None]:
-    """Puts identities in the classifiers' places; returns the pretrained one, and where maps enter it.
+    """Put identities in the classifiers' places; return the pretrained one, and the name of the module it replaces.
 
-    Of two classifiers neither is returned: each saw features of its own. A convolutional classifier inside
+    Of two classifiers neither is returned: each takes features of its own. A convolutional classifier inside
     an `nn.Sequential` (SqueezeNet) takes what follows it along.
     """
     head: nn.Module | None = None
@@ -342,7 +342,7 @@ def _take_off(
 
 
 def _check_head(head: nn.Module | None, tap: str | None, dim: int) -> tuple[nn.Module | None, str | None]:
-    """Drops a source head that does not take features of the body's width."""
+    """Drop a source head that does not take features of the body's width."""
     if head is None:
         return None, None
     try:
@@ -357,7 +357,7 @@ def _check_head(head: nn.Module | None, tap: str | None, dim: int) -> tuple[nn.M
 
 
 def _resize(model: nn.Module, spec: BackboneSpec, size: int) -> None:
-    """Tells a network that knows its input size of another one; position embeddings are interpolated."""
+    """Set another input size of a network that depends on it; position embeddings are interpolated."""
     setter = getattr(model, "set_input_size", None)
     try:
         if spec.size_step == 0 or size < spec.min_size:
@@ -371,7 +371,7 @@ def _resize(model: nn.Module, spec: BackboneSpec, size: int) -> None:
 
 
 def _resize_torchvision_vit(model: Any, size: int) -> None:
-    """Interpolates the position embedding (1, 1 + n², d) of torchvision's transformer."""
+    """Interpolate the position embedding (1, 1 + n², d) of torchvision's transformer."""
     side, rest = divmod(size, model.patch_size)
     if rest:
         raise ValueError(f"a multiple of {model.patch_size} pixels")
@@ -403,20 +403,20 @@ def _run(model: nn.Module, spec: BackboneSpec, size: int, images: Tensor) -> Tra
 
 def _wrong_size(spec: BackboneSpec, size: int, error: Exception) -> EngineError:
     step = f"multiples of {spec.size_step} from {spec.min_size} pixels on, or " if spec.size_step else ""
-    said = str(error).strip().splitlines() or [type(error).__name__]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
     return EngineError(
-        f"backbone {spec.name!r} cannot take images of {size} px ({said[0]}); expected {step}its native "
+        f"backbone {spec.name!r} cannot take images of {size} px ({lines[0]}); expected {step}its native "
         f"{spec.input_size} px; choose such an input size"
     )
 
 
 def _keeps_statistics(module: nn.Module) -> bool:
-    """Whether a module has running statistics that training mode moves: batch norm of any make."""
+    """Return whether a module has running statistics that training mode moves: batch norm of any kind."""
     return "running_mean" in module._buffers or "running_var" in module._buffers
 
 
 def _is_folded(model: nn.Module) -> bool:
-    """Whether a conversion folded batch norm away: running mean 0 and variance 1 nearly everywhere."""
+    """Return whether a conversion folded batch norm away: running mean 0 and variance 1 nearly everywhere."""
     plain = [
         bool((mean.abs() < 1e-6).all() and ((variance - 1).abs() < 1e-2).all())
         for module in model.modules()

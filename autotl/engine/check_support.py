@@ -1,4 +1,4 @@
-"""Backbones, heads and strategies put to the test on a few images, for those who speak numpy: autotl.testing."""
+"""Build backbones, heads and trainings on a few images for `autotl check`; results are numpy arrays."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from torch import nn
 
 from autotl.budget import Allowance
 from autotl.builtin.heads import Head
-from autotl.data.image_store import decode
-from autotl.engine import client, messages
+from autotl.data.image_store import Pixels, decode
+from autotl.engine import messages, trial
 from autotl.engine.backbone import build
-from autotl.engine.images import to_input
+from autotl.engine.images import Squares, to_input
 from autotl.engine.model import make_head
-from autotl.engine.worker import Worker
-from autotl.records import BackboneSpec, Candidate, Depth, Strategy, Trial, TrialResult
+from autotl.engine.session import Data, Session
+from autotl.records import BackboneSpec, Candidate, Columns, Depth, Strategy, Trial, TrialResult
 
 __all__ = ["TOY", "Specimen", "probabilities", "train_toy"]
 
@@ -32,7 +32,7 @@ SEED = 0
 
 
 class Specimen:
-    """A built backbone that takes images (m, S, S, 3) uint8 and answers in arrays. Raises as `build` does."""
+    """A built backbone that maps images (m, S, S, 3) uint8 to arrays. Raises as `build` does."""
 
     def __init__(self, spec: BackboneSpec, input_size: int | None = None, *, pretrained: bool = True) -> None:
         torch.manual_seed(SEED)
@@ -40,28 +40,28 @@ class Specimen:
         self.spec = spec
 
     def look(self, images: np.ndarray) -> tuple[list[np.ndarray], np.ndarray | None]:
-        """Features of each layer group, shallow to deep, and the source classifier's logits, in eval mode."""
+        """Return features of each layer group, shallow to deep, and the source classifier's logits, in eval mode."""
         self.net.eval()
         with torch.inference_mode():
             groups, logits = self.net.forward_source(self._input(images))
         return [group.float().numpy() for group in groups], None if logits is None else logits.numpy()
 
     def state(self) -> dict[str, np.ndarray]:
-        """Every parameter and buffer by name."""
+        """Return every parameter and buffer by name."""
         return {name: tensor.numpy().copy() for name, tensor in self.net.body.state_dict().items()}
 
     def load(self, state: dict[str, np.ndarray]) -> None:
-        """Fills in what `state` of another specimen gave. Raises RuntimeError when it does not fit."""
+        """Load the state of another specimen. Raises RuntimeError when it does not fit."""
         self.net.body.load_state_dict(
             {name: torch.from_numpy(np.array(value)) for name, value in state.items()}
         )
 
     def parameters(self) -> list[list[str]]:
-        """Names of the parameters by layer group."""
+        """Return the names of the parameters by layer group."""
         return [list(names) for names in self.net.layers.parameters]
 
     def train(self, depth: Depth, images: np.ndarray) -> tuple[set[str], set[str]]:
-        """Two steps on a copy: names of the parameters and buffers that moved, of the parameters without gradient."""
+        """Take two steps on a copy; return which parameters and buffers moved, and which had no gradient."""
         net = copy.deepcopy(self.net)
         net.freeze(depth)
         net.train()
@@ -83,7 +83,7 @@ class Specimen:
 
 
 def probabilities(head: Head, classes: int, features: np.ndarray) -> np.ndarray:
-    """What a fitted head says of features (m, d): (m, classes)."""
+    """Return a fitted head's probabilities (m, classes) for features (m, d)."""
     with torch.inference_mode():
         return torch.softmax(make_head(head, classes)(torch.from_numpy(features)), 1).numpy()
 
@@ -101,10 +101,10 @@ TOY = BackboneSpec(
 
 
 def toy_net() -> nn.Module:
-    """Four small convolutions: enough layer groups to tell depths apart."""
+    """Return four small convolutions: enough layer groups to distinguish depths."""
     layers: list[nn.Module] = []
     for into, out in ((3, 8), (8, 16), (16, 16), (16, 16)):
-        # Group norm: without pretraining, batch norm's statistics would be another function when predicting.
+        # Group norm, because without pretraining batch norm would be another function in prediction.
         layers.append(nn.Sequential(nn.Conv2d(into, out, 3, 2, 1), nn.GroupNorm(4, out), nn.ReLU()))
     return nn.Sequential(*layers)
 
@@ -112,46 +112,25 @@ def toy_net() -> nn.Module:
 def train_toy(
     strategy: Strategy, depth: Depth, epochs: float, *, classes: int = 3
 ) -> tuple[TrialResult, float, list[bool]]:
-    """A small training with a strategy: its result, its accuracy, and which layer groups' parameters moved.
+    """Train a small network with a strategy; return result, accuracy, and which layer groups' parameters moved.
 
-    The images are noise around a colour a class; 16 a class train and 8 judge.
+    The images are noise around one colour for each class; 16 images a class train and 8 are predicted.
     """
     with tempfile.TemporaryDirectory(prefix="autotl-") as folder, _threads_as_before():
         root = Path(folder)
         labels = np.repeat(np.arange(classes), 24)
-        worker = Worker()
-        worker.answer(
-            messages.Start(
-                folder=folder,
-                cache=None,
-                device="cpu",
-                precision="fp32",
-                seed=SEED,
-                offline=True,
-                sys_path=(),
-            ),
-            _allowance(),
-        )
+        session = _toy_session(root, labels, classes)
         torch.set_num_threads(1)  # the network is too small to be shared out
-        part = np.tile(np.repeat([0, 1], [16, 8]), classes)
-        order = np.random.default_rng(SEED).permutation(len(labels))
-        decode(_pictures(root, labels), root / "pixels", side=32, allowance=_allowance())
-        names = tuple(f"class {label}" for label in range(classes))
-        fold = np.full(len(labels), -1)
-        opened = client.write_table(
-            root, root / "pixels", labels, names, part, fold, order, 0, "accuracy", None, None
-        )
-        worker.answer(opened, _allowance())
         candidate = Candidate(
             backbone=TOY.name, input_size=TOY.input_size, strategy=strategy.name, unfreeze=depth
         )
-        trial = Trial(id="toy", candidate=candidate, epochs=epochs, keep_model=True)
-        result = worker.answer(messages.Train(trial=trial, backbone=TOY, strategy=strategy), _allowance())
+        asked = Trial(id="toy", candidate=candidate, epochs=epochs, keep_model=True)
+        result = trial.run(session, asked, TOY, strategy, _allowance())
         if result.predictions is None or result.model is None:
             return result, 0.0, []
         with np.load(root / result.predictions) as stored:
             right = stored["proba"].argmax(1) == labels[stored["rows"]]
-        fresh = worker.fresh(TOY, TOY.input_size)
+        fresh = session.fresh(TOY, TOY.input_size)
         after = load_file(root / result.model / "model.safetensors")
         before = {name: parameter.detach().numpy() for name, parameter in fresh.body.named_parameters()}
         moved = [
@@ -159,6 +138,40 @@ def train_toy(
             for group in fresh.layers.parameters
         ]
         return result, float(right.mean()), moved
+
+
+def _toy_session(root: Path, labels: np.ndarray, classes: int) -> Session:
+    """Return a session on a processor whose data are noise around one colour for each class."""
+    session = Session(
+        messages.Start(
+            folder=str(root),
+            cache=None,
+            device="cpu",
+            precision="fp32",
+            seed=SEED,
+            offline=True,
+            sys_path=(),
+        )
+    )
+    order = np.random.default_rng(SEED).permutation(len(labels))
+    decode(_pictures(root, labels), root / "pixels", side=32, allowance=_allowance())
+    columns = Columns(
+        labels=labels,
+        part=np.tile(np.repeat([0, 1], [16, 8]), classes),
+        fold=np.full(len(labels), -1),
+        group=None,
+        order=order,
+        classes=tuple(f"class {label}" for label in range(classes)),
+    )
+    session.open(
+        Data(
+            columns=columns,
+            digests=np.arange(len(labels)).astype(str),
+            metric="accuracy",
+            squares=Squares(Pixels.open(root / "pixels")),
+        )
+    )
+    return session
 
 
 def _pictures(folder: Path, labels: np.ndarray) -> list[str]:

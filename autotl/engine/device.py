@@ -1,4 +1,4 @@
-"""Everything that differs between devices: which one, its precision, memory layout, memory, and clock."""
+"""Everything that differs between devices: choice, precision, memory, and synchronisation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TYPES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose(name: str) -> torch.device:
-    """The device of that name; ``auto`` is CUDA, then MPS, then the processor.
+    """Return the device of that name; ``auto`` is CUDA, then MPS, then the processor.
 
     Raises `EngineError` when the device is not there.
     """
@@ -41,9 +41,9 @@ def choose(name: str) -> torch.device:
 
 
 def prepare(device: torch.device) -> int:
-    """Sets threads and arithmetic for this process; returns the number of threads.
+    """Set threads and arithmetic for this process; return the number of threads.
 
-    Denormals are flushed: a network whose activations fade spends many times longer on them. Kernels
+    Denormals are flushed: they make a network whose activations fade many times slower. Kernels
     are chosen deterministically, so that the same trial gives the same predictions twice.
     """
     threads = hardware.cores()
@@ -58,14 +58,14 @@ def prepare(device: torch.device) -> int:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """The context in which a forward pass computes in that precision; parameters stay float32."""
+    """Return the context in which a forward pass computes in that precision; parameters stay float32."""
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, dtype=_TYPES[precision])
 
 
 def possible(device: torch.device, wanted: str) -> tuple[Precision, ...]:
-    """The precisions to choose from: the wanted one alone, or what the device does in hardware.
+    """Return the precisions to choose from: the wanted one alone, or those the device has in hardware.
 
     Raises `EngineError` when the device cannot do the wanted one.
     """
@@ -87,29 +87,28 @@ def possible(device: torch.device, wanted: str) -> tuple[Precision, ...]:
 def faster(
     candidates: tuple[Precision, ...], run: Callable[[Precision], None], device: torch.device
 ) -> Precision:
-    """The precision in which `run` takes less time: one warm-up and two timed calls each, interleaved.
+    """Return the precision in which `run` takes less time: one warm-up and two timed calls each, interleaved.
 
-    Stops early when a second is spent. A lower precision has to win by a twentieth to be preferred.
+    It stops early after half of `TIMING_SECONDS`. A lower precision has to be faster by a twentieth.
     """
     if len(candidates) == 1:
         return candidates[0]
     started = time.perf_counter()
     best = dict.fromkeys(candidates, float("inf"))
-    for attempt in range(3):
+    for _ in range(3):
         for precision in candidates:
             begin = time.perf_counter()
             run(precision)
             synchronize(device)
-            spent = time.perf_counter() - begin
-            if attempt > 0 or spent < best[precision]:
-                best[precision] = min(best[precision], spent)
+            seconds = time.perf_counter() - begin
+            best[precision] = min(best[precision], seconds)
         if time.perf_counter() - started > TIMING_SECONDS / 2:
             break
     return min(candidates, key=lambda precision: best[precision] * (1.0 if precision == "fp32" else 1.05))
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -117,36 +116,36 @@ def synchronize(device: torch.device) -> None:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be taken on the device (the machine's, where they are the same)."""
+    """Return the bytes that are free on the device (the machine's, where they are the same)."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return hardware.memory()
 
 
 def reset_peak(device: torch.device) -> None:
-    """Starts a new measurement of `peak_memory`, where the device can."""
+    """Start a new measurement of `peak_memory`, where the device can."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: the device's peak since `reset_peak`; on a processor the most that the process held so far."""
+    """Return the peak of memory in bytes: of the device since `reset_peak`, on a processor of the process so far."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return hardware.most_resident()
 
 
 def out_of_memory(problem: BaseException) -> bool:
-    """Whether an exception says that memory was exhausted (a processor has no class of its own for it)."""
+    """Return whether an exception means that memory was exhausted (on a processor it has no class of its own)."""
     if isinstance(problem, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(problem).lower()
-    said = ("not enough memory", "can't allocate memory", "out of memory")
-    return isinstance(problem, RuntimeError) and any(words in text for words in said)
+    phrases = ("not enough memory", "can't allocate memory", "out of memory")  # of torch
+    return isinstance(problem, RuntimeError) and any(phrase in text for phrase in phrases)
 
 
 def release(device: torch.device) -> None:
-    """Gives cached memory back after an allocation failed."""
+    """Release cached memory after an allocation failed."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -154,14 +153,14 @@ def release(device: torch.device) -> None:
 
 
 def describe(device: torch.device) -> str:
-    """The device for people: its name where it has one."""
+    """Return the device with its product name where it has one."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return str(device)
 
 
 def identity(device: torch.device) -> tuple[str, ...]:
-    """What a timing on the device depends on besides the work: the hardware, its threads, and torch."""
+    """Return what a timing depends on besides the work: the hardware, its threads, and torch."""
     features = " ".join(sorted(hardware.flags())) or platform.processor()
     return (describe(device), platform.machine(), features, str(hardware.cores()), str(torch.__version__))
 

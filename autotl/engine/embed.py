@@ -1,4 +1,4 @@
-"""Pooled features at every layer group, computed once for each image and backbone, in this run and the next."""
+"""Compute pooled features at every layer group, once for each image and backbone, in this run and the next."""
 
 from __future__ import annotations
 
@@ -15,8 +15,17 @@ from autotl.engine import stopwatch
 from autotl.engine.backbone import Backbone
 from autotl.engine.images import Squares, side_before_crop, to_input
 
-VERSION = 1  # of what is stored: raised when the computation changes
+VERSION = 1  # of the stored arrays: raised when the computation changes
 BATCH = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Store:
+    """The images of a run, their digests (n,) str, and the cache of their features, None for none."""
+
+    squares: Squares
+    digests: np.ndarray
+    cache: Cache | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,36 +42,36 @@ class Features:
 def embed(
     backbone: Backbone,
     rows: np.ndarray,
-    squares: Squares,
-    digests: np.ndarray,
-    cache: Cache | None,
+    store: Store,
     device: torch.device,
     precision: str,
     allowance: Allowance,
 ) -> Features:
-    """Features of as many of `rows`, in their order, as the allowance grants; known ones cost nothing."""
-    name = _key(backbone, precision)
-    known = (cache.get(name) if cache is not None else None) or {}
-    have = known.get("digests", np.zeros(0, str))
-    place = {digest: index for index, digest in enumerate(have.tolist())}
+    """Return features of as many of `rows`, in their order, as the allowance grants; cached ones cost nothing."""
+    name, digests, cache = _key(backbone, precision), store.digests, store.cache
+    cached = (cache.get(name) if cache is not None else None) or {}
+    cached_digests = cached.get("digests", np.zeros(0, str))
+    place = {digest: index for index, digest in enumerate(cached_digests.tolist())}
     fresh = np.array([row for row in rows.tolist() if digests[row] not in place], np.int64)
-    computed, seconds = _compute(backbone, fresh, squares, device, precision, allowance)
+    computed, seconds = _compute(backbone, fresh, store.squares, device, precision, allowance)
     count = len(next(iter(computed.values()))) if computed else 0
     if count:
-        known = {
-            column: np.concatenate([known[column], values]) if column in known else values
+        first = len(cached_digests)
+        fresh_digests = digests[fresh[:count]].astype(str)
+        cached = {
+            column: np.concatenate([cached[column], values]) if column in cached else values
             for column, values in computed.items()
-        } | {"digests": np.concatenate([have.astype(str), digests[fresh[:count]].astype(str)])}
-        place |= {str(digests[row]): len(have) + index for index, row in enumerate(fresh[:count].tolist())}
+        } | {"digests": np.concatenate([cached_digests.astype(str), fresh_digests])}
+        place |= {digest: first + index for index, digest in enumerate(fresh_digests.tolist())}
         if cache is not None:
-            cache.put(name, known)
-    done = np.array([row for row in rows.tolist() if str(digests[row]) in place], np.int64)
-    at = np.array([place[str(digests[row])] for row in done.tolist()], np.int64)
-    depth = sum(column.startswith("g") for column in known)
+            cache.put(name, cached)
+    ready = np.array([row for row in rows.tolist() if str(digests[row]) in place], np.int64)
+    at = np.array([place[str(digests[row])] for row in ready.tolist()], np.int64)
+    depth = sum(column.startswith("g") for column in cached)
     return Features(
-        rows=done,
-        groups=[known[f"g{index}"][at].astype(np.float32) for index in range(depth)],
-        logits=known["logits"][at].astype(np.float32) if "logits" in known else None,
+        rows=ready,
+        groups=[cached[f"g{index}"][at].astype(np.float32) for index in range(depth)],
+        logits=cached["logits"][at].astype(np.float32) if "logits" in cached else None,
         seconds_per_image=seconds if count else 0.0,
         cached=len(rows) - len(fresh),
     )
@@ -76,7 +85,7 @@ def _compute(
     precision: str,
     allowance: Allowance,
 ) -> tuple[dict[str, np.ndarray], float]:
-    """Half-precision columns of the rows that the allowance granted, and seconds an image of their forward passes."""
+    """Return half-precision columns of the rows that the allowance grants, and seconds an image of forward passes."""
     columns: dict[str, list[np.ndarray]] = {}
     preprocess, size = backbone.spec.preprocess, backbone.input_size
     backbone.eval()
@@ -88,13 +97,13 @@ def _compute(
             pixels = squares.get(
                 rows[first : first + BATCH], side_before_crop(size, preprocess), preprocess.interpolation
             )
-            begun = time.perf_counter()
+            start = time.perf_counter()
             batch = to_input(pixels, size, preprocess, device)
             with stopwatch.on("forward"), devices.autocast(device, precision):
                 groups, logits = backbone.forward_source(batch)
                 devices.synchronize(device)
             if first or len(rows) <= BATCH:  # the first batch also sets the kernels up
-                seconds += time.perf_counter() - begun
+                seconds += time.perf_counter() - start
                 timed += len(pixels)
             named = {f"g{index}": group for index, group in enumerate(groups)}
             if logits is not None:

@@ -1,9 +1,9 @@
-"""What an answer rests on: how far the model's belief in it falls when a part of the image is hidden.
+"""Explain predictions by occlusion: how far a prediction's log-odds fall when a part of the image is hidden.
 
-Occlusion (Zeiler and Fergus, ECCV 2014) asks the model and nothing else. No layer has to be chosen and no
-gradient taken, so one method serves convolutions, transformers and nearest neighbours, and a reader can be
-told in a sentence what was done. The hidden part is replaced by the blurred image rather than by grey, which
-would be something new to see.
+Occlusion (Zeiler and Fergus, ECCV 2014) needs nothing but predictions. No layer has to be chosen and no
+gradient taken, so one method serves convolutions, transformers and nearest neighbours, and one sentence
+describes it. The hidden part is replaced by the blurred image rather than by grey, which would be a new object
+in the image.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _BLURRED = 4  # pixels along a side of what stands in for a hidden part
 _BATCH = 25
 _CERTAIN = 1e-6  # a probability this near to 0 or 1 is as good as that
 
-Ask = Callable[[np.ndarray], np.ndarray]  # images (n, S, S, 3) uint8 → probabilities (n, classes)
+Predict = Callable[[np.ndarray], np.ndarray]  # images (n, S, S, 3) uint8 → probabilities (n, classes)
 
 
-def explain(images: np.ndarray, answers: np.ndarray, ask: Ask, allowance: Allowance) -> Explained:
-    """Maps of what speaks for `answers` (m,) in `images` (m, S, S, 3) uint8, the network's own input.
+def explain(images: np.ndarray, classes: np.ndarray, predict: Predict, allowance: Allowance) -> Explained:
+    """Map the evidence for the predicted `classes` (m,) in `images` (m, S, S, 3) uint8, the network's own input.
 
-    One image after another; those that the allowance does not grant are left out.
+    Images are explained one after another; those that the allowance does not grant are left out.
     """
     maps, shares, seen = [], [], []
-    for image, answer in zip(images, answers, strict=True):
-        found = _one(image, int(answer), ask, allowance)
-        if found is None:
+    for image, number in zip(images, classes, strict=True):
+        explained = _one(image, int(number), predict, allowance)
+        if explained is None:
             break
-        maps.append(found[0])
-        shares.append(found[1])
+        maps.append(explained[0])
+        shares.append(explained[1])
         seen.append(np.asarray(Image.fromarray(image).resize((SHOWN, SHOWN), Image.Resampling.BICUBIC)))
     return Explained(
         maps=np.array(maps, np.float32).reshape(-1, CELLS, CELLS),
@@ -47,9 +47,9 @@ def explain(images: np.ndarray, answers: np.ndarray, ask: Ask, allowance: Allowa
 
 
 def _one(
-    image: np.ndarray, answer: int, ask: Ask, allowance: Allowance
+    image: np.ndarray, number: int, predict: Predict, allowance: Allowance
 ) -> tuple[np.ndarray, tuple[float, float]] | None:
-    """The map of one image, and the answer's probability with nothing and with the weightiest part hidden."""
+    """Return the map of one image, and the probability of class `number` with nothing and with the main part hidden."""
     starts = [(top, left) for top in range(CELLS - HIDDEN + 1) for left in range(CELLS - HIDDEN + 1)]
     edges = np.linspace(0, len(image), CELLS + 1).round().astype(int)
     small = Image.fromarray(image).resize((_BLURRED, _BLURRED), Image.Resampling.BOX)
@@ -64,11 +64,11 @@ def _one(
     for first in range(0, len(variants), _BATCH):
         if allowance.expired:
             return None
-        shares += ask(np.stack(variants[first : first + _BATCH]))[:, answer].tolist()
-    sure = np.clip(shares, _CERTAIN, 1 - _CERTAIN)
-    belief = np.log(sure / (1 - sure))  # a fall from 99.9 to 99 % counts as one from 50 to 9 % does
+        shares += predict(np.stack(variants[first : first + _BATCH]))[:, number].tolist()
+    clipped = np.clip(shares, _CERTAIN, 1 - _CERTAIN)
+    log_odds = np.log(clipped / (1 - clipped))  # a fall from 99.9 to 99 % counts as one from 50 to 9 % does
     total, often = np.zeros((CELLS, CELLS)), np.zeros((CELLS, CELLS))
-    for (top, left), fall in zip(starts, belief[0] - belief[1:], strict=True):
+    for (top, left), fall in zip(starts, log_odds[0] - log_odds[1:], strict=True):
         total[top : top + HIDDEN, left : left + HIDDEN] += fall
         often[top : top + HIDDEN, left : left + HIDDEN] += 1
     return total / often, (shares[0], min(shares[1:]))

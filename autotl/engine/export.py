@@ -1,4 +1,4 @@
-"""A model that leaves autotl: three formats, what must be known beside them, and proof that they answer alike."""
+"""Export a model in three formats, with its settings, and check that its predictions agree with autotl's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Answer = Callable[[Tensor], Tensor]
 
 
 class Probabilities(nn.Module):
-    """A model with what turns its logits into calibrated probabilities."""
+    """A model followed by the calibrated softmax of its logits."""
 
     def __init__(self, network: nn.Module, temperature: float) -> None:
         super().__init__()
@@ -45,15 +45,15 @@ class Probabilities(nn.Module):
         self.temperature = temperature
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) to probabilities (B, classes)."""
+        """Map normalised images (B, 3, H, W) to probabilities (B, classes)."""
         return torch.softmax(self.network(images) / self.temperature, 1)
 
 
 def export(folder: Path, out: Path, to: Format, images: Sequence[str]) -> dict[str, Any]:
-    """Writes a model folder's model, ``config.json`` and ``example.py`` to `out`; returns what config.json says.
+    """Write a model folder's model, ``config.json`` and ``example.py`` to `out`; return the content of config.json.
 
-    The exported model answers `images` (noise where there are none) as autotl's does, or `EngineError` is
-    raised. Raises it as well when a network cannot be written in that format, saying which can.
+    Raises `EngineError` when the exported model's probabilities for `images` (noise where there are none) differ
+    from autotl's, and when a network cannot be written in that format, with the formats that remain.
     """
     plain = model.plain(folder)
     out.mkdir(parents=True, exist_ok=True)
@@ -68,9 +68,9 @@ def export(folder: Path, out: Path, to: Format, images: Sequence[str]) -> dict[s
     else:
         answer = _onnx(plain, batch, out / FILES[to])
     with torch.inference_mode():
-        found = answer(batch).numpy()
-    parity = _parity(expected, found, images) | _to_predict(
-        plain, batch, found, model.describe(folder).precision
+        exported = answer(batch).numpy()
+    parity = _parity(expected, exported, images) | _to_predict(
+        plain, batch, exported, model.describe(folder).precision
     )
     config = _config(plain, to) | settings | {"parity": parity}
     atomic_write(out / "config.json", json.dumps(config, indent=1, ensure_ascii=False) + "\n")
@@ -79,7 +79,7 @@ def export(folder: Path, out: Path, to: Format, images: Sequence[str]) -> dict[s
 
 
 def example(to: Format) -> str:
-    """A script of some twenty lines that labels images with an export, without autotl."""
+    """Return a script of some twenty lines that labels images with an export, without autotl."""
     text = (Path(__file__).parent / "example.txt").read_text(encoding="utf-8")
     load, needs = _LOAD[to]
     return text.replace("# load\n", load).replace("NEEDS", needs)
@@ -162,9 +162,9 @@ def _config(plain: model.Model, to: Format) -> dict[str, Any]:
     }
 
 
-def _parity(expected: np.ndarray, found: np.ndarray, images: Sequence[str]) -> dict[str, Any]:
-    difference = float(np.abs(expected - found).max())
-    same = float((expected.argmax(1) == found.argmax(1)).mean())
+def _parity(expected: np.ndarray, exported: np.ndarray, images: Sequence[str]) -> dict[str, Any]:
+    difference = float(np.abs(expected - exported).max())
+    same = float((expected.argmax(1) == exported.argmax(1)).mean())
     if difference > CLOSE:
         raise EngineError(
             f"the exported model differs from autotl's by up to {difference:.3g} in probability; expected less than"
@@ -180,13 +180,13 @@ def _parity(expected: np.ndarray, found: np.ndarray, images: Sequence[str]) -> d
     }
 
 
-def _to_predict(plain: model.Model, batch: Tensor, found: np.ndarray, precision: str) -> dict[str, Any]:
-    """How far the export, which computes in float32, is from `autotl predict` where that rounds more."""
+def _to_predict(plain: model.Model, batch: Tensor, exported: np.ndarray, precision: str) -> dict[str, Any]:
+    """Return how far the export, which computes in float32, is from `autotl predict` in a lower precision."""
     if precision == "fp32":
         return {}
     with torch.inference_mode(), devices.autocast(batch.device, precision):
         rounded = Probabilities(plain, plain.temperature)(batch).float().numpy()
-    difference = float(np.abs(rounded - found).max())
+    difference = float(np.abs(rounded - exported).max())
     return {"to_predict": {"computes_in": precision, "largest_difference": difference}}
 
 
@@ -194,7 +194,7 @@ def _to_predict(plain: model.Model, batch: Tensor, found: np.ndarray, precision:
 
 
 def _safetensors(plain: model.Model, file: Path) -> tuple[dict[str, Any], Answer]:
-    """Weights under the names that timm gives them, which is what another program can load them into."""
+    """Write the weights under timm's names, so that a program with timm can load them."""
     spec = plain.backbone.spec
     if spec.build not in (TIMM, MOBILENET_V1) or not isinstance(plain.head, nn.Linear):
         what = "a nearest-neighbour head" if spec.build in (TIMM, MOBILENET_V1) else f"{spec.build}"
@@ -205,6 +205,7 @@ def _safetensors(plain: model.Model, file: Path) -> tuple[dict[str, Any], Answer
     body = plain.backbone.body.state_dict()
     head = {"head.weight": plain.head.weight.detach(), "head.bias": plain.head.bias.detach()}
     save_file({name: value.contiguous().clone() for name, value in (body | head).items()}, file)
+    model.grant_default_mode(file)
     arguments = {name: value for name, value in spec.arguments.items() if name not in _REPLACES}
     size = plain.backbone.input_size
     if "img_size" in arguments or size != spec.input_size:
@@ -232,7 +233,7 @@ def _safetensors(plain: model.Model, file: Path) -> tuple[dict[str, Any], Answer
 
 
 def _with_size(build: str, arguments: dict[str, Any], size: int) -> dict[str, Any]:
-    """The arguments with `img_size`, where the network is one that knows its input size."""
+    """Return the arguments with `img_size`, where the network depends on its input size."""
     sized = arguments | {"img_size": size}
     try:
         resolve(build)(**sized, num_classes=0)
@@ -276,7 +277,7 @@ def _onnx(plain: model.Model, batch: Tensor, file: Path) -> Answer:
 
 
 def _traced(plain: model.Model, batch: Tensor) -> torch.export.ExportedProgram:
-    """The graph for batches of any length."""
+    """Return the graph for batches of any length."""
     network = Probabilities(plain, plain.temperature).eval()
     shown = batch[:2] if len(batch) > 1 else torch.cat([batch, batch])
     try:
@@ -285,8 +286,8 @@ def _traced(plain: model.Model, batch: Tensor) -> torch.export.ExportedProgram:
                 network, (shown,), dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}}
             )
     except Exception as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EngineError(
-            f"torch cannot trace {plain.backbone.spec.name} ({said}); expected a network without Python that depends"
-            " on its input; try --to safetensors"
+            f"torch cannot trace {plain.backbone.spec.name} ({first_line}); expected a network without Python that"
+            " depends on its input; try --to safetensors"
         ) from error

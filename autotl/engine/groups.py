@@ -1,8 +1,8 @@
-"""Layer groups of a network: which parameters lie how deep, found by running it once.
+"""Find the layer groups of a network by running it once.
 
-The groups are what `unfreeze` counts. They follow the order in which the network *runs* its modules, not
-the order in which their names were defined, and are cut where the network's own description says that a
-stage ends (timm's `group_matcher`, a `layer_pattern`, or else the module tree). Neighbours are joined
+`unfreeze` counts these groups. They follow the order in which the network *runs* its modules, not
+the order in which their names were defined, and are cut where the network's own description ends a
+stage (timm's `group_matcher`, a `layer_pattern`, or else the module tree). Neighbours are joined
 until at most six are left with about equal shares of forward time.
 
 Forward time is estimated, not clocked, so that the groups are the same on every machine and in every run:
@@ -50,7 +50,7 @@ class LayerGroups:
 
 @dataclass(slots=True)
 class Trace:
-    """What a forward pass did: entries to and exits from modules, in order, with the cost between them."""
+    """A record of a forward pass: entries to and exits from modules, in order, with the cost between them."""
 
     batch: int
     entered: dict[str, list[int]] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Trace:
 
     @property
     def multiplied(self) -> float:
-        """Multiply-accumulates of the whole batch."""
+        """Return the multiply-accumulates of the whole batch."""
         return sum(self.macs)
 
     def cost(self, start: int, stop: int) -> float:
@@ -74,7 +74,7 @@ class Trace:
 
 
 class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Books the multiply-accumulates and the elements written by each operation at the trace's last time."""
+    """Adds the multiply-accumulates and the elements that each operation writes to the trace's last time."""
 
     def __init__(self, trace: Trace) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -98,7 +98,7 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def pool(output: Any) -> Tensor | None:
-    """Mean over positions of a module's output: (B, C, H, W), (B, H, W, C), (B, N, C) or (B, C) -> (B, C).
+    """Return the mean over positions of a module's output: (B, C, H, W), (B, H, W, C), (B, N, C) or (B, C) -> (B, C).
 
     None when the output is none of these. A map is taken as (B, H, W, C) where only that makes it square.
     """
@@ -114,30 +114,30 @@ def pool(output: Any) -> Tensor | None:
 
 @contextmanager
 def capture(body: nn.Module, ends: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Pooled outputs of some modules while the block runs, by module name.
+    """Collect pooled outputs of some modules while the block runs, by module name.
 
-    The hooks live only as long as the block, so a copy of the network carries none of them.
+    The hooks are removed with the end of the block, so a copy of the network carries none of them.
     """
-    found: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
     def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
             pooled = pool(output)  # at once: what follows may write into the output
             if pooled is not None:
-                found[name] = pooled
+                outputs[name] = pooled
 
         return keep
 
     handles = [body.get_submodule(name).register_forward_hook(hook(name)) for name in ends]
     try:
-        yield found
+        yield outputs
     finally:
         for handle in handles:
             handle.remove()
 
 
 def find_groups(body: nn.Module, trace: Trace) -> LayerGroups:
-    """The layer groups of a network that `run` has run. Raises `EngineError` if it gave no features."""
+    """Return the layer groups of a network that `run` has run. Raises `EngineError` if it gave no features."""
     batch = trace.batch
     features = pool(trace.output)
     if features is None or features.shape[0] != batch:
@@ -165,7 +165,7 @@ def find_groups(body: nn.Module, trace: Trace) -> LayerGroups:
 
 
 def run(body: nn.Module, images: Tensor) -> Trace:
-    """Runs `body` once, in eval mode, on images (B, 3, H, W), B at least 2, and books what happens.
+    """Run `body` once, in eval mode, on images (B, 3, H, W), B at least 2, and return the trace.
 
     Raises whatever the network raises when it cannot take such images.
     """
@@ -175,11 +175,11 @@ def run(body: nn.Module, images: Tensor) -> Trace:
         return lambda _module, _inputs: trace.entered.setdefault(name, []).append(trace.tick())
 
     def leave(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def note(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        def record(_module: nn.Module, _inputs: Any, output: Any) -> None:
             pooled = pool(output)
             trace.exits.append((trace.tick(), name, None if pooled is None else tuple(pooled.shape)))
 
-        return note
+        return record
 
     handles = []
     for name, module in body.named_modules():
@@ -200,15 +200,15 @@ def run(body: nn.Module, images: Tensor) -> Trace:
 
 
 def _owner(parameter: str) -> str:
-    """The module that holds a parameter."""
+    """Return the name of the module that holds a parameter."""
     return parameter.rpartition(".")[0]
 
 
 def _labels(body: nn.Module, names: list[str]) -> dict[str, Label | None]:
-    """A label by parameter: equal labels are one stage; None goes with what runs just before it."""
+    """Return a label for each parameter: equal labels are one stage; None joins the stage that runs just before."""
     pattern = getattr(body, "layer_pattern", None)
     if isinstance(pattern, str):
-        return {name: found.groups() if (found := re.match(pattern, name)) else None for name in names}
+        return {name: match.groups() if (match := re.match(pattern, name)) else None for name in names}
     matcher = getattr(body, "group_matcher", None)
     if callable(matcher):
         labelled = _by_matcher(matcher(coarse=True), names)
@@ -218,10 +218,10 @@ def _labels(body: nn.Module, names: list[str]) -> dict[str, Label | None]:
 
 
 def _by_matcher(matcher: Any, names: list[str]) -> dict[str, Label | None]:
-    """Labels by timm's convention: a function of the name, or expressions by kind of layer."""
+    """Return labels by timm's convention: a function of the name, or expressions by kind of layer."""
     if callable(matcher):
-        found = {name: matcher(name) for name in names}
-        flat = {name: tuple(at) if isinstance(at, Iterable) else (at,) for name, at in found.items()}
+        positions = {name: matcher(name) for name in names}
+        flat = {name: tuple(at) if isinstance(at, Iterable) else (at,) for name, at in positions.items()}
         return {name: None if any(math.isinf(part) for part in at) else at for name, at in flat.items()}
     rules: list[tuple[re.Pattern[str], int, bool]] = []
     for ordinal, spec in enumerate(matcher.values()):
@@ -231,15 +231,15 @@ def _by_matcher(matcher: Any, names: list[str]) -> dict[str, Label | None]:
 
     def label(name: str) -> Label | None:
         for expression, ordinal, joins_previous in rules:
-            if found := expression.match(name):
-                return None if joins_previous else (ordinal, *found.groups())
+            if match := expression.match(name):
+                return None if joins_previous else (ordinal, *match.groups())
         return None
 
     return {name: label(name) for name in names}
 
 
 def _by_tree(body: nn.Module, names: list[str]) -> dict[str, Label | None]:
-    """Labels by the module tree: children, with containers opened while there are few of them."""
+    """Return labels by the module tree: children, with containers opened while there are few of them."""
     owned = {_owner(name) for name in names}
 
     def holds(name: str) -> bool:
@@ -265,13 +265,13 @@ def _by_tree(body: nn.Module, names: list[str]) -> dict[str, Label | None]:
         at = stages.index(opened)
         stages[at : at + 1] = inner
     inside = {name: [s for s in stages if name.startswith(f"{s}.")] for name in names}
-    return {name: (found[0],) if found else None for name, found in inside.items()}
+    return {name: (around[0],) if around else None for name, around in inside.items()}
 
 
 def _norms_follow(
     labels: dict[str, Label | None], owners: dict[str, str], body: nn.Module
 ) -> dict[str, Label | None]:
-    """A stage that is only a batch norm goes with what runs before it (VGG numbers them like layers)."""
+    """Join a stage that is only a batch norm to the one before it (VGG numbers batch norms like layers)."""
     stages: dict[Label, set[str]] = {}
     for name, label in labels.items():
         if label is not None:
@@ -285,14 +285,14 @@ def _norms_follow(
 
 
 def _start(owner: str, trace: Trace) -> int:
-    """When a module, or the nearest one around it that ran, was first entered."""
+    """Return when a module, or the nearest one around it that ran, was first entered."""
     while owner and owner not in trace.entered:
         owner = owner.rpartition(".")[0]
     return trace.entered.get(owner, [0])[0]
 
 
 def _units(labels: dict[str, Label | None], owners: dict[str, str], trace: Trace) -> list[list[str]]:
-    """Parameters by stage in the order of running; stages that run interleaved are one."""
+    """Return parameters by stage in the order of running; stages that run interleaved are one."""
     stages: dict[Label, list[str]] = {}
     for name, label in labels.items():
         if label is not None:
@@ -324,7 +324,7 @@ def _ends(
     trace: Trace,
     batch: int,
 ) -> list[tuple[str, int] | None]:
-    """For each unit the module whose output ends it, with its width; None where there is none.
+    """Return for each unit the module whose output ends it, with its width; None where there is none.
 
     It is the last module that was left before the next unit began, was run only once, gives something that
     can be pooled, and is no part of the next unit.
@@ -363,7 +363,7 @@ def _ends(
 def _drop_endless(
     units: list[list[str]], starts: list[int], ends: list[tuple[str, int] | None]
 ) -> tuple[list[list[str]], list[int], list[tuple[str, int]]]:
-    """Joins a unit without an end to the one after it."""
+    """Join a unit without an end to the one after it."""
     kept_units: list[list[str]] = []
     kept_starts: list[int] = []
     kept_ends: list[tuple[str, int]] = []
@@ -384,7 +384,7 @@ def _drop_endless(
 
 
 def _partition(costs: Sequence[float]) -> list[tuple[int, int]]:
-    """Runs of neighbours [a, b): as many as six, the sum of their squared costs least, none negligible."""
+    """Return at most six runs of neighbours [a, b) with the least sum of squared costs, none negligible."""
     total = sum(costs) or 1.0
     for count in range(min(MOST_GROUPS, len(costs)), 1, -1):
         bounds = _split(costs, count)
@@ -394,7 +394,7 @@ def _partition(costs: Sequence[float]) -> list[tuple[int, int]]:
 
 
 def _split(costs: Sequence[float], count: int) -> list[tuple[int, int]]:
-    """The partition of `costs` into `count` runs with the least sum of squared sums (dynamic programming)."""
+    """Return the partition of `costs` into `count` runs with the least sum of squared sums (dynamic programming)."""
     prefix = [0.0]
     for cost in costs:
         prefix.append(prefix[-1] + cost)
@@ -412,7 +412,7 @@ def _split(costs: Sequence[float], count: int) -> list[tuple[int, int]]:
 def _modules(
     body: nn.Module, parameters: tuple[tuple[str, ...], ...], starts: list[int], trace: Trace
 ) -> tuple[tuple[str, ...], ...]:
-    """Every module's group: of its parameters (the deepest), else of what is around it, else by its time."""
+    """Return the modules of each group: by their parameters (the deepest), else by what is around, else by time."""
     inside: dict[str, set[int]] = {}
     for index, group in enumerate(parameters):
         for parameter in group:
@@ -422,7 +422,7 @@ def _modules(
                 if not owner:
                     break
                 owner = owner.rpartition(".")[0]
-    found: list[list[str]] = [[] for _ in parameters]
+    modules: list[list[str]] = [[] for _ in parameters]
     for name, _ in body.named_modules():
         around = name
         while around and around not in inside:
@@ -433,5 +433,5 @@ def _modules(
         else:
             at = _start(name, trace)
             index = max(i for i, start in enumerate([0, *starts[1:]]) if start <= at)
-        found[index].append(name)
-    return tuple(tuple(names) for names in found)
+        modules[index].append(name)
+    return tuple(tuple(names) for names in modules)

@@ -1,4 +1,4 @@
-"""Pixels for the network: central squares resident in memory, and batches made of them."""
+"""Prepare pixels for the network: central squares in memory, and batches of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from autotl.engine import device as devices
 from autotl.engine import stopwatch
 from autotl.records import Preprocess
 
-MEMORY_SHARE = 0.25  # of the free memory, that one set of squares may take
+MEMORY_SHARE = 0.25  # of the free memory, at most, for one set of squares
 KEPT = 3  # sets of squares
 
 
 class Squares:
-    """For a size and an interpolation, the images of the run as (n, S, S, 3) uint8, made when first asked for.
+    """The images of the run as (n, S, S, 3) uint8 for a size and an interpolation, made on first use.
 
     S is the side before the central crop, so that training can crop elsewhere. Where a set does not fit
     into memory its squares are made batch by batch.
@@ -30,7 +30,7 @@ class Squares:
 
     @stopwatch.on("decode")
     def get(self, rows: np.ndarray, side: int, interpolation: Any) -> np.ndarray:
-        """Squares (m, side, side, 3) uint8 of some rows."""
+        """Return squares (m, side, side, 3) uint8 of some rows."""
         key = (side, interpolation)
         if key not in self.kept:
             count = len(self.pixels)
@@ -48,13 +48,13 @@ class Squares:
 
 
 def side_before_crop(size: int, preprocess: Preprocess) -> int:
-    """Side in pixels of the square whose central crop is the network's input."""
+    """Return the side in pixels of the square whose central crop is the network's input."""
     return max(size, round(size / preprocess.crop))
 
 
 @stopwatch.on("decode")
 def to_input(squares: np.ndarray | Tensor, size: int, preprocess: Preprocess, device: torch.device) -> Tensor:
-    """The central crop of squares (m, S, S, 3) uint8 as normalised input (m, 3, size, size), channels last."""
+    """Return the central crop of squares (m, S, S, 3) uint8 as normalised input (m, 3, size, size), channels last."""
     batch = torch.as_tensor(squares)
     margin = (batch.shape[1] - size) // 2
     batch = batch[:, margin : margin + size, margin : margin + size].to(device)
@@ -62,7 +62,7 @@ def to_input(squares: np.ndarray | Tensor, size: int, preprocess: Preprocess, de
 
 
 def normalised(batch: Tensor, preprocess: Preprocess) -> Tensor:
-    """(m, 3, h, w) in 0..255 to mean 0 and deviation 1 as the backbone knows them."""
+    """Normalise (m, 3, h, w) in 0..255 by the mean and deviation of the backbone's pretraining."""
     mean = torch.tensor(preprocess.mean, device=batch.device).view(1, 3, 1, 1) * 255
     std = torch.tensor(preprocess.std, device=batch.device).view(1, 3, 1, 1) * 255
     return ((batch - mean) / std).contiguous(memory_format=torch.channels_last)

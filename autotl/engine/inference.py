@@ -1,4 +1,4 @@
-"""A model folder that answers: image files in, probabilities, distances and features out."""
+"""Predict with a model folder: image files in, probabilities, distances and features out."""
 
 from __future__ import annotations
 
@@ -19,65 +19,67 @@ from autotl.stats import ood
 
 FILES_AT_ONCE = 64
 
-Read = np.ndarray | str  # a square, or why there is none
+Square = np.ndarray | str  # a square, or the reason why there is none
 
 
-class Answering:
+class Predictor:
     """The model of a folder on a device; the files of the next batch are read while this one is computed."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         with stopwatch.on("build"):
             network, self.description = model.load(folder)
             self.network = network.to(device).to(memory_format=torch.channels_last)
-        self.familiar = ood.read(folder)
+        self.ood = ood.read(folder)
         self.device = device
         self.side = side_before_crop(self.description.input_size, self.description.backbone.preprocess)
 
-    def files(self, files: Sequence[str], allowance: Allowance, *, features: bool = False) -> Answers:
-        """What the model says of image files; those the allowance does not grant get an error."""
+    def predict_files(self, files: Sequence[str], allowance: Allowance, *, features: bool = False) -> Answers:
+        """Predict image files; those that the allowance does not grant get an error."""
         count, classes = len(files), len(self.description.classes)
-        shares = np.full((count, classes), np.nan, np.float32)
-        seen = np.full((count, self.network.backbone.feature_dim), np.nan, np.float32)
+        probabilities = np.full((count, classes), np.nan, np.float32)
+        pooled = np.full((count, self.network.backbone.feature_dim), np.nan, np.float32)
         errors: list[str | None] = [None] * count
         with ThreadPoolExecutor(available_threads()) as pool:
 
-            def begin(first: int) -> list[Future[Read]]:
+            def begin(first: int) -> list[Future[Square]]:
                 return [pool.submit(self._read, file) for file in files[first : first + FILES_AT_ONCE]]
 
             waiting = begin(0)
             for first in range(0, count, FILES_AT_ONCE):
                 with stopwatch.on("decode"):
-                    read, waiting = [each.result() for each in waiting], []
+                    batch, waiting = [future.result() for future in waiting], []
                 if allowance.expired:
                     errors[first:] = ["not predicted: the time was over"] * (count - first)
                     break
                 waiting = begin(first + FILES_AT_ONCE)
-                rows = [first + index for index, found in enumerate(read) if not isinstance(found, str)]
-                for index, found in enumerate(read):
-                    if isinstance(found, str):
-                        errors[first + index] = found
+                rows, squares = [], []
+                for row, square in enumerate(batch, first):
+                    if isinstance(square, str):
+                        errors[row] = square
+                    else:
+                        rows.append(row)
+                        squares.append(square)
                 if rows:
-                    squares = np.stack([found for found in read if not isinstance(found, str)])
-                    shares[rows], seen[rows] = self.squares(squares)
-        distance = None
-        if self.familiar is not None:
-            distance = self.familiar.distance(seen)
+                    probabilities[rows], pooled[rows] = self.predict_squares(np.stack(squares))
         return Answers(
-            probabilities=shares, errors=errors, distance=distance, features=seen if features else None
+            probabilities=probabilities,
+            errors=errors,
+            distance=None if self.ood is None else self.ood.distance(pooled),
+            features=pooled if features else None,
         )
 
-    def squares(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Calibrated probabilities (m, classes) and pooled features (m, d) of squares (m, S, S, 3) uint8."""
-        described = self.description
-        batch = to_input(squares, described.input_size, described.backbone.preprocess, self.device)
+    def predict_squares(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return calibrated probabilities (m, classes) and pooled features (m, d) of squares (m, S, S, 3) uint8."""
+        description = self.description
+        batch = to_input(squares, description.input_size, description.backbone.preprocess, self.device)
         with stopwatch.on("forward"), torch.inference_mode():
-            with devices.autocast(self.device, described.precision):
+            with devices.autocast(self.device, description.precision):
                 features = self.network.backbone(batch)
                 logits = self.network.head(features)
-            shares = torch.softmax(logits.float() / described.temperature, 1)
-            return shares.cpu().numpy(), features.float().cpu().numpy()
+            probabilities = torch.softmax(logits.float() / description.temperature, 1)
+            return probabilities.cpu().numpy(), features.float().cpu().numpy()
 
-    def _read(self, file: str) -> Read:
+    def _read(self, file: str) -> Square:
         try:
             pixels, _ = load_image(file, max(self.side, model.DECODED_SIDE))
         except Exception as error:  # PIL raises what it likes

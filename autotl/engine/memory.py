@@ -1,4 +1,4 @@
-"""How many bytes a network needs to predict: counted at torch's operations, alike on every device."""
+"""Count the bytes that a network needs to predict, at torch's operations, the same on every device."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["predicting"]
 
 
 def predicting(network: nn.Module, image: Tensor) -> int:
-    """Bytes of the weights, and the most that is alive at one time while `image` (1, 3, H, W) is predicted.
+    """Return the bytes of the weights and of all else that exists at one time while `image` (1, 3, H, W) is predicted.
 
-    The interpreter, the libraries and what a kernel takes for itself are not in it: they are the same for
-    all candidates.
+    The interpreter, the libraries and the workspaces of kernels are not included: they are the same for all
+    candidates.
     """
     weights = sum(t.untyped_storage().nbytes() for t in _unique((*network.parameters(), *network.buffers())))
     counter = _Alive()

@@ -1,4 +1,4 @@
-"""What client and worker say to each other: records in msgpack, each preceded by its length.
+"""The messages between client and worker: records in msgpack, each preceded by its length.
 
 Messages are small; whatever grows with the data travels as a file whose path is in the message.
 """
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from autotl.records import BackboneSpec, Candidate, Metric, Strategy, Trial
+from autotl.records import BackboneSpec, Candidate, Metric, Progress, Strategy, Trial
 
 LENGTH = struct.Struct("<Q")
 
@@ -28,10 +28,10 @@ class Start(msgspec.Struct, tag=True, frozen=True):
 
 
 class Open(msgspec.Struct, tag=True, frozen=True):
-    """The data of the run: decoded images and an npz with labels, part, fold, order, group."""
+    """The data of the run: decoded images and their `Columns`, whose arrays lie in an npz."""
 
     pixels: str
-    table: str
+    table: str  # npz with labels, part, fold, order, and group and digests where there are
     classes: tuple[str, ...]
     folds: int
     metric: Metric
@@ -46,7 +46,6 @@ class Embed(msgspec.Struct, tag=True, frozen=True):
 class Measure(msgspec.Struct, tag=True, frozen=True):
     candidate: Candidate
     backbone: BackboneSpec
-    strategy: Strategy
 
 
 class Train(msgspec.Struct, tag=True, frozen=True):
@@ -61,21 +60,21 @@ class Predict(msgspec.Struct, tag=True, frozen=True):
     features: bool = False
 
 
-class Familiarise(msgspec.Struct, tag=True, frozen=True):
+class FitOod(msgspec.Struct, tag=True, frozen=True):
     model: str
     rows: str  # npz with `fitted` and `held_out`
 
 
 class Explain(msgspec.Struct, tag=True, frozen=True):
     model: str
-    rows: str  # npz with `rows` and `answers`
+    rows: str  # npz with `rows` and `classes`
 
 
-Body = Start | Open | Embed | Measure | Train | Predict | Familiarise | Explain
+Body = Start | Open | Embed | Measure | Train | Predict | FitOod | Explain
 
 
 class Request(msgspec.Struct, tag=True, frozen=True):
-    """Something to be done within some seconds, counted from when it arrives."""
+    """Work with a number and a limit in seconds, counted from when the request arrives."""
 
     number: int
     seconds: float
@@ -83,7 +82,7 @@ class Request(msgspec.Struct, tag=True, frozen=True):
 
 
 class Cancel(msgspec.Struct, tag=True, frozen=True):
-    """Takes back the right of a request to go on."""
+    """Cancels the allowance of a request."""
 
     number: int
 
@@ -93,39 +92,42 @@ class Predicted(msgspec.Struct, tag=True, frozen=True):
     errors: tuple[str | None, ...]
 
 
-class Progress(msgspec.Struct, tag=True, frozen=True):
+class Report(msgspec.Struct, tag=True, frozen=True):
+    """Sent while a trial trains; `step_seconds` is the longest step since the report before."""
+
     number: int
-    values: dict[str, float | str]
+    progress: Progress
+    step_seconds: float
 
 
 class Done(msgspec.Struct, tag=True, frozen=True):
     number: int
     result: msgspec.Raw
-    spent: dict[str, float] = {}  # seconds by kind (`autotl.engine.stopwatch`) since the worker began
+    worked: dict[str, float] = {}  # seconds by kind (`autotl.engine.stopwatch`) since the worker began
 
 
 class Failed(msgspec.Struct, tag=True, frozen=True):
-    """What went wrong; `kind` names the class of error the parent raises."""
+    """An error; `kind` names the class that the parent raises."""
 
     number: int
     kind: str
     message: str
-    spent: dict[str, float] = {}
+    worked: dict[str, float] = {}
 
 
 ToWorker = Request | Cancel
-FromWorker = Progress | Done | Failed
+FromWorker = Report | Done | Failed
 
 
 def write(stream: BinaryIO, message: ToWorker | FromWorker) -> None:
-    """Writes one message and flushes."""
+    """Write one message and flush."""
     data = msgspec.msgpack.encode(message)
     stream.write(LENGTH.pack(len(data)) + data)
     stream.flush()
 
 
 def read(stream: BinaryIO) -> bytes | None:
-    """The bytes of the next message, None at the end of the stream or when it breaks off in the middle."""
+    """Return the bytes of the next message, None at the end of the stream or when it breaks off in the middle."""
     head = stream.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None

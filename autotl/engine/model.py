@@ -1,4 +1,4 @@
-"""Backbone and head as one module, and the model folder: safetensors, a description, nothing executable."""
+"""Join backbone and head, and read and write model folders: safetensors and a description, nothing executable."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DECODED_SIDE = 256  # pixels: as large as the images of a run are kept
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """model.json: what must be known to build the module again and to read its answers."""
+    """model.json: all that is needed to build the module again and to read its predictions."""
 
     backbone: BackboneSpec  # without where its weights came from
     input_size: int
@@ -42,7 +42,7 @@ class Description:
 
 
 class KnnHead(nn.Module):
-    """Votes of the nearest stored features by cosine similarity; answers log-shares as logits."""
+    """Votes of the nearest stored features by cosine similarity; the logits are the logarithms of their shares."""
 
     features: Tensor
     labels: Tensor
@@ -57,7 +57,7 @@ class KnnHead(nn.Module):
             self.register_buffer(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, d) to logits (B, classes)."""
+        """Map features (B, d) to logits (B, classes)."""
         x = F.normalize(x.float() - self.centre, dim=1).float()
         with torch.autocast(x.device.type, enabled=False):  # neighbours differ by less than bf16 resolves
             similarity, place = (x @ self.features.T).topk(self.neighbours, dim=1)
@@ -79,12 +79,12 @@ class Model(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) to logits (B, classes) float32."""
+        """Map normalised images (B, 3, H, W) to logits (B, classes) float32."""
         return torch.as_tensor(self.head(self.backbone(x)).float())
 
 
 def make_head(head: Head, classes: int) -> nn.Module:
-    """The module of a fitted head."""
+    """Return the module of a fitted head."""
     arrays = {name: torch.from_numpy(np.array(array)) for name, array in head.arrays.items()}
     if head.kind == "knn":
         return KnnHead(classes, **arrays)
@@ -94,19 +94,28 @@ def make_head(head: Head, classes: int) -> nn.Module:
 
 
 def save(model: Model, description: Description, folder: Path) -> None:
-    """Writes a model folder beside its place and renames it there."""
+    """Write a model folder beside its place and rename it."""
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     save_file(state, fresh / FILE)
+    grant_default_mode(fresh / FILE)
     (fresh / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=1))
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(fresh, folder)
 
 
+def grant_default_mode(path: Path) -> None:
+    """Give a file the mode of any other new file in its folder: safetensors writes for the owner alone."""
+    example = path.with_name(f".{path.name}.mode")
+    example.touch()
+    path.chmod(example.stat().st_mode)
+    example.unlink()
+
+
 def describe(folder: Path) -> Description:
-    """The description of a model folder. Raises `RunError` when it is none."""
+    """Return the description of a model folder. Raises `RunError` when it is none."""
     try:
         return msgspec.json.decode((folder / DESCRIPTION).read_bytes(), type=Description)
     except (OSError, msgspec.DecodeError) as error:
@@ -116,10 +125,10 @@ def describe(folder: Path) -> Description:
 
 
 def load(folder: Path) -> tuple[Model, Description]:
-    """The module of a model folder in eval mode; needs neither the data nor the pretrained weights.
+    """Return the module of a model folder in eval mode; neither data nor pretrained weights are needed.
 
-    Raises `RunError` for a folder that is none, `EngineError` when the backbone cannot be built,
-    or would be built by what no installed plugin names.
+    Raises `RunError` for a folder that is none, `EngineError` when the backbone cannot be built, or would be
+    built by code that no installed plugin names.
     """
     description = describe(folder)
     try:
@@ -142,13 +151,13 @@ def load(folder: Path) -> tuple[Model, Description]:
 
 
 class Transform:
-    """From a PIL image of any mode and size to a model's input, as autotl itself prepares it."""
+    """Maps a PIL image of any mode and size to a model's input, as autotl itself prepares it."""
 
     def __init__(self, preprocess: Preprocess, size: int) -> None:
         self.preprocess, self.size = preprocess, size
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """A normalised image (3, H, W) float32."""
+        """Return a normalised image (3, H, W) float32."""
         side = side_before_crop(self.size, self.preprocess)
         pixels = reduced(ImageOps.exif_transpose(image), max(side, DECODED_SIDE))
         squares = np.stack([square_image(pixels, side, side, self.preprocess.interpolation)])
@@ -156,7 +165,7 @@ class Transform:
 
 
 def plain(folder: Path) -> Model:
-    """The module of a model folder with all it takes to use it: `transform`, `classes`, `temperature`.
+    """Return the module of a model folder with `transform`, `classes` and `temperature`, all it takes to use it.
 
     Raises as `load` does.
     """
@@ -167,5 +176,5 @@ def plain(folder: Path) -> Model:
 
 
 def without_source(spec: BackboneSpec) -> BackboneSpec:
-    """The spec as it goes into a model folder: architecture and preprocessing, no path of this machine."""
+    """Return the spec for a model folder: architecture and preprocessing, no path of this machine."""
     return replace(spec, weights=None)

@@ -1,4 +1,4 @@
-"""From a name such as ``"package.module:attr"`` to the callable it names, without letting data choose code.
+"""Resolve a name such as ``"package.module:attr"`` to its callable, without letting data choose code.
 
 A spec that a plugin made in this process is code's own choice. One that was *read* (a run's model.json, a
 user's index.json) is data: `require_installed` lets it name only what comes with autotl or what an installed
@@ -20,26 +20,26 @@ __all__ = ["require_installed", "require_known", "resolve"]
 
 
 def resolve(name: str) -> Callable[..., Any]:
-    """The callable of ``"module:attr"``. Raises `EngineError` when there is none."""
+    """Return the callable of ``"module:attr"``. Raises `EngineError` when there is none."""
     module_name, _, attribute = name.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
+        value: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
-            found = getattr(found, part)
+            value = getattr(value, part)
     except (ImportError, AttributeError, ValueError) as error:
         raise EngineError(
             f'{name!r} cannot be imported ({error}); expected "module:attr" of an installed package; '
             "install or repair the package that names it"
         ) from error
-    if not attribute or not callable(found):
+    if not attribute or not callable(value):
         raise EngineError(
             f'{name!r} is no callable; expected "module:attr"; correct it in the plugin that names it'
         )
-    return found  # type: ignore[no-any-return]
+    return value  # type: ignore[no-any-return]
 
 
 def require_installed(spec: BackboneSpec) -> None:
-    """Refuses a spec that was read from a file unless its build comes with autotl or an installed plugin.
+    """Refuse a spec that was read from a file unless its build comes with autotl or an installed plugin.
 
     Call it before `build` for every spec out of a model folder or a run folder. Plugins are asked only when
     the build is not autotl's own. Raises `EngineError`.
@@ -47,12 +47,12 @@ def require_installed(spec: BackboneSpec) -> None:
     named: frozenset[str] = frozenset()
     if spec.build not in BUILTIN_BUILDS:
         offered = load_plugins().backbones(None, Settings(offline=True, wanted=(spec.name,)))
-        named = frozenset(other.build for other in offered.values())
+        named = frozenset(spec.build for spec in offered.values())
     require_known(spec, named)
 
 
 def require_known(spec: BackboneSpec, named_by_plugins: Collection[str] = ()) -> None:
-    """Refuses a spec whose build is neither autotl's nor among `named_by_plugins`. Raises `EngineError`."""
+    """Refuse a spec whose build is neither autotl's nor among `named_by_plugins`. Raises `EngineError`."""
     if spec.build not in BUILTIN_BUILDS and spec.build not in named_by_plugins:
         raise EngineError(
             f"backbone {spec.name!r} is built by {spec.build!r}, which no installed plugin names; files "

@@ -1,10 +1,10 @@
-"""A stop-watch for the worker: seconds by what it did with them.
+"""Measure the worker's seconds by kind of work.
 
-    with spent.on("forward"):
+    with stopwatch.on("forward"):
         ...
 
-Blocks may lie within each other: a second is booked once, on the innermost. The worker does one thing at a
-time, so the process has one watch. On a GPU kernels run behind; what is waited for last is booked with it.
+Blocks may be nested: a second counts once, for the innermost. The worker does one thing at a time, so the
+process has one watch. On a GPU kernels run asynchronously; their time counts for the block that waits for them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # Pixels to input batches with their augmentation; passes through a network; gradients and the optimiser's step;
-# building networks and reading their weights; heads in closed form; trying out which precision is faster, and
-# how fast; reading and writing features, models and predictions, and all else.
+# building networks and reading their weights; heads in closed form; timing precisions and batches; reading and
+# writing features, models and predictions, and all else.
 KINDS = ("decode", "forward", "backward", "build", "head", "timing", "other")
 
 _seconds = dict.fromkeys(KINDS, 0.0)
@@ -25,29 +25,29 @@ _since = 0.0
 
 @contextmanager
 def on(kind: str) -> Iterator[None]:
-    """Books the seconds of a block, or of a function that is decorated with it, also when it raises."""
-    _book()
+    """Count the seconds of a block, or of a decorated function, also when it raises."""
+    _add()
     _running.append(kind)
     try:
         yield
     finally:
-        _book()
+        _add()
         _running.pop()
 
 
 def so_far() -> dict[str, float]:
-    """Seconds by kind since the process began."""
-    _book()
+    """Return the seconds by kind since the process began."""
+    _add()
     return dict(_seconds)
 
 
 def since(before: dict[str, float]) -> dict[str, float]:
-    """Seconds by kind since `so_far` said `before`."""
+    """Return the seconds by kind since `so_far` returned `before`."""
     return {kind: seconds - before[kind] for kind, seconds in so_far().items()}
 
 
-def _book() -> None:
-    """The time since the last change goes to what was running."""
+def _add() -> None:
+    """Add the time since the last change to the kind that was running."""
     global _since  # noqa: PLW0603
     now = time.perf_counter()
     if _running:

@@ -1,4 +1,4 @@
-"""One training loop for every strategy: phases say what moves, the loop knows no strategy's name."""
+"""Train a network: one loop for every strategy, whose phases decide which parameters train."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from autotl.engine.augment import augment
 from autotl.engine.backbone import Backbone
 from autotl.engine.images import Squares, normalised, side_before_crop, to_input
 from autotl.engine.model import Model
+from autotl.engine.progress import Reporter
 from autotl.records import CurvePoint, Depth, Metric, Phase, Preprocess
 from autotl.stats import metrics
 
@@ -29,25 +30,23 @@ BATCH = 32
 WARM_UP = 0.1  # of the steps
 SMOOTHING = 0.05  # of the labels
 CLIP = 1.0
-LATE = 0.05  # of a phase: behind by less, the steps alone say how far it is, and the same seed gives the same weights
+LATE = 0.05  # of a phase: behind by less, only steps set the rate, and the same seed gives the same weights
 EVALUATION_BATCH = 64
 MEASURED = 192  # images that batch-norm statistics are measured on
 MEASURED_AT_ONCE = 32  # of them in one pass: all at once took 2 GB more than training does
-RUNAWAY = (
-    1.5  # of the loss of an even guess: a training that stays above after its warm-up will not come back
-)
-WATCHED = 10  # steps whose mean loss is held against that
-FOLLOWED = 0.05  # of the training, at most, goes into following the score
-FEWEST_FOLLOWED = 20  # images; fewer say nothing
+RUNAWAY = 1.5  # of the loss of an even guess: a training above it after its warm-up does not recover
+WATCHED = 10  # steps whose mean loss is compared with that
+FOLLOWED = 0.05  # of the training's time, at most, for the score in the learning curve
+FEWEST_FOLLOWED = 20  # images; the score of fewer is too uncertain
 
 
 class Diverged(Exception):
-    """The loss is no number any more, or far above that of a guess."""
+    """The loss is not finite, or far above that of an even guess."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Setting:
-    """What a training works with."""
+    """The images, labels and settings of a training."""
 
     squares: Squares
     labels: np.ndarray  # (n,) of all rows
@@ -58,13 +57,14 @@ class Setting:
     seed: int
     batch: int = BATCH
     flip: bool = False
-    metric: Metric = "accuracy"  # where it counts classes alike, they are drawn alike
+    metric: Metric = "accuracy"  # where it weights classes equally, they are sampled equally
     followed: np.ndarray | None = None  # rows whose score the learning curve shows, first ones first
+    reporter: Reporter | None = None  # receives every step
 
 
 @dataclass(slots=True, kw_only=True)
 class Course:
-    """How a training went, and how far."""
+    """The learning curve of a training, and how far it came."""
 
     curve: list[CurvePoint] = field(default_factory=list)
     steps: int = 0
@@ -81,38 +81,41 @@ def fit(
     allowance: Allowance,
     hyper: dict[str, float | int | str],
 ) -> Course:
-    """Trains `model` in place for `epochs` passes over `rows`, or for as long as the allowance grants.
+    """Train `model` in place for `epochs` passes over `rows`, or for as long as the allowance grants.
 
     The schedule follows whichever is further on, the steps or the clock, so that a training that runs
-    short of time ends annealed instead of cut. Raises `Diverged` when the loss becomes no number, or after
-    the warm-up stays far above that of an even guess: what a rate too high does is seen early, and cheap.
+    short of time ends annealed instead of cut. Raises `Diverged` when the loss is not finite, or
+    stays far above that of an even guess after the warm-up: a rate that is too high costs little time.
     """
     course = Course()
     generator = torch.Generator().manual_seed(setting.seed)
     torch.manual_seed(setting.seed)
     batches = _batches(rows, setting, generator)
     a_pass = max(1, len(rows) // setting.batch)
-    begun, seconds = time.monotonic(), max(allowance.left, 1e-3)
-    done, total = 0.0, max(1.0, epochs * a_pass)
-    too_much = RUNAWAY * math.log(max(2, len(np.unique(setting.labels[rows]))))
+    start, seconds = time.monotonic(), max(allowance.left, 1e-3)
+    steps_done, total = 0.0, max(1.0, epochs * a_pass)
+    highest_loss = RUNAWAY * math.log(max(2, len(np.unique(setting.labels[rows]))))
     followed = _followed(model, depth, len(rows), setting)
+    if setting.reporter is not None:
+        setting.reporter.begin_run()
 
     def point(loss: float) -> CurvePoint:
         score = _score(model, followed, setting)
-        seconds = round(time.monotonic() - begun, 3)
-        return CurvePoint(epoch=round(done / a_pass, 3), seconds=seconds, loss=round(loss, 6), score=score)
+        seconds = round(time.monotonic() - start, 3)
+        epoch = round(steps_done / a_pass, 3)
+        return CurvePoint(epoch=epoch, seconds=seconds, loss=round(loss, 6), score=score)
 
     for phase in phases:
         share = phase.share / sum(p.share for p in phases)
         steps = max(1, round(total * share))
         optimiser = _prepare(model, phase, depth, hyper)
         base = [group["lr"] for group in optimiser.param_groups]
-        start = done / total
+        phase_start = steps_done / total
         loss_sum, seen = 0.0, 0
         recent: deque[float] = deque(maxlen=WATCHED)
         for step in range(steps):
-            progress, clock = step / steps, (time.monotonic() - begun) / seconds
-            late = (clock - start) / max(share, 1e-9)
+            progress, clock = step / steps, (time.monotonic() - start) / seconds
+            late = (clock - phase_start) / max(share, 1e-9)
             if late > progress + LATE:
                 progress = late
             if progress >= 1.0 or allowance.expired:
@@ -122,16 +125,19 @@ def fit(
             loss = _step(model, next(batches), setting, phase, hyper, optimiser, generator)
             if progress >= WARM_UP:
                 recent.append(loss)
-            if not math.isfinite(loss) or (len(recent) == WATCHED and sum(recent) / WATCHED > too_much):
+            if not math.isfinite(loss) or (len(recent) == WATCHED and sum(recent) / WATCHED > highest_loss):
                 raise Diverged
-            loss_sum, seen, done = loss_sum + loss, seen + 1, done + 1
+            loss_sum, seen, steps_done = loss_sum + loss, seen + 1, steps_done + 1
             if seen == a_pass:
                 course.curve.append(point(loss_sum / seen))
                 loss_sum, seen = 0.0, 0
+            if setting.reporter is not None:
+                score = course.curve[-1].score if course.curve else None
+                setting.reporter.step(steps_done / a_pass, loss, score)
         if seen:
             course.curve.append(point(loss_sum / seen))
-    course.steps, course.epochs = int(done), done / a_pass
-    if done >= 0.98 * total:
+    course.steps, course.epochs = int(steps_done), steps_done / a_pass
+    if steps_done >= 0.98 * total:
         course.epochs = epochs
     model.eval()
     return course
@@ -140,9 +146,9 @@ def fit(
 def predict(
     model: Model, rows: np.ndarray, setting: Setting, allowance: Allowance | None = None
 ) -> tuple[np.ndarray, float]:
-    """Probabilities (m, classes) float32 of rows, as many as the allowance grants, and seconds an image."""
+    """Return probabilities (m, classes) float32 of rows, as many as the allowance grants, and seconds an image."""
     model.eval()
-    answers, started = [], time.monotonic()
+    tables, start = [], time.monotonic()
     with torch.inference_mode():
         for first in range(0, len(rows), EVALUATION_BATCH):
             if allowance is not None and allowance.expired:
@@ -153,35 +159,37 @@ def predict(
             batch = to_input(squares, setting.size, setting.preprocess, setting.device)
             with stopwatch.on("forward"), devices.autocast(setting.device, setting.precision):
                 logits = model(batch)
-                answers.append(torch.softmax(logits.float(), 1).cpu().numpy())
-    table = np.concatenate(answers) if answers else np.zeros((0, 1), np.float32)
-    return table, (time.monotonic() - started) / max(len(table), 1)
+                tables.append(torch.softmax(logits.float(), 1).cpu().numpy())
+            if setting.reporter is not None:
+                setting.reporter.alive()
+    table = np.concatenate(tables) if tables else np.zeros((0, 1), np.float32)
+    return table, (time.monotonic() - start) / max(len(table), 1)
 
 
-def features(backbone: Backbone, rows: np.ndarray, setting: Setting, mirrored: bool = False) -> np.ndarray:
-    """Pooled features (m, d) float32 of rows, seen in a mirror if asked for."""
+def features(backbone: Backbone, rows: np.ndarray, setting: Setting, flipped: bool = False) -> np.ndarray:
+    """Return pooled features (m, d) float32 of rows, of their images flipped horizontally if asked for."""
     backbone.eval()
     side = side_before_crop(setting.size, setting.preprocess)
-    found = []
+    parts = []
     with torch.inference_mode(), devices.autocast(setting.device, setting.precision):
         for first in range(0, len(rows), EVALUATION_BATCH):
             part = rows[first : first + EVALUATION_BATCH]
             squares = setting.squares.get(part, side, setting.preprocess.interpolation)
             batch = to_input(squares, setting.size, setting.preprocess, setting.device)
             with stopwatch.on("forward"):
-                found.append(backbone(batch.flip(3) if mirrored else batch).float().cpu().numpy())
-    return np.concatenate(found)
+                parts.append(backbone(batch.flip(3) if flipped else batch).float().cpu().numpy())
+    return np.concatenate(parts)
 
 
 def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
-    """Gives the batch norms that training moves the statistics of these data, without changing the function.
+    """Give the batch norms that training moves the statistics of these data, without changing the function.
 
-    In training batch norm uses the statistics of a batch. Where the images are unlike those the network
-    learnt from, or a conversion folded the statistics away, that is another function than the one in eval
-    mode: a head that was fitted on features is lost, and what it then sends back ruins the network. With
+    In training batch norm uses the statistics of a batch. Where the images differ from those of the
+    pretraining, or a conversion folded the statistics away, that is another function than the one in eval
+    mode: a head that was fitted on features is lost, and its first gradients ruin the network. With
     y = a x + b as a layer computes it and mean m, variance v of x measured here, the layer becomes
     ((x - m) / sqrt(v + eps)) * a sqrt(v + eps) + (b + a m): the same in eval mode, and nearly so with batch
-    statistics. To be called after `Backbone.freeze`.
+    statistics. Call it after `Backbone.freeze`.
     """
     moving = model.backbone.moving_statistics()
     layers = [m for m in moving if isinstance(m, _BatchNorm) and m.affine]
@@ -215,16 +223,22 @@ def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
             handle.remove()
 
 
-def _joined(one: tuple[int, Tensor, Tensor], other: tuple[int, Tensor, Tensor]) -> tuple[int, Tensor, Tensor]:
-    """Number, mean and variance of two lots together (Chan, Golub and LeVeque, 1983)."""
-    (n, mean, variance), (m, second, spread) = one, other
+def _joined(
+    first: tuple[int, Tensor, Tensor], second: tuple[int, Tensor, Tensor]
+) -> tuple[int, Tensor, Tensor]:
+    """Return number, mean and variance of two samples together (Chan, Golub and LeVeque, 1983)."""
+    (n, mean, variance), (m, other_mean, other_variance) = first, second
     share = m / (n + m)
-    gap = second - mean
-    return n + m, mean + share * gap, (1 - share) * variance + share * spread + share * (1 - share) * gap**2
+    gap = other_mean - mean
+    return (
+        n + m,
+        mean + share * gap,
+        (1 - share) * variance + share * other_variance + share * (1 - share) * gap**2,
+    )
 
 
 def _restate(layer: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
-    """Gives a batch norm other statistics, and the scale and shift with which it still computes the same."""
+    """Give a batch norm other statistics, and the scale and shift with which it still computes the same."""
     assert layer.running_mean is not None and layer.running_var is not None
     slope = layer.weight / torch.sqrt(layer.running_var + layer.eps)
     shift = layer.bias - layer.running_mean * slope
@@ -235,21 +249,21 @@ def _restate(layer: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
 
 
 def trained_groups(phase: Phase, depth: Depth) -> Depth:
-    """How many layer groups a phase trains of a candidate that unfreezes `depth`."""
+    """Return how many layer groups a phase trains of a candidate that unfreezes `depth`."""
     if phase.trains in ("head", "none"):
         return 0
     return "all" if phase.trains == "all" else depth
 
 
 def snapshot(model: Model) -> dict[str, Tensor]:
-    """A copy of the weights, to begin again from."""
+    """Return a copy of the weights, to start again from."""
     return copy.deepcopy(model.state_dict())
 
 
 def _prepare(
     model: Model, phase: Phase, depth: Depth, hyper: dict[str, float | int | str]
 ) -> torch.optim.Optimizer:
-    """Freezes what the phase does not train and gives each layer group its rate."""
+    """Freeze the layer groups that the phase does not train and return an optimiser with a rate for each group."""
     model.backbone.freeze(trained_groups(phase, depth), phase.norm)
     model.train()
     rate = float(hyper.get("lr", phase.lr))
@@ -274,14 +288,14 @@ def _prepare(
 
 
 def _schedule(progress: float) -> float:
-    """Share of the peak rate: linear warm-up, then half a cosine."""
+    """Return the share of the peak rate: linear warm-up, then half a cosine."""
     if progress < WARM_UP:
         return 0.05 + 0.95 * progress / WARM_UP
     return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
 def _batches(rows: np.ndarray, setting: Setting, generator: torch.Generator) -> Iterator[np.ndarray]:
-    """Rows of one batch after another: shuffled passes, or draws by what each row counts for the metric."""
+    """Yield the rows of one batch after another: shuffled passes, or draws by each row's weight in the metric."""
     count = min(setting.batch, len(rows))
     weights = metrics.fitting_weights(setting.metric, setting.labels[rows])
     if weights is not None:
@@ -303,6 +317,7 @@ def _step(
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> float:
+    """Take one optimisation step on the rows `chosen` and return their loss."""
     side = side_before_crop(setting.size, setting.preprocess)
     with stopwatch.on("decode"):
         squares = torch.from_numpy(setting.squares.get(chosen, side, setting.preprocess.interpolation))
@@ -323,7 +338,7 @@ def _step(
 
 
 def _followed(model: Model, depth: Depth, rows: int, setting: Setting) -> np.ndarray:
-    """The rows to follow the score on: no more than `FOLLOWED` of the training's time goes into them.
+    """Return the rows to follow the score on: no more than `FOLLOWED` of the training's time goes into them.
 
     A step costs a forward pass, and about two more for the share of the network that moves.
     """
@@ -334,7 +349,7 @@ def _followed(model: Model, depth: Depth, rows: int, setting: Setting) -> np.nda
 
 
 def _score(model: Model, rows: np.ndarray, setting: Setting) -> float | None:
-    """The goal's metric on rows as the model stands; it goes on training afterwards as it did."""
+    """Return the goal's metric on rows with the model as it is; the model stays in training mode."""
     if not len(rows):
         return None
     table, _ = predict(model, rows, setting)

@@ -1,4 +1,4 @@
-"""Trial → TrialResult: builds, fits or trains, predicts, and answers what goes wrong on the way."""
+"""Run one trial on a session: fit or train, predict, and recover from what goes wrong on the way."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import importlib
 import math
 import re
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,325 +18,327 @@ from autotl.budget import Allowance
 from autotl.builtin.heads import Head
 from autotl.cache import atomic
 from autotl.engine import device as devices
-from autotl.engine import flip, memory, stopwatch, train
+from autotl.engine import memory, stopwatch, train
 from autotl.engine.augment import augment
 from autotl.engine.images import normalised, side_before_crop
 from autotl.engine.model import Description, Model, make_head, save, without_source
+from autotl.engine.progress import Reporter, Send
+from autotl.engine.session import Session
 from autotl.records import (
     PARTS,
     BackboneSpec,
     Candidate,
+    Columns,
     Cost,
     CurvePoint,
-    Depth,
+    Fact,
+    Kind,
     Measurement,
+    Status,
     Strategy,
     Trial,
     TrialResult,
+    fact,
 )
 from autotl.stats import metrics
 from autotl.stats.folds import folds_for
 
-if TYPE_CHECKING:
-    from autotl.engine.worker import Worker
-
 HEAD_FOLDS = 5
-RATES = (
-    1.0,
-    0.25,
-    1 / 32,
-)  # of the rate asked for, one after the other where a training diverged or collapsed
+# Factors on the learning rate asked for, one after the other where a training diverged or collapsed.
+RATES = (1.0, 0.25, 1 / 32)
 FEWEST_BATCH = 4
 FEW_ROWS = 400  # below, half the batch: twice the steps
-PASSES = ("decode", "forward", "backward")  # what of a training is more than preparing it
-COLLAPSED = 0.97  # of the loss of the best constant answer
+PASSES = ("decode", "forward", "backward")  # the kinds of work that are more than preparation
+COLLAPSED = 0.97  # of the loss of the best constant prediction
+NOTHING = np.zeros((0, 1), np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Task:
+    """A trial with all it works with; `columns` are the session's, with shuffled labels in that control."""
+
+    session: Session
+    trial: Trial
+    spec: BackboneSpec
+    strategy: Strategy
+    columns: Columns
+    reporter: Reporter | None
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self.trial.candidate.input_size
+
+    def setting(self, precision: str) -> train.Setting:
+        """Return what a training or prediction of this trial works with."""
+        setting = self.session.setting(self.spec, self.size, precision)
+        setting.labels, setting.reporter = self.columns.labels, self.reporter
+        return setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Rows to fit on, in stratified order, and rows to predict; of one fold, or of all."""
+
+    fitted: np.ndarray
+    judged: np.ndarray
 
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What a fit on some rows gave."""
+    """A fit on some rows."""
 
     model: Model
     course: train.Course = field(default_factory=train.Course)
-    status: str = "finished"
-    note: str = ""
+    status: Status = "finished"
+    notes: list[Fact] = field(default_factory=list)
+    error: str | None = None
     precision: str = "fp32"
 
 
-def run(
-    worker: Worker, trial: Trial, spec: BackboneSpec, strategy: Strategy, allowance: Allowance
-) -> TrialResult:
-    """Fits as the strategy says and predicts the rows that are to be judged; out-of-fold where there are folds."""
-    if trial.control != "shuffled":
-        return _run(worker, trial, spec, strategy, allowance)
-    true = worker.table["labels"]
-    worker.table["labels"] = np.random.default_rng(trial.seed).permutation(true)
-    try:
-        return _run(worker, trial, spec, strategy, allowance)
-    finally:
-        worker.table["labels"] = true
-
-
 @stopwatch.on("other")
-def _run(
-    worker: Worker, trial: Trial, spec: BackboneSpec, strategy: Strategy, allowance: Allowance
+def run(
+    session: Session,
+    trial: Trial,
+    spec: BackboneSpec,
+    strategy: Strategy,
+    allowance: Allowance,
+    send: Send | None = None,
 ) -> TrialResult:
+    """Fit as the strategy says and predict the rows that are to be judged; out-of-fold where there are folds.
+
+    `send` receives the trial's progress while it trains. Predictions and model go into the run folder.
+    """
     before = stopwatch.so_far()
-    fitted, judged, folds = _rows(worker, trial)
-    fold = worker.table["fold"]
-    share = 1.0 / max(len(folds), 1)
+    columns = session.data.columns
+    if trial.control == "shuffled":
+        shuffled = np.random.default_rng(trial.seed).permutation(columns.labels)
+        columns = replace(columns, labels=shuffled)
+    runs = _runs(columns, trial)
+    reporter = None if send is None else Reporter(send, trial, len(runs))
+    task = Task(
+        session=session, trial=trial, spec=spec, strategy=strategy, columns=columns, reporter=reporter
+    )
     tables: list[tuple[np.ndarray, np.ndarray]] = []
-    outcome, latency = None, 0.0
-    turns: list[int | None] = [*folds] or [None]
-    for number in turns:
-        inside = fitted if number is None else fitted[fold[fitted] != number]
-        outside = judged if number is None else judged[fold[judged] == number]
-        right = _slice(allowance, share if number is None else 1.0 / (len(folds) - len(tables)))
-        if strategy.phases:
-            outcome = _tune(worker, trial, spec, strategy, inside, outside, right)
-            table, latency = train.predict(
-                outcome.model, outside, _setting(worker, trial.candidate, spec, outcome.precision)
-            )
-        else:
-            outcome, table, latency = _closed(worker, trial, spec, strategy, inside, outside, right)
-        tables.append((outside[: len(table)], table))
+    for index, rows in enumerate(runs):
+        share = _share(allowance, 1.0 / (len(runs) - index))
+        outcome, table, latency = (_tuned if strategy.phases else _closed)(task, rows, share)
+        tables.append((rows.judged[: len(table)], table))
+        if reporter is not None:
+            reporter.end_run()
         if outcome.status != "finished":
             break
-    assert outcome is not None
-    folder = Path(worker.start.folder if worker.start else ".")
-    place = Path("trials") / _slug(trial)
-    rows = np.concatenate([rows for rows, _ in tables])
-    proba = np.concatenate([table for rows, table in tables if len(rows)]) if len(rows) else np.zeros((0, 1))
-    with atomic(folder / place / "predictions.npz") as temporary, open(temporary, "wb") as file:
-        np.savez(file, rows=rows, proba=proba.astype(np.float32), fold=fold[rows])
-    saved = None
-    if trial.keep_model and outcome.status in ("finished", "stopped"):
-        saved = str(place / "model")
-        head = "linear" if isinstance(outcome.model.head, nn.Linear) else "knn"
-        description = Description(
-            backbone=without_source(spec),
-            input_size=trial.candidate.input_size,
-            head=head,
-            classes=worker.classes,
-            precision=outcome.precision,
-            autotl=__version__,
-        )
-        save(outcome.model, description, folder / saved)
-    return _result(
-        worker, trial, outcome, str(place / "predictions.npz"), saved, latency, stopwatch.since(before)
-    )
+    predictions = _write_predictions(task, tables)
+    model = _write_model(task, outcome)
+    return _result(task, outcome, predictions, model, latency, stopwatch.since(before))
 
 
 @stopwatch.on("timing")
-def measure(worker: Worker, candidate: Candidate, spec: BackboneSpec, allowance: Allowance) -> Measurement:
-    """Seconds a training image and a predicted image, from three timed batches of noise."""
-    del allowance  # three batches
-    backbone = worker.fresh(spec, candidate.input_size)
-    precision = worker.precision(backbone, training=True)
-    network = Model(backbone, nn.Linear(backbone.feature_dim, max(2, len(worker.classes)))).to(worker.device)
+def measure(session: Session, candidate: Candidate, spec: BackboneSpec) -> Measurement:
+    """Return the seconds of a training image and of a predicted image, from three timed batches of noise."""
+    backbone = session.fresh(spec, candidate.input_size)
+    precision = session.precision(backbone, training=True)
+    classes = max(2, len(session.data.columns.classes))
+    network = Model(backbone, nn.Linear(backbone.feature_dim, classes)).to(session.device)
     backbone.freeze(candidate.unfreeze)
     network.train()
-    batch = torch.randn(16, 3, candidate.input_size, candidate.input_size, device=worker.device)
+    batch = torch.randn(16, 3, candidate.input_size, candidate.input_size, device=session.device)
     batch = batch.contiguous(memory_format=torch.channels_last)
     side = side_before_crop(candidate.input_size, spec.preprocess)
-    squares = torch.randint(0, 256, (16, side, side, 3), dtype=torch.uint8, device=worker.device)
+    squares = torch.randint(0, 256, (16, side, side, 3), dtype=torch.uint8, device=session.device)
     generator = torch.Generator().manual_seed(0)
-    seconds: list[tuple[float, float, float]] = []
+    train_seconds, predict_seconds, prepare_seconds = [], [], []
     for _ in range(3):
-        early = time.perf_counter()
+        start = time.perf_counter()
         normalised(augment(squares, candidate.input_size, "light", True, generator), spec.preprocess)
-        devices.synchronize(worker.device)
-        begun = time.perf_counter()
-        with devices.autocast(worker.device, precision):
+        devices.synchronize(session.device)
+        prepared = time.perf_counter()
+        with devices.autocast(session.device, precision):
             loss = network(batch).square().mean()
         loss.backward()
-        devices.synchronize(worker.device)
-        both = time.perf_counter()
-        with torch.inference_mode(), devices.autocast(worker.device, precision):
+        devices.synchronize(session.device)
+        trained = time.perf_counter()
+        with torch.inference_mode(), devices.autocast(session.device, precision):
             network(batch)
-        devices.synchronize(worker.device)
-        end = time.perf_counter()
-        seconds.append(((both - begun) / 16, (end - both) / 16, (begun - early) / 16))
+        devices.synchronize(session.device)
+        prepare_seconds.append(prepared - start)
+        train_seconds.append(trained - prepared)
+        predict_seconds.append(time.perf_counter() - trained)
     return Measurement(
         candidate=candidate.id,
-        seconds_per_image=min(each[0] for each in seconds),
-        latency=min(each[1] for each in seconds),
-        prepare=min(each[2] for each in seconds),
+        seconds_per_image=min(train_seconds) / len(batch),
+        latency=min(predict_seconds) / len(batch),
+        prepare=min(prepare_seconds) / len(batch),
         bytes=memory.predicting(network.eval(), batch[:1]),
-        peak=devices.peak_memory(worker.device),
+        peak=devices.peak_memory(session.device),
         precision=precision,
     )
 
 
-def _rows(worker: Worker, trial: Trial) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Rows to fit on (in stratified order), rows to judge on, and the folds to go through, if any."""
-    part, order = worker.table["part"], worker.table["order"]
+def _runs(columns: Columns, trial: Trial) -> list[Rows]:
+    """Return the rows of each training of a trial: one for each fold, or one."""
+    part, order, fold = columns.part, columns.order, columns.fold
     fitted = order[np.isin(part[order], [PARTS.index(name) for name in trial.fit_on])]
     if trial.rows is not None:
         fitted = fitted[: trial.rows]
-    if worker.folds and trial.evaluate_on == ("select",):
-        return fitted, fitted, np.unique(worker.table["fold"][fitted]).tolist()
+    if columns.folds and trial.evaluate_on == ("select",):
+        numbers = np.unique(fold[fitted]).tolist()
+        return [
+            Rows(fitted=fitted[fold[fitted] != number], judged=fitted[fold[fitted] == number])
+            for number in numbers
+        ] or [Rows(fitted=fitted, judged=fitted)]
     judged = order[np.isin(part[order], [PARTS.index(name) for name in trial.evaluate_on])]
-    return fitted, judged, []
+    return [Rows(fitted=fitted, judged=judged)]
 
 
-def _closed(
-    worker: Worker,
-    trial: Trial,
-    spec: BackboneSpec,
-    strategy: Strategy,
-    fitted: np.ndarray,
-    judged: np.ndarray,
-    allowance: Allowance,
-) -> tuple[Outcome, np.ndarray, float]:
-    """A head on stored features; judged rows need no further pass through the network."""
-    size = trial.candidate.input_size
-    # What is judged comes first: a fit on fewer images is a fit, a score on fewer is another score.
-    found = worker.features(spec, size, np.concatenate([judged, fitted]), allowance)
-    have = {row: index for index, row in enumerate(found.rows.tolist())}
-    features = found.groups[-1] if found.groups else np.zeros((0, 1), np.float32)
-    inside = [have[row] for row in fitted.tolist() if row in have]
-    outside = [have[row] for row in judged.tolist() if row in have]
-    labels = worker.table["labels"]
-    complete = len(outside) == len(judged) and len(inside) >= min(len(fitted), len(worker.classes))
-    backbone = worker.backbone(spec, size)
-    if not complete:
-        network = Model(backbone, nn.Linear(backbone.feature_dim, len(worker.classes)))
-        return Outcome(model=network, status="failed", note="out of time"), np.zeros((0, 1)), 0.0
-    head = _fit_head(
-        worker, strategy, features[inside], labels[found.rows[inside]], found.rows[inside], trial.seed
-    )
-    module = make_head(head, len(worker.classes)).to(worker.device)
+# --------------------------------------------------------------------------- heads in closed form
+
+
+def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.ndarray, float]:
+    """Fit a head on stored features; judged rows need no further pass through the network."""
+    session, classes = task.session, len(task.columns.classes)
+    # The judged rows come first: a fit on fewer images is a fit, a score on fewer is another score.
+    features = session.features(task.spec, task.size, np.concatenate([rows.judged, rows.fitted]), allowance)
+    place = {row: index for index, row in enumerate(features.rows.tolist())}
+    inside = [place[row] for row in rows.fitted.tolist() if row in place]
+    outside = [place[row] for row in rows.judged.tolist() if row in place]
+    backbone = session.backbone(task.spec, task.size)
+    if len(outside) < len(rows.judged) or len(inside) < min(len(rows.fitted), classes):
+        network = Model(backbone, nn.Linear(backbone.feature_dim, classes))
+        return Outcome(model=network, status="failed", error="out of time"), NOTHING, 0.0
+    last = features.groups[-1]
+    head = _fit_head(task, last[inside], features.rows[inside])
+    module = make_head(head, classes).to(session.device)
     with torch.inference_mode():
-        logits = module(torch.from_numpy(features[outside]).to(worker.device))
+        logits = module(torch.from_numpy(last[outside]).to(session.device))
         table = torch.softmax(logits.float(), 1).cpu().numpy()
-    precision = worker.precision(backbone)
-    fewer = f"fitted on {len(inside):,} of {len(fitted):,} images: out of time"
-    note = head.note if len(inside) == len(fitted) else "; ".join(filter(None, (head.note, fewer)))
-    outcome = Outcome(model=Model(backbone, module).eval(), note=note, precision=precision)
-    return outcome, table, _latency(outcome.model, worker, spec, size, precision)
+    notes = [fact(Kind.HEAD_FITTED, by=head.note)] if head.note else []
+    if len(inside) < len(rows.fitted):
+        notes.append(fact(Kind.FEWER_ROWS, rows=len(inside), of=len(rows.fitted)))
+    precision = session.precision(backbone)
+    outcome = Outcome(model=Model(backbone, module).eval(), notes=notes, precision=precision)
+    return outcome, table, _latency(outcome.model, task, precision)
 
 
 @stopwatch.on("head")
-def _fit_head(
-    worker: Worker, strategy: Strategy, features: np.ndarray, labels: np.ndarray, rows: np.ndarray, seed: int
-) -> Head:
+def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray) -> Head:
+    """Fit the strategy's head on features (m, d) of `rows`."""
     order = np.argsort(rows)  # folds follow the data, not the order in which rows were drawn
-    features, labels, rows = features[order], labels[order], rows[order]
-    module, _, name = (strategy.head or "").partition(":")
-    groups = worker.table["groups"][rows] if "groups" in worker.table else None
-    folds = folds_for(labels, groups, HEAD_FOLDS)
+    features, rows = features[order], rows[order]
+    labels, group = task.columns.labels[rows], task.columns.group
+    module, _, name = (task.strategy.head or "").partition(":")
+    folds = folds_for(labels, None if group is None else group[rows], HEAD_FOLDS)
     fit = getattr(importlib.import_module(module), name)
-    weights = metrics.fitting_weights(worker.metric, labels)
+    weights = metrics.fitting_weights(task.session.data.metric, labels)
     with hardware.one_thread():
-        fitted: Head = fit(features, labels, len(worker.classes), folds, seed, weights)
-    return fitted
+        head: Head = fit(features, labels, len(task.columns.classes), folds, task.trial.seed, weights)
+    return head
 
 
-def _tune(
-    worker: Worker,
-    trial: Trial,
-    spec: BackboneSpec,
-    strategy: Strategy,
-    fitted: np.ndarray,
-    judged: np.ndarray,
-    allowance: Allowance,
-) -> Outcome:
-    """Trains, and begins again at a lower rate when the loss runs away or nothing is learnt."""
-    hyper = dict(trial.candidate.hyper)
-    notes: list[str] = []
-    backbone = worker.fresh(spec, trial.candidate.input_size)
-    precision = worker.precision(backbone, training=True)
-    torch.manual_seed(trial.seed)
-    network = Model(backbone, _new_head(backbone.feature_dim, len(worker.classes))).to(worker.device)
-    outcome = Outcome(model=network, precision=precision)
-    setting = _setting(worker, trial.candidate, spec, outcome.precision)
-    setting.seed = trial.seed
-    setting.batch = int(hyper.get("batch", train.BATCH if len(fitted) >= FEW_ROWS else train.BATCH // 2))
-    setting.flip = bool(hyper["flip"]) if "flip" in hyper else _mirror(worker, spec, trial, notes)
-    setting.metric = worker.metric
-    setting.followed = judged if trial.evaluate_on == ("select",) else None  # the test part is seen once
-    phase = strategy.phases[0]
-    backbone.freeze(train.trained_groups(phase, trial.candidate.unfreeze), phase.norm)
-    if backbone.folded:
-        notes.append("batch norm had been folded: its statistics were measured again")
-    if strategy.head:
-        found = worker.features(spec, trial.candidate.input_size, fitted, allowance)
-        labels = worker.table["labels"][found.rows]
-        head = _fit_head(worker, strategy, found.groups[-1], labels, found.rows, trial.seed)
-        network.head = make_head(head, len(worker.classes)).to(worker.device)
-    if backbone.folded or strategy.head:
-        train.recalibrate(network, fitted, setting)
-    first = train.snapshot(network)
-    right = _less(allowance, len(judged))
-    rate = float(hyper.get("lr", strategy.phases[0].lr))
-    turn = 0
+# --------------------------------------------------------------------------- training
+
+
+def _tuned(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.ndarray, float]:
+    """Train, then predict the judged rows."""
+    outcome = _tune(task, rows, allowance)
+    table, latency = train.predict(outcome.model, rows.judged, task.setting(outcome.precision), allowance)
+    return outcome, table, latency
+
+
+def _tune(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
+    """Train, and start again at a lower rate when the loss runs away or stays that of a constant."""
+    outcome, setting = _prepare(task, rows, allowance)
+    first = train.snapshot(outcome.model)
+    time_to_train = _less(allowance, len(rows.judged))
+    hyper = dict(task.trial.candidate.hyper)
+    rate = float(hyper.get("lr", task.strategy.phases[0].lr))
+    rates = iter(RATES)
+    factor = next(rates)
     while True:
         try:
             course = train.fit(
-                network,
-                strategy.phases,
-                trial.candidate.unfreeze,
-                fitted,
-                trial.epochs,
+                outcome.model,
+                task.strategy.phases,
+                task.trial.candidate.unfreeze,
+                rows.fitted,
+                task.trial.epochs,
                 setting,
-                right,
+                time_to_train,
                 hyper,
             )
-            if (
-                turn == len(RATES) - 1
-                or not _collapsed(course.curve, worker.table["labels"][fitted], trial.epochs)
-                or right.expired
-            ):
+            cause = "constant"
+            labels = task.columns.labels[rows.fitted]
+            if time_to_train.expired or not _collapsed(course.curve, labels, task.trial.epochs):
                 outcome.course = course
                 break
-            fault = "it learnt nothing"
         except train.Diverged:
-            if turn == len(RATES) - 1:
-                outcome.status = "diverged"
-                break
-            fault = "the loss diverged"
+            course, cause = None, "diverged"
         except Exception as error:
             if not devices.out_of_memory(error) or setting.batch <= FEWEST_BATCH:
                 raise
-            devices.release(worker.device)
+            devices.release(task.session.device)
             setting.batch //= 2
-            notes.append(f"out of memory: batches of {setting.batch}")
-            network.load_state_dict(first)
+            outcome.notes.append(fact(Kind.BATCH_HALVED, batch=setting.batch))
+            outcome.model.load_state_dict(first)
             continue
-        turn += 1
-        network.load_state_dict(first)
-        hyper["lr"] = RATES[turn] * rate
-        notes.append(
-            f"{fault} at a rate of {RATES[turn - 1] * rate:g}: begun again at {RATES[turn] * rate:g}"
-        )
-    if outcome.status == "finished" and outcome.course.epochs < 0.98 * trial.epochs:
+        lower = next(rates, None)
+        if lower is None:
+            _accept(outcome, course, rate)
+            break
+        outcome.notes.append(fact(Kind.RATE_LOWERED, cause=cause, rate=factor * rate, next_rate=lower * rate))
+        factor, hyper["lr"] = lower, lower * rate
+        outcome.model.load_state_dict(first)
+    epochs = outcome.course.epochs
+    if outcome.status == "finished" and epochs < 0.98 * task.trial.epochs:
         outcome.status = "stopped"
-        notes.append(f"{outcome.course.epochs:.1f} of {trial.epochs:g} epochs in its time, annealed")
-    outcome.note = "; ".join(notes)
+        outcome.notes.append(fact(Kind.FEWER_EPOCHS, epochs=round(epochs, 4), of=task.trial.epochs))
     return outcome
 
 
-def _mirror(worker: Worker, spec: BackboneSpec, trial: Trial, notes: list[str]) -> bool:
-    """Whether to train on mirrored images too; found out once a run, by the first pretrained backbone that trains."""
-    if worker.mirror is None and spec.init == "random":
-        return False  # its features tell nothing yet
-    if worker.mirror is None:
-        size = trial.candidate.input_size
-        rows = worker.table["order"]
-        rows = rows[worker.table["part"][rows] == PARTS.index("train")][: flip.ROWS]
-        backbone, labels = worker.backbone(spec, size), worker.table["labels"][rows]
-        setting = _setting(worker, trial.candidate, spec, worker.precision(backbone))
-        plain, turned = (train.features(backbone, rows, setting, mirrored) for mirrored in (False, True))
-        groups = worker.table["groups"][rows] if "groups" in worker.table else None
-        with stopwatch.on("head"), hardware.one_thread():
-            worker.mirror = flip.harmless(plain, turned, labels, folds_for(labels, groups, flip.FOLDS))
-        notes.append(worker.mirror[1])
-    return worker.mirror[0]
+def _accept(outcome: Outcome, course: train.Course | None, rate: float) -> None:
+    """Take the training at the lowest rate as it is: a constant prediction, or none at all."""
+    if course is None:
+        outcome.status = "diverged"
+        outcome.error = f"the loss diverged at the learning rates {', '.join(f'{f * rate:g}' for f in RATES)}"
+    else:
+        outcome.course = course
+
+
+def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, train.Setting]:
+    """Build the network as its first phase begins with it, and the setting of the training."""
+    session, trial, strategy = task.session, task.trial, task.strategy
+    hyper = dict(trial.candidate.hyper)
+    backbone = session.fresh(task.spec, task.size)
+    precision = session.precision(backbone, training=True)
+    torch.manual_seed(trial.seed)
+    head = _new_head(backbone.feature_dim, len(task.columns.classes))
+    outcome = Outcome(model=Model(backbone, head).to(session.device), precision=precision)
+    setting = task.setting(precision)
+    setting.seed = trial.seed
+    default_batch = train.BATCH if len(rows.fitted) >= FEW_ROWS else train.BATCH // 2
+    setting.batch = int(hyper.get("batch", default_batch))
+    if "flip" in hyper:
+        setting.flip = bool(hyper["flip"])
+    else:
+        setting.flip, measured = session.flips(task.spec, task.size)
+        outcome.notes += [] if measured is None else [measured]
+    setting.metric = session.data.metric
+    setting.followed = rows.judged if trial.evaluate_on == ("select",) else None  # the test part is seen once
+    phase = strategy.phases[0]
+    backbone.freeze(train.trained_groups(phase, trial.candidate.unfreeze), phase.norm)
+    if backbone.folded:
+        outcome.notes.append(fact(Kind.BATCH_NORM_MEASURED))
+    if strategy.head:
+        features = session.features(task.spec, task.size, rows.fitted, allowance)
+        fitted_head = _fit_head(task, features.groups[-1], features.rows)
+        outcome.model.head = make_head(fitted_head, len(task.columns.classes)).to(session.device)
+    if backbone.folded or strategy.head:
+        train.recalibrate(outcome.model, rows.fitted, setting)
+    return outcome, setting
 
 
 def _new_head(width: int, classes: int) -> nn.Linear:
-    """A head that says nothing yet: every class alike."""
+    """Return a head that gives every class about the same probability."""
     head = nn.Linear(width, classes)
     nn.init.normal_(head.weight, std=0.01)
     nn.init.zeros_(head.bias)
@@ -346,7 +346,7 @@ def _new_head(width: int, classes: int) -> nn.Linear:
 
 
 def _collapsed(curve: list[CurvePoint], labels: np.ndarray, epochs: float) -> bool:
-    """Whether the training loss stayed where a constant answer would have it."""
+    """Return whether the training loss stayed where a constant prediction would have it."""
     if epochs < 3 or not curve:
         return False
     shares = np.bincount(labels) / len(labels)
@@ -354,82 +354,102 @@ def _collapsed(curve: list[CurvePoint], labels: np.ndarray, epochs: float) -> bo
     return curve[-1].loss > COLLAPSED * constant
 
 
-def _setting(worker: Worker, candidate: Candidate, spec: BackboneSpec, precision: str) -> train.Setting:
-    assert worker.squares is not None
-    return train.Setting(
-        squares=worker.squares,
-        labels=worker.table["labels"],
-        preprocess=spec.preprocess,
-        size=candidate.input_size,
-        device=worker.device,
-        precision=precision,
-        seed=0,
-    )
+# --------------------------------------------------------------------------- time
 
 
 @stopwatch.on("timing")
-def _latency(network: Model, worker: Worker, spec: BackboneSpec, size: int, precision: str) -> float:
-    """Seconds an image of one batch of 32, the second of two."""
-    batch = torch.randn(32, 3, size, size, device=worker.device).contiguous(memory_format=torch.channels_last)
-    begun = 0.0
-    with torch.inference_mode(), devices.autocast(worker.device, precision):
+def _latency(network: Model, task: Task, precision: str) -> float:
+    """Return the seconds an image of one batch of 32, the second of two."""
+    device = task.session.device
+    batch = torch.randn(32, 3, task.size, task.size, device=device)
+    batch = batch.contiguous(memory_format=torch.channels_last)
+    start = 0.0
+    with torch.inference_mode(), devices.autocast(device, precision):
         for _ in range(2):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             network(batch)
-            devices.synchronize(worker.device)
-    return (time.perf_counter() - begun) / len(batch)
+            devices.synchronize(device)
+    return (time.perf_counter() - start) / len(batch)
 
 
-def _slice(allowance: Allowance, share: float) -> Allowance:
-    """A share of the time left, under the same cancel token."""
+def _share(allowance: Allowance, share: float) -> Allowance:
+    """Return a share of the time left, under the same cancel token."""
     end = allowance.clock() + share * allowance.left
     return Allowance(deadline=end, clock=allowance.clock, cancelled=allowance.cancelled)
 
 
 def _less(allowance: Allowance, judged: int) -> Allowance:
-    """The allowance without what predicting the judged rows will take, about a tenth at most."""
+    """Return the allowance without the time for predicting the judged rows, about a tenth at most."""
     keep = min(0.1 * allowance.left, 0.5 + 0.01 * judged)
     return Allowance(deadline=allowance.deadline - keep, clock=allowance.clock, cancelled=allowance.cancelled)
 
 
+# --------------------------------------------------------------------------- files and result
+
+
+def _write_predictions(task: Task, tables: list[tuple[np.ndarray, np.ndarray]]) -> str:
+    """Write rows, probabilities and folds; return the path within the run folder."""
+    rows = np.concatenate([rows for rows, _ in tables])
+    proba = np.concatenate([table for rows, table in tables if len(rows)]) if len(rows) else NOTHING
+    path = f"trials/{_slug(task.trial)}/predictions.npz"
+    with atomic(task.session.folder / path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, rows=rows, proba=proba.astype(np.float32), fold=task.columns.fold[rows])
+    return path
+
+
+def _write_model(task: Task, outcome: Outcome) -> str | None:
+    """Write the model folder, where the trial keeps one; return its path within the run folder."""
+    if not task.trial.keep_model or outcome.status not in ("finished", "stopped"):
+        return None
+    if task.reporter is not None:
+        task.reporter.alive()
+    path = f"trials/{_slug(task.trial)}/model"
+    description = Description(
+        backbone=without_source(task.spec),
+        input_size=task.size,
+        head="linear" if isinstance(outcome.model.head, nn.Linear) else "knn",
+        classes=task.columns.classes,
+        precision=outcome.precision,
+        autotl=__version__,
+    )
+    save(outcome.model, description, task.session.folder / path)
+    return path
+
+
 def _result(
-    worker: Worker,
-    trial: Trial,
+    task: Task,
     outcome: Outcome,
     predictions: str,
-    saved: str | None,
+    model: str | None,
     latency: float,
     seconds: dict[str, float],
 ) -> TrialResult:
     course, backbone = outcome.course, outcome.model.backbone
-    depth: Depth = trial.candidate.unfreeze
     failed = outcome.status in ("failed", "diverged")
     return TrialResult(
-        trial=trial,
-        status=outcome.status,  # type: ignore[arg-type]
+        trial=task.trial,
+        status=outcome.status,
         predictions=None if failed else predictions,
-        model=saved,
+        model=model,
         curve=tuple(course.curve),
         cost=Cost(
             **{kind: round(seconds[kind], 4) for kind in PASSES},
             other=round(sum(seconds.values()) - sum(seconds[kind] for kind in PASSES), 4),
-            bytes=devices.peak_memory(worker.device),
+            bytes=devices.peak_memory(task.session.device),
         ),
         precision=outcome.precision,
         steps_done=course.steps,
         epochs_done=round(course.epochs, 4),
-        classes_seen=len(worker.classes),
         latency=latency if math.isfinite(latency) else None,
         parameters=sum(p.numel() for p in outcome.model.parameters()),
         macs=backbone.macs,
-        trained_parameters=backbone.trained_share(depth)[0],
-        note=outcome.note,
-        error=outcome.note or outcome.status if failed else None,
+        notes=tuple(outcome.notes),
+        error=outcome.error,
     )
 
 
 def _slug(trial: Trial) -> str:
-    """A folder name: the candidate's id, made safe, and eight digits that tell trials apart."""
+    """Return a folder name: the candidate's id, made safe, and eight digits that distinguish trials."""
     safe = re.sub(r"[^A-Za-z0-9]+", "-", trial.candidate.id).strip("-")[:80]
     digest = hashlib.blake2b(
         f"{trial.id} {trial.candidate.id} {trial.epochs}".encode(), digest_size=4

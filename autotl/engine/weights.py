@@ -1,9 +1,8 @@
-"""Pretrained weights: from a file, the hub's cache or torchvision's, into a network, or a reason why not.
+"""Load pretrained weights into a network: from a file, the hub's cache or torchvision's.
 
 Only tensors are read. A file is safetensors, which holds nothing but tensors; a pickle is refused with the
 way to convert it. torchvision publishes pickles; they are read with `weights_only`, their checksum is in
-their name. A cached file is used without
-opening a connection; others are fetched by `autotl.weights.hub`.
+their name. A cached file is used without a connection; others are fetched by `autotl.weights.hub`.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ State = dict[str, Tensor]
 
 
 def read(weights: Weights, *, offline: bool = False) -> State:
-    """The tensors that `weights` names, floating ones as float32.
+    """Return the tensors that `weights` names, floating ones as float32.
 
-    Raises `WeightsUnavailable`: not there, not to be had offline or without a network, access refused, not
-    safetensors, or not the file that the checksum belongs to.
+    Raises `WeightsUnavailable` for a file that is missing, that cannot be fetched (offline, no network, access
+    refused), that is not safetensors, or that does not have the expected checksum.
     """
     readers: dict[str, Callable[[Weights, bool], State]] = {
         "file": _from_file,
@@ -67,10 +66,10 @@ def _open(path: Path, sha256: str | None) -> State:
         )
     if sha256:
         with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != sha256.lower():
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if digest != sha256.lower():
             raise WeightsUnavailable(
-                f"{path} has the SHA-256 {found[:16]}..., expected {sha256[:16]}...; it is damaged or "
+                f"{path} has the SHA-256 {digest[:16]}..., expected {sha256[:16]}...; it is damaged or "
                 "another file; fetch it again"
             )
     try:
@@ -83,7 +82,7 @@ def _open(path: Path, sha256: str | None) -> State:
 
 
 def _instead(path: Path) -> str:
-    """What often lies in the place of weights: what a server or git left there."""
+    """Return what else than weights the file is, such as a server or git leaves it; empty when it is not known."""
     with path.open("rb") as stream:
         begin = stream.read(64).lstrip().lower()
     if begin.startswith((b"<!doctype", b"<html", b"<?xml")):
@@ -136,16 +135,16 @@ def _from_torchvision(weights: Weights, offline: bool) -> State:
 
 
 def fill(model: nn.Module, state: State, classifiers: Collection[str], *, name: str) -> tuple[str, ...]:
-    """Loads `state` into `model` strictly, whatever it was wrapped in; returns the classifiers it held.
+    """Load `state` into `model` strictly, whatever it was wrapped in; return the classifiers in the state.
 
     `classifiers` are dotted names of classifier modules: those that the state lacks are left as they are,
     and those of another width are made to fit. Anything else that is missing, unknown or of another shape
     raises `WeightsUnavailable`, with some of the names.
     """
-    known = model.state_dict()
-    state = _unwrap(state, known)
-    state = {_DENSENET_KEY.sub(r"\1\2", k) if k not in known else k: t for k, t in state.items()}
-    state = {k: t for k, t in state.items() if k in known or not k.startswith(_AUXILIARY)}
+    own = model.state_dict()
+    state = _unwrap(state, own)
+    state = {_DENSENET_KEY.sub(r"\1\2", k) if k not in own else k: t for k, t in state.items()}
+    state = {k: t for k, t in state.items() if k in own or not k.startswith(_AUXILIARY)}
     if _misfit(state, model.state_dict(), classifiers):
         state = _timm_filter(model, state)
     held = tuple(c for c in classifiers if any(k.startswith(f"{c}.") for k in state))
@@ -163,36 +162,36 @@ def fill(model: nn.Module, state: State, classifiers: Collection[str], *, name: 
     return held
 
 
-def _unwrap(state: State, known: Collection[str]) -> State:
-    """Without what training scripts put around names; other entries beside a wrapping are not weights."""
+def _unwrap(state: State, own: Collection[str]) -> State:
+    """Remove the prefixes of training scripts from names; entries beside a prefix are not weights."""
     changed = True
     while changed:
         changed = False
         for prefix in _WRAPPINGS:
             inside = {k.removeprefix(prefix): t for k, t in state.items() if k.startswith(prefix)}
-            if inside and not any(k.startswith(prefix) for k in known):
+            if inside and not any(k.startswith(prefix) for k in own):
                 state, changed = inside, True
     return state
 
 
-def _misfit(state: State, known: State, without: Collection[str]) -> str:
-    """What keeps a state from fitting, in words; empty when it fits. `without` do not count."""
+def _misfit(state: State, own: State, without: Collection[str]) -> str:
+    """Return how a state differs from the network's own, without some modules; empty when it fits."""
     skip = tuple(f"{c}." for c in without)
-    ours = {k for k in known if not (skip and k.startswith(skip))}
+    ours = {k for k in own if not (skip and k.startswith(skip))}
     theirs = {k for k in state if not (skip and k.startswith(skip))}
     missing = sorted(k for k in ours - theirs if not k.endswith("num_batches_tracked"))
     unknown = sorted(theirs - ours)
-    shaped = sorted(k for k in ours & theirs if known[k].shape != state[k].shape)
-    said = [
+    shaped = sorted(k for k in ours & theirs if own[k].shape != state[k].shape)
+    differences = [
         f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
         for names, what in ((missing, "missing"), (unknown, "unknown"), (shaped, "of another shape"))
         if names
     ]
-    return ", ".join(said)
+    return ", ".join(differences)
 
 
 def _timm_filter(model: nn.Module, state: State) -> State:
-    """The state after timm's own conversion for that network (older names, other layouts), if it has one."""
+    """Return the state after timm's own conversion for that network (older names, other layouts), if it has one."""
     module = sys.modules.get(type(model).__module__)
     if module is None or not module.__name__.startswith("timm."):
         return state
@@ -202,13 +201,13 @@ def _timm_filter(model: nn.Module, state: State) -> State:
             continue
         try:
             return dict(convert(dict(state), model))
-        except Exception:  # made for other files than this one; the strict comparison then says what is wrong
+        except Exception:  # made for other files than this one; the strict comparison then finds the fault
             return state
     return state
 
 
 def _fit_classifier(model: nn.Module, name: str, state: State) -> None:
-    """Replaces a linear or convolutional classifier by one of the width that the state has."""
+    """Replace a linear or convolutional classifier by one of the width that the state has."""
     module = model.get_submodule(name)
     weight, own = state.get(f"{name}.weight"), getattr(module, "weight", None)
     if weight is None or own is None or own.shape == weight.shape or own.shape[1:] != weight.shape[1:]:

@@ -28,6 +28,7 @@ from autotl.records.decision import (
     Interval,
     Prospect,
     Skipped,
+    StagePlan,
 )
 from autotl.records.facts import Fact, Kind, fact
 from autotl.records.ranking import Believed, DepthPoint, DepthProfile, Growth, Ranked, Ranking
@@ -54,6 +55,7 @@ from autotl.records.trials import (
     Event,
     Machine,
     Measurement,
+    Progress,
     Status,
     Trial,
     TrialResult,
@@ -95,6 +97,7 @@ __all__ = [
     "Prefer",
     "Preprocess",
     "Profile",
+    "Progress",
     "Prospect",
     "Ranked",
     "Ranking",
@@ -103,6 +106,7 @@ __all__ = [
     "Similarity",
     "Skipped",
     "Split",
+    "StagePlan",
     "Status",
     "Strategy",
     "Target",

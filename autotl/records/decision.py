@@ -84,6 +84,15 @@ class Explained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StagePlan:
+    """A row of the time plan: the most that a stage may take."""
+
+    stage: str  # as in the seconds that result.json records
+    seconds: float
+    fixed: bool = False  # a forecast or a reserve; else a limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
     """A backbone or candidate that was asked for or proposed and not tried."""
 

@@ -13,6 +13,7 @@ from autotl.records import (
     Decision,
     Depth,
     DepthProfile,
+    Fact,
     Finding,
     Forecast,
     Goal,
@@ -23,6 +24,7 @@ from autotl.records import (
     Ranking,
     Similarity,
     Skipped,
+    StagePlan,
     Status,
     Strategy,
     TrialResult,
@@ -88,6 +90,7 @@ class Row:
     rows: int | None = None
     control: Control = ""
     reason: str = ""
+    notes: tuple[Fact, ...] = ()  # of its best trial; they are shown where there is no reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +123,11 @@ class Recommendation:
     strategies: tuple[Strategy, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     problems: tuple[str, ...] = ()  # of plugins
-    notes: tuple[str, ...] = ()  # what gave way, what was answered on the way
+    notes: tuple[Fact, ...] = ()  # what was skipped, shortened or changed on the way
     summary: str = ""  # the recommendation in plain words
     seconds: dict[str, float] = field(default_factory=dict)  # budget, total, by stage
     measurements: tuple[Measurement, ...] = ()  # timed batches, by which trainings were forecast
+    time_plan: tuple[StagePlan, ...] = ()  # how the budget was divided
     forecast: Forecast | None = None  # of the whole run, made before its search
     peak: int = 0  # bytes that the engine held at most
     worked: dict[str, dict[str, float]] = field(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from autotl.records.data import Part
+from autotl.records.facts import Fact, Kind
 
 Depth = int | Literal["all"]
 
@@ -49,8 +50,6 @@ class Trial:
     forecast: float | None = None  # seconds it was expected to take when it was asked for
     forecast_low: float | None = None  # 80 % interval of that
     forecast_high: float | None = None
-    resume_from: str | None = None
-    parents: tuple[str, ...] = ()
     control: Control = ""  # what it is held against the others for; a control never competes
 
 
@@ -80,6 +79,18 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The state of a trial that is training; a training that starts again at a lower rate starts at epoch 0."""
+
+    trial: str  # its id
+    epoch: float  # passes so far; out-of-fold the mean over the folds
+    epochs: float  # that were asked for
+    loss: float | None = None  # mean training loss since the report before
+    score: float | None = None  # the goal's metric on the evaluated rows, where it was measured last
+    seconds: float  # since the trial began
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
     """What came of a trial."""
 
@@ -94,13 +105,11 @@ class TrialResult:
     precision: str = ""  # fp32, bf16 or fp16: what this training computed in
     steps_done: int = 0
     epochs_done: float = 0.0
-    classes_seen: int = 0
     latency: float | None = None  # seconds an image when predicting, decoded
     memory: int | None = None  # bytes while predicting one image; measured where a limit asks for it
     parameters: int | None = None  # of backbone and head
     macs: float | None = None  # of one image at the candidate's input size
-    trained_parameters: float | None = None  # share
-    note: str = ""  # what was answered on the way: batch halved, rate lowered, ...
+    notes: tuple[Fact, ...] = ()  # what happened on the way: batch halved, rate lowered, ...
     error: str | None = None
 
 
@@ -113,7 +122,6 @@ class Embedding:
     path: str
     groups: int  # feature arrays, shallow to deep; the last is what enters the classifier
     rows: int
-    cost: Cost = Cost()
     seconds_per_image: float = 0.0  # measured forward time, without decoding
     cached: int = 0  # rows that came from the cache
 
@@ -157,7 +165,9 @@ class Event:
 
     time: float  # seconds since the run began
     stage: str
-    message: str
+    message: str  # the sentence of `kind` and `values`
+    kind: Kind = Kind.TEXT
+    values: dict[str, Any] = field(default_factory=dict)
     candidate: str | None = None
     score: float | None = None
     best: float | None = None

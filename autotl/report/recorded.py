@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from autotl.records import Finding, Similarity
-from autotl.records.result import Recommendation
+from autotl.records.result import Recommendation, Row
+from autotl.report import wording
 
 _ON_DEPTH = ("frozen: ", "fine-tuned: ", "depth ")  # how the decision begins its reasons on depth
 _ON_PRETRAINING = ("pretraining ", "whether pretraining ")
@@ -39,7 +40,7 @@ def would_change(result: Recommendation) -> list[str]:
 
 def notes(result: Recommendation) -> list[str]:
     """Return the notes of the run and of its ranking."""
-    return [*result.notes, *(result.ranking.notes if result.ranking else ())]
+    return [*wording.sentences(result.notes), *(result.ranking.notes if result.ranking else ())]
 
 
 def split(result: Recommendation) -> str:
@@ -59,8 +60,9 @@ def similarity(item: Similarity) -> str:
 
 def reason(row: Any) -> str:
     """Return the reason of a leaderboard row (a record, or a dictionary of its fields), or of what was skipped."""
-    text = row["reason"] if isinstance(row, dict) else row.reason
-    return str(text or "")
+    if isinstance(row, Row):
+        return wording.row_reason(row.reason, row.notes)
+    return str((row["reason"] if isinstance(row, dict) else row.reason) or "")
 
 
 def model_is(result: Recommendation) -> str:

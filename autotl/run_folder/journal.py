@@ -1,4 +1,4 @@
-"""The run folder while it is written: events, result.json, and the model in place."""
+"""The run folder while it is written: events.jsonl, result.json, and the model in place."""
 
 from __future__ import annotations
 
@@ -6,93 +6,187 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from autotl import hardware
-from autotl.budget import Budget
+from autotl.budget import Budget, Ledger
 from autotl.errors import RunError
 from autotl.options import Options
 from autotl.plugins.manager import Plugins
-from autotl.records import Event, Interval, result
+from autotl.records import Event, Fact, Interval
+from autotl.records.result import Recommendation
+from autotl.report import wording
 from autotl.run_folder import result_file
 
+__all__ = ["Journal", "run_folder", "ship"]
 
-@dataclass(slots=True)
+REQUIRED = frozenset({"data", "profile", "goal", "metric"})  # of a result, before it can be written
+EVENTS = "events.jsonl"
+
+
+@dataclass(slots=True, kw_only=True)
 class Journal:
-    """The run folder as it is being written: events, trials, result.json."""
+    """Writes what a run does into its folder. Notes and fields only grow; stages read their records instead."""
 
     folder: Path
     budget: Budget
+    ledger: Ledger
     plugins: Plugins
     observers: Sequence[Callable[[Event], None]]
-    state: result.Recommendation | None = None
-    best: float | None = None
-    before: float = 0.0  # seconds of the run that is continued
-    interval: Interval | None = None  # of the best, or what stands for it
+    earlier: Recommendation | None = None  # the result of the run that is continued
+    _fields: dict[str, Any] = field(default_factory=dict)
+    _notes: list[Fact] = field(default_factory=list)
+    _best: float | None = None
+    _interval: Interval | None = None
+    _problems: int = 0  # of plugins, that were reported
 
-    def say(
+    @property
+    def recorded(self) -> bool:
+        """Whether the folder has a result."""
+        return self._fields.keys() >= REQUIRED
+
+    @property
+    def has_score(self) -> bool:
+        """Whether a trial was recorded that has a score."""
+        return any(result.score_val is not None for result in self._fields.get("trials", ()))
+
+    @property
+    def worth_keeping(self) -> bool:
+        """Whether the folder helps anybody: a trial has a score, or the run was concluded."""
+        return self.has_score or self._fields.get("status", "running") != "running"
+
+    @property
+    def result(self) -> Recommendation:
+        """The result as it stands. Only once `recorded`."""
+        return Recommendation(**self._fields)
+
+    @property
+    def before(self) -> float:
+        """Seconds of the run that is continued."""
+        return 0.0 if self.earlier is None else self.earlier.seconds.get("total", 0.0)
+
+    @property
+    def peak(self) -> int:
+        """Bytes that the engine held at most so far."""
+        return int(self._fields.get("peak", 0))
+
+    def note(self, fact: Fact) -> None:
+        """Add a fact that the report shows beside its figures; one that is there already is not added again."""
+        if fact not in self._notes:
+            self._notes.append(fact)
+
+    def event(
         self,
         stage: str,
-        message: str,
+        fact: Fact,
         candidate: str | None = None,
         score: float | None = None,
         forecast: float | None = None,
     ) -> None:
-        """An event: a line of events.jsonl, and a call to every observer."""
+        """Write a line to events.jsonl and call every observer."""
         memory = hardware.held()
         event = Event(
             time=round(self.before + self.budget.spent, 3),
             stage=stage,
-            message=message,
+            kind=fact.kind,
+            values=fact.values,
+            message=wording.sentence(fact),
             candidate=candidate,
             score=score,
-            best=self.best,
+            best=self._best,
             left=round(self.budget.left, 1),
-            low=None if self.interval is None else self.interval.low,
-            high=None if self.interval is None else self.interval.high,
+            low=None if self._interval is None else self._interval.low,
+            high=None if self._interval is None else self._interval.high,
             forecast=None if forecast is None else round(forecast, 1),
             memory=memory,
             granted=memory + hardware.memory(),
             folder=str(self.folder),
         )
-        told = {key: value for key, value in asdict(event).items() if value is not None and key != "folder"}
-        line = json.dumps(told)
-        with open(self.folder / "events.jsonl", "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        columns = {
+            key: value for key, value in asdict(event).items() if value not in (None, {}) and key != "folder"
+        }
+        with open(self.folder / EVENTS, "a", encoding="utf-8") as file:
+            file.write(json.dumps(columns) + "\n")
         for observer in self.observers:
             observer(event)
         self.plugins.notify(event)
 
-    def write(self, **changes: object) -> result.Recommendation:
-        """Changes the state and writes result.json."""
-        assert self.state is not None
-        self.state = replace(self.state, **changes)  # type: ignore[arg-type]
-        result_file.write(self.state, self.folder)
-        return self.state
+    def standing(self, best: float | None, interval: Interval | None) -> None:
+        """Set the best score so far and its interval, which the events to come carry."""
+        self._best, self._interval = best, interval
+
+    def held(self, peak: int) -> None:
+        """Take note of the bytes that the engine held at some time; the result has the most."""
+        self._fields["peak"] = max(peak, self._fields.get("peak", 0))
+
+    def record(self, **fields: Any) -> None:
+        """Set fields of the result and write result.json, once the fields that it needs are there."""
+        self._fields.update(fields)
+        self._fields["notes"] = tuple(self._notes)
+        self._fields["problems"] = tuple(str(problem) for problem in self.plugins.problems)
+        self._fields["seconds"] = self._seconds()
+        self._fields["worked"] = self._worked()
+        if self.recorded:
+            result_file.write(self.result, self.folder)
+
+    def new_problems(self) -> Sequence[str]:
+        """Return the problems of plugins that came since this was last called."""
+        problems = [str(problem) for problem in self.plugins.problems[self._problems :]]
+        self._problems += len(problems)
+        return problems
+
+    def _seconds(self) -> dict[str, float]:
+        """Seconds by stage, with those of the run that is continued."""
+        own = {"budget": self.budget.seconds, "total": self.budget.spent, **self.ledger.by_stage()}
+        return _added({} if self.earlier is None else self.earlier.seconds, own)
+
+    def _worked(self) -> dict[str, dict[str, float]]:
+        """Seconds of the engine by stage and kind, with those of the run that is continued."""
+        before = {} if self.earlier is None else self.earlier.worked
+        own = self.ledger.worked()
+        return {stage: _added(before.get(stage, {}), own.get(stage, {})) for stage in {**before, **own}}
+
+
+def _added(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(first.get(name, 0.0) + second.get(name, 0.0), 3) for name in {**first, **second}}
 
 
 def run_folder(options: Options) -> Path:
-    """A new folder for a run: the one asked for, which must be empty, or one named after the data and the time."""
-    if options.out is None:
-        name = Path(options.source).resolve().name or "data"
-        stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        folder = Path("runs") / stem
-        number = 1
-        while folder.exists():
-            number += 1
-            folder = Path("runs") / f"{stem}-{number}"
-    else:
+    """Make and return the folder of a new run: the one asked for, which must be empty, or one named after data and time.
+
+    Two runs that begin in the same second get folders of their own. Raises `RunError`.
+    """
+    if options.out is not None:
         folder = Path(options.out)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(f"{folder} is not empty; expected a new or empty folder; choose another --out")
-    folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    stem = f"{_name(options.source)}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in count(1):
+        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        break
     return folder
 
 
+def _name(source: str) -> str:
+    """The name of a source as the name of a folder."""
+    kept = "".join(
+        c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in Path(source).resolve().stem
+    )
+    return kept.strip("-.") or "run"
+
+
 def ship(model: Path, folder: Path) -> None:
-    """Puts a copy of a model folder in place as ``model/``; between two renames the old one is ``.model.old``."""
+    """Put a copy of a model folder in place as ``model/``; between two renames the old one is ``.model.old``."""
     fresh, old = folder / ".model.new", folder / ".model.old"
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(model, fresh)

@@ -22,7 +22,7 @@ SAME, KIN = 4.0, 2.0  # weight of a training at the same depth, and on the same 
 
 
 @dataclass(slots=True, kw_only=True)
-class Prices:
+class CostModel:
     """Forecasts of trainings, better with every one that it is told of."""
 
     ranked: Sequence[Ranked]

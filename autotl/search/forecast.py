@@ -46,7 +46,7 @@ def rehearse(planner: DefaultPlanner, seconds: float, gain: float) -> float:
     if not scored:
         return spent
     best = max(scored, key=lambda done: done.score_val or 0.0)
-    return spent + planner.prices.fit(best.trial.candidate, best.epochs_done)
+    return spent + planner.costs.fit(best.trial.candidate, best.epochs_done)
 
 
 def foresee(

@@ -17,7 +17,7 @@ import numpy as np
 
 from autotl.records import Candidate, Depth, Ranked, Strategy, Trial, TrialResult
 from autotl.search import belief, knapsack
-from autotl.search.cost_model import Prices
+from autotl.search.cost_model import CostModel
 
 EPOCHS = (4.0, 6.0, 9.0, 14.0, 20.0, 30.0)
 DEPTHS: tuple[Depth, ...] = (1, 2, "all")
@@ -79,11 +79,11 @@ class DefaultPlanner:
     results: list[TrialResult] = field(default_factory=list)
     asked: set[tuple[str, float]] = field(default_factory=set)
     stopped: str = ""  # why it asks for nothing more
-    prices: Prices = field(init=False)
+    costs: CostModel = field(init=False)
 
     def __post_init__(self) -> None:
         facts = self.facts
-        self.prices = Prices(
+        self.costs = CostModel(
             ranked=self.ranked,
             rows=facts.rows,
             rows_final=facts.rows_final,
@@ -131,7 +131,7 @@ class DefaultPlanner:
         self.results.append(result)
         trial = result.trial
         self.asked.add((trial.candidate.id, trial.epochs))
-        self.prices.tell(result)
+        self.costs.tell(result)
 
     def best_value(self) -> float | None:
         """The best score that a candidate is taken to have so far."""
@@ -218,7 +218,7 @@ class DefaultPlanner:
         best = max((value for _, value in values), default=0.0)
         return max(
             (
-                self.prices.final(done.trial.candidate, done.epochs_done)
+                self.costs.final(done.trial.candidate, done.epochs_done)
                 for done, value in values
                 if value >= best - CLOSE
             ),
@@ -258,7 +258,7 @@ class DefaultPlanner:
                     continue
                 if epochs * self.facts.rows / self.facts.batch < FEWEST_STEPS:
                     continue
-                cost, final = self.prices.probe(candidate, epochs), self.prices.final(candidate, epochs)
+                cost, final = self.costs.probe(candidate, epochs), self.costs.final(candidate, epochs)
                 if cost + max(final, reserve) > seconds:
                     break
                 options.append(Option(recipe=recipe, epochs=epochs, seconds=cost, final=final))

@@ -1,96 +1,132 @@
-"""The best held against no pretraining, no network at all, and labels without meaning."""
+"""Controls: the best candidate against no pretraining, no network, and shuffled labels."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from autotl.cache import atomic
 from autotl.candidates import gather
 from autotl.data import image_store
-from autotl.decision import controls, judge
-from autotl.options import END_SECONDS
-from autotl.records import BackboneSpec, Cost, Strategy, Trial, TrialResult
-from autotl.search import standing
-from autotl.stages.context import Job
+from autotl.decision import controls as decision_controls
+from autotl.decision import judge
+from autotl.decision.judge import Verdict
+from autotl.records import BackboneSpec, Cost, Kind, Strategy, Trial, TrialResult, fact
+from autotl.search.standing import summary
+from autotl.stages.context import RunContext
+from autotl.stages.rank import RankResult
+from autotl.stages.search import SearchResult
+from autotl.stages.setup import Setup
+from autotl.stages.split import STORE
+from autotl.stages.trials import report_end, scored
 
 
-def control(job: Job) -> None:
-    """Holds the best against no pretraining, no network and shuffled labels, in what time can be spared."""
-    winner = job.judge().decision.winner
-    if winner is None:
-        return
-    best = standing.summary(job.results)[winner]
-    spare = job.budget.left - END_SECONDS - job.final_seconds(best.trial.candidate, best.epochs_done)
-    end = job.budget.left - min(controls.SHARE * job.options.budget, spare)
-    if job.budget.left <= end:
-        job.notes.append(
-            "the controls (no pretraining, pixels alone, shuffled labels) gave way: no time left"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlsResult:
+    """The trials that never compete."""
+
+    controls: tuple[TrialResult, ...] = ()
+
+
+def controls(
+    context: RunContext, setup: Setup, ranked: RankResult, searched: SearchResult, verdict: Verdict
+) -> ControlsResult:
+    """Run the controls that fit into the time that can be spared, and return them."""
+    winner = verdict.decision.winner
+    if winner is None or searched.costs is None:
+        return ControlsResult(controls=setup.controls)
+    best = summary(searched.probes)[winner]
+    plan, budget = context.plan, context.budget
+    final_fit = searched.costs.final(best.trial.candidate, best.epochs_done)
+    seconds = min(plan.controls, budget.left - plan.report - final_fit)
+    if seconds <= 0:
+        context.journal.note(fact(Kind.CONTROLS_SKIPPED))
+        return ControlsResult(controls=setup.controls)
+    runner = _Runner(context, replace(setup, backbones=ranked.backbones), end=budget.left - seconds)
+    with context.ledger.charge("controls"):
+        runner.shuffled(searched)
+        runner.forest()
+        runner.scratch(best)
+    return ControlsResult(controls=tuple(runner.controls.values()))
+
+
+class _Runner:
+    """Runs controls until `end` seconds of the budget are left; what a continued run has is not made again."""
+
+    def __init__(self, context: RunContext, setup: Setup, end: float) -> None:
+        self.context, self.setup, self.end = context, setup, end
+        self.controls = {result.trial.control: result for result in setup.controls}
+
+    @property
+    def left(self) -> float:
+        """Seconds that the controls still have."""
+        return self.context.budget.left - self.end
+
+    def shuffled(self, searched: SearchResult) -> None:
+        """Fit a closed-form head on shuffled labels."""
+        trial = decision_controls.shuffled(
+            searched.ranking.ranked,
+            list(self.setup.strategies.values()),
+            len(self.setup.parts.rows(0)),
+            self.context.options.seed,
         )
-        return
-    with job.ledger.charge("controls"):
-        shuffled = controls.shuffled(
-            job.ranking.ranked, list(job.strategies.values()), len(job.rows(0)), job.options.seed
-        )
-        known = {done.trial.control: done.trial.candidate for done in job.controls}
-        if shuffled is not None and "shuffled" not in known:
-            _control(job, shuffled, job.specs[shuffled.candidate.backbone], None, end)
-        if "pixels" not in known and job.budget.left - end > controls.FOREST_SECONDS:
-            _forest(job)
-        candidate = best.trial.candidate
-        spec = job.specs[candidate.backbone]
-        if job.budget.left - end < controls.LEAST_SECONDS or spec.init == "random":
-            job.notes.append(
-                "whether pretraining helps was not measured: no time for a training from scratch"
+        if trial is None or "shuffled" in self.controls:
+            return
+        candidate = trial.candidate
+        spec, strategy = self.setup.backbones[candidate.backbone], self.setup.strategies[candidate.strategy]
+        self._train(trial, spec, strategy)
+
+    def forest(self) -> None:
+        """Fit a random forest on pixels and colours; computed here, not by the engine."""
+        if "pixels" in self.controls or self.left <= decision_controls.FOREST_SECONDS:
+            return
+        context, columns, seed = self.context, self.setup.columns, self.context.options.seed
+        begun = context.budget.spent
+        store = image_store.Pixels.open(context.journal.folder / STORE)
+        judged = judge.selection(columns.part, columns.folds)
+        train = self.setup.parts.rows(0)
+        probabilities = np.zeros((len(judged), len(columns.classes)), np.float32)
+        fold = columns.fold[judged] if columns.folds else np.full(len(judged), -1, np.int8)
+        for number in np.unique(fold):
+            fitted = train if number < 0 else train[columns.fold[train] != number]
+            fitted = fitted[: decision_controls.FOREST_ROWS]
+            held_out = fold == number
+            probabilities[held_out] = decision_controls.forest(
+                decision_controls.by_hand(store, fitted),
+                columns.labels[fitted],
+                decision_controls.by_hand(store, judged[held_out]),
+                len(columns.classes),
+                seed,
             )
-        else:
-            # The smallest input: the most steps in the seconds there are.
-            size = gather.sizes(spec, job.profile.side)[-1]
-            trial, fresh = controls.scratch(best, spec, min(size, candidate.input_size), job.options.seed)
-            if trial.candidate != known.get("scratch"):
-                _control(job, trial, fresh, controls.SCRATCH, end)
-    job.record()
+        predictions = "trials/pixels.npz"
+        with atomic(context.journal.folder / predictions) as temporary, open(temporary, "wb") as file:
+            np.savez(file, rows=judged, proba=probabilities, fold=fold)
+        trial = Trial(id="c-pixels", candidate=decision_controls.PIXELS, seed=seed, control="pixels")
+        cost = Cost(other=round(context.budget.spent - begun, 4))
+        self._keep(TrialResult(trial=trial, status="finished", predictions=predictions, cost=cost))
 
+    def scratch(self, best: TrialResult) -> None:
+        """Train the best candidate's network from random weights, at its smallest input: the most steps in the time."""
+        candidate = best.trial.candidate
+        spec = self.setup.backbones[candidate.backbone]
+        if self.left < decision_controls.LEAST_SECONDS or spec.init == "random":
+            self.context.journal.note(fact(Kind.SCRATCH_SKIPPED))
+            return
+        smallest = min(gather.sizes(spec, self.setup.profile.side)[-1], candidate.input_size)
+        trial, fresh = decision_controls.scratch(best, spec, smallest, self.context.options.seed)
+        before = self.controls.get("scratch")
+        if before is None or before.trial.candidate != trial.candidate:
+            self._train(trial, fresh, decision_controls.SCRATCH)
 
-def _control(job: Job, trial: Trial, spec: BackboneSpec, strategy: Strategy | None, end: float) -> None:
-    job.journal.say("control", judge.CONTROLS[trial.control], candidate=trial.candidate.id)
-    strategy = strategy or job.strategies[trial.candidate.strategy]
-    future = job.engine.submit(trial, spec, strategy, job.budget.allowance(reserve=end))
-    _keep_control(job, future.result())
+    def _train(self, trial: Trial, spec: BackboneSpec, strategy: Strategy) -> None:
+        started = fact(Kind.CONTROL_STARTED, control=trial.control)
+        self.context.journal.event("control", started, candidate=trial.candidate.id)
+        allowance = self.context.budget.allowance(reserve=self.end)
+        self._keep(self.context.engine.submit(trial, spec, strategy, allowance).result())
 
-
-def _forest(job: Job) -> None:
-    """The control without a network: its predictions are made here, from the decoded images."""
-    begun = job.budget.spent
-    trial = Trial(id="c-pixels", candidate=controls.PIXELS, seed=job.options.seed, control="pixels")
-    store = image_store.Pixels.open(job.journal.folder / ".pixels")
-    judged = judge.selection(job.split.part, job.split.folds)
-    train = job.rows(0)
-    labels, classes = job.data.labels, len(job.data.classes)
-    tables = np.zeros((len(judged), classes), np.float32)
-    fold = job.split.fold[judged] if job.split.folds else np.full(len(judged), -1, np.int8)
-    for number in np.unique(fold):
-        inside = train if number < 0 else train[job.split.fold[train] != number]
-        inside = inside[: controls.FOREST_ROWS]
-        out = fold == number
-        tables[out] = controls.forest(
-            controls.by_hand(store, inside),
-            labels[inside],
-            controls.by_hand(store, judged[out]),
-            classes,
-            job.options.seed,
-        )
-    path = job.journal.folder / "trials" / "pixels.npz"
-    with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, rows=judged, proba=tables, fold=fold)
-    cost = Cost(other=round(job.budget.spent - begun, 4))
-    _keep_control(
-        job, TrialResult(trial=trial, status="finished", predictions="trials/pixels.npz", cost=cost)
-    )
-
-
-def _keep_control(job: Job, done: TrialResult) -> None:
-    done = job.scored(done)
-    others = [other for other in job.controls if other.trial.control != done.trial.control]
-    job.controls = [*others, done]
-    said = f"{job.goal.metric} {done.score_val:.3f}" if done.score_val is not None else done.status
-    job.journal.say("control", said, done.trial.candidate.id, done.score_val)
+    def _keep(self, result: TrialResult) -> None:
+        result = scored(self.context, self.setup, result, ())
+        self.controls.pop(result.trial.control, None)
+        self.controls[result.trial.control] = result
+        report_end(self.context, "control", result, self.setup.goal)

@@ -1,227 +1,226 @@
-"""Decide, train, report: the model that ships, tested once, and the folder put in order."""
+"""Deliver: the winner is fitted on everything it may see, tested once, and put in place."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autotl.cache import atomic, atomic_write
+from autotl.cache import atomic
 from autotl.decision import judge
+from autotl.decision.judge import Verdict
 from autotl.errors import AutotlError
-from autotl.options import END_SECONDS
-from autotl.ranking import history
-from autotl.records import Trial, TrialResult, result
-from autotl.report import material as report_material
-from autotl.report import model_card, occlusion, render
-from autotl.run_folder import table as run_folder_table
+from autotl.records import Fact, Kind, Trial, TrialResult, fact
+from autotl.report import wording
 from autotl.run_folder.journal import ship
-from autotl.search import standing as search_standing
-from autotl.stages.context import Job, span
+from autotl.search.standing import summary
+from autotl.stages.context import RunContext
+from autotl.stages.search import SearchResult
+from autotl.stages.setup import Setup
+from autotl.stages.trials import with_interval
 from autotl.stats import calibration, ood
 
-FAMILIAR_SHARE = 0.02  # for learning what is far from the training images
-EXPLAIN_SHARE = 0.05  # at most, for what a few answers rest on
 ENOUGH = 0.6  # of the planned epochs: a final fit that made fewer is no better than the probe's own model
+TEST_MARGIN = (
+    1.5  # on the seconds that predicting the test images is forecast to take: they are decoded again
+)
+LEAST_TESTED = 20  # images, below which a test score says nothing
 
 
-def finish(job: Job, status: str) -> None:
-    """Decides, fits the winner on everything it may see, tests it once, and writes the report."""
-    if job.journal.state is None:
-        if job.earlier is None:
-            shutil.rmtree(job.journal.folder, ignore_errors=True)  # nothing is known yet: leave nothing
-        return
-    decision = job.judge().decision
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverResult:
+    """The fit that ships, with its predictions on the test part; None where the folder's model is a probe's."""
+
     fit: TrialResult | None = None
-    if decision.winner is not None and status == "finished":
-        with job.ledger.charge("final fit"):
-            fit = _final_fit(job, decision.winner)
-            _familiarise(job, fit)
-    elif decision.winner is not None:
-        fit = _fitted(job, decision.winner)
-        if fit is None:
-            _ship_probe(job, decision.winner)
-    state = job.record()
-    state = _conclude(job, state, fit)
-    if status == "finished":
-        _explain(job, state)
-    total = round(job.budget.spent, 3)
-    left = job.budget.left
-    if status == "finished" and job.searched and left > 0.1 * job.options.budget:
-        job.notes.append(f"ended {left:.0f} s before its budget: nothing left was worth the time")
-    seconds = {**state.seconds, "total": round(job.journal.before + total, 3)}
-    peak = max(state.peak, fit.cost.bytes if fit is not None else 0)
-    job.journal.write(status=status, seconds=seconds, peak=peak, notes=tuple(dict.fromkeys(job.notes)))
-    with job.ledger.charge("report"):
-        material = report_material.gather(job.journal.state, job.journal.folder)
-    shutil.rmtree(job.journal.folder / ".pixels", ignore_errors=True)
-    _tidy(job)
-    final = job.journal.write(seconds=job.seconds(), worked=job.worked())
-    table = run_folder_table.write(
-        run_folder_table.rows(final), columns=list(run_folder_table.COLUMNS), style="csv"
-    )
-    atomic_write(job.journal.folder / "leaderboard.csv", table)
-    render.render(final, job.journal.folder, material)
-    model_card.write(final, job.journal.folder)
-    if status == "finished" and job.options.history and job.ranking.ranked:
-        _remember(job, job.options.history)
-    job.journal.say("report", final.summary)
 
 
-def _remember(job: Job, memory: str) -> None:
-    try:
-        history.append(memory, history.record(job.data.fingerprint, job.profile, job.ranking))
-    except OSError as error:  # the run itself is whole
-        job.journal.say("report", f"the history {memory} could not be written: {error.strerror}")
+def deliver(context: RunContext, setup: Setup, searched: SearchResult, verdict: Verdict) -> DeliverResult:
+    """Fit and test the winner, calibrate it, and conclude the result of the run."""
+    winner = verdict.decision.winner
+    fit: TrialResult | None = None
+    if winner is not None:
+        with context.ledger.charge("final fit"):
+            fit = _Delivery(context, setup, searched, winner).fit()
+            _measure_ood(context, setup, fit)
+    conclude(context, setup, fit)
+    if searched.costs is not None and context.budget.left > context.plan.ends_early:
+        context.journal.note(fact(Kind.ENDED_EARLY, seconds=context.budget.left))
+    return DeliverResult(fit=fit)
 
 
-def _ship_probe(job: Job, winner: str) -> None:
-    """The winner's own checkpoint: the one of the highest score, which lies there so far, may be another's."""
-    model = search_standing.summary(job.results)[winner].model
-    if model is not None and (job.journal.folder / model).is_dir():
-        ship(job.journal.folder / model, job.journal.folder)
-
-
-def _final_fit(job: Job, winner: str) -> TrialResult | None:
-    """The winner's recipe on train and select, tested once; where that does not finish, its best probe tested."""
-    standing = search_standing.summary(job.results)[winner]
-    known = _fitted(job, winner)
-    again = (
-        known is not None and "select" in known.trial.fit_on and known.trial.epochs == standing.epochs_done
-    )
-    if again and job.same_data:
-        return known
-    test = ("test",) if len(job.rows(2)) else ()
-    trial = Trial(
-        id=f"final{len(job.fits) + 1}" if job.fits else "final",
-        candidate=standing.trial.candidate,
-        epochs=standing.epochs_done,
-        fit_on=("train", "select"),
-        evaluate_on=test,  # type: ignore[arg-type]
-        seed=job.options.seed,
-        keep_model=True,
-        forecast=job.fit_seconds(standing.trial.candidate, standing.epochs_done),
-    )
-    trial = job.foretold(trial)
-    said = f"on train and select{span(trial)}"
-    job.journal.say("final fit", said, candidate=winner, forecast=trial.forecast)
-    reserve = END_SECONDS / 2 + FAMILIAR_SHARE * job.options.budget
-    done = job.submit(trial, job.budget.allowance(reserve=reserve))
-    trained = done.status in ("finished", "stopped") and done.epochs_done >= ENOUGH * trial.epochs
-    if trained and done.model is not None:
-        if done.epochs_done < trial.epochs:
-            job.notes.append(
-                f"the final fit made {done.epochs_done:.1f} of {trial.epochs:g} epochs in its time"
-            )
-        ship(job.journal.folder / done.model, job.journal.folder)
-        if job.options.refit and test:
-            _refit(job, replace(trial, id="refit", fit_on=("train", "select", "test"), evaluate_on=()))
-        return done
-    failed = f"the final fit {done.status} ({done.error or done.note or 'out of time'})"
-    if standing.model is None:
-        job.notes.append(failed)
-        return known
-    job.notes.append(f"{failed}; the model of probe {standing.trial.id} ships instead")
-    ship(job.journal.folder / standing.model, job.journal.folder)
-    return _tested(job, standing)
-
-
-def _fitted(job: Job, winner: str) -> TrialResult | None:
-    """The last fit of a candidate in the run that is continued; its model is put in place."""
-    fits = [done for done in job.fits if done.trial.candidate.id == winner and done.model is not None]
-    if not fits:
-        return None
-    ship(job.journal.folder / str(fits[-1].model), job.journal.folder)
-    return fits[-1]
-
-
-def _tested(job: Job, probe: TrialResult) -> TrialResult | None:
-    """A probe with predictions of its own model on the test part, if there is time for them."""
-    rows = job.rows(2)
-    if not len(rows):
-        return None
-    allowance = job.budget.allowance(reserve=END_SECONDS / 2)
-    if allowance.expired:  # a worker that was ended for being late would cost its start, to be late again
-        job.notes.append("no test score: no time was left")
-        return None
-    try:
-        answers = job.engine.predict("model", [str(path) for path in job.data.files[rows]], allowance)
-    except AutotlError as error:
-        job.notes.append(f"no test score: {error}")
-        return None
-    if any(answers.errors) or np.isnan(answers.probabilities).any():
-        return None
-    path = job.journal.folder / "trials" / "tested.npz"
-    with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, rows=rows, proba=answers.probabilities, fold=np.full(len(rows), -1, np.int8))
-    trial = replace(probe.trial, id="tested", evaluate_on=("test",))
-    return replace(probe, trial=trial, predictions="trials/tested.npz")
-
-
-def _refit(job: Job, trial: Trial) -> None:
-    again = job.submit(trial, job.budget.allowance(reserve=END_SECONDS / 2))
-    if again.status == "finished" and again.model is not None:
-        ship(job.journal.folder / again.model, job.journal.folder)
-        job.notes.append("the model that ships was fitted on the test images too; its figures are its twin's")
-    else:
-        job.notes.append(f"the fit on the test images too {again.status}; the model without them ships")
-
-
-def _conclude(job: Job, state: result.Recommendation, fit: TrialResult | None) -> result.Recommendation:
-    fit = None if fit is None else judge.sealed(fit, job.journal.folder)
+def conclude(context: RunContext, setup: Setup, fit: TrialResult | None) -> None:
+    """Record what follows from the decision and the fit that ships: winner, test score and calibration."""
+    journal = context.journal
+    state = journal.result
+    fit = None if fit is None else judge.sealed(fit, journal.folder)
     if fit is not None and fit not in state.trials:
         state = replace(state, trials=(*state.trials, fit))
-    folder = job.journal.folder
-    found = judge.conclude(state, fit, folder, job.columns)
-    if found.calibration is not None and found.winner and found.winner.model_is != judge.UNFITTED:
-        calibration.write(found.calibration, folder / "model")
-    return job.journal.write(
-        winner=found.winner,
-        leaderboard=found.leaderboard,
-        calibration=found.calibration,
-        summary=found.summary,
-        trials=found.trials,
+    concluded = judge.conclude(state, fit, journal.folder, setup.columns)
+    if concluded.calibration is not None and concluded.winner and concluded.winner.model_is != judge.UNFITTED:
+        calibration.write(concluded.calibration, journal.folder / "model")
+    if fit is not None:
+        journal.held(fit.cost.bytes)
+    journal.record(
+        winner=concluded.winner,
+        leaderboard=concluded.leaderboard,
+        calibration=concluded.calibration,
+        summary=concluded.summary,
+        trials=concluded.trials,
     )
 
 
-def _familiarise(job: Job, fit: TrialResult | None) -> None:
-    """Teaches the model that ships which images are far from its own, in what time the fit left."""
-    again = fit is not None and "select" in fit.trial.fit_on
-    fitted = np.concatenate([job.rows(0), job.rows(1)]) if again else job.rows(0)
-    others = job.rows(2) if again else np.concatenate([job.rows(1), job.rows(2)])
-    seconds = max(FAMILIAR_SHARE * job.options.budget, job.budget.left - END_SECONDS / 2)
-    allowance = job.budget.allowance(seconds)
-    if allowance.expired:
-        job.notes.append("the model cannot warn of images far from its own: no time was left to learn them")
-        return
-    held_out = others[:0] if job.options.refit else others
-    try:
-        known = job.engine.familiarise("model", fitted, held_out, allowance)
-    except AutotlError as error:
-        job.notes.append(f"the model cannot warn of images far from its own: {error}")
-        return
-    if known and again and fit is not None and fit.model is not None:  # it may ship again from its own folder
-        shutil.copy(job.journal.folder / "model" / ood.FILE, job.journal.folder / fit.model)
+class _Delivery:
+    """The winner's way into the folder: a new fit, or the model of its probe."""
 
+    def __init__(self, context: RunContext, setup: Setup, searched: SearchResult, winner: str) -> None:
+        self.context, self.setup, self.searched = context, setup, searched
+        self.probe = summary(searched.probes)[winner]
+        self.earlier = earlier_fit(context, setup.fits, winner)
 
-def _explain(job: Job, state: result.Recommendation) -> None:
-    """Looks for what a few answers of the model rest on; the first thing to give way when time is short."""
-    asked = occlusion.question(state, job.journal.folder)
-    allowance = job.budget.allowance(EXPLAIN_SHARE * job.options.budget, reserve=END_SECONDS)
-    if asked is None or allowance.expired:
-        return
-    with job.ledger.charge("explain"):
+    def fit(self) -> TrialResult | None:
+        """Return the fit on train and select, tested once; where it does not finish, the probe, tested."""
+        earlier, probe = self.earlier, self.probe
+        if earlier is not None and self.setup.same_data and _is_refit_of(earlier, probe):
+            return earlier
+        result = self._train(self._trial())
+        if self._ships(result):
+            return result
+        error = result.error or "; ".join(wording.sentences(result.notes))
+        failed = fact(Kind.FINAL_FIT_FAILED, status=result.status, error=error, probe=probe.trial.id)
+        if probe.model is None:
+            self.context.journal.note(replace(failed, values=failed.values | {"probe": ""}))
+            return earlier
+        self.context.journal.note(failed)
+        ship(self.context.journal.folder / probe.model, self.context.journal.folder)
+        return self._tested()
+
+    def _trial(self) -> Trial:
+        candidate, epochs = self.probe.trial.candidate, self.probe.epochs_done
+        costs, fits = self.searched.costs, self.setup.fits
+        trial = Trial(
+            id=f"final{len(fits) + 1}" if fits else "final",
+            candidate=candidate,
+            epochs=epochs,
+            fit_on=("train", "select"),
+            evaluate_on=("test",) if len(self.setup.parts.rows(2)) else (),
+            seed=self.context.options.seed,
+            keep_model=True,
+            forecast=None if costs is None else costs.fit(candidate, epochs),
+        )
+        return with_interval(trial, self.searched.probes)
+
+    def _train(self, trial: Trial) -> TrialResult:
+        plan = self.context.plan
+        self.context.journal.event(
+            "final fit",
+            fact(Kind.FINAL_FIT, low=trial.forecast_low, high=trial.forecast_high),
+            candidate=trial.candidate.id,
+            forecast=trial.forecast,
+        )
+        return self._submit(trial, plan.last_seconds + plan.out_of_distribution + self._test_seconds())
+
+    def _ships(self, result: TrialResult) -> bool:
+        """Put the model of a fit in place that trained long enough; return whether it did."""
+        planned = result.trial.epochs
+        trained = result.status in ("finished", "stopped") and result.epochs_done >= ENOUGH * planned
+        if not trained or result.model is None:
+            return False
+        if result.epochs_done < planned:
+            self.context.journal.note(fact(Kind.FINAL_FIT_SHORT, epochs=result.epochs_done, planned=planned))
+        ship(self.context.journal.folder / result.model, self.context.journal.folder)
+        if self.context.options.refit and result.trial.evaluate_on:
+            self._refit(result.trial)
+        return True
+
+    def _refit(self, trial: Trial) -> None:
+        """Fit on the test images too; the figures stay those of the fit without them."""
+        everything = replace(trial, id="refit", fit_on=("train", "select", "test"), evaluate_on=())
+        result = self._submit(everything, self.context.plan.last_seconds)
+        if result.status == "finished" and result.model is not None:
+            ship(self.context.journal.folder / result.model, self.context.journal.folder)
+            self.context.journal.note(fact(Kind.REFIT_ON_TEST))
+        else:
+            self.context.journal.note(fact(Kind.REFIT_FAILED, status=result.status))
+
+    def _submit(self, trial: Trial, reserve: float) -> TrialResult:
+        candidate = trial.candidate
+        return self.context.engine.submit(
+            trial,
+            self.setup.backbones[candidate.backbone],
+            self.setup.strategies[candidate.strategy],
+            self.context.budget.allowance(reserve=reserve),
+        ).result()
+
+    def _test_seconds(self, images: int | None = None) -> float:
+        """Return a forecast of predicting test images with the probe's model from their files."""
+        rows = len(self.setup.parts.rows(2)) if images is None else images
+        return TEST_MARGIN * rows * (self.probe.latency or 0.0)
+
+    def _tested(self) -> TrialResult | None:
+        """Return the probe with predictions of its model on the test part, or on as much of it as there is time for."""
+        context, rows = self.context, self.setup.parts.rows(2)
+        if not len(rows):
+            return None
+        allowance = context.budget.allowance(reserve=context.plan.last_seconds)
+        each = self._test_seconds(1)
+        able = len(rows) if each <= 0 else min(len(rows), int(allowance.left / each))
+        if able < min(LEAST_TESTED, len(rows)) or allowance.expired:
+            # A worker that is ended for being late would cost its start, to be late again.
+            context.journal.note(fact(Kind.NO_TEST_SCORE, error=""))
+            return None
+        rows = rows[:able]  # the order is stratified, so its beginning represents the part
+        files = [str(path) for path in self.setup.parts.data.files[rows]]
         try:
-            found = job.engine.explain("model", asked.rows, asked.answers, allowance)
+            answers = context.engine.predict("model", files, allowance)
         except AutotlError as error:
-            job.notes.append(f"what the answers rest on was not looked for: {error}")
-            return
-    occlusion.keep(asked, found, job.journal.folder)
+            context.journal.note(fact(Kind.NO_TEST_SCORE, error=str(error)))
+            return None
+        if any(answers.errors) or np.isnan(answers.probabilities).any():
+            context.journal.note(fact(Kind.NO_TEST_SCORE, error=next(filter(None, answers.errors), "")))
+            return None
+        predictions = "trials/tested.npz"
+        with atomic(context.journal.folder / predictions) as temporary, open(temporary, "wb") as file:
+            np.savez(file, rows=rows, proba=answers.probabilities, fold=np.full(len(rows), -1, np.int8))
+        trial = replace(self.probe.trial, id="tested", evaluate_on=("test",))
+        return replace(self.probe, trial=trial, predictions=predictions)
 
 
-def _tidy(job: Job) -> None:
-    """Trial models go once the folder has its own; curves and predictions stay."""
-    for trained in job.results:
-        if trained.model is not None:
-            shutil.rmtree(job.journal.folder / trained.model, ignore_errors=True)
+def earlier_fit(context: RunContext, fits: tuple[TrialResult, ...], winner: str) -> TrialResult | None:
+    """Return the last fit of a candidate in the run that is continued; its model is put in place."""
+    of_winner = [fit for fit in fits if fit.trial.candidate.id == winner and fit.model is not None]
+    if not of_winner:
+        return None
+    ship(context.journal.folder / str(of_winner[-1].model), context.journal.folder)
+    return of_winner[-1]
+
+
+def _is_refit_of(fit: TrialResult, probe: TrialResult) -> bool:
+    return "select" in fit.trial.fit_on and fit.trial.epochs == probe.epochs_done
+
+
+def _measure_ood(context: RunContext, setup: Setup, fit: TrialResult | None) -> None:
+    """Let the model that ships measure which images are far from its training images."""
+    budget, plan, parts = context.budget, context.plan, setup.parts
+    refitted = fit is not None and "select" in fit.trial.fit_on
+    fitted = np.concatenate([parts.rows(0), parts.rows(1)]) if refitted else parts.rows(0)
+    held_out = parts.rows(2) if refitted else np.concatenate([parts.rows(1), parts.rows(2)])
+    allowance = budget.allowance(max(plan.out_of_distribution, budget.left - plan.last_seconds))
+
+    def missing(error: str) -> Fact:
+        return fact(Kind.NO_OOD, error=error)
+
+    if allowance.expired:
+        context.journal.note(missing(""))
+        return
+    if context.options.refit:
+        held_out = held_out[:0]
+    try:
+        measured = context.engine.fit_ood("model", fitted, held_out, allowance)
+    except AutotlError as error:
+        context.journal.note(missing(str(error)))
+        return
+    if measured and refitted and fit is not None and fit.model is not None:
+        # The fit may ship again from its own folder.
+        folder = context.journal.folder
+        shutil.copy(folder / "model" / ood.FILE, folder / fit.model)

@@ -1,47 +1,55 @@
-"""Depth profiles: what the features of the backbones that ranked first know after each layer group."""
+"""Depth profiles: how much of the labels the features show after each layer group, before any training."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from autotl import hardware
 from autotl.errors import AutotlError
-from autotl.options import END_SECONDS
 from autotl.ranking import depth_profile
-from autotl.records import DepthProfile
-from autotl.stages.context import Job
+from autotl.records import DepthProfile, Kind, fact
+from autotl.stages.context import RunContext
+from autotl.stages.rank import RankResult
+from autotl.stages.setup import Setup
 from autotl.stats.folds import folds_for
 
-SHARE = 0.02  # of the budget, at most
 MOST = 3  # backbones
 
 
-def measure_depths(job: Job) -> None:
-    """Profiles the first one to three backbones on images whose features are at hand, in what time there is."""
-    end = job.budget.left - SHARE * job.options.budget
-    found: list[DepthProfile] = []
+def depth_profiles(context: RunContext, setup: Setup, ranked: RankResult) -> RankResult:
+    """Return the ranking with depth profiles of the first backbones, on images whose features are at hand."""
+    budget, plan, columns = context.budget, context.plan, setup.columns
+    end = budget.left - plan.depth_profiles
+    profiles: dict[str, DepthProfile] = {}
     longest = 0.0
-    with job.ledger.charge("depth profiles"):
-        for arm in job.ranking.ranked:
-            if arm.backbone in {known.backbone for known in found} or not arm.rows:
+    with context.ledger.charge("depth profiles"):
+        for entry in ranked.ranking.ranked:
+            if entry.backbone in profiles or not entry.rows:
                 continue
-            if len(found) == MOST or job.budget.left - longest <= end:
+            if len(profiles) == MOST or budget.left - longest <= end:
                 break
-            begun = job.budget.spent
-            rows = job.rows(0)[: min(arm.rows, depth_profile.MOST_ROWS)]
-            allowance = job.budget.allowance(SHARE * job.options.budget, reserve=END_SECONDS)
+            begun = budget.spent
+            rows = setup.parts.rows(0)[: min(entry.rows, depth_profile.MOST_ROWS)]
+            allowance = budget.allowance(plan.depth_profiles, reserve=plan.report)
             try:
-                embedding = job.engine.embed(job.specs[arm.backbone], arm.input_size, rows, allowance)
-                with np.load(job.journal.folder / embedding.path, allow_pickle=False) as stored:
-                    have = stored["rows"]
+                embedding = context.engine.embed(
+                    ranked.backbones[entry.backbone], entry.input_size, rows, allowance
+                )
+                with np.load(context.journal.folder / embedding.path, allow_pickle=False) as stored:
+                    stored_rows = stored["rows"]
                     groups = [stored[f"g{depth}"] for depth in range(embedding.groups)]
-                labels = job.data.labels[have]
-                group = None if job.data.group is None else job.data.group[have]
-                folds = folds_for(labels, group)
+                labels = columns.labels[stored_rows]
+                group = None if columns.group is None else columns.group[stored_rows]
                 with hardware.one_thread():
-                    found.append(depth_profile.profile(arm.backbone, arm.input_size, groups, labels, folds))
+                    profiles[entry.backbone] = depth_profile.profile(
+                        entry.backbone, entry.input_size, groups, labels, folds_for(labels, group)
+                    )
             except (AutotlError, ValueError, np.linalg.LinAlgError) as error:
-                job.notes.append(f"no depth profile of {arm.backbone}: {error}")
+                context.journal.note(fact(Kind.NO_DEPTH_PROFILE, backbone=entry.backbone, error=str(error)))
                 continue
-            longest = max(longest, job.budget.spent - begun)
-    job.journal.write(depth_profiles=tuple(found))
+            longest = max(longest, budget.spent - begun)
+    result = replace(ranked, depth_profiles=tuple(profiles.values()))
+    context.journal.record(depth_profiles=result.depth_profiles)
+    return result

@@ -14,13 +14,12 @@ from autotl.data import load
 from autotl.options import (
     Options,
     goal_of,
-    least_seconds,
-    refuse_hopeless,
     settings_of,
     source_options,
 )
 from autotl.plugins.manager import load_plugins
-from autotl.records import Dataset, Profile, Skipped
+from autotl.records import Dataset, Profile, Skipped, StagePlan
+from autotl.search.time_plan import least_seconds, refuse_hopeless, stages, time_plan
 from autotl.weights import downloads as candidates_downloads
 from autotl.weights import hub
 
@@ -54,6 +53,7 @@ class Plan:
     strategies: tuple[str, ...]
     skipped: tuple[Skipped, ...]
     downloads: float  # megabytes
+    time_plan: tuple[StagePlan, ...]  # how the budget is divided
     floor: float  # seconds to the first model: start, reading, the cheapest backbone on all images
     epochs: float = EPOCHS
 
@@ -92,6 +92,7 @@ def plan(options: Options) -> Plan:
         strategies=tuple(strategy.name for strategy in found.strategies),
         skipped=found.skipped,
         downloads=sum(one.download for one in planned),
+        time_plan=stages(time_plan(options.budget)),
         floor=least_seconds(images) + (planned[0].embed if planned else 0.0),
     )
 

@@ -1,164 +1,229 @@
-"""Rank: growing subsamples through fewer and fewer backbones, scored on their features."""
+"""Rank: fewer and fewer backbones embed more and more images, and are scored on their features."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from autotl import hardware
 from autotl.candidates import gather
 from autotl.errors import AutotlError
-from autotl.options import END_SECONDS
-from autotl.ranking import history
-from autotl.ranking import screening as ranking_screening
+from autotl.ranking import history, screening
 from autotl.ranking.learning_curve import grow
-from autotl.records import BackboneSpec, Candidate, Growth, Score, Skipped, Trial
-from autotl.stages.context import Job
+from autotl.records import (
+    BackboneSpec,
+    Candidate,
+    DepthProfile,
+    Embedding,
+    Growth,
+    Kind,
+    Ranking,
+    Skipped,
+    Trial,
+    TrialResult,
+    fact,
+)
+from autotl.stages import trials
+from autotl.stages.context import RunContext
+from autotl.stages.setup import Setup
 from autotl.stats.folds import folds_for
 
-SCREEN_SHARE = 0.3
 SCORED = 5000  # images that scores are computed on, at most: neighbours cost the square of them
-SCORED_A_SECOND = 50.0  # of the budget, at most likewise
-GROWN = 3  # arms whose learning curve is drawn
-GROWTH_SHARE = 0.01  # of the budget, after which no further curve is begun
-GROWTH_LEAST = 20.0  # seconds left, below which there are better uses for one
-PATIENCE = 0.05  # of the budget, for the next download when there is nothing else to screen
+CURVES = 3  # backbones whose learning curve is drawn
+CURVES_LEAST = 20.0  # seconds left, below which there are better uses for one
 
 
-def screen(job: Job) -> None:
-    """Embeds growing subsamples with fewer and fewer backbones, and ranks what it saw."""
-    job.journal.say("rank", "embedding subsamples")
-    rows = job.rows(0)
-    scores = list(job.plugins.scores().values())
-    if not job.specs:
-        _arrived(job, patience=job.budget.left)
-    if not job.specs:
-        job.skipped += job.arrivals.close()
-        raise AutotlError(job.why_nothing())
-    sizes = {name: gather.sizes(spec, job.profile.side) for name, spec in job.specs.items()}
-    specs = list(job.specs.values())
-    past = history.evidence(job.past, specs, {spec.name: ranking_screening.prior(spec) for spec in specs})
-    screening = ranking_screening.Screening(specs, sizes, len(rows), len(job.data.classes), past)
-    seconds = SCREEN_SHARE * max(0.0, job.budget.left - END_SECONDS)
-    notes = [f"{len(job.past)} past runs told of {len(past)} of these backbones"] if past else []
-    start = job.budget.spent
-    ask: ranking_screening.Ask | None = screening.start()
-    with job.ledger.charge("rank"):
-        # A model that is there is not made late for backbones that nobody could train any more.
-        while ask is not None and (not job.results or job.budget.left > END_SECONDS):
-            had = len(job.results)
-            notes += _embed(job, screening, ask, rows, scores, seconds)
-            if len(job.results) > had:
-                start = job.budget.spent  # the first model is not the screening's to pay for
-            _join(job, screening)
-            ask = screening.ask(seconds, job.budget.spent - start)
-            if ask is None and _join(job, screening, patience=PATIENCE * job.options.budget):
-                ask = screening.ask(seconds, job.budget.spent - start)
-    job.skipped += job.arrivals.close()
-    job.ranking = screening.ranking(tuple(dict.fromkeys(notes)))
-    job.skipped += [
-        Skipped(name=arm.backbone, reason=arm.dead)
-        for arm in screening.arms.values()
-        if arm.dead and arm.input_size == job.specs[arm.backbone].input_size
-    ]
-    with job.ledger.charge("rank"):
-        job.ranking = replace(job.ranking, growth=tuple(_grow(job, rows)))
-    job.record()
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RankResult:
+    """The order before any training, and the first model."""
+
+    ranking: Ranking
+    backbones: Mapping[str, BackboneSpec] = field(default_factory=dict)  # with those that were downloaded
+    probes: tuple[TrialResult, ...] = ()  # the first model, and those of a run that is continued
+    skipped: tuple[Skipped, ...] = ()
+    depth_profiles: tuple[DepthProfile, ...] = ()
 
 
-def _grow(job: Job, rows: np.ndarray) -> Iterator[Growth]:
-    """Learning curves of the first few arms whose features of all rows are at hand, while that takes little."""
-    end = job.budget.left - GROWTH_SHARE * job.options.budget
-    known = [arm for arm in job.ranking.ranked if arm.rows == len(rows)]
-    for arm in known[:GROWN]:
-        if job.budget.left < end or job.budget.left < GROWTH_LEAST:
-            return
-        allowance = job.budget.allowance(reserve=END_SECONDS)
-        try:
-            embedding = job.engine.embed(job.specs[arm.backbone], arm.input_size, rows, allowance)
-        except AutotlError:
-            continue  # it had them a moment ago; nothing hangs on its curve
-        with np.load(job.journal.folder / embedding.path, allow_pickle=False) as stored:
-            have, features = stored["rows"], stored[f"g{embedding.groups - 1}"]
-        labels = job.data.labels[have]
-        group = None if job.data.group is None else job.data.group[have]
-        with hardware.one_thread():
-            grown = grow(arm.backbone, arm.input_size, features, labels, folds_for(labels, group))
-        if grown is not None:
-            yield grown
+def rank(context: RunContext, setup: Setup) -> RankResult:
+    """Return the ranking of the backbones. The first trial is made as soon as one backbone has been embedded.
+
+    Raises `AutotlError` when no backbone can be had.
+    """
+    ranker = _Ranker(context, setup)
+    context.journal.event("rank", fact(Kind.RANKING))
+    with context.ledger.charge("rank"):
+        ranker.screen()
+    ranking = ranker.ranking()
+    with context.ledger.charge("rank"):
+        curves = tuple(_learning_curves(context, setup, ranker.backbones, ranking))
+    result = RankResult(
+        ranking=replace(ranking, growth=curves),
+        backbones=ranker.backbones,
+        probes=tuple(ranker.probes),
+        skipped=(*setup.downloads.close(), *ranker.failed()),
+    )
+    context.journal.record(ranking=result.ranking, skipped=(*setup.skipped, *result.skipped))
+    return result
 
 
-def _arrived(job: Job, patience: float = 0.0) -> list[BackboneSpec]:
-    """Backbones whose weights have come; waits for one so long, but not beyond what downloads may take."""
-    job.arrivals.wait(min(patience, job.arrivals.allowance.left))
-    came = job.arrivals.take()
-    job.specs |= {spec.name: spec for spec in came}
-    for spec in came:
-        job.journal.say("download", f"{spec.name} has arrived")
-    return came
+class _Ranker:
+    """The screening, driven: what it asks for is embedded and scored until its time is used up."""
 
-
-def _join(job: Job, screening: ranking_screening.Screening, patience: float = 0.0) -> bool:
-    """Lets backbones whose weights have come take part; whether there were any."""
-    came = _arrived(job, patience)
-    for spec in came:
-        screening.join(spec, gather.sizes(spec, job.profile.side))
-    return bool(came)
-
-
-def _embed(
-    job: Job,
-    screening: ranking_screening.Screening,
-    ask: ranking_screening.Ask,
-    rows: np.ndarray,
-    scores: Sequence[Score],
-    seconds: float,
-) -> list[str]:
-    spec = job.specs[ask.backbone]
-    wanted = rows[: ask.rows]
-    try:
-        embedding = job.engine.embed(
-            spec, ask.input_size, wanted, job.budget.allowance(max(seconds, 5.0), reserve=END_SECONDS)
+    def __init__(self, context: RunContext, setup: Setup) -> None:
+        self.context, self.setup = context, setup
+        self.backbones = dict(setup.backbones)
+        self.probes: list[TrialResult] = list(setup.probes)
+        self.rows = setup.parts.rows(0)
+        self.scores = list(context.plugins.scores().values())
+        self.notes: list[str] = []
+        if not self.backbones:
+            self._arrived(patience=context.budget.left)
+        if not self.backbones:
+            skipped = (*setup.skipped, *setup.downloads.close())
+            raise trials.nothing_finished(context, skipped, self.probes)
+        specs = list(self.backbones.values())
+        self.screening = screening.Screening(
+            specs,
+            {spec.name: gather.sizes(spec, setup.profile.side) for spec in specs},
+            len(self.rows),
+            len(setup.columns.classes),
+            self._evidence(specs),
         )
-    except AutotlError as error:
-        screening.fail(ask, str(error))
-        job.journal.say("rank", f"{spec.name}: {error}")
-        return []
-    with np.load(job.journal.folder / embedding.path, allow_pickle=False) as stored:
-        have = stored["rows"]
-        features = stored[f"g{embedding.groups - 1}"]
-        logits = stored.get("logits")
-    if len(have) < min(len(wanted), 2 * len(job.data.classes)):
-        screening.tell(ask, 0, {}, None)
-        return []
-    screening.tell(ask, len(have), {}, embedding.seconds_per_image or None)
-    if not job.results and screening.stands_in_for_floor(ask):
-        _floor(job, ask)  # before the scores: a model comes first
-    # The order is stratified, so its beginning stands for all.
-    most = min(SCORED, int(SCORED_A_SECOND * job.options.budget))
-    have, features = have[:most], features[:most]
-    logits = None if logits is None else logits[:most]
-    labels = job.data.labels[have]
-    group = None if job.data.group is None else job.data.group[have]
-    values, notes = ranking_screening.score_features(
-        scores, features, labels, folds_for(labels, group), logits, job.plugins.compute
-    )
-    screening.tell(ask, embedding.rows, values, embedding.seconds_per_image or None)
-    job.journal.say(
-        "rank",
-        f"{len(have)} images" + "".join(f", {name} {value:.3f}" for name, value in sorted(values.items())),
-        candidate=f"{ask.backbone}@{ask.input_size}",
-        score=values.get("linear"),
-    )
-    return notes
+
+    def screen(self) -> None:
+        """Embed and score what the screening asks for, within the seconds that the plan gives the ranking."""
+        budget, plan = self.context.budget, self.context.plan
+        start = budget.spent
+        ask: screening.Ask | None = self.screening.start()
+        # No model is delayed for backbones that there would be no time to train.
+        while ask is not None and (not self.probes or budget.left > plan.report):
+            before = len(self.probes)
+            self._embed_and_score(ask)
+            if len(self.probes) > before:
+                start = budget.spent  # the seconds of the first model are not the ranking's
+            self._join()
+            ask = self.screening.ask(plan.rank, budget.spent - start)
+            if ask is None and self._join(patience=plan.next_download):
+                ask = self.screening.ask(plan.rank, budget.spent - start)
+
+    def ranking(self) -> Ranking:
+        """Return the ranking as it stands."""
+        return self.screening.ranking(tuple(dict.fromkeys(self.notes)))
+
+    def failed(self) -> list[Skipped]:
+        """Return a row for each backbone that could not be embedded."""
+        return [
+            Skipped(name=entry.backbone, reason=entry.dead)
+            for entry in self.screening.arms.values()
+            if entry.dead and entry.input_size == self.backbones[entry.backbone].input_size
+        ]
+
+    def _evidence(self, specs: Sequence[BackboneSpec]) -> Mapping[str, float]:
+        """Return what past runs add to the prior of each backbone."""
+        past = self.context.history
+        evidence = history.evidence(past, specs, {spec.name: screening.prior(spec) for spec in specs})
+        if past:
+            self.context.journal.note(fact(Kind.HISTORY_USED, runs=len(past), backbones=len(evidence)))
+        return evidence
+
+    def _arrived(self, patience: float = 0.0) -> list[BackboneSpec]:
+        """Return the backbones whose weights came; wait `patience` seconds for one, within what downloads may take."""
+        downloads = self.setup.downloads
+        downloads.wait(min(patience, downloads.allowance.left))
+        specs = downloads.take()
+        for spec in specs:
+            self.backbones[spec.name] = spec
+            self.context.journal.event("download", fact(Kind.DOWNLOADED, backbone=spec.name))
+        return specs
+
+    def _join(self, patience: float = 0.0) -> bool:
+        """Add backbones whose weights came to the screening; return whether there were any."""
+        specs = self._arrived(patience)
+        for spec in specs:
+            self.screening.join(spec, gather.sizes(spec, self.setup.profile.side))
+        return bool(specs)
+
+    def _embed_and_score(self, ask: screening.Ask) -> None:
+        context, columns = self.context, self.setup.columns
+        rows = self.rows[: ask.rows]
+        allowance = context.budget.allowance(max(context.plan.rank, 5.0), reserve=context.plan.report)
+        try:
+            embedding = context.engine.embed(self.backbones[ask.backbone], ask.input_size, rows, allowance)
+        except AutotlError as error:
+            self.screening.fail(ask, str(error))
+            context.journal.event("rank", fact(Kind.NOT_EMBEDDED, error=str(error)), candidate=ask.backbone)
+            return
+        stored_rows, features, logits = _features(context, embedding)
+        if len(stored_rows) < min(len(rows), 2 * len(columns.classes)):
+            self.screening.tell(ask, 0, {}, None)
+            return
+        seconds = embedding.seconds_per_image or None
+        self.screening.tell(ask, len(stored_rows), {}, seconds)
+        if not self.probes and self.screening.stands_in_for_floor(ask):
+            self._first_model(ask)  # before the scores: a model comes first
+        # The order is stratified, so its beginning represents all rows.
+        most = min(SCORED, context.plan.scored_images)
+        scored_rows = stored_rows[:most]
+        labels = columns.labels[scored_rows]
+        group = None if columns.group is None else columns.group[scored_rows]
+        values, notes = screening.score_features(
+            self.scores,
+            features[:most],
+            labels,
+            folds_for(labels, group),
+            None if logits is None else logits[:most],
+            context.plugins.compute,
+        )
+        self.notes += notes
+        self.screening.tell(ask, embedding.rows, values, seconds)
+        context.journal.event(
+            "rank",
+            fact(Kind.SCORED, images=len(scored_rows), scores=dict(sorted(values.items()))),
+            candidate=f"{ask.backbone}@{ask.input_size}",
+            score=values.get("linear"),
+        )
+
+    def _first_model(self, ask: screening.Ask) -> None:
+        """Fit a closed-form head on the cheapest backbone."""
+        closed_form = [s for s in self.setup.strategies.values() if s.head and not s.phases]
+        if not closed_form:
+            return
+        context = self.context
+        candidate = Candidate(backbone=ask.backbone, input_size=ask.input_size, strategy=closed_form[0].name)
+        trial = Trial(id="t000", candidate=candidate, seed=context.options.seed, keep_model=True)
+        setup = replace(self.setup, backbones=self.backbones)
+        result = trials.run(context, setup, Ranking(ranked=()), trial, self.probes, context.plan.report)
+        self.probes.append(result)
 
 
-def _floor(job: Job, ask: ranking_screening.Ask) -> None:
-    """A model early: a linear probe (or another closed-form head) on the cheapest backbone."""
-    closed = [s for s in job.strategies.values() if s.head and not s.phases]
-    if not closed:
-        return
-    candidate = Candidate(backbone=ask.backbone, input_size=ask.input_size, strategy=closed[0].name)
-    job.attempt(Trial(id="t000", candidate=candidate, seed=job.options.seed, keep_model=True), END_SECONDS)
+def _features(context: RunContext, embedding: Embedding) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return rows (m,), the features (m, d) that enter the classifier, and the source head's logits if it has one."""
+    with np.load(context.journal.folder / embedding.path, allow_pickle=False) as stored:
+        return stored["rows"], stored[f"g{embedding.groups - 1}"], stored.get("logits")
+
+
+def _learning_curves(
+    context: RunContext, setup: Setup, backbones: Mapping[str, BackboneSpec], ranking: Ranking
+) -> Iterator[Growth]:
+    """Yield the learning curves of the first few backbones whose features of all rows are at hand."""
+    budget, plan, columns = context.budget, context.plan, setup.columns
+    rows = setup.parts.rows(0)
+    end = budget.left - plan.learning_curves
+    embedded = [entry for entry in ranking.ranked if entry.rows == len(rows)]
+    for entry in embedded[:CURVES]:
+        if budget.left < max(end, CURVES_LEAST):
+            return
+        allowance = budget.allowance(reserve=plan.report)
+        try:
+            embedding = context.engine.embed(backbones[entry.backbone], entry.input_size, rows, allowance)
+        except AutotlError:
+            continue  # the features were there a moment ago, and nothing depends on the curve
+        stored_rows, features, _ = _features(context, embedding)
+        labels = columns.labels[stored_rows]
+        group = None if columns.group is None else columns.group[stored_rows]
+        with hardware.one_thread():
+            curve = grow(entry.backbone, entry.input_size, features, labels, folds_for(labels, group))
+        if curve is not None:
+            yield curve

@@ -1,203 +1,307 @@
-"""Search: short trainings, as the planner asks for them, while the final fit still fits."""
+"""Search: short trainings, as the planner asks for them, as long as the final fit still fits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import asdict, dataclass, replace
 
-from autotl.decision import controls, judge
+from autotl.decision import judge
+from autotl.decision.limits import best_within_limits
 from autotl.errors import AutotlError
-from autotl.options import END_SECONDS
 from autotl.protocols import Planner
 from autotl.ranking import depth_profile
-from autotl.records import Candidate, Ranked, Skipped, Trial
-from autotl.report.wording import terminal as wording
-from autotl.search import forecast
-from autotl.search import planner as search_planner
-from autotl.stages.context import Job
+from autotl.records import (
+    Candidate,
+    Forecast,
+    Kind,
+    Measurement,
+    Ranked,
+    Ranking,
+    Skipped,
+    Trial,
+    TrialResult,
+    fact,
+)
+from autotl.records.candidate_id import backbone_of
+from autotl.report import wording
+from autotl.search import forecast, planner
+from autotl.search.cost_model import CostModel
+from autotl.stages import trials
+from autotl.stages.context import RunContext
+from autotl.stages.rank import RankResult
+from autotl.stages.setup import Setup
 
 TIMED = 3  # backbones whose training is timed before the search
-TIMING_SHARE = 0.04  # of the budget, at most, for that
-CLEARLY_SLOWER = (
-    1.2  # than the latency allowed: the pace of embedding is near that of predicting, not the same
-)
+CLEARLY_SLOWER = 1.2  # than --max-latency: embedding takes about as long as predicting, not exactly
+Seconds = dict[tuple[str, int], float]  # by backbone and input size
+PROBE_SHARE = 0.45  # of the time left, when one recipe is trained again: its final fit is the longer training
 
 
-def repeat(job: Job, recipe: Trial) -> None:
-    """Trains one recipe to be judged, in no more than half of the time: the final fit is the longer one."""
-    job.searched = False
-    with job.ledger.charge("search"):
-        job.attempt(recipe, END_SECONDS + 0.55 * max(0.0, job.budget.left - END_SECONDS))
-    if job.best() is None:
-        raise AutotlError(job.why_nothing())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """What was tried, and what it cost."""
 
-
-def probe(job: Job) -> None:
-    """Probes what the planner asks for, as long as the final fit still fits."""
-    facts = search_planner.Facts(
-        rows=len(job.rows(0)),
-        rows_final=len(job.rows(0)) + len(job.rows(1)),
-        rows_select=len(judge.selection(job.split.part, job.split.folds)),
-        rows_test=len(job.rows(2)),
-        folds=job.split.folds,
-        refit=job.options.refit,
-        pooled=job.goal.metric == "accuracy" and not job.split.folds,
-        seed=job.options.seed,
-        timed=_time(job),
-        recoverable=_recoverable(job),
+    probes: tuple[TrialResult, ...]
+    ranking: Ranking
+    skipped: tuple[Skipped, ...] = ()  # after the setup
+    measurements: tuple[Measurement, ...] = ()
+    forecast: Forecast | None = None  # of the whole run
+    costs: CostModel | None = (
+        None  # forecasts of final fits; None where one recipe was trained and none compared
     )
-    default = search_planner.DefaultPlanner(
-        ranked=_quick_enough(job, _with_earlier(job, job.ranking.ranked)),
-        strategies=list(job.strategies.values()),
-        facts=facts,
-        counter=len(job.results) if job.earlier else 0,
-    )
-    planner: Planner = job.plugins.make_planner(
-        job.profile, job.ranking, job.budget.left, strategies=job.strategies, otherwise=default
-    )
-    for done in job.results:
-        planner.tell(done)
-    job.fit_seconds, job.final_seconds = default.prices.fit, default.prices.final
-    kept = END_SECONDS + controls.SHARE * job.options.budget
-    _foresee(job, default)
-    with job.ledger.charge("search"):
-        while (trial := planner.ask(max(0.0, job.budget.left - kept))) is not None:
-            if planner is default and _time_recipe(job, default, trial):
-                default.take_back(trial)  # and asks again, knowing the price
-                continue
-            planner.tell(job.attempt(trial, kept + _final_reserve(job, trial)))
-    if default.stopped:
-        job.notes.append(default.stopped)
-    job.skipped += _untried(job)
-    if not any(done.score_val is not None for done in job.results):
-        raise AutotlError(job.why_nothing())
 
 
-def _foresee(job: Job, planner: search_planner.DefaultPlanner) -> None:
-    """Says what the whole run is expected to take."""
-    job.foreseen = found = forecast.foresee(
-        planner,
-        spent=job.journal.before + job.budget.spent,
-        left=job.budget.left,
-        ends=END_SECONDS,
-        controls=controls.SHARE * job.options.budget,
-        peak=job.peak(),
-    )
-    job.journal.say("forecast", wording.forecast(found))
+def repeat(context: RunContext, setup: Setup, recipe: Trial) -> SearchResult:
+    """Train one recipe, and return it as all that was tried. Raises `AutotlError` when it does not finish."""
+    budget, plan = context.budget, context.plan
+    ranking = Ranking(ranked=())
+    reserve = plan.report + (1 - PROBE_SHARE) * max(0.0, budget.left - plan.report)
+    with context.ledger.charge("search"):
+        result = trials.run(context, setup, ranking, recipe, setup.probes, reserve)
+    if best_within_limits([result], setup.goal) is None:
+        raise trials.nothing_finished(context, setup.skipped, [result])
+    return SearchResult(probes=(*setup.probes, result), ranking=ranking)
 
 
-def _time_recipe(job: Job, planner: search_planner.DefaultPlanner, trial: Trial) -> bool:
-    """Times three batches of a recipe whose training never was; whether that was done."""
-    candidate = trial.candidate
-    if not trial.epochs or planner.prices.is_measured(candidate) or candidate in job.untimed:
-        return False
-    try:
-        allowance = job.budget.allowance(reserve=END_SECONDS)
-        strategy = job.strategies[candidate.strategy]
-        found = job.engine.measure(candidate, job.specs[candidate.backbone], strategy, allowance)
-    except AutotlError:  # the training will say why
-        job.untimed.add(candidate)
-        return False
-    job.measured.append(found)
-    planner.prices.measured(candidate, found.seconds_per_image + found.prepare)
-    return True
+def search(context: RunContext, setup: Setup, ranked: RankResult) -> SearchResult:
+    """Probe what the planner asks for and return all probes. Raises `AutotlError` when none has a score."""
+    searcher = _Searcher(context, replace(setup, backbones=ranked.backbones), ranked)
+    searcher.forecast_run()
+    with context.ledger.charge("search"):
+        searcher.search()
+    return searcher.result()
 
 
-def _untried(job: Job) -> list[Skipped]:
-    """Backbones that were ranked and never trained, with their place and what it rests on."""
+class _Searcher:
+    """The planner, driven: as many trials at once as the engine has slots."""
+
+    def __init__(self, context: RunContext, setup: Setup, ranked: RankResult) -> None:
+        self.context, self.setup = context, setup
+        self.probes: list[TrialResult] = list(ranked.probes)
+        self.measurements: list[Measurement] = []
+        self.skipped: list[Skipped] = list(ranked.skipped)
+        self.untimed: set[Candidate] = set()  # recipes that failed while they were timed
+        self.forecast: Forecast | None = None
+        timed, latencies = self._time_backbones(ranked.ranking)
+        self.ranking = _with_latencies(ranked.ranking, latencies)
+        self.default = planner.DefaultPlanner(
+            ranked=self._fast_enough(_with_earlier(self.ranking.ranked, self.probes)),
+            strategies=list(setup.strategies.values()),
+            facts=self._facts(timed, ranked),
+            counter=len(self.probes) if setup.parts.earlier is not None else 0,
+        )
+        self.planner: Planner = context.plugins.make_planner(
+            setup.profile,
+            self.ranking,
+            context.budget.left,
+            strategies=setup.strategies,
+            otherwise=self.default,
+        )
+        for result in self.probes:
+            self.planner.tell(result)
+        self.kept = context.plan.report + context.plan.controls
+
+    def forecast_run(self) -> None:
+        """Forecast the seconds and bytes of the whole run."""
+        context = self.context
+        self.forecast = forecast.foresee(
+            self.default,
+            spent=context.journal.before + context.budget.spent,
+            left=context.budget.left,
+            ends=context.plan.report,
+            controls=context.plan.controls,
+            peak=context.journal.peak,
+        )
+        context.journal.record(forecast=self.forecast)
+        context.journal.event("forecast", fact(Kind.FORECAST, **asdict(self.forecast)))
+
+    def search(self) -> None:
+        """Run trials until the planner asks for none."""
+        engine = self.context.engine
+        running: set[Future[TrialResult]] = set()
+        while True:
+            while len(running) < engine.slots and (trial := self._next()) is not None:
+                reserve = self.kept + self._final_fit(trial)
+                running.add(trials.start(self.context, self.setup, trial, self.probes, reserve))
+            if not running:
+                break
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            for result in sorted((future.result() for future in ended), key=lambda r: r.trial.id):
+                self._finish(result)
+        if self.default.stopped:
+            self.context.journal.note(fact(Kind.TEXT, text=self.default.stopped))
+
+    def result(self) -> SearchResult:
+        """Return what was tried; backbones that were ranked and not tried are skipped with their place."""
+        skipped = (*self.setup.skipped, *self.skipped)
+        if not any(result.score_val is not None for result in self.probes):
+            raise trials.nothing_finished(self.context, skipped, self.probes)
+        return SearchResult(
+            probes=tuple(self.probes),
+            ranking=self.ranking,
+            skipped=(*self.skipped, *untried(self.ranking.ranked, self.probes, skipped)),
+            measurements=tuple(self.measurements),
+            forecast=self.forecast,
+            costs=self.default.costs,
+        )
+
+    def _next(self) -> Trial | None:
+        """Return the planner's next trial. A recipe that was never timed is timed first, and the planner asked again."""
+        while (trial := self.planner.ask(max(0.0, self.context.budget.left - self.kept))) is not None:
+            if self.planner is not self.default or not self._time_recipe(trial):
+                return trial
+            self.default.take_back(trial)
+        return None
+
+    def _finish(self, result: TrialResult) -> None:
+        result = trials.finish(self.context, self.setup, self.ranking, result, self.probes)
+        self.probes.append(result)
+        self.planner.tell(result)
+
+    def _facts(self, timed: Seconds, ranked: RankResult) -> planner.Facts:
+        """Return what the planner knows of the data and the machine."""
+        setup, columns = self.setup, self.setup.columns
+        train, select, test = (len(setup.parts.rows(code)) for code in range(3))
+        return planner.Facts(
+            rows=train,
+            rows_final=train + select,
+            rows_select=len(judge.selection(columns.part, columns.folds)),
+            rows_test=test,
+            folds=columns.folds,
+            refit=self.context.options.refit,
+            pooled=setup.goal.metric == "accuracy" and not columns.folds,
+            seed=self.context.options.seed,
+            timed=timed,
+            recoverable={
+                profile.backbone: depth_profile.recoverable(profile) for profile in ranked.depth_profiles
+            },
+        )
+
+    def _time_backbones(self, ranking: Ranking) -> tuple[Seconds, Seconds]:
+        """Return seconds a training image, and a predicted image, of the first few backbones: three batches each."""
+        context, setup = self.context, self.setup
+        trained = [strategy for strategy in setup.strategies.values() if strategy.phases]
+        timed: Seconds = {}
+        latencies: Seconds = {}
+        if not trained:
+            return timed, latencies
+        end = context.budget.left - context.plan.timing
+        with context.ledger.charge("timing"):
+            for entry in ranking.ranked[:TIMED]:
+                if context.budget.left < end:
+                    break
+                candidate = Candidate(
+                    backbone=entry.backbone,
+                    input_size=entry.input_size,
+                    strategy=trained[0].name,
+                    unfreeze="all",
+                )
+                measured = self._measure(candidate)
+                if isinstance(measured, AutotlError):
+                    context.journal.note(fact(Kind.NOT_TIMED, backbone=entry.backbone, error=str(measured)))
+                    continue
+                timed[entry.backbone, entry.input_size] = measured.seconds_per_image + measured.prepare
+                latencies[entry.backbone, entry.input_size] = measured.latency
+        return timed, latencies
+
+    def _time_recipe(self, trial: Trial) -> bool:
+        """Time three batches of a recipe whose training was never timed; return whether that was done."""
+        candidate, costs = trial.candidate, self.default.costs
+        if not trial.epochs or costs.is_measured(candidate) or candidate in self.untimed:
+            return False
+        measured = self._measure(candidate)
+        if isinstance(measured, AutotlError):  # the training will report why
+            self.untimed.add(candidate)
+            return False
+        costs.measured(candidate, measured.seconds_per_image + measured.prepare)
+        return True
+
+    def _measure(self, candidate: Candidate) -> Measurement | AutotlError:
+        context, setup = self.context, self.setup
+        spec = setup.backbones[candidate.backbone]
+        allowance = context.budget.allowance(reserve=context.plan.report)
+        try:
+            measured = context.engine.measure(candidate, spec, allowance)
+        except AutotlError as error:
+            return error
+        self.measurements.append(measured)
+        context.journal.held(measured.peak)
+        context.journal.record(measurements=tuple(self.measurements))
+        return measured
+
+    def _fast_enough(self, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
+        """Return the entries; those clearly slower than --max-latency are not offered, except the fastest."""
+        limit = self.setup.goal.max_latency
+        if limit is None:
+            return ranked
+        slow = [entry for entry in ranked if (entry.seconds_per_image or 0.0) > CLEARLY_SLOWER * limit]
+        if len(slow) == len(ranked):
+            slow.remove(min(slow, key=lambda entry: entry.seconds_per_image or 0.0))
+        for entry in slow:
+            too_slow = fact(Kind.TOO_SLOW, seconds=entry.seconds_per_image, limit=limit)
+            self.skipped.append(
+                Skipped(name=f"{entry.backbone}@{entry.input_size}", reason=wording.sentence(too_slow))
+            )
+        # An entry without rows and seconds is not asked for; trials of it can still be looked up.
+        return [replace(e, rows=0, seconds_per_image=None) if e in slow else e for e in ranked]
+
+    def _final_fit(self, trial: Trial) -> float:
+        """Return the seconds of the longest final fit among those that may follow: of the best, and of `trial`."""
+        leading = best_within_limits(self.probes, self.setup.goal)
+        recipes = [(trial.candidate, trial.epochs)]
+        if leading is not None:
+            recipes += [
+                (result.trial.candidate, result.epochs_done)
+                for result in self.probes
+                if (result.score_val or 0.0) >= (leading.score_val or 0.0) - planner.CLOSE
+            ]
+        return max(self.default.costs.final(candidate, epochs) for candidate, epochs in recipes)
+
+
+def untried(
+    ranked: Sequence[Ranked], probes: Sequence[TrialResult], skipped: Sequence[Skipped]
+) -> list[Skipped]:
+    """Return a row for each backbone that was ranked and neither trained nor skipped."""
     places: dict[str, tuple[int, Ranked]] = {}
-    for arm in job.ranking.ranked:
-        places.setdefault(arm.backbone, (len(places) + 1, arm))
-    known = {done.trial.candidate.backbone for done in job.results}
-    known |= {skip.name.partition("@")[0] for skip in job.skipped}
+    for entry in ranked:
+        places.setdefault(entry.backbone, (len(places) + 1, entry))
+    named = {result.trial.candidate.backbone for result in probes}
+    named |= {backbone_of(skip.name) for skip in skipped}
     return [
-        Skipped(name=name, reason=f"place {place} of {len(places)} before training, {arm.reason}")
-        for name, (place, arm) in places.items()
-        if name not in known
+        Skipped(
+            name=name,
+            reason=wording.sentence(fact(Kind.NOT_TRAINED, place=place, of=len(places), rows=entry.rows)),
+        )
+        for name, (place, entry) in places.items()
+        if name not in named
     ]
 
 
-def _time(job: Job) -> dict[tuple[str, int], float]:
-    """Seconds a training image of the first few backbones, three batches each: what training costs here."""
-    tuned = [strategy for strategy in job.strategies.values() if strategy.phases]
-    timed: dict[tuple[str, int], float] = {}
-    latencies: dict[tuple[str, int], float] = {}
-    if not tuned:
-        return timed
-    end = job.budget.left - TIMING_SHARE * job.options.budget
-    with job.ledger.charge("timing"):
-        for arm in job.ranking.ranked[:TIMED]:
-            if job.budget.left < end:
-                continue
-            candidate = Candidate(
-                backbone=arm.backbone,
-                input_size=arm.input_size,
-                strategy=tuned[0].name,
-                unfreeze="all",
-            )
-            allowance = job.budget.allowance(reserve=END_SECONDS)
-            try:
-                found = job.engine.measure(candidate, job.specs[arm.backbone], tuned[0], allowance)
-            except AutotlError as error:
-                job.notes.append(f"{candidate.backbone} was not timed: {error}")
-                continue
-            job.measured.append(found)
-            timed[(arm.backbone, arm.input_size)] = found.seconds_per_image + found.prepare
-            latencies[(arm.backbone, arm.input_size)] = found.latency
-    # Where all features came from the cache, nothing had been timed before.
-    ranked = tuple(
-        arm
-        if arm.seconds_per_image is not None
-        else replace(arm, seconds_per_image=latencies.get((arm.backbone, arm.input_size)))
-        for arm in job.ranking.ranked
+def _with_latencies(ranking: Ranking, latencies: Seconds) -> Ranking:
+    """Return the ranking with measured seconds an image where all features came from the cache."""
+    return replace(
+        ranking,
+        ranked=tuple(
+            entry
+            if entry.seconds_per_image is not None
+            else replace(entry, seconds_per_image=latencies.get((entry.backbone, entry.input_size)))
+            for entry in ranking.ranked
+        ),
     )
-    job.ranking = replace(job.ranking, ranked=ranked)
-    return timed
 
 
-def _recoverable(job: Job) -> dict[str, tuple[int, float]]:
-    """By backbone, what its last layer groups lose of what earlier ones knew."""
-    assert job.journal.state is not None
-    return {known.backbone: depth_profile.recoverable(known) for known in job.journal.state.depth_profiles}
-
-
-def _with_earlier(job: Job, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
-    """And what was tried before and is not ranked now, so that its trials can be looked up."""
-    known = {(arm.backbone, arm.input_size) for arm in ranked}
+def _with_earlier(ranked: Sequence[Ranked], probes: Sequence[TrialResult]) -> Sequence[Ranked]:
+    """Return the entries, and one for each backbone that was tried before and is not ranked now."""
+    keys = {(entry.backbone, entry.input_size) for entry in ranked}
     missing: dict[tuple[str, int], Ranked] = {}
-    for done in job.results:
-        key = (done.trial.candidate.backbone, done.trial.candidate.input_size)
-        if key not in known:
-            score = done.score_val or 0.0
+    for result in probes:
+        key = (result.trial.candidate.backbone, result.trial.candidate.input_size)
+        if key not in keys:
             missing[key] = Ranked(
-                backbone=key[0], input_size=key[1], expected=score, seconds_per_image=done.latency
+                backbone=key[0],
+                input_size=key[1],
+                expected=result.score_val or 0.0,
+                seconds_per_image=result.latency,
             )
     return (*ranked, *missing.values())
-
-
-def _quick_enough(job: Job, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
-    """What is clearly slower than --max-latency is not tried; the fastest is, to say what there is."""
-    limit = job.goal.max_latency
-    if limit is None:
-        return ranked
-    slow = [a for a in ranked if (a.seconds_per_image or 0.0) > CLEARLY_SLOWER * limit]
-    if len(slow) == len(ranked):
-        slow.remove(min(slow, key=lambda a: a.seconds_per_image or 0.0))
-    for arm in slow:
-        pace = (arm.seconds_per_image or 0.0) * 1e3
-        reason = f"{pace:.1f} ms an image, more than the {limit * 1e3:.1f} ms allowed"
-        job.skipped.append(Skipped(name=f"{arm.backbone}@{arm.input_size}", reason=reason))
-    # Without a pace and rows an arm is not asked for; trials made on it can still be looked up.
-    return [replace(a, rows=0, seconds_per_image=None) if a in slow else a for a in ranked]
-
-
-def _final_reserve(job: Job, trial: Trial) -> float:
-    """Seconds the final fit needs, of the best so far or of the recipe that is about to be probed."""
-    best = job.best()
-    plans = [(trial.candidate, trial.epochs)]
-    plans += [
-        (done.trial.candidate, done.epochs_done)
-        for done in job.results
-        if best is not None and (done.score_val or 0.0) >= (best.score_val or 0.0) - search_planner.CLOSE
-    ]
-    return max(job.final_seconds(candidate, epochs) for candidate, epochs in plans)

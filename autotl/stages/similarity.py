@@ -1,4 +1,4 @@
-"""How near the images are to what backbones were trained on."""
+"""Similarity: how near the images are to those that the backbones were pretrained on."""
 
 from __future__ import annotations
 
@@ -7,36 +7,34 @@ from dataclasses import replace
 import numpy as np
 
 from autotl.errors import AutotlError
-from autotl.options import END_SECONDS
-from autotl.ranking import similarity
-from autotl.records import Settings, Similarity
-from autotl.stages.context import Job
-
-LOOKED_AT = 5.0  # images a second of budget, at most, that the similarity is measured on
-LOOKING_SHARE = 0.05  # of the budget, at most, for that
+from autotl.ranking import similarity as ranking_similarity
+from autotl.records import Kind, Settings, Similarity, fact
+from autotl.stages.context import RunContext
+from autotl.stages.setup import Setup
 
 
-def look(job: Job) -> None:
-    """How far the images lie inside the source domains, by the reference backbone on a stratified sample."""
-    assert job.journal.state is not None
-    domains = {spec.domain for spec in job.journal.state.backbones}
-    rows = job.rows(0)[: min(similarity.MOST_IMAGES, int(LOOKED_AT * job.options.budget))]
-    offered = job.plugins.backbones(None, Settings(offline=True))
-    found: list[Similarity] = []
-    with job.ledger.charge("similarity"):
-        for reference in similarity.references():
-            spec = offered.get(f"autotl:{reference.backbone}")
+def similarity(context: RunContext, setup: Setup) -> tuple[Similarity, ...]:
+    """Return the similarity to each source domain that has a reference, measured on a stratified sample."""
+    plan, journal = context.plan, context.journal
+    domains = {spec.domain for spec in setup.offered}
+    rows = setup.parts.rows(0)[: min(ranking_similarity.MOST_IMAGES, plan.similarity_images)]
+    embedded = context.plugins.backbones(None, Settings(offline=True))
+    similarities: list[Similarity] = []
+    with context.ledger.charge("similarity"):
+        for reference in ranking_similarity.references():
+            spec = embedded.get(f"autotl:{reference.backbone}")
             if spec is None or reference.domain not in domains:
                 continue
-            allowance = job.budget.allowance(LOOKING_SHARE * job.options.budget, reserve=END_SECONDS)
+            allowance = context.budget.allowance(plan.similarity, reserve=plan.report)
             try:
-                embedding = job.engine.embed(spec, reference.input_size, rows, allowance)
-                with np.load(job.journal.folder / embedding.path, allow_pickle=False) as stored:
+                embedding = context.engine.embed(spec, reference.input_size, rows, allowance)
+                with np.load(journal.folder / embedding.path, allow_pickle=False) as stored:
                     groups = [stored[f"g{depth}"] for depth in range(embedding.groups)]
-                found.append(similarity.similarity(groups, reference, job.profile.side))
+                similarities.append(ranking_similarity.similarity(groups, reference, setup.profile.side))
             except (AutotlError, ValueError) as error:
-                job.notes.append(f"similarity to {reference.domain} was not measured: {error}")
-    job.profile = replace(job.profile, similarity=tuple(found))
-    for near in found:
-        job.journal.say("similarity", near.sentence)
-    job.journal.write(profile=job.profile, similarity=job.profile.similarity)
+                journal.note(fact(Kind.NO_SIMILARITY, domain=reference.domain, error=str(error)))
+    for found in similarities:
+        journal.event("similarity", fact(Kind.TEXT, text=found.sentence))
+    measured = tuple(similarities)
+    journal.record(profile=replace(setup.profile, similarity=measured), similarity=measured)
+    return measured

@@ -1,73 +1,75 @@
-"""More images than the budget can hold: a stratified sample of them goes on, and the run says so."""
+"""Subsample: of more images than the budget can hold, a stratified sample takes part."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from autotl.errors import AutotlError
-from autotl.options import END_SECONDS
-from autotl.records import Finding, Split
-from autotl.stages.context import Job
-from autotl.stages.load import hand_over
+from autotl.records import Finding, Kind, Split, fact
+from autotl.report import wording
+from autotl.stages.candidates import hand_over
+from autotl.stages.context import RunContext
+from autotl.stages.setup import Setup
+from autotl.stages.split import SplitResult
 from autotl.stats.folds import stratified_order
 
-# One pass of all images through the cheapest backbone may take this share of the budget: the least that
-# a candidate needs. What does not fit there fits nowhere.
-SHARE = 0.2
 ALWAYS = 500  # images that are never too many
 LEAST = 100  # of a part that are kept, if it has so many
-PACED = 64  # images whose embedding tells the pace; the last ones, which are the least likely to be cached
+TIMED = 64  # images that the pace is measured on; the last ones, which are the least likely to be cached
 
 
-def thin(job: Job) -> None:
-    """Leaves out rows, of every class in proportion, until a pass over the rest fits."""
-    parts = [job.rows(code) for code in range(3)]
-    images = sum(map(len, parts))
+def subsample(context: RunContext, setup: Setup) -> SplitResult:
+    """Return the parts, with so many rows that one pass of the cheapest backbone fits its share of the budget."""
+    parts = setup.parts
+    rows = [parts.rows(code) for code in range(3)]
+    images = sum(map(len, rows))
     if images <= ALWAYS:
-        return
-    pace = _pace(job, parts[0][-PACED:])
-    able = int(SHARE * job.options.budget / pace) if pace > 0 else images
+        return parts
+    pace = _seconds_per_image(context, setup, rows[0][-TIMED:])
+    able = int(context.plan.pass_over_images / pace) if pace > 0 else images
     if able >= images:
-        return
-    split = _cut(job, parts, able / images)
-    left = int((job.split.part >= 0).sum() - (split.part >= 0).sum())
-    if not left:
-        return
-    job.split = split
-    said = (
-        f"{left:,} of {images:,} images take no part: the cheapest backbone needs {pace * 1e3:.1f} ms for each"
-        f" here, more than the budget holds; the others are a stratified sample"
+        return parts
+    split = _cut(parts, rows, able / images, context.options.seed)
+    left_out = int((parts.split.part >= 0).sum() - (split.part >= 0).sum())
+    if not left_out:
+        return parts
+    sampled = fact(Kind.SUBSAMPLED, left_out=left_out, images=images, seconds_per_image=pace)
+    finding = Finding(kind="no_time", what=wording.sentence(sampled), count=left_out, action="left out")
+    data = replace(parts.data, findings=(*parts.data.findings, finding))
+    smaller = replace(parts, data=data, split=split)
+    context.journal.note(sampled)
+    hand_over(context, replace(setup, parts=smaller))
+    context.journal.event("sample", sampled)
+    return smaller
+
+
+def _seconds_per_image(context: RunContext, setup: Setup, rows: np.ndarray) -> float:
+    """Return the seconds an image of the cheapest backbone that works; 0 where none does."""
+    cheapest_first = sorted(
+        setup.backbones.values(), key=lambda s: (s.macs or (s.parameters or 5e6) * 100.0, s.name)
     )
-    found = Finding(kind="no_time", what=said, count=left, action="left out")
-    job.data = replace(job.data, findings=(*job.data.findings, found))
-    job.notes.append(said)
-    hand_over(job)
-    job.record()
-    job.journal.say("sample", said)
-
-
-def _pace(job: Job, rows: np.ndarray) -> float:
-    """Seconds an image of the cheapest backbone that can be had; 0 where none says it."""
-    for spec in sorted(job.specs.values(), key=lambda s: (s.macs or (s.parameters or 5e6) * 100.0, s.name)):
+    for spec in cheapest_first:
+        allowance = context.budget.allowance(reserve=context.plan.report)
         try:
-            found = job.engine.embed(spec, spec.input_size, rows, job.budget.allowance(reserve=END_SECONDS))
+            embedding = context.engine.embed(spec, spec.input_size, rows, allowance)
         except AutotlError:
-            continue  # the ranking asks again, and says why
-        return found.seconds_per_image
+            continue  # the ranking asks again, and reports why
+        return embedding.seconds_per_image
     return 0.0
 
 
-def _cut(job: Job, parts: list[np.ndarray], share: float) -> Split:
-    """The split with this share of each part. What a continued run was judged on stays."""
-    part, fold = job.split.part.copy(), job.split.fold.copy()
-    for code, rows in enumerate(parts):
-        if job.earlier is not None and code > 0:
+def _cut(parts: SplitResult, rows: Sequence[np.ndarray], share: float, seed: int) -> Split:
+    """Return the split with this share of each part. The parts that judged a continued run stay."""
+    part, fold = parts.split.part.copy(), parts.split.fold.copy()
+    for code, of_part in enumerate(rows):
+        if parts.earlier is not None and code > 0:
             continue
-        keep = max(math.ceil(share * len(rows)), min(LEAST, len(rows)))
-        by_class = stratified_order(job.data.labels[rows], np.random.default_rng(job.options.seed))
-        out = rows[by_class[keep:]]
-        part[out], fold[out] = -1, -1
-    return replace(job.split, part=part, fold=fold)
+        keep = max(math.ceil(share * len(of_part)), min(LEAST, len(of_part)))
+        order = stratified_order(parts.data.labels[of_part], np.random.default_rng(seed))
+        left_out = of_part[order[keep:]]
+        part[left_out], fold[left_out] = -1, -1
+    return replace(parts.split, part=part, fold=fold)

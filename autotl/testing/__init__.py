@@ -46,6 +46,7 @@ from autotl.plugins import validation
 from autotl.plugins.manager import BUILTIN, BUILTIN_NAMES, CLASH, GROUP, Plugins, load_plugins
 from autotl.plugins.sandbox import Room
 from autotl.records import BackboneSpec, Event, Score, Settings, Strategy
+from autotl.report.wording import sentences
 from autotl.stats.folds import folds_for
 
 if TYPE_CHECKING:
@@ -951,9 +952,10 @@ def _trained(strategy: Strategy, depth: Any, classes: int = 3) -> tuple[float, l
     from autotl.engine.check_support import train_toy
 
     result, accuracy, moved = train_toy(strategy, depth, 8.0 if strategy.phases else 0.0, classes=classes)
+    why = result.error or "; ".join(sentences(result.notes))
     _require(
         result.status == "finished",
-        f"a small training with depth {depth!r} {result.status}: {result.error or result.note}; expected it to finish",
+        f"a small training with depth {depth!r} {result.status}: {why}; expected it to finish",
     )
     return accuracy, moved
 

@@ -1,8 +1,7 @@
-"""An engine without torch that answers from a table, on a clock of its own.
+"""An engine without torch that takes its results from a table, on a clock of its own.
 
-Unit tests, replay and benchmarks rank, search and decide with it: what a training would score and
-cost stands in `Cell`s (recorded or made up), predictions are drawn so that they score just that, and
-the clock moves by what the work would have cost.
+Unit tests, replay and benchmarks rank, search and decide with it: `Cell`s (recorded or made up) hold the score
+and the cost of a training, predictions are drawn so that they have that score, and the clock moves by the cost.
 """
 
 from __future__ import annotations
@@ -12,18 +11,18 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from autotl.budget import Allowance
 from autotl.errors import EngineError
-from autotl.protocols import Progress
+from autotl.protocols import OnProgress
 from autotl.records import (
     PARTS,
     Answers,
     BackboneSpec,
     Candidate,
+    Columns,
     Cost,
     CurvePoint,
     Depth,
@@ -31,6 +30,8 @@ from autotl.records import (
     Explained,
     Machine,
     Measurement,
+    Metric,
+    Progress,
     Strategy,
     Trial,
     TrialResult,
@@ -39,22 +40,22 @@ from autotl.records import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """What a backbone at an input size does: seconds an image, and accuracy by recipe."""
+    """The costs and scores of a backbone at an input size: seconds an image, and accuracy by recipe."""
 
     seconds: float = 0.005  # forward, one image
     linear: float = 0.7  # accuracy of a linear probe
     tuned: Mapping[Depth, float] = field(
         default_factory=lambda: {"all": 0.8, 2: 0.77, 1: 0.74}
     )  # trained long
-    half_way: float = 5.0  # epochs to about two thirds of what tuning brings
+    half_way: float = 5.0  # epochs to about two thirds of the gain of fine-tuning
     train_factor: float = 3.2  # forward and backward over forward
     scratch: float = 0.5  # accuracy without pretraining, in the time a control has
-    fails: str = ""  # an error instead of any answer
+    fails: str = ""  # an error instead of any result
 
 
 @dataclass(slots=True)
 class TableClock:
-    """A clock that moves when it is told to."""
+    """A clock that stands until somebody sets `now`."""
 
     now: float = 0.0
 
@@ -77,21 +78,26 @@ class TableEngine:
         self.trials: list[Trial] = []
         self.embedded: dict[tuple[str, int], set[int]] = {}
 
-    def open(self, pixels: str | Path, *, labels: np.ndarray, classes: Sequence[str], **columns: Any) -> None:
-        """Takes the columns of the data; nothing is read from `pixels`."""
-        self.labels, self.classes, self.columns = labels, tuple(classes), columns
+    def open(
+        self, pixels: str | Path, columns: Columns, *, metric: Metric, digests: Sequence[str] | None
+    ) -> None:
+        """Take the columns of the data; nothing is read from `pixels`."""
+        self.columns = columns
+        self.labels, self.classes = columns.labels, columns.classes
         generator = np.random.default_rng(self.seed)
-        self.difficulty = generator.random(len(labels))  # shared by all candidates: their errors correlate
+        self.difficulty = generator.random(
+            len(self.labels)
+        )  # shared by all candidates: their errors correlate
 
     def started(self, allowance: Allowance) -> Machine:
-        """A worker that needed three seconds to start."""
+        """Return a machine that needed three seconds to start."""
         self.clock.now += 3.0
         return Machine(device="table", precision="fp32")
 
     def embed(
         self, backbone: BackboneSpec, input_size: int, rows: np.ndarray, allowance: Allowance
     ) -> Embedding:
-        """Features whose classes are as separable as the cell's linear probe says."""
+        """Write features whose classes are as separable as the cell's linear probe needs."""
         cell = self._cell(backbone.name, input_size)
         seen = self.embedded.setdefault((backbone.name, input_size), set())
         fresh = [row for row in rows.tolist() if row not in seen]
@@ -114,10 +120,8 @@ class TableEngine:
             seconds_per_image=cell.seconds,
         )
 
-    def measure(
-        self, candidate: Candidate, backbone: BackboneSpec, strategy: Strategy, allowance: Allowance
-    ) -> Measurement:
-        """The cell's own seconds."""
+    def measure(self, candidate: Candidate, backbone: BackboneSpec, allowance: Allowance) -> Measurement:
+        """Return the cell's own seconds."""
         cell = self._cell(candidate.backbone, candidate.input_size)
         return Measurement(
             candidate=candidate.id,
@@ -133,13 +137,16 @@ class TableEngine:
         backbone: BackboneSpec,
         strategy: Strategy,
         allowance: Allowance,
-        on_progress: Progress | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Future[TrialResult]:
-        """Moves the clock by what the trial costs, at most by the allowance, and answers from the cell."""
+        """Move the clock by the cost of the trial, at most by the allowance, and take the result from the cell.
+
+        `on_progress` is called twice, at half of the training and at its end, before this method returns.
+        """
         self.trials.append(trial)
         future: Future[TrialResult] = Future()
         try:
-            future.set_result(self._train(trial, backbone, allowance))
+            future.set_result(self._train(trial, backbone, allowance, on_progress))
         except EngineError as error:
             future.set_result(TrialResult(trial=trial, status="failed", error=str(error)))
         return future
@@ -147,16 +154,16 @@ class TableEngine:
     def predict(
         self, model: str, files: Sequence[str], allowance: Allowance, features: bool = False
     ) -> Answers:
-        """Equal probabilities for every file."""
+        """Return equal probabilities for every file."""
         shares = np.full((len(files), len(self.classes)), 1 / len(self.classes), np.float32)
         return Answers(probabilities=shares, errors=[None] * len(files))
 
-    def familiarise(self, model: str, fitted: np.ndarray, held_out: np.ndarray, allowance: Allowance) -> bool:
-        """A table knows no features."""
+    def fit_ood(self, model: str, fitted: np.ndarray, held_out: np.ndarray, allowance: Allowance) -> bool:
+        """Fit nothing: a table has no features."""
         return False
 
-    def explain(self, model: str, rows: np.ndarray, answers: np.ndarray, allowance: Allowance) -> Explained:
-        """A table sees nothing."""
+    def explain(self, model: str, rows: np.ndarray, classes: np.ndarray, allowance: Allowance) -> Explained:
+        """Explain nothing: a table has no images."""
         return Explained(
             maps=np.zeros((0, 8, 8), np.float32),
             shares=np.zeros((0, 2), np.float32),
@@ -164,17 +171,19 @@ class TableEngine:
         )
 
     @property
-    def spent(self) -> dict[str, float]:
-        """All that the clock moved by, as one kind."""
+    def worked(self) -> dict[str, float]:
+        """All seconds on the clock, as one kind."""
         return {"forward": self.clock.now}
 
     def close(self) -> None:
-        """Nothing to end."""
+        """End nothing: there is no worker."""
 
-    def _train(self, trial: Trial, backbone: BackboneSpec, allowance: Allowance) -> TrialResult:
+    def _train(
+        self, trial: Trial, backbone: BackboneSpec, allowance: Allowance, on_progress: OnProgress | None
+    ) -> TrialResult:
         candidate = trial.candidate
         cell = self._cell(candidate.backbone, candidate.input_size)
-        part, folds = self.columns["part"], self.columns.get("folds", 0)
+        part, folds = self.columns.part, self.columns.folds
         fitted = np.flatnonzero(np.isin(part, [PARTS.index(p) for p in trial.fit_on]))
         judged_parts = (
             [0] if folds and trial.evaluate_on == ("select",) else [PARTS.index(p) for p in trial.evaluate_on]
@@ -184,7 +193,18 @@ class TableEngine:
         fixed = len(judged) * cell.seconds + 0.2
         able = max(0.0, (allowance.left - fixed) / epoch)
         epochs = min(trial.epochs, able)
-        self.clock.now += min(fixed + epochs * epoch, allowance.left)
+        start, seconds = self.clock.now, min(fixed + epochs * epoch, allowance.left)
+        for share in (0.5, 1.0):
+            self.clock.now = start + share * seconds
+            if on_progress is not None and trial.epochs:
+                on_progress(
+                    Progress(
+                        trial=trial.id,
+                        epoch=share * epochs,
+                        epochs=trial.epochs,
+                        seconds=share * seconds,
+                    )
+                )
         accuracy = cell.linear
         if trial.control == "shuffled":
             accuracy = 1 / len(self.classes)
@@ -216,7 +236,7 @@ class TableEngine:
         )
 
     def _right(self, accuracy: float, rows: np.ndarray, name: str) -> np.ndarray:
-        """Which rows are answered rightly: the easiest, with some luck of the candidate's own."""
+        """Return which rows are classified correctly: the easiest, with some luck of the candidate's own."""
         luck = np.random.default_rng(abs(hash_of(name)) % 2**32).normal(scale=0.15, size=len(self.labels))
         hardness = (self.difficulty + luck)[rows]
         cut = np.quantile(hardness, accuracy) if len(rows) else 0.0
@@ -234,7 +254,7 @@ class TableEngine:
 
 
 def hash_of(text: str) -> int:
-    """A number from a text that is the same in every process."""
+    """Return a number from a text that is the same in every process."""
     value = 0
     for letter in text:
         value = (value * 131 + ord(letter)) % 2**61

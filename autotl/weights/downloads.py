@@ -12,9 +12,7 @@ from autotl.errors import AutotlError
 from autotl.records import BackboneSpec, Skipped, Weights
 from autotl.weights import hub
 
-__all__ = ["SHARE", "Arrivals", "megabytes"]
-
-SHARE = 0.25  # of the budget: what has not come by then comes too late
+__all__ = ["Downloads", "megabytes"]
 
 Fetch = Callable[..., Path]
 
@@ -25,7 +23,7 @@ def megabytes(specs: Sequence[BackboneSpec]) -> float:
 
 
 @dataclass(slots=True, kw_only=True)
-class Arrivals:
+class Downloads:
     """One download after another, in a thread, until `allowance` ends.
 
     The thread dies with the process; what it had fetched of a file is kept.

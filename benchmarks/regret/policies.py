@@ -160,12 +160,12 @@ def timed(purse: Purse, ranking: Ranking) -> dict[tuple[str, int], float]:
 
 def timed_itself(purse: Purse, planner: OverTheGrid, trial: Trial) -> bool:
     """Times a recipe before its first probe, as a run does; whether that was done."""
-    if not trial.epochs or planner.prices.is_measured(trial.candidate):
+    if not trial.epochs or planner.costs.is_measured(trial.candidate):
         return False
     image = _batches(purse, trial.candidate)
     if image is None:
         return False
-    planner.prices.measured(trial.candidate, image)
+    planner.costs.measured(trial.candidate, image)
     planner.take_back(trial)
     return True
 

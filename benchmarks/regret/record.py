@@ -30,6 +30,7 @@ from autotl.ranking import screening
 from autotl.records import (
     BackboneSpec,
     Candidate,
+    Columns,
     Dataset,
     Depth,
     Score,
@@ -39,6 +40,7 @@ from autotl.records import (
     Trial,
     TrialResult,
 )
+from autotl.report.wording import sentences
 from autotl.stats.folds import folds_for
 from benchmarks.probes import far
 from benchmarks.regret import grid
@@ -195,16 +197,16 @@ def opened(
     )
     recorded = grid.write_set(out / name, about)
     with connect(folder=folder, cache=work / "cache", device="cpu", precision="fp32", offline=True) as engine:
-        engine.open(
-            folder / ".pixels",
+        columns = Columns(
             labels=data.labels,
-            classes=data.classes,
             part=parts.part,
             fold=parts.fold,
+            group=data.group,
             order=parts.order,
-            groups=data.group,
-            digests=None if data.digests is None else data.digests.tolist(),
+            classes=data.classes,
         )
+        digests = None if data.digests is None else data.digests.tolist()
+        engine.open(folder / ".pixels", columns, metric="accuracy", digests=digests)
         engine.started(far())
         yield Session(
             data=data,
@@ -242,10 +244,8 @@ def processor_seconds() -> float:
 def measure_reference(session: Session) -> None:
     """Seconds of the reference step: the least of nine, since others may use the machine."""
     candidate = Candidate(backbone=REFERENCE, input_size=REFERENCE_SIZE, strategy="fine_tune", unfreeze="all")
-    strategy = session.strategies["fine_tune"]
     found = [
-        session.engine.measure(candidate, session.specs[REFERENCE], strategy, far()).seconds_per_image
-        for _ in range(3)
+        session.engine.measure(candidate, session.specs[REFERENCE], far()).seconds_per_image for _ in range(3)
     ]
     session.reference = round(16 * min(found), 5)
 
@@ -281,8 +281,7 @@ def embed(session: Session, backbone: str) -> None:
     if recorded.embedded(backbone) is None:
         if embedding.cached:  # cut before it was written down
             candidate = Candidate(backbone=backbone, input_size=size, strategy="fine_tune", unfreeze="all")
-            strategy = session.strategies["fine_tune"]
-            seconds = session.engine.measure(candidate, spec, strategy, far()).latency * len(rows)
+            seconds = session.engine.measure(candidate, spec, far()).latency * len(rows)
         recorded.append(
             grid.Embedded(
                 backbone=backbone,
@@ -386,7 +385,7 @@ def train(session: Session, backbone: str, strategy: str, depth: Depth, epochs: 
         parameters=done.parameters,
         macs=done.macs,
         precision=done.precision,
-        note=done.note or done.error or "",
+        note="; ".join(sentences(done.notes)) or done.error or "",
     )
     table = None if done.predictions is None else of_rows(session, done)
     recorded.append(line, table)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from example_run import example
 
-from autotl.records import Candidate, Cost, Forecast, Trial, TrialResult, result
+from autotl.records import Candidate, Cost, Forecast, Kind, Trial, TrialResult, fact, result
 from autotl.report.format import printable
+from autotl.report.wording import sentence
 from autotl.report.wording import terminal as wording
 from autotl.run_folder import result_file
 from benchmarks import forecasts
@@ -61,7 +62,7 @@ def test_run_folders_are_found_where_they_lie(tmp_path: Path) -> None:
 
 def test_a_forecast_is_compared_once_the_run_has_ended() -> None:
     state = ended(110.0, 21 * 10**8)
-    assert printable(wording.forecast(WHOLE)) == (
+    assert printable(sentence(fact(Kind.FORECAST, **asdict(WHOLE)))) == (
         "Forecast: 1 min 40 s in total (80 % interval 1 min 20 s–2 min 00 s), 2.00 GB of memory (80 % interval"
         " 1.50–2.50 GB)"
     )

@@ -39,9 +39,9 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> list[pipeline.Options]:
     """Runs end at once with the example; what they were asked is in the list."""
     asked: list[pipeline.Options] = []
 
-    def recommend(options: pipeline.Options, *, observers: Any = (), started: float | None = None) -> Path:
+    def recommend(options: pipeline.Options, *, tools: pipeline.Tools, started: float | None = None) -> Path:
         asked.append(options)
-        for observe in observers:
+        for observe in tools.observers:
             observe(Event(time=1.0, stage="load", message="3 images", left=59.0))
             observe(
                 Event(
@@ -236,14 +236,16 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, error: Excep
 def test_ctrl_c_shows_what_there_is_and_exits_with_130(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def recommend(options: pipeline.Options, **_: object) -> Path:
+    def recommend(options: pipeline.Options, *, tools: pipeline.Tools, **_: object) -> Path:
         run_folder(Path(str(options.out)), example(status="interrupted"))
+        for observe in tools.observers:
+            observe(Event(time=1.0, stage="load", message="3 images", folder=str(options.out)))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pipeline, "recommend", recommend)
     found = invoke("run", "photos", "--out", tmp_path / "out")
     assert found.exit_code == 130
-    assert "autotl:resnet14t_small" in found.stdout
+    assert "* resnet14t_small" in found.stdout
     assert found.stderr.endswith("Interrupted.\n")
 
 

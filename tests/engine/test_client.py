@@ -17,18 +17,19 @@ import numpy as np
 import psutil
 import pytest
 
+from autotl import hardware
 from autotl.budget import Allowance
-from autotl.engine import client, messages
+from autotl.engine import client, messages, process, progress
 from autotl.engine.client import ProcessEngine
 from autotl.errors import EngineError, RunError
-from autotl.records import BackboneSpec, Candidate, Strategy, Trial
+from autotl.records import BackboneSpec, Candidate, Columns, Progress, Strategy, Trial
 
 # Does what the name of the backbone says. Answers carry what was opened, so that one sees who knows it.
 WORKER = """
 import os, queue, signal, sys, threading, time
 import msgspec, numpy as np
 from autotl.engine import messages
-from autotl.records import Embedding, Machine, Measurement, TrialResult
+from autotl.records import Embedding, Machine, Measurement, Progress, TrialResult
 
 requests, answers = sys.stdin.buffer, sys.stdout.buffer
 waiting, cancelled, opened = queue.SimpleQueue(), set(), "nothing"
@@ -71,7 +72,9 @@ while True:
         if name in ("RunError", "UnknownNameError", "Nonsense"):
             messages.write(answers, messages.Failed(number=number, kind=name, message=f"{name} it is"))
             continue
-        messages.write(answers, messages.Progress(number=number, values={"batch_seconds": 0.0, "step": 1.0}))
+        if isinstance(body, messages.Train):
+            state = Progress(trial=body.trial.id, epoch=0.5, epochs=2.0, loss=1.0, seconds=0.1)
+            messages.write(answers, messages.Report(number=number, progress=state, step_seconds=0.05))
         rows = obey(name, number)
         if isinstance(body, messages.Embed):
             value = Embedding(backbone=name, input_size=body.input_size, path=opened, groups=1, rows=rows)
@@ -88,8 +91,8 @@ while True:
 def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ProcessEngine]]:
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    monkeypatch.setattr(client, "WORKER", (str(script),))
-    monkeypatch.setattr(client, "GRACE", 1.0)
+    monkeypatch.setattr(process, "WORKER", (str(script),))
+    monkeypatch.setattr(progress, "USUAL", 1.0)
     made: list[ProcessEngine] = []
 
     def start(**options: Any) -> ProcessEngine:
@@ -127,7 +130,8 @@ def submit(engine: ProcessEngine, name: str, allowance: Allowance | None = None,
 
 def open_data(engine: ProcessEngine, folder: Path) -> None:
     part = np.zeros(4, np.int8)
-    engine.open(folder, labels=part, classes=("a", "b"), part=part, fold=part, order=np.arange(4))
+    columns = Columns(labels=part, part=part, fold=part, group=None, order=np.arange(4), classes=("a", "b"))
+    engine.open(folder, columns, metric="accuracy", digests=None)
 
 
 def test_it_starts_answers_and_ends(engine: ProcessEngine) -> None:
@@ -149,9 +153,10 @@ def test_no_pipe_stays_open(connect: Callable[..., ProcessEngine]) -> None:
             embed(engine)
         with connect() as engine, pytest.raises(EngineError):
             embed(engine, "leaves")
-        streams = (engine._child.process.stdin, engine._child.process.stdout) if engine._child else ()
+        worker = engine._worker._process
+        streams = (worker.stdin, worker.stdout)
         assert all(stream is not None and stream.closed for stream in streams)
-        del engine, streams
+        del engine, streams, worker
         gc.collect()
     assert [warning for warning in seen if issubclass(warning.category, ResourceWarning)] == []
 
@@ -169,9 +174,17 @@ def test_answers_find_those_who_asked(engine: ProcessEngine) -> None:
 
 
 def test_progress_is_passed_on(engine: ProcessEngine) -> None:
-    said: list[Any] = []
-    assert submit(engine, "fine", on_progress=said.append).result(60).status == "finished"
-    assert said == [{"batch_seconds": 0.0, "step": 1.0}]
+    reports: list[Progress] = []
+    assert submit(engine, "fine", on_progress=reports.append).result(60).status == "finished"
+    assert reports == [Progress(trial="t1", epoch=0.5, epochs=2.0, loss=1.0, seconds=0.1)]
+
+
+def test_an_observer_that_raises_does_not_stop_the_results(engine: ProcessEngine) -> None:
+    def broken(report: Progress) -> None:
+        raise ValueError("an observer's fault")
+
+    assert submit(engine, "fine", on_progress=broken).result(60).status == "finished"
+    assert submit(engine, "fine").result(60).status == "finished"
 
 
 @pytest.mark.parametrize(
@@ -306,9 +319,9 @@ def test_the_worker_has_the_threads_of_this_machine_and_knows_when_it_is_offline
     start = messages.Start(
         folder="f", cache=None, device="cpu", precision="auto", seed=0, offline=True, sys_path=()
     )
-    environment = client._environment(start)
+    environment = process.environment(start)
     assert environment["HF_HUB_OFFLINE"] == "1"
-    assert int(environment["OMP_NUM_THREADS"]) == client.processor.cores()
+    assert int(environment["OMP_NUM_THREADS"]) == hardware.cores()
 
 
 def test_a_message_cut_off_in_the_middle_is_the_end(tmp_path: Path) -> None:

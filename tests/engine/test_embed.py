@@ -15,7 +15,7 @@ from autotl.budget import Allowance
 from autotl.cache import Cache
 from autotl.engine import embed as stage
 from autotl.engine.backbone import Backbone, build
-from autotl.engine.embed import Features, embed
+from autotl.engine.embed import Features, Store, embed
 
 PICTURES, _ = toy.images(80)
 DIGESTS = np.array([f"{row:032x}" for row in range(80)])
@@ -48,9 +48,7 @@ class Counted:
         return embed(
             self.backbone,
             np.array(rows),
-            toy.squares(PICTURES),
-            digests,
-            cache,
+            Store(squares=toy.squares(PICTURES), digests=digests, cache=cache),
             torch.device("cpu"),
             precision,
             right,

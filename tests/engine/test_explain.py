@@ -77,13 +77,13 @@ def test_a_worker_explains_rows_of_the_run_with_the_temperature_of_the_folder(tm
     model_folder(run / "model")
     np.savez(tmp_path / "table.npz", labels=rows, part=rows * 0, fold=rows * 0 - 1, order=rows)
     worker = Worker()
-    worker.answer(
+    worker.handle(
         messages.Start(
             folder=str(run), cache=None, device="cpu", precision="fp32", seed=0, offline=True, sys_path=()
         ),
         allowance(),
     )
-    worker.answer(
+    worker.handle(
         messages.Open(
             pixels=str(tmp_path / ".pixels"),
             table=str(tmp_path / "table.npz"),
@@ -95,8 +95,8 @@ def test_a_worker_explains_rows_of_the_run_with_the_temperature_of_the_folder(tm
     )
 
     def asked() -> tuple[np.ndarray, np.ndarray]:
-        np.savez(tmp_path / "rows.npz", rows=rows[1:], answers=np.array([0, 2]))
-        made = worker.answer(messages.Explain(model="model", rows=str(tmp_path / "rows.npz")), allowance())
+        np.savez(tmp_path / "rows.npz", rows=rows[1:], classes=np.array([0, 2]))
+        made = worker.handle(messages.Explain(model="model", rows=str(tmp_path / "rows.npz")), allowance())
         with np.load(made) as stored:
             return stored["maps"], stored["shares"]
 

@@ -14,7 +14,8 @@ from model_folder import SPEC, model_folder, picture
 from autotl.budget import Allowance
 from autotl.data.image_store import decode
 from autotl.engine import messages, model
-from autotl.engine.inference import Answering
+from autotl.engine.inference import Predictor
+from autotl.engine.session import Session
 from autotl.engine.worker import Worker
 from autotl.stats import ood
 
@@ -40,7 +41,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_files_and_the_plain_module_agree(folder: Path, files: list[str]) -> None:
-    answers = Answering(folder, CPU).files(files, allowance(), features=True)
+    answers = Predictor(folder, CPU).predict_files(files, allowance(), features=True)
     assert answers.errors == [None] * 4 + ["not an image of a known format"]
     assert np.isnan(answers.probabilities[4]).all()
     np.testing.assert_allclose(answers.probabilities[:4].sum(1), 1, atol=1e-5)
@@ -55,18 +56,18 @@ def test_files_and_the_plain_module_agree(folder: Path, files: list[str]) -> Non
 
 
 def test_what_the_time_does_not_allow_is_an_error(folder: Path, files: list[str]) -> None:
-    answers = Answering(folder, CPU).files(files, allowance(-1.0))
+    answers = Predictor(folder, CPU).predict_files(files, allowance(-1.0))
     assert answers.errors == ["not predicted: the time was over"] * 5
 
 
 def test_the_temperature_is_in_what_is_answered(folder: Path, files: list[str], tmp_path: Path) -> None:
     import shutil
 
-    before = Answering(folder, CPU).files(files[:4], allowance()).probabilities
+    before = Predictor(folder, CPU).predict_files(files[:4], allowance()).probabilities
     warm = Path(shutil.copytree(folder, tmp_path / "warm"))
     text = (warm / "model.json").read_text()
     (warm / "model.json").write_text(text.replace('"temperature": 1.5', '"temperature": 3.0'))
-    after = Answering(warm, CPU).files(files[:4], allowance()).probabilities
+    after = Predictor(warm, CPU).predict_files(files[:4], allowance()).probabilities
     roots = np.sqrt(before)  # twice the temperature takes the square root of the odds
     np.testing.assert_allclose(after, roots / roots.sum(1, keepdims=True), atol=1e-4)
     assert after.min() > before.min()
@@ -87,7 +88,7 @@ def test_a_worker_teaches_a_model_what_is_far(tmp_path: Path) -> None:
     start = messages.Start(
         folder=str(run), cache=None, device="cpu", precision="fp32", seed=0, offline=True, sys_path=()
     )
-    worker.answer(start, allowance())
+    worker.handle(start, allowance())
     opened = messages.Open(
         pixels=str(tmp_path / ".pixels"),
         table=str(tmp_path / "table.npz"),
@@ -95,23 +96,39 @@ def test_a_worker_teaches_a_model_what_is_far(tmp_path: Path) -> None:
         folds=0,
         metric="accuracy",
     )
-    worker.answer(opened, allowance())
-    body = messages.Familiarise(model="model", rows=str(tmp_path / "rows.npz"))
-    assert worker.answer(body, allowance()) is True
-    assert (run / "model" / ood.FILE).is_file()
+    worker.handle(opened, allowance())
+    body = messages.FitOod(model="model", rows=str(tmp_path / "rows.npz"))
+    assert worker.handle(body, allowance()) is True
+    detector, other = run / "model" / ood.FILE, run / "model" / model.DESCRIPTION
+    assert detector.stat().st_mode == other.stat().st_mode
     for number in range(5):
         picture(50 + number, (40, 40), noise=120).save(tmp_path / f"far{number}.png")
     far = [str(tmp_path / f"far{number}.png") for number in range(5)]
-    answering = Answering(run / "model", CPU)
-    assert answering.files(far, allowance()).distance.min() > 1  # type: ignore[union-attr]
-    assert (answering.files(names[60:], allowance()).distance > 1).mean() < 0.05  # type: ignore[operator]
+    predictor = Predictor(run / "model", CPU)
+    assert predictor.predict_files(far, allowance()).distance.min() > 1  # type: ignore[union-attr]
+    assert (predictor.predict_files(names[60:], allowance()).distance > 1).mean() < 0.05  # type: ignore[operator]
 
 
 def test_a_control_without_weights_is_another_network(tmp_path: Path) -> None:
-    worker = Worker()
-    worker.start = messages.Start(
-        folder=str(tmp_path), cache=None, device="cpu", precision="fp32", seed=0, offline=True, sys_path=()
+    session = Session(
+        messages.Start(
+            folder=str(tmp_path),
+            cache=None,
+            device="cpu",
+            precision="fp32",
+            seed=0,
+            offline=True,
+            sys_path=(),
+        )
     )
     fresh = replace(SPEC, init="random", weights=None)
-    assert worker.backbone(fresh, 64) is not worker.backbone(SPEC, 64)
-    assert worker.backbone(SPEC, 64).spec.init == "pretrained"
+    assert session.backbone(fresh, 64) is not session.backbone(SPEC, 64)
+    assert session.backbone(SPEC, 64).spec.init == "pretrained"
+
+
+def test_weights_have_the_mode_of_other_files(tmp_path: Path) -> None:
+    model_folder(tmp_path / "model")
+    other = tmp_path / "other"
+    other.touch()
+    for file in (tmp_path / "model").iterdir():
+        assert file.stat().st_mode == other.stat().st_mode, file.name

@@ -11,13 +11,25 @@ import numpy as np
 import pytest
 import torch
 import toy
+from safetensors.torch import load_file
 
 from autotl.budget import Allowance
-from autotl.cache import Cache
 from autotl.engine import device as devices
 from autotl.engine import messages, trial
-from autotl.engine.worker import Worker
-from autotl.records import Candidate, Depth, Phase, Strategy, Trial, TrialResult
+from autotl.engine.progress import Send
+from autotl.engine.session import Data, Session
+from autotl.records import (
+    Candidate,
+    Columns,
+    Control,
+    Depth,
+    Kind,
+    Phase,
+    Progress,
+    Strategy,
+    Trial,
+    TrialResult,
+)
 
 PICTURES, LABELS = toy.images(90)
 TUNE = Strategy(name="tune", summary="", phases=(Phase(trains="k", lr=2e-2, augment="none"),), depths=True)
@@ -28,21 +40,33 @@ LP_FT = Strategy(
 PROBE = Strategy(name="probe", summary="", head="autotl.builtin.heads:linear")
 
 
-def worker(folder: Path, *, folds: int = 0) -> Worker:
-    made = Worker()
-    made.start = messages.Start(
-        folder=str(folder), cache=None, device="cpu", precision="fp32", seed=0, offline=True, sys_path=()
+def started(folder: Path, precision: str = "fp32") -> Session:
+    return Session(
+        messages.Start(
+            folder=str(folder),
+            cache=str(folder / "cache"),
+            device="cpu",
+            precision=precision,
+            seed=0,
+            offline=True,
+            sys_path=(),
+        )
     )
-    rows = np.arange(90)
-    made.table = {
-        "labels": LABELS,
-        "part": np.where(rows < 60, 0, 1).astype(np.int8) if not folds else np.zeros(90, np.int8),
-        "fold": (rows // 3 % folds).astype(np.int8) if folds else np.full(90, -1, np.int8),
-        "order": rows,
-        "digests": rows.astype(str),
-    }
-    made.classes, made.folds = ("a", "b", "c"), folds
-    made.squares, made.cache = toy.squares(PICTURES), Cache(folder / "cache")
+
+
+def session(folder: Path, *, folds: int = 0) -> Session:
+    made, rows = started(folder), np.arange(90)
+    columns = Columns(
+        labels=LABELS,
+        part=np.where(rows < 60, 0, 1).astype(np.int8) if not folds else np.zeros(90, np.int8),
+        fold=(rows // 3 % folds).astype(np.int8) if folds else np.full(90, -1, np.int8),
+        group=None,
+        order=rows,
+        classes=("a", "b", "c"),
+        folds=folds,
+    )
+    digests, squares = rows.astype(str), toy.squares(PICTURES)
+    made.open(Data(columns=columns, digests=digests, metric="accuracy", squares=squares))
     return made
 
 
@@ -52,6 +76,7 @@ def attempt(
     *,
     folds: int = 0,
     allowance: Allowance | None = None,
+    send: Send | None = None,
     **more: Any,
 ) -> TrialResult:
     hyper = {"flip": 0} | more.pop("hyper", {})
@@ -63,7 +88,7 @@ def attempt(
         id="t1", candidate=candidate, epochs=6.0 if strategy.phases else 0.0, keep_model=True, **more
     )
     right = allowance or Allowance(deadline=time.monotonic() + 60)
-    return trial.run(worker(folder, folds=folds), asked, toy.spec(), strategy, right)
+    return trial.run(session(folder, folds=folds), asked, toy.spec(), strategy, right, send)
 
 
 def attempt_elsewhere(folder: Path, depth: Depth) -> TrialResult:
@@ -73,7 +98,12 @@ def attempt_elsewhere(folder: Path, depth: Depth) -> TrialResult:
     )
     asked = Trial(id="t1", candidate=candidate, epochs=1.0)
     right = Allowance(deadline=time.monotonic() + 60)
-    return trial.run(worker(folder), asked, toy.spec(build="toy:Elsewhere"), LP_FT, right)
+    return trial.run(session(folder), asked, toy.spec(build="toy:Elsewhere"), LP_FT, right)
+
+
+def lowered(done: TrialResult) -> list[str]:
+    """The causes for which the rate was lowered."""
+    return [note.values["cause"] for note in done.notes if note.kind == Kind.RATE_LOWERED]
 
 
 def accuracy(folder: Path, done: TrialResult) -> tuple[float, int]:
@@ -131,7 +161,7 @@ def test_out_of_memory_halves_the_batch_as_often_as_it_takes(tmp_path: Path, fit
     done = attempt(tmp_path, hyper={"batch": 32})
     assert [fit["batch"] for fit in seen] == [32, 16, 8, 4]
     assert done.status == "finished" and done.epochs_done == 6
-    assert "batches of 4" in done.note
+    assert [note.values["batch"] for note in done.notes if note.kind == Kind.BATCH_HALVED] == [16, 8, 4]
     assert len({fit["lr"] for fit in seen}) == 1, "that is no reason to learn more slowly"
 
 
@@ -151,7 +181,8 @@ def test_a_training_that_diverges_begins_again_more_slowly(tmp_path: Path, fits:
 
     seen = fits(diverges)
     done = attempt(tmp_path)
-    assert done.status == "finished" and "diverged" in done.note
+    assert done.status == "finished"
+    assert lowered(done)[0] == "diverged"
     assert seen[1]["lr"] == pytest.approx(2e-2 * trial.RATES[1])
     assert all(torch.equal(value, seen[1]["weights"][name]) for name, value in seen[0]["weights"].items())
 
@@ -159,7 +190,7 @@ def test_a_training_that_diverges_begins_again_more_slowly(tmp_path: Path, fits:
 def test_a_rate_far_too_high_is_seen_early_and_lowered(tmp_path: Path, fits: Any) -> None:
     seen = fits(lambda turn, setting: None)
     done = attempt(tmp_path, hyper={"lr": 10.0})
-    assert done.status == "finished" and "begun again at" in done.note
+    assert done.status == "finished" and set(lowered(done)) <= {"diverged", "constant"} and lowered(done)
     assert [fit["lr"] for fit in seen] == pytest.approx([rate * 10 for rate in trial.RATES[: len(seen)]])
     assert accuracy(tmp_path, done)[0] > 0.8, "as good as another rate would have been"
 
@@ -193,7 +224,8 @@ def test_one_that_learns_nothing_begins_again(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(trial, "_collapsed", lambda *parts: turns.append(original(*parts)) or len(turns) == 1)
     done = attempt(tmp_path)
     assert turns[0] is False and len(turns) == 2, "it had learnt, but was said not to"
-    assert "learnt nothing" in done.note and done.status == "finished"
+    assert done.status == "finished"
+    assert lowered(done) == ["constant"]
 
 
 @pytest.mark.parametrize("depth", [1, 2, "all"])
@@ -216,7 +248,7 @@ def test_time_that_runs_out_is_stopped_not_failed(tmp_path: Path) -> None:
         ),
         epochs=10.0**6,
     )
-    done = trial.run(worker(tmp_path), long, toy.spec(), TUNE, Allowance(deadline=time.monotonic() + 2.0))
+    done = trial.run(session(tmp_path), long, toy.spec(), TUNE, Allowance(deadline=time.monotonic() + 2.0))
     assert done.status == "stopped" and 0 < done.epochs_done < 10**6
     assert accuracy(tmp_path, done)[1] == 30, "and yet every image is judged"
 
@@ -237,17 +269,7 @@ def test_the_precision_is_timed_once_for_one_machine(tmp_path: Path, monkeypatch
     monkeypatch.setattr(devices, "faster", lambda choices, run, device: next(found))
 
     def chosen(training: bool = False) -> str:
-        made = worker(tmp_path)
-        made.start = messages.Start(
-            folder=str(tmp_path),
-            cache=None,
-            device="cpu",
-            precision="auto",
-            seed=0,
-            offline=True,
-            sys_path=(),
-        )
-        return made.precision(toy.backbone(), training)
+        return started(tmp_path, "auto").precision(toy.backbone(), training)
 
     assert [chosen(), chosen()] == ["bf16", "bf16"]
     assert [chosen(training=True), chosen(training=True)] == ["fp32", "fp32"], "backward has its own"
@@ -257,6 +279,59 @@ def test_the_precision_is_timed_once_for_one_machine(tmp_path: Path, monkeypatch
 
 def test_timed_batches_tell_step_answer_augmentation_and_memory_apart(tmp_path: Path) -> None:
     candidate = Candidate(backbone="toy", input_size=toy.SIDE, strategy="tune", unfreeze="all")
-    found = trial.measure(worker(tmp_path), candidate, toy.spec(), Allowance(deadline=float("inf")))
+    found = trial.measure(session(tmp_path), candidate, toy.spec())
     assert found.seconds_per_image > 0 and found.latency > 0 and found.prepare > 0
     assert found.peak > found.bytes > 0
+
+
+@pytest.mark.parametrize("folds", [0, 3])
+def test_a_training_reports_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: int) -> None:
+    monkeypatch.setattr("autotl.engine.progress.REPORT_SECONDS", 0.0)
+    reports: list[tuple[Progress, float]] = []
+    done = attempt(tmp_path, folds=folds, send=lambda state, step: reports.append((state, step)))
+    epochs = [state.epoch for state, _ in reports]
+    assert epochs == sorted(epochs) and 0 < epochs[0] < 1 and epochs[-1] == 6
+    assert all(state.trial == "t1" and state.epochs == 6 and step > 0 for state, step in reports)
+    seconds = [state.seconds for state, _ in reports]
+    assert seconds == sorted(seconds) and seconds[-1] <= done.cost.seconds + 0.5
+    if not folds:
+        assert reports[-1][0].loss == pytest.approx(done.curve[-1].loss, rel=0.5)
+
+
+@pytest.mark.parametrize("control", ["shuffled", ""])
+def test_flips_are_compared_with_the_true_labels(tmp_path: Path, control: Control) -> None:
+    """The result holds for the whole run, so the control that shuffles labels must not shape it."""
+    made = session(tmp_path)
+    candidate = Candidate(backbone="toy", input_size=toy.SIDE, strategy="tune", unfreeze=1)
+    asked = Trial(id="t1", candidate=candidate, epochs=1.0, control=control)
+    done = trial.run(made, asked, toy.spec(), TUNE, Allowance(deadline=time.monotonic() + 60))
+    (note,) = [note for note in done.notes if note.kind == Kind.FLIPS]
+    assert note.values["plain"] > 0.8
+
+
+@pytest.mark.parametrize("norm", ["with_group", "frozen", "adapt"])
+def test_a_phase_moves_the_statistics_that_its_norm_names(tmp_path: Path, norm: Any) -> None:
+    """with_group: those of trained groups; frozen: none; adapt: all. Weights of frozen groups never move."""
+    strategy = Strategy(
+        name="tune", summary="", phases=(Phase(trains="k", norm=norm, augment="none"),), depths=True
+    )
+    candidate = Candidate(
+        backbone="toy", input_size=toy.SIDE, strategy="tune", unfreeze=1, hyper=(("flip", 0),)
+    )
+    asked = Trial(id="t1", candidate=candidate, epochs=1.0, keep_model=True)
+    made = session(tmp_path)
+    done = trial.run(
+        made, asked, toy.spec(build="toy:Elsewhere"), strategy, Allowance(deadline=time.monotonic() + 60)
+    )
+    after = load_file(tmp_path / str(done.model) / "model.safetensors")
+    before = made.fresh(toy.spec(build="toy:Elsewhere"), toy.SIDE).state_dict()
+    moved = {
+        name.removeprefix("backbone.")
+        for name, value in after.items()
+        if name.startswith("backbone.") and not torch.equal(value, before[name.removeprefix("backbone.")])
+    }
+    statistics = {name.split(".")[2] for name in moved if "running" in name}
+    assert statistics == {"with_group": {"2"}, "frozen": set(), "adapt": {"0", "1", "2"}}[norm]
+    assert {name.split(".")[2] for name in moved if "running" not in name and "num_batches" not in name} == {
+        "2"
+    }

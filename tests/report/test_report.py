@@ -12,7 +12,7 @@ import pytest
 from browser import CHROMIUM, browser
 from example_run import NASTY, example, full_folder, row
 
-from autotl.records import Calibration, CurvePoint, Explained, Goal, Profile, Ranked, Ranking
+from autotl.records import Calibration, CurvePoint, Explained, Goal, Kind, Profile, Ranked, Ranking, fact
 from autotl.report import figures, occlusion, predictions, render, trainings
 from autotl.report import material as report_material
 from autotl.report.format import count, duration, percent
@@ -97,7 +97,7 @@ def test_what_comes_from_files_is_escaped(tmp_path: Path) -> None:
     found = example(
         profile=nasty,
         leaderboard=(row(f"{NASTY}@1/knn", 0.5), row(f"{NASTY}@2/knn", None, status="failed", reason=NASTY)),
-        notes=(NASTY,),
+        notes=(fact(Kind.TEXT, text=NASTY),),
         command=NASTY,
     )
     render.render(found, tmp_path)

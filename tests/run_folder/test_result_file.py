@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from example_run import example, full_folder, run_folder
 
-from autotl.records import encoding, result
-from autotl.run_folder import result_file
+from autotl.records import Kind, encoding, fact, result
+from autotl.run_folder import result_file, table
 
 jsonschema = pytest.importorskip("jsonschema")
 SHIPPED = json.loads((Path(result_file.__file__).parent / "result.schema.json").read_text(encoding="utf-8"))
@@ -47,5 +47,25 @@ def test_what_is_no_result_breaks_it(field: str, value: object, tmp_path: Path, 
 
 
 def test_names_that_are_no_utf8_do_not_break_a_run(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, example(notes=(fact(Kind.TEXT, text="b\udcff.png could not be read"),)))
+    assert result_file.read(folder).notes == (fact(Kind.TEXT, text="b\ufffd.png could not be read"),)
     folder = run_folder(tmp_path, example(notes=("b\udcff.png could not be read",)))
     assert result_file.read(folder).notes == ("b\ufffd.png could not be read",)
+
+
+def test_sentences_that_an_earlier_version_wrote_beside_trials_are_facts(tmp_path: Path) -> None:
+    """They stand in the leaderboard as they did."""
+    folder = full_folder(tmp_path / "run", pictures=False)
+    raw = json.loads((folder / result_file.FILE).read_text(encoding="utf-8"))
+    raw["trials"][0].pop("notes", None)
+    raw["trials"][0]["note"] = raw["leaderboard"][0]["reason"] = "ridge, penalty 0.1"
+    raw["leaderboard"][0].pop("notes", None)
+    raw["leaderboard"][1]["reason"] = "slower than the limit"
+    (folder / result_file.FILE).write_text(json.dumps(raw), encoding="utf-8")
+    stored = result_file.read(folder)
+    assert stored.trials[0].notes == (fact(Kind.TEXT, text="ridge, penalty 0.1"),)
+    assert stored.leaderboard[0].notes == stored.trials[0].notes
+    assert [row["reason"] for row in table.rows(stored)[:2]] == [
+        "ridge, penalty 0.1",
+        "slower than the limit",
+    ]

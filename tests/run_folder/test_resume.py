@@ -36,8 +36,8 @@ class Again(World):
         original = pipeline.recommend
 
         def recommend(options: pipeline.Options, **kept: Any) -> Path:
-            kept.update(started=0.0, observers=[self.events.append])
-            return original(options, clock=self.clock, connect=self.connect, **kept)
+            kept.update(started=0.0, tools=self.tools)
+            return original(options, **kept)
 
         with monkeypatch.context() as patch:
             patch.setattr(pipeline, "recommend", recommend)
@@ -120,7 +120,7 @@ def test_ctrl_c_before_anything_was_done_leaves_the_run_as_it_was(
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "prepare", interrupted)
+    monkeypatch.setattr(pipeline, "split", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Again().extend(folder, monkeypatch, "+2m")
     assert (folder / "result.json").read_bytes() == before

@@ -10,7 +10,7 @@ import pytest
 from autotl.builtin.strategies import STRATEGIES
 from autotl.records import Candidate, Cost, Depth, Ranked, Trial, TrialResult
 from autotl.search import planner as search_planner
-from autotl.search.cost_model import MOVED, Prices
+from autotl.search.cost_model import MOVED, CostModel
 from autotl.search.forecast import foresee
 
 ARM = Ranked(backbone="a", input_size=128, expected=0.7, rows=800, seconds_per_image=0.003)
@@ -23,9 +23,9 @@ def recipe(depth: Depth, backbone: str = "a") -> Candidate:
     return Candidate(backbone=backbone, input_size=128, strategy="fine_tune", unfreeze=depth)
 
 
-def prices() -> Prices:
+def prices() -> CostModel:
     ranked = [ARM, replace(ARM, backbone="b")]
-    return Prices(
+    return CostModel(
         ranked=ranked, rows=800, rows_final=1000, rows_select=200, rows_test=200, timed={("a", 128): 0.0096}
     )
 

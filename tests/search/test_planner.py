@@ -29,7 +29,7 @@ def play(
     trials: list[Trial] = []
     while (trial := planner.ask(seconds)) is not None:
         trials.append(trial)
-        cost = planner.prices.probe(trial.candidate, trial.epochs) if trial.epochs else 0.5
+        cost = planner.costs.probe(trial.candidate, trial.epochs) if trial.epochs else 0.5
         seconds -= cost
         assert seconds > 0
         assert len(trials) < 100
@@ -116,8 +116,8 @@ def test_a_probe_leaves_room_for_its_final_fit(seconds: float) -> None:
         ranked=[arm(), arm("b", 224, 0.75, seconds=0.009)], strategies=STRATEGIES, facts=FACTS
     )
     while (trial := planner.ask(seconds)) is not None:
-        probe = planner.prices.probe(trial.candidate, trial.epochs) if trial.epochs else 0.0
-        assert probe + planner.prices.final(trial.candidate, trial.epochs) <= seconds or not trial.epochs
+        probe = planner.costs.probe(trial.candidate, trial.epochs) if trial.epochs else 0.0
+        assert probe + planner.costs.final(trial.candidate, trial.epochs) <= seconds or not trial.epochs
         planner.tell(TrialResult(trial=trial, status="finished", score_val=0.8, epochs_done=trial.epochs))
         seconds -= probe
 

@@ -106,3 +106,8 @@ def test_a_dry_run_imports_no_torch(photos: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_the_time_plan_divides_the_whole_budget(photos: Path) -> None:
+    found = plan(str(photos), budget="10m", backbones="mine:*", offline=True)
+    assert sum(row.seconds for row in found.time_plan) == pytest.approx(600)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ from autotl.plugins import manager
 from autotl.records import BackboneSpec, Weights
 from autotl.run_folder import result_file
 from autotl.weights import hub
-from autotl.weights.downloads import Arrivals
+from autotl.weights.downloads import Downloads
 from autotl.weights.hub import TooLate
 
 FAR = BackboneSpec(
@@ -51,7 +52,7 @@ def test_what_has_come_is_taken_once_and_what_was_refused_is_a_row() -> None:
     def spec(name: str) -> BackboneSpec:
         return BackboneSpec(name=name, build="m:b", weights=Weights(kind="hub", location=f"someone/{name}"))
 
-    downloads = Arrivals(
+    downloads = Downloads(
         wanted=[spec(n) for n in ("closed", "odd", "far")], allowance=unlimited(), fetch=fetch
     )
     assert downloads.wait(5)
@@ -72,7 +73,7 @@ def test_what_is_late_says_how_to_bring_it() -> None:
             time.sleep(0.01)
         raise TooLate("late")
 
-    downloads = Arrivals(wanted=[FAR, FAR], allowance=unlimited(), fetch=fetch)
+    downloads = Downloads(wanted=[FAR, FAR], allowance=unlimited(), fetch=fetch)
     assert begun.wait(5) and not downloads.wait(0.05)
     late = downloads.close()
     assert [skip.reason for skip in late] == [
@@ -95,11 +96,8 @@ def guests(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(source: Path, out: Path, fetch: Callable[..., Path], world: World, **options: Any) -> Path:
     return pipeline.recommend(
         pipeline.Options(source=str(source), out=str(out), **({"backbones": ("mine:*",)} | options)),
-        observers=[world.events.append],
+        tools=replace(world.tools, fetch=fetch),
         started=0.0,
-        clock=world.clock,
-        connect=world.connect,
-        fetch=fetch,
     )
 
 

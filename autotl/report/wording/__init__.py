@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from autotl.records.facts import Fact, Kind
+from autotl.report.format import duration, duration_interval
 
-__all__ = ["SENTENCES", "sentence", "sentences"]
+__all__ = ["SENTENCES", "row_reason", "sentence", "sentences"]
 
 
 def sentence(fact: Fact) -> str:
@@ -23,10 +24,288 @@ def sentences(facts: Iterable[Fact]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(sentence, facts)))
 
 
+def row_reason(reason: str, notes: Iterable[Fact]) -> str:
+    """Return the text beside a leaderboard row: its reason, or else the notes on its best trial."""
+    return reason or "; ".join(sentences(notes))
+
+
 def _text(text: str) -> str:
     return text
 
 
+# --------------------------------------------------------------------------- events and notes of a run
+
+
+def _loaded(images: int, classes: int) -> str:
+    return f"{images:,} images in {classes} classes"
+
+
+def _imbalanced_metric(imbalance: float) -> str:
+    return f"The largest class is {imbalance:.0f} times the smallest, so candidates are judged by balanced accuracy"
+
+
+def _continued(seconds: float, trials: int, budget: float) -> str:
+    return (
+        f"Continued after {duration(seconds)} with {_count(trials, 'trial')}, for another {duration(budget)}"
+    )
+
+
+def _candidates(backbones: int, strategies: int) -> str:
+    return f"{_count(backbones, 'backbone')}, {_count(strategies, 'strategy', 'strategies')}"
+
+
+def _downloading(megabytes: float, seconds: float, backbones: list[str]) -> str:
+    return f"{megabytes:.0f} MB in the background, for at most {duration(seconds)}: {', '.join(backbones)}"
+
+
+def _downloaded(backbone: str) -> str:
+    return f"{backbone} is here"
+
+
+def _started(device: str, precision: str) -> str:
+    return f"on {device}, {precision}"
+
+
+def _no_similarity(domain: str, error: str) -> str:
+    return f"Similarity to {domain} not measured: {error}"
+
+
+def _subsampled(left_out: int, images: int, seconds_per_image: float) -> str:
+    return (
+        f"{left_out:,} of {images:,} images are left out, because the cheapest backbone needs"
+        f" {seconds_per_image * 1e3:.1f} ms an image and one pass over all of them does not fit; the rest is a"
+        " stratified sample"
+    )
+
+
+def _ranking() -> str:
+    return "embedding growing subsamples"
+
+
+def _not_embedded(error: str) -> str:
+    return f"not embedded: {error}"
+
+
+def _scored(images: int, scores: dict[str, float]) -> str:
+    return f"{images:,} images" + "".join(f", {name} {value:.3f}" for name, value in scores.items())
+
+
+def _history_used(runs: int, backbones: int) -> str:
+    return f"{_count(runs, 'past run')} inform the prior of {backbones} of these backbones"
+
+
+def _history_not_written(file: str, error: str) -> str:
+    return f"The history {file} was not written: {error}"
+
+
+def _no_depth_profile(backbone: str, error: str) -> str:
+    return f"No depth profile of {backbone}: {error}"
+
+
+def _not_timed(backbone: str, error: str) -> str:
+    return f"Training of {backbone} not timed: {error}"
+
+
+def _forecast(
+    *,
+    seconds: float,
+    seconds_low: float,
+    seconds_high: float,
+    bytes: int,  # noqa: A002  # the field's name
+    bytes_low: int,
+    bytes_high: int,
+) -> str:
+    interval = duration_interval(seconds_low, seconds_high)
+    time = f"Forecast: {duration(seconds)} in total (80 % interval {interval})"
+    if not bytes:
+        return time
+    held = f"{bytes_low / 1e9:.2f}–{bytes_high / 1e9:.2f} GB"
+    return f"{time}, {bytes / 1e9:.2f} GB of memory (80 % interval {held})"
+
+
+def _trial_started(epochs: float, low: float | None, high: float | None) -> str:
+    return (f"{epochs:g} epochs" if epochs else "closed form") + _within(low, high)
+
+
+def _training(epoch: float, epochs: float, loss: float | None) -> str:
+    return f"epoch {epoch:.1f} of {epochs:g}" + ("" if loss is None else f", loss {loss:.3f}")
+
+
+def _trial_ended(metric: str, score: float | None, status: str, error: str) -> str:
+    ended = status if score is None else f"{metric.replace('_', ' ')} {score:.3f}"
+    return f"{ended} ({error})" if error else ended
+
+
+def _too_slow(seconds: float, limit: float) -> str:
+    return f"{seconds * 1e3:.1f} ms an image, more than the {limit * 1e3:.1f} ms allowed"
+
+
+def _not_trained(place: int, of: int, rows: int) -> str:
+    judged = f"scored on {rows:,} images" if rows else "ranked by its prior alone"
+    return f"place {place} of {of} in the ranking ({judged}); not trained"
+
+
+def _plugin_left_out(problem: str) -> str:
+    return f"left out: {problem}"
+
+
+CONTROLS = {
+    "scratch": "same network from scratch",
+    "pixels": "random forest on pixels, no network",
+    "shuffled": "shuffled labels (sanity check)",
+}
+
+
+def _control_started(control: str) -> str:
+    return CONTROLS[control]
+
+
+def _controls_skipped() -> str:
+    return "Controls skipped: no time left"
+
+
+def _scratch_skipped() -> str:
+    return "Control from scratch skipped: no time left, so the gain of pretraining is unknown"
+
+
+def _final_fit(low: float | None, high: float | None) -> str:
+    return "on train and select" + _within(low, high)
+
+
+def _final_fit_short(epochs: float, planned: float) -> str:
+    return f"The final fit made {epochs:.1f} of {planned:g} epochs in its time"
+
+
+def _final_fit_failed(status: str, error: str, probe: str) -> str:
+    ships = f"; the model of probe {probe} ships instead" if probe else ""
+    return f"Final fit {status}: {error or 'out of time'}{ships}"
+
+
+def _refit_on_test() -> str:
+    return (
+        "The shipped model was fitted on the test images too; its figures are those of the fit without them"
+    )
+
+
+def _refit_failed(status: str) -> str:
+    return f"Fit on the test images too: {status}; the model fitted without them ships"
+
+
+def _no_test_score(error: str) -> str:
+    return f"No test score: {error or 'no time left'}"
+
+
+def _no_ood(error: str) -> str:
+    return f"The model cannot flag images far from its training images: {error or 'no time left to measure them'}"
+
+
+def _no_explanation(error: str) -> str:
+    return f"Occlusion maps skipped: {error}"
+
+
+def _ended_early(seconds: float) -> str:
+    return f"The run ended {duration(seconds)} before its budget"
+
+
+def _within(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f", 80 % interval {low:.0f}–{high:.0f} s"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+# Notes of the engine on a trial.
+
+
+def _head_fitted(by: str) -> str:
+    return by
+
+
+def _fewer_rows(rows: int, of: int) -> str:
+    return f"fitted on {rows:,} of {of:,} images: out of time"
+
+
+def _batch_norm_measured() -> str:
+    return "the weights have batch norm folded away: its statistics were measured again"
+
+
+def _batch_halved(batch: int) -> str:
+    return f"out of memory: batches of {batch}"
+
+
+def _rate_lowered(cause: str, rate: float, next_rate: float) -> str:
+    causes = {
+        "diverged": "the loss diverged",
+        "constant": "the loss stayed that of a constant prediction",
+    }
+    return f"{causes[cause]} at a learning rate of {rate:g}: started again at {next_rate:g}"
+
+
+def _fewer_epochs(epochs: float, of: float) -> str:
+    return f"{epochs:.1f} of {of:g} epochs in the time available, annealed"
+
+
+def _flips(used: bool, plain: float, flipped: float) -> str:
+    return (
+        f"horizontal flips are {'used' if used else 'not used'}: a linear probe recognises {flipped:.0%} of flipped"
+        f" and {plain:.0%} of plain images"
+    )
+
+
+def _flips_unknown() -> str:
+    return "horizontal flips are not used: too few images to compare flipped and plain ones"
+
+
+def _memory_unknown(error: str) -> str:
+    return f"the memory for prediction could not be measured: {error}"
+
+
 SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.TEXT: _text,
+    Kind.LOADED: _loaded,
+    Kind.IMBALANCED_METRIC: _imbalanced_metric,
+    Kind.CONTINUED: _continued,
+    Kind.CANDIDATES: _candidates,
+    Kind.DOWNLOADING: _downloading,
+    Kind.DOWNLOADED: _downloaded,
+    Kind.STARTED: _started,
+    Kind.NO_SIMILARITY: _no_similarity,
+    Kind.SUBSAMPLED: _subsampled,
+    Kind.RANKING: _ranking,
+    Kind.NOT_EMBEDDED: _not_embedded,
+    Kind.SCORED: _scored,
+    Kind.HISTORY_USED: _history_used,
+    Kind.HISTORY_NOT_WRITTEN: _history_not_written,
+    Kind.NO_DEPTH_PROFILE: _no_depth_profile,
+    Kind.NOT_TIMED: _not_timed,
+    Kind.FORECAST: _forecast,
+    Kind.TRIAL_STARTED: _trial_started,
+    Kind.TRAINING: _training,
+    Kind.TRIAL_ENDED: _trial_ended,
+    Kind.TOO_SLOW: _too_slow,
+    Kind.NOT_TRAINED: _not_trained,
+    Kind.PLUGIN_LEFT_OUT: _plugin_left_out,
+    Kind.CONTROL_STARTED: _control_started,
+    Kind.CONTROLS_SKIPPED: _controls_skipped,
+    Kind.SCRATCH_SKIPPED: _scratch_skipped,
+    Kind.FINAL_FIT: _final_fit,
+    Kind.FINAL_FIT_SHORT: _final_fit_short,
+    Kind.FINAL_FIT_FAILED: _final_fit_failed,
+    Kind.REFIT_ON_TEST: _refit_on_test,
+    Kind.REFIT_FAILED: _refit_failed,
+    Kind.NO_TEST_SCORE: _no_test_score,
+    Kind.NO_OOD: _no_ood,
+    Kind.NO_EXPLANATION: _no_explanation,
+    Kind.ENDED_EARLY: _ended_early,
+    # Notes of the engine on a trial.
+    Kind.HEAD_FITTED: _head_fitted,
+    Kind.FEWER_ROWS: _fewer_rows,
+    Kind.BATCH_NORM_MEASURED: _batch_norm_measured,
+    Kind.BATCH_HALVED: _batch_halved,
+    Kind.RATE_LOWERED: _rate_lowered,
+    Kind.FEWER_EPOCHS: _fewer_epochs,
+    Kind.FLIPS: _flips,
+    Kind.FLIPS_UNKNOWN: _flips_unknown,
+    Kind.MEMORY_UNKNOWN: _memory_unknown,
 }

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from autotl.records import Forecast
 from autotl.records.result import Recommendation, looks
 from autotl.report.format import duration, duration_interval
+from autotl.report.wording import CONTROLS
 
-CONTROLS = {
-    "shuffled": "Control: shuffled labels (sanity check)",
-    "pixels": "Control: random forest on pixels, no network",
-    "scratch": "Control: same network from scratch",
-}
 STATUS = {
     "finished": "finished",
     "stopped": "stopped early",
@@ -24,7 +19,7 @@ STATUS = {
 
 def control(kind: str) -> str:
     """Return the name of a control."""
-    return CONTROLS.get(kind, f"Control: {kind}")
+    return f"Control: {CONTROLS.get(kind, kind)}"
 
 
 def legend(metric: str, *, winner: bool, ties: int) -> str:
@@ -35,16 +30,6 @@ def legend(metric: str, *, winner: bool, ties: int) -> str:
     if ties > 1:
         parts.append("= not significantly worse")
     return "; ".join(parts)
-
-
-def forecast(forecast: Forecast) -> str:
-    """Return the forecast of a whole run: ``Forecast: 13 s in total (80 % interval 12–15 s)``."""
-    time = duration_interval(forecast.seconds_low, forecast.seconds_high)
-    text = f"Forecast: {duration(forecast.seconds)} in total (80 % interval {time})"
-    if not forecast.bytes:
-        return text
-    held = f"{_gigabytes(forecast.bytes_low)}–{_gigabytes(forecast.bytes_high)} GB"
-    return f"{text}, {_gigabytes(forecast.bytes)} GB of memory (80 % interval {held})"
 
 
 def forecast_outcome(result: Recommendation) -> str:

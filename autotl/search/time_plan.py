@@ -1,0 +1,118 @@
+"""How the seconds of a budget are divided. Made once from the budget; pure: no clock.
+
+Every share of the budget that autotl takes is written here and nowhere else. A stage reads its limit from the
+plan, `autotl run --dry-run` prints the plan, and the report holds it against the seconds that were used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotl.errors import BudgetError
+from autotl.records import StagePlan
+
+__all__ = ["TimePlan", "least_seconds", "refuse_hopeless", "stages", "time_plan"]
+
+START = 8.0  # forecast of the seconds until the worker has imported torch and is ready
+REPORT = 3.0  # report and last writes
+FEWEST_IMAGES = 200  # the images of the smallest useful run: one linear probe on them needs
+IMAGE_SECONDS = 0.004  # seconds each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimePlan:
+    """The most that each stage may take, in seconds; `search` is what the others leave.
+
+    `start` is a forecast: nothing can be done before the worker is ready. `final_fit` is not a fixed part: the
+    search keeps what the final fit of its best recipe is forecast to take.
+    """
+
+    budget: float
+    start: float
+    decode: float  # reading the images
+    downloads: float  # in the background, from the beginning of the run
+    similarity: float
+    pass_over_images: float  # one pass of all images through the cheapest backbone; more images are left out
+    rank: float  # embedding and scoring
+    next_download: float  # waiting for weights when nothing else is left to rank
+    learning_curves: float  # after which no further curve is begun
+    depth_profiles: float
+    timing: float  # timing batches of the backbones that ranked first
+    controls: float
+    out_of_distribution: float  # measuring which images are far from the training images, at least
+    explain: float
+    report: float
+    last_seconds: float  # of the report's seconds, what the last engine calls may not touch
+    search: float
+    ends_early: float  # a run that leaves more than this unused says why
+    similarity_images: int  # images that the similarity is measured on, at most
+    scored_images: int  # images that scores are computed on, at most
+
+
+def time_plan(budget: float) -> TimePlan:
+    """Return the division of `budget` seconds.
+
+    >>> plan = time_plan(600)
+    >>> plan.rank < plan.search, round(plan.controls)
+    (True, 60)
+    """
+    rank = 0.3 * max(0.0, budget - START - REPORT)
+    plan = {
+        "similarity": 0.05 * budget,
+        "learning_curves": 0.01 * budget,
+        "depth_profiles": 0.02 * budget,
+        "timing": 0.04 * budget,
+        "controls": 0.1 * budget,
+        "out_of_distribution": 0.02 * budget,
+        "explain": 0.05 * budget,
+    }
+    decode = max(5.0, 0.2 * budget)
+    taken = START + decode + rank + REPORT + sum(plan.values())
+    return TimePlan(
+        budget=budget,
+        start=START,
+        decode=decode,
+        downloads=0.25 * budget,
+        pass_over_images=0.2 * budget,
+        rank=rank,
+        next_download=0.05 * budget,
+        report=REPORT,
+        last_seconds=REPORT / 2,
+        search=max(0.0, budget - taken),
+        ends_early=0.1 * budget,
+        similarity_images=int(5 * budget),
+        scored_images=int(50 * budget),
+        **plan,
+    )
+
+
+def stages(plan: TimePlan) -> tuple[StagePlan, ...]:
+    """Return the rows of the plan in the order of a run; their seconds add up to the budget where it is large enough."""
+    return (
+        StagePlan(stage="start", seconds=plan.start, fixed=True),
+        StagePlan(stage="decode", seconds=plan.decode),
+        StagePlan(stage="similarity", seconds=plan.similarity),
+        StagePlan(stage="rank", seconds=plan.rank + plan.learning_curves),
+        StagePlan(stage="depth profiles", seconds=plan.depth_profiles),
+        StagePlan(stage="timing", seconds=plan.timing),
+        StagePlan(stage="search and final fit", seconds=plan.search),
+        StagePlan(stage="controls", seconds=plan.controls),
+        StagePlan(stage="out of distribution", seconds=plan.out_of_distribution),
+        StagePlan(stage="explain", seconds=plan.explain),
+        StagePlan(stage="report", seconds=plan.report, fixed=True),
+    )
+
+
+def least_seconds(images: int) -> float:
+    """Return a forecast of the seconds of the smallest useful run on so many images."""
+    return START + REPORT + IMAGE_SECONDS * min(images, FEWEST_IMAGES)
+
+
+def refuse_hopeless(seconds: float, images: int) -> None:
+    """Raise `BudgetError` for a budget that is too small for any run."""
+    least = least_seconds(images)
+    if seconds < least:
+        raise BudgetError(
+            f"a budget of {seconds:g} s is too small: listing {images:,} images and one linear probe take about"
+            f" {least:.0f} s; use --budget {int(least) + 1}s or more"
+        )

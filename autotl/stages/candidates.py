@@ -1,0 +1,139 @@
+"""Candidates: the backbones and strategies that the run may choose from; the engine receives the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+from autotl import __version__
+from autotl.budget import Allowance
+from autotl.candidates import gather
+from autotl.options import settings_of
+from autotl.records import (
+    PARTS,
+    BackboneSpec,
+    Kind,
+    fact,
+)
+from autotl.records.result import Data
+from autotl.run_folder import manifest
+from autotl.run_folder.resume import Earlier
+from autotl.search import time_plan
+from autotl.stages.context import RunContext
+from autotl.stages.profile import ProfileResult
+from autotl.stages.setup import Setup
+from autotl.stages.split import STORE, SplitResult
+from autotl.stages.trials import scored
+from autotl.weights import downloads, hub
+
+
+def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult) -> Setup:
+    """Ask the plugins for backbones and strategies, start the downloads, and give the engine its data."""
+    options, journal, earlier = context.options, context.journal, parts.earlier
+    settings, goal = settings_of(options), profiled.goal
+    tried = () if earlier is None else dict.fromkeys(r.trial.candidate.backbone for r in earlier.probes)
+    gathered = gather.gather(
+        context.plugins, profiled.profile, settings, goal, options.strategies, (*options.more, *tried)
+    )
+    away = [spec for spec in gathered.backbones if hub.away(spec) and not settings.offline]
+    setup = Setup(
+        parts=parts,
+        profile=profiled.profile,
+        goal=goal,
+        backbones={spec.name: spec for spec in gathered.backbones if spec not in away},
+        offered=gathered.backbones,
+        strategies={strategy.name: strategy for strategy in gathered.strategies},
+        skipped=gathered.skipped,
+        downloads=_download(context, away),
+    )
+    hand_over(context, setup)
+    if earlier is not None:
+        setup = _taken_over(context, setup, earlier)
+    journal.record(
+        command=options.command,
+        options={key: value for key, value in asdict(options).items() if value not in (None, (), "")},
+        seed=options.seed,
+        profile=setup.profile,
+        goal=goal,
+        metric=goal.metric,
+        backbones=setup.offered,
+        strategies=tuple(setup.strategies.values()),
+        skipped=setup.skipped,
+        trials=(*setup.probes, *setup.controls, *setup.fits),
+        time_plan=time_plan.stages(context.plan),
+    )
+    journal.event("split", fact(Kind.TEXT, text=parts.split.reason))
+    journal.event(
+        "candidates", fact(Kind.CANDIDATES, backbones=len(setup.backbones), strategies=len(setup.strategies))
+    )
+    with context.ledger.charge("start"):
+        machine = context.engine.started(context.budget.allowance(reserve=context.plan.report))
+    journal.record(
+        device=machine.device,
+        precision=machine.precision,
+        versions={"autotl": __version__, **machine.versions},
+    )
+    journal.event("start", fact(Kind.STARTED, device=machine.device, precision=machine.precision))
+    return setup
+
+
+def hand_over(context: RunContext, setup: Setup) -> None:
+    """Give the engine the data, and write to the folder which row is in which part."""
+    parts, journal = setup.parts, context.journal
+    data, split = parts.data, parts.split
+    manifest.write(journal.folder / "manifest.csv", data, split, dict(parts.decoded.errors))
+    context.engine.open(
+        journal.folder / STORE,
+        setup.columns,
+        metric=setup.goal.metric,
+        digests=None if data.digests is None else data.digests.tolist(),
+    )
+    counts: dict[str, int] = {name: int((split.part == code).sum()) for code, name in enumerate(PARTS)}
+    journal.record(
+        data=Data(
+            source=data.source,
+            fingerprint=data.fingerprint,
+            classes=data.classes,
+            counts={**counts, "left out": len(data.left_out) + int((split.part < 0).sum())},
+            grouped=split.grouped,
+            folds=split.folds,
+            select_from=split.select_from,
+            test_from=split.test_from,
+            split=split.reason,
+            findings=(*data.findings, *split.findings),
+        )
+    )
+
+
+def _download(context: RunContext, away: Sequence[BackboneSpec]) -> downloads.Downloads:
+    """Fetch weights in the background; what they belong to joins the ranking when they are here."""
+    budget = context.budget
+    seconds = max(0.0, context.plan.downloads - budget.spent)
+    allowance = Allowance(deadline=budget.clock() + seconds, clock=budget.clock)
+    if away:
+        names = [spec.name for spec in away]
+        size = downloads.megabytes(away)
+        context.journal.event(
+            "download", fact(Kind.DOWNLOADING, megabytes=size, seconds=seconds, backbones=names)
+        )
+    return downloads.Downloads(wanted=away, allowance=allowance, fetch=context.fetch)
+
+
+def _taken_over(context: RunContext, setup: Setup, earlier: Earlier) -> Setup:
+    """The setup with the trials of the run that is continued; controls on other data are made again."""
+    before, split = earlier.state, setup.parts.split
+    counts = {name: int((split.part == code).sum()) for code, name in enumerate(PARTS)}
+    same = all(before.data.counts.get(part) == count for part, count in counts.items())
+    setup = replace(setup, same_data=same)
+    probes = tuple(scored(context, setup, result, ()) for result in earlier.probes)
+    controls = tuple(scored(context, setup, result, ()) for result in earlier.controls) if same else ()
+    context.journal.note(
+        fact(
+            Kind.CONTINUED,
+            seconds=context.journal.before,
+            trials=len(probes),
+            budget=context.options.budget,
+        )
+    )
+    context.journal.record(winner=before.winner)
+    return replace(setup, probes=probes, controls=controls, fits=earlier.fits)

@@ -1,0 +1,45 @@
+"""Decide: the trials so far become a decision and a leaderboard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autotl.decision import judge
+from autotl.decision.judge import Verdict
+from autotl.decision.limits import best_within_limits
+from autotl.records import Kind, Ranking, Skipped, TrialResult, fact
+from autotl.stages.context import RunContext
+from autotl.stages.setup import Setup
+
+
+def decide(
+    context: RunContext,
+    setup: Setup,
+    ranking: Ranking,
+    probes: Sequence[TrialResult],
+    *,
+    controls: Sequence[TrialResult] = (),
+    skipped: Sequence[Skipped] = (),
+) -> Verdict:
+    """Return the decision and the leaderboard, and write them down. Called after every trial.
+
+    `skipped` are backbones that were skipped after the setup.
+    """
+    journal = context.journal
+    case = setup.case(ranking, skipped)
+    verdict = judge.judge([*probes, *controls], journal.folder, case)
+    best = best_within_limits(probes, setup.goal)
+    journal.standing(None if best is None else best.score_val, verdict.decision.score)
+    journal.held(max((result.cost.bytes for result in (*probes, *controls)), default=0))
+    journal.record(
+        ranking=ranking,
+        decision=verdict.decision,
+        winners_set=verdict.decision.winners_set,
+        leaderboard=verdict.leaderboard,
+        transfer=verdict.decision.transfer,
+        trials=(*probes, *controls, *setup.fits),
+        skipped=case.skipped,
+    )
+    for problem in journal.new_problems():
+        journal.event("plugins", fact(Kind.PLUGIN_LEFT_OUT, problem=problem))
+    return verdict

@@ -1,0 +1,56 @@
+"""Setup: everything that is settled before the first forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autotl.records import (
+    BackboneSpec,
+    Columns,
+    Goal,
+    Profile,
+    Ranking,
+    Similarity,
+    Skipped,
+    Strategy,
+    TrialResult,
+)
+from autotl.records.result import Case
+from autotl.stages.split import SplitResult
+from autotl.weights import downloads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Setup:
+    """What a run chooses from, on which data and for which goal."""
+
+    parts: SplitResult
+    profile: Profile
+    goal: Goal
+    backbones: Mapping[str, BackboneSpec]  # whose weights are on this machine, by name
+    offered: tuple[BackboneSpec, ...]  # those and what is being downloaded
+    strategies: Mapping[str, Strategy]
+    skipped: tuple[Skipped, ...]
+    downloads: downloads.Downloads
+    similarity: tuple[Similarity, ...] = ()
+    probes: tuple[TrialResult, ...] = ()  # of the run that is continued, scored by today's goal
+    controls: tuple[TrialResult, ...] = ()
+    fits: tuple[TrialResult, ...] = ()
+    same_data: bool = True  # as in the run that is continued
+
+    @property
+    def columns(self) -> Columns:
+        """The columns of the data."""
+        return self.parts.columns
+
+    def case(self, ranking: Ranking, skipped: Sequence[Skipped]) -> Case:
+        """Everything but the trials that the decision is derived from."""
+        return Case(
+            columns=self.columns,
+            goal=self.goal,
+            ranking=ranking,
+            similarity=self.similarity,
+            strategies=tuple(self.strategies.values()),
+            skipped=(*self.skipped, *skipped),
+        )

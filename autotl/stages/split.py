@@ -1,0 +1,105 @@
+"""Split: which row trains, selects and tests; the images are decoded, and those that cannot be take no part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autotl.data import image_store
+from autotl.data import split as data_split
+from autotl.records import Columns, Dataset, Finding, Kind, Split, fact
+from autotl.run_folder import resume
+from autotl.stages.context import RunContext
+
+STORE = ".pixels"  # folder of the decoded images, in the run folder
+LARGEST_SIDE = 256  # pixels that an image is stored at, at most
+NAMED = 20  # items of a finding that are listed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SplitResult:
+    """The data, what each row does, and the decoded images."""
+
+    data: Dataset
+    split: Split
+    decoded: image_store.Decoded
+    earlier: resume.Earlier | None  # the run that is continued, its trials on the rows of today
+
+    @property
+    def columns(self) -> Columns:
+        """The columns that the engine and the decision need."""
+        return Columns(
+            labels=self.data.labels,
+            part=self.split.part,
+            fold=self.split.fold,
+            group=self.data.group,
+            order=self.split.order,
+            classes=self.data.classes,
+            folds=self.split.folds,
+        )
+
+    def rows(self, code: int) -> np.ndarray:
+        """Rows of a part (an index into PARTS), in the order that nested subsamples are cut from."""
+        order = self.split.order
+        return np.asarray(order[self.split.part[order] == code])
+
+
+def split(context: RunContext, data: Dataset, earlier: resume.Earlier | None) -> SplitResult:
+    """Return the parts of the data. A run that is continued keeps every image in its part."""
+    options, journal = context.options, context.journal
+    journal.event("load", fact(Kind.LOADED, images=len(data.files), classes=len(data.classes)))
+    parts = data_split.split(data, test_size=options.test_size, seed=options.seed)
+    if earlier is not None:
+        earlier, parts = resume.place(earlier, data, parts)
+    with context.ledger.charge("decode"):
+        decoded = _decode(context, data, parts)
+    data, parts = _without(data, parts, decoded.errors, decoded.present)
+    return SplitResult(data=data, split=parts, decoded=decoded, earlier=earlier)
+
+
+def _decode(context: RunContext, data: Dataset, parts: Split) -> image_store.Decoded:
+    """Decode the images into the run folder, those of the test part last."""
+    of_test = parts.part[parts.order] == 2
+    order = np.concatenate([parts.order[~of_test], parts.order[of_test]])
+    return image_store.decode(
+        list(data.files),
+        context.journal.folder / STORE,
+        side=image_store.choose_side(len(data.files), LARGEST_SIDE),
+        allowance=context.budget.allowance(context.plan.decode),
+        order=order,
+    )
+
+
+def _without(
+    data: Dataset, parts: Split, errors: Mapping[int, str], present: np.ndarray
+) -> tuple[Dataset, Split]:
+    """Take out the rows that were not decoded; they stay rows of the manifest."""
+    if present.all():
+        return data, parts
+    part, fold = parts.part.copy(), parts.fold.copy()
+    part[~present], fold[~present] = -1, -1
+    late = int((~present).sum()) - len(errors)
+    findings = list(data.findings)
+    if errors:
+        names = tuple(str(data.names[row]) for row in list(errors)[:NAMED])
+        findings.append(
+            Finding(
+                kind="broken",
+                what=f"{len(errors)} images could not be decoded",
+                count=len(errors),
+                where=names,
+                action="left out",
+            )
+        )
+    if late:
+        findings.append(
+            Finding(
+                kind="no_time",
+                what=f"{late:,} images were not read in the time there is; the others are a stratified sample",
+                count=late,
+                action="left out",
+            )
+        )
+    return replace(data, findings=tuple(findings)), replace(parts, part=part, fold=fold)

@@ -1,0 +1,149 @@
+"""Run one trial: submit it, score it, and keep its model if it is the best so far. Shared by the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+
+from autotl.decision import judge
+from autotl.decision.limits import best_within_limits
+from autotl.errors import AutotlError
+from autotl.records import Goal, Kind, Progress, Ranking, Skipped, Trial, TrialResult, fact
+from autotl.report import wording
+from autotl.run_folder.journal import ship
+from autotl.search import intervals
+from autotl.stages.context import RunContext
+from autotl.stages.decide import decide
+from autotl.stages.setup import Setup
+
+
+def run(
+    context: RunContext,
+    setup: Setup,
+    ranking: Ranking,
+    trial: Trial,
+    probes: Sequence[TrialResult],
+    reserve: float,
+) -> TrialResult:
+    """Run one probe and return its result; `probes` are those before it."""
+    future = start(context, setup, trial, probes, reserve)
+    return finish(context, setup, ranking, future.result(), probes)
+
+
+def start(
+    context: RunContext, setup: Setup, trial: Trial, probes: Sequence[TrialResult], reserve: float
+) -> Future[TrialResult]:
+    """Submit a probe, which may not touch the last `reserve` seconds of the budget."""
+    trial = with_interval(trial, probes)
+    candidate = trial.candidate
+    context.journal.event(
+        "probe",
+        fact(Kind.TRIAL_STARTED, epochs=trial.epochs, low=trial.forecast_low, high=trial.forecast_high),
+        candidate=candidate.id,
+        forecast=trial.forecast or None,
+    )
+    return context.engine.submit(
+        trial,
+        setup.backbones[candidate.backbone],
+        setup.strategies[candidate.strategy],
+        context.budget.allowance(reserve=reserve),
+        partial(_report_progress, context, candidate.id),
+    )
+
+
+def _report_progress(context: RunContext, candidate: str, progress: Progress) -> None:
+    """Write the event of a trial that is training."""
+    training = fact(Kind.TRAINING, epoch=progress.epoch, epochs=progress.epochs, loss=progress.loss)
+    context.journal.event("probe", training, candidate, progress.score)
+
+
+def finish(
+    context: RunContext,
+    setup: Setup,
+    ranking: Ranking,
+    result: TrialResult,
+    probes: Sequence[TrialResult],
+) -> TrialResult:
+    """Return the result with its score; put its model in place if it is the best so far, and decide again."""
+    result = scored(context, setup, result, probes)
+    probes = [*probes, result]
+    if best_within_limits(probes, setup.goal) is result and result.model is not None:
+        ship(context.journal.folder / result.model, context.journal.folder)
+    decide(context, setup, ranking, probes, controls=setup.controls)
+    report_end(context, "probe", result, setup.goal)
+    return result
+
+
+def report_end(context: RunContext, stage: str, result: TrialResult, goal: Goal) -> None:
+    """Write the event of a trial that ended."""
+    ended = fact(
+        Kind.TRIAL_ENDED,
+        metric=goal.metric,
+        score=result.score_val,
+        status=result.status,
+        error=result.error or "",
+    )
+    context.journal.event(stage, ended, result.trial.candidate.id, result.score_val)
+
+
+def with_interval(trial: Trial, probes: Sequence[TrialResult]) -> Trial:
+    """Return the trial with the 80 % interval of its forecast, by the errors of this run's forecasts so far."""
+    if not trial.forecast:
+        return trial
+    ratios = [
+        result.cost.seconds / result.trial.forecast
+        for result in probes
+        if trial.epochs and result.trial.forecast and result.status == "finished" and result.cost.seconds
+    ]
+    error = intervals.ASTRAY if trial.epochs else intervals.ASTRAY_HEAD
+    low, high = intervals.within(trial.forecast, ratios, error)
+    return replace(trial, forecast_low=round(low, 3), forecast_high=round(high, 3))
+
+
+def scored(
+    context: RunContext, setup: Setup, result: TrialResult, probes: Sequence[TrialResult]
+) -> TrialResult:
+    """Return the result with its score on the selection rows and, where a limit asks for it, its memory."""
+    result = _with_memory(context, setup, result, probes)
+    return judge.score_trial(result, context.journal.folder, setup.columns, setup.goal)
+
+
+def nothing_finished(
+    context: RunContext, skipped: Sequence[Skipped], probes: Sequence[TrialResult]
+) -> AutotlError:
+    """Return the error of a run without a single score."""
+    reasons = dict.fromkeys(
+        [f"{skip.name}: {skip.reason}" for skip in skipped]
+        + [
+            f"{r.trial.candidate.id}: {r.error or '; '.join(wording.sentences(r.notes)) or r.status}"
+            for r in probes
+        ]
+    )
+    return AutotlError(
+        f"no candidate finished in {context.budget.spent:.0f} of {context.options.budget:.0f} s:"
+        f" {'; '.join(list(reasons)[:5]) or 'no time for one'}; expected at least one; use a larger --budget or"
+        " other --backbones"
+    )
+
+
+def _with_memory(
+    context: RunContext, setup: Setup, result: TrialResult, probes: Sequence[TrialResult]
+) -> TrialResult:
+    """Return the result with the bytes that predicting takes; measured once for each backbone and input size."""
+    if setup.goal.max_memory is None or result.predictions is None or result.trial.control:
+        return result
+    candidate = result.trial.candidate
+    for probe in probes:
+        other = probe.trial.candidate
+        same = (other.backbone, other.input_size) == (candidate.backbone, candidate.input_size)
+        if same and probe.memory is not None:
+            return replace(result, memory=probe.memory)
+    spec = setup.backbones[candidate.backbone]
+    allowance = context.budget.allowance(reserve=context.plan.report)
+    try:
+        measured = context.engine.measure(candidate, spec, allowance)
+    except AutotlError as error:
+        return replace(result, notes=(*result.notes, fact(Kind.MEMORY_UNKNOWN, error=str(error))))
+    return replace(result, memory=measured.bytes)
