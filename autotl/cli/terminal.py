@@ -127,13 +127,13 @@ def _scored_table(scored: Sequence[dict[str, Any]], winner: str | None) -> None:
     bold = [row["candidate"] == winner for row in scored]
     if max(len(short[name]) for name in names) <= room:
         lines = [[row[0], short[name], *row[2:]] for name, row in zip(names, cells, strict=True)]
-        rows_table(_LEADERBOARD, lines, right=_NUMBERS, elastic=1, wrap=False, bold=bold, gap=gap)
+        rows_table(_LEADERBOARD, lines, right=_NUMBERS, elastic=1, bold=bold, gap=gap)
         return
     short = short_names(names, width - 2)
     titles = (_LEADERBOARD[0], *_LEADERBOARD[2:])
     above = [short[name] for name in names]
     lines = [[row[0], *row[2:]] for row in cells]
-    rows_table(titles, lines, right=_NUMBERS, elastic=2, wrap=False, bold=bold, above=above, gap=2)
+    rows_table(titles, lines, right=_NUMBERS, elastic=2, bold=bold, above=above, gap=2)
 
 
 def _cells(row: dict[str, Any], winner: str | None) -> list[str]:
@@ -166,16 +166,15 @@ def rows_table(
     *,
     right: Sequence[str] = (),
     elastic: int = -1,
-    wrap: bool = True,
     bold: Sequence[bool] = (),
     above: Sequence[str] = (),
     gap: int = 1,
 ) -> None:
     """Print a plain table with `gap` spaces between columns.
 
-    Where room is short the `elastic` column wraps between words, or is cut if `wrap` is False. `bold` marks rows;
-    `above` are lines that stand above their row. Laid out by hand: thousands of rows would keep rich busy for
-    seconds.
+    Where room is short the `elastic` column wraps between words; an identifier that is too long stands on a line
+    of its own. `bold` marks rows; `above` are lines that stand above their row. Laid out by hand: thousands of
+    rows would keep rich busy for seconds.
     """
     from textwrap import wrap as wrapped
 
@@ -196,15 +195,16 @@ def rows_table(
     click.echo("─" * (sum(widths) + gap * (len(widths) - 1)))
     for number, row in enumerate(cells):
         cell, width = row[stretched], widths[stretched]
-        if len(cell) <= width:
-            parts = [cell]
-        elif wrap:
-            parts = wrapped(cell, width, break_on_hyphens=False, break_long_words=False)
+        printed = [f"  {_printable(above[number])}"] if above else []
+        if len(cell) > width and max(map(len, cell.split())) > width:  # an identifier: on a line of its own
+            printed.append((" " * gap).join([*map(str.ljust, row[:stretched], widths), cell]))
+            printed.append(line([*[""] * (stretched + 1), *row[stretched + 1 :]]))
         else:
-            parts = [cell[: width - 1] + "…"]
-        printed = [*([f"  {_printable(above[number])}"] if above else [])]
-        printed.append(line([*row[:stretched], parts[0], *row[stretched + 1 :]]))
-        printed += [line([more if n == stretched else "" for n in range(len(columns))]) for more in parts[1:]]
+            parts = [cell] if len(cell) <= width else wrapped(cell, width, break_on_hyphens=False)
+            printed.append(line([*row[:stretched], parts[0], *row[stretched + 1 :]]))
+            printed += [
+                line([more if n == stretched else "" for n in range(len(columns))]) for more in parts[1:]
+            ]
         for text in printed:
             click.echo(click.style(text, fg="green", bold=True) if bold and bold[number] else text)
 
