@@ -115,12 +115,63 @@ class Engine(Protocol):
 
 
 class Planner(Protocol):
-    """The policy of a search: it is asked for the next trial and told what came of it."""
+    """A search policy. A run calls `ask` and `tell` in turn, from one thread, until `ask` returns None."""
 
     def ask(self, seconds: float) -> Trial | None:
-        """The next probe, to be done within `seconds`; None when nothing is worth that time."""
+        """Return the next probe; None ends the search.
+
+        The probe and the final fit after it should fit into `seconds`. The trial's `id` is an identifier that no
+        earlier trial has, `fit_on` is ("train",) and `evaluate_on` ("select",), as by default. Backbone and input
+        size stand in the ranking. `epochs` is 0 for a strategy without phases.
+        """
         ...
 
     def tell(self, result: TrialResult) -> None:
-        """What came of a trial."""
+        """Take the result of a trial into account: one of this planner's, or of an earlier run that is continued."""
+        ...
+
+
+class PlannerFacts(Protocol):
+    """What is known of the data and of this run before its search."""
+
+    @property
+    def rows(self) -> int:
+        """Images that a probe is fitted on."""
+        ...
+
+    @property
+    def rows_final(self) -> int:
+        """Images that the final fit is fitted on."""
+        ...
+
+    @property
+    def rows_select(self) -> int:
+        """Images that a probe is scored on."""
+        ...
+
+    @property
+    def rows_test(self) -> int:
+        """Images that the final fit is tested on; 0 without a test part."""
+        ...
+
+    @property
+    def folds(self) -> int:
+        """Folds of the out-of-fold selection; 0 where the select part is one set of images."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run: a planner that draws random numbers seeds them with it."""
+        ...
+
+
+class CostModel(Protocol):
+    """Forecasts of trainings in seconds on this machine. They improve with every result."""
+
+    def probe(self, candidate: Candidate, epochs: float) -> float:
+        """Return the seconds that a probe of `epochs` passes is expected to take; for strategies with phases."""
+        ...
+
+    def final(self, candidate: Candidate, epochs: float) -> float:
+        """Return the seconds to reserve for the final fit of a recipe; `epochs` is 0 for a closed-form head."""
         ...

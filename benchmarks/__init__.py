@@ -1,1 +1,1 @@
-"""Measurements that take minutes to hours: run by hand, recorded in docs/, never part of the tests."""
+"""Measurements that take minutes to hours: run by hand, recorded in docs/measurements/, never part of the tests."""

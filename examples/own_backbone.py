@@ -1,8 +1,8 @@
-"""A backbone of your own in one file, compared with the ones that come with autotl.
+"""Compare a backbone of your own, written in one file, with those that come with autotl.
 
 python examples/own_backbone.py photos/ 5m
 
-This file is the plugin, and AUTOTL_PLUGINS names it; a package does the same with an entry point (docs/plugins.md).
+This file is a plugin, and AUTOTL_PLUGINS names it; a package has an entry point instead (docs/plugins.md).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import os
 import sys
 
 import autotl
-from autotl.records import BackboneSpec
+from autotl.plugin import BackboneSpec, hookimpl
 
 
-def build():  # torch is imported here, when the backbone is wanted
+def build():  # torch is imported here, when the engine builds the backbone
     from torch import nn
 
     layers = []
@@ -23,14 +23,14 @@ def build():  # torch is imported here, when the backbone is wanted
     return nn.Sequential(*layers)
 
 
-@autotl.hookimpl
+@hookimpl
 def register_backbones():
     return [BackboneSpec(name="mine:net", build="own_backbone:build", init="random", input_size=64)]
 
 
 if __name__ == "__main__":
     os.environ["AUTOTL_PLUGINS"] = "own_backbone"
-    wanted = ["mine:net", "autotl:mobilenet*"]
-    run = autotl.recommend(sys.argv[1], sys.argv[2], backbones=wanted, offline=True)
+    backbones = ["mine:net", "autotl:mobilenet*"]
+    run = autotl.recommend(sys.argv[1], sys.argv[2], backbones=backbones, offline=True)
     print(run.leaderboard[["candidate", "score_val"]].to_string(index=False))
     print(run.recommendation)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from installed import PLUGINS, install
@@ -27,14 +28,14 @@ from autotl.engine import client
 from autotl.testing.simulated_engine import Cell, TableClock, TableEngine
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MOST_NOT_RUN = 3
 NOT_HERE = {  # commands that a table engine or a machine without a hub cannot do, and what tests them
-    "autotl run --continue runs/photos": "needs an interrupted run: test_resume.py",
-    "autotl backbones --fetch": "needs a hub: test_hub.py",
-    "autotl predict runs/photos labels.csv --top 5 --out labels.parquet": "pyarrow is optional: test_predicting.py",
-    "autotl export": "needs a real model: test_export.py",
-    "autotl fit runs/photos more-photos/": "needs a real model: test_fit.py",
+    "autotl run --continue runs/photos": "needs an interrupted run: tests/run_folder/test_resume.py",
+    "autotl backbones --fetch": "needs a hub: tests/weights/test_hub.py",
+    "autotl predict runs/photos labels.csv --top 5 --out labels.parquet": "pyarrow is optional: tests/test_predict.py",
+    "autotl export": "needs a real model: tests/engine/test_export.py",
+    "autotl fit runs/photos more-photos/": "needs a real model: tests/run_folder/test_fit.py",
 }
 
 
@@ -58,7 +59,7 @@ def _blocks() -> list[Block]:
         pattern = r"^(?:<!-- (.+?) -->\n)?```(\w*)\n(.*?)^```$"
         for match in re.finditer(pattern, text, re.DOTALL | re.MULTILINE):
             line = text[: match.start(2)].count("\n") + 1
-            found.append(Block(page.name, line, match[2], match[3], match[1] or ""))
+            found.append(Block(str(page.relative_to(ROOT)), line, match[2], match[3], match[1] or ""))
     return found
 
 
@@ -117,6 +118,9 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [f"{p.relative_to(root)},{p.parent.name},writer{n % 9}" for n, p in enumerate(images)]
     (root / "pages.csv").write_text("\n".join(["path,label,writer", *lines]))
     (root / "labels.csv").write_text("\n".join(["path,label", *(line.rpartition(",")[0] for line in lines)]))
+    shades = np.repeat(np.uint8([60, 190]), 30)
+    noise = np.random.default_rng(0).integers(0, 60, (60, 28, 28), np.uint8)
+    np.savez(root / "digits.npz", images=noise + shades[:, None, None], labels=shades)
     for name in ("one.jpg", "new-photo.jpg"):
         shutil.copy(images[0], root / name)
     for name in ("checkpoints", "my-checkpoints"):
@@ -141,7 +145,8 @@ def desk(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (place / "plugins").symlink_to(PLUGINS)
     monkeypatch.chdir(place)
     monkeypatch.setattr(client, "connect", _connect)
-    names = [path.name for path in PLUGINS.iterdir() if path.is_dir()]
+    # Not the planner, which would replace the default one on every page.
+    names = [path.name for path in PLUGINS.iterdir() if path.is_dir() and path.name != "autotl-random-search"]
     monkeypatch.setattr("sys.path", [*install(tmp_path / "site", *names), *sys.path])
     monkeypatch.setenv("HOME", str(tmp_path))
     return place

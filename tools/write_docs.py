@@ -1,48 +1,186 @@
-"""Writes what is made from the code: docs/cli.md from what ``--help`` says, result.schema.json from the records.
+"""Write what is made from the code.
 
-tests/test_docs.py fails when they are stale; ``make docs`` writes them again.
+- docs/reference/commands.md: what ``--help`` prints
+- docs/reference/plugin-api.md, plugin-records.md and run-records.md: the hooks, and their records
+- docs/reference/architecture.md: the import layers of pyproject.toml, between two markers
+- autotl/run_folder/result.schema.json: the JSON Schema of result.json
+
+tests/test_docs.py fails if one of them is stale; ``make docs`` writes them again.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 import click
 
+from autotl import hookspecs, protocols, records
 from autotl.cli import main
 from autotl.run_folder import result_file
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAD = """\
+REFERENCE = ROOT / "docs" / "reference"
+COMMANDS_HEAD = """\
 # The commands
 
 <!-- Made by tools/write_docs.py from --help; write there, then: make docs -->
 
-Exit codes: 0 done; 1 an error that you can put right, said in one line; 2 wrong usage; 130 after Ctrl-C, with
-the best model so far kept and the report written.
+Exit codes: 0 success; 1 an error that you can correct, printed on one line; 2 wrong usage; 130 after Ctrl-C, with the
+best model so far kept and the report written. [Errors](errors.md) · [Options of a run](options.md)
 """
+MADE = "<!-- Made by tools/write_docs.py from the code; write there, then: make docs -->"
+HOOKS_HEAD = f"""\
+# Plugin API
+
+{MADE}
+
+[Writing a plugin](../guide/plugins.md) builds two packages step by step. This page lists every hook with its exact
+arguments. The records have pages of their own: [what a plugin returns](plugin-records.md) and
+[what a plugin receives](run-records.md). autotl's own backbones, strategies, scores and readers come through the
+same hooks.
+
+An implementation names the arguments that it needs and leaves out the others.
+"""
+RETURNED_HEAD = f"""\
+# Records that a plugin returns
+
+{MADE}
+
+All fields of the values that [hooks](plugin-api.md) return. A name such as `"module:attr"` names a callable; the
+engine imports it when it is used. Records may get more fields without breaking a plugin.
+"""
+RECEIVED_HEAD = f"""\
+# Records that a plugin receives
+
+{MADE}
+
+All fields of the values that [hooks](plugin-api.md) and planners receive. Seconds and bytes are plain numbers;
+scores are fractions. Records may get more fields without breaking a plugin.
+"""
+RETURNED = ("BackboneSpec", "Weights", "Preprocess", "Strategy", "Phase", "Score", "Dataset", "Target")
+RECEIVED = ("Settings", "Profile", "Ranking", "Ranked", "Candidate", "Trial", "TrialResult", "Event")
+LAYERS = re.compile(r"(?<=<!-- layers -->\n).*?(?=<!-- /layers -->)", re.DOTALL)
 
 
 def pages() -> dict[Path, str]:
-    """Path and text of every page that is made."""
+    """Return path and text of everything that is made from the code."""
     schema = json.dumps(result_file.schema(), indent=1, ensure_ascii=False) + "\n"
-    return {ROOT / "docs" / "cli.md": cli(), ROOT / "autotl" / "run_folder" / "result.schema.json": schema}
+    architecture = REFERENCE / "architecture.md"
+    return {
+        REFERENCE / "commands.md": commands(),
+        REFERENCE / "plugin-api.md": plugin_api(),
+        REFERENCE / "plugin-records.md": records_page(RETURNED_HEAD, RETURNED),
+        REFERENCE / "run-records.md": records_page(RECEIVED_HEAD, RECEIVED),
+        architecture: LAYERS.sub(lambda _: layers(), architecture.read_text(encoding="utf-8")),
+        ROOT / "autotl" / "run_folder" / "result.schema.json": schema,
+    }
 
 
-def cli() -> str:
-    """All commands with their help, as Markdown."""
-    parts = [HEAD, _block("", main)]
-    parts += [_block(name, command) for name, command in main.commands.items()]
+def commands() -> str:
+    """Return all commands with their help, as Markdown."""
+    parts = [COMMANDS_HEAD, _help("", main)]
+    parts += [_help(name, command) for name, command in main.commands.items()]
     return "\n".join(parts)
 
 
-def _block(name: str, command: click.Command) -> str:
+def plugin_api() -> str:
+    """Return the hooks and the planner protocol with their arguments, as Markdown."""
+    hooks = [hook for hook in vars(hookspecs).values() if hasattr(hook, "autotl_spec")]
+    parts = [HOOKS_HEAD, "## Hooks\n", *map(_callable, hooks)]
+    parts += [f"## The planner\n\n{_text(protocols.Planner)}\n", *map(_callable, _methods(protocols.Planner))]
+    return "\n".join(parts)
+
+
+def records_page(head: str, names: Iterable[str]) -> str:
+    """Return a table of fields for each record, as Markdown."""
+    return "\n".join([head, *(_record(getattr(records, name)) for name in names)])
+
+
+def layers() -> str:
+    """Return the import layers of pyproject.toml, highest first, as a text block."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    lines = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return "```text\n" + "\n".join(line.replace("autotl.", "") for line in lines) + "\n```\n"
+
+
+def _help(name: str, command: click.Command) -> str:
     # A fixed width, so that the page does not depend on the terminal it was made in.
     settings = {"terminal_width": 80, "max_content_width": 80, "help_option_names": ["-h", "--help"]}
     parent = None if not name else click.Context(main, info_name="autotl", **settings)
     context = click.Context(command, info_name=name or "autotl", parent=parent, **settings)
     return f"## autotl {name}".rstrip() + f"\n\n```text\n{command.get_help(context)}\n```\n"
+
+
+def _methods(protocol: type) -> list[Any]:
+    return [
+        member for name, member in vars(protocol).items() if callable(member) and not name.startswith("_")
+    ]
+
+
+def _callable(function: Any) -> str:
+    signature = str(inspect.signature(function)).replace("'", "")
+    return f"### {function.__name__}\n\n```text\n{function.__name__}{signature}\n```\n\n{_text(function)}\n"
+
+
+def _text(documented: Any) -> str:
+    """Return the docstring as Markdown: code in single backticks, arguments and errors as lists."""
+    text = (inspect.getdoc(documented) or "").replace("``", "`")
+    lines: list[str] = []
+    section = False
+    for line in text.splitlines():
+        if line in {"Args:", "Raises:", "Returns:"}:
+            section = True
+            lines += [f"{line.removesuffix(':').replace('Args', 'Arguments')}:", ""]
+        elif section and (entry := re.match(r"    (\w+): (.*)", line)):
+            lines.append(f"- `{entry[1]}`: {entry[2]}")
+        elif section and line.startswith("        "):
+            lines.append(f"  {line.strip()}")
+        else:
+            lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def _record(record: type) -> str:
+    comments = _comments(record)
+    rows = [
+        f"| `{field.name}` | `{_type(field.type)}` | {_default(field)} | {comments.get(field.name, '')} |"
+        for field in fields(record)
+    ]
+    table = "\n".join(["| field | type | default | meaning |", "| --- | --- | --- | --- |", *rows])
+    return f"## {record.__name__}\n\n{_text(record)}\n\n{table}\n"
+
+
+def _type(annotation: object) -> str:
+    return str(annotation).replace("|", "\\|")
+
+
+def _default(field: Any) -> str:
+    if field.default is MISSING:
+        return "required" if field.default_factory is MISSING else "empty"
+    if isinstance(field.default, records.Preprocess):
+        return "ImageNet's"
+    return f"`{field.default!r}`"
+
+
+def _comments(record: type) -> dict[str, str]:
+    """Return the comment behind each field of a record in its source."""
+    source = inspect.getsource(record)
+    lines = source.splitlines()
+    comments = {}
+    for node in ast.parse(source).body[0].body:  # type: ignore[attr-defined]
+        if isinstance(node, ast.AnnAssign):
+            rest = lines[node.end_lineno - 1][node.end_col_offset :]
+            comments[node.target.id] = rest.partition("# ")[2].replace("|", "\\|")
+    return comments
 
 
 if __name__ == "__main__":

@@ -8,13 +8,16 @@ counts for the metric of the goal: None where all count alike, more for those of
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from autotl import hardware
+from autotl.records.head import Head
 from autotl.stats import ridge
 from autotl.stats.folds import stratified_order
+
+__all__ = ["SHARPNESS", "Head", "knn", "linear", "logistic"]
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # C of the logistic regression, on standardised features
 SHARPNESSES = tuple(float(value) for value in np.geomspace(1.0, 50.0, 16))  # of a ridge's scores as logits
@@ -25,15 +28,6 @@ STEPS = 100
 # larger has a ridge alone, whose price hardly depends on the classes.
 LOGISTIC_WORK = 3e8
 NEIGHBOUR_ROWS = 8000  # that how many neighbours is chosen on, at most: it costs the square of them
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Head:
-    """A fitted head: its kind (linear or knn) and its arrays."""
-
-    kind: str
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    note: str = ""
 
 
 def linear(

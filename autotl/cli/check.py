@@ -49,7 +49,7 @@ def check(plugin: str, as_json: bool) -> None:
             click.echo(printable(f"skipped, {reason}"))
         for outcome in failed:
             click.echo(f"\n{printable(outcome.subject)} / {outcome.check}")
-            click.echo(f"  requirement: {outcome.promise}\n  result:      {printable(outcome.message)}")
+            click.echo(f"  requirement: {outcome.requirement}\n  result:      {printable(outcome.message)}")
     if failed:
         raise PluginError(
             f"{len(failed)} of {len(checked)} checks failed; the first: {failed[0].message}",

@@ -1,4 +1,4 @@
-"""What a value must be that a plugin contributes, in words: asked at the border and by the plugin kit. No torch."""
+"""Check the values that plugins register. The plugin manager and the plugin kit both use it. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from autotl.records import BackboneSpec, Dataset, Phase, Score, Strategy
 __all__ = ["flaw"]
 
 _CALLABLE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
-_CALLABLES = ("worth", "prepare", "head", "objective", "sampler", "combine")  # of a strategy
-_TRAINS = ("head", "k", "all", "none")
 
 Value = BackboneSpec | Strategy | Score | Dataset
 
 
 def flaw(value: Value) -> str | None:
-    """The first thing that is wrong with a value, in words; None when nothing is."""
+    """Return the first problem with a value as a sentence; None when it is valid."""
     return next(_flaws(value), None)
 
 
@@ -35,7 +33,7 @@ def _flaws(value: Value) -> Iterator[str]:
     try:
         text = msgspec.json.encode(value)
     except (TypeError, ValueError, OverflowError) as error:
-        yield f"{_culprit(value)} cannot be written as JSON ({error}); expected texts, numbers and lists of them"
+        yield f"{_unwritable(value)} cannot be written as JSON ({error}); expected texts, numbers and lists of them"
         return
     try:
         msgspec.json.decode(text, type=kind)
@@ -50,12 +48,12 @@ def _flaws(value: Value) -> Iterator[str]:
         yield from _of_score(value)
 
 
-def _culprit(value: Any) -> str:
-    for each in fields(value):
+def _unwritable(value: Any) -> str:
+    for field in fields(value):
         try:
-            msgspec.json.encode(getattr(value, each.name))
+            msgspec.json.encode(getattr(value, field.name))
         except (TypeError, ValueError, OverflowError):
-            return f"the field {each.name!r}"
+            return f"the field {field.name!r}"
     return "the value"
 
 
@@ -79,7 +77,7 @@ def _of_backbone(spec: BackboneSpec) -> Iterator[str]:
         ("std", spec.preprocess.std, 1e-6, 2.0),
     ):
         if not all(low <= number <= high for number in triple):
-            scale = "; these are of a scale from 0 to 255: divide by 255" if max(triple) > 2 else ""
+            scale = "; these are on a scale from 0 to 255: divide by 255" if max(triple) > 2 else ""
             yield f"preprocess.{name} is {triple}; expected fractions of full brightness, 0 to 1{scale}"
     if not 0 < spec.preprocess.crop <= 1:
         yield f"preprocess.crop is {spec.preprocess.crop}; expected a share from 0 to 1"
@@ -98,20 +96,17 @@ def _of_backbone(spec: BackboneSpec) -> Iterator[str]:
 def _of_strategy(strategy: Strategy) -> Iterator[str]:
     yield from _of_name(strategy.name, "/?:&=@\\")
     yield from _of_summary(strategy.summary)
-    for name in _CALLABLES:
-        if (named := getattr(strategy, name)) is not None:
-            yield from _of_callable(name, named)
+    if strategy.head is not None:
+        yield from _of_callable("head", strategy.head)
     if not strategy.phases and not strategy.head:
-        yield "it has neither phases nor a head, so it would do nothing; expected one of them, or both"
-    if strategy.depths and not any(phase.trains not in {"head", "all", "none"} for phase in strategy.phases):
+        yield "it has neither phases nor a head, so it would train nothing; expected one of them, or both"
+    if strategy.depths and not any(phase.trains == "k" for phase in strategy.phases):
         yield "depths is True, but no phase trains 'k', so every depth would train the same"
     for number, phase in enumerate(strategy.phases, start=1):
-        yield from (f"phase {number}: {said}" for said in _of_phase(phase))
+        yield from (f"phase {number}: {problem}" for problem in _of_phase(phase))
 
 
 def _of_phase(phase: Phase) -> Iterator[str]:
-    if phase.trains not in _TRAINS and not _CALLABLE.fullmatch(phase.trains):
-        yield f'trains is {phase.trains!r}; expected one of {", ".join(_TRAINS)}, or "module:attr"'
     for name, low, high in (
         ("share", 0.0, math.inf),
         ("lr", 0.0, 10.0),
@@ -122,8 +117,6 @@ def _of_phase(phase: Phase) -> Iterator[str]:
             yield f"{name} is {number}; expected more than {low:g} and at most {high:g}"
     if not 0 <= phase.weight_decay < 1:
         yield f"weight_decay is {phase.weight_decay}; expected 0 or more, less than 1"
-    if phase.views < 1:
-        yield f"views is {phase.views}; expected 1 or more"
 
 
 def _of_score(score: Score) -> Iterator[str]:
@@ -134,12 +127,12 @@ def _of_score(score: Score) -> Iterator[str]:
 
 def _of_summary(summary: str) -> Iterator[str]:
     if not summary.strip():
-        yield "summary is empty; expected a few words that say what it does"
+        yield "summary is empty; expected a few words on what it does"
 
 
-def _of_callable(field: str, name: str) -> Iterator[str]:
+def _of_callable(field_name: str, name: str) -> Iterator[str]:
     if not _CALLABLE.fullmatch(name):
-        yield f'{field} is {name!r}; expected "module:attr"'
+        yield f'{field_name} is {name!r}; expected "module:attr"'
 
 
 def _of_dataset(data: Dataset) -> Iterator[str]:
@@ -151,18 +144,18 @@ def _of_dataset(data: Dataset) -> Iterator[str]:
     columns |= {name: c for name in ("group", "digests") if (c := getattr(data, name)) is not None}
     for name, column in {"files": data.files, **columns}.items():
         if not isinstance(column, np.ndarray) or column.shape != (rows,):
-            yield f"there are {rows} files, but {name} is no array of that length"
+            yield f"there are {rows} files, but {name} is not an array of that length; expected one entry a file"
             return
     if not np.issubdtype(data.labels.dtype, np.integer) or not np.issubdtype(data.given.dtype, np.integer):
-        yield "labels or given are not integers"
+        yield "labels or given hold something other than integers; expected class and part indices"
         return
     if (
         len(data.classes) < 2
         or data.labels.min(initial=0) < 0
         or data.labels.max(initial=0) >= len(data.classes)
     ):
-        yield f"the labels do not fit the {len(data.classes)} classes"
+        yield f"the labels do not fit the {len(data.classes)} classes; expected indices into two or more classes"
     if data.given.min(initial=-1) < -1 or data.given.max(initial=-1) > 2:
-        yield "given holds something other than -1 and the index of a part, 0 to 2"
+        yield "given holds other values than -1 and part indices; expected -1 to 2"
     if len(np.unique(data.names.astype(str))) != rows:
-        yield "two images have one name; expected unique names"
+        yield "two items have the same name; expected unique names"

@@ -5,8 +5,8 @@ features, and a linear classifier that has seen fifty such pairs says of others 
 the features of all depths (a classifier two-sample test, Lopez-Paz & Oquab, ICLR 2017, against a matched
 sample). The value is the sum of its two error rates, the share that the two kinds have in common: 1 when it
 can only guess, 0 when it is never wrong. Because the source is matched to the images, a narrow subject costs
-nothing; because it always learns from as many pairs, a hundred images and a thousand agree. docs/similarity.md
-has the measures it was chosen from. numpy only.
+nothing; because it always learns from as many pairs, a hundred images and a thousand agree.
+docs/measurements/similarity.md has the measures it was chosen from. numpy only.
 """
 
 from __future__ import annotations

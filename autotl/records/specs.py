@@ -68,7 +68,6 @@ class BackboneSpec:
     init: Literal["pretrained", "random"] = "pretrained"
     weights: Weights | None = None
     preprocess: Preprocess = Preprocess()
-    modality: Literal["image"] = "image"
     input_size: int = 224  # native side, pixels
     size_step: int = 32  # other sizes are multiples of it; 0: only the native size works
     min_size: int = 32
@@ -80,22 +79,19 @@ class BackboneSpec:
     source_classes: int = 0  # width of the source head in the weights; 0: none
     published: float | None = None  # ImageNet-1k top-1 accuracy as published, a fraction
     proposed: bool = True  # tried by default
-    text_head: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
     """One stretch of a training: what moves, how, and for what share of the steps."""
 
-    trains: str = "k"  # head, k (the candidate's depth), all, none, or "module:attr" of a selector
+    trains: Literal["head", "k", "all", "none"] = "k"  # k: as many groups as the candidate's depth
     norm: Literal["with_group", "frozen", "adapt"] = "with_group"
     share: float = 1.0  # of the trial's steps
     lr: float = 2e-3  # peak rate of the head; the candidate's `lr` replaces it
     layer_decay: float = 0.7  # factor on the rate from one layer group to the one below
     weight_decay: float = 0.02
-    augment: str = "light"  # none, light, strong
-    views: int = 1
-    data: Literal["labelled", "unlabelled"] = "labelled"
+    augment: Literal["none", "light", "strong"] = "light"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +102,7 @@ class Strategy:
     summary: str
     phases: tuple[Phase, ...] = ()  # none: the head is fitted in closed form on pooled features
     depths: bool = False  # takes an unfreeze depth 1..n or all
-    worth: str | None = None  # (profile, backbone, seconds) -> float in 0..1; torch-free
-    prepare: str | None = None  # (model) -> model, e.g. adapters
-    head: str | None = None  # (features, labels, classes, folds, seed, weights) -> Head, see builtin/heads.py
-    objective: str | None = None  # factory of an nn.Module(logits, targets, context) -> loss
-    sampler: str | None = None
-    combine: str | None = None
-    parents: int = 0
+    head: str | None = None  # "module:attr" of (features, labels, classes, folds, seed, weights) -> Head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

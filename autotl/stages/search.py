@@ -85,10 +85,11 @@ class _Searcher:
         self.forecast: Forecast | None = None
         timed, latencies = self._time_backbones(ranked.ranking)
         self.ranking = _with_latencies(ranked.ranking, latencies)
+        facts = self._facts(timed, ranked)
         self.default = planner.DefaultPlanner(
             ranked=self._fast_enough(_with_earlier(self.ranking.ranked, self.probes)),
             strategies=list(setup.strategies.values()),
-            facts=self._facts(timed, ranked),
+            facts=facts,
             counter=len(self.probes) if setup.parts.earlier is not None else 0,
         )
         self.planner: Planner = context.plugins.make_planner(
@@ -96,7 +97,9 @@ class _Searcher:
             self.ranking,
             context.budget.left,
             strategies=setup.strategies,
-            otherwise=self.default,
+            facts=facts,
+            costs=self.default.costs,
+            default=self.default,
         )
         for result in self.probes:
             self.planner.tell(result)

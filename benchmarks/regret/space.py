@@ -208,7 +208,6 @@ def result_of(space: Space, cell: Cell, epochs: float) -> TrialResult:
         cost=Cost(backward=cell.cost[epochs]),
         steps_done=trained.steps,
         epochs_done=epochs,
-        classes_seen=space.about.classes,
         latency=space.image[cell.candidate.backbone],
         parameters=trained.parameters,
         macs=trained.macs,

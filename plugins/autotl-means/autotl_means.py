@@ -1,12 +1,12 @@
-"""A strategy and a score that need no more than the means of the classes."""
+"""A strategy and a score for autotl that need only the means of the classes."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from autotl.builtin.heads import Head
-from autotl.hookspecs import hookimpl
-from autotl.records import Score, Strategy
+from autotl.plugin import Head, Score, Strategy, hookimpl
+
+AUTOTL_API_VERSION = 1
 
 
 @hookimpl
@@ -37,9 +37,10 @@ def class_means(
     seed: int,
     weights: np.ndarray | None,
 ) -> Head:
-    """Features (n, d), labels (n,) below `classes`. A class without a row has a bias that rules it out.
+    """Fit the head on features (n, d) and labels (n,) below `classes`.
 
-    The weights (n,) say how much each row counts: None where all count alike.
+    The weights (n,) are those of the rows in the metric of the run; None where all weigh the same. A class without
+    a row gets a bias that rules it out.
     """
     present, of_row, means = _means(features, labels)
     inverse = np.linalg.inv(_covariance(features - means[of_row]))
@@ -53,21 +54,21 @@ def class_means(
 def h_score(
     features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
 ) -> float:
-    """Trace of cov(f)^-1 cov(E[f | y]); higher is better."""
+    """Return the trace of cov(f)^-1 cov(E[f | y]); higher is better."""
     _, of_row, means = _means(features, labels)
     between = np.cov(means[of_row], rowvar=False)
     return float(np.trace(np.linalg.solve(_covariance(features - features.mean(0)), between)))
 
 
 def _means(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Classes there are (k,), place of each row's class (n,), means (k, d)."""
+    """Return the classes (k,), the index of each row's class (n,), and the means (k, d)."""
     present, of_row = np.unique(labels, return_inverse=True)
     means = np.stack([features[labels == label].mean(0, dtype=np.float64) for label in present])
     return present, of_row, means
 
 
 def _covariance(centred: np.ndarray) -> np.ndarray:
-    """Covariance (d, d), shrunk so that it can be inverted whatever the number of rows."""
-    found = centred.T.astype(np.float64) @ centred / len(centred)
-    size = float(np.trace(found)) / len(found)
-    return 0.9 * found + (0.1 * size + 1e-6) * np.eye(len(found))
+    """Return the covariance (d, d), shrunk so that it can be inverted with any number of rows."""
+    covariance = centred.T.astype(np.float64) @ centred / len(centred)
+    size = float(np.trace(covariance)) / len(covariance)
+    return 0.9 * covariance + (0.1 * size + 1e-6) * np.eye(len(covariance))

@@ -16,7 +16,7 @@ from simulated_run import SPECS, TABLE, World
 
 from autotl import pipeline
 from autotl.hookspecs import hookimpl
-from autotl.plugins import manager
+from autotl.plugins import sandbox
 from autotl.plugins.manager import load_plugins
 from autotl.records import BackboneSpec, Candidate, Ranking, Score, Trial, TrialResult
 from autotl.run_folder import result_file
@@ -78,7 +78,7 @@ def offering(name: str, hooks: dict[str, Any]) -> SimpleNamespace:
 def with_guests(monkeypatch: pytest.MonkeyPatch, **guests: dict[str, Any]) -> None:
     good = {"register_backbones": lambda profile, settings: SPECS}
     objects = [offering(name, hooks) for name, hooks in {"good": good, **guests}.items()]
-    monkeypatch.setattr(manager, "CALL_SECONDS", 0.1)
+    monkeypatch.setattr(sandbox, "CALL_SECONDS", 0.1)
     monkeypatch.setattr(pipeline, "load_plugins", lambda: load_plugins(objects))
 
 

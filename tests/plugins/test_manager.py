@@ -1,4 +1,4 @@
-"""Plugins: built-ins and guests through the same hooks, and what happens when a guest is broken."""
+"""The plugin manager: built-in and installed plugins through the same hooks, and what a broken one does."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from autotl.errors import DatasetError
-from autotl.hookspecs import hookimpl
-from autotl.plugins import manager as plugins_module
+from autotl.hookspecs import API_VERSION, hookimpl
+from autotl.plugins import manager, sandbox
 from autotl.plugins.manager import Plugins, load_plugins
 from autotl.protocols import Planner
 from autotl.records import (
@@ -113,8 +113,14 @@ RANKING = Ranking(ranked=(Ranked(backbone="mine:net", input_size=64, expected=0.
 DEFAULT = SimpleNamespace(ask=lambda seconds: None, tell=lambda result: None)
 
 
+KNN = Strategy(name="knn", summary="a head", head="autotl.builtin.heads:knn")
+FACTS, COSTS = SimpleNamespace(rows=80), SimpleNamespace()
+
+
 def planner_of(loaded: Plugins) -> Planner:
-    return loaded.make_planner(None, RANKING, 1.0, strategies={"knn"}, otherwise=DEFAULT)  # type: ignore[arg-type]
+    return loaded.make_planner(  # type: ignore[arg-type]
+        None, RANKING, 1.0, strategies={"knn": KNN}, facts=FACTS, costs=COSTS, default=DEFAULT
+    )
 
 
 def trial(**changes: object) -> Trial:
@@ -139,6 +145,7 @@ def test_a_guest_wins_by_answering_and_yields_by_returning_none() -> None:
         (trial(candidate=Candidate(backbone="mine:net", input_size=64, strategy="none")), "strategies are"),
         (trial(id="../x"), "id"),
         (trial(epochs=float("inf")), "epochs"),
+        (trial(candidate=replace(trial().candidate, hyper=(("dropout", 0.5),))), "'dropout' in hyper"),
         (trial(evaluate_on=("test",)), "expected train and select"),
     ],
 )
@@ -156,7 +163,7 @@ def entry_point(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
     def install(source: str, name: str = "guest_module") -> None:
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
         point = EntryPoint(name=name, value=name, group="autotl")
-        monkeypatch.setattr(plugins_module, "entry_points", lambda group: [point])
+        monkeypatch.setattr(manager, "entry_points", lambda group: [point])
         sys.modules.pop(name, None)
 
     return install
@@ -180,7 +187,7 @@ def test_a_guest_that_cannot_be_imported_is_named(entry_point, source: str, word
 
 
 def test_a_guest_that_hangs_at_import_is_named(entry_point, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(plugins_module, "IMPORT_SECONDS", 0.2)
+    monkeypatch.setattr(sandbox, "IMPORT_SECONDS", 0.2)
     entry_point("import time\ntime.sleep(3)")
     start = time.monotonic()
     loaded = load_plugins()
@@ -213,7 +220,7 @@ def test_a_backbone_that_makes_no_sense_is_refused_with_the_reason(spec: Backbon
 @pytest.mark.parametrize(
     ("strategy", "word"),
     [
-        (replace(PROBE, head=None), "do nothing"),
+        (replace(PROBE, head=None), "train nothing"),
         (replace(PROBE, phases=(Phase(trains="body"),)), "trains"),
         (replace(PROBE, phases=(Phase(trains="all"),), depths=True), "every depth"),
         (replace(PROBE, phases=(Phase(lr=float("nan")),)), "lr"),
@@ -240,7 +247,7 @@ def test_a_dataset_that_makes_no_sense_leaves_the_source_to_the_next_reader(tmp_
 
 
 def test_a_guest_that_hangs_in_a_hook_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins_module, "CALL_SECONDS", 0.1)
+    monkeypatch.setattr(sandbox, "CALL_SECONDS", 0.1)
     loaded = load_plugins([guest(register_backbones=lambda profile, settings: time.sleep(3))])
     start = time.monotonic()
     for _ in range(3):
@@ -341,4 +348,67 @@ def test_what_is_wrong_is_one_line() -> None:
 def test_a_plugin_says_which_hooks_it_answers() -> None:
     loaded = load_plugins([guest(register_backbones=lambda: [SPEC], on_event=lambda event: None)])
     assert loaded.hooks("guest") == ["on_event", "register_backbones"]
-    assert loaded.hooks("autotl.data") == ["load_dataset"]
+    assert loaded.hooks("autotl.sources") == ["load_dataset"]
+
+
+def test_a_planner_receives_what_the_default_one_receives() -> None:
+    received: dict[str, object] = {}
+
+    def make_planner(**arguments: object) -> None:
+        received.update(arguments)
+
+    takes_all = guest(make_planner=lambda costs, facts, strategies, seconds, ranking, profile: make_planner(
+        costs=costs, facts=facts, strategies=strategies, seconds=seconds, ranking=ranking, profile=profile
+    ))  # fmt: skip
+    assert planner_of(load_plugins([takes_all])) is DEFAULT
+    assert received == {
+        "profile": None, "ranking": RANKING, "seconds": 1.0, "strategies": (KNN,), "facts": FACTS, "costs": COSTS,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stated", "reason"),
+    [
+        (API_VERSION + 1, "install a newer autotl"),
+        (API_VERSION - 1, "install a newer version of the plugin"),
+        ("1.0", "expected a whole number"),
+    ],
+)
+def test_a_plugin_for_another_api_version_is_left_out_with_the_reason(stated: object, reason: str) -> None:
+    plugin = guest(register_backbones=lambda profile, settings: [SPEC])
+    plugin.AUTOTL_API_VERSION = stated
+    plugins = load_plugins([plugin])
+    assert "guest" not in plugins.names()
+    (problem,) = plugins.problems
+    assert problem.plugin == "guest" and repr(stated) in str(problem) and reason in str(problem)
+
+
+def test_a_plugin_for_this_api_version_is_accepted() -> None:
+    plugin = guest(register_backbones=lambda profile, settings: [SPEC])
+    plugin.AUTOTL_API_VERSION = API_VERSION
+    assert not load_plugins([plugin]).problems
+
+
+REMOVED = {
+    Strategy: ("objective", "prepare", "sampler", "combine", "worth", "parents"),
+    Phase: ("views", "data"),
+    BackboneSpec: ("text_head", "modality"),
+    Trial: ("resume_from", "parents"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [(kind, name) for kind, names in REMOVED.items() for name in names]
+)
+def test_a_field_that_nothing_obeys_is_an_error_that_names_plugin_and_field(kind: type, field: str) -> None:
+    plugins = load_plugins([guest(register_strategies=lambda: [kind(**{field: 1})])])
+    assert "linear_probe" in plugins.strategies(None)
+    (problem,) = plugins.problems
+    assert "'guest'" in str(problem) and f"'{field}'" in str(problem)
+
+
+def test_a_phase_trains_no_selector() -> None:
+    strategy = replace(PROBE, name="mine", phases=(Phase(trains="mine:selector"),))  # type: ignore[arg-type]
+    plugins = load_plugins([guest(register_strategies=lambda: [strategy])])
+    assert "mine" not in plugins.strategies(None)
+    assert "trains" in str(plugins.problems[0])

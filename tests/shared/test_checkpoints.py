@@ -185,7 +185,7 @@ class Flowers:
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> Flowers:
     if not FLOWERS.is_dir():
         pytest.skip("there is no ../shared/bench/flowers5")
-    data = load.load(str(FLOWERS), {}, load_plugins(guests=False))
+    data = load.load(str(FLOWERS), {}, load_plugins(installed=False))
     store = tmp_path_factory.mktemp("flowers")
     decode(list(data.files), store, side=256, allowance=FOREVER)
     rows = [np.flatnonzero(data.given == PARTS.index(part)) for part in ("train", "test")]

@@ -26,6 +26,7 @@ from autotl.hookspecs import hookimpl
 from autotl.plugins.manager import BUILTIN_NAMES
 from autotl.records import BackboneSpec, Phase, Preprocess, Score, Strategy, Weights
 from autotl.testing import ContractError
+from autotl.testing import plugin as plugin_checks
 
 # What lies in this machine's hub cache is listed, too; here only what comes with autotl is examined.
 BUILT_IN = [
@@ -44,14 +45,14 @@ def test_built_in(check: testing.Check) -> None:
 def test_each_kind_is_among_them() -> None:
     subjects = {check.subject for check in BUILT_IN}
     assert {
-        "plugin autotl.data",
+        "plugin autotl.sources",
         "score logme",
         "strategy lp_ft",
         "head autotl.builtin.heads:knn",
     } <= subjects
     assert sum(subject.startswith("backbone autotl:") for subject in subjects) >= 3
     assert len(set(map(str, BUILT_IN))) == len(BUILT_IN)
-    assert all(check.promise.endswith(".") for check in BUILT_IN)
+    assert all(check.requirement.endswith(".") for check in BUILT_IN)
 
 
 # --------------------------------------------------------------------------- backbones with a mistake
@@ -143,7 +144,7 @@ class FixedSize(Net):
 
 def spec(build: str = "Net", **changes: Any) -> BackboneSpec:
     known: dict[str, Any] = {"input_size": 32, "size_step": 8, "min_size": 16, "feature_dim": 16}
-    return BackboneSpec(name="mine:net", build=f"test_testing:{build}", **(known | changes))
+    return BackboneSpec(name="mine:net", build=f"{__name__}:{build}", **(known | changes))
 
 
 MISTAKES: dict[str, tuple[BackboneSpec, Callable[[BackboneSpec], None], str]] = {
@@ -155,13 +156,13 @@ MISTAKES: dict[str, tuple[BackboneSpec, Callable[[BackboneSpec], None], str]] = 
     "statistics of the batch": (spec("UsesTheBatch"), testing.on_its_own, "batch"),
     "a pattern that matches nothing": (spec("OneGroup"), testing.layer_groups, "layer_pattern"),
     "a gradient that is cut": (spec("Detached"), testing.unfreezes, "no gradient reaches"),
-    "norms that always learn": (spec("NeverFrozen"), testing.frozen, "moved"),
+    "norms that always learn": (spec("NeverFrozen"), testing.frozen, "changed"),
     "learnt, and not in the state": (spec("Unseen"), testing.without_weights, "other features"),
     "another net without weights": (spec("OtherWithoutWeights"), testing.without_weights, "architecture"),
-    "no number on white": (spec("NotANumber"), testing.finite, "no numbers"),
+    "no number on white": (spec("NotANumber"), testing.finite, "not finite"),
     "the same for all images": (spec("Constant"), testing.finite, "same features"),
     "a size it cannot take": (spec("FixedSize"), testing.input_sizes, "only 32 px"),
-    "a wrong count of classes": (spec(source_classes=1000), testing.source_classifier, "tells 5 apart"),
+    "a wrong count of classes": (spec(source_classes=1000), testing.source_classifier, "has 5 classes"),
     "an argument that loads": (spec(arguments={"pretrained": True}), testing.plain_arguments, "pretrained"),
     "weights that are not there": (
         spec(weights=Weights(kind="file", location="nowhere.safetensors")),
@@ -249,7 +250,7 @@ def by_number(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logit
         ("noise", testing.repeatable, "then"),
         ("first_row", testing.order_does_not_matter, "another order"),
         ("by_number", testing.order_does_not_matter, "other numbers"),
-        ("backwards", testing.higher_is_better, "rise"),
+        ("backwards", testing.higher_is_better, "rising"),
         ("three_classes_only", testing.gives_a_number, "two classes"),
         ("fails_on_constants", testing.survives_odd_data, "LinAlgError"),
         ("meddles", testing.repeatable, "changed the arrays"),
@@ -257,7 +258,7 @@ def by_number(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logit
     ],
 )
 def test_a_score_with_a_mistake_is_told_what_it_is(name: str, check: Any, word: str) -> None:
-    score = Score(name="mine", summary="a score", compute=f"test_testing:{name}")
+    score = Score(name="mine", summary="a score", compute=f"{__name__}:{name}")
     with pytest.raises(ContractError) as caught:
         testing.Check("score", check, score)()
     assert word in str(caught.value)
@@ -301,7 +302,7 @@ def unseeded(
 )
 def test_a_head_with_a_mistake_is_told_what_it_is(name: str, check: Any, word: str) -> None:
     with pytest.raises(ContractError) as caught:
-        testing.Check("head", check, f"test_testing:{name}")()
+        testing.Check("head", check, f"{__name__}:{name}")()
     assert word in str(caught.value)
 
 
@@ -311,21 +312,20 @@ TUNING = Strategy(name="mine", summary="mine", phases=(Phase(),), depths=True)
 @pytest.mark.parametrize(
     ("strategy", "check", "word"),
     [
-        (replace(TUNING, phases=(Phase(trains="k"), Phase(trains="all"))), testing.depths, "moved are 1, 2"),
+        (
+            replace(TUNING, phases=(Phase(trains="k"), Phase(trains="all"))),
+            testing.depths,
+            "changed are 1, 2",
+        ),
         (replace(TUNING, phases=(Phase(trains="all"),)), testing.described, "every depth"),
         (replace(TUNING, phases=(Phase(trains="none"),)), testing.learns, "expected it to finish"),
-        (replace(TUNING, head="test_testing:nothing"), testing.resolves, "cannot be imported"),
-        (replace(TUNING, worth="test_testing:too_much"), testing.resolves, "share from 0 to 1"),
+        (replace(TUNING, head=f"{__name__}:nothing"), testing.resolves, "cannot be imported"),
     ],
 )
 def test_a_strategy_with_a_mistake_is_told_what_it_is(strategy: Strategy, check: Any, word: str) -> None:
     with pytest.raises(ContractError) as caught:
         testing.Check("strategy", check, strategy)()
     assert word in str(caught.value)
-
-
-def too_much(profile: Any, backbone: BackboneSpec, seconds: float) -> float:
-    return seconds
 
 
 # --------------------------------------------------------------------------- whole plugins
@@ -350,10 +350,23 @@ def register_scores():
 """
 
 
-OWN = """
+OWN = f"""
 @hookimpl
 def register_backbones(profile, settings):
-    return [BackboneSpec(name="net", build="test_testing:Net", input_size=32)]
+    return [BackboneSpec(name="net", build="{__name__}:Net", input_size=32)]
+"""
+PLANNER = """
+class Planner:
+    number = 0
+    def __init__(self, ranking, strategies):
+        self.candidate = Candidate(backbone=ranking.ranked[0].backbone, input_size=64, strategy=strategies[0].name)
+    def ask(self, seconds):
+        self.number += 1
+        return Trial(id=f"t{self.number}", candidate=self.candidate, %s)
+    def tell(self, result): ...
+@hookimpl
+def make_planner(ranking, strategies):
+    return Planner(ranking, strategies)
 """
 HEAVY = """
 import sys, types
@@ -384,17 +397,18 @@ def test_a_sound_file_passes(module: Callable[[str, str], str]) -> None:
             "connection",
         ),
         ("senseless_guest", SCORES + "\n@hookimpl\ndef register_backbones(settings):\n    return 7", "listing",
-         "asked what it has: TypeError: 'int' object is not iterable"),
+         "listed in a new Python process: TypeError: 'int' object is not iterable"),
         ("hanging_guest", "import sys, time\n'pytest' in sys.modules or time.sleep(60)" + SCORES, "listing",
          "took over 3 s"),
         ("misspelt_guest", SCORES.replace("register_scores", "register_score"), "hooks", "no hook of that name"),
         ("unmarked_guest", SCORES.replace("@hookimpl", "") + "\n@hookimpl\ndef on_event(event): ...", "hooks",
          "lacks its @hookimpl"),
         ("fickle_guest", "import random" + SCORES.replace('"mine",', 'f"mine{random.random()}",', 1), "hooks",
-         "two answers"),
-        ("clashing_guest", SCORES.replace('"mine"', '"linear"'), "names", "already"),
+         "different values"),
+        ("clashing_guest", SCORES.replace('"mine"', '"linear"'), "names", "something else as 'linear'"),
         ("own_guest", OWN, "names", "prefix"),
         ("greedy_guest", "@hookimpl\ndef load_dataset(source, options):\n    return source", "other_sources", "None"),
+        ("testing_guest", PLANNER % "evaluate_on=('test',)", "plans", "expected train and select"),
         ("deaf_guest", "@hookimpl\ndef on_event(event):\n    event.candidate.upper()", "observes", "AttributeError"),
     ],
 )  # fmt: skip
@@ -406,7 +420,7 @@ def test_a_plugin_with_a_mistake_is_told_what_it_is(
     word: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(testing, "HANG_SECONDS", 3.0 if name == "hanging_guest" else 60.0)
+    monkeypatch.setattr(plugin_checks, "HANG_SECONDS", 3.0 if name == "hanging_guest" else 60.0)
     assert word in failed(module(name, source))[check]
 
 

@@ -1,7 +1,7 @@
 """The three architectures that ship, stock timm code with keyword arguments, one of each family.
 
 Chosen by milliseconds a training image on two CPU cores and by the accuracy that they reach on
-Tiny ImageNet validation in that time; docs/embedded.md has the figures.
+Tiny ImageNet validation in that time; docs/measurements/embedded.md has the figures.
 """
 
 from __future__ import annotations

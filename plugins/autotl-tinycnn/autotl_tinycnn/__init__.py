@@ -1,17 +1,17 @@
-"""A tiny backbone for autotl. Nothing heavy is imported here: `net` is, when the backbone is built."""
+"""A tiny backbone for autotl. The engine imports `net`, and torch with it, when it builds the backbone."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 
-from autotl.hookspecs import hookimpl
-from autotl.records import BackboneSpec, Settings, Weights
+from autotl.plugin import BackboneSpec, Weights, hookimpl
 
+AUTOTL_API_VERSION = 1
 WEIGHTS = files("autotl_tinycnn") / "tinycnn.safetensors"
 
 
 @hookimpl
-def register_backbones(settings: Settings) -> list[BackboneSpec]:
+def register_backbones() -> list[BackboneSpec]:
     tiny = BackboneSpec(
         name="tinycnn:shapes",
         build="autotl_tinycnn.net:TinyCNN",

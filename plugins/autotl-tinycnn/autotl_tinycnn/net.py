@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class TinyCNN(nn.Module):
-    """Images (B, 3, H, W) to logits (B, classes)."""
+    """Map images (B, 3, H, W) to logits (B, classes)."""
 
-    classifier_name = "classifier"  # autotl takes it off: what enters it is the feature
-    layer_pattern = r"stages\.(\d+)"  # autotl freezes and trains stage by stage
+    classifier_name = "classifier"  # autotl removes it: its input is the feature vector
+    layer_pattern = r"stages\.(\d+)"  # each stage is a layer group
 
     def __init__(self, classes: int = 8) -> None:
         super().__init__()

@@ -1,0 +1,88 @@
+"""Import plugins and check how they present themselves: API version, hook names, marks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint
+from typing import Any
+
+from autotl import hookspecs
+from autotl.errors import PluginError
+from autotl.hookspecs import API_VERSION
+from autotl.plugins import sandbox
+from autotl.plugins.sandbox import PluginThread, text_of
+
+VERSION_NAME = "AUTOTL_API_VERSION"  # the attribute in which a plugin states the version it was written for
+HOOKS = tuple(name for name, value in vars(hookspecs).items() if getattr(value, "autotl_spec", None))
+
+
+def import_plugin(point: EntryPoint, thread: PluginThread) -> object:
+    """Import what an entry point names, in the plugin's thread. Raises `PluginError`."""
+    try:
+        return thread.call(point.load, sandbox.IMPORT_SECONDS)
+    except Exception as error:
+        text = f"import of {point.value}: {text_of(error)}"
+        raise PluginError(text, plugin=point.name, hook="import") from error
+
+
+def unique(points: Iterable[EntryPoint]) -> list[EntryPoint]:
+    """Return the entry points with each value once: a module is one plugin."""
+    by_value: dict[str, EntryPoint] = {}
+    for point in points:
+        by_value.setdefault(point.value, point)
+    return list(by_value.values())
+
+
+def check_version(plugin: object, name: str) -> None:
+    """Raise `PluginError` when a plugin was written for another version of the plugin API than this one.
+
+    A plugin that states none is accepted.
+    """
+    stated = getattr(plugin, VERSION_NAME, API_VERSION)
+    if isinstance(stated, bool) or not isinstance(stated, int):
+        raise PluginError(
+            f"{VERSION_NAME} is {stated!r}; expected a whole number, such as {API_VERSION}",
+            plugin=name,
+            hook="import",
+        )
+    if stated == API_VERSION:
+        return
+    advice = "install a newer autotl" if stated > API_VERSION else "install a newer version of the plugin"
+    raise PluginError(
+        f"it is written for version {stated} of the plugin API, and this autotl has version {API_VERSION}; {advice}",
+        plugin=name,
+        hook="import",
+    )
+
+
+def check_hooks(plugin: object, name: str) -> None:
+    """Raise `PluginError` when a hook is misspelt or lacks its mark."""
+    attributes = {attribute: getattr(plugin, attribute, None) for attribute in dir(plugin)}
+    marks = {attribute: getattr(value, "autotl_impl", None) for attribute, value in attributes.items()}
+    marked = [mark["specname"] or attribute for attribute, mark in marks.items() if mark is not None]
+    unmarked = [hook for hook in HOOKS if callable(attributes.get(hook)) and marks[hook] is None]
+    if unmarked:
+        raise PluginError("the function lacks its @hookimpl", plugin=name, hook=unmarked[0])
+    unknown = [hook for hook in marked if hook not in HOOKS]
+    if unknown:
+        message = f"there is no hook of that name; hooks are: {', '.join(sorted(HOOKS))}"
+        raise PluginError(message, plugin=name, hook=unknown[0])
+    if not marked:
+        raise PluginError("no function is marked with @hookimpl", plugin=name, hook="import")
+
+
+def name_of(plugin: object) -> str:
+    """Return the name of a plugin that no entry point names."""
+    return str(getattr(plugin, "__name__", type(plugin).__name__))
+
+
+def run(implementation: Any, arguments: dict[str, Any]) -> Any:
+    """Call a hook implementation with those of the arguments that it takes."""
+    return implementation.function(*(arguments[name] for name in implementation.argnames))
+
+
+def check_instance(plugin: object) -> object:
+    """Return the plugin. Raises `TypeError` for a class, whose functions pluggy could not call."""
+    if isinstance(plugin, type):
+        raise TypeError("the entry point names a class; name a module or an instance")
+    return plugin

@@ -1,0 +1,22 @@
+"""The record of a fitted head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Head:
+    """A head that was fitted on pooled features.
+
+    A ``linear`` head holds `weight` (classes, d) float32 and `bias` (classes,) float32. A ``knn`` head holds
+    `features` (n, d) float32 with rows of length 1, their `labels` (n,) int64, `centre` (d,) float32, which is
+    subtracted from an image's features first, and `count` () int64, the number of neighbours that vote.
+    """
+
+    kind: Literal["linear", "knn"]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    note: str = ""  # what was chosen while it was fitted, such as "k=5"

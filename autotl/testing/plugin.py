@@ -1,0 +1,265 @@
+"""Checks of a whole plugin: its import, its hooks, its names, the cost of listing it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint
+from typing import Any
+from unittest import SkipTest
+
+from autotl.plugins.loading import run
+from autotl.plugins.manager import BUILTIN, BUILTIN_NAMES, GROUP, Plugins, load_plugins
+from autotl.plugins.sandbox import CLASH
+from autotl.records import (
+    Candidate,
+    Event,
+    Phase,
+    Profile,
+    Ranked,
+    Ranking,
+    Settings,
+    Strategy,
+    Trial,
+    TrialResult,
+)
+from autotl.testing.contract import HANG_SECONDS, HEAVY, LISTING_SECONDS, OWN_PREFIXES, ContractError, require
+from autotl.testing.discovery import Plugin
+
+
+def imports(plugin: Plugin) -> None:
+    """It can be imported."""
+    require(not plugin.problem, plugin.problem)
+
+
+def hooks(plugin: Plugin) -> None:
+    """Its hooks are spelt right, return in time without an exception, and return valid values."""
+    plugins = plugin.plugins()
+    first = contributions(plugin, plugins)
+    problems = [problem for problem in plugins.problems if problem.hook != CLASH]
+    require(not problems, "; ".join(map(str, problems)))
+    second = contributions(plugin, plugins)
+    require(first == second, "two calls returned different values; expected the same each time")
+
+
+def names(plugin: Plugin) -> None:
+    """No name is used for something else, and each backbone has a prefix of the plugin's own."""
+    plugins = plugin.plugins()
+    registered = contributions(plugin, plugins)
+    require(not plugins.problems, "; ".join(map(str, plugins.problems)))
+    if plugin.value in BUILTIN:
+        return
+    for name in registered["register_backbones"]:
+        own = ":" in name and not name.startswith(OWN_PREFIXES)
+        require(
+            own, f"the backbone is called {name!r}; expected a prefix of the plugin's own, as in 'mine:net'"
+        )
+
+
+def listing(plugin: Plugin) -> None:
+    """Importing it and listing what it registers is quick, loads no torch, prints nothing, opens no connection."""
+    if not plugin.value:
+        raise SkipTest("it is an object, not a module that can be imported once more")
+    facts = _listed(plugin.value)
+    if facts["seconds"] > LISTING_SECONDS:  # the machine may have been busy
+        facts = min(facts, _listed(plugin.value), key=lambda listing: listing["seconds"])
+    require(
+        not facts["heavy"],
+        f"importing or listing it loads {', '.join(facts['heavy'])}; expected this only when a "
+        'backbone is built: import it inside the function that "module:attr" names',
+    )
+    require(not facts["connected"], "it opens a connection although settings.offline is set; expected none")
+    require(
+        not facts["printed"],
+        f"it prints {facts['printed'][:80]!r}; expected nothing",
+    )
+    require(
+        facts["seconds"] <= LISTING_SECONDS,
+        f"importing and listing it took {facts['seconds']:.1f} s; expected at most {LISTING_SECONDS:g} s, as each "
+        "command that lists waits for it",
+    )
+
+
+def _listed(value: str) -> dict[str, Any]:
+    try:
+        process = subprocess.run(
+            [sys.executable, "-c", "from autotl.testing.plugin import list_alone; list_alone()", value],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=HANG_SECONDS,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    except subprocess.TimeoutExpired as late:
+        raise ContractError(
+            f"importing and listing it took over {HANG_SECONDS:g} s; expected at most {LISTING_SECONDS:g} s"
+        ) from late
+    error = next(reversed(process.stderr.strip().splitlines()), "")
+    require(process.returncode == 0, f"it cannot be imported or listed in a new Python process: {error}")
+    facts: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    return facts
+
+
+_LISTINGS: dict[str, dict[str, Any]] = {
+    "register_backbones": {"profile": None, "settings": Settings(offline=True)},
+    "register_strategies": {"profile": None},
+    "register_scores": {},
+}
+
+
+def list_alone() -> None:
+    """Import and list the plugin that the last command-line argument names; print seconds and side effects as JSON."""
+    import socket
+
+    connected: list[str] = []
+
+    def note(_self: socket.socket, address: object) -> None:
+        connected.append(str(address))
+        raise OSError("no connections while listing")
+
+    value = sys.argv[-1]
+    socket.socket.connect = note  # type: ignore[method-assign, assignment]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        before, begun = set(sys.modules), time.perf_counter()
+        plugin = Plugin(
+            name=value, value=value, object=EntryPoint(name=value, value=value, group=GROUP).load()
+        )
+        imported = time.perf_counter() - begun
+        plugins = plugin.plugins()  # may import what the built-in plugins need: not counted
+        begun = time.perf_counter()
+        for hook, arguments in _LISTINGS.items():
+            for implementation in getattr(plugins.manager.hook, hook).get_hookimpls():
+                if implementation.plugin_name == plugin.name:
+                    list(run(implementation, arguments) or ())
+        seconds = imported + time.perf_counter() - begun
+    facts = {
+        "seconds": seconds,
+        "heavy": sorted((set(sys.modules) - before).intersection(HEAVY)),
+        "printed": printed.getvalue(),
+        "connected": connected,
+    }
+    print(json.dumps(facts))  # noqa: T201
+
+
+def other_sources(plugin: Plugin) -> None:
+    """load_dataset returns None for sources that are not its own."""
+    if plugin.value in BUILTIN:
+        raise SkipTest("it comes last, so it raises an error that says what was expected")
+    for source in ("no-such-folder-anywhere/", "no-such-table.csv", "unknown://nothing"):
+        value = _implementation(plugin, "load_dataset")(source=source, options={})
+        require(value is None, f"load_dataset returned {value!r:.60} for {source!r}; expected None")
+
+
+def observes(plugin: Plugin) -> None:
+    """on_event takes the events of a run, with and without a candidate."""
+    observe = _implementation(plugin, "on_event")
+    observe(event=Event(time=0.0, stage="load", message="12 images in 2 classes"))
+    observe(
+        event=Event(
+            time=1.0, stage="probe", message="done", candidate="a:b@64/knn", score=0.5, best=0.5, left=9
+        )
+    )
+
+
+def _implementation(plugin: Plugin, hook: str) -> Callable[..., Any]:
+    """Return the hook as a function of all its arguments, of which the implementation takes some."""
+    for implementation in getattr(plugin.plugins().manager.hook, hook).get_hookimpls():
+        if implementation.plugin_name in {plugin.name, *(BUILTIN_NAMES if plugin.value in BUILTIN else ())}:
+            return lambda **arguments: run(implementation, arguments)
+    raise ContractError(f"{hook} is not marked with @hookimpl")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """Facts of a small data set, as a planner receives them."""
+
+    rows: int = 80
+    rows_final: int = 100
+    rows_select: int = 20
+    rows_test: int = 0
+    folds: int = 0
+    seed: int = 0
+
+
+class _Costs:
+    """A cost model by which a pass over the data takes a second."""
+
+    def probe(self, candidate: Candidate, epochs: float) -> float:
+        return epochs
+
+    def final(self, candidate: Candidate, epochs: float) -> float:
+        return epochs + 1.0
+
+
+class _NoMoreTrials:
+    def ask(self, seconds: float) -> Trial | None:
+        return None
+
+    def tell(self, result: TrialResult) -> None:
+        return None
+
+
+def plans(plugin: Plugin) -> None:
+    """make_planner returns None or a planner that proposes valid trials and takes their results."""
+    plugins = plugin.plugins()
+    strategies = (
+        Strategy(name="probe", summary="a head", head="autotl.builtin.heads:linear"),
+        Strategy(name="tune", summary="a fine-tuning", phases=(Phase(),), depths=True),
+    )
+    entries = [Ranked(backbone=f"toy:{n}", input_size=64, expected=0.5, rows=80) for n in range(3)]
+    ranking = Ranking(ranked=tuple(replace(entry, seconds_per_image=1e-3) for entry in entries))
+    profile = Profile(
+        images=100, classes=("a", "b"), counts=(50, 50), imbalance=1.0, side=64, sides=(64, 64),
+        gray=0.0, alpha=0.0, bytes=100_000,
+    )  # fmt: skip
+    planner = plugins.make_planner(
+        profile, ranking, 60.0,
+        strategies={strategy.name: strategy for strategy in strategies},
+        facts=_Facts(), costs=_Costs(), default=_NoMoreTrials(),
+    )  # fmt: skip
+    left = 60.0
+    while (trial := planner.ask(left)) is not None:
+        planner.tell(TrialResult(trial=trial, status="finished", score_val=0.5, epochs_done=trial.epochs))
+        left -= 1.0 + trial.epochs
+    require(not plugins.problems, "; ".join(map(str, plugins.problems)))
+
+
+PLUGIN: tuple[Callable[[Plugin], None], ...] = (
+    imports,
+    hooks,
+    names,
+    listing,
+    other_sources,
+    plans,
+    observes,
+)
+# The checks that are made only where there is such a hook.
+NEEDS = {"other_sources": "load_dataset", "plans": "make_planner", "observes": "on_event"}
+
+
+def contributions(plugin: Plugin, plugins: Plugins) -> dict[str, dict[str, Any]]:
+    """Return what the plugin registers, by hook and name."""
+    listings: dict[str, Callable[[Plugins], Mapping[str, Any]]] = {
+        "register_backbones": lambda p: p.backbones(None, Settings(offline=True)),
+        "register_strategies": lambda p: p.strategies(None),
+        "register_scores": lambda p: p.scores(),
+    }
+    if plugin.value in BUILTIN:
+        return {
+            hook: dict(list_all(plugins))
+            for hook, list_all in listings.items()
+            if hasattr(plugin.object, hook)
+        }
+    builtin = load_plugins(installed=False)
+    return {hook: _without(list_all(plugins), list_all(builtin)) for hook, list_all in listings.items()}
+
+
+def _without(values: Mapping[str, Any], builtin: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in builtin}

@@ -1,0 +1,129 @@
+"""Checks of one strategy, and of the head that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest import SkipTest
+
+import numpy as np
+
+from autotl.records import Strategy
+from autotl.records.head import Head
+from autotl.report.wording import sentences
+from autotl.testing.contract import described, require, resolve
+from autotl.testing.score import made_features
+
+
+def _fitted(
+    name: str, classes: int, case: tuple[np.ndarray, np.ndarray, np.ndarray], seed: int = 0
+) -> np.ndarray:
+    """Return the probabilities (rows, classes) of the rows that a head was fitted on."""
+    from autotl.engine.check_support import probabilities
+
+    head = resolve(name)(*case[:2], classes, case[2], seed, np.ones(len(case[0])))
+    require(isinstance(head, Head), f"it returned a {type(head).__name__}; expected autotl.plugin.Head")
+    require(head.kind in ("linear", "knn"), f"the kind of head is {head.kind!r}; expected linear or knn")
+    width = case[0].shape[1]
+    if head.kind == "linear":
+        shapes = {key: array.shape for key, array in head.arrays.items()}
+        expected = {"weight": (classes, width), "bias": (classes,)}
+        require(shapes == expected, f"its arrays are {shapes}; expected {expected}")
+    table = probabilities(head, classes, case[0])
+    require(np.isfinite(table).all(), "its probabilities hold values that are not finite; expected numbers")
+    require(
+        table.shape == (len(case[0]), classes),
+        f"its probabilities have the shape {table.shape}; expected {(len(case[0]), classes)}",
+    )
+    return table
+
+
+def learns_classes(name: str) -> None:
+    """On well separated classes its accuracy is 90 % or more, with two classes and with many."""
+    for classes in (2, 3, 10):
+        case = made_features(classes=classes, rows=100, signal=3.0)
+        accuracy = float((_fitted(name, classes, case).argmax(1) == case[1]).mean())
+        require(
+            accuracy >= 0.9,
+            f"with {classes} well separated classes its accuracy is {accuracy:.0%}; expected 90 % or more",
+        )
+
+
+def unseen_classes(name: str) -> None:
+    """A class without a row keeps its place, and is not predicted."""
+    case = made_features(classes=3, signal=3.0)
+    predicted = set(_fitted(name, 5, case).argmax(1).tolist())
+    require(predicted <= {0, 1, 2}, f"it predicts classes {sorted(predicted - {0, 1, 2})} that no row had")
+
+
+def few_rows(name: str) -> None:
+    """It can be fitted on one row a class, on constant columns, and on more columns than rows."""
+    features, labels, folds = made_features(rows=12, width=64)
+    constant = features.copy()
+    constant[:, ::2] = 0.0
+    for case in ((features[:3], labels[:3], folds[:3]), (constant, labels, folds), (features, labels, folds)):
+        with np.errstate(all="ignore"):
+            _fitted(name, 3, case)
+
+
+def same_seed_same_head(name: str) -> None:
+    """The same rows and seed give the same head, and the features are not changed."""
+    case = made_features()
+    kept = case[0].copy()
+    first, second = _fitted(name, 3, case, seed=3), _fitted(name, 3, case, seed=3)
+    require(np.array_equal(first, second), "the same rows and seed gave two heads; use the seed")
+    require(np.array_equal(case[0], kept), "it changed the features that it received; work on a copy")
+
+
+HEAD: tuple[Callable[[str], None], ...] = (learns_classes, unseen_classes, few_rows, same_seed_same_head)
+
+
+def resolves(strategy: Strategy) -> None:
+    """The head that it names, if any, can be imported."""
+    if strategy.head is not None:
+        resolve(strategy.head)
+
+
+def _trained(strategy: Strategy, depth: Any, classes: int = 3) -> tuple[float, list[bool]]:
+    from autotl.engine.check_support import train_toy
+
+    result, accuracy, moved = train_toy(strategy, depth, 8.0 if strategy.phases else 0.0, classes=classes)
+    problem = result.error or "; ".join(sentences(result.notes))
+    require(
+        result.status == "finished",
+        f"a small training with depth {depth!r} {result.status}: {problem}; expected it to finish",
+    )
+    return accuracy, moved
+
+
+def learns(strategy: Strategy) -> None:
+    """A small training finishes with more than chance accuracy, with two classes and with three."""
+    depth = "all" if strategy.phases else 0
+    for classes in (2, 3):
+        accuracy, _ = _trained(strategy, depth, classes)
+        require(
+            accuracy > 1.2 / classes,
+            f"after a training on {classes} plain colours its accuracy is {accuracy:.0%}; expected more than chance",
+        )
+
+
+def depths(strategy: Strategy) -> None:
+    """Depth k trains the last k layer groups and no other; without phases nothing of the backbone moves."""
+    if strategy.phases and not strategy.depths:
+        raise SkipTest("it has no depth")
+    for depth in (1, 2, "all") if strategy.depths else (0,):
+        _, moved = _trained(strategy, depth)
+        count = len(moved)
+        expected = [depth == "all" or index >= count - int(depth) for index in range(count)]
+        require(
+            moved == expected,
+            f"with depth {depth!r} the layer groups that changed are {_numbers(moved)} of {count}; expected "
+            f"{_numbers(expected)}: a phase that trains 'k' follows the depth",
+        )
+
+
+def _numbers(flags: list[bool]) -> str:
+    return ", ".join(str(number) for number, flag in enumerate(flags, start=1) if flag) or "none"
+
+
+STRATEGY: tuple[Callable[[Strategy], None], ...] = (described, resolves, learns, depths)
