@@ -259,7 +259,8 @@ def profile(profiled: Profile) -> None:
     if not profiled.findings:
         click.echo("No problems found.")
     for finding in profiled.findings:
-        paragraph(f"- {recorded.finding(finding)}{f' ({finding.action})' if finding.action else ''}")
+        action = recorded.action(finding)
+        paragraph(f"- {recorded.finding(finding)}{f' ({action})' if action else ''}")
 
 
 def plan(planned: Plan) -> None:

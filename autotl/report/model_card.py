@@ -54,7 +54,8 @@ def _lines(state: Recommendation, winner: Winner, folder: Path) -> Iterator[str]
     if findings:
         yield ""
         yield from (
-            f"- {_plain(recorded.finding(f))}" + (f" ({_plain(f.action)})" if f.action else "")
+            f"- {_plain(recorded.finding(f))}"
+            + (f" ({_plain(recorded.action(f))})" if recorded.action(f) else "")
             for f in findings
         )
     yield ""

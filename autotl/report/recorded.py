@@ -53,6 +53,16 @@ def finding(item: Finding) -> str:
     return item.what
 
 
+def action(item: Finding) -> str:
+    """Return what autotl did with the items of a finding."""
+    return item.action
+
+
+def similarity_level(item: Similarity) -> str:
+    """Return ``near``, ``middling`` or ``far``."""
+    return item.word
+
+
 def similarity(item: Similarity) -> str:
     """Return a similarity as a sentence."""
     return item.sentence

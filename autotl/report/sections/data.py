@@ -38,7 +38,11 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
         "split": wording.as_sentence(split) if split else "",
         "findings": _findings(result),
         "similarity": [
-            {"domain": similar.domain, "word": similar.word, "sentence": recorded.similarity(similar)}
+            {
+                "domain": similar.domain,
+                "level": recorded.similarity_level(similar),
+                "sentence": recorded.similarity(similar),
+            }
             for similar in (result.similarity or profile.similarity)
         ],
     }
@@ -52,7 +56,7 @@ def _findings(result: Recommendation) -> list[dict[str, Any]]:
     return [
         {
             "text": wording.as_sentence(recorded.finding(finding)),
-            "action": finding.action,
+            "action": recorded.action(finding),
             "where": list(finding.where[:SHOWN_NAMES]),
             "more": max(0, finding.count - SHOWN_NAMES) if finding.where else 0,
             "certainty": wording.certainty_of_finding(finding.certainty),
