@@ -33,9 +33,7 @@ def parse_seconds(text: str | float) -> float:
     whole = re.fullmatch(r"(?:\d+(?:\.\d+)?\s*(?:min|[smh])?\s*)+", str(text).strip().lower())
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts) if whole else 0.0
     if seconds <= 0 or seconds == float("inf"):
-        raise BudgetError(
-            f"{str(text)!r} is no budget; expected a time such as 90s, 10m, 1h or plain seconds"
-        )
+        raise BudgetError(f"{str(text)!r} is not a duration; use 90s, 10m, 1h or plain seconds")
     return seconds
 
 

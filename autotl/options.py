@@ -1,51 +1,272 @@
-"""Everything a run was asked for."""
+"""The options of a run: each is defined once, as a field of `Options`.
+
+From the fields come the options of the command line, the keyword arguments of `autotl.recommend` and
+`autotl.plan` with their documentation, and what ``result.json`` records. To add an option, add a field, and
+the type that a Python caller may pass to `OptionArguments` below it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
-from autotl.records import Goal, Metric, Prefer, Settings
-from autotl.weights.hub import told_offline
+if TYPE_CHECKING:  # numpy comes with the records, and `autotl --help` must not load it
+    import os
+
+    from autotl.records import Goal, Metric, Prefer, Settings
+
+DEFAULT_BUDGET = "10m"
+
+Form = Literal[
+    "text", "path", "new folder", "folders", "file", "duration", "fraction", "integer", "flag", "choice",
+    "names", "count", "latency", "size", "licences", "group",
+]  # fmt: skip
+
+# What a Python caller passes for each form, where the type does not say it.
+_UNITS = {
+    "duration": "text or seconds",
+    "latency": "seconds per image",
+    "size": "bytes",
+    "names": "one or several",
+    "folders": "one or several",
+    "licences": "one or several",
+}
+_LISTS = {"names", "folders", "licences"}
+_PATHS = {"path", "new folder", "file"}
+_RENAMED = {"memory": "history"}  # options as result.json of earlier versions names them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """How people give an option, on the command line and in Python."""
+
+    form: Form
+    help: str
+    metavar: str = ""
+    default: str = ""  # in words, where the default value alone does not say it
+    choices: tuple[str, ...] = ()
+    extends: bool = False  # can be given when a run is continued
+    refits: bool = False  # describes data or machine, so that it holds for another fit of the run's recipe
+
+
+def _option(value: Any, form: Form, text: str, **more: Any) -> Any:
+    """Return a dataclass field with the default `value` and its definition."""
+    return field(default=value, metadata={"option": Definition(form=form, help=text, **more)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Everything a run was asked for."""
+    """All options of a run."""
 
     source: str
-    budget: float = 600.0  # seconds
-    out: str | None = None
-    test: str | None = None
-    test_size: float | None = None
-    weights: tuple[str, ...] = ()
-    backbones: tuple[str, ...] = ()
-    more: tuple[str, ...] = ()  # backbones besides those, or besides the usual ones
-    strategies: tuple[str, ...] = ()
-    group: str | None = None
-    label: str | None = None
-    metric: Metric | None = None
-    prefer: Prefer = "accuracy"
-    max_params: int | None = None
-    max_latency: float | None = None  # seconds an image
-    max_memory: int | None = None  # bytes
-    licence: tuple[str, ...] = ()
-    device: str = "auto"
-    precision: str = "auto"
-    seed: int = 0
-    offline: bool = False
-    refit: bool = False
-    memory: str | None = None  # file with records of past runs
-    command: str = ""
+    budget: float = _option(
+        600.0, "duration", "Time limit for the whole run: 90s, 10m, 1h or plain seconds.",
+        metavar="TIME", default=DEFAULT_BUDGET, extends=True,
+    )  # fmt: skip
+    out: str | None = _option(
+        None, "new folder", "Run folder to write; must be new or empty.",
+        metavar="RUN", default="runs/NAME-TIME",
+    )  # fmt: skip
+    test: str | None = _option(
+        None, "path", "Folder or CSV of test images; only the winner is evaluated on them.",
+        metavar="DIR", refits=True,
+    )  # fmt: skip
+    test_size: float | None = _option(
+        None, "fraction", "Fraction of DATA to set aside as the test part; 0 for none.",
+        metavar="FRACTION", default="0.15 if DATA has 100 images or more", refits=True,
+    )  # fmt: skip
+    weights: tuple[str, ...] = _option(
+        (), "folders", "Folder with your own checkpoints; may be repeated.",
+        metavar="DIR", extends=True, refits=True,
+    )  # fmt: skip
+    backbones: tuple[str, ...] = _option(
+        (), "names", "Backbones to try, as names or glob patterns; may be repeated.",
+        metavar="NAME", extends=True,
+    )  # fmt: skip
+    strategies: tuple[str, ...] = _option(
+        (), "names", "Strategies to try, as names or glob patterns; may be repeated.", metavar="NAME",
+    )  # fmt: skip
+    group: str | None = _option(
+        None, "group",
+        "Images that must stay in the same part (one person, one video): a regular expression that is searched"
+        " in each path and whose groups form the key, or a column of a CSV.",
+        metavar="REGEX|COLUMN", refits=True,
+    )  # fmt: skip
+    label: str | None = _option(
+        None, "text", "Column with the labels, if DATA is a CSV.", metavar="COLUMN", refits=True,
+    )  # fmt: skip
+    metric: Metric | None = _option(  # noqa: RUF009 (a dataclasses.field)
+        None, "choice", "Metric that candidates are compared by.",
+        choices=("accuracy", "balanced_accuracy", "macro_f1"),
+        default="accuracy; balanced_accuracy if the largest class is over 10 times the smallest",
+    )  # fmt: skip
+    prefer: Prefer = _option(  # noqa: RUF009 (a dataclasses.field)
+        "accuracy", "choice", "Criterion among candidates that are not significantly worse than the best.",
+        choices=("accuracy", "speed", "size"),
+    )  # fmt: skip
+    max_params: int | None = _option(
+        None, "count", "Maximum number of parameters, such as 5M.", metavar="COUNT",
+    )  # fmt: skip
+    max_latency: float | None = _option(
+        None, "latency", "Maximum prediction time per image, measured on this machine, such as 10ms.",
+        metavar="TIME",
+    )  # fmt: skip
+    max_memory: int | None = _option(
+        None, "size", "Maximum memory to predict one image, such as 500MB.", metavar="SIZE",
+    )  # fmt: skip
+    licence: tuple[str, ...] = _option(
+        (), "licences",
+        "Allowed licences of backbones: SPDX names, patterns such as Apache-*, or permissive; may be repeated.",
+        metavar="SPDX",
+    )  # fmt: skip
+    device: str = _option(
+        "auto", "choice", "Device to compute on.", choices=("auto", "cpu", "cuda", "mps"), refits=True,
+    )  # fmt: skip
+    precision: str = _option(
+        "auto", "choice", "Number format for training; auto times a few batches and takes the fastest.",
+        choices=("auto", "fp32", "bf16", "fp16"), refits=True,
+    )  # fmt: skip
+    seed: int = _option(0, "integer", "Random seed.", refits=True)
+    offline: bool = _option(False, "flag", "Open no network connection.", extends=True, refits=True)
+    refit: bool = _option(False, "flag", "Train the final model on the test part too.")
+    history: str | None = _option(
+        None, "file",
+        "Record of past runs, used as prior evidence on backbones; this run appends one line. It holds figures,"
+        " no names or paths of images.",
+        metavar="FILE",
+    )  # fmt: skip
+    more: tuple[str, ...] = ()  # backbones to try besides `backbones`, or besides the default ones
+    command: str = ""  # the command line, for the record
+
+
+class OptionArguments(TypedDict, total=False):
+    """The types in which Python callers give the options; `options_from` converts them."""
+
+    out: str | os.PathLike[str] | None
+    test: str | os.PathLike[str] | None
+    test_size: float | None
+    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    backbones: str | Sequence[str]
+    strategies: str | Sequence[str]
+    group: str | None
+    label: str | None
+    metric: Metric | None
+    prefer: Prefer
+    max_params: float | None
+    max_latency: float | None
+    max_memory: float | None
+    licence: str | Sequence[str]
+    device: str
+    precision: str
+    seed: int
+    offline: bool
+    refit: bool
+    history: str | os.PathLike[str] | None
+
+
+DEFINITIONS: Mapping[str, Definition] = {
+    item.name: item.metadata["option"] for item in fields(Options) if "option" in item.metadata
+}
+DEFAULTS: Mapping[str, Any] = {item.name: item.default for item in fields(Options)}
+
+
+def options_from(
+    source: str | os.PathLike[str], budget: str | float, given: Mapping[str, Any], *, command: str = ""
+) -> Options:
+    """Return the options of a Python call. None stands for the default. Raises `BudgetError`, `TypeError`."""
+    from autotl.budget import parse_seconds
+
+    unknown = sorted(set(given) - set(DEFINITIONS))
+    if unknown:
+        raise TypeError(f"{unknown[0]!r} is not an option; expected one of {', '.join(DEFINITIONS)}")
+    return Options(source=str(source), budget=parse_seconds(budget), command=command, **converted(given))
+
+
+def converted(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return option values as `Options` holds them: paths as texts, lists as tuples, counts as whole numbers.
+
+    None is left out.
+    """
+    return {
+        name: _converted(DEFINITIONS[name].form, value) for name, value in given.items() if value is not None
+    }
+
+
+def options_of_record(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recorded options of a run as arguments of `Options`.
+
+    JSON's lists become tuples, and options that were renamed since get their new names.
+    """
+    return {
+        _RENAMED.get(name, name): tuple(value) if isinstance(value, list) else value
+        for name, value in recorded.items()
+    }
+
+
+def several(value: str | os.PathLike[str] | Iterable[Any]) -> tuple[str, ...]:
+    """Return one text or path as a tuple of one, several as a tuple of texts."""
+    return (str(value),) if isinstance(value, str) or hasattr(value, "__fspath__") else tuple(map(str, value))
+
+
+def _converted(form: Form, value: Any) -> Any:
+    if form in _LISTS:
+        return several(value)
+    if form in _PATHS:
+        return str(value)
+    return int(value) if form in {"count", "size"} else value
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def takes_options(function: Function) -> Function:
+    """Give a function that takes ``**options`` a signature and a docstring that list them."""
+    signature = inspect.signature(function)
+    kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    first = [p for p in kept if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    rest = [p for p in kept if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    types = OptionArguments.__annotations__
+    listed = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=DEFAULTS[name],
+            annotation=getattr(types[name], "__forward_arg__", types[name]),
+        )
+        for name in types
+    ]
+    function.__signature__ = signature.replace(parameters=[*first, *listed, *rest])  # type: ignore[attr-defined]
+    lines = [
+        textwrap.fill(
+            f"{name}: {_described(DEFINITIONS[name])}", 100, initial_indent="    ", subsequent_indent=" " * 8
+        )
+        for name in types
+    ]
+    function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Options:", *lines, ""])
+    return function
+
+
+def _described(definition: Definition) -> str:
+    text = definition.help.removesuffix("; may be repeated.").removesuffix(".")
+    unit = f" ({_UNITS[definition.form]})" if definition.form in _UNITS else ""
+    choices = f" One of {', '.join(definition.choices)}." if definition.choices else ""
+    default = f" Default: {definition.default}." if definition.default else ""
+    return f"{text}{unit}.{choices}{default}"
 
 
 def source_options(options: Options) -> dict[str, str]:
-    """What whoever reads the source is told of it."""
-    named = {"test": options.test, "group": options.group, "label": options.label}
-    return {key: value for key, value in named.items() if value is not None}
+    """Return the options that a reader of the source receives."""
+    given = {"test": options.test, "group": options.group, "label": options.label}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def goal_of(options: Options, metric: Metric = "accuracy") -> Goal:
-    """What the choice is made for: the metric, the preference and the limits."""
+    """Return the goal of the decision: the metric, the preference and the limits."""
+    from autotl.records import Goal
+
     return Goal(
         metric=metric,
         prefer=options.prefer,
@@ -57,7 +278,10 @@ def goal_of(options: Options, metric: Metric = "accuracy") -> Goal:
 
 
 def settings_of(options: Options) -> Settings:
-    """What plugins are told when they are asked for backbones."""
+    """Return what plugins receive when they list their backbones."""
+    from autotl.records import Settings
+    from autotl.weights.hub import told_offline
+
     return Settings(
         weights=options.weights,
         offline=options.offline or told_offline(),

@@ -1,4 +1,4 @@
-"""What a model says of images, one at a time and in flat memory; and the forms it is written in."""
+"""Predictions of a model folder for images, in constant memory, and the formats that they are written in."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Style = Literal["csv", "jsonl", "parquet"]
-FAR = "far from the training images"
+OUT_OF_DISTRIBUTION = "far from the training images"
 MODALITY = "image"  # of every model folder
 
-_BATCH = 256  # files handed to the worker at once: rows come out as it goes, memory stays flat
-_SECONDS_A_FILE = 10.0  # far more than any image takes; a worker that hangs is ended
+_BATCH = 256  # files sent to the worker at once, so that rows are returned early and memory stays constant
+_SECONDS_PER_FILE = 10.0  # far more than any image takes; after it, a hanging worker is ended
 _SECONDS_TO_START = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says of one image; without a label where `error` says why."""
+    """The prediction for one image, or the error if it cannot be read."""
 
     path: str
     top: tuple[tuple[str, float], ...]  # labels with their probabilities, most probable first
@@ -47,32 +47,32 @@ class Prediction:
 
     @property
     def label(self) -> str | None:
-        """The most probable class."""
+        """Return the most probable class."""
         return self.top[0][0] if self.top else None
 
     @property
     def probability(self) -> float | None:
-        """Of that class, calibrated."""
+        """Return the calibrated probability of that class."""
         return self.top[0][1] if self.top else None
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image to be asked about: a name to give back, and the file that holds it."""
+    """An image to predict: its name in the output, and its file."""
 
     name: str
     file: str
 
 
-# --------------------------------------------------------------------------- what is asked about
+# --------------------------------------------------------------------------- images
 
 
 def items_of(sources: Iterable[Any], folder: Path) -> Iterator[Item]:
-    """Images from paths, folders, CSV files with a column of paths, PIL images and arrays, lazily.
+    """Yield images from paths, folders, CSV files with a column of paths, PIL images and arrays.
 
-    Folders stand for the images below them. Arrays are (H, W), (H, W, 3) or (H, W, 4), uint8 or floats from
+    A folder yields the images below it. Arrays are (H, W), (H, W, 3) or (H, W, 4), uint8 or floats from
     0 to 1; they and PIL images are written to `folder` and named ``image 0``, ``image 1``, … Raises
-    `DatasetError` for a CSV without paths and for what is no image at all.
+    `DatasetError` for a CSV without paths and for a value that is not an image.
     """
     kind = modality.get(MODALITY)
     for number, source in enumerate(sources):
@@ -82,7 +82,7 @@ def items_of(sources: Iterable[Any], folder: Path) -> Iterator[Item]:
             kind.keep(source, file)
             yield Item(f"{MODALITY} {number}", str(file))
             continue
-        name = os.fspath(source)  # no Path for each file: those fill Python's table of interned names
+        name = os.fspath(source)  # no Path for each file: Python would intern its parts for ever
         if os.path.isdir(name):
             yield from (Item(str(image), str(image)) for image in images_below(Path(name)))
         elif name.lower().endswith((".csv", ".tsv")) and os.path.isfile(name):
@@ -92,13 +92,13 @@ def items_of(sources: Iterable[Any], folder: Path) -> Iterator[Item]:
 
 
 def several(images: Any) -> Iterable[Any]:
-    """One image, path or folder as a list of one; several as they are."""
+    """Return one image, path or folder as a list of one, and several as they are."""
     path = isinstance(images, str) or hasattr(images, "__fspath__")
     return [images] if path or modality.get(MODALITY).single(images) else images
 
 
 def _listed(path: Path) -> Iterator[Item]:
-    """Rows of a CSV or TSV; paths are relative to its folder and given back as they stand there."""
+    """Yield the rows of a CSV or TSV; paths are relative to its folder, and names are as in the file."""
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         header = {(name or "").strip().lower(): name for name in reader.fieldnames or []}
@@ -114,44 +114,44 @@ def _listed(path: Path) -> Iterator[Item]:
                 yield Item(name, str(path.parent / name))
 
 
-# --------------------------------------------------------------------------- what the model says
+# --------------------------------------------------------------------------- predictions
 
 
 def predictions(
     model: Path, sources: Iterable[Any], *, device: str = "auto", top: int = 1
 ) -> Iterator[Prediction]:
-    """What the model of a folder says of images, in their order, `top` classes each.
+    """Yield the predictions of a model folder for images, in their order, with `top` classes each.
 
-    What cannot be read has an error instead. Raises `EngineError` when torch cannot run.
+    A file that cannot be read yields its error. Raises `EngineError` if torch cannot run.
     """
     classes = class_names(model)
-    for items, found in _answers(model, sources, device, features=False):
+    for items, batch in _answers(model, sources, device, features=False):
         for row, item in enumerate(items):
-            error = found.errors[row]
+            error = batch.errors[row]
             if error is not None:
                 yield Prediction(item.name, (), None, error)
                 continue
-            shares = found.probabilities[row]
-            order = np.argsort(-shares, kind="stable")[:top]
-            far = found.distance is not None and bool(found.distance[row] > 1)
-            best = tuple((classes[place], float(shares[place])) for place in order)
-            yield Prediction(item.name, best, FAR if far else None)
+            probabilities = batch.probabilities[row]
+            order = np.argsort(-probabilities, kind="stable")[:top]
+            far = batch.distance is not None and bool(batch.distance[row] > 1)
+            best = tuple((classes[place], float(probabilities[place])) for place in order)
+            yield Prediction(item.name, best, OUT_OF_DISTRIBUTION if far else None)
 
 
 def embed(model: Path, sources: Iterable[Any], *, device: str = "auto") -> np.ndarray:
-    """Pooled features (n, d) float32 of images as the model of a folder sees them; NaN where one cannot be read."""
-    tables = [found.features for _, found in _answers(model, sources, device, features=True)]
+    """Return pooled features (n, d) float32 of images from a model folder; NaN for an image that cannot be read."""
+    tables = [batch.features for _, batch in _answers(model, sources, device, features=True)]
     return np.concatenate([t for t in tables if t is not None]) if tables else np.zeros((0, 0), np.float32)
 
 
 def class_names(model: Path) -> list[str]:
-    """Display names of the classes of a model folder. Raises `RunError` when it is none."""
+    """Return the display names of the classes of a model folder. Raises `RunError` if it is not one."""
     file = model / "model.json"
     try:
         classes = msgspec.json.decode(file.read_bytes())["classes"]
     except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
         raise RunError(
-            f"{file} names no classes ({error}); expected a model folder written by autotl"
+            f"{file} has no list of classes ({error}); expected a model folder written by autotl; give another folder"
         ) from error
     return [str(name) for name in classes]
 
@@ -161,14 +161,14 @@ def _answers(
 ) -> Iterator[tuple[list[Item], Answers]]:
     from autotl.engine import client
 
-    # The worker writes beside itself, and a run folder may be read-only or somebody else's.
+    # The worker writes files, and a run folder may be read-only.
     with tempfile.TemporaryDirectory(prefix="autotl-") as work:
         engine = client.connect(folder=work, device=device, offline=True)
         given = Path(work) / "given"
         try:
             items = items_of(sources, given)
             while batch := list(itertools.islice(items, _BATCH)):
-                seconds = _SECONDS_TO_START + _SECONDS_A_FILE * len(batch)
+                seconds = _SECONDS_TO_START + _SECONDS_PER_FILE * len(batch)
                 allowance = Allowance(deadline=time.monotonic() + seconds)
                 files = [item.file for item in batch]
                 yield batch, engine.predict(str(model.absolute()), files, allowance, features)
@@ -179,26 +179,26 @@ def _answers(
             engine.close()
 
 
-# --------------------------------------------------------------------------- the forms
+# --------------------------------------------------------------------------- formats
 
 
 def columns(top: int) -> list[str]:
-    """Names of the cells of a prediction."""
+    """Return the column names of a prediction's row."""
     more = [name for place in range(2, top + 1) for name in (f"label_{place}", f"probability_{place}")]
     return ["path", "label", "probability", *more, "warning", "error"]
 
 
 def cells(prediction: Prediction, top: int) -> list[str | float | None]:
-    """A prediction as the cells of a row; None where there is nothing to say."""
+    """Return a prediction as the cells of a row; None for an empty cell."""
     pairs = [*prediction.top, *[(None, None)] * (top - len(prediction.top))]
     return [prediction.path, *(cell for pair in pairs for cell in pair), prediction.warning, prediction.error]
 
 
 @contextlib.contextmanager
 def writer(style: Style, out: Path | IO[str], top: int) -> Iterator[Callable[[Prediction], None]]:
-    """A function that writes one prediction after another to a stream, or to a file that is whole in the end.
+    """Yield a function that writes one prediction after another to a stream, or atomically to a file.
 
-    Parquet needs a file, and pyarrow. Raises `RunError` where it is not to be had.
+    Parquet needs a file and pyarrow. Raises `RunError` without them.
     """
     with contextlib.ExitStack() as stack:
         if style == "parquet":
@@ -216,12 +216,12 @@ def writer(style: Style, out: Path | IO[str], top: int) -> Iterator[Callable[[Pr
 
 
 def _csv(stream: IO[str], top: int) -> Callable[[Prediction], None]:
-    rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow(columns(top))
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(columns(top))
 
     def write(prediction: Prediction) -> None:
-        shown = cells(prediction, top)
-        rows.writerow([f"{cell:.6f}" if isinstance(cell, float) else cell or "" for cell in shown])
+        row = cells(prediction, top)
+        table.writerow([f"{cell:.6f}" if isinstance(cell, float) else cell or "" for cell in row])
 
     return write
 
@@ -239,13 +239,15 @@ def _record(prediction: Prediction) -> dict[str, Any]:
         "path": prediction.path,
         "label": prediction.label,
         "probability": None if best is None else round(best, 6),
-        "top": [{"label": label, "probability": round(share, 6)} for label, share in prediction.top],
+        "top": [
+            {"label": label, "probability": round(probability, 6)} for label, probability in prediction.top
+        ],
         "warning": prediction.warning,
         "error": prediction.error,
     }
 
 
-_ROWS_A_GROUP = 4096
+_ROWS_PER_GROUP = 4096
 
 
 @contextlib.contextmanager
@@ -255,11 +257,13 @@ def _parquet(out: Path | IO[str], top: int) -> Iterator[Callable[[Prediction], N
         from pyarrow import parquet
     except ImportError as error:
         raise RunError(
-            "Parquet needs the package pyarrow, which is not installed; install it with: pip install pyarrow,"
-            " or choose --format csv or jsonl"
+            "the package pyarrow is not installed; Parquet needs it; pip install pyarrow, or choose --format csv or"
+            " jsonl"
         ) from error
     if not isinstance(out, Path):
-        raise RunError("Parquet is no text; expected a file to write it to: add --out answers.parquet")
+        raise RunError(
+            "Parquet cannot be written to standard output; expected a file; add --out predictions.parquet"
+        )
     pair = pa.struct([("label", pa.string()), ("probability", pa.float64())])
     schema = pa.schema(
         [
@@ -280,18 +284,18 @@ def _parquet(out: Path | IO[str], top: int) -> Iterator[Callable[[Prediction], N
 
         def write(prediction: Prediction) -> None:
             waiting.append(_record(prediction))
-            if len(waiting) == _ROWS_A_GROUP:
+            if len(waiting) == _ROWS_PER_GROUP:
                 flush()
 
         yield write
         flush()
 
 
-def frame(found: Sequence[Prediction], top: int) -> pd.DataFrame:
-    """Predictions as a pandas DataFrame."""
+def frame(rows: Sequence[Prediction], top: int) -> pd.DataFrame:
+    """Return predictions as a pandas DataFrame."""
     import pandas as pd
 
-    table = pd.DataFrame([cells(row, top) for row in found], columns=columns(top))
+    table = pd.DataFrame([cells(row, top) for row in rows], columns=columns(top))
     for name in table.columns:
         table[name] = table[name].astype("float64" if name.startswith("probability") else "str")
     return table

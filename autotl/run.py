@@ -8,14 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Unpack
 
 from autotl import predict as autotl_predict
 from autotl.budget import Allowance, parse_seconds
 from autotl.cache import atomic_write
 from autotl.errors import RunError, UnknownNameError
+from autotl.options import (
+    DEFAULT_BUDGET,
+    DEFINITIONS,
+    OptionArguments,
+    options_from,
+    options_of_record,
+    several,
+    takes_options,
+)
 from autotl.records import Decision, Event, Finding, Kind, Metric, Prefer, Profile, Trial
 from autotl.records import result as records_result
 from autotl.records.result import Recommendation
@@ -29,14 +36,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from autotl import pipeline
     from autotl.engine.export import Format
     from autotl.stages.dry_run import Plan
 
 # Options of a run that hold for another fit of its recipe.
-_OF_THE_RUN = frozenset(
-    {"source", "test", "test_size", "weights", "group", "label", "device", "precision", "seed", "offline"}
-)
+_KEPT = {"source", *(name for name, definition in DEFINITIONS.items() if definition.refits)}
 _SHOWN = 32  # images that an exported model is compared on
 _PROFILE_SIDE = 64  # pixels: what is measured of an image is measured before it is made smaller
 
@@ -137,14 +141,14 @@ class Run:
 
         earlier = resume.read(self.path)
         seconds = resume.time_left(earlier.state) if budget is None else parse_seconds(_plain(budget))
-        before = pipeline.Options(**_options(earlier.state.options))
+        before = pipeline.Options(**options_of_record(earlier.state.options))
         options = replace(
             before,
             source=before.source if source is None else str(source),
             budget=seconds,
             out=str(self.path),
-            more=tuple(dict.fromkeys((*before.more, *_several(backbones)))),
-            weights=tuple(dict.fromkeys((*before.weights, *_several(weights)))),
+            more=tuple(dict.fromkeys((*before.more, *several(backbones)))),
+            weights=tuple(dict.fromkeys((*before.weights, *several(weights)))),
             offline=offline,
             command=" && ".join(filter(None, (earlier.state.command, command))),
         )
@@ -216,13 +220,14 @@ class Run:
 
         state = self.result
         recipe = _recipe(state, candidate)
-        given = {name: value for name, value in state.options.items() if name in _OF_THE_RUN}
+        recorded = options_of_record(state.options)
+        given = {name: value for name, value in recorded.items() if name in _KEPT}
         if data is not None:  # what was said of the old data's parts need not hold for the new
             given = {k: v for k, v in given.items() if k not in {"test", "test_size"}} | {"source": str(data)}
         if group is not None:
             given["group"] = group or None
         options = replace(
-            msgspec.convert(given, pipeline.Options),
+            pipeline.Options(**given),
             budget=parse_seconds(budget),
             out=None if out is None else str(out),
             backbones=(recipe.candidate.backbone,),
@@ -308,98 +313,42 @@ def load(path: str | os.PathLike[str]) -> Run:
     return run
 
 
+@takes_options
 def recommend(
     source: str | os.PathLike[str],
-    budget: str | float = "10m",
+    budget: str | float = DEFAULT_BUDGET,
     *,
-    out: str | os.PathLike[str] | None = None,
-    test: str | os.PathLike[str] | None = None,
-    test_size: float | None = None,
-    weights: str | Sequence[str] = (),
-    backbones: str | Sequence[str] = (),
-    strategies: str | Sequence[str] = (),
-    group: str | None = None,
-    label: str | None = None,
-    metric: Metric | None = None,
-    prefer: Prefer = "accuracy",
-    max_params: float | None = None,
-    max_latency: float | None = None,
-    max_memory: float | None = None,
-    licence: str | Sequence[str] = (),
-    device: str = "auto",
-    precision: str = "auto",
-    seed: int = 0,
-    offline: bool = False,
-    refit: bool = False,
-    memory: str | os.PathLike[str] | None = None,
     command: str = "",
     observers: Sequence[Callable[[Event], None]] = (),
     started: float | None = None,
+    **options: Unpack[OptionArguments],
 ) -> Run:
-    """Finds the best way to carry a pretrained backbone over to some data, and trains it.
+    """Find the best way to transfer a pretrained backbone to the images in `source`, and train it.
 
-    Takes the options of ``autotl run``: `budget` as text or seconds, `max_latency` in seconds an image,
-    `max_memory` in bytes, lists where the command line repeats an option. `observers` are called with
-    each `Event`; `started` is the `time.monotonic()` from which the budget counts, now by default.
-
-    Raises an `AutotlError` for whatever the caller can put right.
+    `observers` are called with each `Event`; `started` is the `time.monotonic()` from which the budget counts,
+    by default now; `command` is recorded. The options are those of ``autotl run``. Raises an `AutotlError`
+    for everything that the caller can put right.
     """
     from autotl import pipeline
 
-    given = {
-        "out": out,
-        "test": test,
-        "test_size": test_size,
-        "weights": weights,
-        "backbones": backbones,
-        "strategies": strategies,
-        "group": group,
-        "label": label,
-        "metric": metric,
-        "prefer": prefer,
-        "max_params": max_params,
-        "max_latency": max_latency,
-        "max_memory": max_memory,
-        "licence": licence,
-        "device": device,
-        "precision": precision,
-        "seed": seed,
-        "offline": offline,
-        "refit": refit,
-        "memory": memory,
-        "command": command,
-    }
-    return Run(
-        pipeline.recommend(
-            _asked(source, budget, given), tools=pipeline.Tools(observers=observers), started=started
-        )
-    )
+    asked = options_from(source, budget, options, command=command)
+    tools = pipeline.Tools(observers=observers)
+    return Run(pipeline.recommend(asked, tools=tools, started=started))
 
 
-def plan(source: str | os.PathLike[str], budget: str | float = "10m", **options: Any) -> Plan:
-    """What `recommend` would try with the same options, with a forecast of its price; ``autotl run --dry-run``.
+@takes_options
+def plan(
+    source: str | os.PathLike[str],
+    budget: str | float = DEFAULT_BUDGET,
+    **options: Unpack[OptionArguments],
+) -> Plan:
+    """Return what `recommend` would try with the same options, with its forecast cost; ``autotl run --dry-run``.
 
-    Decodes, fetches, trains and writes nothing. Raises what `recommend` raises before torch starts.
+    Decodes, downloads, trains and writes nothing. Raises what `recommend` raises before torch starts.
     """
     from autotl.stages import dry_run
 
-    return dry_run.plan(_asked(source, budget, options))
-
-
-def _asked(source: str | os.PathLike[str], budget: str | float, given: dict[str, Any]) -> pipeline.Options:
-    """The options as the pipeline takes them: texts for paths, tuples for lists, whole numbers for counts."""
-    from autotl import pipeline
-
-    values = {name: value for name, value in given.items() if value is not None}
-    for name in ("out", "test", "memory"):
-        if name in values:
-            values[name] = str(values[name])
-    for name in ("weights", "backbones", "strategies", "licence"):
-        values[name] = _several(values.get(name, ()))
-    for name in ("max_params", "max_memory"):
-        if name in values:
-            values[name] = int(values[name])
-    return pipeline.Options(source=str(source), budget=parse_seconds(budget), **values)
+    return dry_run.plan(options_from(source, budget, options))
 
 
 def profile(
@@ -409,7 +358,7 @@ def profile(
     group: str | None = None,
     label: str | None = None,
 ) -> Profile:
-    """What the data are; reads every image once and trains nothing. Raises `DatasetError`."""
+    """Return the profile of the data. Reads every image once and trains nothing. Raises `DatasetError`."""
     from autotl import modality
     from autotl.data import load as data_load
     from autotl.data import profile as stage
@@ -427,11 +376,6 @@ def profile(
     unreadable = Finding(kind=Kind.BROKEN, count=len(broken), where=broken[:20], action="left_out")
     findings = (*data.findings, *([unreadable] if broken else []), *found.findings)
     return replace(found, findings=findings)
-
-
-def _options(recorded: dict[str, Any]) -> dict[str, Any]:
-    """Options as a run recorded them: JSON's lists are tuples again."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()}
 
 
 def _plain(budget: str | float) -> str | float:
@@ -453,7 +397,3 @@ def _recipe(state: records_result.Recommendation, name: str | None) -> Trial:
     return Trial(
         id="t000", candidate=done.trial.candidate, epochs=done.epochs_done, seed=state.seed, keep_model=True
     )
-
-
-def _several(value: str | os.PathLike[str] | Sequence[str]) -> tuple[str, ...]:
-    return (str(value),) if isinstance(value, str) or hasattr(value, "__fspath__") else tuple(map(str, value))

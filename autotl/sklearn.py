@@ -16,21 +16,23 @@ from sklearn.utils.validation import check_is_fitted
 
 from autotl import predict as autotl_predict
 from autotl.errors import DatasetError
+from autotl.options import OptionArguments
 from autotl.run import recommend
 
 __all__ = ["TransferClassifier"]
 
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Finds the backbone and the recipe that suit some images within `budget`, and classifies with them.
+    """Find the backbone and the transfer recipe that suit some images within `budget`, and classify with them.
 
     `X` is a list of paths, PIL images or arrays, (H, W), (H, W, 3) or (H, W, 4) in uint8 or floats from 0 to 1,
     or a stack of arrays; `y` holds a label for each. The parameters are those of `autotl.recommend`;
-    `random_state` is its seed. Two fits with one seed give the same model where the budget suffices for all
-    that is planned; where the clock ends a search, what it ends is not the same each time.
+    `random_state` is its `seed`. Two fits with one seed give the same model if the budget suffices for all
+    planned trainings; a search that is ended by the clock does not always end at the same training.
 
-    After `fit`: `classes_` (labels, sorted), `recommendation_` (words), `candidate_` (the recipe) and
-    `score_val_`. The model is kept in memory, so that the estimator can be copied and pickled.
+    After `fit`: `classes_` (labels, sorted), `recommendation_` (words), `candidate_` (the candidate id) and
+    `score_val_` (the score on the selection images). The model is kept in memory, so that the estimator can be
+    copied and pickled.
     """
 
     def __init__(
@@ -57,30 +59,23 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Searches and trains. Raises `ValueError` for unequal lengths, else as `autotl.recommend` does."""
+        """Search and train. Raises `ValueError` for unequal lengths, otherwise as `autotl.recommend` does."""
         images, labels = _images(X), np.asarray(y)
         if labels.ndim != 1 or len(images) != len(labels):
             raise ValueError(
-                f"{len(images)} images and labels of shape {labels.shape}; expected one label for each image"
+                f"{len(images)} images have labels of shape {labels.shape}; expected one label for each image; check X"
+                " and y"
             )
         check_classification_targets(labels)
         self.classes_, index = np.unique(labels, return_inverse=True)
         with tempfile.TemporaryDirectory(prefix="autotl-") as place:
             source = _write(images, index, Path(place))
-            run = recommend(
-                source,
-                self.budget,
-                out=Path(place) / "run",
-                test_size=0.0,  # scikit-learn holds its own test images
-                backbones=self.backbones,
-                strategies=self.strategies,
-                weights=self.weights,
-                metric=self.metric,  # type: ignore[arg-type]
-                prefer=self.prefer,  # type: ignore[arg-type]
-                device=self.device,
-                offline=self.offline,
-                seed=int(self.random_state),
-            )
+            options = self._options() | {
+                "out": Path(place) / "run",
+                "test_size": 0.0,  # scikit-learn's caller keeps test images of its own
+                "seed": int(self.random_state),
+            }
+            run = recommend(source, self.budget, **options)
             self.recommendation_ = run.recommendation
             state = run.result
             self.candidate_ = state.winner.candidate if state.winner else None
@@ -88,8 +83,13 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.model_ = {file.name: file.read_bytes() for file in (run.path / "model").iterdir()}
         return self
 
+    def _options(self) -> dict[str, Any]:
+        """Return the parameters that are options of a run under the same name."""
+        parameters = self.get_params(deep=False)
+        return {name: parameters[name] for name in parameters if name in OptionArguments.__annotations__}
+
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Calibrated probabilities (n, classes), columns as in `classes_`.
+        """Return calibrated probabilities (n, classes), columns as in `classes_`.
 
         Raises `DatasetError` for an image that cannot be read, `NotFittedError` before `fit`.
         """
@@ -99,22 +99,22 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             folder.mkdir()
             for name, content in self.model_.items():
                 (folder / name).write_bytes(content)
-            found = list(
+            predictions = list(
                 autotl_predict.predictions(folder, _images(X), device=self.device, top=len(self.classes_))
             )
-        table = np.zeros((len(found), len(self.classes_)))
-        for row, prediction in enumerate(found):
+        table = np.zeros((len(predictions), len(self.classes_)))
+        for row, prediction in enumerate(predictions):
             if prediction.error is not None:
                 raise DatasetError(
-                    f"{prediction.path} cannot be read: {prediction.error}; expected an image; leave it out"
+                    f"{prediction.path} cannot be read: {prediction.error}; expected an image; remove it from X"
                 )
-            for label, share in prediction.top:
-                table[row, int(label)] = share
+            for label, probability in prediction.top:
+                table[row, int(label)] = probability
         return np.asarray(table / table.sum(1, keepdims=True)) if len(table) else table
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable class of each image. Raises as `predict_proba` does."""
-        best = self.predict_proba(X).argmax(1)  # first: it says when there was no fit
+        """Return the most probable class of each image. Raises what `predict_proba` raises."""
+        best = self.predict_proba(X).argmax(1)  # first: it raises NotFittedError
         return np.asarray(self.classes_[best])
 
     def __sklearn_tags__(self) -> Any:
@@ -122,7 +122,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True
-        tags.non_deterministic = True  # where the clock ends a search
+        tags.non_deterministic = True  # the clock may end a search
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -130,13 +130,14 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _images(X: Any) -> list[Any]:
-    """Images one by one; a path alone, or a table of numbers, is refused."""
+    """Return images as a list. Raises `ValueError` for a single path or a table of numbers."""
     array = X if isinstance(X, np.ndarray) else None
     table = array is not None and (array.ndim < 3 and array.dtype.kind in "uifbc")
     if isinstance(X, (str, os.PathLike)) or table or not hasattr(X, "__len__"):
         shape = f" of shape {array.shape}" if array is not None else ""
         raise ValueError(
-            f"a {type(X).__name__}{shape} is no list of images; expected paths, PIL images or arrays (n, H, W, 3)"
+            f"a {type(X).__name__}{shape} is not a list of images; expected paths, PIL images or arrays (n, H, W, 3);"
+            " convert X"
         )
     if array is not None and array.dtype.kind in "OU":
         return list(array.ravel())
@@ -144,10 +145,13 @@ def _images(X: Any) -> list[Any]:
 
 
 def _write(images: list[Any], index: np.ndarray, place: Path) -> Path:
-    """The images as a data source: a CSV beside links to the files, labelled by class number."""
+    """Write the images as a data source, a CSV beside links to the files, labelled by class number."""
     items = list(autotl_predict.items_of(images, place / "images"))
     if len(items) != len(images):
-        raise ValueError("a folder or a CSV stands for many images; expected one path for each label")
+        raise ValueError(
+            f"X holds {len(items)} images for {len(images)} labels, because a folder or a CSV holds several; expected one"
+            " path for each label; list the files"
+        )
     (place / "links").mkdir()
     source, width = place / "images.csv", len(str(int(index.max(initial=0))))
     with source.open("w", newline="", encoding="utf-8") as file:
@@ -162,11 +166,11 @@ def _write(images: list[Any], index: np.ndarray, place: Path) -> Path:
 
 
 def _link(given: Path, link: Path) -> None:
-    """A hard link or a copy: a CSV may not name what lies outside its folder."""
+    """Make a hard link or a copy: a CSV may not name a file outside its folder."""
     import shutil
 
     if not given.is_file():
-        raise DatasetError(f"{given} is no file; expected an image")
+        raise DatasetError(f"{given} does not exist; expected an image file; correct the path")
     try:
         os.link(given, link)
     except OSError:  # another file system, or one without links

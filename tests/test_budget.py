@@ -46,7 +46,7 @@ def test_times_people_write(text: str | float, seconds: float) -> None:
     ],
 )
 def test_what_is_no_time_is_named(text: str | float) -> None:
-    with pytest.raises(BudgetError, match="expected a time such as 90s"):
+    with pytest.raises(BudgetError, match="is not a duration; use 90s"):
         parse_seconds(text)
 
 

@@ -91,8 +91,8 @@ def test_not_fitted(method: str) -> None:
 @pytest.mark.parametrize(
     ("X", "y", "said"),
     [
-        (np.zeros((4, 5)), [0, 1, 0, 1], "no list of images"),
-        ("photo.jpg", [0], "no list of images"),
+        (np.zeros((4, 5)), [0, 1, 0, 1], "not a list of images"),
+        ("photo.jpg", [0], "not a list of images"),
         (stack()[0], [0, 1], "one label for each image"),
         (stack()[0], np.linspace(0, 1, 48), "Unknown label type"),
     ],
@@ -105,7 +105,7 @@ def test_what_cannot_be_fitted_says_so(X: Any, y: Any, said: str) -> None:
 def test_a_folder_is_not_one_image(tmp_path: Path) -> None:
     (tmp_path / "x.png").touch()
     (tmp_path / "y.png").touch()
-    with pytest.raises(ValueError, match="stands for many"):
+    with pytest.raises(ValueError, match="because a folder or a CSV holds several"):
         quick().fit([str(tmp_path)], ["a"])
 
 

@@ -1,7 +1,7 @@
 """The command line: parse, call one function, print.
 
-Only click and autotl's errors are imported at the top, here and in the commands' modules, so that
-``autotl --help`` answers at once and loads no plugin; what a command needs is imported inside it.
+Here and in the modules of the commands, only click, autotl's errors and options are imported at the top, so that
+``autotl --help`` is fast and loads no plugin; what a command needs is imported inside it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any
 import click
 
 from autotl import __version__
-from autotl.cli import audit, check, listing, machine, outcome, predict, run
+from autotl.cli import audit, check, listing, machine, predict, profile, results, run
 from autotl.errors import AutotlError
 
 __all__ = ["main"]
 
 INTERRUPTED = 130
-PATIENCE = 5.0  # seconds after Ctrl-C in which another is not heard
+PATIENCE = 5.0  # seconds after Ctrl-C in which another one is ignored
 
 
 class Handled(click.ClickException):
-    """Something the user can put right: one line on standard error, exit code 1."""
+    """An error that the user can put right: one line on standard error, exit code 1."""
 
     exit_code = 1
 
@@ -33,11 +33,34 @@ class Handled(click.ClickException):
         super().__init__(" ".join(message.split()))
 
 
+# Commands as `autotl --help` lists them.
+SECTIONS = {
+    "Run": ("run", "demo", "fit"),
+    "Use a run": ("leaderboard", "decide", "report", "predict", "export"),
+    "Check a run": ("replay", "diff"),
+    "Inspect": ("profile", "backbones", "strategies", "scores"),
+    "Plugins": ("plugins", "check"),
+    "Machine": ("cache", "doctor", "completion"),
+}
+
+
 class Commands(click.Group):
-    """Commands in the order one meets them; errors as one line."""
+    """Commands under headings; errors on one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under the headings of `SECTIONS`."""
+        widest = max(map(len, self.commands))
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [
+                        (name.ljust(widest), self.commands[name].get_short_help_str(limit=100))
+                        for name in names
+                    ]
+                )
 
     def invoke(self, ctx: click.Context) -> Any:
         _interrupt_once()
@@ -50,38 +73,38 @@ class Commands(click.Group):
             ctx.exit(INTERRUPTED)
         except MemoryError as error:
             raise Handled(
-                "out of memory; close other programs, or ask for less: fewer --backbones, or smaller ones"
+                "this machine is out of memory; close other programs, or give fewer or smaller --backbones"
             ) from error
         except OSError as error:
-            told = _told(error)
-            if told is None:
+            message = _message(error)
+            if message is None:
                 raise
-            raise Handled(told) from error
+            raise Handled(message) from error
 
 
-def _told(error: OSError) -> str | None:
-    """What the user can put right of what the system refuses, in words; None where it is our bug."""
+def _message(error: OSError) -> str | None:
+    """Return the message for an error that the user can put right; None where it is our bug."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         where = f" while writing {error.filename}" if error.filename else ""
         return f"the disk is full{where}; free some space, or choose another --out"
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS} and error.filename:
         return (
-            f"{error.filename}: {(error.strerror or 'not permitted').lower()}; expected a place that may be read"
+            f"{error.filename}: {(error.strerror or 'not permitted').lower()}; expected a path that can be read"
             " and written; change its permissions, or choose another --out"
         )
     return None
 
 
 def _interrupt_once() -> None:
-    """Ctrl-C and termination alike end a run in order, which takes seconds; another in that time changes nothing."""
+    """Let Ctrl-C and SIGTERM end a run in order, which takes seconds; ignore another one in that time."""
     if threading.current_thread() is not threading.main_thread():
         return
-    heard: list[float] = []
+    received: list[float] = []
 
     def interrupt(_number: int, _frame: object) -> None:
         now = time.monotonic()
-        if not heard or now - heard[0] > PATIENCE:
-            heard[:] = [now]
+        if not received or now - received[0] > PATIENCE:
+            received[:] = [now]
             raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
@@ -95,18 +118,19 @@ def _interrupt_once() -> None:
 )
 @click.version_option(__version__, "-V", "--version", prog_name="autotl")
 def main() -> None:
-    """Which pretrained backbone for this data set, frozen or fine-tuned, and how deep?
+    """Find the pretrained backbone and the transfer recipe that suit a folder of labelled images.
 
-    autotl measures it within a time budget, says how sure it is, and leaves a leaderboard, a report
-    and a trained model.
+    autotl measures candidates within a time budget and writes a leaderboard with confidence intervals, a
+    report and a trained model.
     """
 
 
 for _command in (
     *run.COMMANDS,
-    *outcome.COMMANDS,
+    *results.COMMANDS,
     *predict.COMMANDS,
     *audit.COMMANDS,
+    *profile.COMMANDS,
     *listing.COMMANDS,
     *check.COMMANDS,
     *machine.COMMANDS,

@@ -1,4 +1,4 @@
-"""``replay`` and ``diff``: whether a run's results come out again, and what changed between two."""
+"""``replay`` and ``diff``: derive a run's results again, and compare two runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autotl.cli.outcome import RUN
+from autotl.cli.options import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,65 +18,68 @@ _MOST = 12  # lines of a section
 
 @click.command(
     epilog="Example: autotl replay runs/photos",
-    short_help="Derive a run's results again and compare.",
+    short_help="Derive the results of a run again and compare.",
 )
 @RUN
 def replay(folder: str) -> None:
-    """Derive scores, tests, leaderboard and verdict again from what the run recorded, and compare.
+    """Derive scores, significance tests, leaderboard and winner again from the recorded inputs, and compare.
 
-    Reads result.json, manifest.csv and the prediction files; needs no torch and no images. Says what the
-    first difference is and exits with 1 if a single byte is not the same.
+    Reads result.json, manifest.csv and the prediction files; needs no torch and no images. If any byte
+    differs, prints the first difference and exits with 1.
     """
     from pathlib import Path
 
     from autotl.errors import RunError
     from autotl.run import load
-    from autotl.run_folder.replay import replay as again
+    from autotl.run_folder.replay import replay as differences_of
 
-    found = again(Path(folder))
-    if found:
-        first = found[0]
-        more = f" and {len(found) - 1} more differences" if len(found) > 1 else ""
+    differences = differences_of(Path(folder))
+    if differences:
+        first = differences[0]
+        more = f" and {len(differences) - 1} more differences" if len(differences) > 1 else ""
         raise RunError(
-            f"{folder} does not come out again: {first.where} is recorded as {_short(first.recorded)}, its inputs"
-            f" give {_short(first.derived)}{more}; expected the same bytes; a file was changed, or this is another"
-            " version of autotl"
+            f"{folder} is not reproduced: {first.where} is recorded as {_short(first.recorded)}, but its inputs give"
+            f" {_short(first.derived)}{more}; expected the same bytes; restore changed files, or use the version of"
+            " autotl that wrote the run"
         )
     state = load(folder).result
     click.echo(
-        f"The same, byte for byte: {len(state.trials)} trials, {len(state.leaderboard)} rows,"
+        f"Reproduced byte for byte: {len(state.trials)} trials, {len(state.leaderboard)} leaderboard rows,"
         f" winner {state.decision.winner if state.decision else None}."
     )
 
 
 @click.command(
     epilog="Example: autotl diff runs/monday runs/tuesday",
-    short_help="What changed between two runs, and why.",
+    short_help="Compare two runs.",
 )
-@click.argument("one", metavar="RUN1", type=click.Path(exists=True, file_okay=False))
-@click.argument("other", metavar="RUN2", type=click.Path(exists=True, file_okay=False))
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def diff(one: str, other: str, as_json: bool) -> None:
-    """What changed from RUN1 to RUN2: data, setup, candidates, scores and verdict, and why the verdict did."""
+@click.argument("first", metavar="RUN1", type=click.Path(exists=True, file_okay=False))
+@click.argument("second", metavar="RUN2", type=click.Path(exists=True, file_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def diff(first: str, second: str, as_json: bool) -> None:
+    """Compare RUN1 and RUN2: data, setup, candidates, scores and winner, with the reasons for another winner."""
     from autotl.records.encoding import encode
     from autotl.run import load
     from autotl.run_folder.diff import compare
 
-    found = compare(load(one).result, load(other).result)
+    comparison = compare(load(first).result, load(second).result)
     if as_json:
-        click.echo(encode(found).decode(), nl=False)
+        click.echo(encode(comparison).decode(), nl=False)
         return
-    click.echo("\n".join(_told(found)))
+    click.echo("\n".join(_lines(comparison)))
 
 
-def _told(found: Comparison) -> list[str]:
-    lines = ["Same verdict." if found.same_verdict else "Another verdict.", *found.why]
-    for title, changes in (("Verdict", found.verdict), ("Data", found.data), ("Setup", found.setup)):
+def _lines(comparison: Comparison) -> list[str]:
+    verdict = "Same winner." if comparison.same_verdict else "Another winner."
+    lines = [verdict, *comparison.why]
+    sections = (("Decision", comparison.verdict), ("Data", comparison.data), ("Setup", comparison.setup))
+    for title, changes in sections:
         lines += _section(title, [_change(change) for change in changes])
-    lines += _section("Candidates in the first run alone", list(found.only_one))
-    lines += _section("Candidates in the second run alone", list(found.only_other))
+    lines += _section("Candidates only in RUN1", list(comparison.only_one))
+    lines += _section("Candidates only in RUN2", list(comparison.only_other))
     moved = [
-        f"{s.candidate}: {s.one:.1%} → {s.other:.1%} ({100 * (s.other - s.one):+.1f})" for s in found.scores
+        f"{s.candidate}: {s.one:.1%} → {s.other:.1%} ({100 * (s.other - s.one):+.1f})"
+        for s in comparison.scores
     ]
     return lines + _section("Scores", moved)
 
@@ -93,7 +96,7 @@ def _change(change: Change) -> str:
 
 
 def _short(value: Any) -> str:
-    from autotl.report.text import printable
+    from autotl.report.format import printable
 
     text = "nothing" if value is None or value in ("", []) else str(value)
     return printable(text if len(text) <= 120 else text[:117] + "...")

@@ -1,4 +1,4 @@
-"""``check``: whether a plugin keeps what it promises."""
+"""``check``: test a plugin against its contract."""
 
 from __future__ import annotations
 
@@ -12,55 +12,53 @@ if TYPE_CHECKING:
 _MARK = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 
-@click.command(
-    epilog="Example: autotl check autotl.scores", short_help="Whether a plugin keeps what it promises."
-)
+@click.command(epilog="Example: autotl check autotl.scores", short_help="Test a plugin against its contract.")
 @click.argument("plugin", metavar="PLUGIN")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with what each check promises.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the requirement of each check.")
 def check(plugin: str, as_json: bool) -> None:
-    """Whether a plugin keeps what it promises: its hooks, and each backbone, strategy and score it adds.
+    """Test a plugin against its contract: its hooks, and each backbone, strategy and score that it adds.
 
-    PLUGIN is the name of an installed plugin, a module, a Python file or a project's folder. Backbones
-    are built and trained for two steps, strategies on a toy; nothing is downloaded. Exits with 1 when a
-    check fails.
+    PLUGIN is the name of an installed plugin, a module, a Python file or the folder of a project. Backbones
+    are built and trained for two steps, strategies on a small network; nothing is downloaded. Exits with 1
+    if a check fails.
     """
     import sys
 
     import msgspec
 
-    from autotl.cli import show
+    from autotl.cli import terminal
     from autotl.errors import PluginError
-    from autotl.report.text import printable
+    from autotl.report.format import printable
     from autotl.testing import outcomes
 
     live = sys.stderr.isatty()
-    found: list[Outcome] = []
+    checked: list[Outcome] = []
     for outcome in outcomes(plugin):
-        found.append(outcome)
+        checked.append(outcome)
         if live:
             click.echo(f"\r\033[K{printable(str(outcome.subject))}", nl=False, err=True)
     if live:
         click.echo("\r\033[K", nl=False, err=True)
-    failed = [outcome for outcome in found if outcome.status == "failed"]
+    failed = [outcome for outcome in checked if outcome.status == "failed"]
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(checked), indent=1).decode())
     else:
-        rows = [(printable(o.subject), o.check, _MARK[o.status], f"{o.seconds:.1f} s") for o in found]
-        show.rows_table(("what", "check", "", "time"), rows, right=("time",), elastic=0)
-        for reason in dict.fromkeys(f"{o.subject}: {o.message}" for o in found if o.status == "skipped"):
+        rows = [(printable(o.subject), o.check, _MARK[o.status], f"{o.seconds:.1f} s") for o in checked]
+        terminal.rows_table(("subject", "check", "result", "time"), rows, right=("time",), elastic=0)
+        for reason in dict.fromkeys(f"{o.subject}: {o.message}" for o in checked if o.status == "skipped"):
             click.echo(printable(f"skipped, {reason}"))
         for outcome in failed:
             click.echo(f"\n{printable(outcome.subject)} / {outcome.check}")
-            click.echo(f"  requires: {outcome.requirement}\n  found:    {printable(outcome.message)}")
+            click.echo(f"  requirement: {outcome.requirement}\n  result:      {printable(outcome.message)}")
     if failed:
         raise PluginError(
-            f"{len(failed)} of {len(found)} checks failed, the first: {failed[0].message}",
+            f"{len(failed)} of {len(checked)} checks failed; the first: {failed[0].message}",
             plugin=plugin,
             hook=f"{failed[0].subject} / {failed[0].check}",
         )
     if not as_json:
-        passed = sum(outcome.status == "passed" for outcome in found)
-        click.echo(f"\n{passed} checks passed, {len(found) - passed} skipped.")
+        passed = sum(outcome.status == "passed" for outcome in checked)
+        click.echo(f"\n{passed} checks passed, {len(checked) - passed} skipped.")
 
 
 COMMANDS: tuple[click.Command, ...] = (check,)

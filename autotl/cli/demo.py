@@ -1,4 +1,4 @@
-"""Real data that a dependency brings: scikit-learn's handwritten digits as a folder of images."""
+"""The data of ``autotl demo``: scikit-learn's handwritten digits as a folder of images."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ SIDE = 32  # pixels: the 8 x 8 originals enlarged, so that they look like digits
 
 
 def write_digits(folder: Path) -> int:
-    """Writes 1,797 digits as ``<class>/<number>.png`` and returns how many. Same bytes each time.
+    """Write 1,797 digits as ``<class>/<number>.png`` and return their number. The bytes are the same each time.
 
-    A folder that is whole already is left as it is. Raises `OSError`.
+    A complete folder is left as it is. Raises `OSError`.
     """
     import numpy as np
     from PIL import Image
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    whole = folder.with_name(folder.name + ".complete")  # inside, it would be reported as a stray file
-    if whole.exists():
+    complete = folder.with_name(folder.name + ".complete")  # inside, it would be reported as a stray file
+    if complete.exists():
         return len(digits.target)
     images = np.round(255 - digits.images * (255 / 16)).astype(np.uint8)  # ink is dark, paper white
     for number, (image, label) in enumerate(zip(images, digits.target, strict=True)):
         place = folder / str(label) / f"{number:04d}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(place)
-    whole.touch()
+    complete.touch()
     return len(images)

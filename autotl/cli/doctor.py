@@ -1,4 +1,4 @@
-"""Whether this machine can do the work, found out without importing torch here."""
+"""Examine this machine without importing torch in this process."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from autotl.errors import EngineError
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pandas", "huggingface_hub")
 START_SECONDS = 120.0
-TOGETHER = "install the two together, from one index"
+TOGETHER = "install both together, from one index"
 
 
 @dataclass(slots=True)
 class Examination:
-    """What was found: facts as name and value, warnings as sentences, the error that forbids a run."""
+    """Facts as name and value, warnings as sentences, and the error that prevents a run."""
 
     facts: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -32,22 +32,22 @@ class Examination:
 
 
 def examine() -> Examination:
-    """Versions, processor, device, precision, cache and network settings of this machine."""
-    found = Examination()
-    found.facts.append(("Python", f"{platform.python_version()} ({sys.executable})"))
-    found.facts.append(("autotl", __version__))
+    """Return versions, processor, device, precision, cache and network settings of this machine."""
+    report = Examination()
+    report.facts.append(("Python", f"{platform.python_version()} ({sys.executable})"))
+    report.facts.append(("autotl", __version__))
     for package in PACKAGES:
-        found.facts.append((package, _version(package) or "not installed"))
+        report.facts.append((package, _version(package) or "not installed"))
     mismatch = torch_mismatch()
     if mismatch:
-        found.warnings.append(mismatch)
-    _worker(found)
-    _storage(found)
-    return found
+        report.warnings.append(mismatch)
+    _worker(report)
+    _storage(report)
+    return report
 
 
 def torch_mismatch() -> str:
-    """Says in words when torch and torchvision were not made for one another; empty if they were."""
+    """Return a warning if torch and torchvision do not fit each other, or an empty text."""
     torch, torchvision = _version("torch"), _version("torchvision")
     if torch is None or torchvision is None:
         return ""
@@ -57,15 +57,15 @@ def torch_mismatch() -> str:
         if made_for and not _fits(number, made_for[1], made_for[2]):
             least = " or newer" if made_for[1] == ">=" else ""
             return (
-                f"torchvision {torchvision} was made for torch {made_for[2]}{least}, but torch {torch} is installed;"
+                f"torchvision {torchvision} needs torch {made_for[2]}{least}, but torch {torch} is installed;"
                 f" {TOGETHER}"
             )
-    other = torchvision.partition("+")[2]
-    if build != other:
+    vision_build = torchvision.partition("+")[2]
+    if build != vision_build:
         return (
-            f"torch {torch} and torchvision {torchvision} are of different builds"
-            f" ({build or 'no tag'} and {other or 'no tag'}), as when they come from two indexes: torchvision's"
-            f" operators may not load; {TOGETHER}"
+            f"torch {torch} and torchvision {torchvision} are different builds"
+            f" ({build or 'no tag'} and {vision_build or 'no tag'}), so torchvision's operators may not load;"
+            f" {TOGETHER}"
         )
     return ""
 
@@ -75,44 +75,44 @@ def _fits(version: str, relation: str, wanted: str) -> bool:
     return have == need if relation == "==" else have >= need
 
 
-def _storage(found: Examination) -> None:
-    """Caches, and what can be done without a connection."""
+def _storage(report: Examination) -> None:
+    """Add the caches, and what works without a connection."""
     from autotl.plugins.manager import load_plugins
     from autotl.records import Settings
     from autotl.weights import downloads, hub
 
     store = Cache()
-    found.facts.append(("cache", f"{store.folder} ({store.size() / 1e6:,.0f} MB)"))
+    report.facts.append(("cache", f"{store.folder} ({store.size() / 1e6:,.0f} MB)"))
     folder = hub.hub_cache()
-    found.facts.append(("hub's cache", f"{folder} ({_size(folder) / 1e6:,.0f} MB)"))
-    told = hub.told_offline()
+    report.facts.append(("hub cache", f"{folder} ({_size(folder) / 1e6:,.0f} MB)"))
+    offline = hub.told_offline()
     plugins = load_plugins()
-    offered = [spec for spec in plugins.backbones(None, Settings(offline=told)).values() if spec.proposed]
-    here = [spec for spec in offered if not hub.away(spec)]
-    origins = Counter(spec.name.partition(":")[0] for spec in here)
+    offered = [spec for spec in plugins.backbones(None, Settings(offline=offline)).values() if spec.proposed]
+    present = [spec for spec in offered if not hub.away(spec)]
+    origins = Counter(spec.name.partition(":")[0] for spec in present)
     counted = ", ".join(f"{number} {origin}" for origin, number in origins.items())
-    found.facts.append(
-        ("works offline", f"every command, with {len(here)} backbones ({counted}) and --weights")
+    report.facts.append(
+        ("works offline", f"all commands, with {len(present)} backbones ({counted}) and --weights")
     )
     missing = [spec for spec in offered if hub.away(spec)]
-    found.facts.append(
+    report.facts.append(
         (
             "downloads",
             "none (HF_HUB_OFFLINE)"
-            if told
-            else f"{downloads.megabytes(missing):.0f} MB in a run of ten minutes, unless --offline",
+            if offline
+            else f"{downloads.megabytes(missing):.0f} MB in a 10-minute run, unless --offline",
         )
     )
-    found.warnings += [f"left out: {problem}" for problem in plugins.problems]
+    report.warnings += [f"plugin left out: {problem}" for problem in plugins.problems]
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the files in a folder, links not counted."""
+    """Return the bytes of the files in a folder, links not counted."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return sum(path.stat().st_size for path in files) if folder.is_dir() else 0
 
 
-def _worker(found: Examination) -> None:
+def _worker(report: Examination) -> None:
     from autotl.engine import client
 
     started = time.monotonic()
@@ -121,20 +121,20 @@ def _worker(found: Examination) -> None:
         try:
             facts = engine.started(Allowance(deadline=started + START_SECONDS))
         except EngineError as error:
-            found.error = str(error)
-            if "torchvision::" in found.error:
-                found.error += f"; torchvision's operators do not load beside this torch: {TOGETHER}"
+            report.error = str(error)
+            if "torchvision::" in report.error:
+                report.error += f"; torchvision's operators do not load with this torch; {TOGETHER}"
             return
         finally:
             engine.close()
-    found.facts += [
+    report.facts += [
         ("device", facts.device),
         ("threads", str(facts.threads)),
         (
             "precision",
-            "settled for each backbone by timing" if facts.precision == "auto" else facts.precision,
+            "chosen for each backbone by timing" if facts.precision == "auto" else facts.precision,
         ),
-        ("ready after", f"{time.monotonic() - started:.1f} s"),
+        ("start time", f"{time.monotonic() - started:.1f} s"),
     ]
 
 

@@ -1,51 +1,37 @@
-"""``backbones``, ``strategies``, ``scores`` and ``plugins``: what there is to choose from, without torch."""
+"""``backbones``, ``strategies``, ``scores`` and ``plugins``: lists, made without torch."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from autotl.cli import options
+from autotl.cli.options import AS_JSON, names_of, option, options
+from autotl.options import converted
+from autotl.report.format import short_count
 
 if TYPE_CHECKING:
     from autotl.errors import PluginError
     from autotl.records import BackboneSpec
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, with every field.")
-
 
 @click.command(
     epilog="Example: autotl backbones 'timm:*mobilenetv3*' --max-params 5M",
-    short_help="The backbones there are.",
+    short_help="List the backbones.",
 )
 @click.argument("patterns", metavar="[NAME]...", nargs=-1)
-@click.option(
-    "--weights", type=click.Path(exists=True, file_okay=False), multiple=True, metavar="DIR",
-    help="Folder with your own checkpoints; may be repeated.",
-)  # fmt: skip
-@click.option("--max-params", type=options.COUNT, metavar="COUNT", help="Only smaller ones, such as 5M.")
-@click.option(
-    "--max-latency", type=options.LATENCY, metavar="TIME",
-    help="Only faster ones, such as 20ms an image; a forecast for this machine.",
-)  # fmt: skip
-@click.option(
-    "--max-memory",
-    type=options.MEMORY,
-    metavar="SIZE",
-    help="Only those whose weights take less, such as 50MB.",
+@options("weights", "max_params")
+@option(
+    "max_latency",
+    text="Maximum prediction time per image, such as 20ms; forecast for this machine, not measured.",
 )
-@click.option(
-    "--licence", multiple=True, callback=options.licences, metavar="SPDX",
-    help=options.licence_help("Only these licences"),
-)  # fmt: skip
-@click.option("--fetch", is_flag=True, help="Bring the weights of NAME to this machine, for runs to come.")
-@_JSON
+@option("max_memory", text="Maximum size of the weights, such as 50MB.")
+@option("licence")
+@click.option("--fetch", is_flag=True, help="Download the weights of NAME, so that later runs find them.")
+@AS_JSON
 def backbones(
     patterns: tuple[str, ...],
     weights: tuple[str, ...],
@@ -56,13 +42,13 @@ def backbones(
     fetch: bool,
     as_json: bool,
 ) -> None:
-    """The backbones that a run tries by default, or those that NAME (a name or glob pattern) means.
+    """List the backbones that a run tries by default, or those that match NAME (a name or glob pattern).
 
-    Besides these, every pretrained model of timm and torchvision can be asked for by name. Accuracy is
-    ImageNet-1k top-1 as published.
+    Every pretrained model of timm and torchvision can be given by name. top-1 is the published ImageNet-1k
+    accuracy.
     """
     if fetch and not patterns:
-        raise click.UsageError("expected the NAME of what to fetch, such as timm:resnet18.a1_in1k")
+        raise click.UsageError("--fetch needs a NAME; give a name or pattern such as timm:resnet18.a1_in1k")
     from fnmatch import fnmatchcase
 
     from autotl import hardware
@@ -74,7 +60,7 @@ def backbones(
     from autotl.weights.hub import told_offline
 
     plugins = load_plugins()
-    wanted = options.names_of(patterns)
+    wanted = names_of(patterns)
     offered = plugins.backbones(None, Settings(weights=weights, offline=told_offline(), wanted=wanted))
     if wanted:
         for pattern in wanted:
@@ -87,11 +73,7 @@ def backbones(
         ]
     else:
         shown = [spec for spec in offered.values() if spec.proposed]
-    goal = Goal(
-        max_params=None if max_params is None else int(max_params),
-        max_memory=None if max_memory is None else int(max_memory),
-        licence=licence,
-    )
+    goal = Goal(**converted({"max_params": max_params, "max_memory": max_memory, "licence": licence}))
     shown = [spec for spec in shown if not refused(spec, goal)]
     if max_latency is not None:
         gpu = hardware.has_gpu()
@@ -103,23 +85,25 @@ def backbones(
     _show(shown, columns, _backbone_cells, as_json, right=columns[2:6], elastic=1)
     _problems([*(f"{skip.name}: {skip.reason}" for skip in unusable(weights)), *plugins.problems])
     if not as_json:
-        click.echo("+ on this machine already")
+        click.echo("+ weights are on this machine")
         if not wanted:
-            click.echo("\nMore of them: autotl backbones 'timm:*resnet*' or 'torchvision:*'")
+            click.echo("\nTo list more: autotl backbones 'timm:*resnet*' or 'torchvision:*'")
 
 
 def _fetch(specs: Sequence[BackboneSpec]) -> None:
-    """Brings weights here, one after another; what cannot be had is said at the end."""
+    """Download weights one after another. Raises `WeightsUnavailable` at the end for those that failed."""
     from autotl.errors import WeightsUnavailable
     from autotl.weights import downloads, hub
 
     wanted = [spec for spec in specs if hub.away(spec)]
     click.echo(
-        f"{len(specs) - len(wanted)} here already, {downloads.megabytes(wanted):.0f} MB to fetch", err=True
+        f"{len(specs) - len(wanted)} on this machine, {downloads.megabytes(wanted):.0f} MB to download",
+        err=True,
     )
     problems = []
     for spec in wanted:
-        assert spec.weights is not None
+        if spec.weights is None:
+            continue
         try:
             with click.progressbar(length=spec.weights.bytes or 1, label=spec.name, file=sys.stderr) as bar:
                 path = hub.fetch(spec.weights, report=partial(_advance, bar))
@@ -140,7 +124,7 @@ def _backbone_cells(spec: BackboneSpec) -> tuple[str, ...]:
     return (
         "+" if present else "",
         spec.name,
-        "" if spec.parameters is None else options.short(spec.parameters),
+        "" if spec.parameters is None else short_count(spec.parameters),
         "" if spec.macs is None else f"{spec.macs / 1e9:.{2 if spec.macs >= 1e8 else 3}f}",
         str(spec.input_size),
         "" if spec.published is None else f"{100 * spec.published:.1f}",
@@ -149,65 +133,71 @@ def _backbone_cells(spec: BackboneSpec) -> tuple[str, ...]:
 
 
 def _cut(text: str, width: int) -> str:
-    """Licences of one's own have long names; --json has them whole."""
+    """Shorten a custom licence's long name; --json prints it whole."""
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-@click.command(epilog="Example: autotl strategies", short_help="The ways to carry a backbone over.")
-@_JSON
+@click.command(epilog="Example: autotl strategies", short_help="List the transfer strategies.")
+@AS_JSON
 def strategies(as_json: bool) -> None:
-    """The ways to carry a backbone over to new data."""
+    """List the strategies: ways to transfer a backbone to new data."""
     from autotl.plugins.manager import load_plugins
 
     plugins = load_plugins()
-    found = list(plugins.strategies(None).values())
-    _show(found, ("strategy", "what it does"), lambda value: (value.name, value.summary), as_json)
+    _show(
+        list(plugins.strategies(None).values()),
+        ("strategy", "what it does"),
+        lambda value: (value.name, value.summary),
+        as_json,
+    )
     _problems(plugins.problems)
 
 
-@click.command(epilog="Example: autotl scores", short_help="The scores that rank backbones before training.")
-@_JSON
+@click.command(epilog="Example: autotl scores", short_help="List the transferability scores.")
+@AS_JSON
 def scores(as_json: bool) -> None:
-    """The transferability scores: what ranks backbones before any of them is trained."""
+    """List the transferability scores, which rank backbones before any of them is trained."""
     from autotl.plugins.manager import load_plugins
 
     plugins = load_plugins()
-    found = list(plugins.scores().values())
-    _show(found, ("score", "what it is"), lambda value: (value.name, value.summary), as_json)
+    _show(
+        list(plugins.scores().values()),
+        ("score", "what it is"),
+        lambda value: (value.name, value.summary),
+        as_json,
+    )
     _problems(plugins.problems)
 
 
-@click.command(
-    epilog="Example: autotl plugins", short_help="The plugins, and what is wrong with some of them."
-)
-@_JSON
+@click.command(epilog="Example: autotl plugins", short_help="List the plugins and their problems.")
+@AS_JSON
 def plugins(as_json: bool) -> None:
-    """The plugins that are installed, the hooks they answer, and what is wrong with some of them."""
+    """List the installed plugins, the hooks that each implements, and problems with any of them."""
     import msgspec
 
-    from autotl.cli import show
+    from autotl.cli import terminal
     from autotl.plugins.manager import load_plugins
     from autotl.records import Settings
 
-    found = load_plugins()
-    # Each is asked what it has: some break no sooner.
-    found.backbones(None, Settings(offline=True))
-    found.strategies(None)
-    found.scores()
-    names = [name for name in found.names() if not found.quarantined(name)]
+    manager = load_plugins()
+    # Call every hook: some plugins fail only then.
+    manager.backbones(None, Settings(offline=True))
+    manager.strategies(None)
+    manager.scores()
+    names = [name for name in manager.names() if not manager.quarantined(name)]
     if as_json:
-        problems = [{"plugin": p.plugin, "hook": p.hook, "message": str(p)} for p in found.problems]
-        listed = [{"name": name, "from": _origin(name), "hooks": found.hooks(name)} for name in names]
+        problems = [{"plugin": p.plugin, "hook": p.hook, "message": str(p)} for p in manager.problems]
+        listed = [{"name": name, "from": _origin(name), "hooks": manager.hooks(name)} for name in names]
         text = msgspec.json.encode({"plugins": listed, "problems": problems})
         click.echo(msgspec.json.format(text, indent=1).decode())
         return
-    rows = [(name, _origin(name), ", ".join(found.hooks(name))) for name in names]
-    show.rows_table(("plugin", "from", "hooks"), rows)
-    _problems(found.problems)
+    rows = [(name, _origin(name), ", ".join(manager.hooks(name))) for name in names]
+    terminal.rows_table(("plugin", "from", "hooks"), rows)
+    _problems(manager.problems)
 
 
 def _origin(name: str) -> str:
-    """The distribution that brings a plugin, with its version, or the variable that names its module."""
+    """Return the distribution of a plugin with its version, or the variable that names its module."""
     from importlib.metadata import entry_points
 
     from autotl import __version__
@@ -215,12 +205,12 @@ def _origin(name: str) -> str:
 
     if name in BUILTIN_NAMES:
         return f"autotl {__version__}"
-    brought = next((point.dist for point in entry_points(group=GROUP, name=name)), None)
-    return SWITCH if brought is None else f"{brought.name} {brought.version}"
+    distribution = next((point.dist for point in entry_points(group=GROUP, name=name)), None)
+    return SWITCH if distribution is None else f"{distribution.name} {distribution.version}"
 
 
 def _show(
-    found: Sequence[Any],
+    values: Sequence[Any],
     columns: Sequence[str],
     cells: Callable[[Any], Sequence[str]],
     as_json: bool,
@@ -228,18 +218,18 @@ def _show(
 ) -> None:
     import msgspec
 
-    from autotl.cli import show
+    from autotl.cli import terminal
 
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(list(found)), indent=1).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(list(values)), indent=1).decode())
     else:
-        show.rows_table(columns, [cells(value) for value in found], **layout)
+        terminal.rows_table(columns, [cells(value) for value in values], **layout)
 
 
-def _problems(found: Iterable[PluginError | str]) -> None:
-    from autotl.report.text import printable
+def _problems(problems: Iterable[PluginError | str]) -> None:
+    from autotl.report.format import printable
 
-    for problem in found:
+    for problem in problems:
         click.echo(printable(f"left out: {problem}"), err=True)
 
 

@@ -1,7 +1,4 @@
-"""What a person sees while a run goes on: a live panel in a terminal, plain lines elsewhere.
-
-Both go to standard error, so that standard output stays free for results.
-"""
+"""Progress of a run on standard error: a live panel in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from autotl.records import Event
-from autotl.report.text import duration, printable
+from autotl.report.format import duration, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,28 +17,28 @@ if TYPE_CHECKING:
 Observer = Callable[[Event], None]
 
 _REDRAWN, _LOGGED = 0.2, 30.0  # seconds between two counts, in a terminal and in a log
-_EACH = {"plugins"}  # stages each of whose events stands for itself
-_QUIETER = 1.0  # seconds between two plain lines that say no more than how the same candidate goes on
+_SEPARATE = {"plugins"}  # stages of which every event is shown
+_QUIETER = 1.0  # seconds between two plain lines on the progress of one candidate
 
 
 def line(event: Event) -> str:
-    """One event as one line of text."""
-    parts = [printable(" ".join(event.message.split()))]
+    """Return an event as one line of text."""
+    parts = [" ".join(event.message.split())]
     if event.candidate and event.candidate not in event.message:
-        parts.insert(0, printable(event.candidate))
+        parts.insert(0, event.candidate)
     if event.score is not None and f"{event.score:.3f}" not in event.message:
         parts.append(f"{event.score:.3f}")
     if event.forecast is not None:
-        parts.append(f"about {duration(event.forecast)}")
+        parts.append(f"forecast {duration(event.forecast)}")
     if event.best is not None and event.best != event.score:
         parts.append(f"best {event.best:.3f}{_interval(event)}")
     if event.left is not None:
         parts.append(f"{duration(event.left)} left")
-    return f"[{event.time:6.1f} s] {event.stage:<10} " + " · ".join(part for part in parts if part)
+    return printable(f"[{event.time:6.1f} s] {event.stage:<10} " + " · ".join(part for part in parts if part))
 
 
 def _interval(event: Event) -> str:
-    """The interval of the best so far, if it is known."""
+    """Return the interval of the best score so far, if there is one."""
     return "" if event.low is None or event.high is None else f" [{event.low:.2f}, {event.high:.2f}]"
 
 
@@ -51,7 +48,7 @@ def _gigabytes(count: int) -> str:
 
 @contextmanager
 def live(*, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Observer]:
-    """An observer of events for as long as the block runs. `stream` is standard error by default."""
+    """Yield an observer of events for the block. `stream` is standard error by default."""
     stream = stream or sys.stderr
     if quiet:
         yield lambda _event: None
@@ -64,32 +61,32 @@ def live(*, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Obser
 
 @contextmanager
 def counting(*, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Callable[[int, int], None]]:
-    """A function to be told how many images are done, and how many of them failed; it says so now and then.
+    """Yield a function that takes the number of finished images and of failed ones among them, and shows them.
 
-    In a terminal one line is written over, elsewhere a line every half minute.
+    A terminal has one line that is overwritten; elsewhere a line is written every half minute.
     """
     stream = stream or sys.stderr
     terminal = stream.isatty()
-    begun = said = time.monotonic()
+    begun = shown = time.monotonic()
     last = (0, 0)
 
-    def say(end: str) -> None:
-        done, bad = last
+    def show(end: str) -> None:
+        finished, bad = last
         seconds = time.monotonic() - begun
         failed = f", {bad:,} unreadable" if bad else ""
-        stream.write(f"{done:,} images{failed}, {done / max(seconds, 1e-9):,.0f} a second{end}")
+        stream.write(f"{finished:,} images{failed}, {finished / max(seconds, 1e-9):,.0f} images/s{end}")
         stream.flush()
 
-    def count(done: int, bad: int) -> None:
-        nonlocal said, last
-        last = (done, bad)
-        if not quiet and time.monotonic() - said > (_REDRAWN if terminal else _LOGGED):
-            said = time.monotonic()
-            say("\x1b[K\r" if terminal else "\n")
+    def count(finished: int, bad: int) -> None:
+        nonlocal shown, last
+        last = (finished, bad)
+        if not quiet and time.monotonic() - shown > (_REDRAWN if terminal else _LOGGED):
+            shown = time.monotonic()
+            show("\x1b[K\r" if terminal else "\n")
 
     yield count
-    if not quiet and said > begun:
-        say("\x1b[K\n" if terminal else "\n")
+    if not quiet and shown > begun:
+        show("\x1b[K\n" if terminal else "\n")
 
 
 def _plain(stream: TextIO) -> Observer:
@@ -97,7 +94,7 @@ def _plain(stream: TextIO) -> Observer:
 
     def observe(event: Event) -> None:
         same = (
-            event.stage not in _EACH
+            event.stage not in _SEPARATE
             and last
             and (last[0].stage, last[0].candidate) == (event.stage, event.candidate)
         )
@@ -125,11 +122,11 @@ def _panel(stream: TextIO) -> Iterator[Observer]:
 
     def observe(event: Event) -> None:
         nonlocal arrived
-        # What is over stays on the screen as a line; what goes on is the panel below it.
-        over = seen and seen[-1].score is None and seen[-1].stage not in _EACH
+        # A finished step stays on the screen as a line; the current one is the panel below it.
+        over = seen and seen[-1].score is None and seen[-1].stage not in _SEPARATE
         if over and event.stage != seen[-1].stage:
             console.print(Text(line(seen[-1])), style="dim", overflow="ellipsis", no_wrap=True)
-        if event.score is not None or event.stage in _EACH:
+        if event.score is not None or event.stage in _SEPARATE:
             console.print(Text(line(event)), style="dim", overflow="ellipsis", no_wrap=True)
         seen[:] = [event]
         arrived = time.monotonic()
@@ -139,7 +136,7 @@ def _panel(stream: TextIO) -> Iterator[Observer]:
 
 
 def _now(event: Event, since: float, width: int) -> RenderableType:
-    """Two lines: what goes on, and how much of the budget is gone `since` seconds after the event."""
+    """Return two lines: the current step, and how much of the budget is used `since` seconds after the event."""
     from rich.console import Group
     from rich.text import Text
 
@@ -149,16 +146,15 @@ def _now(event: Event, since: float, width: int) -> RenderableType:
     first = Text.assemble((event.stage, "bold cyan"), "  ", what, overflow="ellipsis", no_wrap=True)
     if event.forecast is not None:
         ahead = event.forecast - since
-        first.append(
-            f"  {duration(ahead)} to go" if ahead > 0 else f"  {duration(-ahead)} over its forecast", "dim"
-        )
+        text = f"  {duration(ahead)} to go" if ahead > 0 else f"  {duration(-ahead)} over its forecast"
+        first.append(printable(text), "dim")
     second = Text(overflow="ellipsis", no_wrap=True)
     if event.left is not None and event.time + event.left > 0:
         cells = max(8, min(24, width - 66))
         left = max(0.0, event.left - since)
         full = round(cells * (1 - left / (event.time + event.left)))
         second.append("━" * full, "cyan").append("━" * (cells - full), "dim")
-        second.append(f"  {duration(left)} left")
+        second.append(printable(f"  {duration(left)} left"))
     if event.best is not None:
         second.append("  ·  best ").append(f"{event.best:.3f}", "bold green").append(_interval(event))
     if event.memory and event.granted:

@@ -1,147 +1,63 @@
-"""``run`` and ``demo``: from a source to a run folder."""
+"""``run``, ``demo`` and ``fit``: from images to a run folder."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from autotl.cli import options
+from autotl.cli.options import QUIET, RUN, option, options, together
+from autotl.options import DEFAULT_BUDGET, DEFINITIONS
 
 if TYPE_CHECKING:
     from autotl.run import Run
 
-DEFAULT_BUDGET = 600.0  # seconds
-_CONTINUED = {"budget", "backbones", "weights", "offline", "as_json", "quiet"}  # what --continue goes with
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-# Shared by `run` and `demo`, in the order of --help.
-_LIMITS = (
+FIT_BUDGET = "1h"
+_OUTPUT = together(
     click.option(
-        "--budget", type=options.SECONDS, metavar="TIME",
-        help="Wall-clock time for everything, such as 90s, 10m, 1h or plain seconds.  [default: 10m]",
+        "--json", "as_json", is_flag=True, help="Print result.json to standard output and nothing else."
     ),
-    click.option(
-        "--out", type=click.Path(file_okay=False), metavar="RUN",
-        help="Folder to write; must not exist or be empty.  [default: runs/NAME-TIME]",
-    ),
-)  # fmt: skip
-_CHOICES = (
-    click.option(
-        "--weights", type=click.Path(exists=True, file_okay=False), multiple=True, metavar="DIR",
-        help="Folder with your own checkpoints; may be repeated.",
-    ),
-    click.option(
-        "--backbones", multiple=True, callback=options.names, metavar="NAME",
-        help="Names or glob patterns of the backbones to try; may be repeated.",
-    ),
-    click.option(
-        "--strategies", multiple=True, callback=options.names, metavar="NAME",
-        help="Names or glob patterns of the strategies to try; may be repeated.",
-    ),
-)  # fmt: skip
-_MACHINE = (
-    click.option(
-        "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
-        help="Where to compute.",
-    ),
-    click.option(
-        "--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True,
-        help="Number format of the training; auto times a few batches.",
-    ),
-    click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random.",
-    ),
-    click.option("--offline", is_flag=True, help="Never open a connection."),
-)  # fmt: skip
-_OUTPUT = (
-    click.option(
-        "--json", "as_json", is_flag=True, help="Print result.json on standard output, nothing else."
-    ),
-    click.option("--quiet", "-q", is_flag=True, help="No progress."),
+    QUIET,
 )
-
-
-def _with(*groups: Iterable[Callable[[Command], Command]]) -> Callable[[Command], Command]:
-    """One decorator out of groups of options, shown in the order given."""
-
-    def decorate(command: Command) -> Command:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
-        return command
-
-    return decorate
+# What --continue goes with; all other options belong to a new run.
+_EXTENDS = {*(name for name, definition in DEFINITIONS.items() if definition.extends), "as_json", "quiet"}
 
 
 @click.command(
     epilog="Example: autotl run photos/ --budget 10m --test photos-later/",
-    short_help="Find the best way to carry a backbone over to DATA, and train it.",
+    short_help="Find and train the best backbone and recipe for DATA.",
 )
 @click.argument("source", metavar="DATA", is_eager=True, required=False)
-@_with(_LIMITS)
+@options("budget", "out")
 @click.option(
     "--continue", "folder", type=click.Path(exists=True, file_okay=False), metavar="RUN",
-    help="Go on with a run: for another --budget +TIME, or an interrupted one for what it had left."
-    " --backbones and --weights add to its own.",
+    help="Continue a run: for another --budget, or an interrupted run for the time it had left. --backbones and"
+    " --weights are added to those of the run.",
 )  # fmt: skip
+@options("test", "test_size", "weights", "backbones", "strategies", "group", "label", "metric", "prefer")
+@options("max_params", "max_latency", "max_memory", "licence")
+@options("device", "precision", "seed", "offline", "refit", "history")
 @click.option(
-    "--test", type=click.Path(exists=True), metavar="DIR", help="Images that only the winner is tested on."
+    "--dry-run", is_flag=True, help="List what would be tried and its forecast cost; train nothing."
 )
-@click.option(
-    "--test-size", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE",
-    help="Share of DATA to set aside as test part; 0 for none.  [default: 0.15 of 100 images or more]",
-)  # fmt: skip
-@_with(_CHOICES)
-@click.option(
-    "--group", callback=options.group_key, metavar="REGEX|COLUMN",
-    help="What belongs together (one person, one track) and must not be split: a regular expression searched"
-    " in each path, its groups being the key, or a column of a CSV.",
-)  # fmt: skip
-@click.option("--label", metavar="COLUMN", help="Column of the labels, where DATA is a CSV.")
-@click.option(
-    "--metric", type=click.Choice(["accuracy", "balanced_accuracy", "macro_f1"]),
-    help="What decides.  [default: accuracy; balanced_accuracy beyond 10:1 imbalance]",
-)  # fmt: skip
-@click.option(
-    "--prefer", type=click.Choice(["accuracy", "speed", "size"]), default="accuracy", show_default=True,
-    help="What breaks ties within the margin of error.",
-)  # fmt: skip
-@options.MAX_PARAMS
-@options.MAX_LATENCY
-@options.MAX_MEMORY
-@click.option(
-    "--licence", multiple=True, callback=options.licences, metavar="SPDX",
-    help=options.licence_help("Licences allowed"),
-)  # fmt: skip
-@_with(_MACHINE)
-@click.option("--refit", is_flag=True, help="Fit the model that ships on the test part too.")
-@click.option(
-    "--memory", type=click.Path(dir_okay=False), metavar="FILE",
-    help="Record of past runs: read as evidence on backbones, and a line is added. Figures only, no names or paths"
-    " of images.",
-)  # fmt: skip
-@click.option(
-    "--dry-run", is_flag=True, help="Say what would be tried and what it would cost; train nothing."
-)
-@_with(_OUTPUT)
+@_OUTPUT
 @click.pass_context
 def run(ctx: click.Context, /, source: str | None, folder: str | None, dry_run: bool, **given: Any) -> None:
-    """Find the best way to carry a pretrained backbone over to DATA, and train it.
+    """Find the best way to transfer a pretrained backbone to DATA, and train it.
 
-    DATA is a folder of class folders, with or without train/, val/ and test/ above them, or a CSV with
-    the columns path and label and, if you like, split and group.
+    DATA is a folder with one subfolder for each class, with or without train/, val/ and test/ above them, or a
+    CSV with the columns path and label and optionally split and group.
     """
     started = time.monotonic()
     if folder is not None and dry_run:
-        raise click.UsageError("--dry-run is for a new run; expected DATA without --continue", ctx)
+        raise click.UsageError("--dry-run cannot be combined with --continue; use it with DATA", ctx)
     if folder is not None:
         _extend(ctx, started, folder, source, given)
     elif source is None:
-        raise click.UsageError("expected DATA, a folder or a CSV, or --continue RUN", ctx)
+        raise click.UsageError("DATA is missing; give a folder or a CSV, or --continue RUN", ctx)
     elif dry_run:
         _plan(source, **given)
     else:
@@ -152,10 +68,10 @@ def run(ctx: click.Context, /, source: str | None, folder: str | None, dry_run: 
     epilog="Example: autotl demo --budget 60s",
     short_help="Run on scikit-learn's handwritten digits.",
 )
-@_with(_LIMITS)
-@_with(_CHOICES, _MACHINE, _OUTPUT)
+@options("budget", "out", "weights", "backbones", "strategies", "device", "precision", "seed", "offline")
+@_OUTPUT
 def demo(**given: Any) -> None:
-    """Run on scikit-learn's handwritten digits, written out as a folder of images."""
+    """Run on scikit-learn's handwritten digits, written as a folder of images."""
     from autotl.cache import cache_folder
     from autotl.cli.demo import write_digits
 
@@ -163,60 +79,60 @@ def demo(**given: Any) -> None:
     source = cache_folder() / "demo" / "digits"
     count = write_digits(source)
     if not (given["quiet"] or given["as_json"]):
-        click.echo(f"{count:,} handwritten digits lie as images in {source}", err=True)
+        click.echo(f"Data: {count:,} images of handwritten digits in {source}", err=True)
     _recommend(started, source=str(source), **given)
 
 
 @click.command(
     epilog="Example: autotl fit runs/photos more-photos/ --out runs/more",
-    short_help="Train a run's recipe again, on new data if given.",
+    short_help="Train a recipe of RUN again, on new data if given.",
 )
-@click.argument("folder", metavar="RUN", type=click.Path(exists=True, file_okay=False))
+@RUN
 @click.argument("data", metavar="[DATA]", required=False)
 @click.option(
     "--candidate",
     metavar="ID",
-    help="The recipe to train, as the leaderboard names it.  [default: the winner]",
+    help="Recipe to train, as a candidate id of the leaderboard.  [default: the winner]",
 )
-@click.option("--group", metavar="EXPR",
-              help="Which images of DATA stay together, '' for none.  [default: as in RUN]")  # fmt: skip
-@click.option("--budget", type=options.SECONDS, default="1h", show_default=True, metavar="TIME",
-              help="The most it may take; it ends when the recipe is trained.")  # fmt: skip
-@click.option("--out", type=click.Path(file_okay=False), metavar="NEW",
-              help="Folder to write; must not exist or be empty.  [default: runs/NAME-TIME]")  # fmt: skip
-@_with(_OUTPUT)
+@click.option(
+    "--group", metavar="REGEX|COLUMN",
+    help="Images of DATA that must stay in the same part; '' for none.  [default: as in RUN]",
+)  # fmt: skip
+@option("budget", text="Time limit; the command ends as soon as the recipe is trained.", default=FIT_BUDGET)
+@option("out", metavar="NEW")
+@_OUTPUT
 def fit(
     folder: str,
     data: str | None,
     candidate: str | None,
     group: str | None,
-    budget: float,
+    budget: float | None,
     out: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Train the recommended recipe of RUN again, or that of another candidate, without a search.
+    """Train the winner's recipe of RUN again, or that of another candidate, without a search.
 
-    DATA replaces the images of RUN; to train on more of them, give a folder or a CSV that holds all. The
-    outcome is a run of its own, with scores of this recipe on these data and a model.
+    DATA replaces the images of RUN; to train on more images, give a folder or a CSV that holds all of them.
+    Writes a new run folder with the scores of this recipe on these data and a model.
     """
     started = time.monotonic()
     from autotl.cli.progress import live
-    from autotl.cli.show import show_outcome
+    from autotl.cli.terminal import show_outcome
     from autotl.run import load
 
     with live(quiet=quiet or as_json) as observe:
-        found = load(folder).fit(
+        fitted = load(folder).fit(
             data,
             candidate=candidate,
             group=group,
             out=out,
-            budget=budget,
+            budget=FIT_BUDGET if budget is None else budget,
             command=_command_line(),
             observers=[observe],
             started=started,
         )
-    show_outcome(found, as_json=as_json)
+    show_outcome(fitted, as_json=as_json)
 
 
 def _recommend(started: float, *, as_json: bool, quiet: bool, **given: Any) -> None:
@@ -228,16 +144,16 @@ def _recommend(started: float, *, as_json: bool, quiet: bool, **given: Any) -> N
 
 
 def _plan(source: str, *, as_json: bool, quiet: bool, **given: Any) -> None:
-    from autotl.cli import show
+    from autotl.cli import terminal
     from autotl.records import encoding
     from autotl.run import plan
 
     given["budget"] = given["budget"] or DEFAULT_BUDGET
-    found = plan(source, **given)
+    planned = plan(source, **given)
     if as_json:
-        click.echo(encoding.encode(found), nl=False)
+        click.echo(encoding.encode(planned), nl=False)
     else:
-        show.plan(found)
+        terminal.plan(planned)
 
 
 def _extend(
@@ -248,13 +164,12 @@ def _extend(
     of_new_runs = [
         name
         for name in given
-        if name not in _CONTINUED and ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if name not in _EXTENDS and ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     ]
     if of_new_runs:
-        option = of_new_runs[0].replace("_", "-")
         raise click.UsageError(
-            f"--{option} is for a new run; with --continue RUN expected only --budget, --backbones, --weights,"
-            " --offline, --json, --quiet and where DATA lies now",
+            f"{_flags(of_new_runs[:1])} cannot be combined with --continue; use {_flags(_EXTENDS)}, and DATA if it"
+            " was moved",
             ctx,
         )
     start = partial(
@@ -269,26 +184,30 @@ def _extend(
     _follow(start, as_json=given["as_json"], quiet=given["quiet"])
 
 
+def _flags(names: Iterable[str]) -> str:
+    return ", ".join(f"--{'json' if name == 'as_json' else name.replace('_', '-')}" for name in sorted(names))
+
+
 def _follow(start: Callable[..., Run], *, as_json: bool, quiet: bool) -> None:
-    """Runs, with live progress, and shows what came of it; after Ctrl-C, what there is."""
+    """Run with live progress and show the outcome; after Ctrl-C show what was recorded."""
     from autotl.cli.progress import live
-    from autotl.cli.show import show_outcome
+    from autotl.cli.terminal import show_outcome
     from autotl.run import load
 
     folders: list[str] = []
     try:
         with live(quiet=quiet or as_json) as observe:
             observers = [observe, lambda event: folders.append(event.folder)]
-            found = start(command=_command_line(), observers=observers)
+            finished = start(command=_command_line(), observers=observers)
     except KeyboardInterrupt:
         from autotl.errors import RunError
 
         try:
             show_outcome(load(folders[-1]), as_json=as_json)
         except (RunError, IndexError):
-            click.echo("Interrupted before anything was recorded.", err=True)
+            click.echo("Interrupted before the first result was recorded.", err=True)
         raise
-    show_outcome(found, as_json=as_json)
+    show_outcome(finished, as_json=as_json)
 
 
 def _command_line() -> str:

@@ -1,4 +1,4 @@
-"""The report's drawings: each takes records and gives an ``<svg>``, or nothing where there is nothing to draw."""
+"""The figures of the report: each takes records and returns an ``<svg>``, or an empty text without data."""
 
 from __future__ import annotations
 
@@ -10,25 +10,34 @@ import numpy as np
 
 from autotl.records import CurvePoint, Depth, DepthProfile
 from autotl.records.result import Recommendation, Row
-from autotl.report.answers import Answers, Reliability, drawn_classes
-from autotl.report.format import NARROW, count, duration, interval, percent, short, shown
-from autotl.report.learning import Training, rivals
+from autotl.report.format import (
+    NARROW,
+    count,
+    duration,
+    interval,
+    percent,
+    shorten,
+    shown,
+    without_origin,
+)
 from autotl.report.plot import ACCENT, CARD, INK, LINE, SERIES, SOFT, WARN, Drawing, share_axis
+from autotl.report.predictions import Predictions, Reliability, drawn_classes
+from autotl.report.trainings import Training, rivals
 from autotl.stats import metrics
 
-COUNTED = 20  # at most so many classes, and the cells of a confusion matrix carry their counts
+COUNTED = 20  # classes up to which the cells of a confusion matrix show counts
 LONGEST_NAME = 22
 
 
 def cost(
     result: Recommendation, price: Callable[[Row], float | None], axis: str, limit: float | None, name: str
 ) -> str:
-    """Score against a price, every candidate with its interval; the front, the winner's set, the limit."""
+    """Draw score against a cost: every candidate with its interval, the Pareto front, the winner's set, the limit."""
     scored = rivals(result)
     places = {row.candidate: place for place, row in enumerate(scored, start=1)}
     priced = [(row, value) for row in scored if (value := price(row))]
     if len(priced) < 2:
-        return ""  # one point shows nothing
+        return ""  # one point is no comparison
     winner = result.winner.candidate if result.winner else None
     drawing = Drawing()
     axes = drawing.axes
@@ -60,7 +69,7 @@ def cost(
             markeredgecolor=colour,
             markeredgewidth=1.4,
         )
-        drawing.hover(dot, _about(row) + ("\nbelow the scale of this drawing" if below else ""))
+        drawing.hover(dot, _about(row) + ("\nbelow the scale of this figure" if below else ""))
     values = [value for _, value in priced] + ([limit] if limit else [])
     _price_axis(axes, values, name)
     axes.margins(x=0.09)
@@ -91,7 +100,7 @@ def cost(
 
 
 def _floor(priced: Sequence[tuple[Row, float]], front: Sequence[int]) -> float:
-    """Where the scale begins: at the worst of all, or of front and winner's set if that wins much room."""
+    """Return where the scale begins: at the lowest score, or that of front and winner's set if it saves much room."""
     lows = [row.score_val or 0.0 if row.ci_low is None else row.ci_low for row, _ in priced]
     worth = [low for n, low in enumerate(lows) if n in front or priced[n][0].in_winners_set]
     top = max(row.score_val or 0.0 if row.ci_high is None else row.ci_high for row, _ in priced)
@@ -101,7 +110,7 @@ def _floor(priced: Sequence[tuple[Row, float]], front: Sequence[int]) -> float:
 
 
 def _number(axes: Any, points: Sequence[tuple[float, float, int]]) -> None:
-    """Places in the leaderboard beside points, the last first; one that would hide another is left out."""
+    """Write leaderboard places beside points; one that would hide another is left out."""
     taken: list[tuple[float, float]] = []
     for price, score, place in reversed(points):
         x, y = axes.transData.transform((price, score))
@@ -113,7 +122,7 @@ def _number(axes: Any, points: Sequence[tuple[float, float, int]]) -> None:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which points (price, score) no other beats at its price or less, cheapest first.
+    """Return the Pareto front of points (cost, score), cheapest first.
 
     >>> pareto([(1, 0.5), (2, 0.4), (3, 0.9)])
     [0, 2]
@@ -125,20 +134,20 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-def depths(found: Mapping[str, Mapping[Depth, Row]], metric: str) -> str:
-    """Score against unfreeze depth, a line a backbone, the winner's first."""
-    if not found:
+def depths(rows: Mapping[str, Mapping[Depth, Row]], metric: str) -> str:
+    """Draw score against unfreeze depth, a line for each backbone, the winner's first."""
+    if not rows:
         return ""
     drawing = Drawing()
     axes = drawing.axes
-    every: set[Depth] = {depth for lines in found.values() for depth in lines}
+    every: set[Depth] = {depth for lines in rows.values() for depth in lines}
     order = sorted(every, key=lambda depth: math.inf if depth == "all" else depth)
-    shift = np.linspace(-0.08, 0.08, len(found)) if len(found) > 1 else np.zeros(1)
-    for colour, by, (backbone, lines) in zip(SERIES, shift, found.items(), strict=False):
+    shift = np.linspace(-0.08, 0.08, len(rows)) if len(rows) > 1 else np.zeros(1)
+    for colour, by, (backbone, lines) in zip(SERIES, shift, rows.items(), strict=False):
         kept = [depth for depth in order if depth in lines]
         x = [order.index(depth) + by for depth in kept]
         y = [lines[depth].score_val or 0.0 for depth in kept]
-        axes.plot(x, y, color=colour, label=short(shown(backbone), LONGEST_NAME))
+        axes.plot(x, y, color=colour, label=_label(backbone))
         for place, depth in zip(x, kept, strict=True):
             row = lines[depth]
             if row.ci_low is not None and row.ci_high is not None:
@@ -147,43 +156,43 @@ def depths(found: Mapping[str, Mapping[Depth, Row]], metric: str) -> str:
             drawing.hover(dot, _about(row))
     axes.set_xticks(range(len(order)), [depth_word(depth) for depth in order])
     axes.set_xlim(-0.4, len(order) - 0.6)
-    axes.set_xlabel("layer groups trained with the head")
+    axes.set_xlabel("layer groups fine-tuned")
     axes.set_ylabel(metric)
     share_axis(axes.yaxis)
     drawing.legend("best")
-    return drawing.svg("depths", f"{metric} by unfreeze depth, a line for each of {len(found)} backbones")
+    return drawing.svg("depths", f"{metric} by unfreeze depth, a line for each of {len(rows)} backbones")
 
 
 def depth_word(depth: Depth) -> str:
-    """``frozen``, a number, ``all``."""
+    """Return ``frozen``, a number or ``all``."""
     return "frozen" if depth == 0 else str(depth)
 
 
-def features(found: Sequence[DepthProfile]) -> str:
-    """What frozen features tell of the labels after each layer group, a line a backbone."""
-    if not found:
+def features(profiles: Sequence[DepthProfile]) -> str:
+    """Draw the accuracy of frozen features after each layer group, a line for each backbone."""
+    if not profiles:
         return ""
     drawing = Drawing()
     axes = drawing.axes
-    for colour, profile in zip(SERIES, found, strict=False):
+    for colour, profile in zip(SERIES, profiles, strict=False):
         x = [point.depth for point in profile.points]
-        name = f"{short(shown(profile.backbone), LONGEST_NAME)}, {profile.size}{NARROW}px"
+        name = f"{_label(profile.backbone)}, {profile.size}{NARROW}px"
         axes.plot(x, [point.linear for point in profile.points], color=colour, label=name)
         for point in profile.points:
             (dot,) = axes.plot(point.depth, point.linear, "o", color=colour, markersize=6)
-            told = f"linear {percent(point.linear)}, nearest neighbours {percent(point.knn)}"
-            about = f"{shown(profile.backbone)} at {profile.size} px\nafter layer group {point.depth}: {told}"
+            accuracies = f"linear {percent(point.linear)}, nearest neighbours {percent(point.knn)}"
+            about = f"{shown(profile.backbone)} at {profile.size} px\nafter layer group {point.depth}: {accuracies}"
             drawing.hover(dot, f"{about}\n{point.width} features, {profile.rows} images")
-    axes.set_xticks(range(1, max(len(profile.points) for profile in found) + 1))
-    axes.set_xlabel("layer groups passed")
+    axes.set_xticks(range(1, max(len(profile.points) for profile in profiles) + 1))
+    axes.set_xlabel("layer group")
     axes.set_ylabel("accuracy of a linear head")
     share_axis(axes.yaxis)
     drawing.legend("best")
-    return drawing.svg("features", f"accuracy of a linear head by depth, {len(found)} backbones")
+    return drawing.svg("features", f"accuracy of a linear head by depth, {len(profiles)} backbones")
 
 
 def transfer(pair: tuple[Training, Training] | None, without: float | None, metric: str) -> str:
-    """Score over the seconds of training, with pretraining and without, and what needs no network."""
+    """Draw score over training time, pretrained and from scratch, and the score without a network."""
     if pair is None:
         return ""
     drawing = Drawing()
@@ -194,13 +203,15 @@ def transfer(pair: tuple[Training, Training] | None, without: float | None, metr
         what = f"{name}, head only" if training.frozen else name
         (line,) = axes.plot(x, y, color=colour, label=what, marker="o", markersize=4 if len(x) > 1 else 7)
         drawing.hover(line, f"{shown(training.candidate)}, {what}\n{percent(y[-1])} after {duration(x[-1])}")
-        if training.frozen and x[-1] < end:  # it is what it is, however long one waits
+        if training.frozen and x[-1] < end:  # its score does not depend on more time
             axes.plot([x[-1], end], [y[-1]] * 2, color=colour, linewidth=1.2, linestyle=(0, (1, 2)))
     if without is not None:
-        (line,) = axes.plot([0, end], [without] * 2, color=SOFT, linestyle=(0, (4, 3)), label="no network")
-        drawing.hover(line, f"a random forest on pixels and colours\n{percent(without)}")
+        (line,) = axes.plot(
+            [0, end], [without] * 2, color=SOFT, linestyle=(0, (4, 3)), label="random forest on pixels"
+        )
+        drawing.hover(line, f"random forest on pixels, no network\n{percent(without)}")
     axes.set_xlim(left=0)
-    axes.set_xlabel("seconds of training")
+    axes.set_xlabel("training time (s)")
     axes.set_ylabel(metric)
     share_axis(axes.yaxis)
     drawing.legend("best")
@@ -208,7 +219,7 @@ def transfer(pair: tuple[Training, Training] | None, without: float | None, metr
 
 
 def losses(curves: Mapping[tuple[str, str], Sequence[CurvePoint]]) -> str:
-    """Training loss against epochs, a line a training (what it is, candidate)."""
+    """Draw training loss over epochs, a line for each training (title, candidate)."""
     if not curves:
         return ""
     drawing = Drawing()
@@ -228,7 +239,7 @@ def losses(curves: Mapping[tuple[str, str], Sequence[CurvePoint]]) -> str:
 
 
 def scores(curves: Mapping[tuple[str, str], Sequence[CurvePoint]], metric: str) -> str:
-    """Score on the images of the choice against epochs, of the trainings that took it on the way."""
+    """Draw the score on the selection images over epochs, of trainings that measured it more than once."""
     lines = [
         (key, [(point.epoch, point.score) for point in curve if point.score is not None])
         for key, curve in curves.items()
@@ -246,27 +257,29 @@ def scores(curves: Mapping[tuple[str, str], Sequence[CurvePoint]], metric: str) 
 def _trainings(
     drawing: Drawing,
     lines: Sequence[tuple[tuple[str, str], Sequence[tuple[float, float]]]],
-    said: Callable[[float], str],
+    text: Callable[[float], str],
 ) -> None:
-    """A line for each training (what it is, candidate) over its epochs, in a colour that does not depend on others."""
-    for colour, ((what, candidate), points) in zip(SERIES, lines, strict=False):
+    """Draw a line for each training (title, candidate) over its epochs, in a colour of its place."""
+    for colour, ((title, candidate), points) in zip(SERIES, lines, strict=False):
         if len(points) < 2:
             continue
         x, y = zip(*points, strict=True)
-        label = what or short(shown(candidate))
+        label = title or _label(candidate, 30)
         (line,) = drawing.axes.plot(x, y, color=colour, label=label, marker="o", markersize=3.5)
-        drawing.hover(line, f"{shown(candidate)}{', ' + what if what else ''}\n{said(y[0])} → {said(y[-1])}")
+        drawing.hover(
+            line, f"{shown(candidate)}{', ' + title if title else ''}\n{text(y[0])} → {text(y[-1])}"
+        )
     drawing.axes.set_xlabel("epochs")
 
 
-def confusion(found: Answers) -> tuple[str, int]:
-    """True class down, answer across, and how many classes are not drawn."""
-    table = metrics.confusion(found.labels, found.predicted, len(found.classes))
+def confusion(predictions: Predictions) -> tuple[str, int]:
+    """Draw the confusion matrix, true classes as rows; return it and how many classes it leaves out."""
+    table = metrics.confusion(predictions.labels, predictions.predicted, len(predictions.classes))
     order = drawn_classes(table)
     part = table[np.ix_(order, order)]
     many = len(order)
     support = np.maximum(table.sum(1)[order], 1)
-    names = [shown(found.classes[number]) for number in order]
+    names = [shown(predictions.classes[number]) for number in order]
     cut = [short_name(name) for name in names]
     side = 52 if many <= 6 else 34 if many <= COUNTED else max(11.0, 760 / many)
     letters = 6.2 * max(len(name) for name in cut)
@@ -285,7 +298,7 @@ def confusion(found: Answers) -> tuple[str, int]:
             taken - 0.5, true - 0.5, 1, 1, facecolor=ACCENT if right else WARN, alpha=0.08 + 0.5 * share
         )
         axes.add_patch(box)
-        what = "rightly" if right else f"taken for {names[taken]}"
+        what = "classified correctly" if right else f"classified as {names[taken]}"
         drawing.hover(
             box, f"{names[true]}: {part[true, taken]} of {support[true]} ({percent(share, 0)}) {what}"
         )
@@ -297,43 +310,48 @@ def confusion(found: Answers) -> tuple[str, int]:
     upright = many <= 6 and max(len(name) for name in cut) * 6.2 < side
     axes.set_xticks(range(many), cut, rotation=0 if upright else 90, fontsize=small)
     axes.set_yticks(range(many), cut, fontsize=small)
-    axes.set_xlabel("answer")
+    axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     for spine in axes.spines.values():
         spine.set_visible(False)
-    label = f"Confusion matrix of {many} classes: {int(np.trace(table))} of {int(table.sum())} images answered rightly"
+    correct, total = int(np.trace(table)), int(table.sum())
+    label = f"Confusion matrix of {many} classes: {correct} of {total} images classified correctly"
     return drawing.svg("confusion", label), len(table) - many
 
 
 def short_name(name: str) -> str:
-    """A class name as it fits beside a matrix."""
+    """Return a class name that fits beside a matrix."""
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
-def calibration(found: Reliability) -> str:
-    """Share of right answers against stated confidence, with intervals; the diagonal is perfect."""
+def calibration(measured: Reliability) -> str:
+    """Draw the reliability diagram: accuracy over confidence with intervals; the diagonal is perfect."""
     drawing = Drawing(380, 330)
     axes = drawing.axes
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)))
-    total = sum(number for *_, number in found.bins)
-    axes.plot([mean for mean, *_ in found.bins], [share.value for _, share, _ in found.bins], color=ACCENT)
-    for mean, share, number in found.bins:
+    total = sum(number for *_, number in measured.bins)
+    axes.plot(
+        [mean for mean, *_ in measured.bins], [share.value for _, share, _ in measured.bins], color=ACCENT
+    )
+    for mean, share, number in measured.bins:
         axes.plot([mean] * 2, [share.low, share.high], color=ACCENT, alpha=0.35, linewidth=2)
         size = 5 + 13 * math.sqrt(number / total)
         (dot,) = axes.plot(mean, share.value, "o", color=ACCENT, markersize=size)
-        right = f"{percent(share.value)} right [{interval(share.low, share.high)}]"
-        drawing.hover(dot, f"{number} images said {percent(mean)} sure: {right}")
+        correct = f"accuracy {percent(share.value)} [{interval(share.low, share.high)}]"
+        drawing.hover(dot, f"{number} images, mean confidence {percent(mean)}: {correct}")
     axes.set_xlim(-0.02, 1.04)
     axes.set_ylim(-0.02, 1.04)
-    axes.set_xlabel("how sure it says it is")
-    axes.set_ylabel("how often it is right")
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("accuracy")
     share_axis(axes.xaxis)
     share_axis(axes.yaxis)
-    return drawing.svg("calibration", f"Reliability diagram, expected calibration error {percent(found.ece)}")
+    return drawing.svg(
+        "calibration", f"Reliability diagram, expected calibration error {percent(measured.ece)}"
+    )
 
 
 def agreement(pairs: Sequence[tuple[str, float, float]], metric: str) -> str:
-    """What the ranking expected of backbones against the best that came of them: (name, expected, reached)."""
+    """Draw the best score of each backbone against what the ranking expected: (name, expected, reached)."""
     if len(pairs) < 2:
         return ""
     drawing = Drawing(380, 330)
@@ -344,31 +362,35 @@ def agreement(pairs: Sequence[tuple[str, float, float]], metric: str) -> str:
     for name, expected, reached in pairs:
         (dot,) = axes.plot(expected, reached, "o", color=ACCENT, markersize=7.5)
         drawing.hover(dot, f"{shown(name)}\nexpected {percent(expected)}, reached {percent(reached)}")
-    axes.set_xlabel("expected before any training")
+    axes.set_xlabel("expected before training")
     axes.set_ylabel(f"best {metric}")
     share_axis(axes.xaxis)
     share_axis(axes.yaxis)
     axes.margins(0.08)
-    return drawing.svg("agreement", f"Expected against reached {metric} of {len(pairs)} backbones")
+    return drawing.svg("agreement", f"Expected and reached {metric} of {len(pairs)} backbones")
 
 
-# --------------------------------------------------------------------------- parts of drawings
+# --------------------------------------------------------------------------- parts of figures
+
+
+def _label(name: str, most: int = LONGEST_NAME) -> str:
+    return shorten(without_origin(shown(name)), most)
 
 
 def _about(row: Row) -> str:
-    """A candidate in a few lines, for the pointer."""
+    """Return a candidate in a few lines, for a tooltip."""
     lines = [shown(row.candidate), f"{percent(row.score_val)} [{interval(row.ci_low, row.ci_high)}]"]
     if row.fit_time is not None:
-        lines.append(f"{duration(row.fit_time)} to train")
+        lines.append(f"training {duration(row.fit_time)}")
     if row.pred_time is not None:
-        lines.append(f"{duration(row.pred_time)} an image")
+        lines.append(f"prediction {duration(row.pred_time)} per image")
     if row.parameters:
         lines.append(f"{count(row.parameters)} parameters")
     return "\n".join(lines)
 
 
 def _price_axis(axes: Any, values: Sequence[float], name: str) -> None:
-    """Round costs in one unit; a logarithmic axis where they differ tenfold."""
+    """Label costs in one unit; the axis is logarithmic if they differ tenfold."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
     units = _SIZES if name == "size" else _TIMES

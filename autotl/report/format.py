@@ -1,36 +1,42 @@
-"""Numbers as people read them."""
+"""Numbers, durations and names as people read them, in a page and in a terminal.
+
+Units are joined to their number by a narrow no-break space; `printable` makes it a plain one for a terminal.
+"""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
 
 
-def percent(share: float | None, digits: int = 1) -> str:
-    """A fraction as percent: ``91.2 %``; nothing for None."""
-    return "" if share is None else f"{100 * share:.{digits}f}{NARROW}%"
+def percent(fraction: float | None, digits: int = 1) -> str:
+    """Return a fraction as percent: ``91.2 %``; an empty text for None."""
+    return "" if fraction is None else f"{100 * fraction:.{digits}f}{NARROW}%"
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """An interval of fractions in percent, without the sign: ``89.0–93.1``."""
+    """Return an interval of fractions in percent, without the sign: ``89.0–93.1``."""
     return "" if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f}"
 
 
-def points(gap: float) -> str:
-    """A difference of fractions in percentage points, with its sign."""
-    return f"{100 * gap:+.1f} points".replace("-", "\N{MINUS SIGN}")
+def points(difference: float) -> str:
+    """Return a difference of fractions in percentage points, with its sign."""
+    return f"{100 * difference:+.1f} points".replace("-", MINUS)
 
 
 def points_interval(low: float, high: float) -> str:
-    """The interval of a difference, in percentage points."""
-    return f"{100 * low:+.1f} to {100 * high:+.1f}".replace("-", "\N{MINUS SIGN}")
+    """Return the interval of a difference in percentage points: ``−1.8 to +1.8``."""
+    return f"{100 * low:+.1f} to {100 * high:+.1f}".replace("-", MINUS)
 
 
 def duration(seconds: float) -> str:
-    """``42 ms``, ``7.2 s``, ``1 min 35 s``, ``1 h 07 min``.
+    """Return seconds as ``42 ms``, ``7.2 s``, ``1 min 35 s`` or ``1 h 07 min``.
 
-    >>> [duration(s).replace(NARROW, " ") for s in (0.00042, 0.042, 7.25, 95, 4000)]
+    >>> [printable(duration(s)) for s in (0.00042, 0.042, 7.25, 95, 4000)]
     ['0.42 ms', '42 ms', '7.2 s', '1 min 35 s', '1 h 07 min']
     """
     if seconds < 0.9995:
@@ -46,8 +52,20 @@ def duration(seconds: float) -> str:
     return text.replace(" ", NARROW)
 
 
+def duration_interval(low: float, high: float) -> str:
+    """Return an interval of seconds: ``12–15 s``, or both ends with their units where these differ.
+
+    >>> printable(duration_interval(12, 15)), printable(duration_interval(50, 70))
+    ('12–15 s', '50 s–1 min 10 s')
+    """
+    first, last = duration(low), duration(high)
+    number, _, unit = first.partition(NARROW)
+    shared = NARROW not in unit and last.partition(NARROW)[2] == unit
+    return f"{number}–{last}" if shared else f"{first}–{last}"
+
+
 def count(number: float) -> str:
-    """``850 k``, ``4.2 M``, ``1.3 G``."""
+    """Return a count as ``850 k``, ``4.2 M`` or ``1.3 G``."""
     for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= factor:
             value = number / factor
@@ -55,19 +73,63 @@ def count(number: float) -> str:
     return f"{number:.0f}"
 
 
-def short(candidate: str, most: int = 30) -> str:
-    """A candidate's or backbone's name without its origin, cut in the middle where it is long."""
-    name = candidate.partition(":")[2] if ":" in candidate.partition("@")[0] else candidate
-    keep = (most - 1) // 2
-    return name if len(name) <= most else f"{name[:keep]}…{name[-keep:]}"
+def short_count(number: float) -> str:
+    """Return a count as an option takes it: ``850.0k``, ``4.2M``, ``1.3B``."""
+    for factor, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= factor:
+            return f"{number / factor:.1f}{unit}"
+    return f"{number:.0f}"
+
+
+def file_size(number: float) -> str:
+    """Return bytes as ``12.0 MB``."""
+    for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= factor:
+            return f"{number / factor:.1f}{NARROW}{unit}"
+    return f"{number:.0f}{NARROW}bytes"
+
+
+def shorten(name: str, most: int) -> str:
+    """Return a name cut in the middle to `most` characters.
+
+    >>> shorten("mobilenetv3_small_100.lamb_in1k", 21)
+    'mobilenetv….lamb_in1k'
+    """
+    keep = max(1, (most - 1) // 2)
+    return name if len(name) <= most else f"{name[:keep]}…{name[len(name) - keep :]}"
+
+
+def without_origin(name: str) -> str:
+    """Return a backbone's or candidate's name without its origin, such as ``timm:``."""
+    return name.partition(":")[2] if ":" in name.partition("@")[0] else name
+
+
+def short_names(names: Iterable[str], most: int) -> dict[str, str]:
+    """Return a short form of each name: without its origin where that is unique, then cut in the middle.
+
+    >>> short_names(["autotl:a", "timm:a", "timm:b"], 20)
+    {'autotl:a': 'autotl:a', 'timm:a': 'timm:a', 'timm:b': 'b'}
+    """
+    distinct = list(dict.fromkeys(names))
+    uses = Counter(map(without_origin, distinct))
+    bare = {name: without_origin(name) if uses[without_origin(name)] == 1 else name for name in distinct}
+    return {name: shorten(short, most) for name, short in bare.items()}
 
 
 def shown(text: str) -> str:
-    """A name as it can stand on a page: what is no character, or turns the others round, becomes a mark."""
+    """Return a name as it can stand on a page; control characters and marks of direction are replaced."""
     return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-# Controls, halves of surrogate pairs (bytes of file names that are no UTF-8), and marks of direction.
+# Controls, halves of surrogate pairs (bytes of file names that are not UTF-8), and marks of direction.
 _UNSHOWN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
 )
+
+
+def printable(text: str) -> str:
+    """Return a line of text for a terminal: no control characters (names come from files), plain spaces."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for character in text.replace(NARROW, " ")
+    )

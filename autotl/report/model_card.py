@@ -1,4 +1,4 @@
-"""The model card, in the form that Hugging Face reads: what the model is, on what it rests, where it is weak."""
+"""The model card in the format of Hugging Face: the model, its data, its evaluation, its licence."""
 
 from __future__ import annotations
 
@@ -12,75 +12,67 @@ import numpy as np
 from autotl.cache import atomic_write
 from autotl.decision import judge
 from autotl.records import BackboneSpec, TrialResult
-from autotl.records.result import Recommendation, is_probe
-from autotl.report import wording
+from autotl.records.result import Recommendation, Winner, is_probe
+from autotl.report import recorded
+from autotl.report.wording import page as wording
 from autotl.run_folder import manifest
 from autotl.search.standing import summary
 from autotl.stats import metrics
 
 FILE = "README.md"
-_MOST = 100  # classes that get a line
-_FEW = 20  # images of a class, below which its score says little
+_MOST = 100  # classes in the table
+_FEW = 20  # images of a class, below which its figures are hardly informative
 _KNOWN = re.compile(r"(?i)apache-2\.0|mit|bsd-[23]-clause|cc0-1\.0|cc-by-(nc-)?(sa-)?4\.0|gpl-3\.0|agpl-3\.0")
 
 
 def write(state: Recommendation, folder: Path) -> None:
-    """Writes the card of a run's model beside its weights; nothing where there is no winner or no model."""
+    """Write the card of a run's model beside its weights; nothing if there is no winner or no model."""
     if state.winner is None or not (folder / "model").is_dir():
         return
-    atomic_write(folder / "model" / FILE, "\n".join(_lines(state, folder)) + "\n")
+    atomic_write(folder / "model" / FILE, "\n".join(_lines(state, state.winner, folder)) + "\n")
 
 
-def _lines(state: Recommendation, folder: Path) -> Iterator[str]:
-    winner = state.winner
-    assert winner is not None
+def _lines(state: Recommendation, winner: Winner, folder: Path) -> Iterator[str]:
     spec = next((s for s in state.backbones if s.name == winner.backbone), None)
-    yield from _front(state, spec)
+    yield from _front(state, winner, spec)
     yield f"# {_plain(_name(state))}"
     yield ""
-    yield f"An image classifier: {len(state.data.classes)} classes, {winner.input_size} px, on {winner.backbone}."
-    yield f"{_plain(state.summary)} The model was {winner.model_is or 'fitted on train'}."
+    yield wording.classifier(len(state.data.classes), winner.input_size, winner.backbone)
+    yield f"{_plain(state.summary)} {_plain(wording.fitted(recorded.model_is(state)))}"
     yield ""
     yield "## Intended use"
     yield ""
-    yield (
-        "Sorting images of the kind it was trained on into the classes below. It names one of them for every image,"
-        " also for one that belongs to none; `warning` in its predictions says that an image lies far from the"
-        " training images. It was not examined for fairness, safety or use on people."
-    )
+    yield wording.INTENDED_USE
     yield ""
     yield "## Training data"
     yield ""
     counts = ", ".join(f"{count:,} {part}" for part, count in state.data.counts.items() if count)
     yield f"{_plain(_name(state))}: {counts}. Fingerprint {state.data.fingerprint}."
-    if state.data.split:
-        yield f"How they were split: {_plain('; '.join(wording.sentences(state.data.split)))}."
+    if split := recorded.split(state):
+        yield f"Split: {_plain(wording.as_sentence(split))}"
     findings = (*state.data.findings, *state.profile.findings)
     if findings:
         yield ""
-        yield from (f"- {_plain(wording.sentence(f))} ({wording.ACTIONS[f.action]})" for f in findings)
+        yield from (
+            f"- {_plain(recorded.finding(f))}"
+            + (f" ({_plain(recorded.action(f))})" if recorded.action(f) else "")
+            for f in findings
+        )
     yield ""
     yield "## Training"
     yield ""
-    depth = {0: "the backbone stays frozen, the head is new", "all": "all of the backbone is trained"}
-    how = depth.get(winner.unfreeze, f"the last {winner.unfreeze} layer groups are trained")
     versions = ", ".join(f"{name} {version}" for name, version in state.versions.items())
-    yield f"Strategy {winner.strategy}: {how}. Seed {state.seed}, on {state.device}, with {versions}."
+    how = wording.recipe(winner.strategy, winner.unfreeze)
+    yield f"Recipe: {how}. Seed: {state.seed}. Device: {state.device}. Versions: {versions}."
     yield ""
-    yield from _evaluation(state, folder)
+    yield from _evaluation(state, winner, folder)
     yield "## Licence"
     yield ""
     licence = spec.licence if spec is not None else None
-    yield (
-        f"The backbone's weights: {_plain(licence)}."
-        if licence
-        else "The backbone's weights: not known to autotl; ask their source."
-    ) + " What was trained on top is as free as the images it was trained on."
+    yield _plain(wording.licence(licence))
 
 
-def _front(state: Recommendation, spec: BackboneSpec | None) -> Iterator[str]:
-    winner = state.winner
-    assert winner is not None
+def _front(state: Recommendation, winner: Winner, spec: BackboneSpec | None) -> Iterator[str]:
     licence = (spec.licence if spec is not None else None) or "unknown"
     on_test = winner.score_test is not None
     score = winner.score_val if winner.score_test is None else winner.score_test
@@ -107,62 +99,52 @@ def _front(state: Recommendation, spec: BackboneSpec | None) -> Iterator[str]:
     yield ""
 
 
-def _evaluation(state: Recommendation, folder: Path) -> Iterator[str]:
-    winner = state.winner
-    assert winner is not None
+def _evaluation(state: Recommendation, winner: Winner, folder: Path) -> Iterator[str]:
     yield "## Evaluation"
     yield ""
-    metric = state.metric.replace("_", " ")
-    yield f"| {metric} | 95 % interval | on |"
+    metric = wording.metric_name(state.metric)
+    yield f"| {metric} | 95 % interval | figure |"
     yield "| --- | --- | --- |"
     if winner.score_test is not None and winner.test_low is not None and winner.test_high is not None:
         yield (
             f"| {winner.score_test:.1%} | {winner.test_low:.1%} to {winner.test_high:.1%} |"
-            " test images that nothing was chosen by |"
+            f" test {metric}, on images that no choice has used |"
         )
-    seen = "training images, out-of-fold" if state.data.folds else "the images the choice rests on"
-    chosen = state.decision.score.value if state.decision and state.decision.score else winner.score_val
-    if f"{chosen:.1%}" != f"{winner.score_val:.1%}":
-        seen += f", {winner.score_val:.1%} measured on the images that chose it"
-    yield f"| {chosen:.1%} | {winner.ci_low:.1%} to {winner.ci_high:.1%} | {seen} |"
+    images = "training images, out-of-fold" if state.data.folds else "selection images"
+    expected = state.decision.score.value if state.decision and state.decision.score else winner.score_val
+    corrected = f"; score {winner.score_val:.1%}" if f"{expected:.1%}" != f"{winner.score_val:.1%}" else ""
+    yield (
+        f"| {expected:.1%} | {winner.ci_low:.1%} to {winner.ci_high:.1%} | expected {metric}, from {images}{corrected} |"
+    )
     yield ""
     if state.calibration is not None:
-        found = state.calibration
-        how = (
-            "Probabilities are as the model gives them, a temperature would not help"
-            if found.temperature == 1
-            else f"Logits are divided by temperature {found.temperature:g}"
-        )
-        yield (
-            f"{how}; expected calibration error"
-            f" {found.ece:.1%} out-of-fold on {found.images:,} images ({found.ece_before:.1%} without)."
-        )
+        yield wording.temperature(state.calibration)
         yield ""
     yield from _by_class(state, folder)
 
 
 def _by_class(state: Recommendation, folder: Path) -> Iterator[str]:
-    """Recall, precision and support of each class, on test images where there are any, else on selection images."""
+    """Return recall, precision and support of each class, on test images if there are any."""
     judged = _judged(state, folder)
     if judged is None:
         return
     labels, predicted, where = judged
     table = metrics.confusion(labels, predicted, len(state.data.classes))
-    truth, claimed, right = table.sum(1), table.sum(0), np.diag(table)
+    support, claimed, correct = table.sum(1), table.sum(0), np.diag(table)
     yield f"By class, on {where}:"
     yield ""
     yield "| class | images | recall | precision |"
     yield "| --- | ---: | ---: | ---: |"
-    for row in sorted(range(len(truth)), key=lambda r: right[r] / max(truth[r], 1))[:_MOST]:
-        recall = f"{right[row] / truth[row]:.0%}" if truth[row] else "–"
-        precision = f"{right[row] / claimed[row]:.0%}" if claimed[row] else "–"
-        yield f"| {_plain(state.data.classes[row])} | {truth[row]} | {recall} | {precision} |"
-    if len(truth) > _MOST:
-        yield f"| and {len(truth) - _MOST} more | | | |"
-    few = int((truth < _FEW).sum())
+    for row in sorted(range(len(support)), key=lambda r: correct[r] / max(support[r], 1))[:_MOST]:
+        recall = f"{correct[row] / support[row]:.0%}" if support[row] else "–"
+        precision = f"{correct[row] / claimed[row]:.0%}" if claimed[row] else "–"
+        yield f"| {_plain(state.data.classes[row])} | {support[row]} | {recall} | {precision} |"
+    if len(support) > _MOST:
+        yield f"| and {len(support) - _MOST} more | | | |"
+    few = int((support < _FEW).sum())
     if few:
         yield ""
-        yield f"{few} of the {len(truth)} classes have fewer than {_FEW} images here: their figures say little."
+        yield f"{few} of {len(support)} classes have fewer than {_FEW} images here, too few for reliable figures."
     yield ""
 
 
@@ -176,15 +158,15 @@ def _judged(state: Recommendation, folder: Path) -> tuple[np.ndarray, np.ndarray
         return labels[test], predicted, "test images"
     name = state.decision.winner if state.decision else None
     rows = judge.selection(table.part, state.data.folds)
-    standing = summary([done for done in state.trials if is_probe(done)]).get(name or "")
-    predicted = _predicted(standing, folder, rows)
-    return None if predicted is None else (labels[rows], predicted, "the images the choice rests on")
+    probe = summary([trial for trial in state.trials if is_probe(trial)]).get(name or "")
+    predicted = _predicted(probe, folder, rows)
+    return None if predicted is None else (labels[rows], predicted, "the selection images")
 
 
-def _predicted(done: TrialResult | None, folder: Path, rows: np.ndarray) -> np.ndarray | None:
-    if done is None or done.predictions is None:
+def _predicted(trial: TrialResult | None, folder: Path, rows: np.ndarray) -> np.ndarray | None:
+    if trial is None or trial.predictions is None:
         return None
-    return judge.predicted_classes(folder / done.predictions, rows)
+    return judge.predicted_classes(folder / trial.predictions, rows)
 
 
 def _name(state: Recommendation) -> str:
@@ -192,10 +174,10 @@ def _name(state: Recommendation) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown and a table leave as it is."""
+    """Escape what Markdown and tables would interpret."""
     return re.sub(r"([\\`*_|<>\[\]#])", r"\\\1", " ".join(str(text).split()))
 
 
 def _quoted(text: str) -> str:
-    """A YAML string: JSON's are."""
+    """Return a YAML string; JSON strings are YAML."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What a run recommends, and why, as a page that opens anywhere and as Markdown for a pull request."""
+"""The report of a run: a self-contained HTML page, and Markdown."""
 
 from __future__ import annotations
 
@@ -8,29 +8,25 @@ from pathlib import Path
 
 from autotl.cache import atomic_write
 from autotl.records.result import Recommendation
-from autotl.report.explained import keep, question
 from autotl.report.format import shown
-from autotl.report.inputs import Material, gather
+from autotl.report.material import Material, gather
 from autotl.report.view import view
+from autotl.report.wording import terminal as wording
 
-__all__ = ["Material", "gather", "keep", "question", "render", "summary"]
+__all__ = ["html", "markdown", "render", "summary"]
 
 HTML, MARKDOWN = "report.html", "report.md"
 
 
 def summary(result: Recommendation) -> str:
-    """The recommendation in plain words; says so where there is none yet."""
-    if result.summary:
-        return result.summary
-    if result.status == "running":
-        return "No recommendation yet: the run goes on."
-    return "No recommendation: no candidate finished in the time there was."
+    """Return the recommendation in words, or why there is none."""
+    return result.summary or wording.no_summary(result)
 
 
 def render(result: Recommendation, folder: Path, material: Material | None = None) -> None:
-    """Writes report.html and report.md into a run folder, each atomically.
+    """Write report.html and report.md into a run folder, each atomically.
 
-    `material` is what `gather` made of this folder before, if it did. Raises `OSError`.
+    `material` is what `gather` returned for this folder, if it was called before. Raises `OSError`.
     """
     page = view(result, gather(result, folder) if material is None else material)
     atomic_write(folder / HTML, html(page))
@@ -38,7 +34,7 @@ def render(result: Recommendation, folder: Path, material: Material | None = Non
 
 
 def html(page: dict[str, object]) -> str:
-    """One self-contained page: no request leaves it, everything that comes from files is escaped."""
+    """Return one self-contained page: it makes no request, and everything that comes from files is escaped."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -53,11 +49,11 @@ def html(page: dict[str, object]) -> str:
     script = (_TEMPLATES / "sort.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     template = environment.get_template("report.html")
-    return template.render(page, style=style, script=script, digest=digest)
+    return template.render(page, page=page, style=style, script=script, digest=digest)
 
 
 def markdown(page: dict[str, object]) -> str:
-    """The same content as Markdown; names cannot become markup or HTML."""
+    """Return the same content as Markdown; names cannot become markup or HTML."""
     import jinja2
 
     environment = jinja2.Environment(

@@ -68,7 +68,7 @@ def open_run(
         from autotl.engine import client
 
         connect = client.connect
-    past = history.read(options.memory) if options.memory else ()
+    past = history.read(options.history) if options.history else ()
     folder = run_folder(options) if earlier is None else earlier.folder
     engine: Engine | None = None
     keep = earlier is not None

@@ -11,7 +11,7 @@ from autotl.errors import AutotlError
 from autotl.ranking import history
 from autotl.records import Kind, fact
 from autotl.records.result import is_probe
-from autotl.report import explained, inputs, model_card, render
+from autotl.report import material, model_card, occlusion, render
 from autotl.run_folder import table
 from autotl.stages.context import RunContext
 from autotl.stages.split import STORE
@@ -27,7 +27,7 @@ def report(context: RunContext, status: Status) -> None:
             _explain(context)
     journal.record(status=status)
     with ledger.charge("report"):
-        pictures = inputs.gather(journal.result, folder)
+        pictures = material.gather(journal.result, folder)
     shutil.rmtree(folder / STORE, ignore_errors=True)
     for trial in journal.result.trials:
         if trial.model is not None and is_probe(trial):  # curves and predictions stay
@@ -46,7 +46,7 @@ def report(context: RunContext, status: Status) -> None:
 def _explain(context: RunContext) -> None:
     """Compute what a few answers of the model rest on; the first thing to be left out when time is short."""
     plan, folder = context.plan, context.journal.folder
-    question = explained.question(context.journal.result, folder)
+    question = occlusion.question(context.journal.result, folder)
     allowance = context.budget.allowance(plan.explain, reserve=plan.report)
     if question is None or allowance.expired:
         return
@@ -55,12 +55,12 @@ def _explain(context: RunContext) -> None:
     except AutotlError as error:
         context.journal.note(fact(Kind.NO_EXPLANATION, error=str(error)))
         return
-    explained.keep(question, maps, folder)
+    occlusion.keep(question, maps, folder)
 
 
 def _add_to_history(context: RunContext, folder: Path) -> None:
     """Add the run to the file of past runs, if one is named."""
-    state, file = context.journal.result, context.options.memory
+    state, file = context.journal.result, context.options.history
     if not file or state.ranking is None or not state.ranking.ranked:
         return
     try:

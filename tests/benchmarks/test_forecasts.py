@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from example_run import example
 
-from autotl.records import Candidate, Cost, Forecast, Trial, TrialResult, result
-from autotl.report import forecast
+from autotl.records import Candidate, Cost, Forecast, Kind, Trial, TrialResult, fact, result
+from autotl.report.format import printable
+from autotl.report.wording import sentence
+from autotl.report.wording import terminal as wording
 from autotl.run_folder import result_file
 from benchmarks import forecasts
 
@@ -60,16 +62,17 @@ def test_run_folders_are_found_where_they_lie(tmp_path: Path) -> None:
 
 def test_a_forecast_is_compared_once_the_run_has_ended() -> None:
     state = ended(110.0, 21 * 10**8)
-    assert forecast.ahead(WHOLE) == (
-        "about 1m 40s in all, four times in five 1m 20s to 2m 00s; 2.00 GB of memory, four times in five 1.50 to 2.50"
+    assert printable(sentence(fact(Kind.FORECAST, **asdict(WHOLE)))) == (
+        "Forecast: 1 min 40 s in total (80 % interval 1 min 20 s–2 min 00 s), 2.00 GB of memory (80 % interval"
+        " 1.50–2.50 GB)"
     )
-    said = forecast.compared(state)
-    assert "took 1m 50s" in said and "held 2.10 GB at most" in said
-    assert forecast.compared(replace(state, status="running")) == ""
-    assert forecast.compared(replace(state, forecast=None)) == ""
+    compared = printable(wording.forecast_outcome(state))
+    assert "Time: 1 min 50 s; forecast" in compared and "Memory: at most 2.10 GB" in compared
+    assert wording.forecast_outcome(replace(state, status="running")) == ""
+    assert wording.forecast_outcome(replace(state, forecast=None)) == ""
 
 
 @pytest.mark.parametrize("peak", [0, 10**9])
 def test_memory_that_nobody_told_of_is_not_spoken_of(peak: int) -> None:
     state = replace(ended(110.0, peak), forecast=replace(WHOLE, bytes=0))
-    assert "GB" not in forecast.compared(state)
+    assert "GB" not in wording.forecast_outcome(state)

@@ -37,7 +37,7 @@ def test_a_broken_plugin_says_what_is_broken_and_exits_with_1(guest: Path) -> No
     guest.write_text(GUEST.format(compute="autotl.builtin.scores:nothing"))
     done = CliRunner().invoke(main, ["check", str(guest)])
     assert done.exit_code == 1
-    assert "FAILED" in done.stdout and "requires:" in done.stdout
+    assert "FAILED" in done.stdout and "requirement:" in done.stdout
     assert "the first" in done.stderr and "cannot be imported" in done.stderr
 
 

@@ -39,9 +39,9 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> list[pipeline.Options]:
     """Runs end at once with the example; what they were asked is in the list."""
     asked: list[pipeline.Options] = []
 
-    def recommend(options: pipeline.Options, *, observers: Any = (), started: float | None = None) -> Path:
+    def recommend(options: pipeline.Options, *, tools: pipeline.Tools, started: float | None = None) -> Path:
         asked.append(options)
-        for observe in observers:
+        for observe in tools.observers:
             observe(Event(time=1.0, stage="load", message="3 images", left=59.0))
             observe(
                 Event(
@@ -80,9 +80,16 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
 
 def test_help_shows_the_main_job_first() -> None:
     found = invoke("--help")
-    commands = found.output.partition("Commands:")[2].split()
-    assert commands[0] == "run"
+    assert found.output.partition("Run:\n")[2].split()[0] == "run"
     assert "autotl demo" in found.output
+
+
+def test_help_lists_every_command_under_a_heading() -> None:
+    lines = invoke("--help").output.splitlines()
+    assert sorted(main.commands) == sorted(
+        {line.split()[0] for line in lines if line.startswith("  ")} & set(main.commands)
+    )
+    assert "Plugins:" in lines
 
 
 # --------------------------------------------------------------------------- run
@@ -138,8 +145,8 @@ def test_the_end_of_a_run_is_table_words_and_report(faked: list[pipeline.Options
     lines = found.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].split()[:3] == ["backbone", "px", "strategy"]
-    assert lines[2].startswith("*  autotl:resnet14t_small")
-    assert lines[3].startswith("=  timm:mobilenetv3_small_")
+    assert lines[2].startswith("* resnet14t_small")
+    assert lines[3].startswith("= mobilenetv3_")
     assert "Use autotl:resnet14t_small at 96 px" in found.stdout
     assert "vgg11.tv_in1k@224/fine_tune:1: diverged (the loss was not finite twice)" in found.stdout
 
@@ -163,12 +170,12 @@ def test_json_is_the_result_and_nothing_else(faked: list[pipeline.Options], tmp_
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--budget", "soon"], "no budget; expected a time such as 90s"),
-        (["--budget", "0"], "no budget"),
-        (["--max-params", "many"], "'many' is no count; expected one such as 5M"),
-        (["--max-latency", "10 parsecs"], "expected one such as 10ms"),
-        (["--group", "(unclosed"], "is no regular expression"),
-        (["--group", ""], "expected a regular expression or a column"),
+        (["--budget", "soon"], "'soon' is not a duration; use 90s, 10m, 1h or plain seconds"),
+        (["--budget", "0"], "'0' is not a duration"),
+        (["--max-params", "many"], "'many' is not a count; use a number such as 5M"),
+        (["--max-latency", "10 parsecs"], "is not a duration; use a time such as 10ms"),
+        (["--group", "(unclosed"], "is not a regular expression"),
+        (["--group", ""], "use a regular expression or the name of a column"),
         (["--test-size", "1"], "0<=x<1"),
         (["--seed", "-1"], "x>=0"),
         (["--metric", "auc"], "'accuracy', 'balanced_accuracy', 'macro_f1'"),
@@ -196,14 +203,14 @@ def test_a_column_of_a_csv_need_not_be_a_regular_expression(
     ("error", "message"),
     [
         (DatasetError("photos is empty;\n  expected images"), "Error: photos is empty; expected images\n"),
-        (MemoryError(), "Error: out of memory; "),
+        (MemoryError(), "Error: this machine is out of memory; "),
         (
             OSError(errno.ENOSPC, "No space left", "/x/model"),
             "Error: the disk is full while writing /x/model; ",
         ),
         (
             OSError(errno.EROFS, "Read-only file system", "out"),
-            "Error: out: read-only file system; expected a place that may be read and written; ",
+            "Error: out: read-only file system; expected a path that can be read and written; ",
         ),
         (
             PermissionError(errno.EACCES, "Permission denied", "out/model"),
@@ -229,14 +236,16 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, error: Excep
 def test_ctrl_c_shows_what_there_is_and_exits_with_130(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def recommend(options: pipeline.Options, **_: object) -> Path:
+    def recommend(options: pipeline.Options, *, tools: pipeline.Tools, **_: object) -> Path:
         run_folder(Path(str(options.out)), example(status="interrupted"))
+        for observe in tools.observers:
+            observe(Event(time=1.0, stage="load", message="3 images", folder=str(options.out)))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pipeline, "recommend", recommend)
     found = invoke("run", "photos", "--out", tmp_path / "out")
     assert found.exit_code == 130
-    assert "autotl:resnet14t_small" in found.stdout
+    assert "* resnet14t_small" in found.stdout
     assert found.stderr.endswith("Interrupted.\n")
 
 
@@ -244,7 +253,7 @@ def test_ctrl_c_before_anything_was_recorded(monkeypatch: pytest.MonkeyPatch, tm
     failing(monkeypatch, KeyboardInterrupt())
     found = invoke("run", "photos", "--out", tmp_path / "out", "--quiet")
     assert found.exit_code == 130
-    assert "before anything was recorded" in found.stderr
+    assert "before the first result was recorded" in found.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
@@ -282,6 +291,35 @@ def test_leaderboard_formats_agree(folder: Path) -> None:
         "leaderboard", folder, "--sort", "pred_time", "--columns", "backbone,pred_time", "--format", "csv"
     )
     assert sorted_.output.splitlines()[:2] == ["backbone,pred_time", "autotl:lcnet_050,0.0004"]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_the_leaderboard_fits_and_keeps_the_star_and_whole_identifiers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = invoke("leaderboard", folder).output.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert sum(line.startswith("*") for line in lines) == 1
+    text = "\n".join(lines)
+    assert "resnet14t_small" in text
+    assert "fine_tune:all" in text
+    assert "timm:vgg11.tv_in1k@224/fine_tune:1: diverged" in " ".join(text.split())
+    assert "* recommended; = not significantly worse" in " ".join(text.split())
+
+
+def test_names_of_two_origins_keep_them(tmp_path: Path) -> None:
+    run_folder(
+        tmp_path, example(leaderboard=(row("timm:a@1/knn", 0.6), row("mine:a@1/knn", 0.5)), winner=None)
+    )
+    output = invoke("leaderboard", tmp_path).output
+    assert "timm:a" in output and "mine:a" in output
+
+
+def test_controls_are_named_under_the_table(tmp_path: Path) -> None:
+    control = row("pixels@16/random_forest", 0.41, control="pixels")
+    run_folder(tmp_path, example(leaderboard=(*example().leaderboard, control)))
+    assert "Control: random forest on pixels, no network: 41.0" in invoke("leaderboard", tmp_path).output
 
 
 def test_leaderboard_of_no_run_is_a_handled_error(tmp_path: Path) -> None:
@@ -342,7 +380,7 @@ def test_predict_writes_csv(trained: Path, tmp_path: Path) -> None:
     assert rows[0] == ["path", "label", "probability", "label_2", "probability_2", "warning", "error"]
     assert rows[1] == [str(image), 'a "dog", maybe', "0.800000", "cat", "0.200000", "", ""]
     assert rows[2] == ["gone.png", "", "", "", "", "", "there is no such file"]
-    assert "1 of 2 could not be read" in found.stderr
+    assert "1 of 2 files could not be read" in found.stderr
 
 
 @pytest.mark.usefixtures("engine")
@@ -456,9 +494,9 @@ def test_doctor_sees_that_torch_and_torchvision_do_not_match(monkeypatch: pytest
     versions: Callable[[str], str] = {"torch": "2.13.0+cpu", "torchvision": "0.28.0"}.__getitem__
     monkeypatch.setattr(metadata, "version", versions)
     monkeypatch.setattr(metadata, "requires", lambda _: ["numpy", "torch==2.12.0"])
-    assert "made for torch 2.12.0, but torch 2.13.0+cpu is installed" in doctor.torch_mismatch()
+    assert "needs torch 2.12.0, but torch 2.13.0+cpu is installed" in doctor.torch_mismatch()
     monkeypatch.setattr(metadata, "requires", lambda _: ["torch==2.13.0"])
-    assert "of different builds (cpu and no tag)" in doctor.torch_mismatch()
+    assert "are different builds (cpu and no tag)" in doctor.torch_mismatch()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from autotl.cli.progress import counting, line, live
 from autotl.records import Event
-from autotl.report.text import duration, printable
+from autotl.report.format import duration, printable
 
 
 class Terminal(io.StringIO):
@@ -25,8 +25,8 @@ def test_plain_lines_say_stage_candidate_best_and_time_left() -> None:
         observe(event(1.0, "load", left=599.0))
         observe(event(2.5, candidate="a@1/knn", score=0.5, best=0.75, left=90.4))
     assert out.getvalue().splitlines() == [
-        "[   1.0 s] load       going on · 9m 59s left",
-        "[   2.5 s] probe      a@1/knn · going on · 0.500 · best 0.750 · 1m 30s left",
+        "[   1.0 s] load       going on · 9 min 59 s left",
+        "[   2.5 s] probe      a@1/knn · going on · 0.500 · best 0.750 · 1 min 30 s left",
     ]
 
 
@@ -87,12 +87,12 @@ def test_interval_forecast_and_memory_fit_into_eighty_columns(monkeypatch: pytes
         memory=1_840_000_000,
         granted=8_000_000_000,
     )
-    assert "about 42 s · best 0.931 [0.91, 0.95]" in line(said)
+    assert "forecast 42 s · best 0.931 [0.91, 0.95]" in line(said)
     out = Console(file=io.StringIO(), width=80)
     out.print(_now(said, 12.0, 80))
     first, second = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert len(second.rstrip()) <= 80
-    assert "best 0.931 [0.91, 0.95]" in second and "1.8 of 8.0 GB" in second and "1h 01m left" in second
+    assert "best 0.931 [0.91, 0.95]" in second and "1.8 of 8.0 GB" in second and "1 h 01 min left" in second
     assert "timm:mobilenetv3" in first
     out = Console(file=io.StringIO(), width=80)
     out.print(_now(event(1.0, candidate="a@1/knn", left=9.0, forecast=5.0), 12.0, 80))
@@ -121,5 +121,6 @@ def test_quiet_is_quiet() -> None:
 
 
 def test_durations_and_names_for_people() -> None:
-    assert [duration(s) for s in (0.0, 0.9999, 59.96, 3600)] == ["0 ms", "1.0 s", "1m 00s", "1h 00m"]
+    printed = [printable(duration(s)) for s in (0.0, 0.9999, 59.96, 3600)]
+    assert printed == ["0 ms", "1.0 s", "1 min 00 s", "1 h 00 min"]
     assert printable("a\x1b[0mb\nc") == "a\ufffd[0mb\ufffdc"

@@ -50,7 +50,7 @@ def test_without_a_test_part_the_classes_are_judged_where_the_choice_rests(run: 
     winner = replace(state.winner, score_test=None, test_low=None, test_high=None)
     model_card.write(replace(state, trials=trials, winner=winner), run)
     text = (run / "model" / model_card.FILE).read_text()
-    assert "By class, on the images the choice rests on" in text
+    assert "By class, on the selection images" in text
     assert f"value: {state.winner.score_val}" in text
 
 

@@ -13,14 +13,26 @@ from browser import CHROMIUM, browser
 from example_run import NASTY, example, full_folder, row
 
 from autotl.records import Calibration, CurvePoint, Explained, Goal, Kind, Profile, Ranked, Ranking, fact
-from autotl.report import answers, explained, figures, inputs, learning, render
+from autotl.report import figures, occlusion, predictions, render, trainings
+from autotl.report import material as report_material
 from autotl.report.format import count, duration, percent
-from autotl.report.mistakes import mistakes
+from autotl.report.sections.model import errors
+from autotl.report.sections.transfer import signs
 from autotl.report.view import view
 from autotl.run_folder import result_file
 from autotl.stats import calibration
 
-SECTIONS = ("recommendation", "cost", "leaderboard", "depth", "transfer", "model", "data", "time", "repeat")
+SECTIONS = (
+    "recommendation",
+    "cost",
+    "leaderboard",
+    "depth",
+    "transfer",
+    "model",
+    "data",
+    "time",
+    "reproduce",
+)
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 
@@ -66,10 +78,10 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(text: str) -> None:
 
 def test_it_says_what_to_use_how_good_it_is_and_how_sure(text: str) -> None:
     assert 'Use <span class="name">autotl:resnet14t_small</span>' in text
-    assert "fine-tuned in its last 2 layer groups" in text
-    assert "cannot be told apart from 2 other candidates" in text
+    assert "last 2 layer groups fine-tuned" in text
+    assert "2 other candidates are not significantly worse" in text
     assert "94.8–98.4" in text
-    assert "2 without a score, and why" in text
+    assert "2 without a score" in text
 
 
 def test_sections_come_in_order(text: str) -> None:
@@ -113,7 +125,7 @@ def test_without_anything_each_section_says_so(tmp_path: Path) -> None:
 
 def test_summary_says_when_there_is_none() -> None:
     assert render.summary(example()).startswith("Use autotl:resnet14t_small")
-    assert "goes on" in render.summary(example(summary="", status="running"))
+    assert "has not finished" in render.summary(example(summary="", status="running"))
     assert "no candidate finished" in render.summary(example(summary="", status="interrupted"))
 
 
@@ -133,7 +145,7 @@ def test_many_classes_stay_readable() -> None:
 
 def test_whiskers_stay_on_their_rail() -> None:
     found = view(example(leaderboard=(row("a@1/knn", 1.0), row("b@1/knn", 0.0, ci_low=0.0, ci_high=0.3))))
-    for line in found["board"]["rows"]:
+    for line in found["leaderboard"]["rows"]:
         assert 0 <= line["left"] <= line["dot"] <= 100
         assert line["left"] + line["width"] <= 100.01
 
@@ -141,7 +153,7 @@ def test_whiskers_stay_on_their_rail() -> None:
 def test_seconds_add_up() -> None:
     stages = view(example())["time"]["stages"]
     assert sum(stage["width"] for stage in stages) == pytest.approx(100, abs=0.1)
-    assert stages[-1]["name"] == "everything else"
+    assert stages[-1]["name"] == "other"
 
 
 def test_markdown_has_the_same_content(tmp_path: Path) -> None:
@@ -150,14 +162,14 @@ def test_markdown_has_the_same_content(tmp_path: Path) -> None:
     assert words.startswith("# flowers: Use autotl:resnet14t")
     for heading in (
         "## Leaderboard",
-        "## Why this depth",
-        "## The model",
-        "## The data",
-        "## Where the time went",
-        "## To repeat it",
+        "## Unfreeze depth",
+        "## The model and its errors",
+        "## Data",
+        "## Time",
+        "## Reproduce this run",
     ):
         assert heading in words
-    assert words.partition("## Why")[0].count("\n| ") == 9  # heading, rule, seven candidates
+    assert words.partition("## Unfreeze")[0].count("\n| ") == 9  # heading, rule, seven candidates
 
 
 def test_nothing_half_written_is_left(tmp_path: Path) -> None:
@@ -212,31 +224,31 @@ def test_every_drawing_is_there_and_its_ids_are_its_own(whole: str) -> None:
 
 def test_drawings_hold_their_values(whole: str) -> None:
     assert "<title>autotl:resnet14t_small@96/lp_ft:2\n97.2" in whole.replace("\N{NARROW NO-BREAK SPACE}", " ")
-    assert re.search(r"<title>tulips: \d+ of 20 .* rightly</title>", whole)
+    assert re.search(r"<title>tulips: \d+ of 20 .* classified correctly</title>", whole)
 
 
 def test_every_figure_of_the_model_says_whose_and_on_what(whole: str) -> None:
-    assert whole.count("Of the model of this run, on 100 test images that no choice has seen") == 4
+    assert whole.count("Predictions of the model of this run on 100 test images that no choice has used") == 4
 
 
 def test_it_says_what_pretraining_brought_and_how(whole: str) -> None:
     plain = whole.replace("\N{NARROW NO-BREAK SPACE}", " ")
-    assert "Pretraining helps here: +36.0 points (95 % interval +31.0 to +41.0)" in plain
-    assert "the same network without pretraining" in plain
+    assert "Pretraining helps: +36.0 points (95 % CI +31.0 to +41.0)" in plain
+    assert "the same network from scratch" in plain
     assert "better asymptote?" in plain
-    assert "not told: a curve still moves" in plain
+    assert "a curve has not flattened, so its limit is unknown" in plain
 
 
 def test_controls_stand_apart_and_do_not_compete(folder: Path) -> None:
     page = view(result_file.read(folder))
-    assert [len(group["rows"]) for group in page["board"]["groups"]] == [3, 4, 1]
-    assert page["board"]["groups"][-1]["title"].startswith("Controls")
-    assert "scratch" not in str(page["depths"])
-    assert "scratch" not in inputs.gather(result_file.read(folder), folder).drawings["cost-train"]
+    assert [len(group["rows"]) for group in page["leaderboard"]["groups"]] == [3, 4, 1]
+    assert page["leaderboard"]["groups"][-1]["title"].startswith("Controls")
+    assert "scratch" not in str(page["depth"]["tables"])
+    assert "scratch" not in report_material.gather(result_file.read(folder), folder).drawings["cost-train"]
 
 
 def test_a_run_without_controls_says_that_it_did_not_measure(text: str) -> None:
-    assert "this run trained nothing from scratch" in text
+    assert "this run trained no network from scratch" in text
 
 
 def test_pictures_outlive_the_data(folder: Path, whole: str) -> None:
@@ -256,7 +268,7 @@ def test_the_same_folder_gives_the_same_bytes(folder: Path, whole: str) -> None:
 def test_without_pictures_or_predictions_it_says_so(tmp_path: Path) -> None:
     made = full_folder(tmp_path / "run", pictures=False)
     render.render(result_file.read(made), made)
-    assert "picture not there any more" in (made / "report.html").read_text(encoding="utf-8")
+    assert "image not available" in (made / "report.html").read_text(encoding="utf-8")
     (made / "manifest.csv").unlink()
     render.render(result_file.read(made), made)
     assert "predictions are not in the run folder" in (made / "report.html").read_text(encoding="utf-8")
@@ -268,10 +280,12 @@ def test_without_matplotlib_the_report_is_written_and_says_so(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_svg", None)
-    page = render.html(view(result_file.read(folder), inputs.gather(result_file.read(folder), folder)))
+    page = render.html(
+        view(result_file.read(folder), report_material.gather(result_file.read(folder), folder))
+    )
     assert "<svg" not in page
-    assert "There are no drawings in this report" in page
-    assert "Class by class" in page
+    assert "This report has no figures" in page
+    assert "Most confident errors" in page
 
 
 @pytest.mark.slow
@@ -306,30 +320,30 @@ def test_hostile_class_and_file_names_stay_text(tmp_path: Path) -> None:
 def test_limits_are_drawn_and_said(tmp_path: Path) -> None:
     made = full_folder(tmp_path / "run", pictures=False, goal=Goal(max_latency=0.001, max_params=2_000_000))
     found = result_file.read(made)
-    drawings = inputs.gather(found, made).drawings
+    drawings = report_material.gather(found, made).drawings
     assert ">limit</text>" in drawings["cost-run"]
     assert ">limit</text>" in drawings["cost-size"]
     assert view(found)["cost"]["limits"].replace("\N{NARROW NO-BREAK SPACE}", " ") == (
-        "at most 1 ms an image; at most 2.0 M parameters"
+        "at most 1 ms per image; at most 2.0 M parameters"
     )
 
 
 def test_probabilities_are_those_that_predict_gives(tmp_path: Path) -> None:
     fitted = Calibration(temperature=2.5, ece=0.04, ece_before=0.15, images=40)
     made = full_folder(tmp_path / "run", pictures=False, calibration=fitted)
-    found = answers.answers(result_file.read(made), made)
+    found = predictions.winner_predictions(result_file.read(made), made)
     assert found is not None
     with np.load(made / "trials" / "final.npz") as stored:
         raw = stored["proba"]
     np.testing.assert_allclose(found.proba, calibration.apply(raw, 2.5), atol=1e-6)
     assert (found.predicted == raw.argmax(1)).all()
-    said = mistakes(inputs.gather(result_file.read(made), made))["calibration"]["so"]
+    said = errors(report_material.gather(result_file.read(made), made))["calibration"]
     assert "at temperature 2.50" in said and "out-of-fold" in said
 
 
 def explained_folder(folder: Path, **changes: Any) -> Path:
     made = full_folder(folder, pictures=False, **changes)
-    asked = explained.question(result_file.read(made), made)
+    asked = occlusion.question(result_file.read(made), made)
     assert asked is not None
     generator = np.random.default_rng(0)
     count = len(asked.rows) - 1  # the last one was not granted
@@ -338,7 +352,7 @@ def explained_folder(folder: Path, **changes: Any) -> Path:
         shares=np.tile(np.array([[0.9, 0.3]], np.float32), (count, 1)),
         seen=generator.integers(0, 255, (count, 128, 128, 3), dtype=np.uint8),
     )
-    explained.keep(asked, found, made)
+    occlusion.keep(asked, found, made)
     return made
 
 
@@ -346,9 +360,9 @@ def test_what_answers_rest_on_is_kept_and_shown_again(tmp_path: Path) -> None:
     made = explained_folder(tmp_path / "run")
     render.render(result_file.read(made), made)
     page = (made / "report.html").read_text(encoding="utf-8")
-    assert page.count("tinted where it speaks for") == 5
-    assert "In 5 of 5 a single part decides" in page
-    assert "In 5 of 5 a single part decides" in (made / "report.md").read_text(encoding="utf-8")
+    assert page.count("tinted where it supports") == 5
+    assert "In 5 of 5 images a single region decides" in page
+    assert "In 5 of 5 images a single region decides" in (made / "report.md").read_text(encoding="utf-8")
     with np.load(made / "trials" / "final.npz") as stored:
         others = dict(stored)
     others["proba"] = others["proba"][::-1]
@@ -359,11 +373,11 @@ def test_what_answers_rest_on_is_kept_and_shown_again(tmp_path: Path) -> None:
 
 def test_only_the_model_in_the_folder_is_asked(tmp_path: Path) -> None:
     twin = full_folder(tmp_path / "refitted", pictures=False, options={"refit": True})
-    assert explained.question(result_file.read(twin), twin) is None
+    assert occlusion.question(result_file.read(twin), twin) is None
     untested = full_folder(
         tmp_path / "untested", pictures=False, winner=replace(example().winner, score_test=None)
     )
-    assert explained.question(result_file.read(untested), untested) is None  # its probe was not kept
+    assert occlusion.question(result_file.read(untested), untested) is None  # its probe was not kept
 
 
 def test_nothing_but_chance_is_no_fault_of_the_probabilities() -> None:
@@ -371,50 +385,50 @@ def test_nothing_but_chance_is_no_fault_of_the_probabilities() -> None:
     sure = generator.uniform(0.5, 1.0, 60)
     proba = np.stack([sure, 1 - sure, 0 * sure], 1)
     labels = (generator.random(60) > sure).astype(int)
-    found = answers.reliability(_answers(labels.tolist(), proba.tolist()))
+    found = predictions.reliability(_answers(labels.tolist(), proba.tolist()))
     assert 0.03 < found.ece < found.chance
-    wrong = answers.reliability(_answers([1] * 60, proba.tolist()))
+    wrong = predictions.reliability(_answers([1] * 60, proba.tolist()))
     assert wrong.ece > wrong.chance
 
 
 def test_a_model_that_is_too_modest_on_the_whole_is_no_chance() -> None:
     modest = _answers([0] * 95 + [1] * 5, [[0.8, 0.2, 0]] * 100)
-    said = mistakes(inputs.Material(found=modest))["calibration"]["so"]
-    assert said.startswith("It is less sure than it could be")
+    said = errors(report_material.Material(predictions=modest))["calibration"]
+    assert said.startswith("It is underconfident")
 
 
 def test_backbones_that_nobody_trained_are_listed_and_would_change_our_mind(tmp_path: Path) -> None:
-    waiting = Ranked(backbone="mine:big", input_size=224, expected=0.91, rows=64)
+    waiting = Ranked(backbone="mine:big", input_size=224, expected=0.91, reason="judged on 64 images")
     page = view(example(ranking=Ranking(ranked=(waiting, replace(waiting, input_size=128)))))
-    line = next(line for line in page["board"]["rest"] if line["candidate"] == "mine:big")
-    assert line["status"] == "not tried" and "place 1" in line["reason"] and "scored on 64" in line["reason"]
+    line = next(line for line in page["leaderboard"]["rest"] if line["candidate"] == "mine:big")
+    assert line["status"] == "not tried" and "rank 1" in line["reason"] and "judged on 64" in line["reason"]
     assert page["recommendation"]["would_change"][-1].startswith("A larger budget: one backbone was")
 
 
 def test_one_candidate_is_not_drawn_against_anything(tmp_path: Path) -> None:
     made = full_folder(tmp_path / "run", pictures=False, leaderboard=example().leaderboard[:1])
     found = result_file.read(made)
-    assert "cost-train" not in inputs.gather(found, made).drawings
-    assert "Only one candidate was measured" in view(found)["cost"]["so"]
+    assert "cost-train" not in report_material.gather(found, made).drawings
+    assert "Only one candidate was measured" in view(found)["cost"]["sentence"]
 
 
 def test_a_test_part_that_was_not_reached_is_said() -> None:
     found = example(winner=replace(example().winner, score_test=None))
-    assert "no time to judge it on the 301 test images" in view(found)["recommendation"]["lede"][0]
+    assert "Not evaluated on the 301 test images" in view(found)["recommendation"]["lede"][0]
 
 
 def test_every_class_counting_alike_is_told_beside_the_share_of_right_answers(tmp_path: Path) -> None:
     made = full_folder(tmp_path / "run", pictures=False, metric="balanced_accuracy")
-    said = mistakes(inputs.gather(result_file.read(made), made))["lede"]
-    assert "balanced accuracy, in which every class counts alike, is" in said
+    said = errors(report_material.gather(result_file.read(made), made))["lede"]
+    assert "balanced accuracy, which weights all classes equally: " in said
 
 
 # --------------------------------------------------------------------------- its figures
 
 
-def _answers(labels: list[int], proba: list[list[float]]) -> answers.Answers:
+def _answers(labels: list[int], proba: list[list[float]]) -> predictions.Predictions:
     rows = np.arange(len(labels))
-    return answers.Answers(
+    return predictions.Predictions(
         rows=rows,
         names=np.array([f"{row}.png" for row in rows], object),
         labels=np.array(labels),
@@ -426,7 +440,7 @@ def _answers(labels: list[int], proba: list[list[float]]) -> answers.Answers:
 
 
 def test_calibration_error_by_hand() -> None:
-    found = answers.reliability(_answers([0, 0, 1, 0], [[0.95, 0.05, 0]] * 3 + [[0.55, 0.45, 0]]))
+    found = predictions.reliability(_answers([0, 0, 1, 0], [[0.95, 0.05, 0]] * 3 + [[0.55, 0.45, 0]]))
     assert found.ece == pytest.approx(0.75 * (0.95 - 2 / 3) + 0.25 * 0.45)
     assert found.over == pytest.approx(0.85 - 0.75)
     assert [number for *_, number in found.bins] == [1, 3]
@@ -434,8 +448,8 @@ def test_calibration_error_by_hand() -> None:
 
 def test_the_most_wrong_are_sure_and_wrong() -> None:
     found = _answers([0, 1, 2], [[0.9, 0.1, 0], [0.6, 0.4, 0], [0.8, 0.1, 0.1]])
-    assert answers.worst(found, 5).tolist() == [2, 1]
-    assert answers.confused(found)[0] | {"share": ""} == {
+    assert predictions.most_confident_errors(found, 5).tolist() == [2, 1]
+    assert predictions.confusions(found)[0] | {"share": ""} == {
         "true": "b",
         "taken": "a",
         "count": 1,
@@ -447,12 +461,12 @@ def test_the_most_wrong_are_sure_and_wrong() -> None:
 def test_a_class_that_draws_the_mistakes_is_named() -> None:
     labels = [0] * 6 + [1] * 4 + [2] * 3
     proba = [[0.2, 0.7, 0.1]] * 6 + [[0.2, 0.7, 0.1]] * 4 + [[0.2, 0.1, 0.7], [0.9, 0, 0.1], [0, 0.9, 0.1]]
-    said = mistakes(inputs.Material(found=_answers(labels, proba)))["pairs_so"]
-    assert said == "7 of the 8 mistakes are images of other classes taken for b."
+    said = errors(report_material.Material(predictions=_answers(labels, proba)))["pairs_sentence"]
+    assert said == "7 of the 8 errors are images of other classes classified as b."
 
 
 def test_a_class_without_images_has_no_line_and_one_never_named_no_precision() -> None:
-    lines = answers.by_class(_answers([0, 1], [[0.9, 0.1, 0], [0.6, 0.4, 0]]))
+    lines = predictions.by_class(_answers([0, 1], [[0.9, 0.1, 0], [0.6, 0.4, 0]]))
     assert [line["name"] for line in lines] == ["b", "a"]
     assert lines[0]["precision"] is None
     assert lines[0]["recall"].value == 0
@@ -461,40 +475,40 @@ def test_a_class_without_images_has_no_line_and_one_never_named_no_precision() -
 def test_confused_classes_are_drawn_side_by_side() -> None:
     table = np.diag(np.full(30, 10))
     table[3, 27] = table[27, 3] = 5
-    order = answers.drawn_classes(table).tolist()
+    order = predictions.drawn_classes(table).tolist()
     assert sorted(order) == list(range(30))
     assert abs(order.index(3) - order.index(27)) == 1
-    assert len(answers.drawn_classes(np.ones((300, 300)))) == 100
-    assert answers.drawn_classes(table[:5, :5]).tolist() == [0, 1, 2, 3, 4]
+    assert len(predictions.drawn_classes(np.ones((300, 300)))) == 100
+    assert predictions.drawn_classes(table[:5, :5]).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_the_front_holds_what_nothing_cheaper_beats() -> None:
     assert figures.pareto([(3, 0.9), (1, 0.5), (2, 0.5), (4, 0.8), (1, 0.4)]) == [1, 0]
 
 
-def training(*points: tuple[float, float], frozen: bool = False) -> learning.Training:
-    return learning.Training(candidate="a@1/x", points=points, frozen=frozen)
+def training(*points: tuple[float, float], frozen: bool = False) -> trainings.Training:
+    return trainings.Training(candidate="a@1/x", points=points, frozen=frozen)
 
 
-def told(one: learning.Training, other: learning.Training) -> dict[str, str]:
-    signs = learning.textbook(one, other)
-    return {name: value.replace("\N{NARROW NO-BREAK SPACE}", " ") for name, value in signs}
+def told(one: trainings.Training, other: trainings.Training) -> dict[str, str]:
+    compared = signs(one, other)
+    return {name: value.replace("\N{NARROW NO-BREAK SPACE}", " ") for name, value in compared.items()}
 
 
 def test_an_asymptote_is_told_only_of_flat_curves() -> None:
     flat = training((1.0, 0.8), (4.0, 0.9), (7.0, 0.902), (9.0, 0.902))
     fresh = training((1.0, 0.3), (4.0, 0.7), (7.0, 0.703), (9.0, 0.704))
-    signs = told(flat, fresh)
-    assert signs["start"] == "80.0 % against 30.0 % after 1.0 s"
-    assert signs["slope"] == "+3.3 points a second at first, against +13.3"
-    assert signs["asymptote"].startswith("90.2 % against 70.4 %")
-    assert "still moves" in told(flat, training(*fresh.points[:2]))["asymptote"]
+    found = told(flat, fresh)
+    assert found["start"] == "80.0 % after 1.0 s; from scratch 30.0 %"
+    assert found["slope"] == "+3.3 points per second at first; from scratch +13.3 points"
+    assert found["asymptote"].startswith("90.2 %; from scratch 70.4 %")
+    assert "has not flattened" in told(flat, training(*fresh.points[:2]))["asymptote"]
 
 
 def test_a_head_in_closed_form_has_one_point_and_no_signs() -> None:
     fresh = training((1.0, 0.3), (8.0, 0.6))
     assert told(training((2.1, 0.9), frozen=True), fresh) == {
-        "reached": "90.0 % after 2.1 s against 60.0 % after 8.0 s"
+        "reached": "90.0 % after 2.1 s; from scratch 60.0 % after 8.0 s"
     }
 
 
@@ -502,45 +516,45 @@ def test_the_winner_is_held_against_scratch_and_against_no_network(tmp_path: Pat
     forest = row("pixels@16/random_forest", 0.41, control="pixels", reason="control: no network at all")
     made = full_folder(tmp_path / "run", pictures=False, leaderboard=(*example().leaderboard, forest))
     found = result_file.read(made)
-    pair = learning.transfer_pair(found)
+    pair = trainings.transfer_pair(found)
     assert pair is not None
     assert [each.candidate for each in pair] == [
         "autotl:resnet14t_small@96/lp_ft:2",
         "autotl:resnet14t_small@96/scratch:all",
     ]
-    drawn = inputs.gather(found, made).drawings["transfer"]
-    for label in ("pretrained", "from scratch", "no network"):
+    drawn = report_material.gather(found, made).drawings["transfer"]
+    for label in ("pretrained", "from scratch", "random forest on pixels"):
         assert f">{label}</text>" in drawn
     frozen = replace(found.winner, candidate="autotl:resnet14t_small@96/linear_probe")
-    drawn = inputs.gather(replace(found, winner=frozen), made).drawings["transfer"]
+    drawn = report_material.gather(replace(found, winner=frozen), made).drawings["transfer"]
     assert ">pretrained, head only</text>" in drawn
 
 
 def test_depth_is_explained_by_probes_and_by_features(folder: Path) -> None:
     found = result_file.read(folder)
-    drawings = inputs.gather(found, folder).drawings
+    drawings = report_material.gather(found, folder).drawings
     assert {"depths", "features"} <= set(drawings)
     assert "nearest neighbours" in drawings["features"]
-    said = view(found)["depth_said"]
+    said = view(found)["depth"]["sentences"]
     plain = said[-1].replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert plain.startswith(
-        "The frozen features of autotl:resnet14t_small tell most after layer group 4 of 5: 92.0 %"
+        "Frozen features of autotl:resnet14t_small: layer group 4 of 5 is the best, 92.0 %"
     )
     assert said[0].startswith("Fine-tuned: +4.1 points")
     few = tuple(replace(each, rows=20) for each in found.depth_profiles)
-    said = view(replace(found, depth_profiles=few))["depth_said"]
-    assert "where they enter the classifier" in said[-1]  # 20 images cannot tell
+    said = view(replace(found, depth_profiles=few))["depth"]["sentences"]
+    assert "the last of 5 depths is the best" in said[-1]  # not significant on 20 images
 
 
-def test_a_loss_that_still_falls_is_said() -> None:
+def test_the_fall_of_the_loss_in_the_last_fifth() -> None:
     points = [
         CurvePoint(epoch=float(n), seconds=0, loss=loss) for n, loss in enumerate((1, 0.8, 0.6, 0.4, 0.2))
     ]
-    assert "still fell" in learning.still_falling(points)
+    assert trainings.loss_fall(points) == pytest.approx(0.5)
     flat = [
         CurvePoint(epoch=float(n), seconds=0, loss=loss) for n, loss in enumerate((1, 0.5, 0.4, 0.39, 0.39))
     ]
-    assert "flattened" in learning.still_falling(flat)
+    assert trainings.loss_fall(flat) == pytest.approx(0.0)
 
 
 # --------------------------------------------------------------------------- in a browser

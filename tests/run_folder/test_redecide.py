@@ -53,7 +53,7 @@ def test_a_faster_model_after_the_fact(finished: Path) -> None:
     assert max(map(len, found.output.splitlines())) <= 80
     words = " ".join(found.output.split())
     assert "score: macro f1" in words
-    assert "The test part was looked at once." in words
+    assert "The test part has been used once." in words
     assert "only probed" in words
     assert "autotl fit" in words
     state = json.loads(invoke("decide", finished, "--max-latency", "2ms", "--json").output)
@@ -138,7 +138,9 @@ def test_a_full_fit_is_applied(finished: Path) -> None:
     assert "Use mine:good at 64 px" in (finished / "report.md").read_text()
     assert (finished / "leaderboard.csv").read_text().splitlines()[1].startswith(name)
     said = invoke("decide", finished).output
-    assert "looked at 2 times" in said and "It is the model in" in " ".join(said.split())
+    assert "has been used 2 times" in " ".join(said.split()) and "already the winner's" in " ".join(
+        said.split()
+    )
 
 
 def test_a_folder_without_its_manifest_cannot_be_decided(finished: Path) -> None:

@@ -201,10 +201,10 @@ def test_a_backbone_that_nothing_offers_any_more_is_named(
 
 
 def test_usage() -> None:
-    assert "expected DATA" in CliRunner().invoke(main, ["run"]).stderr
+    assert "DATA is missing" in CliRunner().invoke(main, ["run"]).stderr
     found = CliRunner().invoke(main, ["run", "--continue", ".", "--metric", "macro_f1"])
     assert found.exit_code == 2
-    assert "--metric is for a new run" in " ".join(found.stderr.split())
+    assert "--metric cannot be combined with --continue" in " ".join(found.stderr.split())
 
 
 def test_ctrl_c_before_anything_new_leaves_the_folder_as_it_was(

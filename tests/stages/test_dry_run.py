@@ -93,7 +93,7 @@ def test_the_command_shows_a_table_or_json(photos: Path) -> None:
     shown = CliRunner().invoke(main, words)
     assert shown.exit_code == 0, shown.output
     assert max(map(len, shown.output.splitlines())) <= 80
-    assert "MB would be fetched in the background" in " ".join(shown.output.split())
+    assert "MB would be downloaded in the background" in " ".join(shown.output.split())
     offline = json.loads(CliRunner().invoke(main, [*words, "--offline", "--json"]).output)
     assert offline["downloads"] == 0
     assert any(one["backbone"] == "autotl:levit_small" for one in offline["planned"])

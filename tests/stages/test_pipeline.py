@@ -350,14 +350,14 @@ def test_wrong_answers_are_explained_where_time_is_left_and_else_not(
 
 def test_a_memory_gets_a_line_a_run_and_the_next_run_reads_it(photos: Path, tmp_path: Path) -> None:
     memory = tmp_path / "memory.jsonl"
-    World().run(photos, tmp_path / "one", memory=str(memory))
+    World().run(photos, tmp_path / "one", history=str(memory))
     (record,) = history.read(memory)
     assert record.scores.keys() == {"mine:small", "mine:good"}
-    World().run(photos, tmp_path / "two", memory=str(memory))
+    World().run(photos, tmp_path / "two", history=str(memory))
     assert len(history.read(memory)) == 2
     memory.write_text("something else\n")
     with pytest.raises(RunError, match="line 1 of the history"):
-        World().run(photos, tmp_path / "three", memory=str(memory))
+        World().run(photos, tmp_path / "three", history=str(memory))
     assert memory.read_text() == "something else\n" and not (tmp_path / "three").exists()
 
 

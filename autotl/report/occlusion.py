@@ -1,4 +1,4 @@
-"""What a few answers of the model rest on: asked for while the model is at hand, kept, and shown again without it."""
+"""Occlusion maps of a few predictions: made while the model is at hand, kept, and shown again without it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from autotl.cache import atomic
 from autotl.records import Explained
 from autotl.records.result import Recommendation
-from autotl.report.answers import Answers, answers, puzzling
+from autotl.report.predictions import Predictions, to_explain, winner_predictions
 
 FILE = "explained.npz"
 MOST = 6
@@ -23,7 +23,7 @@ _QUALITY = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Question:
-    """Rows whose answers are to be explained by the model that gave them."""
+    """Rows whose predictions are to be explained by the model that made them."""
 
     rows: np.ndarray  # (m,) int64
     answers: np.ndarray  # (m,) int64, class indices
@@ -32,54 +32,56 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """An explained answer: what the network saw, and the same with what the answer rests on."""
+    """An explained prediction: the input of the network, and the same with the occlusion map."""
 
     seen: str  # data: addresses
     tinted: str
-    sure: float  # the answer's probability, calibrated
-    hidden: float  # and with the weightiest part hidden
+    probability: float  # of the predicted class, calibrated
+    occluded: float  # the same with the most important region occluded
 
 
 def question(result: Recommendation, folder: Path) -> Question | None:
-    """The answers most worth an explanation; None where the model that gave them is not the one in the folder."""
-    found = answers(result, folder)
-    if found is None or not found.shipped:
+    """Return the predictions to explain; None if the model that made them is not the one in the folder."""
+    predictions = winner_predictions(result, folder)
+    if predictions is None or not predictions.shipped:
         return None
-    places = puzzling(found, MOST)
-    return Question(rows=found.rows[places], answers=found.predicted[places], digest=found.digest)
+    places = to_explain(predictions, MOST)
+    return Question(
+        rows=predictions.rows[places], answers=predictions.predicted[places], digest=predictions.digest
+    )
 
 
-def keep(asked: Question, found: Explained, folder: Path) -> None:
-    """Writes what came of a question into the run folder; nothing where nothing came."""
-    count = len(found.maps)
+def keep(question: Question, explained: Explained, folder: Path) -> None:
+    """Write the maps into the run folder; nothing if there are none."""
+    count = len(explained.maps)
     if count:
         with atomic(folder / FILE) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(
                 file,
-                rows=asked.rows[:count],
-                maps=found.maps,
-                shares=found.shares,
-                seen=found.seen,
-                digest=np.array(asked.digest),
+                rows=question.rows[:count],
+                maps=explained.maps,
+                shares=explained.shares,
+                seen=explained.seen,
+                digest=np.array(question.digest),
             )
 
 
-def pictures(folder: Path, found: Answers) -> dict[int, Picture]:
-    """The explained answers by place in `found`; empty where there are none of these very predictions."""
+def pictures(folder: Path, predictions: Predictions) -> dict[int, Picture]:
+    """Return the explained predictions by their place; empty if the maps are not of these predictions."""
     try:
         with np.load(folder / FILE, allow_pickle=False) as stored:
-            if not found.shipped or str(stored["digest"]) != found.digest:
+            if not predictions.shipped or str(stored["digest"]) != predictions.digest:
                 return {}
             rows, maps, shares, seen = (stored[name] for name in ("rows", "maps", "shares", "seen"))
     except (OSError, ValueError, KeyError):
         return {}
-    place = {int(row): number for number, row in enumerate(found.rows)}
+    place = {int(row): number for number, row in enumerate(predictions.rows)}
     return {
         place[int(row)]: Picture(
             seen=_address(image),
             tinted=_address(_tinted(image, about)),
-            sure=float(share[0]),
-            hidden=float(share[1]),
+            probability=float(share[0]),
+            occluded=float(share[1]),
         )
         for row, about, share, image in zip(rows, maps, shares, seen, strict=True)
         if int(row) in place
@@ -87,11 +89,11 @@ def pictures(folder: Path, found: Answers) -> dict[int, Picture]:
 
 
 def _tinted(image: np.ndarray, about: np.ndarray) -> np.ndarray:
-    """The image without its colours, tinted the stronger the more a part speaks for the answer."""
+    """Return the image in grey, tinted by how much each region supports the prediction."""
     from PIL import Image
 
-    speaks = np.maximum(about, 0) / max(float(about.max()), 1e-6)
-    smooth = Image.fromarray(speaks.astype(np.float32)).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
+    support = np.maximum(about, 0) / max(float(about.max()), 1e-6)
+    smooth = Image.fromarray(support.astype(np.float32)).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
     strength = 0.8 * np.clip(np.asarray(smooth), 0, 1)[..., None]
     grey = np.asarray(Image.fromarray(image).convert("L").resize((_SIDE, _SIDE)))[..., None]
     return np.asarray((1 - strength) * grey + strength * _TINT, np.float64).round().astype(np.uint8)

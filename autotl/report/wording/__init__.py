@@ -11,7 +11,7 @@ from typing import Any
 
 from autotl.records.data import Finding, Similarity
 from autotl.records.facts import Fact, Kind
-from autotl.report.text import duration
+from autotl.report.format import duration, duration_interval
 
 __all__ = ["SENTENCES", "row_reason", "sentence", "sentences"]
 __all__ = ["ACTIONS", "SENTENCES", "judged_on", "sentence", "sentences", "similarity"]
@@ -116,10 +116,12 @@ def _forecast(
     bytes_low: int,
     bytes_high: int,
 ) -> str:
-    time = f"{duration(seconds)} in total (80 % interval {duration(seconds_low)} to {duration(seconds_high)})"
+    interval = duration_interval(seconds_low, seconds_high)
+    time = f"Forecast: {duration(seconds)} in total (80 % interval {interval})"
     if not bytes:
         return time
-    return f"{time}; {bytes / 1e9:.2f} GB of memory ({bytes_low / 1e9:.2f} to {bytes_high / 1e9:.2f})"
+    held = f"{bytes_low / 1e9:.2f}–{bytes_high / 1e9:.2f} GB"
+    return f"{time}, {bytes / 1e9:.2f} GB of memory (80 % interval {held})"
 
 
 def _trial_started(epochs: float, low: float | None, high: float | None) -> str:
@@ -149,7 +151,7 @@ def _plugin_left_out(problem: str) -> str:
 
 
 CONTROLS = {
-    "scratch": "same network from scratch, without pretraining",
+    "scratch": "same network from scratch",
     "pixels": "random forest on pixels, no network",
     "shuffled": "shuffled labels (sanity check)",
 }

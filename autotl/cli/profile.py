@@ -1,0 +1,31 @@
+"""``profile``: the data, before any run."""
+
+from __future__ import annotations
+
+import click
+
+from autotl.cli.options import AS_JSON, options
+
+
+@click.command(
+    epilog="Example: autotl profile photos/",
+    short_help="Show classes, image sizes and problems of the data.",
+)
+@click.argument("source", metavar="DATA")
+@options("test", "group", "label")
+@AS_JSON
+def profile(source: str, test: str | None, group: str | None, label: str | None, as_json: bool) -> None:
+    """Show classes, image sizes and problems of the data. Trains nothing."""
+    import msgspec
+
+    from autotl.cli import terminal
+    from autotl.run import profile as profile_of
+
+    profiled = profile_of(source, test=test, group=group, label=label)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(profiled), indent=1).decode())
+    else:
+        terminal.profile(profiled)
+
+
+COMMANDS: tuple[click.Command, ...] = (profile,)

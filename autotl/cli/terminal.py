@@ -1,0 +1,307 @@
+"""Output of the commands on standard output: tables of at most 100 columns, colours in a terminal only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from autotl.records import Profile
+    from autotl.records.result import Recommendation
+    from autotl.run import Run
+    from autotl.stages.dry_run import Plan
+
+WIDTH, WIDEST, NARROWEST = 80, 100, 40  # columns: into a file, and the limits in a terminal
+ELASTIC = 12  # columns that the elastic column of a table keeps at least
+NAME_WIDTH = 24  # columns for a backbone's name, below which a row of the leaderboard takes two lines
+SHOWN_ROWS, SHOWN_REASONS = 20, 8
+
+
+def console() -> Console:
+    """Return standard output, as wide as the terminal or $COLUMNS within limits."""
+    from rich.console import Console
+
+    out = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    given = os.environ.get("COLUMNS", "")
+    width = out.width if out.is_terminal else int(given) if given.isdecimal() else WIDTH
+    out.width = max(NARROWEST, min(width, WIDEST))
+    return out
+
+
+def show_outcome(run: Run, *, as_json: bool) -> None:
+    """Print the outcome of a run: leaderboard, recommendation and the path of the report; or result.json."""
+    if as_json:
+        click.echo((run.path / "result.json").read_text(encoding="utf-8"), nl=False)
+        return
+    outcome(run.result)
+    out = console()
+    out.print()
+    for name, title in (("report.html", "Report"), ("model", "Model")):
+        if (run.path / name).exists():
+            out.print(_text(f"{title}: {run.path / name}"), soft_wrap=True)
+
+
+def outcome(state: Recommendation) -> None:
+    """Print leaderboard, recommendation, and the forecast beside what the run took."""
+    from autotl.report import render
+    from autotl.report.wording import terminal as wording
+    from autotl.run_folder import table as board
+
+    leaderboard(state, board.rows(state))
+    for text in (render.summary(state), wording.forecast_outcome(state)):
+        if text:
+            click.echo()
+            paragraph(text)
+
+
+def paragraph(text: str, style: str = "") -> None:
+    """Print sentences, wrapped between words: an identifier is never cut. An indented line hangs."""
+    from textwrap import wrap
+
+    for line in text.split("\n"):
+        hanging = "    " if line.startswith(" ") else ""
+        for part in wrap(
+            _printable(line),
+            console().width,
+            subsequent_indent=hanging,
+            break_on_hyphens=False,
+            break_long_words=False,
+        ):
+            click.echo(click.style(part, dim=True) if style == "dim" else part)
+
+
+def leaderboard(result: Recommendation, rows: Sequence[dict[str, Any]]) -> None:
+    """Print the leaderboard as a table; controls and candidates without a score follow as lines."""
+    from autotl.report import recorded
+    from autotl.report.wording import terminal as wording
+
+    controls = [row for row in rows if row.get("control") and row["score_val"] is not None]
+    scored = [row for row in rows if row["score_val"] is not None and not row.get("control")]
+    rest = [row for row in rows if row["score_val"] is None]
+    winner = result.winner.candidate if result.winner else None
+    if not scored:
+        click.echo("No candidate has a score yet.")
+    else:
+        _scored_table(scored[:SHOWN_ROWS], winner)
+        if len(scored) > SHOWN_ROWS:
+            click.echo(f"  and {len(scored) - SHOWN_ROWS} more, see leaderboard.csv")
+        ties = sum(bool(row["in_winners_set"]) for row in scored)
+        paragraph(wording.legend(result.metric, winner=winner is not None, ties=ties), "dim")
+    for row in controls:
+        paragraph(f"{wording.control(row['control'])}: {100 * row['score_val']:.1f}", "dim")
+    if rest:
+        click.echo("\nWithout a score:")
+        for row in rest[:SHOWN_REASONS]:
+            reason = recorded.reason(row)
+            status = wording.STATUS.get(row["status"], row["status"])
+            paragraph(f"  {row['candidate']}: {status}{f' ({reason})' if reason else ''}")
+        if len(rest) > SHOWN_REASONS:
+            click.echo(f"  and {len(rest) - SHOWN_REASONS} more, see leaderboard.csv")
+
+
+_LEADERBOARD = ("", "backbone", "px", "strategy", "score", "95 %", "fit", "1 image")
+_NUMBERS = ("px", "score", "95 %", "fit", "1 image")
+
+
+def _scored_table(scored: Sequence[dict[str, Any]], winner: str | None) -> None:
+    """Print rows in one line each where names have room, otherwise in two: the name, then its figures."""
+    from autotl.report.format import short_names
+
+    names = [row["backbone"] or row["candidate"] for row in scored]
+    cells = [_cells(row, winner) for row in scored]
+    width = console().width
+    others = [
+        max(len(title), *(len(row[n]) for row in cells)) for n, title in enumerate(_LEADERBOARD) if n != 1
+    ]
+    room = width - sum(others) - len(others)
+    gap = 2 if room - len(others) >= NAME_WIDTH else 1
+    room -= (gap - 1) * len(others)
+    short = short_names(names, max(room, NAME_WIDTH))
+    bold = [row["candidate"] == winner for row in scored]
+    if max(len(short[name]) for name in names) <= room:
+        lines = [[row[0], short[name], *row[2:]] for name, row in zip(names, cells, strict=True)]
+        rows_table(_LEADERBOARD, lines, right=_NUMBERS, elastic=1, bold=bold, gap=gap)
+        return
+    short = short_names(names, width - 2)
+    titles = (_LEADERBOARD[0], *_LEADERBOARD[2:])
+    above = [short[name] for name in names]
+    lines = [[row[0], *row[2:]] for row in cells]
+    rows_table(titles, lines, right=_NUMBERS, elastic=2, bold=bold, above=above, gap=2)
+
+
+def _cells(row: dict[str, Any], winner: str | None) -> list[str]:
+    from autotl.report.format import duration, interval
+
+    return [
+        _printable(text)
+        for text in (
+            "*" if row["candidate"] == winner else "=" if row["in_winners_set"] else "",
+            "",
+            str(row["input_size"] or ""),
+            recipe(row),
+            f"{100 * row['score_val']:.1f}",
+            interval(row["ci_low"], row["ci_high"]),
+            "" if row["fit_time"] is None else duration(row["fit_time"]),
+            "" if row["pred_time"] is None else duration(row["pred_time"]),
+        )
+    ]
+
+
+def recipe(row: dict[str, Any]) -> str:
+    """Return strategy and depth: ``fine_tune:2``."""
+    depth = "" if row["unfreeze"] in {0, None} else f":{row['unfreeze']}"
+    return f"{row['strategy']}{depth}"
+
+
+def rows_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[str] = (),
+    elastic: int = -1,
+    bold: Sequence[bool] = (),
+    above: Sequence[str] = (),
+    gap: int = 1,
+) -> None:
+    """Print a plain table with `gap` spaces between columns.
+
+    Where room is short the `elastic` column wraps between words; an identifier that is too long stands on a line
+    of its own. `bold` marks rows; `above` are lines that stand above their row. Laid out by hand: thousands of
+    rows would keep rich busy for seconds.
+    """
+    from textwrap import wrap as wrapped
+
+    cells = [[_printable(cell) for cell in row] for row in rows]
+    widths = [max([len(name), *(len(row[n]) for row in cells)]) for n, name in enumerate(columns)]
+    stretched = elastic % len(columns)
+    room = console().width - sum(widths) - gap * (len(widths) - 1) + widths[stretched]
+    widths[stretched] = min(widths[stretched], max(ELASTIC, room))
+
+    def line(row: Sequence[str]) -> str:
+        placed = [
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(columns, row, widths, strict=True)
+        ]
+        return (" " * gap).join(placed).rstrip()
+
+    click.echo(line(columns))
+    click.echo("─" * (sum(widths) + gap * (len(widths) - 1)))
+    for number, row in enumerate(cells):
+        cell, width = row[stretched], widths[stretched]
+        printed = [f"  {_printable(above[number])}"] if above else []
+        if len(cell) > width and max(map(len, cell.split())) > width:  # an identifier: on a line of its own
+            printed.append((" " * gap).join([*map(str.ljust, row[:stretched], widths), cell]))
+            printed.append(line([*[""] * (stretched + 1), *row[stretched + 1 :]]))
+        else:
+            parts = [cell] if len(cell) <= width else wrapped(cell, width, break_on_hyphens=False)
+            printed.append(line([*row[:stretched], parts[0], *row[stretched + 1 :]]))
+            printed += [
+                line([more if n == stretched else "" for n in range(len(columns))]) for more in parts[1:]
+            ]
+        for text in printed:
+            click.echo(click.style(text, fg="green", bold=True) if bold and bold[number] else text)
+
+
+def _print(table: Table) -> None:
+    """Print a table; without the padding at the ends of lines where it goes to a file."""
+    out = console()
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def facts(pairs: Sequence[tuple[str, str]]) -> None:
+    """Print names and values in two columns."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(_text(name), _text(value))
+    _print(table)
+
+
+def profile(profiled: Profile) -> None:
+    """Print a profile: figures, classes, findings."""
+    from autotl.report import recorded
+    from autotl.report.format import file_size
+
+    low, high = profiled.sides
+    facts(
+        [
+            ("images", f"{profiled.images:,} ({file_size(profiled.bytes)})"),
+            ("classes", f"{len(profiled.classes):,}"),
+            ("largest : smallest class", f"{profiled.imbalance:.1f} : 1"),
+            ("shorter side", f"median {profiled.side} px, 90 % from {low} to {high} px"),
+            ("grayscale", f"{profiled.gray:.0%}"),
+        ]
+    )
+    click.echo()
+    ordered = sorted(
+        zip(profiled.classes, profiled.counts, strict=True), key=lambda pair: (-pair[1], pair[0])
+    )
+    listed = ordered if len(ordered) <= 20 else [*ordered[:10], ("...", -1), *ordered[-10:]]
+    rows_table(
+        ("class", "images"), [(n, "" if c < 0 else f"{c:,}") for n, c in listed], right=("images",), elastic=0
+    )
+    click.echo()
+    if not profiled.findings:
+        click.echo("No problems found.")
+    for finding in profiled.findings:
+        action = recorded.action(finding)
+        paragraph(f"- {recorded.finding(finding)}{f' ({action})' if action else ''}")
+
+
+def plan(planned: Plan) -> None:
+    """Print what a run would start with: a row for each backbone, and those that are skipped."""
+    from autotl.report import recorded
+    from autotl.report.format import duration, short_count
+    from autotl.report.wording import terminal as wording
+
+    rows = [
+        (
+            backbone.backbone,
+            str(backbone.input_size),
+            "" if backbone.parameters is None else short_count(backbone.parameters),
+            f"{backbone.download:.0f} MB" if backbone.download else "",
+            duration(backbone.embed),
+            duration(backbone.tune),
+            backbone.licence or "",
+        )
+        for backbone in planned.planned
+    ]
+    columns = ("backbone", "px", "params", "download", "embed", "tune", "licence")
+    rows_table(columns, rows, right=columns[1:6], elastic=0)
+    for skip in planned.skipped[:SHOWN_REASONS]:
+        paragraph(f"  {skip.name}: not tried ({recorded.reason(skip)})")
+    click.echo()
+    stages = [
+        (row.stage, duration(row.seconds), "forecast or reserve" if row.fixed else "limit")
+        for row in planned.time_plan
+    ]
+    rows_table(("stage", "time", ""), stages, right=("time",))
+    click.echo()
+    paragraph(wording.plan(planned))
+
+
+def _printable(text: str) -> str:
+    from autotl.report.format import printable
+
+    return printable(text)
+
+
+def _text(text: str) -> Any:
+    from rich.text import Text
+
+    return Text("\n".join(_printable(line) for line in text.split("\n")))

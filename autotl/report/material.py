@@ -1,0 +1,86 @@
+"""What a report shows besides the result: figures, the model's predictions, thumbnails. Made once a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autotl.records import Calibration, Metric
+from autotl.records.result import Recommendation
+from autotl.report import figures, occlusion, trainings
+from autotl.report.predictions import Predictions, most_confident_errors, reliability, winner_predictions
+from autotl.report.thumbnails import thumbnails
+from autotl.report.wording import page as wording
+
+ERRORS = 12  # most confident errors that are shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Material:
+    """Figures by name, and what they were made from."""
+
+    drawings: dict[str, str] = field(default_factory=dict)  # name → <svg>
+    predictions: Predictions | None = None
+    metric: Metric = "accuracy"
+    calibration: Calibration | None = None  # of the predictions
+    errors: tuple[int, ...] = ()  # places in `predictions`
+    pictures: dict[int, str] = field(default_factory=dict)  # row → data: address
+    explained: dict[int, occlusion.Picture] = field(default_factory=dict)  # by place in `predictions`
+    hidden: int = 0  # classes that the confusion matrix leaves out
+    missing: str = ""  # why there are no figures
+
+
+def gather(result: Recommendation, folder: Path) -> Material:
+    """Read predictions and thumbnails from the run folder and draw the figures. What is missing is left out."""
+    predictions = winner_predictions(result, folder)
+    errors = () if predictions is None else most_confident_errors(predictions, ERRORS)
+    places = tuple(int(place) for place in errors)
+    pictures = {}
+    if predictions is not None:
+        names = {int(predictions.rows[place]): str(predictions.names[place]) for place in places}
+        pictures = thumbnails(folder, Path(result.data.source), names)
+    drawings: dict[str, str] = {}
+    hidden, missing = 0, ""
+    try:
+        drawings, hidden = _draw(result, predictions)
+    except ImportError as error:
+        missing = wording.no_drawings(error)
+    return Material(
+        drawings={name: drawn for name, drawn in drawings.items() if drawn},
+        predictions=predictions,
+        metric=result.metric,
+        calibration=result.calibration,
+        errors=places,
+        pictures=pictures,
+        explained={} if predictions is None else occlusion.pictures(folder, predictions),
+        hidden=hidden,
+        missing=missing,
+    )
+
+
+def _draw(result: Recommendation, predictions: Predictions | None) -> tuple[dict[str, str], int]:
+    metric = result.metric.replace("_", " ")
+    goal = result.goal
+    drawings = {
+        "cost-train": figures.cost(result, lambda row: row.fit_time, "training time", None, "train"),
+        "cost-run": figures.cost(
+            result, lambda row: row.pred_time, "prediction time per image", goal.max_latency, "run"
+        ),
+        "depths": figures.depths(trainings.by_depth(result), metric),
+        "features": figures.features(trainings.depth_profiles(result)),
+        "losses": figures.losses(trainings.curves(result)),
+        "scores": figures.scores(trainings.curves(result), metric),
+        "agreement": figures.agreement(trainings.expected_and_reached(result), metric),
+    }
+    if goal.max_params is not None or goal.prefer == "size":
+        drawings["cost-size"] = figures.cost(
+            result, lambda row: row.parameters, "parameters", goal.max_params, "size"
+        )
+    drawings["transfer"] = figures.transfer(
+        trainings.transfer_pair(result), trainings.without_network(result), metric
+    )
+    hidden = 0
+    if predictions is not None:
+        drawings["confusion"], hidden = figures.confusion(predictions)
+        drawings["calibration"] = figures.calibration(reliability(predictions))
+    return drawings, hidden

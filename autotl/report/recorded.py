@@ -1,0 +1,83 @@
+"""What a report reads of the recorded decision, data and leaderboard as text: one accessor for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autotl.records import Finding, Similarity
+from autotl.records.result import Recommendation, Row
+from autotl.report import wording
+
+_ON_DEPTH = ("frozen: ", "fine-tuned: ", "depth ")  # how the decision begins its reasons on depth
+_ON_PRETRAINING = ("pretraining ", "whether pretraining ")
+_NO_SIGNAL = "no signal"
+
+
+def reasons(result: Recommendation) -> list[str]:
+    """Return why the winner was chosen."""
+    return list(result.decision.reasons) if result.decision else []
+
+
+def depth_reasons(result: Recommendation) -> list[str]:
+    """Return the reasons that concern the unfreeze depth."""
+    return [text for text in reasons(result) if text.startswith(_ON_DEPTH)]
+
+
+def pretraining_reasons(result: Recommendation) -> list[str]:
+    """Return the reasons that concern pretraining."""
+    return [text for text in reasons(result) if text.startswith(_ON_PRETRAINING)]
+
+
+def has_no_signal(result: Recommendation) -> bool:
+    """Return True if the winner is hardly better than answering one class."""
+    return any(text.startswith(_NO_SIGNAL) for text in reasons(result))
+
+
+def would_change(result: Recommendation) -> list[str]:
+    """Return what would change the decision."""
+    return list(result.decision.would_change) if result.decision else []
+
+
+def notes(result: Recommendation) -> list[str]:
+    """Return the notes of the run and of its ranking."""
+    return [
+        *wording.sentences(result.notes),
+        *wording.sentences(result.ranking.facts if result.ranking else ()),
+    ]
+
+
+def split(result: Recommendation) -> str:
+    """Return why the parts of the data are what they are."""
+    return "; ".join(wording.sentences(result.data.split))
+
+
+def finding(item: Finding) -> str:
+    """Return a finding as a sentence."""
+    return wording.sentence(item)
+
+
+def action(item: Finding) -> str:
+    """Return what autotl did with the items of a finding."""
+    return wording.ACTIONS[item.action]
+
+
+def similarity_level(item: Similarity) -> str:
+    """Return ``near``, ``middling`` or ``far``."""
+    return item.level
+
+
+def similarity(item: Similarity) -> str:
+    """Return a similarity as a sentence."""
+    return wording.similarity(item)
+
+
+def reason(row: Any) -> str:
+    """Return the reason of a leaderboard row (a record, or a dictionary of its fields), or of what was skipped."""
+    if isinstance(row, Row):
+        return wording.row_reason(row.reason, row.notes)
+    return str((row["reason"] if isinstance(row, dict) else row.reason) or "")
+
+
+def model_is(result: Recommendation) -> str:
+    """Return which fit the model in the folder is."""
+    return result.winner.model_is if result.winner else ""

@@ -1,0 +1,1 @@
+"""The sections of the report, a module each: `section` takes the result and its material and returns what is shown."""

@@ -1,0 +1,86 @@
+"""The data: sizes, parts, findings, similarity to the source domains, images per class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autotl.records import Finding
+from autotl.records.result import Recommendation
+from autotl.report import recorded
+from autotl.report.format import percent
+from autotl.report.material import Material
+from autotl.report.wording import page as wording
+
+SHOWN_CLASSES = 60  # with more, only the largest and the smallest are drawn
+SHOWN_NAMES = 5  # of the images that a finding concerns
+SHOWN_SHARE = 0.005  # of grayscale or transparent images, below which they are not mentioned
+
+
+def section(result: Recommendation, _material: Material) -> dict[str, Any]:
+    """Return facts, findings, similarity and the bars of images per class."""
+    profile = result.profile
+    most = max(profile.counts, default=0)
+    bars = [
+        {"name": name, "count": f"{number:,}", "width": round(100 * number / most, 1) if most else 0.0}
+        for name, number in sorted(
+            zip(profile.classes, profile.counts, strict=False), key=lambda pair: (-pair[1], pair[0])
+        )
+    ]
+    hidden = max(0, len(bars) - SHOWN_CLASSES)
+    if hidden:
+        bars = bars[: SHOWN_CLASSES // 2] + bars[-SHOWN_CLASSES // 2 :]
+    split = recorded.split(result)
+    return {
+        "facts": _facts(result),
+        "bars": bars,
+        "hidden": hidden,
+        "label": min(14, max((len(name) for name in profile.classes), default=1)) + 1,  # characters
+        "split": wording.as_sentence(split) if split else "",
+        "findings": _findings(result),
+        "similarity": [
+            {
+                "domain": similar.domain,
+                "level": recorded.similarity_level(similar),
+                "sentence": recorded.similarity(similar),
+            }
+            for similar in (result.similarity or profile.similarity)
+        ],
+    }
+
+
+def _findings(result: Recommendation) -> list[dict[str, Any]]:
+    """Return the findings of reading and of the profile, each once."""
+    distinct: dict[tuple[str, str], Finding] = {}
+    for finding in (*result.data.findings, *result.profile.findings):
+        distinct.setdefault((finding.kind, recorded.finding(finding)), finding)
+    return [
+        {
+            "text": wording.as_sentence(recorded.finding(finding)),
+            "action": recorded.action(finding),
+            "where": list(finding.where[:SHOWN_NAMES]),
+            "more": max(0, finding.count - SHOWN_NAMES) if finding.where else 0,
+            "certainty": wording.certainty_of_finding(finding.certainty),
+        }
+        for finding in distinct.values()
+    ]
+
+
+def _facts(result: Recommendation) -> list[tuple[str, str]]:
+    profile, parts = result.profile, result.data.counts
+    names = [f"{parts[part]:,} {part}" for part in ("train", "select", "test") if parts.get(part)]
+    if parts.get("left out"):
+        names.append(f"{parts['left out']:,} left out")
+    low, high = profile.sides
+    sides = f"{profile.side} px" if low == high else f"{profile.side} px ({low} to {high})"
+    facts = [
+        ("images", f"{profile.images:,}"),
+        ("classes", f"{len(profile.classes):,}"),
+        ("parts", ", ".join(names)),
+        ("largest : smallest class", f"{profile.imbalance:.1f} : 1"),
+        ("shorter side", sides),
+    ]
+    if profile.gray >= SHOWN_SHARE:
+        facts.append(("grayscale", percent(profile.gray, 0)))
+    if profile.alpha >= SHOWN_SHARE:
+        facts.append(("transparent", percent(profile.alpha, 0)))
+    return facts

@@ -1,0 +1,101 @@
+"""The leaderboard: the winner's set, the other candidates, the controls, and what has no score."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from autotl.records.result import Recommendation, Row
+from autotl.report import recorded
+from autotl.report.format import count, duration, interval, percent
+from autotl.report.material import Material
+from autotl.report.trainings import rivals
+from autotl.report.wording import page as wording
+from autotl.report.wording import terminal
+
+
+def section(result: Recommendation, _material: Material) -> dict[str, Any]:
+    """Return rows in groups, the scale of their intervals, and candidates without a score."""
+    scored = rivals(result)
+    controls = [row for row in result.leaderboard if row.score_val is not None and row.control]
+    rest = [row for row in result.leaderboard if row.score_val is None]
+    lows = [
+        value for row in [*scored, *controls] for value in (row.ci_low, row.score_val) if value is not None
+    ]
+    floor = (
+        min(0.9, math.floor(min(lows) * 20) / 20) if lows else 0.0
+    )  # a round figure left of every interval
+    winner = result.winner.candidate if result.winner else None
+    lines = [_line(row, place, winner, floor) for place, row in enumerate(scored, start=1)]
+    groups = _groups(lines)
+    if controls:
+        groups.append({"title": wording.CONTROLS, "rows": [_line(row, 0, winner, floor) for row in controls]})
+    without = [(row.candidate, terminal.STATUS[row.status], recorded.reason(row)) for row in rest]
+    without += [(name, terminal.STATUS["skipped"], reason) for name, reason in untrained(result).items()]
+    return {
+        "rows": lines,
+        "groups": groups,
+        "scale": (percent(floor, 0), percent((1 + floor) / 2, 1 if floor * 100 % 2 else 0), percent(1.0, 0)),
+        "ties": sum(row.in_winners_set for row in scored),
+        "rest": [{"candidate": name, "status": status, "reason": reason} for name, status, reason in without],
+    }
+
+
+def untrained(result: Recommendation) -> dict[str, str]:
+    """Return the backbones that were ranked and not trained at any input size, with the reason."""
+    trained = {row.backbone for row in result.leaderboard if not row.control}
+    waiting: dict[str, str] = {}
+    for place, ranked in enumerate(result.ranking.ranked if result.ranking else (), start=1):
+        if ranked.backbone not in trained:
+            reason = wording.untrained(place, ranked.expected, recorded.reason(ranked))
+            waiting.setdefault(ranked.backbone, reason)
+    return waiting
+
+
+def _groups(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the winner with those not significantly worse, and the others."""
+    best = [line for line in lines if line["won"] or line["tied"]]
+    worse = [line for line in lines if not (line["won"] or line["tied"])]
+    if not best:
+        return [{"title": "", "rows": lines}] if lines else []
+    groups = [{"title": wording.winners_set(len(best)), "rows": best}]
+    return [*groups, {"title": wording.SIGNIFICANTLY_WORSE, "rows": worse}] if worse else groups
+
+
+def _line(row: Row, place: int, winner: str | None, floor: float) -> dict[str, Any]:
+    score = row.score_val or 0.0
+    low = score if row.ci_low is None else row.ci_low
+    high = score if row.ci_high is None else row.ci_high
+
+    def across(value: float) -> float:
+        return round(100 * min(1.0, max(0.0, (value - floor) / (1 - floor))), 2)
+
+    return {
+        "place": place or "",
+        "candidate": row.candidate,
+        "backbone": row.backbone or row.candidate,
+        "input_size": row.input_size,
+        "strategy": row.strategy + ("" if row.unfreeze == 0 else f":{row.unfreeze}") + _hyper(row),
+        "won": row.candidate == winner,
+        "tied": row.in_winners_set and row.candidate != winner,
+        "score": percent(score),
+        "score_value": score,
+        "interval": "" if row.ci_low is None else interval(low, high),
+        "dot": across(score),
+        "left": across(low),
+        "width": round(across(high) - across(low), 2),
+        "fit": "" if row.fit_time is None else duration(row.fit_time),
+        "fit_value": row.fit_time,
+        "pred": "" if row.pred_time is None else duration(row.pred_time),
+        "pred_value": row.pred_time,
+        "size": count(row.parameters) if row.parameters else "",
+        "size_value": row.parameters,
+        "status": "" if row.status == "finished" else terminal.STATUS[row.status],
+        "reason": terminal.control(row.control) if row.control else recorded.reason(row),
+    }
+
+
+def _hyper(row: Row) -> str:
+    """Return the hyperparameters that differ from the strategy's defaults, as in the candidate id."""
+    hyper = row.candidate.partition("?")[2]
+    return f" ({hyper.replace('&', ', ')})" if hyper else ""

@@ -1,0 +1,168 @@
+"""The recommended model: its learning curve, its calibration and its errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autotl.records import Calibration
+from autotl.records.result import Recommendation, is_probe
+from autotl.report import trainings
+from autotl.report.format import interval, percent
+from autotl.report.material import Material
+from autotl.report.predictions import Predictions, accuracy, by_class, confusions, reliability
+from autotl.report.wording import page as wording
+from autotl.stats import metrics
+
+LONG = 12  # classes, above which their table is folded
+CALIBRATED, NEARLY = 0.03, 0.06  # expected calibration errors up to which the words are mild
+
+
+def section(result: Recommendation, material: Material) -> dict[str, Any]:
+    """Return the learning curve's sentence and all on the predictions; `none` says why there are none."""
+    return {"curves": _curves(result), **errors(material)}
+
+
+def errors(material: Material) -> dict[str, Any]:
+    """Return accuracy, confusions, classes, calibration, the most confident errors and explained predictions."""
+    predictions = material.predictions
+    if predictions is None:
+        return {"none": wording.NO_PREDICTIONS}
+    wrong = int((~predictions.correct).sum())
+    lines = by_class(predictions)
+    pairs = confusions(predictions)
+    return {
+        "none": "",
+        "where": wording.predictions_of(predictions.model, predictions.images),
+        "lede": _accuracy(predictions, material),
+        "pairs": pairs,
+        "pairs_sentence": _confusions(predictions, pairs, wrong),
+        "hidden": material.hidden,
+        "classes": [_class_line(line) for line in lines],
+        "classes_sentence": _classes(lines, len(predictions.classes)),
+        "fold": len(lines) > LONG,
+        "calibration": _calibration(predictions, material.calibration),
+        "errors": _most_confident(predictions, material),
+        "explained": _explained(predictions, material),
+        "explained_sentence": _occlusion(material),
+        "wrong": wrong,
+    }
+
+
+def _curves(result: Recommendation) -> dict[str, str]:
+    winner = result.winner
+    if winner is None:
+        return {"sentence": "", "none": wording.NO_WINNER_NO_TRAINING}
+    own = [r for r in result.trials if r.trial.candidate.id == winner.candidate and len(r.curve) > 1]
+    if not own:
+        return {"sentence": "", "none": wording.CLOSED_FORM}
+    final = next((r for r in reversed(own) if not is_probe(r)), own[-1])
+    fell = trainings.loss_fall(final.curve)
+    falling = fell is not None and fell > trainings.FALLING
+    return {"sentence": "" if fell is None else wording.training_loss(fell=fell, falling=falling), "none": ""}
+
+
+def _accuracy(predictions: Predictions, material: Material) -> str:
+    """Return the accuracy, and the run's own metric where that is another one."""
+    total = len(predictions.rows)
+    share = accuracy(predictions.correct)
+    text = wording.correct(int(predictions.correct.sum()), total, share)
+    if material.metric == "accuracy":
+        return f"{text}."
+    value = metrics.score(
+        material.metric, predictions.labels, predictions.predicted, len(predictions.classes)
+    )
+    return f"{text}; {wording.own_metric(material.metric, value)}."
+
+
+def _confusions(predictions: Predictions, pairs: list[dict[str, Any]], wrong: int) -> str:
+    classes = len(predictions.classes)
+    attractor, attracted = "", 0
+    if wrong and classes > 2:
+        drawn = np.bincount(predictions.predicted[~predictions.correct], minlength=classes)
+        if drawn.max() >= 0.5 * wrong > 2:
+            attractor, attracted = predictions.classes[int(drawn.argmax())], int(drawn.max())
+    top = sum(pair["count"] for pair in pairs[:2])
+    return wording.confusions(wrong, classes, top, len(pairs), attractor=attractor, attracted=attracted)
+
+
+def _class_line(line: dict[str, Any]) -> dict[str, Any]:
+    recall = line["recall"]
+    return {
+        "name": line["name"],
+        "support": line["support"],
+        "recall": percent(recall.value),
+        "recall_value": round(recall.value, 6),
+        "interval": interval(recall.low, recall.high),
+        "precision": percent(line["precision"]),
+        "precision_value": "" if line["precision"] is None else round(line["precision"], 6),
+        "f1": percent(line["f1"]),
+        "f1_value": round(line["f1"], 6),
+        "few": line["support"] < wording.FEW_IMAGES,
+    }
+
+
+def _classes(lines: list[dict[str, Any]], total: int) -> str:
+    lowest = next((line for line in lines if line["support"] >= wording.FEW_IMAGES), lines[0])
+    few = sum(line["support"] < wording.FEW_IMAGES for line in lines)
+    return wording.classes(
+        lowest["name"], lowest["recall"], lowest["support"], few, total - len(lines), total
+    )
+
+
+def _calibration(predictions: Predictions, fitted: Calibration | None) -> str:
+    measured, share = reliability(predictions), accuracy(predictions.correct)
+    confidence = float(predictions.confidence.mean())
+    if measured.ece <= CALIBRATED:
+        verdict = "calibrated"
+    elif measured.ece <= measured.chance and share.low <= confidence <= share.high:
+        verdict = "by chance"
+    elif measured.ece <= NEARLY:
+        verdict = "nearly"
+    elif measured.over > 0.5 * measured.ece:
+        verdict = "overconfident"
+    elif measured.over < -0.5 * measured.ece:
+        verdict = "underconfident"
+    else:
+        verdict = "miscalibrated"
+    return wording.calibration(verdict, confidence, float(predictions.correct.mean()), measured.ece, fitted)
+
+
+def _most_confident(predictions: Predictions, material: Material) -> list[dict[str, Any]]:
+    lines = []
+    for place in material.errors:
+        true, predicted = int(predictions.labels[place]), int(predictions.predicted[place])
+        lines.append(
+            {
+                "picture": material.pictures.get(int(predictions.rows[place]), ""),
+                "name": str(predictions.names[place]),
+                "true": predictions.classes[true],
+                "predicted": predictions.classes[predicted],
+                "probability": percent(float(predictions.confidence[place]), 0),
+                "true_probability": percent(float(predictions.proba[place, true]), 0),
+            }
+        )
+    return lines
+
+
+def _explained(predictions: Predictions, material: Material) -> list[dict[str, Any]]:
+    return [
+        {
+            "seen": picture.seen,
+            "tinted": picture.tinted,
+            "name": str(predictions.names[place]),
+            "predicted": predictions.classes[int(predictions.predicted[place])],
+            "true": "" if predictions.correct[place] else predictions.classes[int(predictions.labels[place])],
+            "probability": percent(picture.probability, 0),
+            "occluded": percent(picture.occluded, 0),
+        }
+        for place, picture in material.explained.items()
+    ]
+
+
+def _occlusion(material: Material) -> str:
+    pictures = [*material.explained.values()]
+    return wording.occlusion(
+        sum(picture.occluded < picture.probability / 2 for picture in pictures), len(pictures)
+    )

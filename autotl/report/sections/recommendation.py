@@ -1,0 +1,77 @@
+"""The recommendation: what to use, how accurate it is, how sure that is, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autotl.records.result import Recommendation, Row, Winner
+from autotl.report import recorded
+from autotl.report.format import NARROW, count, duration, percent, points, points_interval
+from autotl.report.material import Material
+from autotl.report.sections.leaderboard import untrained
+from autotl.report.wording import page as wording
+
+
+def section(result: Recommendation, _material: Material) -> dict[str, Any]:
+    """Return headline, first sentences, figures and reasons."""
+    winner = result.winner
+    shared = {
+        "reasons": [wording.as_sentence(text) for text in recorded.reasons(result)],
+        "would_change": [wording.as_sentence(text) for text in _would_change(result)],
+    }
+    if winner is None:
+        headline, sentence = wording.no_winner(result)
+        return {
+            "headline": headline, "lede": [sentence], "figures": [], "backbone": "", "how": "", "terms": "", **shared
+        }  # fmt: skip
+    row = next((row for row in result.leaderboard if row.candidate == winner.candidate), None)
+    expected = expected_score(result, winner)
+    lede = [
+        wording.accuracy_and_cost(result, row, expected),
+        wording.certainty(result, no_signal=recorded.has_no_signal(result)),
+    ]
+    return {
+        "headline": f"Use {winner.backbone}",
+        "backbone": winner.backbone,
+        "how": f"at {winner.input_size}{NARROW}px, {wording.recipe(winner.strategy, winner.unfreeze)}",
+        "lede": [sentence for sentence in lede if sentence],
+        "figures": _figures(result, winner, row),
+        "terms": wording.terms(result.metric, tested=winner.score_test is not None),
+        **shared,
+    }
+
+
+def expected_score(result: Recommendation, winner: Winner) -> float:
+    """Return the winner's score, corrected for being the best of several."""
+    score = result.decision.score if result.decision else None
+    return winner.score_val if score is None else score.value
+
+
+def _would_change(result: Recommendation) -> list[str]:
+    waiting = len(untrained(result))
+    more = [wording.larger_budget(waiting)] if waiting and result.status == "finished" else []
+    return [*recorded.would_change(result), *more]
+
+
+def _figures(result: Recommendation, winner: Winner, row: Row | None) -> list[dict[str, str]]:
+    metric = wording.metric_name(result.metric)
+    expected = expected_score(result, winner)
+    note = wording.score_note(winner.ci_low, winner.ci_high, winner.score_val, expected)
+    figures = [(f"expected {metric}", percent(expected), note)]
+    if winner.score_test is not None:
+        measured = winner.test_low is not None and winner.test_high is not None
+        note = (
+            wording.confidence_interval(winner.test_low or 0.0, winner.test_high or 0.0) if measured else ""
+        )
+        figures.append((f"test {metric}", percent(winner.score_test), note))
+    if result.transfer is not None:
+        gain = result.transfer
+        note = f"95 % interval {points_interval(gain.low, gain.high)}"
+        figures.append(("effect of pretraining", points(gain.value), note))
+    if row is not None and row.fit_time is not None:
+        figures.append(("training time", duration(row.fit_time), "all trials of the candidate"))
+    if row is not None and row.pred_time is not None:
+        figures.append(("prediction time", duration(row.pred_time), "per image, on this machine"))
+    if row is not None and row.parameters:
+        figures.append(("parameters", count(row.parameters), "backbone and head"))
+    return [{"label": label, "value": value, "note": note} for label, value, note in figures]

@@ -1,0 +1,32 @@
+"""What is needed to reproduce the run, and its notes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autotl.records.result import Recommendation
+from autotl.report import recorded
+from autotl.report.material import Material
+from autotl.report.wording import page as wording
+
+
+def section(result: Recommendation, material: Material) -> dict[str, Any]:
+    """Return the command, the recorded inputs, and the notes."""
+    facts = (
+        ("seed", str(result.seed)),
+        ("device", result.device),
+        ("precision", result.precision),
+        ("data fingerprint", result.data.fingerprint),
+        ("versions", ", ".join(f"{name} {version}" for name, version in result.versions.items())),
+        ("model", recorded.model_is(result)),
+    )
+    notes = [
+        *map(wording.as_sentence, recorded.notes(result)),
+        *map(wording.plugin_problem, result.problems),
+        *([material.missing] if material.missing else []),
+    ]
+    return {
+        "command": result.command,
+        "facts": [(name, value) for name, value in facts if value],
+        "notes": notes,
+    }

@@ -1,0 +1,117 @@
+"""Where the time went, how the forecasts compare with it, and how the scores before training agree with the trainings."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from autotl.records.result import Recommendation
+from autotl.report import trainings
+from autotl.report.format import MINUS, duration, percent
+from autotl.report.material import Material
+from autotl.report.wording import page as wording
+from autotl.report.wording import terminal
+
+TONES = 6  # colours of the bar of time
+FEWEST_PAIRS = 4  # of score and training, for a correlation
+STAGES = {
+    "load": "list files",
+    "decode": "decode images",
+    "profile": "profile the data",
+    "start": "start torch",
+    "rank": "rank backbones",
+    "search": "train candidates",
+    "probe": "train candidates",
+    "timing": "time backbones",
+    "controls": "controls",
+    "final fit": "final fit",
+    "similarity": "measure similarity",
+    "explain": "explain predictions",
+    "report": "write the report",
+    "other": "other",
+}
+
+
+def section(result: Recommendation, _material: Material) -> dict[str, Any]:
+    """Return seconds by stage, all trainings with their forecasts, and the agreement of the scores."""
+    total, budget = result.seconds.get("total", 0.0), result.seconds.get("budget", 0.0)
+    stages = {name: seconds for name, seconds in result.seconds.items() if name not in {"total", "budget"}}
+    rest = total - sum(stages.values())
+    if stages and rest > 0.005 * total:
+        stages["other"] = rest
+    whole = max(total, sum(stages.values()))
+    longest = sorted(stages, key=lambda name: -stages[name])[: TONES - 1]  # each with a colour of its own
+    return {
+        "total": duration(total) if total else "",
+        "budget": duration(budget) if budget else "",
+        "trials": _trials(result),
+        "forecasts": " ".join(filter(None, (terminal.forecast_outcome(result), _forecasts(result)))),
+        "spare": bool(result.status == "finished" and total and budget and total < 0.9 * budget),
+        "stages": [
+            {
+                "name": STAGES.get(name, name),
+                "time": duration(seconds),
+                "width": round(100 * seconds / whole, 2) if whole else 0.0,
+                "tone": longest.index(name) if name in longest else TONES - 1,
+            }
+            for name, seconds in stages.items()
+        ],
+        "agreement": agreement(result),
+    }
+
+
+def _trials(result: Recommendation) -> list[dict[str, str]]:
+    return [
+        {
+            "id": r.trial.id,
+            "candidate": r.trial.candidate.id,
+            "epochs": f"{r.epochs_done:.1f} of {r.trial.epochs:g}" if r.trial.epochs else "closed form",
+            "forecast": "" if r.trial.forecast is None else duration(r.trial.forecast),
+            "took": duration(r.cost.seconds),
+            "score": percent(r.score_val),
+            "status": terminal.STATUS[r.status] if r.status != "finished" else "",
+        }
+        for r in result.trials
+    ]
+
+
+def _forecasts(result: Recommendation) -> str:
+    finished = [r for r in result.trials if r.status == "finished"]
+    ratios = sorted(
+        r.cost.seconds / r.trial.forecast for r in finished if r.trial.forecast and r.cost.seconds
+    )
+    inside = [
+        r.trial.forecast_low <= r.cost.seconds <= r.trial.forecast_high
+        for r in finished
+        if r.trial.forecast_low is not None and r.trial.forecast_high is not None
+    ]
+    return wording.forecasts(ratios, sum(inside), len(inside))
+
+
+def agreement(result: Recommendation) -> list[dict[str, Any]]:
+    """Return how each score ordered the backbones compared with their best trainings (Kendall's tau)."""
+    from scipy.stats import kendalltau
+
+    if result.ranking is None:
+        return []
+    best = trainings.best_scores(result)
+    weights = {item.score: f"{item.weight:.2f} ({item.usual:.2f})" for item in result.ranking.weights}
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for ranked in result.ranking.ranked:
+        reached = best.get((ranked.backbone, ranked.input_size))
+        if reached is not None:
+            for name, value in ranked.scores:
+                pairs.setdefault(name, []).append((value, reached))
+            pairs.setdefault("expected accuracy (all scores)", []).append((ranked.expected, reached))
+    return [
+        {
+            "score": name,
+            "tau": f"{tau:+.2f}".replace("-", MINUS),
+            "backbones": len(values),
+            "weight": weights.get(name, ""),
+            "verdict": wording.agreement(tau),
+        }
+        for name, values in sorted(pairs.items())
+        if len(values) >= FEWEST_PAIRS
+        and not math.isnan(tau := float(kendalltau(*zip(*values, strict=True)).statistic))
+    ]

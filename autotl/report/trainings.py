@@ -1,0 +1,171 @@
+"""What a result holds on its trainings: rows by depth, learning curves, expected and reached accuracy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autotl.records import CurvePoint, Depth, DepthProfile, TrialResult
+from autotl.records.result import Recommendation, Row, is_probe
+from autotl.search.standing import summary
+
+MOST_BACKBONES = 5
+FLAT = 0.05  # a curve has flattened when its last third made at most this share of its whole change
+FALLING = 0.05  # a loss that fell by more, as a share, over the last fifth is still falling
+
+Points = tuple[tuple[float, float], ...]  # (seconds, score), fewest seconds first
+
+
+def rivals(result: Recommendation) -> list[Row]:
+    """Return the rows with a score that compete: no controls."""
+    return [row for row in result.leaderboard if row.score_val is not None and not row.control]
+
+
+# --------------------------------------------------------------------------- depth
+
+
+def by_depth(result: Recommendation) -> dict[str, dict[Depth, Row]]:
+    """Return the best row by unfreeze depth of each backbone tried at more than one; the winner's first."""
+    best: dict[str, dict[Depth, Row]] = {}
+    for row in rivals(result):
+        if row.backbone:
+            depths = best.setdefault(row.backbone, {})
+            before = depths.get(row.unfreeze)
+            if before is None or (before.score_val or 0.0) < (row.score_val or 0.0):
+                depths[row.unfreeze] = row
+    first = result.winner.backbone if result.winner else None
+    names = sorted((name for name, depths in best.items() if len(depths) > 1), key=lambda n: (n != first, n))
+    return {name: best[name] for name in names[:MOST_BACKBONES]}
+
+
+def depth_profiles(result: Recommendation) -> list[DepthProfile]:
+    """Return the accuracy of frozen features by depth, the winner's backbone first."""
+    first = result.winner.backbone if result.winner else None
+    usable = [profile for profile in result.depth_profiles if len(profile.points) > 1]
+    return sorted(usable, key=lambda profile: profile.backbone != first)[:MOST_BACKBONES]
+
+
+def deepest_is_best(profile: DepthProfile) -> bool:
+    """Return True if no depth is better than the last by more than two standard errors."""
+    last = profile.points[-1].linear
+    error = 2 * math.sqrt(last * (1 - last) / max(profile.rows, 1))
+    return max(point.linear for point in profile.points) - last <= error
+
+
+# --------------------------------------------------------------------------- with and without pretraining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """The score of a training over its seconds; one point if the score was measured at the end only."""
+
+    candidate: str
+    points: Points
+    frozen: bool = False  # a head in closed form: its seconds are those of computing the features
+
+
+def transfer_pair(result: Recommendation) -> tuple[Training, Training] | None:
+    """Return the winner's training and that of the same network from scratch; None where one is missing."""
+    scratch = next((r for r in result.trials if r.trial.control == "scratch"), None)
+    winner = result.winner.candidate if result.winner else ""
+    probes = [r for r in result.trials if is_probe(r) and not r.trial.control]
+    probe = summary(probes).get(winner)
+    if scratch is None or probe is None:
+        return None
+    images = result.data.counts.get("train", 0)
+    pair = (_training(probe, images), _training(scratch, images))
+    return pair if all(training.points for training in pair) else None
+
+
+def _training(trial: TrialResult, images: int) -> Training:
+    points = [(point.seconds, point.score) for point in trial.curve if point.score is not None]
+    frozen = not trial.epochs_done
+    if len(points) < 2 and trial.score_val is not None:
+        embedding = (trial.latency or 0.0) * images if frozen else 0.0
+        points = [(trial.cost.seconds + embedding, trial.score_val)]
+    return Training(candidate=trial.trial.candidate.id, points=tuple(points), frozen=frozen)
+
+
+def without_network(result: Recommendation) -> float | None:
+    """Return the score of the baseline without a network, if it was measured."""
+    return next((row.score_val for row in result.leaderboard if row.control == "pixels"), None)
+
+
+def value_at(curve: Points, x: float) -> float:
+    """Return the value of a curve at `x`, with straight lines between its points."""
+    before = [point for point in curve if point[0] <= x][-1]
+    after = next((point for point in curve if point[0] >= x), curve[-1])
+    if after[0] == before[0]:
+        return before[1]
+    return before[1] + (after[1] - before[1]) * (x - before[0]) / (after[0] - before[0])
+
+
+def is_flat(curve: Points) -> bool:
+    """Return True if the last third of a curve made at most a small share of its whole change."""
+    if len(curve) < 4:
+        return False
+    first, last = curve[0], curve[-1]
+    return abs(last[1] - value_at(curve, last[0] - (last[0] - first[0]) / 3)) <= FLAT * abs(
+        last[1] - first[1]
+    )
+
+
+# --------------------------------------------------------------------------- curves
+
+
+def curves(result: Recommendation) -> dict[tuple[str, str], tuple[CurvePoint, ...]]:
+    """Return learning curves by (title, candidate): the winner's final fit and longest probe, then two others."""
+    if result.winner is None:
+        return {}
+    longest: dict[str, TrialResult] = {}
+    drawn: dict[tuple[str, str], tuple[CurvePoint, ...]] = {}
+    winner = result.winner.candidate
+    for r in result.trials:
+        name = r.trial.candidate.id
+        if len(r.curve) < 2 or r.trial.control:
+            continue
+        if not is_probe(r):
+            if name == winner:
+                drawn["final fit", name] = r.curve
+        elif name not in longest or r.epochs_done > longest[name].epochs_done:
+            longest[name] = r
+    if winner in longest:
+        drawn["probe of the winner", winner] = longest.pop(winner).curve
+    for row in result.leaderboard:
+        if row.candidate in longest and len(drawn) < 4:
+            drawn["", row.candidate] = longest[row.candidate].curve
+    return drawn
+
+
+def loss_fall(curve: Sequence[CurvePoint]) -> float | None:
+    """Return the share by which the loss fell over the last fifth of a training; None for a short curve."""
+    if len(curve) < 4:
+        return None
+    cut = curve[-1].epoch - 0.2 * (curve[-1].epoch - curve[0].epoch)
+    before = [point.loss for point in curve if point.epoch <= cut][-1]
+    return 1 - curve[-1].loss / before if before > 0 else 0.0
+
+
+# --------------------------------------------------------------------------- expected and reached
+
+
+def expected_and_reached(result: Recommendation) -> list[tuple[str, float, float]]:
+    """Return (backbone at size, accuracy expected before any training, best score)."""
+    if result.ranking is None:
+        return []
+    best = best_scores(result)
+    return [
+        (f"{r.backbone} at {r.input_size} px", r.expected, best[r.backbone, r.input_size])
+        for r in result.ranking.ranked
+        if (r.backbone, r.input_size) in best
+    ]
+
+
+def best_scores(result: Recommendation) -> Mapping[tuple[str, int], float]:
+    """Return the best score of each backbone at each input size."""
+    best: dict[tuple[str, int], float] = {}
+    for row in rivals(result):
+        key = (row.backbone, row.input_size)
+        best[key] = max(best.get(key, 0.0), row.score_val or 0.0)
+    return best

@@ -1,0 +1,94 @@
+"""Sentences that the commands print beside their tables."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from autotl.records.result import Recommendation, looks
+from autotl.report.format import duration, duration_interval
+from autotl.report.wording import CONTROLS
+
+STATUS = {
+    "finished": "finished",
+    "stopped": "stopped early",
+    "diverged": "diverged",
+    "failed": "failed",
+    "skipped": "not tried",
+}
+
+
+def control(kind: str) -> str:
+    """Return the name of a control."""
+    return f"Control: {CONTROLS.get(kind, kind)}"
+
+
+def legend(metric: str, *, winner: bool, ties: int) -> str:
+    """Return the line under a leaderboard."""
+    parts = [f"score: {metric.replace('_', ' ')} on the selection images, in percent"]
+    if winner:
+        parts.append("* recommended")
+    if ties > 1:
+        parts.append("= not significantly worse")
+    return "; ".join(parts)
+
+
+def forecast_outcome(result: Recommendation) -> str:
+    """Return the forecast beside what the run took; an empty text without one, or while the run goes on."""
+    forecast, total = result.forecast, result.seconds.get("total", 0.0)
+    if forecast is None or result.status == "running" or not total:
+        return ""
+    time = duration_interval(forecast.seconds_low, forecast.seconds_high)
+    text = f"Time: {duration(total)}; forecast before training: {duration(forecast.seconds)} (80 % interval {time})."
+    if not (forecast.bytes and result.peak):
+        return text
+    held = f"{_gigabytes(forecast.bytes_low)}–{_gigabytes(forecast.bytes_high)} GB"
+    return (
+        f"{text} Memory: at most {_gigabytes(result.peak)} GB; forecast: {_gigabytes(forecast.bytes)} GB"
+        f" (80 % interval {held})."
+    )
+
+
+def revision(
+    folder: str, state: Recommendation, model: Literal["shipped", "fitted", "probed", "none"]
+) -> str:
+    """Return what exists of the winner of a revised decision, and how often the test part was used."""
+    number = looks(state)
+    times = {0: "has not been used", 1: "has been used once"}.get(number, f"has been used {number} times")
+    text = f"The test part {times}."
+    if model == "shipped":
+        return f"{text} The model in {folder} is already the winner's."
+    if model == "fitted":
+        return f"{text} The winner has a final fit; --apply makes it the model in {folder}."
+    if model == "none" or state.winner is None:
+        return text
+    return (
+        f"{text} The winner was only probed, so it has no test score. To train it fully in a new folder: autotl"
+        f" fit {folder} --candidate '{state.winner.candidate}'"
+    )
+
+
+def plan(planned: Any) -> str:
+    """Return the sentences under the table of a dry run."""
+    download = (
+        f"{planned.downloads:.0f} MB would be downloaded in the background."
+        if planned.downloads
+        else "Nothing would be downloaded."
+    )
+    return (
+        f"{planned.images:,} images in {planned.classes} classes; {len(planned.planned)} backbones;"
+        f" strategies: {', '.join(planned.strategies)}. embed: forecast time to compute the features of all images;"
+        f" tune: forecast time of {planned.epochs:g} epochs of fine-tuning at the native input size. Forecast: first"
+        f" model after {duration(planned.floor)}, end of the run within {duration(planned.budget)}. {download}"
+        " Nothing was trained."
+    )
+
+
+def no_summary(result: Recommendation) -> str:
+    """Return what stands in place of a recommendation that there is not."""
+    if result.status == "running":
+        return "No recommendation yet: the run has not finished."
+    return "No recommendation: no candidate finished within the budget."
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.2f}"
