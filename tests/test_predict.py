@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from autotl.modality.image_store import load_image, reason
 from PIL import Image
 
 from autotl import predict as autotl_predict
 from autotl.engine import client
 from autotl.errors import DatasetError, RunError
+from autotl.modality.image import as_image
+from autotl.modality.image_store import load_image, reason
 from autotl.predict import Prediction
 from autotl.records import Answers
 
@@ -181,7 +182,7 @@ def test_one_or_several(given: Any, count: int) -> None:
 )
 def test_what_is_no_image_says_so(given: Any) -> None:
     with pytest.raises(DatasetError, match="is not an image"):
-        autotl_predict.as_image(given)
+        as_image(given)
 
 
 def test_memory_stays_flat_and_rows_come_as_it_goes(model: Path) -> None:

@@ -398,10 +398,10 @@ def test_a_model_that_is_too_modest_on_the_whole_is_no_chance() -> None:
 
 
 def test_backbones_that_nobody_trained_are_listed_and_would_change_our_mind(tmp_path: Path) -> None:
-    waiting = Ranked(backbone="mine:big", input_size=224, expected=0.91, reason="judged on 64 images")
+    waiting = Ranked(backbone="mine:big", input_size=224, expected=0.91, rows=64)
     page = view(example(ranking=Ranking(ranked=(waiting, replace(waiting, input_size=128)))))
     line = next(line for line in page["leaderboard"]["rest"] if line["candidate"] == "mine:big")
-    assert line["status"] == "not tried" and "rank 1" in line["reason"] and "judged on 64" in line["reason"]
+    assert line["status"] == "not tried" and "rank 1" in line["reason"] and "scored on 64" in line["reason"]
     assert page["recommendation"]["would_change"][-1].startswith("A larger budget: one backbone was")
 
 
