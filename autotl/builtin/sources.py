@@ -1,4 +1,4 @@
-"""Reads folders of class folders and CSV files: the data sources that come with autotl.
+"""Folders of class folders and CSV files: the data sources that come with autotl.
 
 What cannot be used is left out with a reason, never silently: hidden files, files that are no images,
 images whose header cannot be read, and rows of a CSV that point outside its folder.
@@ -40,7 +40,7 @@ COLUMNS = {
     "group": ("group",),
 }
 OVERLOOKED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
-FULL_HASH_BYTES = 2 * 2**30  # a source up to this size is hashed whole
+FULL_HASH_BYTES = 2 * 2**30  # of all files; a larger source is identified by size, beginning and end of each
 BLOCK = 65536
 MODALITY = "image"
 SHOWN = 20  # names in a finding
@@ -92,7 +92,7 @@ def load_dataset(source: str, options: dict[str, str]) -> Dataset | None:
 
 
 def walk_folder(root: Path, forced_part: int | None = None) -> Listing:
-    """Class folders below `root`, or below part folders (train, val, test) below `root`."""
+    """List class folders below `root`, or below part folders (train, val, test) below `root`."""
     listing = Listing()
     top = [entry for entry in _entries(root, root, listing) if entry.is_dir()]
     parts = {entry.name: PART_NAMES[entry.name.lower()] for entry in top if entry.name.lower() in PART_NAMES}
@@ -129,7 +129,7 @@ def _class_folder(folder: Path, label: str, part: int, root: Path, key_root: Pat
 
 
 def _entries(folder: Path, root: Path, listing: Listing) -> list[os.DirEntry[str]]:
-    """Entries in order of name; hidden ones, and links to folders outside `root`, are noted as left out."""
+    """Return the entries in order of name; hidden ones, and links to folders outside `root`, are left out."""
     kept = []
     try:
         listed = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -151,7 +151,7 @@ def _entries(folder: Path, root: Path, listing: Listing) -> list[os.DirEntry[str
 
 
 def _inside(path: Path, root: Path) -> bool:
-    """Whether a path, links resolved, lies below `root` and is no parent of itself."""
+    """Return whether a path, links resolved, lies below `root` and is no parent of itself."""
     real, base = path.resolve(), root.resolve()
     return real.is_relative_to(base) and not path.parent.resolve().is_relative_to(real)
 
@@ -177,7 +177,7 @@ def _add_test(listing: Listing, root: Path, folder: Path) -> None:
 
 
 def read_csv(path: Path, label: str | None = None, group: str | None = None) -> Listing:
-    """Rows of a CSV (or TSV): path and label, optional split and group; paths are relative to its folder."""
+    """List the rows of a CSV (or TSV): path and label, optional split and group; paths are relative to its folder."""
     listing = Listing()
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
@@ -229,7 +229,7 @@ def _csv_row(path: Path, row: dict[str, str], columns: dict[str, str | None], li
         given = (row.get(columns["split"] or "") or "").strip().lower()
         if given and given not in PART_NAMES:
             raise DatasetError(
-                f"{path} says split {given!r} of {name}; expected train, val, test or nothing; correct it"
+                f"{path} has the split {given!r} for {name}; expected train, val, test or nothing; correct it"
             )
         listing.items.append(
             Item(
@@ -269,15 +269,15 @@ def _dataset(source: str, listing: Listing, group: str | None, *, is_csv: bool) 
     listing.left_out += repeated
     whole = sum(os.path.getsize(item.file) for item in items) <= FULL_HASH_BYTES
     with ThreadPoolExecutor(4) as pool:
-        looked = list(pool.map(lambda item: _look(item.file, whole), items))
-    good = [index for index, (_, problem) in enumerate(looked) if problem is None]
+        checked = list(pool.map(lambda item: _checked(item.file, whole), items))
+    good = [index for index, (_, problem) in enumerate(checked) if problem is None]
     listing.left_out += [
         LeftOut(name=item.name, reason=problem)
-        for item, (_, problem) in zip(items, looked, strict=True)
+        for item, (_, problem) in zip(items, checked, strict=True)
         if problem is not None
     ]
     kept = [items[index] for index in good]
-    digests = [looked[index][0] for index in good]
+    digests = [checked[index][0] for index in good]
     classes, labels, findings = _classes(source, kept, listing)
     keys = _groups(kept, group, is_csv)
     given = np.array([item.part for item in kept], np.int8)
@@ -313,7 +313,7 @@ def _unique(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
     return list(seen.values()), repeated
 
 
-def _look(file: str, whole: bool) -> tuple[str, Fact | None]:
+def _checked(file: str, whole: bool) -> tuple[str, Fact | None]:
     """Return the digest of a file's content, and why it is left out (None if it is not)."""
     digest = hashlib.blake2b(digest_size=16)
     try:

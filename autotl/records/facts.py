@@ -61,7 +61,7 @@ class Kind(StrEnum):
     # the data: files that are left out
     HIDDEN = "hidden"
     BESIDE_PARTS = "beside_parts"
-    OUTSIDE_CLASS_FOLDERS = "outside_class_folders"
+    OUTSIDE_CLASS_FOLDERS = "outside_every_class_folder"
     NOT_AN_IMAGE = "not_an_image"
     LINK_OUTSIDE = "link_outside"
     OUTSIDE_CSV_FOLDER = "outside_csv_folder"
@@ -71,7 +71,7 @@ class Kind(StrEnum):
     EMPTY_FILE = "empty_file"
     NO_PIXELS = "no_pixels"
     TOO_MANY_PIXELS = "too_many_pixels"
-    UNREADABLE = "unreadable"
+    UNREADABLE = "not_a_readable_image"
     # the data: findings
     LEFT_OUT = "left_out"
     LARGE = "large"

@@ -74,7 +74,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "images outside class folders": (
         lambda here: pictures(here, each=3, data=60),
         ("data",),
-        "3 files left out: lies outside every class folder",
+        "3 files left out: outside every class folder",
     ),
     "one class": (
         lambda here: pictures(here / "data", a=60),
@@ -103,7 +103,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "a CSV of files that are not there": (
         csv_of("path,label\nx.png,a\n"),
         ("data.csv",),
-        "there is no such file",
+        "no such file",
     ),
     "a test part without images": (
         lambda here: ((here / "later").mkdir(), pictures(here / "data", a=60, b=180)),
