@@ -28,8 +28,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from autotl.builtin import curated
-from autotl.builtin import published as builtin_published
+from autotl.builtin import curated, published
 from autotl.builtin.builds import (
     PICKLES,
     TIMM,
@@ -40,7 +39,7 @@ from autotl.builtin.builds import (
 )
 from autotl.errors import AutotlError, DatasetError, UnknownNameError
 from autotl.hookspecs import hookimpl
-from autotl.records import BackboneSpec, Preprocess, Profile, Settings, Skipped, Weights
+from autotl.records import BackboneSpec, Kind, Preprocess, Profile, Settings, Skipped, Weights, fact
 from autotl.weights import hub
 
 __all__ = ["discover", "register_backbones", "unusable"]
@@ -71,27 +70,29 @@ def discover(folder: str | Path) -> tuple[list[BackboneSpec], list[Skipped]]:
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
-        return [], [
-            Skipped(name=str(folder), reason="there is no such folder; expected one with safetensors")
-        ]
+        return [], [_unusable(str(folder), "there is no such folder; expected one with safetensors")]
     if (root / INDEX).is_file():
         return _indexed(root, "")
     specs: list[BackboneSpec] = []
     skipped: list[Skipped] = []
     for path in sorted(p for p in root.iterdir() if not p.name.startswith(".")):
         if path.suffix.lower() in PICKLES:
-            skipped.append(Skipped(name=path.name, reason=a_pickle(path)))
+            skipped.append(_unusable(path.name, a_pickle(path)))
         elif path.suffix == ".safetensors":
             try:
                 specs.append(_by_file_name(root, path))
             except AutotlError as error:
-                skipped.append(Skipped(name=path.stem, reason=str(error)))
+                skipped.append(_unusable(path.stem, str(error)))
     return specs, skipped
 
 
 def unusable(folders: Sequence[str]) -> list[Skipped]:
-    """What of the user's folders cannot be used, with the reason."""
+    """Return what cannot be used of the user's folders, with the reasons."""
     return [skipped for folder in folders for skipped in discover(folder)[1]]
+
+
+def _unusable(name: str, message: str) -> Skipped:
+    return Skipped(name=name, reason=fact(Kind.UNUSABLE, message=message))
 
 
 # --------------------------------------------------------------------------- folders with an index
@@ -133,7 +134,7 @@ def _indexed(root: Path, prefix: str) -> tuple[list[BackboneSpec], list[Skipped]
             raise TypeError(f"it holds a {type(entries).__name__}, not a list")
     except (OSError, ValueError, TypeError) as error:
         reason = f"cannot be read ({error}); expected a JSON list of objects; correct the file"
-        return [], [Skipped(name=str(path), reason=reason)]
+        return [], [_unusable(str(path), reason)]
     specs: list[BackboneSpec] = []
     skipped: list[Skipped] = []
     for at, raw in enumerate(entries):
@@ -141,15 +142,13 @@ def _indexed(root: Path, prefix: str) -> tuple[list[BackboneSpec], list[Skipped]
         try:
             spec = _from_entry(root, prefix, msgspec.convert(raw, _Entry))
         except msgspec.ValidationError as error:
-            skipped.append(
-                Skipped(name=name, reason=f"its entry in {path} is not valid: {error}; correct it")
-            )
+            skipped.append(_unusable(name, f"its entry in {path} is not valid: {error}; correct it"))
         except AutotlError as error:
-            skipped.append(Skipped(name=name, reason=str(error)))
+            skipped.append(_unusable(name, str(error)))
         else:
             if any(spec.name == other.name for other in specs):
                 reason = f"{path} has two of that name; the first is used; give the other a name of its own"
-                skipped.append(Skipped(name=name, reason=reason))
+                skipped.append(_unusable(name, reason))
             else:
                 specs.append(spec)
     return specs, skipped
@@ -210,9 +209,9 @@ def _inside(root: Path, file: str) -> Path:
 
 def _known_sizes(library: str, arch: str) -> tuple[int, int]:
     """Step and least size of an architecture: as counted for timm and torchvision, else an ordinary net's."""
-    if library == "timm" and (fact := _timm_fact(arch)):
-        return fact.size_step, fact.min_size
-    if library == "torchvision" and (known := builtin_published.torchvision().get(arch)):
+    if library == "timm" and (model := _timm_model(arch)):
+        return model.size_step, model.min_size
+    if library == "torchvision" and (known := published.torchvision().get(arch)):
         return known.size_step, known.min_size
     return 32, 32
 
@@ -223,40 +222,40 @@ def _known_sizes(library: str, arch: str) -> tuple[int, int]:
 def _by_file_name(root: Path, path: Path) -> BackboneSpec:
     file = _inside(root, path.name)
     stem = path.stem
-    fact = _timm_fact(stem) or _timm_fact(re.split(r"[-@+]", stem)[0])
-    if fact is None:
+    model = _timm_model(stem) or _timm_model(re.split(r"[-@+]", stem)[0])
+    if model is None:
         raise UnknownNameError(
             "timm model",
             stem,
-            {name.partition(".")[0] for name in builtin_published.timm()},
+            {name.partition(".")[0] for name in published.timm()},
             f"(name {path.name} after one, or describe it in {INDEX})",
         )
-    tagged = stem in builtin_published.timm()
+    tagged = stem in published.timm()
     return _timm_spec(
-        fact,
+        model,
         name=stem,
-        build_name=fact.name if tagged else fact.name.partition(".")[0],
+        build_name=model.name if tagged else model.name.partition(".")[0],
         weights=Weights(kind="file", location=str(file), bytes=file.stat().st_size, present=True),
-        published=fact.top1 if tagged else None,
-        licence=fact.licence if tagged else None,
-        domain=fact.domain if tagged else None,
+        published=model.top1 if tagged else None,
+        licence=model.licence if tagged else None,
+        domain=model.domain if tagged else None,
     )
 
 
-def _timm_fact(name: str) -> builtin_published.Fact | None:
+def _timm_model(name: str) -> published.PublishedModel | None:
     """The facts of a timm name; without a tag those of the tag that timm takes, or else of any."""
-    table = builtin_published.timm()
+    table = published.timm()
     if name in table or "." in name:
         return table.get(name)
-    tags = [fact for other, fact in table.items() if other.partition(".")[0] == name]
-    return next((fact for fact in tags if fact.default), tags[0] if tags else None)
+    tags = [model for other, model in table.items() if other.partition(".")[0] == name]
+    return next((model for model in tags if model.default), tags[0] if tags else None)
 
 
 # --------------------------------------------------------------------------- timm, torchvision, embedded
 
 
 def _timm_spec(
-    fact: builtin_published.Fact,
+    model: published.PublishedModel,
     *,
     name: str,
     build_name: str,
@@ -271,22 +270,22 @@ def _timm_spec(
         build=TIMM,
         arguments={"name": build_name},
         weights=weights,
-        preprocess=_preprocess(fact),
-        input_size=fact.input_size,
-        size_step=fact.size_step,
-        min_size=fact.min_size,
-        feature_dim=fact.feature_dim,
-        parameters=fact.parameters,
-        macs=fact.macs,
+        preprocess=_preprocess(model),
+        input_size=model.input_size,
+        size_step=model.size_step,
+        min_size=model.min_size,
+        feature_dim=model.feature_dim,
+        parameters=model.parameters,
+        macs=model.macs,
         licence=licence,
         domain=domain,
-        source_classes=fact.classes,
+        source_classes=model.classes,
         published=published,
         proposed=proposed,
     )
 
 
-def _preprocess(fact: builtin_published.Fact) -> Preprocess:
+def _preprocess(model: published.PublishedModel) -> Preprocess:
     kinds: dict[str, Literal["bilinear", "bicubic", "nearest", "lanczos"]] = {
         "bilinear": "bilinear",
         "bicubic": "bicubic",
@@ -294,52 +293,55 @@ def _preprocess(fact: builtin_published.Fact) -> Preprocess:
         "lanczos": "lanczos",
     }
     return Preprocess(
-        mean=fact.mean, std=fact.std, interpolation=kinds.get(fact.interpolation, "bilinear"), crop=fact.crop
+        mean=model.mean,
+        std=model.std,
+        interpolation=kinds.get(model.interpolation, "bilinear"),
+        crop=model.crop,
     )
 
 
-def _from_hub(fact: builtin_published.Fact, *, present: bool, proposed: bool) -> BackboneSpec:
+def _from_hub(model: published.PublishedModel, *, present: bool, proposed: bool) -> BackboneSpec:
     return _timm_spec(
-        fact,
-        name=f"timm:{fact.name}",
-        build_name=fact.name,
-        weights=Weights(kind="hub", location=fact.weights, bytes=4 * fact.parameters, present=present),
-        published=fact.top1,
-        licence=fact.licence,
-        domain=fact.domain,
+        model,
+        name=f"timm:{model.name}",
+        build_name=model.name,
+        weights=Weights(kind="hub", location=model.weights, bytes=4 * model.parameters, present=present),
+        published=model.top1,
+        licence=model.licence,
+        domain=model.domain,
         proposed=proposed,
     )
 
 
-def _from_torchvision(fact: builtin_published.Fact) -> BackboneSpec:
-    file = hub.torch_hub() / "checkpoints" / fact.file
-    arguments: dict[str, Any] = {"name": fact.name}
-    if fact.name in ("googlenet", "inception_v3"):
+def _from_torchvision(model: published.PublishedModel) -> BackboneSpec:
+    file = hub.torch_hub() / "checkpoints" / model.file
+    arguments: dict[str, Any] = {"name": model.name}
+    if model.name in ("googlenet", "inception_v3"):
         arguments["transform_input"] = (
             True  # these weights were made for [-1, 1]; torchvision converts inside
         )
     return BackboneSpec(
-        name=f"torchvision:{fact.name}",
+        name=f"torchvision:{model.name}",
         build=TORCHVISION,
         arguments=arguments,
         weights=Weights(
             kind="torchvision",
-            location=fact.weights,
-            url=f"{TORCHVISION_FILES}/{fact.file}",
-            bytes=4 * fact.parameters,
+            location=model.weights,
+            url=f"{TORCHVISION_FILES}/{model.file}",
+            bytes=4 * model.parameters,
             present=file.is_file(),
         ),
-        preprocess=_preprocess(fact),
-        input_size=fact.input_size,
-        size_step=fact.size_step,
-        min_size=fact.min_size,
-        feature_dim=fact.feature_dim,
-        parameters=fact.parameters,
-        macs=fact.macs,
-        licence=fact.licence,
-        domain=fact.domain,
-        source_classes=fact.classes,
-        published=fact.top1,
+        preprocess=_preprocess(model),
+        input_size=model.input_size,
+        size_step=model.size_step,
+        min_size=model.min_size,
+        feature_dim=model.feature_dim,
+        parameters=model.parameters,
+        macs=model.macs,
+        licence=model.licence,
+        domain=model.domain,
+        source_classes=model.classes,
+        published=model.top1,
         proposed=False,
     )
 
@@ -355,16 +357,18 @@ def _cached() -> Iterator[BackboneSpec]:
     if not cache.is_dir():
         return
     inside = {path.name for path in cache.iterdir()}
-    for fact in builtin_published.timm().values():
-        if hub.cache_folder(fact.weights) in inside and hub.is_cached(fact.weights):
-            yield _from_hub(fact, present=True, proposed=True)
+    for model in published.timm().values():
+        if hub.cache_folder(model.weights) in inside and hub.is_cached(model.weights):
+            yield _from_hub(model, present=True, proposed=True)
 
 
 def _curated(profile: Profile | None, settings: Settings) -> list[BackboneSpec]:
     """Of the packaged list, what is worth a download on this machine; nothing offline or when others are wanted."""
     if settings.offline or settings.wanted:
         return []
-    specs = [_from_hub(fact, present=hub.is_cached(fact.weights), proposed=True) for fact in curated.known()]
+    specs = [
+        _from_hub(model, present=hub.is_cached(model.weights), proposed=True) for model in curated.known()
+    ]
     return curated.affordable(
         specs,
         images=None if profile is None else profile.images,
@@ -379,20 +383,18 @@ def _asked_for(wanted: Sequence[str]) -> Iterator[BackboneSpec]:
 
     The near ones are offered so that whoever chooses can suggest them; they are not proposed.
     """
-    tables = (
-        {"timm": builtin_published.timm(), "torchvision": builtin_published.torchvision()} if wanted else {}
-    )
+    tables = {"timm": published.timm(), "torchvision": published.torchvision()} if wanted else {}
     for want in wanted:
         found = False
         for origin, table in tables.items():
-            for fact in table.values():
-                if any(fnmatch.fnmatchcase(name, want) for name in (f"{origin}:{fact.name}", fact.name)):
+            for model in table.values():
+                if any(fnmatch.fnmatchcase(name, want) for name in (f"{origin}:{model.name}", model.name)):
                     found = True
-                    yield _of(origin, fact)
+                    yield _of(origin, model)
         untagged = want.removeprefix("timm:")
-        fact_untagged = _timm_fact(untagged) if not found and "." not in untagged else None
-        if fact_untagged is not None:
-            yield replace(_of("timm", fact_untagged), name=f"timm:{untagged}")
+        model_of_default_tag = _timm_model(untagged) if not found and "." not in untagged else None
+        if model_of_default_tag is not None:
+            yield replace(_of("timm", model_of_default_tag), name=f"timm:{untagged}")
         elif not found and ":" not in want.removeprefix("timm:").removeprefix("torchvision:"):
             bare = want.rpartition(":")[2]
             for origin, table in tables.items():
@@ -400,7 +402,7 @@ def _asked_for(wanted: Sequence[str]) -> Iterator[BackboneSpec]:
                     yield _of(origin, table[name])
 
 
-def _of(origin: str, fact: builtin_published.Fact) -> BackboneSpec:
+def _of(origin: str, model: published.PublishedModel) -> BackboneSpec:
     if origin == "torchvision":
-        return _from_torchvision(fact)
-    return _from_hub(fact, present=hub.is_cached(fact.weights), proposed=False)
+        return _from_torchvision(model)
+    return _from_hub(model, present=hub.is_cached(model.weights), proposed=False)

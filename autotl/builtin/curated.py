@@ -39,8 +39,8 @@ IMAGES = 500
 DEFAULT_SECONDS = 600.0
 
 
-def known() -> list[published.Fact]:
-    """Their facts, in that order."""
+def known() -> list[published.PublishedModel]:
+    """Return the curated models, most useful first."""
     return [published.timm()[name] for name in NAMES]
 
 

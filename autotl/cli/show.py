@@ -245,6 +245,7 @@ def plan(found: Plan) -> None:
     """What a run would begin with: a line a backbone, and what was left out."""
     from autotl.cli.options import short
     from autotl.report.text import duration
+    from autotl.report.wording import sentence
 
     rows = [
         (
@@ -262,7 +263,7 @@ def plan(found: Plan) -> None:
     rows_table(columns, rows, right=columns[1:6], elastic=0)
     out = console()
     for skip in found.skipped[:8]:
-        out.print(_text(f"  {skip.name}: not tried ({skip.reason})"))
+        out.print(_text(f"  {skip.name}: not tried ({sentence(skip.reason)})"))
     fetched = (
         f"{found.downloads:.0f} MB would be fetched in the background."
         if found.downloads

@@ -12,6 +12,16 @@ class Kind(StrEnum):
 
     TEXT = "text"  # a sentence that was recorded as such: by autotl 0.1, or by a plugin
 
+    # Why a backbone is not tried.
+    UNUSABLE = "unusable"  # message: of the exception, which says what to do
+    TOO_MANY_PARAMETERS = "too many parameters"  # parameters, allowed
+    WEIGHTS_OVER_MEMORY = "weights over memory"  # bytes, allowed
+    LICENCE_NOT_ALLOWED = "licence not allowed"  # licence, allowed: names or globs
+    WEIGHTS_MISSING_OFFLINE = "weights missing offline"  # backbone
+    DOWNLOAD_TOO_LATE = "download too late"  # backbone, bytes
+    TOO_SLOW = "too slow"  # latency, allowed: seconds an image
+    RANKED_TOO_LOW = "ranked too low"  # place, of, rows: images that the ranking rests on
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:

@@ -13,6 +13,7 @@ from autotl.records import (
     Decision,
     Depth,
     DepthProfile,
+    Fact,
     Finding,
     Forecast,
     Goal,
@@ -88,6 +89,7 @@ class Row:
     rows: int | None = None
     control: Control = ""
     reason: str = ""
+    notes: tuple[Fact, ...] = ()  # of its best trial; they are shown where there is no reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from autotl.report.figures import depth_word, pareto
 from autotl.report.format import NARROW, count, duration, interval, percent, points, points_interval
 from autotl.report.inputs import Material
 from autotl.report.mistakes import mistakes
+from autotl.report.wording import row_reason
 
 TONES = 6  # colours of the bar of time
 SHOWN_CLASSES = 60  # more than this and only the largest and the smallest are drawn
@@ -307,7 +308,11 @@ def _board(result: Recommendation) -> dict[str, Any]:
         "ties": sum(row.in_winners_set for row in scored),
         "rest": [
             *(
-                {"candidate": row.candidate, "status": STATUS[row.status], "reason": row.reason}
+                {
+                    "candidate": row.candidate,
+                    "status": STATUS[row.status],
+                    "reason": row_reason(row.reason, row.notes),
+                }
                 for row in rest
             ),
             *(
@@ -369,7 +374,7 @@ def _line(row: Row, place: int, winner: str | None, floor: float) -> dict[str, A
         "size": count(row.parameters) if row.parameters else "",
         "size_value": row.parameters,
         "status": "" if row.status == "finished" else STATUS[row.status],
-        "reason": row.reason,
+        "reason": row_reason(row.reason, row.notes),
     }
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from autotl.cache import atomic_write
 from autotl.errors import RunError
+from autotl.records import Kind
 from autotl.records.encoding import encode
 from autotl.records.result import SCHEMA_VERSION, Recommendation
 
@@ -34,14 +35,23 @@ def read(folder: Path) -> Recommendation:
             f"{folder} holds no {FILE} ({error.strerror}); expected a folder written by `autotl run`"
         ) from error
     try:
-        version = msgspec.json.decode(raw).get("schema_version")
+        stored = msgspec.json.decode(raw)
+        version = stored.get("schema_version")
         if version == SCHEMA_VERSION:
-            return msgspec.json.decode(raw, type=Recommendation)
+            return msgspec.convert(_with_reasons(stored), Recommendation)
     except (msgspec.DecodeError, AttributeError) as error:
         raise RunError(f"{path} is not a result of this autotl: {error}; run `autotl run` again") from error
     raise RunError(
         f"{path} has schema version {version}, this autotl reads {SCHEMA_VERSION}; use the autotl that wrote it"
     )
+
+
+def _with_reasons(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored result with the sentences that were written as reasons of skipped backbones turned into facts."""
+    for skipped in stored.get("skipped", ()):
+        if isinstance(skipped.get("reason"), str):
+            skipped["reason"] = {"kind": Kind.TEXT, "values": {"text": skipped["reason"]}}
+    return stored
 
 
 def schema() -> dict[str, Any]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from autotl.errors import UnknownNameError
+from autotl.records import Fact
+from autotl.report.wording import row_reason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +49,12 @@ _ASCENDING = {"fit_time", "pred_time", "parameters", "macs", "ci_width"}  # of t
 def rows(result: object) -> list[Row]:
     """The leaderboard of a result (the record or its JSON), every column present, best first."""
     lines = msgspec.to_builtins(result)["leaderboard"]
-    return [{name: line.get(name) for name in COLUMNS} for line in lines]
+    return [{name: line.get(name) for name in COLUMNS} | {"reason": _reason(line)} for line in lines]
+
+
+def _reason(line: Row) -> str:
+    notes = msgspec.convert(line.get("notes", ()), tuple[Fact, ...])
+    return row_reason(line.get("reason") or "", notes)
 
 
 def arrange(lines: Sequence[Row], *, sort: str | None = None) -> list[Row]:

@@ -34,6 +34,7 @@ from autotl.records import (
     result,
 )
 from autotl.records.result import Case
+from autotl.report.wording import sentence
 from autotl.run_folder import resume
 from autotl.run_folder.journal import Journal, ship
 from autotl.search import intervals
@@ -92,7 +93,7 @@ class Job:
     def why_nothing(self) -> str:
         """Why no candidate finished, for people."""
         reasons = dict.fromkeys(
-            [f"{s.name}: {s.reason}" for s in self.skipped]
+            [f"{s.name}: {sentence(s.reason)}" for s in self.skipped]
             + [f"{r.trial.candidate.id}: {r.error or r.note or r.status}" for r in self.results]
         )
         return (

@@ -14,7 +14,7 @@ from autotl.options import END_SECONDS
 from autotl.ranking import history
 from autotl.ranking import screening as ranking_screening
 from autotl.ranking.learning_curve import grow
-from autotl.records import BackboneSpec, Candidate, Growth, Score, Skipped, Trial
+from autotl.records import BackboneSpec, Candidate, Growth, Kind, Score, Skipped, Trial, fact
 from autotl.stages.context import Job
 from autotl.stats.folds import folds_for
 
@@ -59,7 +59,7 @@ def screen(job: Job) -> None:
     job.skipped += job.arrivals.close()
     job.ranking = screening.ranking(tuple(dict.fromkeys(notes)))
     job.skipped += [
-        Skipped(name=arm.backbone, reason=arm.dead)
+        Skipped(name=arm.backbone, reason=fact(Kind.UNUSABLE, message=arm.dead))
         for arm in screening.arms.values()
         if arm.dead and arm.input_size == job.specs[arm.backbone].input_size
     ]

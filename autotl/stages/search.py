@@ -10,7 +10,7 @@ from autotl.errors import AutotlError
 from autotl.options import END_SECONDS
 from autotl.protocols import Planner
 from autotl.ranking import depth_profile
-from autotl.records import Candidate, Ranked, Skipped, Trial
+from autotl.records import Candidate, Kind, Ranked, Skipped, Trial, fact
 from autotl.report import forecast as report_forecast
 from autotl.search import forecast
 from autotl.search import planner as search_planner
@@ -117,7 +117,7 @@ def _untried(job: Job) -> list[Skipped]:
     known = {done.trial.candidate.backbone for done in job.results}
     known |= {skip.name.partition("@")[0] for skip in job.skipped}
     return [
-        Skipped(name=name, reason=f"place {place} of {len(places)} before training, {arm.reason}")
+        Skipped(name=name, reason=fact(Kind.RANKED_TOO_LOW, place=place, of=len(places), rows=arm.rows))
         for name, (place, arm) in places.items()
         if name not in known
     ]
@@ -190,8 +190,7 @@ def _quick_enough(job: Job, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
     if len(slow) == len(ranked):
         slow.remove(min(slow, key=lambda a: a.seconds_per_image or 0.0))
     for arm in slow:
-        pace = (arm.seconds_per_image or 0.0) * 1e3
-        reason = f"{pace:.1f} ms an image, more than the {limit * 1e3:.1f} ms allowed"
+        reason = fact(Kind.TOO_SLOW, latency=arm.seconds_per_image or 0.0, allowed=limit)
         job.skipped.append(Skipped(name=f"{arm.backbone}@{arm.input_size}", reason=reason))
     # Without a pace and rows an arm is not asked for; trials made on it can still be looked up.
     return [replace(a, rows=0, seconds_per_image=None) if a in slow else a for a in ranked]

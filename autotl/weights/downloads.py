@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autotl.budget import Allowance
 from autotl.errors import AutotlError
-from autotl.records import BackboneSpec, Skipped, Weights
+from autotl.records import BackboneSpec, Fact, Kind, Skipped, Weights, fact
 from autotl.weights import hub
 
 __all__ = ["SHARE", "Arrivals", "megabytes"]
@@ -79,7 +79,9 @@ class Arrivals:
                 if problem is None:
                     self._came.append(replace(spec, weights=replace(weights, present=True)))
                 else:
-                    self._refused.append(Skipped(name=spec.name, reason=str(problem)))
+                    self._refused.append(
+                        Skipped(name=spec.name, reason=fact(Kind.UNUSABLE, message=str(problem)))
+                    )
                 self._news.notify_all()
 
     def _bring(self, weights: Weights) -> Exception | None:
@@ -92,5 +94,6 @@ class Arrivals:
         return None
 
 
-def _late(spec: BackboneSpec) -> str:
-    return f"{megabytes([spec]):.0f} MB had not arrived; `autotl backbones --fetch {spec.name}` brings it"
+def _late(spec: BackboneSpec) -> Fact:
+    size = (spec.weights.bytes or 0) if spec.weights is not None else 0
+    return fact(Kind.DOWNLOAD_TOO_LATE, backbone=spec.name, bytes=size)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from example_run import example, full_folder, run_folder
 
-from autotl.records import encoding, result
+from autotl.records import Kind, Phase, Skipped, Strategy, encoding, fact, result
 from autotl.run_folder import result_file
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -49,3 +49,27 @@ def test_what_is_no_result_breaks_it(field: str, value: object, tmp_path: Path, 
 def test_names_that_are_no_utf8_do_not_break_a_run(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, example(notes=("b\udcff.png could not be read",)))
     assert result_file.read(folder).notes == ("b\ufffd.png could not be read",)
+
+
+def test_a_result_that_an_earlier_autotl_wrote_still_opens(tmp_path: Path) -> None:
+    """Fields that are gone are ignored, and sentences that are facts now are kept as text."""
+    folder = full_folder(tmp_path / "run", pictures=False)
+    path = folder / result_file.FILE
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    gone = {"objective": None, "prepare": None, "sampler": None, "combine": None, "worth": None, "parents": 0}
+    phase = {"trains": "k", "views": 1, "data": "labelled"}
+    stored["strategies"] = [{"name": "tune", "summary": "a fine-tuning", "phases": [phase], **gone}]
+    stored["backbones"] = [
+        {"name": "mine:net", "build": "mine:build", "text_head": None, "modality": "image"}
+    ]
+    for trial in stored["trials"]:
+        trial["trial"].update(resume_from=None, parents=[])
+        trial.update(classes_seen=3, trained_parameters=0.1)
+    stored["skipped"] = [{"name": "mine:late", "reason": "84 MB had not arrived"}]
+    path.write_text(json.dumps(stored), encoding="utf-8")
+    opened = result_file.read(folder)
+    assert opened.strategies == (Strategy(name="tune", summary="a fine-tuning", phases=(Phase(),)),)
+    assert opened.backbones[0].name == "mine:net" and len(opened.trials) == len(stored["trials"])
+    assert opened.skipped == (
+        Skipped(name="mine:late", reason=fact(Kind.TEXT, text="84 MB had not arrived")),
+    )

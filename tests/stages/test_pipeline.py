@@ -19,13 +19,16 @@ from autotl.ranking import history
 from autotl.records import (
     Candidate,
     Explained,
+    Kind,
     Ranked,
     Ranking,
     Skipped,
     Trial,
     TrialResult,
     encoding,
+    fact,
 )
+from autotl.report.wording import row_reason
 from autotl.run_folder import manifest, result_file
 from autotl.run_folder.replay import case_of
 from autotl.stages import search
@@ -46,7 +49,7 @@ def test_it_finds_the_better_backbone_and_fine_tunes_it(photos: Path, tmp_path: 
     assert "mine:good" in [known.backbone for known in state.depth_profiles]
     assert all(known.rows and known.points for known in state.depth_profiles)
     broken = [row for row in state.leaderboard if row.backbone == "mine:broken"]
-    assert broken and "no such file" in broken[0].reason
+    assert broken and "no such file" in row_reason(broken[0].reason, broken[0].notes)
     assert (folder / "report.html").exists() and (folder / "model" / "model.json").exists()
     assert not (folder / ".pixels").exists()
     final = world.engine.trials[-1] if world.engine else None
@@ -261,7 +264,9 @@ def test_limits_are_obeyed_and_said(photos: Path, tmp_path: Path, limit: dict[st
     assert state.winner is not None
     assert (state.winner.backbone, state.winner.input_size) != ("mine:good", 128)
     assert (folder / "model" / "model.json").read_text() == state.winner.candidate
-    assert any(word in row.reason for row in state.leaderboard if "mine:good" in row.candidate)
+    assert any(
+        word in row_reason(row.reason, row.notes) for row in state.leaderboard if "mine:good" in row.candidate
+    )
 
 
 def test_a_better_candidate_beyond_a_limit_is_a_reason(photos: Path, tmp_path: Path) -> None:
@@ -365,7 +370,7 @@ def test_what_was_ranked_and_never_trained_is_a_row_with_its_place() -> None:
     """Who asked for a backbone, or installed it, must not look for it in vain."""
 
     def arm(name: str, size: int = 64) -> Ranked:
-        return Ranked(backbone=name, input_size=size, expected=0.5, reason="judged on 64 images")
+        return Ranked(backbone=name, input_size=size, expected=0.5, rows=64)
 
     trained = Trial(id="t1", candidate=Candidate(backbone="mine:a", input_size=64, strategy="knn"))
     job = SimpleNamespace(
@@ -373,10 +378,10 @@ def test_what_was_ranked_and_never_trained_is_a_row_with_its_place() -> None:
             ranked=(arm("mine:a"), arm("mine:a", 32), arm("mine:b"), arm("mine:b", 32), arm("mine:c"))
         ),
         results=[TrialResult(trial=trained, status="finished")],
-        skipped=[Skipped(name="mine:c@64", reason="too slow")],
+        skipped=[Skipped(name="mine:c@64", reason=fact(Kind.TOO_SLOW, latency=0.1, allowed=0.01))],
     )
     assert search._untried(job) == [  # type: ignore[arg-type]
-        Skipped(name="mine:b", reason="place 2 of 3 before training, judged on 64 images")
+        Skipped(name="mine:b", reason=fact(Kind.RANKED_TOO_LOW, place=2, of=3, rows=64))
     ]
 
 
