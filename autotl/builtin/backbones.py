@@ -1,9 +1,9 @@
-"""The backbones autotl itself offers: embedded, the user's, timm's and torchvision's. Imports no torch.
+"""Register the backbones of autotl: embedded, the user's, timm's and torchvision's. Imports no torch.
 
 Named by origin: ``autotl:NAME`` (in the package), the file's stem (in a folder given with --weights),
-``timm:NAME`` and ``torchvision:NAME``. By default the embedded and the user's are proposed, what of
-timm's already lies in the hub's cache, and of the curated list what is worth a download here; the others
-are there when `Settings.wanted` asks for them.
+``timm:NAME`` and ``torchvision:NAME``. By default the embedded and the user's are proposed, those of
+timm in the hub's cache, and those of the curated list that this machine can use; the others are registered
+when `Settings.wanted` names them.
 
 A folder of weights holds either an index.json, a list of objects
 
@@ -50,7 +50,7 @@ TORCHVISION_FILES = "https://download.pytorch.org/models"
 
 @hookimpl
 def register_backbones(profile: Profile | None, settings: Settings) -> list[BackboneSpec]:
-    """The built-in backbones; the first of two with one name stays (embedded, user's, cached, asked for)."""
+    """Return the built-in backbones. Of two with one name the first is kept (embedded, user's, cached, named)."""
     found: dict[str, BackboneSpec] = {}
     for spec in (
         *_embedded(),
@@ -64,9 +64,9 @@ def register_backbones(profile: Profile | None, settings: Settings) -> list[Back
 
 
 def discover(folder: str | Path) -> tuple[list[BackboneSpec], list[Skipped]]:
-    """The backbones in a folder of the user's, and what of it cannot be used, with the reason.
+    """Return the backbones in a folder of the user's, and what cannot be used there, with the reasons.
 
-    Nothing of a file but its name and size is read; what is wrong inside comes out when it is built.
+    Only names and sizes of files are read; an error inside a file is raised when the backbone is built.
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
@@ -99,7 +99,7 @@ def _unusable(name: str, message: str) -> Skipped:
 
 
 class _Entry(msgspec.Struct):
-    """One object of index.json; what is not named here is for people."""
+    """One object of index.json; other fields are ignored."""
 
     name: str
     file: str
@@ -156,7 +156,9 @@ def _indexed(root: Path, prefix: str) -> tuple[list[BackboneSpec], list[Skipped]
 
 def _from_entry(root: Path, prefix: str, entry: _Entry) -> BackboneSpec:
     if not re.fullmatch(r"[\w][\w.+-]*", entry.name):
-        raise DatasetError(f"{entry.name!r} is no name for a backbone; expected letters, digits and . _ + -")
+        raise DatasetError(
+            f"{entry.name!r} is not a valid name for a backbone; expected letters, digits and . _ + -"
+        )
     file = _inside(root, entry.file)
     require_plain_arguments(entry.kwargs)
     build, arguments = build_of(entry.package, entry.arch, entry.args)
@@ -193,7 +195,7 @@ def _from_entry(root: Path, prefix: str, entry: _Entry) -> BackboneSpec:
 
 
 def _inside(root: Path, file: str) -> Path:
-    """The path of a file in a folder. A name, or a link, that leads out of the folder is refused."""
+    """Return the path of a file in a folder. Raises `DatasetError` for a name or a link that leads out of it."""
     path = root / file
     folder, real = root.resolve(), path.resolve()
     if Path(file).is_absolute() or not real.is_relative_to(folder):
@@ -208,7 +210,7 @@ def _inside(root: Path, file: str) -> Path:
 
 
 def _known_sizes(library: str, arch: str) -> tuple[int, int]:
-    """Step and least size of an architecture: as counted for timm and torchvision, else an ordinary net's."""
+    """Return size step and smallest size of an architecture: from the tables where it stands there, else 32 px."""
     if library == "timm" and (model := _timm_model(arch)):
         return model.size_step, model.min_size
     if library == "torchvision" and (known := published.torchvision().get(arch)):
@@ -243,7 +245,7 @@ def _by_file_name(root: Path, path: Path) -> BackboneSpec:
 
 
 def _timm_model(name: str) -> published.PublishedModel | None:
-    """The facts of a timm name; without a tag those of the tag that timm takes, or else of any."""
+    """Return the model of a timm name; without a tag the default one, or else any."""
     table = published.timm()
     if name in table or "." in name:
         return table.get(name)
@@ -352,7 +354,7 @@ def _embedded() -> list[BackboneSpec]:
 
 
 def _cached() -> Iterator[BackboneSpec]:
-    """Models of timm whose weights lie in the hub's cache already."""
+    """Yield the models of timm whose weights are in the hub's cache."""
     cache = hub.hub_cache()
     if not cache.is_dir():
         return
@@ -363,7 +365,7 @@ def _cached() -> Iterator[BackboneSpec]:
 
 
 def _curated(profile: Profile | None, settings: Settings) -> list[BackboneSpec]:
-    """Of the packaged list, what is worth a download on this machine; nothing offline or when others are wanted."""
+    """Return the curated backbones that this machine can use; none offline or when the user names backbones."""
     if settings.offline or settings.wanted:
         return []
     specs = [
@@ -379,9 +381,9 @@ def _curated(profile: Profile | None, settings: Settings) -> list[BackboneSpec]:
 
 
 def _asked_for(wanted: Sequence[str]) -> Iterator[BackboneSpec]:
-    """What the user names or means by a glob, with or without origin and tag; for a misspelling what is near.
+    """Yield what the user names, or means by a glob, with or without origin and tag.
 
-    The near ones are offered so that whoever chooses can suggest them; they are not proposed.
+    For a misspelt name the nearest ones are yielded, not proposed, so that the error can suggest them.
     """
     tables = {"timm": published.timm(), "torchvision": published.torchvision()} if wanted else {}
     for want in wanted:

@@ -73,8 +73,8 @@ class Job:
     controls: list[TrialResult] = field(default_factory=list)
     ranking: Ranking = field(default_factory=lambda: Ranking(ranked=()))
     fetch: Callable[..., Path] = hub.fetch
-    arrivals: downloads.Arrivals = field(
-        default_factory=lambda: downloads.Arrivals(wanted=(), allowance=NONE)
+    arrivals: downloads.Downloads = field(
+        default_factory=lambda: downloads.Downloads(wanted=(), allowance=NONE)
     )
     earlier: resume.Earlier | None = None  # the run that is continued
     measured: list[Measurement] = field(default_factory=list)  # timed batches

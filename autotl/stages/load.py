@@ -112,7 +112,7 @@ def _send_for(job: Job, specs: Sequence[BackboneSpec], offline: bool) -> None:
         return  # offline, the engine says of each what is missing
     seconds = max(0.0, downloads.SHARE * job.options.budget - job.budget.spent)
     right = Allowance(deadline=job.budget.clock() + seconds, clock=job.budget.clock)
-    job.arrivals = downloads.Arrivals(wanted=specs, allowance=right, fetch=job.fetch)
+    job.arrivals = downloads.Downloads(wanted=specs, allowance=right, fetch=job.fetch)
     for spec in specs:
         del job.specs[spec.name]
     names = ", ".join(spec.name for spec in specs)

@@ -21,7 +21,7 @@ from autotl.records import BackboneSpec, Kind, Weights, fact
 from autotl.report.wording import sentence
 from autotl.run_folder import result_file
 from autotl.weights import hub
-from autotl.weights.downloads import Arrivals
+from autotl.weights.downloads import Downloads
 from autotl.weights.hub import TooLate
 
 FAR = BackboneSpec(
@@ -52,7 +52,7 @@ def test_what_has_come_is_taken_once_and_what_was_refused_is_a_row() -> None:
     def spec(name: str) -> BackboneSpec:
         return BackboneSpec(name=name, build="m:b", weights=Weights(kind="hub", location=f"someone/{name}"))
 
-    downloads = Arrivals(
+    downloads = Downloads(
         wanted=[spec(n) for n in ("closed", "odd", "far")], allowance=unlimited(), fetch=fetch
     )
     assert downloads.wait(5)
@@ -64,7 +64,7 @@ def test_what_has_come_is_taken_once_and_what_was_refused_is_a_row() -> None:
     assert "licence" in refused["closed"] and "disk is full" in refused["odd"]
 
 
-def test_what_is_late_says_how_to_bring_it() -> None:
+def test_a_late_download_is_a_reason_with_backbone_and_size() -> None:
     begun = threading.Event()
 
     def fetch(weights: Weights, *, allowance: Allowance) -> Path:
@@ -73,7 +73,7 @@ def test_what_is_late_says_how_to_bring_it() -> None:
             time.sleep(0.01)
         raise TooLate("late")
 
-    downloads = Arrivals(wanted=[FAR, FAR], allowance=unlimited(), fetch=fetch)
+    downloads = Downloads(wanted=[FAR, FAR], allowance=unlimited(), fetch=fetch)
     assert begun.wait(5) and not downloads.wait(0.05)
     late = downloads.close()
     assert [skip.reason for skip in late] == [
