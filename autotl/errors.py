@@ -32,7 +32,7 @@ __all__ = [
 
 
 class AutotlError(Exception):
-    """Something the user can put right; its text says how."""
+    """An error that the user can correct; the message says how."""
 
 
 class DatasetError(AutotlError):
@@ -40,7 +40,7 @@ class DatasetError(AutotlError):
 
 
 class UnknownNameError(AutotlError, LookupError):
-    """A name that nothing answers to; suggests the nearest ones."""
+    """A name that does not exist; the message suggests the nearest ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         self.kind, self.name = kind, name

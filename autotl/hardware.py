@@ -1,7 +1,7 @@
-"""What a backbone will cost on this machine, guessed before torch has started: right within a factor of two or so.
+"""Cores, memory and speed of this machine, and an estimate of a backbone's cost before torch has started.
 
-A run measures; this is for what must be settled before it: which downloads are worth their time, and the
-price that ``--dry-run`` shows.
+The estimate is right within a factor of about two. It decides which downloads are worth their time and is shown
+by ``--dry-run``; a run measures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import psutil
 
 from autotl.records import BackboneSpec
 
-EFFICIENCY = 0.15  # of a matrix product's pace, that networks of convolutions reach
+EFFICIENCY = 0.15  # share of a matrix product's speed that convolutional networks reach
 OVERHEAD = 4e-4  # seconds an image, whatever the network
 TRAIN_FACTOR = 4.5  # forward and backward over forward
 GPU = 5e12  # multiplies a second in a network, of an ordinary one
@@ -29,7 +29,7 @@ _SIDE = 192
 
 
 def seconds_per_image(spec: BackboneSpec, size: int | None = None, *, gpu: bool = False) -> float:
-    """Forward seconds of one image at `size` px (default: the native one), without decoding."""
+    """Return the forward seconds of one image at `size` px (default: the native one), without decoding."""
     macs = spec.macs or 100.0 * (spec.parameters or 5e6)
     share = 1.0 if size is None else (size / spec.input_size) ** 2
     if gpu:
@@ -39,26 +39,26 @@ def seconds_per_image(spec: BackboneSpec, size: int | None = None, *, gpu: bool 
 
 @cache
 def multiplies_per_second() -> float:
-    """Multiply-accumulates a second of this machine's processors in matrix products; takes some 50 ms.
+    """Return the multiply-accumulates a second of this machine's processors in matrix products; takes 50 ms.
 
-    The shortest of many small products on one core, times the cores: what else is running hardly shows.
+    The fastest of many small products on one core, times the cores: other processes have little effect on it.
     """
     from threadpoolctl import threadpool_limits
 
     generator = np.random.default_rng(0)
-    one, other = (generator.random((_SIDE, _SIDE), dtype=np.float32) for _ in range(2))
+    left, right = (generator.random((_SIDE, _SIDE), dtype=np.float32) for _ in range(2))
     best = float("inf")
     with threadpool_limits(1):
         end = time.perf_counter() + 0.04
         while time.perf_counter() < end:
             begun = time.perf_counter()
-            one @ other
+            left @ right
             best = min(best, time.perf_counter() - begun)
     return cores() * float(_SIDE) ** 3 / best
 
 
 def has_gpu(device: str = "auto") -> bool:
-    """Whether the work will be done on a GPU, as far as can be told without torch."""
+    """Return whether the engine will use a GPU, as far as is known without torch."""
     if device != "auto":
         return device != "cpu"
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
@@ -68,7 +68,7 @@ def has_gpu(device: str = "auto") -> bool:
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """Holds the numerical libraries that are loaded by now to one thread, as long as the block lasts."""
+    """Limit the numerical libraries that are loaded by now to one thread, within the block."""
     from threadpoolctl import threadpool_limits
 
     limits: AbstractContextManager[object] = threadpool_limits(1)
@@ -79,7 +79,7 @@ BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # without one of them bf16 
 
 
 def cores() -> int:
-    """Cores this process may use: the scheduler's affinity, and the control group's share where there is one."""
+    """Return the cores that this process may use: the scheduler's affinity, or fewer by the control group."""
     try:
         granted = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS, Windows
@@ -89,19 +89,19 @@ def cores() -> int:
 
 
 def memory() -> int:
-    """Bytes of memory that can still be taken: what is free, or less where the control group says so."""
+    """Return the bytes of memory that are available: free memory, or less where the control group has a limit."""
     free = int(psutil.virtual_memory().available)
     limit = _group_memory()
     return free if limit is None else max(0, min(free, limit))
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds now."""
+    """Return the bytes of memory that this process holds now."""
     return int(psutil.Process().memory_info().rss)
 
 
 def most_resident() -> int:
-    """Bytes of memory that this process held at most so far; where that is not told, what it holds now."""
+    """Return the peak bytes of memory of this process; where the system does not report it, those held now."""
     try:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -112,17 +112,17 @@ def most_resident() -> int:
 
 
 def held() -> int:
-    """Bytes of memory that this process and those it started hold now."""
+    """Return the bytes of memory that this process and its children hold now."""
     own = psutil.Process()
     total = int(own.memory_info().rss)
     for child in own.children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # it may end while we ask
+        with contextlib.suppress(psutil.Error):  # the child may end meanwhile
             total += int(child.memory_info().rss)
     return total
 
 
 def flags() -> frozenset[str]:
-    """The processor's feature flags as Linux names them; empty elsewhere."""
+    """Return the processor's feature flags as Linux names them; empty elsewhere."""
     try:
         text = Path("/proc/cpuinfo").read_text(errors="replace")
     except OSError:
@@ -135,12 +135,12 @@ def flags() -> frozenset[str]:
 
 
 def bf16_in_hardware() -> bool:
-    """Whether the processor multiplies bf16 itself. False says: do not even try it."""
+    """Return whether the processor multiplies bf16 itself; elsewhere bf16 is emulated and slow."""
     return platform.machine() in ("x86_64", "AMD64") and bool(flags() & BF16_FLAGS)
 
 
 def _group_quota() -> float | None:
-    """Cores' worth of time that the control group grants; None where it sets no limit."""
+    """Return the cores that the control group allows; None where it sets no limit."""
     version_2 = _words("/sys/fs/cgroup/cpu.max")
     if len(version_2) == 2:
         return None if version_2[0] == "max" else float(version_2[0]) / float(version_2[1])
@@ -154,7 +154,7 @@ def _group_quota() -> float | None:
 
 
 def _group_memory() -> int | None:
-    """Bytes that the control group still grants; None where it sets no limit."""
+    """Return the bytes that the control group still allows; None where it sets no limit."""
     for limit_file, used_file in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),

@@ -2,7 +2,7 @@
 
 python examples/own_backbone.py photos/ 5m
 
-This file is a plugin, and AUTOTL_PLUGINS names it; a package has an entry point instead (docs/plugins.md).
+This file is a plugin, and AUTOTL_PLUGINS names it; a package has an entry point instead (docs/guide/plugins.md).
 """
 
 from __future__ import annotations

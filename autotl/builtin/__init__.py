@@ -1,1 +1,1 @@
-"""The plugins that come with autotl, through the same hooks as guests. Nothing here imports torch."""
+"""The plugins that come with autotl, registered through the same hooks as installed ones. Nothing here imports torch."""

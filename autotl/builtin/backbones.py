@@ -1,9 +1,9 @@
-"""The backbones autotl itself offers: embedded, the user's, timm's and torchvision's. Imports no torch.
+"""Register the backbones of autotl: embedded, the user's, timm's and torchvision's. Imports no torch.
 
 Named by origin: ``autotl:NAME`` (in the package), the file's stem (in a folder given with --weights),
-``timm:NAME`` and ``torchvision:NAME``. By default the embedded and the user's are proposed, what of
-timm's already lies in the hub's cache, and of the curated list what is worth a download here; the others
-are there when `Settings.wanted` asks for them.
+``timm:NAME`` and ``torchvision:NAME``. By default the embedded and the user's are proposed, those of
+timm in the hub's cache, and those of the curated list that this machine can use; the others are registered
+when `Settings.wanted` names them.
 
 A folder of weights holds either an index.json, a list of objects
 
@@ -28,8 +28,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from autotl.builtin import curated
-from autotl.builtin import published as builtin_published
+from autotl.builtin import curated, published
 from autotl.builtin.builds import (
     PICKLES,
     TIMM,
@@ -40,7 +39,7 @@ from autotl.builtin.builds import (
 )
 from autotl.errors import AutotlError, DatasetError, UnknownNameError
 from autotl.hookspecs import hookimpl
-from autotl.records import BackboneSpec, Preprocess, Profile, Settings, Skipped, Weights
+from autotl.records import BackboneSpec, Kind, Preprocess, Profile, Settings, Skipped, Weights, fact
 from autotl.weights import hub
 
 __all__ = ["discover", "register_backbones", "unusable"]
@@ -51,7 +50,7 @@ TORCHVISION_FILES = "https://download.pytorch.org/models"
 
 @hookimpl
 def register_backbones(profile: Profile | None, settings: Settings) -> list[BackboneSpec]:
-    """The built-in backbones; the first of two with one name stays (embedded, user's, cached, asked for)."""
+    """Return the built-in backbones. Of two with one name the first is kept (embedded, user's, cached, named)."""
     found: dict[str, BackboneSpec] = {}
     for spec in (
         *_embedded(),
@@ -65,40 +64,42 @@ def register_backbones(profile: Profile | None, settings: Settings) -> list[Back
 
 
 def discover(folder: str | Path) -> tuple[list[BackboneSpec], list[Skipped]]:
-    """The backbones in a folder of the user's, and what of it cannot be used, with the reason.
+    """Return the backbones in a folder of the user's, and what cannot be used there, with the reasons.
 
-    Nothing of a file but its name and size is read; what is wrong inside comes out when it is built.
+    Only names and sizes of files are read; an error inside a file is raised when the backbone is built.
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
-        return [], [
-            Skipped(name=str(folder), reason="there is no such folder; expected one with safetensors")
-        ]
+        return [], [_unusable(str(folder), "there is no such folder; expected one with safetensors")]
     if (root / INDEX).is_file():
         return _indexed(root, "")
     specs: list[BackboneSpec] = []
     skipped: list[Skipped] = []
     for path in sorted(p for p in root.iterdir() if not p.name.startswith(".")):
         if path.suffix.lower() in PICKLES:
-            skipped.append(Skipped(name=path.name, reason=a_pickle(path)))
+            skipped.append(_unusable(path.name, a_pickle(path)))
         elif path.suffix == ".safetensors":
             try:
                 specs.append(_by_file_name(root, path))
             except AutotlError as error:
-                skipped.append(Skipped(name=path.stem, reason=str(error)))
+                skipped.append(_unusable(path.stem, str(error)))
     return specs, skipped
 
 
 def unusable(folders: Sequence[str]) -> list[Skipped]:
-    """What of the user's folders cannot be used, with the reason."""
+    """Return what cannot be used of the user's folders, with the reasons."""
     return [skipped for folder in folders for skipped in discover(folder)[1]]
+
+
+def _unusable(name: str, message: str) -> Skipped:
+    return Skipped(name=name, reason=fact(Kind.UNUSABLE, message=message))
 
 
 # --------------------------------------------------------------------------- folders with an index
 
 
 class _Entry(msgspec.Struct):
-    """One object of index.json; what is not named here is for people."""
+    """One object of index.json; other fields are ignored."""
 
     name: str
     file: str
@@ -133,7 +134,7 @@ def _indexed(root: Path, prefix: str) -> tuple[list[BackboneSpec], list[Skipped]
             raise TypeError(f"it holds a {type(entries).__name__}, not a list")
     except (OSError, ValueError, TypeError) as error:
         reason = f"cannot be read ({error}); expected a JSON list of objects; correct the file"
-        return [], [Skipped(name=str(path), reason=reason)]
+        return [], [_unusable(str(path), reason)]
     specs: list[BackboneSpec] = []
     skipped: list[Skipped] = []
     for at, raw in enumerate(entries):
@@ -141,15 +142,13 @@ def _indexed(root: Path, prefix: str) -> tuple[list[BackboneSpec], list[Skipped]
         try:
             spec = _from_entry(root, prefix, msgspec.convert(raw, _Entry))
         except msgspec.ValidationError as error:
-            skipped.append(
-                Skipped(name=name, reason=f"its entry in {path} is not valid: {error}; correct it")
-            )
+            skipped.append(_unusable(name, f"its entry in {path} is not valid: {error}; correct it"))
         except AutotlError as error:
-            skipped.append(Skipped(name=name, reason=str(error)))
+            skipped.append(_unusable(name, str(error)))
         else:
             if any(spec.name == other.name for other in specs):
                 reason = f"{path} has two of that name; the first is used; give the other a name of its own"
-                skipped.append(Skipped(name=name, reason=reason))
+                skipped.append(_unusable(name, reason))
             else:
                 specs.append(spec)
     return specs, skipped
@@ -157,7 +156,9 @@ def _indexed(root: Path, prefix: str) -> tuple[list[BackboneSpec], list[Skipped]
 
 def _from_entry(root: Path, prefix: str, entry: _Entry) -> BackboneSpec:
     if not re.fullmatch(r"[\w][\w.+-]*", entry.name):
-        raise DatasetError(f"{entry.name!r} is no name for a backbone; expected letters, digits and . _ + -")
+        raise DatasetError(
+            f"{entry.name!r} is not a valid name for a backbone; expected letters, digits and . _ + -"
+        )
     file = _inside(root, entry.file)
     require_plain_arguments(entry.kwargs)
     build, arguments = build_of(entry.package, entry.arch, entry.args)
@@ -194,7 +195,7 @@ def _from_entry(root: Path, prefix: str, entry: _Entry) -> BackboneSpec:
 
 
 def _inside(root: Path, file: str) -> Path:
-    """The path of a file in a folder. A name, or a link, that leads out of the folder is refused."""
+    """Return the path of a file in a folder. Raises `DatasetError` for a name or a link that leads out of it."""
     path = root / file
     folder, real = root.resolve(), path.resolve()
     if Path(file).is_absolute() or not real.is_relative_to(folder):
@@ -209,10 +210,10 @@ def _inside(root: Path, file: str) -> Path:
 
 
 def _known_sizes(library: str, arch: str) -> tuple[int, int]:
-    """Step and least size of an architecture: as counted for timm and torchvision, else an ordinary net's."""
-    if library == "timm" and (fact := _timm_fact(arch)):
-        return fact.size_step, fact.min_size
-    if library == "torchvision" and (known := builtin_published.torchvision().get(arch)):
+    """Return size step and smallest size of an architecture: from the tables where it stands there, else 32 px."""
+    if library == "timm" and (model := _timm_model(arch)):
+        return model.size_step, model.min_size
+    if library == "torchvision" and (known := published.torchvision().get(arch)):
         return known.size_step, known.min_size
     return 32, 32
 
@@ -223,40 +224,40 @@ def _known_sizes(library: str, arch: str) -> tuple[int, int]:
 def _by_file_name(root: Path, path: Path) -> BackboneSpec:
     file = _inside(root, path.name)
     stem = path.stem
-    fact = _timm_fact(stem) or _timm_fact(re.split(r"[-@+]", stem)[0])
-    if fact is None:
+    model = _timm_model(stem) or _timm_model(re.split(r"[-@+]", stem)[0])
+    if model is None:
         raise UnknownNameError(
             "timm model",
             stem,
-            {name.partition(".")[0] for name in builtin_published.timm()},
+            {name.partition(".")[0] for name in published.timm()},
             f"(name {path.name} after one, or describe it in {INDEX})",
         )
-    tagged = stem in builtin_published.timm()
+    tagged = stem in published.timm()
     return _timm_spec(
-        fact,
+        model,
         name=stem,
-        build_name=fact.name if tagged else fact.name.partition(".")[0],
+        build_name=model.name if tagged else model.name.partition(".")[0],
         weights=Weights(kind="file", location=str(file), bytes=file.stat().st_size, present=True),
-        published=fact.top1 if tagged else None,
-        licence=fact.licence if tagged else None,
-        domain=fact.domain if tagged else None,
+        published=model.top1 if tagged else None,
+        licence=model.licence if tagged else None,
+        domain=model.domain if tagged else None,
     )
 
 
-def _timm_fact(name: str) -> builtin_published.Fact | None:
-    """The facts of a timm name; without a tag those of the tag that timm takes, or else of any."""
-    table = builtin_published.timm()
+def _timm_model(name: str) -> published.PublishedModel | None:
+    """Return the model of a timm name; without a tag the default one, or else any."""
+    table = published.timm()
     if name in table or "." in name:
         return table.get(name)
-    tags = [fact for other, fact in table.items() if other.partition(".")[0] == name]
-    return next((fact for fact in tags if fact.default), tags[0] if tags else None)
+    tags = [model for other, model in table.items() if other.partition(".")[0] == name]
+    return next((model for model in tags if model.default), tags[0] if tags else None)
 
 
 # --------------------------------------------------------------------------- timm, torchvision, embedded
 
 
 def _timm_spec(
-    fact: builtin_published.Fact,
+    model: published.PublishedModel,
     *,
     name: str,
     build_name: str,
@@ -271,22 +272,22 @@ def _timm_spec(
         build=TIMM,
         arguments={"name": build_name},
         weights=weights,
-        preprocess=_preprocess(fact),
-        input_size=fact.input_size,
-        size_step=fact.size_step,
-        min_size=fact.min_size,
-        feature_dim=fact.feature_dim,
-        parameters=fact.parameters,
-        macs=fact.macs,
+        preprocess=_preprocess(model),
+        input_size=model.input_size,
+        size_step=model.size_step,
+        min_size=model.min_size,
+        feature_dim=model.feature_dim,
+        parameters=model.parameters,
+        macs=model.macs,
         licence=licence,
         domain=domain,
-        source_classes=fact.classes,
+        source_classes=model.classes,
         published=published,
         proposed=proposed,
     )
 
 
-def _preprocess(fact: builtin_published.Fact) -> Preprocess:
+def _preprocess(model: published.PublishedModel) -> Preprocess:
     kinds: dict[str, Literal["bilinear", "bicubic", "nearest", "lanczos"]] = {
         "bilinear": "bilinear",
         "bicubic": "bicubic",
@@ -294,52 +295,55 @@ def _preprocess(fact: builtin_published.Fact) -> Preprocess:
         "lanczos": "lanczos",
     }
     return Preprocess(
-        mean=fact.mean, std=fact.std, interpolation=kinds.get(fact.interpolation, "bilinear"), crop=fact.crop
+        mean=model.mean,
+        std=model.std,
+        interpolation=kinds.get(model.interpolation, "bilinear"),
+        crop=model.crop,
     )
 
 
-def _from_hub(fact: builtin_published.Fact, *, present: bool, proposed: bool) -> BackboneSpec:
+def _from_hub(model: published.PublishedModel, *, present: bool, proposed: bool) -> BackboneSpec:
     return _timm_spec(
-        fact,
-        name=f"timm:{fact.name}",
-        build_name=fact.name,
-        weights=Weights(kind="hub", location=fact.weights, bytes=4 * fact.parameters, present=present),
-        published=fact.top1,
-        licence=fact.licence,
-        domain=fact.domain,
+        model,
+        name=f"timm:{model.name}",
+        build_name=model.name,
+        weights=Weights(kind="hub", location=model.weights, bytes=4 * model.parameters, present=present),
+        published=model.top1,
+        licence=model.licence,
+        domain=model.domain,
         proposed=proposed,
     )
 
 
-def _from_torchvision(fact: builtin_published.Fact) -> BackboneSpec:
-    file = hub.torch_hub() / "checkpoints" / fact.file
-    arguments: dict[str, Any] = {"name": fact.name}
-    if fact.name in ("googlenet", "inception_v3"):
+def _from_torchvision(model: published.PublishedModel) -> BackboneSpec:
+    file = hub.torch_hub() / "checkpoints" / model.file
+    arguments: dict[str, Any] = {"name": model.name}
+    if model.name in ("googlenet", "inception_v3"):
         arguments["transform_input"] = (
             True  # these weights were made for [-1, 1]; torchvision converts inside
         )
     return BackboneSpec(
-        name=f"torchvision:{fact.name}",
+        name=f"torchvision:{model.name}",
         build=TORCHVISION,
         arguments=arguments,
         weights=Weights(
             kind="torchvision",
-            location=fact.weights,
-            url=f"{TORCHVISION_FILES}/{fact.file}",
-            bytes=4 * fact.parameters,
+            location=model.weights,
+            url=f"{TORCHVISION_FILES}/{model.file}",
+            bytes=4 * model.parameters,
             present=file.is_file(),
         ),
-        preprocess=_preprocess(fact),
-        input_size=fact.input_size,
-        size_step=fact.size_step,
-        min_size=fact.min_size,
-        feature_dim=fact.feature_dim,
-        parameters=fact.parameters,
-        macs=fact.macs,
-        licence=fact.licence,
-        domain=fact.domain,
-        source_classes=fact.classes,
-        published=fact.top1,
+        preprocess=_preprocess(model),
+        input_size=model.input_size,
+        size_step=model.size_step,
+        min_size=model.min_size,
+        feature_dim=model.feature_dim,
+        parameters=model.parameters,
+        macs=model.macs,
+        licence=model.licence,
+        domain=model.domain,
+        source_classes=model.classes,
+        published=model.top1,
         proposed=False,
     )
 
@@ -350,21 +354,23 @@ def _embedded() -> list[BackboneSpec]:
 
 
 def _cached() -> Iterator[BackboneSpec]:
-    """Models of timm whose weights lie in the hub's cache already."""
+    """Yield the models of timm whose weights are in the hub's cache."""
     cache = hub.hub_cache()
     if not cache.is_dir():
         return
     inside = {path.name for path in cache.iterdir()}
-    for fact in builtin_published.timm().values():
-        if hub.cache_folder(fact.weights) in inside and hub.is_cached(fact.weights):
-            yield _from_hub(fact, present=True, proposed=True)
+    for model in published.timm().values():
+        if hub.cache_folder(model.weights) in inside and hub.is_cached(model.weights):
+            yield _from_hub(model, present=True, proposed=True)
 
 
 def _curated(profile: Profile | None, settings: Settings) -> list[BackboneSpec]:
-    """Of the packaged list, what is worth a download on this machine; nothing offline or when others are wanted."""
+    """Return the curated backbones that this machine can use; none offline or when the user names backbones."""
     if settings.offline or settings.wanted:
         return []
-    specs = [_from_hub(fact, present=hub.is_cached(fact.weights), proposed=True) for fact in curated.known()]
+    specs = [
+        _from_hub(model, present=hub.is_cached(model.weights), proposed=True) for model in curated.known()
+    ]
     return curated.affordable(
         specs,
         images=None if profile is None else profile.images,
@@ -375,24 +381,22 @@ def _curated(profile: Profile | None, settings: Settings) -> list[BackboneSpec]:
 
 
 def _asked_for(wanted: Sequence[str]) -> Iterator[BackboneSpec]:
-    """What the user names or means by a glob, with or without origin and tag; for a misspelling what is near.
+    """Yield what the user names, or means by a glob, with or without origin and tag.
 
-    The near ones are offered so that whoever chooses can suggest them; they are not proposed.
+    For a misspelt name the nearest ones are yielded, not proposed, so that the error can suggest them.
     """
-    tables = (
-        {"timm": builtin_published.timm(), "torchvision": builtin_published.torchvision()} if wanted else {}
-    )
+    tables = {"timm": published.timm(), "torchvision": published.torchvision()} if wanted else {}
     for want in wanted:
         found = False
         for origin, table in tables.items():
-            for fact in table.values():
-                if any(fnmatch.fnmatchcase(name, want) for name in (f"{origin}:{fact.name}", fact.name)):
+            for model in table.values():
+                if any(fnmatch.fnmatchcase(name, want) for name in (f"{origin}:{model.name}", model.name)):
                     found = True
-                    yield _of(origin, fact)
+                    yield _of(origin, model)
         untagged = want.removeprefix("timm:")
-        fact_untagged = _timm_fact(untagged) if not found and "." not in untagged else None
-        if fact_untagged is not None:
-            yield replace(_of("timm", fact_untagged), name=f"timm:{untagged}")
+        model_of_default_tag = _timm_model(untagged) if not found and "." not in untagged else None
+        if model_of_default_tag is not None:
+            yield replace(_of("timm", model_of_default_tag), name=f"timm:{untagged}")
         elif not found and ":" not in want.removeprefix("timm:").removeprefix("torchvision:"):
             bare = want.rpartition(":")[2]
             for origin, table in tables.items():
@@ -400,7 +404,7 @@ def _asked_for(wanted: Sequence[str]) -> Iterator[BackboneSpec]:
                     yield _of(origin, table[name])
 
 
-def _of(origin: str, fact: builtin_published.Fact) -> BackboneSpec:
+def _of(origin: str, model: published.PublishedModel) -> BackboneSpec:
     if origin == "torchvision":
-        return _from_torchvision(fact)
-    return _from_hub(fact, present=hub.is_cached(fact.weights), proposed=False)
+        return _from_torchvision(model)
+    return _from_hub(model, present=hub.is_cached(model.weights), proposed=False)

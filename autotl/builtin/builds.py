@@ -1,7 +1,7 @@
-"""The builds that come with autotl, and what a file may say to them. Imports no torch.
+"""The builders that come with autotl, and the arguments that a file may pass to them. Imports no torch.
 
 Files (a user's index.json, a run's model.json) name an architecture by a `library` and an `arch`; this table
-turns the pair into one of four builds, and nothing else can be reached from a file.
+turns the pair into one of four builders; a file can reach nothing else.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LOADS = re.compile(
 
 
 def a_pickle(path: Path) -> str:
-    """Why a file of that kind is not read, and the command that makes one of it that is."""
+    """Return why a pickle is not read, and the command that converts it."""
     return (
         "a pickle, which can run code when it is read; expected safetensors; convert it with: "
         'python -c "import torch; from safetensors.torch import save_file; '
@@ -50,10 +50,7 @@ def a_pickle(path: Path) -> str:
 
 
 def require_plain_arguments(arguments: Mapping[str, Any]) -> None:
-    """Refuses keyword arguments, at any depth, that make a builder load, download or open something.
-
-    Raises `EngineError`.
-    """
+    """Raise `EngineError` for keyword arguments, at any depth, that make a builder load, download or open something."""
     for key, value in arguments.items():
         if _LOADS.search(str(key).lower()):
             raise EngineError(
@@ -72,7 +69,7 @@ def _require_plain_value(value: Any) -> None:
 
 
 def build_of(library: str, arch: str, positional: Sequence[Any]) -> tuple[str, dict[str, Any]]:
-    """The build and its first arguments for an architecture that a file names.
+    """Return the builder and its first arguments for an architecture that a file names.
 
     `library` is ``timm`` or ``torchvision`` (a registered name), ``timm_fn`` (one of a short list of
     factories, with the variant as its only positional argument) or ``timm_arch_def`` (``EfficientNet`` from
@@ -87,7 +84,7 @@ def build_of(library: str, arch: str, positional: Sequence[Any]) -> tuple[str, d
     if library == "timm_arch_def" and arch == "EfficientNet" and not positional:
         return EFFICIENTNET, {}
     raise EngineError(
-        f"{library!r} with {arch!r} and {len(positional)} positional arguments is not for a file to ask for; "
+        f"{library!r} with {arch!r} and {len(positional)} positional arguments is not allowed in a file; "
         "expected library timm or torchvision with a registered name, timm_fn with "
         "timm.models.efficientnet:_gen_mobilenet_v1 and one argument, or timm_arch_def with EfficientNet; "
         "an architecture of your own comes as a plugin"

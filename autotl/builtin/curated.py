@@ -1,7 +1,7 @@
-"""Pretrained timm models that are worth a download: a dozen, of different families and sizes.
+"""A curated list of pretrained timm models: a dozen, of different families and sizes.
 
-All are ungated and under permissive licences. The hub's current revision is fetched; its file is checked
-against the digest that the hub states.
+Their licences are permissive, and no access request is needed. The hub's current revision is fetched, and the
+file is checked against the digest that the hub states.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from autotl.weights.licences import allowed
 
 __all__ = ["NAMES", "affordable"]
 
-# The ones to have first stand first: each adds what those before it lack (a family, a source, a size).
+# Most useful first: each adds a family, a source or a size that those before it lack.
 NAMES = (
     "mobilenetv3_large_100.miil_in21k_ft_in1k",
     "convnext_atto.d2_in1k",
@@ -39,8 +39,8 @@ IMAGES = 500
 DEFAULT_SECONDS = 600.0
 
 
-def known() -> list[published.Fact]:
-    """Their facts, in that order."""
+def known() -> list[published.PublishedModel]:
+    """Return the curated models, most useful first."""
     return [published.timm()[name] for name in NAMES]
 
 
@@ -52,14 +52,17 @@ def affordable(
     device: str = "auto",
     licence: tuple[str, ...] = (),
 ) -> list[BackboneSpec]:
-    """Those that this machine can use in `seconds` on so many images, and whose downloads are not too much."""
+    """Return the specs whose features this machine can compute in time, within a limit on downloads.
+
+    `seconds` is the budget (`DEFAULT_SECONDS` if None); embedding `images` (at most `IMAGES`) may take `SHARE` of it.
+    """
     gpu = hardware.has_gpu(device)
-    room, share = MOST_BYTES[gpu], SHARE * (seconds or DEFAULT_SECONDS)
+    bytes_left, seconds_left = MOST_BYTES[gpu], SHARE * (seconds or DEFAULT_SECONDS)
     chosen = []
     for spec in specs:
         size = 0 if spec.weights is None or spec.weights.present else spec.weights.bytes or 0
         cost = hardware.seconds_per_image(spec, gpu=gpu) * min(images or IMAGES, IMAGES)
-        if size <= room and cost <= share and allowed(spec.licence, licence):
+        if size <= bytes_left and cost <= seconds_left and allowed(spec.licence, licence):
             chosen.append(spec)
-            room -= size
+            bytes_left -= size
     return chosen

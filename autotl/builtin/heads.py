@@ -1,8 +1,8 @@
 """Heads fitted in closed form on pooled features: no training pass, no torch.
 
 Each takes ``(features (n, d) float32, labels (n,) int64, classes, folds (n,), seed, weights (n,))``; rows of
-one fold are judged by the others where something is chosen by cross-validation. The weights say how much each row
-counts for the metric of the goal: None where all count alike, more for those of rare classes where classes do.
+one fold are judged by the others where something is chosen by cross-validation. The weights are those of the
+rows in the metric of the goal: None where all weigh the same, larger for rare classes where classes weigh the same.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ def linear(
     seed: int,
     weights: np.ndarray | None = None,
 ) -> Head:
-    """Logistic or ridge regression on standardised features, whichever and with the penalty that
-    cross-validation favours; neither is better everywhere.
+    """Fit logistic or ridge regression on standardised features; cross-validation chooses method and penalty.
 
     The standardisation is folded into `weight` (classes, d) and `bias` (classes,), so the head is a plain
     linear layer. Classes without a row get a bias that rules them out.
@@ -55,9 +54,9 @@ def logistic(
     seed: int,
     weights: np.ndarray | None = None,
 ) -> Head:
-    """As `linear`, by logistic regression alone: the start of a fine-tuning.
+    """Fit logistic regression as in `linear`: the start of a fine-tuning.
 
-    A ridge that is hardly penalised answers well and has weights so large that the first steps ruin it.
+    A ridge with a small penalty predicts well, and its weights are so large that the first steps ruin it.
     """
     return _linear(features, labels, classes, folds, seed, weights, with_ridge=False)
 
@@ -105,7 +104,7 @@ def _linear(
 
 
 def _sample(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Some of the rows in their order, with as many of every class as there are or as its share asks for."""
+    """Return a stratified sample of `count` row indices, in ascending order."""
     if count >= len(labels):
         return np.arange(len(labels))
     order = stratified_order(labels, np.random.default_rng(seed))
@@ -113,7 +112,7 @@ def _sample(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def _only(label: int, classes: int, width: int) -> Head:
-    """The head of a handful of images that are all of one class."""
+    """Return the head for images that are all of one class."""
     bias = np.full(classes, -20.0, np.float32)
     bias[label] = 0.0
     arrays = {"weight": np.zeros((classes, width), np.float32), "bias": bias}
@@ -128,7 +127,7 @@ def knn(
     seed: int,
     weights: np.ndarray | None = None,
 ) -> Head:
-    """Nearest neighbours by cosine similarity of centred features; how many is chosen by cross-validation."""
+    """Fit nearest neighbours by cosine similarity of centred features; cross-validation chooses their number."""
     centre = features.mean(0)
     x = features - centre
     x = x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-12)
@@ -163,7 +162,7 @@ class _Ridge:
 
 
 def _best_ridge(x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: np.ndarray) -> _Ridge | None:
-    """The penalty with the best left-out accuracy; None where there is nothing to leave out."""
+    """Return the penalty with the best left-out accuracy; None where there is nothing to leave out."""
     if len(np.unique(folds)) < 2 or len(x) < 2 * len(np.unique(labels)):
         return None
     left_out = ridge.left_out(x, labels, folds, weights)
@@ -180,7 +179,7 @@ def _best_ridge(x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: n
 def _best_penalty(
     x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: np.ndarray
 ) -> tuple[float, float]:
-    """C of the logistic regression with the least log loss on a few folds, and its accuracy there."""
+    """Return C of the logistic regression with the least log loss on a few folds, and its accuracy there."""
     names = np.unique(folds)
     if len(names) < 2 or len(x) < 2 * len(np.unique(labels)):
         return 1e-2, 0.0
@@ -207,7 +206,7 @@ def _best_penalty(
 
 
 def _log_loss(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    """Weighted mean of -log softmax at the labels; 0 for no rows."""
+    """Return the weighted mean of -log softmax at the labels; 0 for no rows."""
     if not len(labels):
         return 0.0
     logits = logits - logits.max(1, keepdims=True)
@@ -218,7 +217,7 @@ def _log_loss(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> fl
 def _fit(
     x: np.ndarray, labels: np.ndarray, penalty: float, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Classes seen (k,), weight (k, d), bias (k,) of one regression; in single precision, at half the price."""
+    """Return classes (k,), weight (k, d) and bias (k,) of one regression, fitted in single precision: half the time."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 

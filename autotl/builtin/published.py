@@ -1,7 +1,7 @@
-"""Published and counted facts about timm's and torchvision's pretrained models, without importing either.
+"""Published and measured facts about the pretrained models of timm and torchvision, without importing either.
 
-The tables are made by tools/facts.py; their first line says with which version. Accuracies are ImageNet-1k
-top-1 as published, at the native size: `top1_source` says by whom. `macs` are multiply-accumulates of one
+tools/facts.py writes the tables; their first line names the version that it used. Accuracies are ImageNet-1k
+top-1 as published, at the native size; `top1_source` names the source. `macs` are multiply-accumulates of one
 image at the native size, `parameters` those of the body without classifier.
 """
 
@@ -14,7 +14,16 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-__all__ = ["COLUMNS", "FOLDER", "TIMM_TABLE", "TORCHVISION_TABLE", "Fact", "made_with", "timm", "torchvision"]
+__all__ = [
+    "COLUMNS",
+    "FOLDER",
+    "TIMM_TABLE",
+    "TORCHVISION_TABLE",
+    "PublishedModel",
+    "made_with",
+    "timm",
+    "torchvision",
+]
 
 FOLDER = Path(str(files("autotl.builtin")))
 TIMM_TABLE = "timm_facts.csv"
@@ -46,11 +55,11 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class PublishedModel:
     """One pretrained model."""
 
     name: str
-    default: bool  # what timm means by the name without a tag
+    default: bool  # the one that timm loads for the name without a tag
     parameters: int
     macs: float
     input_size: int
@@ -73,31 +82,31 @@ class Fact:
 
 
 @cache
-def timm() -> Mapping[str, Fact]:
-    """Pretrained models of timm, by name with tag."""
+def timm() -> Mapping[str, PublishedModel]:
+    """Return the pretrained models of timm, by name with tag."""
     return _table(TIMM_TABLE)
 
 
 @cache
-def torchvision() -> Mapping[str, Fact]:
-    """Classical networks of torchvision, by name."""
+def torchvision() -> Mapping[str, PublishedModel]:
+    """Return the networks of torchvision, by name."""
     return _table(TORCHVISION_TABLE)
 
 
 def made_with(table: str) -> str:
-    """What the table's first line says it was made with, such as ``timm 1.0.31``."""
+    """Return the library and version that a table was made with, such as ``timm 1.0.31``."""
     with (FOLDER / table).open() as stream:
         return stream.readline().rpartition(" with ")[2].strip()
 
 
-def _table(file: str) -> dict[str, Fact]:
+def _table(file: str) -> dict[str, PublishedModel]:
     with (FOLDER / file).open(newline="") as stream:
         stream.readline()
-        return {row["name"]: _fact(row) for row in csv.DictReader(stream)}
+        return {row["name"]: _model(row) for row in csv.DictReader(stream)}
 
 
-def _fact(row: dict[str, str]) -> Fact:
-    return Fact(
+def _model(row: dict[str, str]) -> PublishedModel:
+    return PublishedModel(
         name=row["name"],
         default=row["default"] == "1",
         parameters=int(row["parameters"]),

@@ -1,8 +1,8 @@
 """The transferability scores that come with autotl: numbers from features and labels, without training.
 
 Each takes ``(features (n, d), labels (n,), folds (n,), logits (n, s) or None)`` and returns a float;
-higher is better. Rows of one fold are judged by the others, so groups that share a fold never vouch
-for one another.
+higher is better. Rows of one fold are predicted from the other folds, so that a group, which lies in one fold,
+is never predicted from itself.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SCORES = (
     ),
     Score(
         name="source_head",
-        summary="how sure the backbone's own classifier is of these images, without labels",
+        summary="certainty of the backbone's own classifier on these images, without labels",
         compute="autotl.builtin.scores:source_head",
         needs_logits=True,
     ),
@@ -65,7 +65,7 @@ def register_scores() -> tuple[Score, ...]:
 def linear(
     features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
 ) -> float:
-    """Accuracy of ridge regression on one-hot labels, each fold predicted by the others, best penalty."""
+    """Return the accuracy of ridge regression on one-hot labels, each fold predicted by the others, best penalty."""
     left_out = ridge.left_out(standardise(features), labels, folds)
     return float(max(np.mean(scores.argmax(1) == labels) for scores in left_out))
 
@@ -73,7 +73,7 @@ def linear(
 def knn(
     features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
 ) -> float:
-    """Accuracy of a vote of the 5 nearest neighbours outside the row's own fold, weighted by similarity."""
+    """Return the accuracy of a vote of the 5 nearest neighbours outside the row's own fold, weighted by similarity."""
     x = features.astype(np.float32)
     x = x - x.mean(0)
     x /= np.linalg.norm(x, axis=1, keepdims=True) + 1e-12
@@ -90,7 +90,7 @@ def knn(
 def logme(
     features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
 ) -> float:
-    """Mean over classes of the maximised log evidence per row of y = Fw + noise, w ~ N(0, I/alpha).
+    """Return the mean over classes of the maximised log evidence per row of y = Fw + noise, w ~ N(0, I/alpha).
 
     You, Liu, Wang, Long: LogME, ICML 2021 (fixed-point iteration of alpha and beta on the spectrum of
     F'F). Unlike the others it is no accuracy: compare its values within one data set only.
@@ -134,7 +134,7 @@ def logme(
 def hscore(
     features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
 ) -> float:
-    """Variance between classes, in units of the variance of the features: tr(cov(f)^-1 cov(E[f|y])).
+    """Return the variance between classes, in units of the variance of the features: tr(cov(f)^-1 cov(E[f|y])).
 
     Ibrahim, Ponomareva, Mazumder: Newer is not always better, ECML PKDD 2022: both covariances shrunk by the
     intensity of Ledoit and Wolf, without which the score is useless where features outnumber images. At most
@@ -161,7 +161,7 @@ def hscore(
 def nleep(
     features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
 ) -> float:
-    """Mean log likelihood of each label, given how likely the row's Gaussian cluster is to hold each class.
+    """Return the mean log likelihood of each label under the class frequencies of the row's Gaussian clusters.
 
     Li, Jia, Sun, Gong, Zhao, Xia, Luo, Yuille, Yang: Ranking neural checkpoints, CVPR 2021: LEEP (Nguyen et
     al., ICML 2020) with a mixture of Gaussians on the principal components in the place of the source
@@ -206,7 +206,7 @@ def nleep(
 def source_head(
     features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
 ) -> float:
-    """Certainty of the source's classifier, 0 to 1: mean over images of 1 - H(p) / log S for its S classes.
+    """Return the certainty of the source classifier, 0 to 1: mean over images of 1 - H(p) / log S for its S classes.
 
     It needs neither labels nor images of the source, so it stands in where there is no reference to measure a
     similarity by. Confidence falls on inputs unlike the source's (Hendrycks and Gimpel, ICLR 2017), but how sure

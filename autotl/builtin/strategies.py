@@ -1,4 +1,4 @@
-"""The strategies that come with autotl: values, read by one training loop that knows none of their names."""
+"""The strategies that come with autotl: values that one training loop reads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ STRATEGIES = (
         name="lp_ft",
         summary="head from the linear probe first, then fine-tuning from there (Kumar et al., ICLR 2022)",
         head="autotl.builtin.heads:logistic",
-        phases=(Phase(trains="k", lr=5e-4),),  # a head that knows its features needs no more, and ruins none
+        phases=(
+            Phase(trains="k", lr=5e-4),
+        ),  # a fitted head needs no more, and a larger rate ruins the features
         depths=True,
     ),
 )

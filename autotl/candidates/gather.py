@@ -1,4 +1,4 @@
-"""plugins × profile × limits → Candidates: which backbones and strategies are worth a look at all."""
+"""Choose the backbones and strategies that a run may try: plugins × profile × limits → Candidates."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from autotl.builtin.backbones import unusable
+from autotl.candidates import limits
 from autotl.errors import AutotlError, UnknownNameError
 from autotl.plugins.manager import Plugins
-from autotl.records import BackboneSpec, Goal, Profile, Settings, Skipped, Strategy
-from autotl.weights import hub, licences
+from autotl.records import BackboneSpec, Fact, Goal, Kind, Profile, Settings, Skipped, Strategy, fact
+from autotl.weights import hub
 
 Named = TypeVar("Named", BackboneSpec, Strategy)
 
@@ -20,7 +21,7 @@ WIDEST_GLOB = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """What may be tried, and what may not and why."""
+    """The backbones and strategies that may be tried, and the backbones that may not, with reasons."""
 
     backbones: tuple[BackboneSpec, ...]
     strategies: tuple[Strategy, ...]
@@ -35,11 +36,11 @@ def gather(
     strategies: Sequence[str] = (),
     more: Sequence[str] = (),
 ) -> Candidates:
-    """Asks the plugins, keeps what was asked for (or is proposed by default) and obeys the limits.
+    """Return the backbones that the user named, or those proposed by default, within the limits of the goal.
 
-    `more` names backbones besides those.
+    `more` names further backbones.
 
-    Raises `UnknownNameError` for a name nothing answers to, `AutotlError` when nothing is left.
+    Raises `UnknownNameError` for a name that does not exist, `AutotlError` when nothing is left.
     """
     offered = plugins.backbones(profile, settings)
     wanted = (
@@ -54,37 +55,44 @@ def gather(
     kept: list[BackboneSpec] = []
     skipped = unusable(settings.weights)
     for spec in wanted:
-        reason = refused(spec, goal) or _missing(spec, settings)
-        if reason:
+        reason = limits.broken_limit(spec, goal) or _missing(spec, settings)
+        if reason is not None:
             skipped.append(Skipped(name=spec.name, reason=reason))
         else:
             kept.append(spec)
-    ways = (
+    allowed_strategies = (
         choose(plugins.strategies(profile), strategies, "strategy")
         if strategies
         else list(plugins.strategies(profile).values())
     )
     if not kept:
-        why = "; ".join(f"{skip.name}: {skip.reason}" for skip in skipped[:5]) or "no plugin proposes any"
+        reasons = [f"{skip.name}: {_brief(skip.reason)}" for skip in skipped[:5]]
+        left_out = "; ".join(reasons) or "no plugin proposes any"
         raise AutotlError(
-            f"no backbone is left to try ({why}); expected at least one: loosen the limits or name one"
+            f"no backbone is left to try ({left_out}); expected at least one: loosen the limits or name one"
         )
-    return Candidates(backbones=tuple(kept), strategies=tuple(ways), skipped=tuple(skipped))
+    return Candidates(backbones=tuple(kept), strategies=tuple(allowed_strategies), skipped=tuple(skipped))
 
 
-def _missing(spec: BackboneSpec, settings: Settings) -> str:
-    """What an offline run lacks of a backbone; empty if nothing, or if there is a connection to fetch it by."""
-    if not (settings.offline and hub.away(spec)):
-        return ""
-    return (
-        "its weights are not here, and this run is offline;"
-        f" `autotl backbones --fetch {spec.name}` brings them where there is a connection"
-    )
+def _missing(spec: BackboneSpec, settings: Settings) -> Fact | None:
+    """Return that an offline run lacks the weights of a backbone; None where it has or can fetch them."""
+    if settings.offline and hub.away(spec):
+        return fact(Kind.WEIGHTS_MISSING_OFFLINE, backbone=spec.name)
+    return None
+
+
+def _brief(reason: Fact) -> str:
+    """Return a reason for an error message."""
+    if reason.kind == Kind.UNUSABLE:
+        return str(reason.values["message"])
+    if reason.kind == Kind.WEIGHTS_MISSING_OFFLINE:
+        return "its weights are not on this machine and this run is offline"
+    return limits.text(reason)
 
 
 def choose(offered: dict[str, Named], patterns: Iterable[str], kind: str) -> list[Named]:
-    """What the patterns name: full names, bare names where unique, or globs on either, in given order."""
-    found: dict[str, Named] = {}
+    """Return what the patterns name: full names, bare names where unique, or globs on either, in their order."""
+    chosen: dict[str, Named] = {}
     for pattern in patterns:
         matches = (
             [name for name in offered if name == pattern]
@@ -95,25 +103,25 @@ def choose(offered: dict[str, Named], patterns: Iterable[str], kind: str) -> lis
         if not matches:
             raise UnknownNameError(kind, pattern, offered if ":" in pattern else map(bare, offered))
         if not glob and len(matches) > 1:
-            raise UnknownNameError(kind, pattern, matches, "(say which, with its origin)")
+            raise UnknownNameError(kind, pattern, matches, "(name one, with its origin)")
         if len(matches) > WIDEST_GLOB:
             raise AutotlError(
                 f"{pattern!r} matches {len(matches)} names, expected at most {WIDEST_GLOB}; narrow it"
             )
-        found.update((name, offered[name]) for name in matches)
-    return list(found.values())
+        chosen.update((name, offered[name]) for name in matches)
+    return list(chosen.values())
 
 
 def bare(name: str) -> str:
-    """The name without its origin: ``timm:resnet18`` → ``resnet18``."""
+    """Return the name without its origin: ``timm:resnet18`` → ``resnet18``."""
     return name.partition(":")[2] or name
 
 
 def sizes(spec: BackboneSpec, side: int) -> tuple[int, ...]:
-    """Input sizes worth a try for images whose shorter side is `side` pixels: native, then smaller ones.
+    """Return the input sizes to try for images whose shorter side is `side` pixels: native, then smaller ones.
 
-    About 0.57 of the native side costs a third of the time; images that are smaller still get one
-    more step down, since enlarging them only repeats pixels.
+    0.57 of the native side costs a third of the time. Smaller images get one more step down, since enlarging
+    them only repeats pixels.
     """
     native = spec.input_size
     if spec.size_step <= 0:
@@ -125,15 +133,6 @@ def sizes(spec: BackboneSpec, side: int) -> tuple[int, ...]:
 
 
 def refused(spec: BackboneSpec, goal: Goal) -> str:
-    """Why a backbone need not be tried, by what is declared of it; empty if it may be.
-
-    What can only be measured (latency, memory, a model with its head) is decided on when it was.
-    """
-    if goal.max_params is not None and spec.parameters is not None and spec.parameters > goal.max_params:
-        return f"{spec.parameters:,} parameters, more than the {goal.max_params:,} allowed"
-    weights = 4 * (spec.parameters or 0)  # float32: a model cannot predict in less than it weighs
-    if goal.max_memory is not None and weights > goal.max_memory:
-        return f"its weights alone take {weights / 1e6:,.0f} MB, more than the {goal.max_memory / 1e6:,.0f} MB allowed"
-    if not licences.allowed(spec.licence, goal.licence):
-        return f"licence {spec.licence or 'unknown'} is not among {', '.join(goal.licence)}"
-    return ""
+    """Return the limit that a backbone exceeds by what it declares, in words; empty if there is none."""
+    broken = limits.broken_limit(spec, goal)
+    return limits.text(broken) if broken else ""

@@ -57,6 +57,7 @@ def backbones(
     from autotl.errors import UnknownNameError
     from autotl.plugins.manager import load_plugins
     from autotl.records import Goal, Settings
+    from autotl.report.wording import sentence
     from autotl.weights.hub import told_offline
 
     plugins = load_plugins()
@@ -83,7 +84,7 @@ def backbones(
         return
     columns = ("", "backbone", "params", "GMACs", "px", "top-1", "licence")
     _show(shown, columns, _backbone_cells, as_json, right=columns[2:6], elastic=1)
-    _problems([*(f"{skip.name}: {skip.reason}" for skip in unusable(weights)), *plugins.problems])
+    _problems([*(f"{skip.name}: {sentence(skip.reason)}" for skip in unusable(weights)), *plugins.problems])
     if not as_json:
         click.echo("+ weights are on this machine")
         if not wanted:

@@ -161,7 +161,9 @@ def judge(results: Sequence[TrialResult], folder: Path, case: Case) -> Verdict:
     decision = _with_controls(decision, rivals, held_against, judged, goal, train)
     board = leaderboard(rivals, decision, intervals, goal, failed)
     board += tuple(_control_row(e, judged, goal) for e in held_against)
-    board += tuple(Row(candidate=s.name, status="skipped", backbone=s.name, reason=s.reason) for s in skipped)
+    board += tuple(
+        Row(candidate=s.name, status="skipped", backbone=s.name, notes=(s.reason,)) for s in skipped
+    )
     return Verdict(decision=decision, leaderboard=board)
 
 

@@ -18,7 +18,7 @@ SHARES = (0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0)  # of the images that a fold t
 RESAMPLES = 200
 FEWEST = 8  # images of the smallest subsample, and two a class
 MOST_ROWS = 2000  # images; more change the curve little and take more than about a second
-SHRINK = 0.65  # of the gain by the power law that came true, on sets that were doubled (docs/ranking.md),
+SHRINK = 0.65  # of the gain by the power law that came true, on sets that were doubled (docs/measurements/ranking.md),
 SHRINK_LOW = 0.3  # and the factor that its lower limit needed
 HALF = SHARES.index(0.5)  # between this one and the last the images double
 FLAT = 0.015  # of accuracy: a curve has flattened where its last doubling made less, at both ends of the 95 % interval
@@ -94,7 +94,7 @@ def _answers(
 
 
 def _gain(hits: np.ndarray, sizes: np.ndarray, more: int) -> Interval:
-    """Return the accuracy that `more` images should add, with an interval that held 42 of 50 times (docs/ranking.md).
+    """Return the accuracy that `more` images should add, with an interval that held 42 of 50 times (docs/measurements/ranking.md).
 
     Its bootstrap draws the images, and weights for the points of the curve, since no power law fits all of them.
     """

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from autotl.records.facts import Fact
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
@@ -97,4 +99,4 @@ class Skipped:
     """A backbone or candidate that was asked for or proposed and not tried."""
 
     name: str
-    reason: str
+    reason: Fact

@@ -33,8 +33,6 @@ class Kind(StrEnum):
     TRIAL_STARTED = "trial_started"
     TRAINING = "training"
     TRIAL_ENDED = "trial_ended"
-    TOO_SLOW = "too_slow"
-    NOT_TRAINED = "not_trained"
     PLUGIN_LEFT_OUT = "plugin_left_out"
     CONTROL_STARTED = "control_started"
     CONTROLS_SKIPPED = "controls_skipped"
@@ -106,6 +104,15 @@ class Kind(StrEnum):
     SCORE_FAILED = "score_failed"
     SCORE_NOT_FINITE = "score_not_finite"
     NOT_EMBEDDED = "not_embedded"
+    # Why a backbone is not tried.
+    UNUSABLE = "unusable"  # message: of the exception, which says what to do
+    TOO_MANY_PARAMETERS = "too_many_parameters"  # parameters, allowed
+    WEIGHTS_OVER_MEMORY = "weights_over_memory"  # bytes, allowed
+    LICENCE_NOT_ALLOWED = "licence_not_allowed"  # licence, allowed: names or globs
+    WEIGHTS_MISSING_OFFLINE = "weights_missing_offline"  # backbone
+    DOWNLOAD_TOO_LATE = "download_too_late"  # backbone, bytes
+    TOO_SLOW = "too_slow"  # latency, allowed: seconds an image
+    RANKED_TOO_LOW = "ranked_too_low"  # place, of, rows: images that the ranking rests on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

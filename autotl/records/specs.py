@@ -13,7 +13,7 @@ Prefer = Literal["accuracy", "speed", "size"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """What is wanted of the winner."""
+    """The metric, the preference and the limits that decide the winner."""
 
     metric: Metric = "accuracy"
     prefer: Prefer = "accuracy"
@@ -25,19 +25,19 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a plugin may know of the run."""
+    """The options of the run that a plugin receives."""
 
     weights: tuple[str, ...] = ()  # folders with the user's checkpoints
     offline: bool = False
     device: str = "auto"
-    licence: tuple[str, ...] = ()
+    licence: tuple[str, ...] = ()  # names or globs of SPDX licences, or "permissive"; empty: any
     seconds: float | None = None  # the budget; None when a command only lists
-    wanted: tuple[str, ...] = ()  # names or globs asked for; empty: what is proposed by default
+    wanted: tuple[str, ...] = ()  # names or globs that the user gave; empty: what is proposed by default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocess:
-    """From a decoded RGB image to the backbone's input."""
+    """The way from a decoded RGB image to the backbone's input."""
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -47,7 +47,7 @@ class Preprocess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """Where pretrained weights come from."""
+    """The source of pretrained weights."""
 
     kind: Literal["file", "hub", "torchvision"]  # packaged weights are files
     location: str  # path of a safetensors file; hub repository; torchvision weights name
@@ -83,7 +83,7 @@ class BackboneSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """One stretch of a training: what moves, how, and for what share of the steps."""
+    """A phase of a training: which parameters train, at which rates, for which share of the steps."""
 
     trains: Literal["head", "k", "all", "none"] = "k"  # k: as many groups as the candidate's depth
     norm: Literal["with_group", "frozen", "adapt"] = "with_group"
@@ -96,7 +96,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """A way to carry a backbone over to new data. Callables are named "module:attr"."""
+    """A way to transfer a backbone to new data. Callables are named "module:attr"."""
 
     name: str
     summary: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autotl.records import Finding, Similarity
+from autotl.records import Finding, Similarity, Skipped
 from autotl.records.result import Recommendation, Row
 from autotl.report import wording
 
@@ -75,7 +75,9 @@ def reason(row: Any) -> str:
     """Return the reason of a leaderboard row (a record, or a dictionary of its fields), or of what was skipped."""
     if isinstance(row, Row):
         return wording.row_reason(row.reason, row.notes)
-    return str((row["reason"] if isinstance(row, dict) else row.reason) or "")
+    if isinstance(row, Skipped):
+        return wording.sentence(row.reason)
+    return str(row["reason"] or "")
 
 
 def model_is(result: Recommendation) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from autotl.records.result import Recommendation, Row
-from autotl.report.wording import row_reason
+from autotl.report.wording import row_reason, sentence
 
 # Options that say how a run went, not what it was about.
 _ASIDE = frozenset({"out", "command"})
@@ -156,7 +156,7 @@ def _absence(state: Recommendation, candidate: str) -> str:
         return f"{row.status} ({reason})" if reason else row.status
     backbone = candidate.partition("@")[0]
     skipped = next((s for s in state.skipped if s.name == backbone), None)
-    return f"was not tried ({skipped.reason})" if skipped else "was not tried"
+    return f"was not tried ({sentence(skipped.reason)})" if skipped else "was not tried"
 
 
 def _words(metric: str) -> str:

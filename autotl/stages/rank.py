@@ -26,7 +26,6 @@ from autotl.records import (
     TrialResult,
     fact,
 )
-from autotl.report import wording
 from autotl.stages import trials
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
@@ -119,7 +118,7 @@ class _Ranker:
     def failed(self) -> list[Skipped]:
         """Return a row for each backbone that could not be embedded."""
         return [
-            Skipped(name=entry.backbone, reason=wording.sentence(entry.failure))
+            Skipped(name=entry.backbone, reason=entry.failure)
             for entry in self.screening.entries.values()
             if entry.failure is not None and entry.input_size == self.backbones[entry.backbone].input_size
         ]

@@ -24,7 +24,6 @@ from autotl.records import (
     fact,
 )
 from autotl.records.candidate_id import backbone_of
-from autotl.report import wording
 from autotl.search import forecast, planner
 from autotl.search.cost_model import CostModel
 from autotl.stages import trials
@@ -242,10 +241,8 @@ class _Searcher:
         if len(slow) == len(ranked):
             slow.remove(min(slow, key=lambda entry: entry.seconds_per_image or 0.0))
         for entry in slow:
-            too_slow = fact(Kind.TOO_SLOW, seconds=entry.seconds_per_image, limit=limit)
-            self.skipped.append(
-                Skipped(name=f"{entry.backbone}@{entry.input_size}", reason=wording.sentence(too_slow))
-            )
+            too_slow = fact(Kind.TOO_SLOW, latency=entry.seconds_per_image, allowed=limit)
+            self.skipped.append(Skipped(name=f"{entry.backbone}@{entry.input_size}", reason=too_slow))
         # An entry without rows and seconds is not asked for; trials of it can still be looked up.
         return [replace(e, rows=0, seconds_per_image=None) if e in slow else e for e in ranked]
 
@@ -274,7 +271,7 @@ def untried(
     return [
         Skipped(
             name=name,
-            reason=wording.sentence(fact(Kind.NOT_TRAINED, place=place, of=len(places), rows=entry.rows)),
+            reason=fact(Kind.RANKED_TOO_LOW, place=place, of=len(places), rows=entry.rows),
         )
         for name, (place, entry) in places.items()
         if name not in named

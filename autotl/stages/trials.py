@@ -115,7 +115,7 @@ def nothing_finished(
 ) -> AutotlError:
     """Return the error of a run without a single score."""
     reasons = dict.fromkeys(
-        [f"{skip.name}: {skip.reason}" for skip in skipped]
+        [f"{skip.name}: {wording.sentence(skip.reason)}" for skip in skipped]
         + [
             f"{r.trial.candidate.id}: {r.error or '; '.join(wording.sentences(r.notes)) or r.status}"
             for r in probes

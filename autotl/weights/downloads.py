@@ -1,4 +1,4 @@
-"""Weights that are fetched in the background while what is at hand is being probed."""
+"""Fetch weights in the background while a run probes the backbones whose weights are present."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from pathlib import Path
 
 from autotl.budget import Allowance
 from autotl.errors import AutotlError
-from autotl.records import BackboneSpec, Skipped, Weights
+from autotl.records import BackboneSpec, Fact, Kind, Skipped, Weights, fact
 from autotl.weights import hub
 
-__all__ = ["Downloads", "megabytes"]
+__all__ = ["SHARE", "Downloads", "megabytes"]
+
+SHARE = 0.25  # of the budget: a download that takes longer is too late
 
 Fetch = Callable[..., Path]
 
 
 def megabytes(specs: Sequence[BackboneSpec]) -> float:
-    """Megabytes of the downloads."""
+    """Return the size of the downloads in MB."""
     return sum((spec.weights.bytes or 0) / 1e6 for spec in specs if spec.weights is not None)
 
 
 @dataclass(slots=True, kw_only=True)
 class Downloads:
-    """One download after another, in a thread, until `allowance` ends.
+    """Downloads, one after another in a thread, until `allowance` ends.
 
-    The thread dies with the process; what it had fetched of a file is kept.
+    The thread ends with the process; a part of a file that has arrived is kept.
     """
 
     wanted: Sequence[BackboneSpec]
@@ -43,19 +45,19 @@ class Downloads:
             threading.Thread(target=self._work, daemon=True, name="autotl-downloads").start()
 
     def take(self) -> list[BackboneSpec]:
-        """What has come since this was last asked."""
+        """Return the backbones whose weights have arrived since the last call."""
         with self._news:
             came, self._came = self._came, []
             return came
 
     def wait(self, seconds: float) -> bool:
-        """Waits for the next one, at most so long; whether there is something to `take`."""
+        """Wait at most `seconds` for the next one; return whether there is something to `take`."""
         with self._news:
             self._news.wait_for(lambda: bool(self._came) or not self._open, timeout=max(0.0, seconds))
             return bool(self._came)
 
     def close(self) -> list[Skipped]:
-        """Ends the downloads; what was not to be had or came too late, and how to bring it."""
+        """End the downloads and return those that failed or were too late, with reasons."""
         self.allowance.cancelled.set()
         with self._news:
             late = [Skipped(name=spec.name, reason=_late(spec)) for spec in self._open]
@@ -77,7 +79,9 @@ class Downloads:
                 if problem is None:
                     self._came.append(replace(spec, weights=replace(weights, present=True)))
                 else:
-                    self._refused.append(Skipped(name=spec.name, reason=str(problem)))
+                    self._refused.append(
+                        Skipped(name=spec.name, reason=fact(Kind.UNUSABLE, message=str(problem)))
+                    )
                 self._news.notify_all()
 
     def _bring(self, weights: Weights) -> Exception | None:
@@ -90,5 +94,6 @@ class Downloads:
         return None
 
 
-def _late(spec: BackboneSpec) -> str:
-    return f"{megabytes([spec]):.0f} MB had not arrived; `autotl backbones --fetch {spec.name}` brings it"
+def _late(spec: BackboneSpec) -> Fact:
+    size = (spec.weights.bytes or 0) if spec.weights is not None else 0
+    return fact(Kind.DOWNLOAD_TOO_LATE, backbone=spec.name, bytes=size)

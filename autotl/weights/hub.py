@@ -1,8 +1,8 @@
-"""Pretrained weights from elsewhere: what lies in the caches of this machine, and bringing what does not.
+"""Find pretrained weights in the caches of this machine, and fetch those that are missing.
 
 A file is fetched once, into the cache where the hub's own client (or torchvision) looks for it, and is checked
-against the digest its source states. What was interrupted goes on where it stopped. Without a network the
-source is found missing once, in at most `PROBE_SECONDS`, for all files. Imports no torch.
+against the digest its source states. An interrupted download is continued. Whether a host answers
+is tested once for all files, in at most `PROBE_SECONDS`. Imports no torch.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ Report = Callable[[int], None]
 
 
 class TooLate(WeightsUnavailable):
-    """The time for a download was over; what had arrived is kept."""
+    """The time for a download is over; the part that has arrived is kept."""
 
 
 def told_offline() -> bool:
-    """Whether HF_HUB_OFFLINE says that no connection may be opened."""
+    """Return whether HF_HUB_OFFLINE forbids connections."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
@@ -49,7 +49,7 @@ def told_offline() -> bool:
 
 
 def hub_cache() -> Path:
-    """Where the hub's client keeps what it fetched, by its own environment variables."""
+    """Return the cache folder of the hub's client, from its environment variables."""
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if value := os.environ.get(variable):
             return Path(value).expanduser()
@@ -58,29 +58,29 @@ def hub_cache() -> Path:
 
 
 def torch_hub() -> Path:
-    """Where torch.hub keeps what it fetched, by its own environment variables."""
+    """Return the cache folder of torch.hub, from its environment variables."""
     parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.environ.get("TORCH_HOME") or f"{parent}/torch").expanduser() / "hub"
 
 
 def is_cached(repository: str) -> bool:
-    """Whether weights of a hub repository lie in the cache; does not import the hub's client."""
+    """Return whether the weights of a hub repository are in the cache; does not import the hub's client."""
     snapshots = hub_cache() / cache_folder(repository) / "snapshots"
     return any(snapshots.glob(f"*/{HUB_FILE}"))
 
 
 def cache_folder(repository: str) -> str:
-    """The folder of a repository in the hub's cache."""
+    """Return the folder name of a repository in the hub's cache."""
     return f"models--{repository.replace('/', '--')}"
 
 
 def away(spec: BackboneSpec) -> bool:
-    """Whether the weights of a backbone have to be fetched first."""
+    """Return whether the weights of a backbone have to be fetched first."""
     return spec.weights is not None and spec.weights.kind != "file" and not spec.weights.present
 
 
 def find(weights: Weights) -> Path | None:
-    """The file in the cache of this machine, if it is there."""
+    """Return the file in the cache of this machine; None if it is not there."""
     if weights.kind == "file":
         return Path(weights.location) if Path(weights.location).is_file() else None
     if weights.kind == "torchvision":
@@ -106,20 +106,24 @@ def fetch(
     allowance: Allowance | None = None,
     report: Report | None = None,
 ) -> Path:
-    """The file on this machine, brought here if it was not; `report` is told how many bytes have come.
+    """Return the file on this machine, after fetching it if needed; `report` receives the bytes so far.
 
-    Raises `TooLate` when the allowance ends first, `WeightsUnavailable` when the file is not to be had:
-    offline, no network, access refused, no such file, or another one than its digest says.
+    Raises `TooLate` when the allowance ends first, `WeightsUnavailable` when the file is not available:
+    offline, no network, access refused, no such file, or a file with another digest.
     """
     there = find(weights)
     if there is not None:
         return there
     if weights.kind == "file":
         raise WeightsUnavailable(f"there is no file {weights.location}; expected weights; bring the file")
-    told = report or (lambda _: None)
+    on_bytes = report or _ignore
     if weights.kind == "torchvision":
-        return _fetch_torchvision(weights, offline or told_offline(), allowance, told)
-    return _fetch_from_hub(weights, offline or told_offline(), allowance, told)
+        return _fetch_torchvision(weights, offline or told_offline(), allowance, on_bytes)
+    return _fetch_from_hub(weights, offline or told_offline(), allowance, on_bytes)
+
+
+def _ignore(_: int) -> None:
+    pass
 
 
 def _fetch_from_hub(weights: Weights, offline: bool, allowance: Allowance | None, report: Report) -> Path:
@@ -158,7 +162,7 @@ def _fetch_from_hub(weights: Weights, offline: bool, allowance: Allowance | None
 
 
 def _place(part: Path, folder: Path, etag: str, commit: str, file: str, revision: str) -> Path:
-    """A finished download where the hub's client looks for it: blob, snapshot and reference."""
+    """Move a finished download to where the hub's client looks for it: blob, snapshot and reference."""
     blob, snapshot = folder / "blobs" / etag, folder / "snapshots" / commit / file
     os.replace(part, blob)
     snapshot.parent.mkdir(parents=True, exist_ok=True)
@@ -212,7 +216,7 @@ def _stream(
     allowance: Allowance | None,
     report: Report,
 ) -> None:
-    """Brings `url` into `part`, from where an earlier try stopped. Raises `TooLate`, `OSError`, `HTTPError`."""
+    """Download `url` into `part`, continuing an earlier try. Raises `TooLate`, `OSError`, `HTTPError`."""
     if urlsplit(url).scheme not in {"http", "https"}:
         raise OSError(f"{url} is no web address")
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -240,7 +244,7 @@ def _stream(
 
 
 class _KeepTokens(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, and hands a token to no other host."""
+    """Follow redirections, and send the token to no other host."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -265,7 +269,7 @@ def _check(part: Path, digest: str, source: str) -> None:
 def _explained(
     error: BaseException, name: str, file: str, revision: str | None, page: str
 ) -> WeightsUnavailable:
-    """What an error of the connection means, and what to do."""
+    """Return an error of the connection as one that names its cause and what to do."""
     status = _status(error)
     if status in (401, 403):
         return WeightsUnavailable(
@@ -284,7 +288,7 @@ def _explained(
 
 
 def _status(error: BaseException | None) -> int | None:
-    """The HTTP status behind an error, which a client may hide in the cause of another."""
+    """Return the HTTP status behind an error, which may be the cause of another."""
     while error is not None:
         if isinstance(error, urllib.error.HTTPError):
             return error.code
@@ -296,7 +300,7 @@ def _status(error: BaseException | None) -> int | None:
 
 
 def _repository(weights: Weights) -> tuple[str, str]:
-    """Repository and file of a location ``owner/name`` or ``owner/name/file``."""
+    """Return repository and file of a location ``owner/name`` or ``owner/name/file``."""
     owner, name, *rest = weights.location.split("/")
     file = "/".join(rest) or HUB_FILE
     if not file.endswith(".safetensors"):
@@ -307,7 +311,7 @@ def _repository(weights: Weights) -> tuple[str, str]:
 
 
 def _plain(name: str | None) -> str:
-    """What a server calls a file, if it may become part of a path."""
+    """Return a file name that a server gave. Raises `OSError` if it could not be part of a path."""
     if name is None or not re.fullmatch(r"[\w-]+", name):
         raise OSError(f"the hub names the file {name!r}, expected letters and digits")
     return name
@@ -321,7 +325,7 @@ def _same_host(one: str, other: str) -> bool:
 
 
 def reachable(url: str) -> bool:
-    """Whether a host, or the proxy on the way to it, takes a connection; asked once per host and process."""
+    """Return whether a host, or the proxy before it, accepts a connection; tested once per host and process."""
     parts = urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
     if proxy and not (parts.hostname and urllib.request.proxy_bypass(parts.hostname)):

@@ -1,4 +1,4 @@
-"""Whether a licence is among those allowed: SPDX expressions against names, glob patterns and shorthands."""
+"""Match SPDX licence expressions against names, glob patterns and shorthands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["PERMISSIVE", "SHORTHANDS", "UNKNOWN", "allowed"]
 
 UNKNOWN = "unknown"  # what a licence that is not stated is called
 
-# May be used, changed and sold, with no more asked than a notice.
+# What the shorthand ``permissive`` stands for.
 PERMISSIVE = (
     "0BSD",
     "Apache-2.0",
@@ -29,9 +29,9 @@ SHORTHANDS = {"permissive": PERMISSIVE}
 
 
 def allowed(licence: str | None, patterns: Sequence[str]) -> bool:
-    """Whether an SPDX expression keeps to `patterns`: names, globs such as ``Apache-*``, or ``permissive``.
+    """Return whether an SPDX expression matches `patterns`: names, globs such as ``Apache-*``, or ``permissive``.
 
-    Of ``A OR B`` one must be allowed, of ``A AND B`` both; an exception (``WITH``) only adds permissions.
+    Of ``A OR B`` one must be allowed, of ``A AND B`` both; an exception (``WITH``) is not looked at.
     Letter case does not matter. No pattern allows all; a licence that is not stated is called "unknown".
 
     >>> allowed("MIT OR GPL-3.0-only", ["permissive"]), allowed("MIT AND GPL-3.0-only", ["permissive"])
@@ -44,7 +44,7 @@ def allowed(licence: str | None, patterns: Sequence[str]) -> bool:
 
 
 def _holds(words: list[str], wanted: Sequence[str]) -> bool:
-    """Whether an expression holds, where a name holds if one of `wanted` matches it. OR binds loosest."""
+    """Return whether an expression holds; a name holds if one of `wanted` matches it. OR binds loosest."""
     for operator, combine in (("OR", any), ("AND", all)):
         parts = _split(words, operator)
         if len(parts) > 1:
@@ -56,7 +56,7 @@ def _holds(words: list[str], wanted: Sequence[str]) -> bool:
 
 
 def _split(words: list[str], operator: str) -> list[list[str]]:
-    """The words between the operators that stand outside all brackets."""
+    """Return the words between the operators outside all brackets."""
     parts: list[list[str]] = [[]]
     depth = 0
     for word in words:

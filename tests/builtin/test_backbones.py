@@ -13,6 +13,7 @@ from autotl.builtin import published
 from autotl.builtin.backbones import discover, register_backbones
 from autotl.builtin.builds import BUILTIN_BUILDS, EFFICIENTNET, MOBILENET_V1, TIMM, TORCHVISION
 from autotl.records import BackboneSpec, Settings
+from autotl.report.wording import sentence
 
 ENTRY: dict[str, Any] = {
     "name": "mine",
@@ -107,18 +108,18 @@ def test_libraries(change: dict[str, Any], build: str, arguments: dict[str, Any]
     ("change", "says"),
     [
         ({"library": "os"}, "library"),
-        ({"library": "timm_fn", "arch": "os:system", "args": ["true"]}, "not for a file to ask for"),
+        ({"library": "timm_fn", "arch": "os:system", "args": ["true"]}, "is not allowed in a file"),
         (
             {
                 "library": "timm_fn",
                 "arch": "timm.models.efficientnet:_gen_mobilenet_v1",
                 "args": ["a", 1, 1, 1],
             },
-            "not for a file to ask for",
+            "is not allowed in a file",
         ),
-        ({"library": "timm", "args": ["x", 1]}, "not for a file to ask for"),
+        ({"library": "timm", "args": ["x", 1]}, "is not allowed in a file"),
         ({"args": [{"pretrained": True}]}, "args"),
-        ({"library": "timm_arch_def", "arch": "VisionTransformer"}, "not for a file to ask for"),
+        ({"library": "timm_arch_def", "arch": "VisionTransformer"}, "is not allowed in a file"),
         ({"kwargs": {"pretrained": True}}, "makes a builder load"),
         ({"kwargs": {"pretrained_cfg": {"url": "x"}}}, "makes a builder load"),
         ({"kwargs": {"checkpoint_path": "x"}}, "makes a builder load"),
@@ -131,8 +132,8 @@ def test_libraries(change: dict[str, Any], build: str, arguments: dict[str, Any]
         ({"file": "mine.pth"}, "a pickle"),
         ({"file": "notes.txt"}, "not safetensors"),
         ({"file": "absent.safetensors"}, "there is no file"),
-        ({"name": "../mine"}, "is no name"),
-        ({"name": ""}, "is no name"),
+        ({"name": "../mine"}, "is not a valid name"),
+        ({"name": ""}, "is not a valid name"),
         ({"mean": [0.5]}, "mean"),
         ({"input_size": "big"}, "input_size"),
         ({"interpolation": "magic"}, "interpolation"),
@@ -148,7 +149,7 @@ def test_what_a_file_may_not_say(change: dict[str, Any], says: str, tmp_path: Pa
     specs, skipped = discover(root)
     assert names(specs) == ["good"]
     assert len(skipped) == 1
-    assert says in skipped[0].reason
+    assert says in sentence(skipped[0].reason)
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"name": "a"}', "[", "\x00"])
@@ -156,7 +157,7 @@ def test_a_broken_index_is_one_reason(text: str, tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text(text)
     specs, skipped = discover(tmp_path)
     assert specs == []
-    assert "cannot be read" in skipped[0].reason
+    assert "cannot be read" in sentence(skipped[0].reason)
 
 
 def test_entries_that_are_no_objects(tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ def test_entries_that_are_no_objects(tmp_path: Path) -> None:
 
 
 def test_no_folder_is_a_reason(tmp_path: Path) -> None:
-    assert "no such folder" in discover(tmp_path / "absent")[1][0].reason
+    assert "no such folder" in sentence(discover(tmp_path / "absent")[1][0].reason)
     assert discover(tmp_path) == ([], [])
 
 
@@ -194,7 +195,7 @@ def test_files_named_after_timm_models(tmp_path: Path) -> None:
     transformer = found["vit_small_patch16_224-birds"]
     assert transformer.arguments == {"name": "vit_small_patch16_224"}
     assert (transformer.input_size, transformer.size_step, transformer.feature_dim) == (224, 16, 384)
-    reasons = {skip.name: skip.reason for skip in skipped}
+    reasons = {skip.name: sentence(skip.reason) for skip in skipped}
     assert set(reasons) == {"resnet34.pth", "resnet81"}
     assert "a pickle" in reasons["resnet34.pth"]
     assert "save_file" in reasons["resnet34.pth"] and "'resnet34.safetensors'" in reasons["resnet34.pth"]

@@ -10,7 +10,8 @@ import pytest
 from autotl.candidates.gather import bare, choose, gather, sizes
 from autotl.errors import AutotlError, UnknownNameError
 from autotl.plugins.manager import load_plugins
-from autotl.records import BackboneSpec, Goal, Profile, Settings, Weights
+from autotl.records import BackboneSpec, Goal, Kind, Profile, Settings, Weights, fact
+from autotl.report.wording import sentence
 
 
 def spec(name: str, **changes: object) -> BackboneSpec:
@@ -104,12 +105,17 @@ def test_limits_leave_a_reason() -> None:
     found = gather(plugins, PROFILE, Settings(wanted=("mine:*",)), goal)
     assert [s.name for s in found.backbones] == ["mine:good"]
     reasons = {skip.name: skip.reason for skip in found.skipped}
-    assert "1,000,000,000 parameters" in reasons["mine:large"]
-    assert "LicenseRef-Mine" in reasons["mine:closed"]
+    assert reasons["mine:large"] == fact(Kind.TOO_MANY_PARAMETERS, parameters=10**9, allowed=10**6)
+    assert reasons["mine:closed"] == fact(
+        Kind.LICENCE_NOT_ALLOWED, licence="LicenseRef-Mine", allowed=["MIT", "Apache-*"]
+    )
     default = gather(plugins, PROFILE, Settings(), Goal())
     assert "mine:asked" not in [s.name for s in default.backbones]
-    with pytest.raises(AutotlError, match="no backbone is left"):
-        gather(plugins, PROFILE, Settings(wanted=("mine:large",)), goal)
+    with pytest.raises(
+        AutotlError,
+        match=r"no backbone is left .*1,000,000,000 parameters, more than",
+    ):
+        gather(plugins, PROFILE, Settings(wanted=("mine:large",)), Goal(max_params=1000))
 
 
 def offering(*specs: BackboneSpec) -> SimpleNamespace:
@@ -130,7 +136,8 @@ def test_offline_what_is_not_here_is_not_tried() -> None:
     found = gather(plugins, PROFILE, Settings(wanted=("mine:*",), offline=True), Goal())
     assert [s.name for s in found.backbones] == ["mine:here"]
     (skip,) = found.skipped
-    assert "its weights are not here" in skip.reason and "--fetch mine:away" in skip.reason
+    assert skip.reason == fact(Kind.WEIGHTS_MISSING_OFFLINE, backbone="mine:away")
+    assert "--fetch mine:away" in sentence(skip.reason)
     online = gather(plugins, PROFILE, Settings(wanted=("mine:*",)), Goal())
     assert len(online.backbones) == 2
 
@@ -140,7 +147,7 @@ def test_what_cannot_be_used_of_a_folder_of_weights_is_said_with_the_way_out(tmp
     plugins = load_plugins([offering(spec("mine:net"))])
     found = gather(plugins, PROFILE, Settings(weights=(str(tmp_path),), wanted=("mine:net",)), Goal())
     (skip,) = found.skipped
-    assert skip.name == "resnet18.pth" and "save_file" in skip.reason
+    assert skip.name == "resnet18.pth" and "save_file" in sentence(skip.reason)
     with pytest.raises(AutotlError, match="save_file"):  # where it was all there is
         gather(
             plugins, PROFILE, Settings(weights=(str(tmp_path),), wanted=("mine:net",)), Goal(licence=("MIT",))

@@ -1,4 +1,4 @@
-"""docs/plugins.md names every hook with its exact arguments, and everything that a plugin needs has a stable path."""
+"""docs/guide/plugins.md names every hook with its exact arguments, and everything that a plugin needs has a stable path."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from autotl import hookspecs, plugin
 from autotl.plugins.loading import HOOKS, VERSION_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "guide" / "plugins.md").read_text(encoding="utf-8")
 SOURCES = [
     *(ROOT / "plugins").glob("*/autotl_*.py"),
     *(ROOT / "plugins").glob("*/autotl_*/*.py"),
-    ROOT / "docs" / "plugins.md",
+    ROOT / "docs" / "guide" / "plugins.md",
     ROOT / "examples" / "own_backbone.py",
 ]
 

@@ -18,7 +18,8 @@ from autotl.budget import Allowance
 from autotl.errors import AutotlError, WeightsUnavailable
 from autotl.hookspecs import hookimpl
 from autotl.plugins import manager
-from autotl.records import BackboneSpec, Weights
+from autotl.records import BackboneSpec, Kind, Weights, fact
+from autotl.report.wording import sentence
 from autotl.run_folder import result_file
 from autotl.weights import hub
 from autotl.weights.downloads import Downloads
@@ -59,12 +60,12 @@ def test_what_has_come_is_taken_once_and_what_was_refused_is_a_row() -> None:
     (came,) = downloads.take()
     assert came.name == "far" and not hub.away(came)
     assert not downloads.wait(0) and downloads.take() == []
-    refused = {skip.name: skip.reason for skip in downloads.close()}
+    refused = {skip.name: sentence(skip.reason) for skip in downloads.close()}
     assert set(refused) == {"closed", "odd"}
     assert "licence" in refused["closed"] and "disk is full" in refused["odd"]
 
 
-def test_what_is_late_says_how_to_bring_it() -> None:
+def test_a_late_download_is_a_reason_with_backbone_and_size() -> None:
     begun = threading.Event()
 
     def fetch(weights: Weights, *, allowance: Allowance) -> Path:
@@ -77,7 +78,7 @@ def test_what_is_late_says_how_to_bring_it() -> None:
     assert begun.wait(5) and not downloads.wait(0.05)
     late = downloads.close()
     assert [skip.reason for skip in late] == [
-        "84 MB had not arrived; `autotl backbones --fetch mine:far` brings it"
+        fact(Kind.DOWNLOAD_TOO_LATE, backbone="mine:far", bytes=84_000_000)
     ] * 2
 
 
@@ -129,7 +130,7 @@ def test_a_download_that_comes_too_late_is_a_row(photos: Path, tmp_path: Path) -
     state = result_file.read(folder)
     assert state.winner is not None and state.winner.backbone == "mine:small"
     (row,) = [row for row in state.leaderboard if row.backbone == "mine:far"]
-    assert row.status == "skipped" and row.reason.startswith("84 MB had not arrived")
+    assert row.status == "skipped" and sentence(row.notes[0]).startswith("84 MB had not arrived")
 
 
 @pytest.mark.usefixtures("guests")
@@ -149,4 +150,4 @@ def test_offline_nothing_is_fetched(photos: Path, tmp_path: Path) -> None:
 
     world = World(CELLS | {("mine:far", 64): TABLE["mine:broken", 64]})
     folder = run(photos, tmp_path / "run", fetch, world, offline=True)
-    assert any(row.backbone == "mine:far" and row.reason for row in result_file.read(folder).leaderboard)
+    assert any(row.backbone == "mine:far" and row.notes for row in result_file.read(folder).leaderboard)

@@ -1,1 +1,1 @@
-"""What the built-in plugins need torch for: named by "module:attr", never imported by statement."""
+"""The builders of the built-in plugins that need torch: named by "module:attr", never imported by statement."""

@@ -21,7 +21,7 @@ __all__ = ["efficientnet", "mobilenet_v1", "registered"]
 
 
 def registered(name: str, **settings: Any) -> nn.Module:
-    """A network of timm's registry, `name` with or without the tag of its weights, with its classifier.
+    """Build a network of timm's registry, `name` with or without the tag of its weights, with its classifier.
 
     Raises `UnknownNameError` when timm has no such model.
     """
@@ -33,7 +33,7 @@ def registered(name: str, **settings: Any) -> nn.Module:
 
 
 def mobilenet_v1(variant: str, **settings: Any) -> nn.Module:
-    """MobileNetV1 (arXiv:1704.04861) of any width, `variant` a name that timm knows."""
+    """Build MobileNetV1 (arXiv:1704.04861) of any width; `variant` is a name of timm's registry."""
     if not timm.is_model(variant):
         raise UnknownNameError("timm model", variant, timm.list_models("mobilenetv1*"))
     model: nn.Module = _gen_mobilenet_v1(variant, pretrained=False, **settings)  # type: ignore[no-untyped-call]
@@ -41,7 +41,7 @@ def mobilenet_v1(variant: str, **settings: Any) -> nn.Module:
 
 
 def efficientnet(arch_def: Sequence[Sequence[str]], **settings: Any) -> nn.Module:
-    """A network of inverted residuals from timm's block strings, such as ``[["ds_r1_k3_s1_c16"], ...]``.
+    """Build a network of inverted residuals from timm's block strings, such as ``[["ds_r1_k3_s1_c16"], ...]``.
 
     `settings` are those of timm's `EfficientNet`; `bn_eps`, `bn_momentum` and `act_layer` are plain values.
     """

@@ -1,6 +1,6 @@
 """Builders of torchvision's classification networks, without weights and without auxiliary heads.
 
-torchvision does not say where a network's classifier is, nor where its stages end; the table here does.
+torchvision does not name a network's classifier and stages; the table here does.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TABLE: dict[str, tuple[str, str]] = {
 
 
 def registered(name: str, **settings: Any) -> nn.Module:
-    """A classification network of torchvision's registry, with its classifier named in `classifier_name`.
+    """Build a classification network of torchvision's registry, with its classifier named in `classifier_name`.
 
     Raises `UnknownNameError` when torchvision has no such classification model.
     """

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from autotl.candidates import limits
 from autotl.records.data import Finding, Similarity
-from autotl.records.facts import Fact, Kind
+from autotl.records.facts import Fact, Kind, fact
 from autotl.report.format import duration, duration_interval
 
 __all__ = ["SENTENCES", "row_reason", "sentence", "sentences"]
@@ -135,15 +136,6 @@ def _training(epoch: float, epochs: float, loss: float | None) -> str:
 def _trial_ended(metric: str, score: float | None, status: str, error: str) -> str:
     ended = status if score is None else f"{metric.replace('_', ' ')} {score:.3f}"
     return f"{ended} ({error})" if error else ended
-
-
-def _too_slow(seconds: float, limit: float) -> str:
-    return f"{seconds * 1e3:.1f} ms an image, more than the {limit * 1e3:.1f} ms allowed"
-
-
-def _not_trained(place: int, of: int, rows: int) -> str:
-    judged = f"scored on {rows:,} images" if rows else "ranked by its prior alone"
-    return f"place {place} of {of} in the ranking ({judged}); not trained"
 
 
 def _plugin_left_out(problem: str) -> str:
@@ -369,6 +361,46 @@ def _score_disagrees(score: str, tau: float, share: float) -> str:
     return f"{_score(score)} disagrees with this run's linear probes (Kendall's tau {tau:+.2f}) and {weighs}"
 
 
+# Why a backbone is not tried.
+
+
+def _unusable(message: str) -> str:
+    return message
+
+
+def _too_many_parameters(parameters: int, allowed: int) -> str:
+    return limits.text(fact(Kind.TOO_MANY_PARAMETERS, parameters=parameters, allowed=allowed))
+
+
+def _weights_over_memory(bytes: int, allowed: int) -> str:  # noqa: A002 - the value's name
+    return limits.text(fact(Kind.WEIGHTS_OVER_MEMORY, bytes=bytes, allowed=allowed))
+
+
+def _licence_not_allowed(licence: str, allowed: list[str]) -> str:
+    return limits.text(fact(Kind.LICENCE_NOT_ALLOWED, licence=licence, allowed=allowed))
+
+
+def _weights_missing_offline(backbone: str) -> str:
+    return (
+        "its weights are not on this machine and this run is offline; with a connection, fetch them with "
+        f"`autotl backbones --fetch {backbone}`"
+    )
+
+
+def _download_too_late(backbone: str, bytes: int) -> str:  # noqa: A002 - the value's name
+    return (
+        f"{bytes / 1e6:.0f} MB had not arrived in time; fetch them with `autotl backbones --fetch {backbone}`"
+    )
+
+
+def _too_slow(latency: float, allowed: float) -> str:
+    return f"{latency * 1e3:.1f} ms an image, more than the {allowed * 1e3:.1f} ms allowed"
+
+
+def _ranked_too_low(place: int, of: int, rows: int) -> str:
+    return f"place {place} of {of} in the ranking, {judged_on(rows)}; not trained"
+
+
 SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.TEXT: _text,
     Kind.LOADED: _loaded,
@@ -390,8 +422,6 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.TRIAL_STARTED: _trial_started,
     Kind.TRAINING: _training,
     Kind.TRIAL_ENDED: _trial_ended,
-    Kind.TOO_SLOW: _too_slow,
-    Kind.NOT_TRAINED: _not_trained,
     Kind.PLUGIN_LEFT_OUT: _plugin_left_out,
     Kind.CONTROL_STARTED: _control_started,
     Kind.CONTROLS_SKIPPED: _controls_skipped,
@@ -465,4 +495,13 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.SCORE_FAILED: lambda score, error: f"{_score(score)} failed: {error}",
     Kind.SCORE_NOT_FINITE: lambda score, value: f"{_score(score)} returned {value}",
     Kind.NOT_EMBEDDED: lambda: "no image was embedded in its time",
+    # Why a backbone is not tried.
+    Kind.UNUSABLE: _unusable,
+    Kind.TOO_MANY_PARAMETERS: _too_many_parameters,
+    Kind.WEIGHTS_OVER_MEMORY: _weights_over_memory,
+    Kind.LICENCE_NOT_ALLOWED: _licence_not_allowed,
+    Kind.WEIGHTS_MISSING_OFFLINE: _weights_missing_offline,
+    Kind.DOWNLOAD_TOO_LATE: _download_too_late,
+    Kind.TOO_SLOW: _too_slow,
+    Kind.RANKED_TOO_LOW: _ranked_too_low,
 }
