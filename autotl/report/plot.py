@@ -1,4 +1,4 @@
-"""Drawings as inline SVG: drawn by matplotlib, coloured by the page's style sheet, values on hover.
+"""Figures as inline SVG: drawn by matplotlib, coloured by the page's style sheet, with tooltips.
 
 matplotlib, because its SVG needs no script at all: nothing to load, a strict content policy, text that
 can be selected and read out, lines that stay sharp in print; and most environments with torch have it.
@@ -71,10 +71,10 @@ _HOVER = "hover-"  # gids of what carries a value
 
 
 class Drawing:
-    """One figure in the making: `axes` to draw on, `hover` to give an artist a value, `svg` at the end."""
+    """A figure being drawn: `axes` to draw on, `hover` for tooltips, `svg` at the end."""
 
     def __init__(self, width: float = 460, height: float = 330) -> None:
-        """Width and height in CSS pixels, at which text has its size. Raises `ImportError` without matplotlib."""
+        """Make a figure of a width and height in CSS pixels. Raises `ImportError` without matplotlib."""
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
 
@@ -85,16 +85,16 @@ class Drawing:
         self._words: list[str] = []
 
     def hover(self, artist: Any, words: str) -> None:
-        """What a browser shows when the pointer rests on it, and a screen reader says."""
+        """Give an artist a tooltip, which screen readers read too."""
         artist.set_gid(f"{_HOVER}{len(self._words)}")
         self._words.append(words)
 
     def legend(self, where: Literal["best", "upper right", "lower right"]) -> None:
-        """Names of the labelled lines, on the figure itself."""
+        """Write the names of the labelled lines into the figure."""
         self.axes.legend(loc=where, labelcolor=INK, frameon=False, fontsize=11)
 
     def svg(self, name: str, label: str) -> str:
-        """The drawing as an ``<svg>`` element; `name` keeps its ids apart from those of other drawings."""
+        """Return the figure as an ``<svg>`` element; `name` makes its ids unique in the page."""
         from matplotlib.text import Text
 
         for text in self.figure.findobj(Text):
@@ -108,7 +108,7 @@ class Drawing:
 
 @contextlib.contextmanager
 def _style() -> Iterator[None]:
-    """Our own settings over the library's defaults, whatever the user's matplotlibrc says."""
+    """Set our own style over the library's defaults; the user's matplotlibrc has no effect."""
     import matplotlib as mpl
 
     with mpl.rc_context():
@@ -118,7 +118,7 @@ def _style() -> Iterator[None]:
 
 
 def share_axis(axis: Any) -> None:
-    """Ticks of an axis of fractions in percent."""
+    """Label the ticks of an axis of fractions in percent."""
     axis.set_major_formatter(lambda value, _: f"{100 * value:g}\N{NARROW NO-BREAK SPACE}%")
 
 
@@ -164,7 +164,7 @@ def _tidy(text: str, name: str, label: str, words: Sequence[str]) -> str:
 
 
 def _lean(style: str) -> str:
-    """A style without fonts, which are the page's."""
+    """Return a style without fonts; the page sets them."""
     parts = [part.strip() for part in style.split(";")]
     kept = []
     for part in parts:

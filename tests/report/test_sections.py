@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from example_run import example
 
+from autotl.records import StagePlan
 from autotl.report import render, view
+from autotl.report.format import printable
 from autotl.report.wording import page as wording
 
 TEMPLATES = Path(render.__file__).parent / "templates"
@@ -50,3 +52,11 @@ def test_the_three_figures_are_introduced_and_named_alike() -> None:
     assert content["figures"][0]["value"].startswith("96.9")  # the corrected one, with its own interval
     assert "score 97.2" in content["figures"][0]["note"]
     assert content["lede"][0].startswith("Test accuracy: 96.7")
+
+
+def test_the_time_plan_stands_beside_what_a_stage_took() -> None:
+    plan = (StagePlan(stage="load", seconds=5.0, fixed=True),)
+    stages = view.view(example(time_plan=plan))["time"]["stages"]
+    planned = {stage["name"]: printable(stage["planned"]) for stage in stages}
+    assert planned["list files"] == "5.0 s"
+    assert planned["other"] == ""

@@ -33,12 +33,13 @@ STAGES = {
 
 
 def section(result: Recommendation, _material: Material) -> dict[str, Any]:
-    """Return seconds by stage, all trainings with their forecasts, and the agreement of the scores."""
+    """Return seconds by stage beside the time plan, all trainings with their forecasts, and the scores' agreement."""
     total, budget = result.seconds.get("total", 0.0), result.seconds.get("budget", 0.0)
     stages = {name: seconds for name, seconds in result.seconds.items() if name not in {"total", "budget"}}
     rest = total - sum(stages.values())
     if stages and rest > 0.005 * total:
         stages["other"] = rest
+    planned = {row.stage: duration(row.seconds) for row in result.time_plan}
     whole = max(total, sum(stages.values()))
     longest = sorted(stages, key=lambda name: -stages[name])[: TONES - 1]  # each with a colour of its own
     return {
@@ -51,6 +52,7 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
             {
                 "name": STAGES.get(name, name),
                 "time": duration(seconds),
+                "planned": planned.get(name, ""),
                 "width": round(100 * seconds / whole, 2) if whole else 0.0,
                 "tone": longest.index(name) if name in longest else TONES - 1,
             }
