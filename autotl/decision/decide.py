@@ -24,7 +24,7 @@ A_LITTLE = 0.01  # of the score that speed or size may be expected to cost
 POWER = NormalDist().inv_cdf(0.8)  # of the test that more images would make possible
 HOPELESS = 50  # times the images there are, that nobody will label
 # Of the width of a score's interval, that an estimate's has at least: at half of it, the least that covers 95 % on
-# nine of the ten recorded sets held for 94 % of the replays on the tenth (docs/measurements/regret.md); this is on the safe side.
+# nine of the ten recorded sets held for 94 % of the replays on the tenth (docs/measurements/regret.md).
 NARROWEST = 0.6
 FOLDS = 5  # of the cross-validation that would judge two candidates on every labelled image
 

@@ -94,7 +94,9 @@ def _answers(
 
 
 def _gain(hits: np.ndarray, sizes: np.ndarray, more: int) -> Interval:
-    """Return the accuracy that `more` images should add, with an interval that held 42 of 50 times (docs/measurements/ranking.md).
+    """Return the accuracy that `more` images should add, with an interval that held 42 of 50 times.
+
+    Measured in docs/measurements/ranking.md.
 
     Its bootstrap draws the images, and weights for the points of the curve, since no power law fits all of them.
     """

@@ -1,4 +1,4 @@
-"""docs/guide/plugins.md names every hook with its exact arguments, and everything that a plugin needs has a stable path."""
+"""docs/guide/plugins.md names every hook with its exact arguments; what a plugin needs has a stable path."""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ from autotl.records import (
     Trial,
     TrialResult,
     encoding,
+    fact,
 )
+from autotl.report.wording import row_reason
 from autotl.run_folder import manifest, result_file
 from autotl.run_folder.replay import case_of
 from autotl.stages import search
@@ -45,7 +47,7 @@ def test_it_finds_the_better_backbone_and_fine_tunes_it(photos: Path, tmp_path: 
     assert "mine:good" in [known.backbone for known in state.depth_profiles]
     assert all(known.rows and known.points for known in state.depth_profiles)
     broken = [row for row in state.leaderboard if row.backbone == "mine:broken"]
-    assert broken and "no such file" in broken[0].reason
+    assert broken and "no such file" in row_reason(broken[0].reason, broken[0].notes)
     assert (folder / "report.html").exists() and (folder / "model" / "model.json").exists()
     assert not (folder / ".pixels").exists()
     final = world.engine.trials[-1] if world.engine else None
@@ -261,7 +263,9 @@ def test_limits_are_obeyed_and_said(photos: Path, tmp_path: Path, limit: dict[st
     assert state.winner is not None
     assert (state.winner.backbone, state.winner.input_size) != ("mine:good", 128)
     assert (folder / "model" / "model.json").read_text() == state.winner.candidate
-    assert any(word in row.reason for row in state.leaderboard if "mine:good" in row.candidate)
+    assert any(
+        word in row_reason(row.reason, row.notes) for row in state.leaderboard if "mine:good" in row.candidate
+    )
 
 
 def test_a_better_candidate_beyond_a_limit_is_a_reason(photos: Path, tmp_path: Path) -> None:
@@ -342,7 +346,7 @@ def test_wrong_answers_are_explained_where_time_is_left_and_else_not(
     wrong = (answers != world.engine.labels[rows]).tolist()
     assert len(rows) == 6 and wrong[0] and wrong == sorted(wrong, reverse=True)  # wrong ones first
     assert (folder / "explained.npz").is_file()
-    assert "What its answers rest on" in (folder / "report.html").read_text(encoding="utf-8")
+    assert "Zeiler and Fergus" in (folder / "report.html").read_text(encoding="utf-8")
     late = True
     World().run(photos, tmp_path / "late")
     assert len(asked) == 1
@@ -371,10 +375,10 @@ def test_what_was_ranked_and_never_trained_is_a_row_with_its_place() -> None:
     rows = search.untried(
         (arm("mine:a"), arm("mine:a", 32), arm("mine:b"), arm("mine:b", 32), arm("mine:c")),
         [TrialResult(trial=trained, status="finished")],
-        [Skipped(name="mine:c@64", reason="too slow")],
+        [Skipped(name="mine:c@64", reason=fact(Kind.TOO_SLOW, latency=1.0, allowed=0.5))],
     )
     assert [row.name for row in rows] == ["mine:b"]
-    assert "place 2 of 3" in rows[0].reason
+    assert rows[0].reason == fact(Kind.RANKED_TOO_LOW, place=2, of=3, rows=64)
 
 
 def test_the_whole_run_is_forecast_before_its_search_and_compared_with_what_came(
