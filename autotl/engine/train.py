@@ -166,16 +166,12 @@ def _further(steps: float, clock: float) -> float:
     return clock if clock > steps + LATE else steps
 
 
-def predict(
-    model: Model, rows: np.ndarray, setting: Setting, allowance: Allowance | None = None
-) -> tuple[np.ndarray, float]:
-    """Return probabilities (m, classes) float32 of rows, as many as the allowance grants, and seconds an image."""
+def predict(model: Model, rows: np.ndarray, setting: Setting) -> tuple[np.ndarray, float]:
+    """Return probabilities (m, classes) float32 of rows, and seconds an image."""
     model.eval()
     tables, start = [], time.monotonic()
     with torch.inference_mode():
         for first in range(0, len(rows), EVALUATION_BATCH):
-            if allowance is not None and allowance.expired:
-                break
             part = rows[first : first + EVALUATION_BATCH]
             side = side_before_crop(setting.size, setting.preprocess)
             squares = setting.squares.get(part, side, setting.preprocess.interpolation)

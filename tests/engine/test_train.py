@@ -159,14 +159,6 @@ def test_the_rate_follows_the_clock_where_that_is_further_on(monkeypatch: pytest
     assert rates[-1] < 0.03, "and the end is gentle"
 
 
-def test_an_allowance_that_is_taken_back_ends_it_at_once() -> None:
-    allowance = seconds()
-    allowance.cancelled.set()
-    assert fit(toy.model(), allowance=allowance).steps == 0
-    table, _ = train.predict(toy.model(), ROWS, toy.setting(PICTURES, LABELS), allowance)
-    assert len(table) == 0
-
-
 def test_a_loss_that_is_no_number_is_seen() -> None:
     model = toy.model()
     assert isinstance(model.head, nn.Linear)
