@@ -32,7 +32,7 @@ def fit(
     epochs: float = 2,
     allowance: Allowance | None = None,
     seed: int = 0,
-) -> train.Spent:
+) -> train.Course:
     setting = toy.setting(PICTURES, LABELS, seed=seed)
     return train.fit(model, phases, depth, ROWS, epochs, setting, allowance or seconds(), {})
 
@@ -157,6 +157,12 @@ def test_the_rate_follows_the_clock_where_that_is_further_on(monkeypatch: pytest
     assert len(rates) == 20 and spent.steps == 20
     assert rates.index(max(rates)) == 2, "warm-up is a tenth of the time"
     assert rates[-1] < 0.03, "and the end is gentle"
+
+
+def test_an_allowance_that_is_taken_back_ends_it_at_once() -> None:
+    allowance = seconds()
+    allowance.cancelled.set()
+    assert fit(toy.model(), allowance=allowance).steps == 0
 
 
 def test_a_loss_that_is_no_number_is_seen() -> None:
