@@ -122,14 +122,8 @@ def free_memory(device: torch.device) -> int:
     return hardware.memory()
 
 
-def reset_peak(device: torch.device) -> None:
-    """Start a new measurement of `peak_memory`, where the device can."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
 def peak_memory(device: torch.device) -> int:
-    """Return the peak of memory in bytes: of the device since `reset_peak`, on a processor of the process so far."""
+    """Return the peak of memory in bytes: of the process so far, on the device it computes on."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return hardware.most_resident()

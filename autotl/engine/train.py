@@ -111,31 +111,24 @@ def fit(
         optimiser = _prepare(model, phase, depth, hyper)
         base = [group["lr"] for group in optimiser.param_groups]
         phase_start = steps_done / total
-        loss_sum, seen = 0.0, 0
-        recent: deque[float] = deque(maxlen=WATCHED)
+        losses = _Losses(highest=highest_loss)
         for step in range(steps):
-            progress, clock = step / steps, (time.monotonic() - start) / seconds
-            late = (clock - phase_start) / max(share, 1e-9)
-            if late > progress + LATE:
-                progress = late
+            clock = (time.monotonic() - start) / seconds
+            progress = _further(step / steps, (clock - phase_start) / max(share, 1e-9))
             if progress >= 1.0 or allowance.expired:
                 break
             for group, rate in zip(optimiser.param_groups, base, strict=True):
                 group["lr"] = rate * _schedule(progress)
             loss = _step(model, next(batches), setting, phase, hyper, optimiser, generator)
-            if progress >= WARM_UP:
-                recent.append(loss)
-            if not math.isfinite(loss) or (len(recent) == WATCHED and sum(recent) / WATCHED > highest_loss):
-                raise Diverged
-            loss_sum, seen, steps_done = loss_sum + loss, seen + 1, steps_done + 1
-            if seen == a_pass:
-                course.curve.append(point(loss_sum / seen))
-                loss_sum, seen = 0.0, 0
+            losses.add(loss, warm=progress >= WARM_UP)
+            steps_done += 1
+            if losses.count == a_pass:
+                course.curve.append(point(losses.take_mean()))
             if setting.reporter is not None:
                 score = course.curve[-1].score if course.curve else None
                 setting.reporter.step(steps_done / a_pass, loss, score)
-        if seen:
-            course.curve.append(point(loss_sum / seen))
+        if losses.count:
+            course.curve.append(point(losses.take_mean()))
     course.steps, course.epochs = int(steps_done), steps_done / a_pass
     if steps_done >= 0.98 * total:
         course.epochs = epochs
@@ -143,16 +136,42 @@ def fit(
     return course
 
 
-def predict(
-    model: Model, rows: np.ndarray, setting: Setting, allowance: Allowance | None = None
-) -> tuple[np.ndarray, float]:
-    """Return probabilities (m, classes) float32 of rows, as many as the allowance grants, and seconds an image."""
+@dataclass(slots=True, kw_only=True)
+class _Losses:
+    """The losses of a phase: their mean since it was last taken, and a watch that raises `Diverged`."""
+
+    highest: float
+    count: int = 0
+    _sum: float = 0.0
+    _recent: deque[float] = field(default_factory=lambda: deque(maxlen=WATCHED))
+
+    def add(self, loss: float, *, warm: bool) -> None:
+        """Take the loss of a step; `warm` says that the warm-up is over."""
+        if warm:
+            self._recent.append(loss)
+        runaway = len(self._recent) == WATCHED and sum(self._recent) / WATCHED > self.highest
+        if runaway or not math.isfinite(loss):
+            raise Diverged
+        self._sum, self.count = self._sum + loss, self.count + 1
+
+    def take_mean(self) -> float:
+        """Return the mean of the losses since the last call."""
+        mean = self._sum / self.count
+        self._sum, self.count = 0.0, 0
+        return mean
+
+
+def _further(steps: float, clock: float) -> float:
+    """Return how far a phase is: by its steps, or by the clock where that is further by more than `LATE`."""
+    return clock if clock > steps + LATE else steps
+
+
+def predict(model: Model, rows: np.ndarray, setting: Setting) -> tuple[np.ndarray, float]:
+    """Return probabilities (m, classes) float32 of rows, and seconds an image."""
     model.eval()
     tables, start = [], time.monotonic()
     with torch.inference_mode():
         for first in range(0, len(rows), EVALUATION_BATCH):
-            if allowance is not None and allowance.expired:
-                break
             part = rows[first : first + EVALUATION_BATCH]
             side = side_before_crop(setting.size, setting.preprocess)
             squares = setting.squares.get(part, side, setting.preprocess.interpolation)
