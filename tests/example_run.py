@@ -11,6 +11,7 @@ from PIL import Image
 
 from autotl import records
 from autotl.records import Decision, Finding, Goal, Interval, Profile, result
+from autotl.records.facts import Kind, fact
 from autotl.run_folder import manifest, result_file
 
 SCRATCH = "control: the same network without pretraining"
@@ -123,6 +124,9 @@ def example(**changes: Any) -> result.Recommendation:
             score_val=0.972,
             ci_low=0.948,
             ci_high=0.984,
+            expected=0.969,
+            expected_low=0.945,
+            expected_high=0.984,
             score_test=0.967,
             test_low=0.94,
             test_high=0.982,
@@ -131,19 +135,36 @@ def example(**changes: Any) -> result.Recommendation:
         "winners_set": tuple(line.candidate for line in board[:3]),
         "decision": Decision(
             winner=best,
-            score=Interval(value=0.969, low=0.945, high=0.984),
+            score=Interval(value=0.972, low=0.948, high=0.984),
             winners_set=tuple(line.candidate for line in board[:3]),
             runner_up=board[1].candidate,
             margin=Interval(value=0.003, low=-0.011, high=0.017),
+            expected=Interval(value=0.969, low=0.945, high=0.984),
             reasons=(
-                "fine-tuned: +4.1 points [+2.0, +6.2] against autotl:resnet14t_small@96/linear_probe",
-                "depth 2: +1.1 points [-0.6, +2.8], within chance against autotl:resnet14t_small@96/fine_tune:all",
+                fact(
+                    Kind.FROZEN_OR_TUNED,
+                    frozen=False,
+                    other="autotl:resnet14t_small@96/linear_probe",
+                    gap={"difference": 0.041, "low": 0.02, "high": 0.062, "images": 640},
+                ),
+                fact(
+                    Kind.DEPTH_COMPARED,
+                    depth=2,
+                    other="autotl:resnet14t_small@96/fine_tune:all",
+                    gap={"difference": 0.011, "low": -0.006, "high": 0.028, "images": 640},
+                ),
             ),
-            would_change=("about 2,100 more images to choose by would tell the first two apart",),
+            would_change=(
+                fact(
+                    Kind.MORE_SELECTION_IMAGES,
+                    candidate=board[1].candidate,
+                    images=2100,
+                    in_all=None,
+                ),
+            ),
         ),
         "leaderboard": board,
         "notes": ("the batch of timm:vgg11.tv_in1k was halved for lack of memory",),
-        "summary": "Use autotl:resnet14t_small at 96 px, fine-tuned in its last 2 layer groups (lp_ft): accuracy 97.2%.",
         "seconds": {
             "budget": 180.0,
             "total": 141.3,

@@ -67,6 +67,7 @@ def leaderboard(result: Any, rows: Sequence[dict[str, Any]], *, most: int = 20) 
     from rich import box
     from rich.table import Table
 
+    from autotl.report import wording
     from autotl.report.text import duration
 
     held_against = [row for row in rows if row.get("control") and row["score_val"] is not None]
@@ -107,7 +108,11 @@ def leaderboard(result: Any, rows: Sequence[dict[str, Any]], *, most: int = 20) 
         ties = sum(bool(row["in_winners_set"]) for row in scored)
         out.print(_legend(result.metric, winner is not None, ties))
     for row in held_against:
-        out.print(_text(f"{row['reason']}: {100 * row['score_val']:.1f} ({row['candidate']})", "dim"))
+        out.print(
+            _text(
+                f"{wording.control(row['control'])}: {100 * row['score_val']:.1f} ({row['candidate']})", "dim"
+            )
+        )
     if rest:
         _show_rest(out, rest)
 

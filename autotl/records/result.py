@@ -56,9 +56,12 @@ class Winner:
     strategy: str
     unfreeze: Depth
     input_size: int
-    score_val: float
+    score_val: float  # on the selection images, with its 95 % interval
     ci_low: float
     ci_high: float
+    expected: float | None = None  # score on new images, with its 95 % interval
+    expected_low: float | None = None
+    expected_high: float | None = None
     score_test: float | None = None
     test_low: float | None = None
     test_high: float | None = None
@@ -121,7 +124,6 @@ class Recommendation:
     skipped: tuple[Skipped, ...] = ()
     problems: tuple[str, ...] = ()  # of plugins
     notes: tuple[str, ...] = ()  # what gave way, what was answered on the way
-    summary: str = ""  # the recommendation in plain words
     seconds: dict[str, float] = field(default_factory=dict)  # budget, total, by stage
     measurements: tuple[Measurement, ...] = ()  # timed batches, by which trainings were forecast
     forecast: Forecast | None = None  # of the whole run, made before its search
@@ -157,5 +159,6 @@ class Case:
     ranking: Ranking | None = None
     similarity: tuple[Similarity, ...] = ()
     strategies: tuple[Strategy, ...] = ()  # that the run could choose from
+    depth_profiles: tuple[DepthProfile, ...] = ()
     backbones: tuple[BackboneSpec, ...] = ()  # whose declared licence or size a goal may rule out
     skipped: tuple[Skipped, ...] = ()

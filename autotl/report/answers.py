@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from autotl.decision.judge import CHECKPOINT, digest, selection
+from autotl.decision.conclude import CHECKPOINT
+from autotl.decision.evidence import digest, representative_results, selection
 from autotl.errors import RunError
 from autotl.records import PARTS, Interval, TrialResult
 from autotl.records.result import Recommendation, is_probe
 from autotl.report.format import percent
 from autotl.run_folder import manifest
-from autotl.search.standing import summary
 from autotl.stats import calibration, metrics
 
 BINS = 10  # of confidence, equally wide, as they are drawn
@@ -78,7 +78,7 @@ def answers(result: Recommendation, folder: Path) -> Answers | None:
         found = read(tested, rows, model, on, shipped=not refitted)
         if found is not None:
             return found
-    probe = summary([r for r in own if is_probe(r)]).get(result.winner.candidate)
+    probe = representative_results([r for r in own if is_probe(r)]).get(result.winner.candidate)
     if probe is None:
         return None
     folds = result.data.folds

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from autotl.decision.evidence import representative_results
 from autotl.records import CurvePoint, Depth, DepthProfile, Interval, TrialResult
+from autotl.records.facts import Kind
 from autotl.records.result import Recommendation, Row, is_probe
 from autotl.report.format import duration, interval, percent, points, points_interval
-from autotl.search.standing import summary
+from autotl.report.wording import control, sentence
 from autotl.stats.correlation import kendall
 
 MOST_BACKBONES = 5
@@ -53,12 +55,12 @@ def profiles(result: Recommendation) -> list[DepthProfile]:
 def depth_said(result: Recommendation) -> list[str]:
     """Why this depth, in sentences: what the decision says of it, and what the features do."""
     reasons = result.decision.reasons if result.decision else ()
-    said = [text for text in reasons if text.startswith(_OF_DEPTH)]
+    said = [sentence(reason) for reason in reasons if reason.kind in _OF_DEPTH]
     first = next(iter(profiles(result)), None)
     return [*said, *([_features_said(first)] if first is not None else [])]
 
 
-_OF_DEPTH = ("frozen: ", "fine-tuned: ", "depth ")  # how the decision begins its sentences on it
+_OF_DEPTH = (Kind.FROZEN_OR_TUNED, Kind.FROZEN_ALONE, Kind.DEPTH_COMPARED)
 
 
 def _features_said(profile: DepthProfile) -> str:
@@ -95,7 +97,7 @@ class Training:
 def transfer(result: Recommendation) -> dict[str, Any]:
     """The verdict on pretraining with its interval, the curves, and the three signs of transfer."""
     reasons = result.decision.reasons if result.decision else ()
-    said = [text[:1].upper() + text[1:] for text in reasons if text.startswith(_SAID)]
+    said = [sentence(reason)[:1].upper() + sentence(reason)[1:] for reason in reasons if reason.kind in _SAID]
     pair = transfer_pair(result)
     return {
         "verdict": _verdict(result.transfer),
@@ -103,7 +105,7 @@ def transfer(result: Recommendation) -> dict[str, Any]:
         "controls": [
             {
                 "candidate": row.candidate,
-                "what": row.reason.removeprefix("control: "),
+                "what": control(row.control).removeprefix("control: "),
                 "score": percent(row.score_val),
                 "interval": "" if row.ci_low is None else interval(row.ci_low, row.ci_high),
             }
@@ -115,7 +117,7 @@ def transfer(result: Recommendation) -> dict[str, Any]:
     }
 
 
-_SAID = ("pretraining ", "whether pretraining ")  # how the verdict begins its sentence on it
+_SAID = (Kind.PRETRAINING_GAIN, Kind.PRETRAINING_UNKNOWN)
 
 
 def transfer_pair(result: Recommendation) -> tuple[Training, Training] | None:
@@ -123,7 +125,7 @@ def transfer_pair(result: Recommendation) -> tuple[Training, Training] | None:
     scratch = next((r for r in result.trials if r.trial.control == "scratch"), None)
     winner = result.winner.candidate if result.winner else ""
     probes = [r for r in result.trials if is_probe(r) and not r.trial.control]
-    standing = summary(probes).get(winner)
+    standing = representative_results(probes).get(winner)
     if scratch is None or standing is None:
         return None
     images = result.data.counts.get("train", 0)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from autotl.cache import atomic_write
-from autotl.decision import judge
+from autotl.decision import conclude, evidence
 from autotl.records import BackboneSpec, TrialResult
 from autotl.records.result import Recommendation, is_probe
+from autotl.report import wording
 from autotl.run_folder import manifest
-from autotl.search.standing import summary
 from autotl.stats import metrics
 
 FILE = "README.md"
@@ -38,7 +38,7 @@ def _lines(state: Recommendation, folder: Path) -> Iterator[str]:
     yield f"# {_plain(_name(state))}"
     yield ""
     yield f"An image classifier: {len(state.data.classes)} classes, {winner.input_size} px, on {winner.backbone}."
-    yield f"{_plain(state.summary)} The model was {winner.model_is or 'fitted on train'}."
+    yield f"{_plain(wording.summary(state))} The model was {winner.model_is or 'fitted on train'}."
     yield ""
     yield "## Intended use"
     yield ""
@@ -120,10 +120,10 @@ def _evaluation(state: Recommendation, folder: Path) -> Iterator[str]:
             " test images that nothing was chosen by |"
         )
     seen = "training images, out-of-fold" if state.data.folds else "the images the choice rests on"
-    chosen = state.decision.score.value if state.decision and state.decision.score else winner.score_val
-    if f"{chosen:.1%}" != f"{winner.score_val:.1%}":
-        seen += f", {winner.score_val:.1%} measured on the images that chose it"
-    yield f"| {chosen:.1%} | {winner.ci_low:.1%} to {winner.ci_high:.1%} | {seen} |"
+    yield f"| {winner.score_val:.1%} | {winner.ci_low:.1%} to {winner.ci_high:.1%} | {seen} |"
+    if winner.expected is not None and winner.expected_low is not None and winner.expected_high is not None:
+        spread = f"{winner.expected_low:.1%} to {winner.expected_high:.1%}"
+        yield f"| {winner.expected:.1%} | {spread} | expected on new images |"
     yield ""
     if state.calibration is not None:
         found = state.calibration
@@ -169,13 +169,15 @@ def _judged(state: Recommendation, folder: Path) -> tuple[np.ndarray, np.ndarray
     table = manifest.read(folder / "manifest.csv")
     labels = table.labels(state.data.classes)
     test = np.flatnonzero(table.part == 2)
-    fit = judge.fit_of(state)
+    fit = conclude.fit_of(state)
     predicted = _predicted(fit, folder, test) if len(test) else None
     if predicted is not None:
         return labels[test], predicted, "test images"
     name = state.decision.winner if state.decision else None
-    rows = judge.selection(table.part, state.data.folds)
-    standing = summary([done for done in state.trials if is_probe(done)]).get(name or "")
+    rows = evidence.selection(table.part, state.data.folds)
+    standing = evidence.representative_results([done for done in state.trials if is_probe(done)]).get(
+        name or ""
+    )
     predicted = _predicted(standing, folder, rows)
     return None if predicted is None else (labels[rows], predicted, "the images the choice rests on")
 
@@ -183,7 +185,7 @@ def _judged(state: Recommendation, folder: Path) -> tuple[np.ndarray, np.ndarray
 def _predicted(done: TrialResult | None, folder: Path, rows: np.ndarray) -> np.ndarray | None:
     if done is None or done.predictions is None:
         return None
-    return judge.predicted_classes(folder / done.predictions, rows)
+    return evidence.predicted_classes(folder / done.predictions, rows)
 
 
 def _name(state: Recommendation) -> str:

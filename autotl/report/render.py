@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autotl.cache import atomic_write
 from autotl.records.result import Recommendation
+from autotl.report import wording
 from autotl.report.explained import keep, question
 from autotl.report.format import shown
 from autotl.report.inputs import Material, gather
@@ -19,12 +20,8 @@ HTML, MARKDOWN = "report.html", "report.md"
 
 
 def summary(result: Recommendation) -> str:
-    """The recommendation in plain words; says so where there is none yet."""
-    if result.summary:
-        return result.summary
-    if result.status == "running":
-        return "No recommendation yet: the run goes on."
-    return "No recommendation: no candidate finished in the time there was."
+    """Return the recommendation in plain words; says so where there is none yet."""
+    return wording.summary(result)
 
 
 def render(result: Recommendation, folder: Path, material: Material | None = None) -> None:

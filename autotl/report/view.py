@@ -8,8 +8,9 @@ from pathlib import PurePath
 from typing import Any
 
 from autotl.records import Depth
+from autotl.records.facts import Kind
 from autotl.records.result import Recommendation, Row, is_probe
-from autotl.report import forecast, learning
+from autotl.report import forecast, learning, wording
 from autotl.report.figures import depth_word, pareto
 from autotl.report.format import NARROW, count, duration, interval, percent, points, points_interval
 from autotl.report.inputs import Material
@@ -103,7 +104,7 @@ def _recommendation(result: Recommendation) -> dict[str, Any]:
     winner = result.winner
     decision = result.decision
     shared = {
-        "reasons": [_sentence(text) for text in decision.reasons] if decision else [],
+        "reasons": [_sentence(text) for text in wording.sentences(decision.reasons)] if decision else [],
         "would_change": [_sentence(text) for text in _would_change(result)],
     }
     if winner is None:
@@ -125,7 +126,7 @@ def _recommendation(result: Recommendation) -> dict[str, Any]:
 
 def _would_change(result: Recommendation) -> list[str]:
     """What the decision names, and the backbones that nobody had time to train."""
-    said = [*result.decision.would_change] if result.decision else []
+    said = [*wording.sentences(result.decision.would_change)] if result.decision else []
     waiting = len(_untried(result))
     if waiting and result.status == "finished":
         what = "one backbone was" if waiting == 1 else f"{waiting} backbones were"
@@ -143,8 +144,8 @@ def _what_it_reaches(result: Recommendation, row: Row | None) -> str:
         number = result.data.counts.get("test", 0)
         text = f"It reaches {percent(winner.score_test)} {metric}{sure} on {number:,} test images that no choice has seen"
     else:
-        seen = "out-of-fold" if result.data.folds else "on the images the choice rests on"
-        text = f"It reaches {percent(_chosen(result))} {metric} ({interval(winner.ci_low, winner.ci_high)}) {seen}"
+        value, low, high = _expected(result)
+        text = f"It is expected to reach {percent(value)} {metric} ({interval(low, high)}) on new images"
         if unseen := result.data.counts.get("test"):
             text += f" (there was no time to judge it on the {unseen:,} test images)"
     costs = []
@@ -172,7 +173,7 @@ def _how_sure(result: Recommendation) -> str:
     decision = result.decision
     if decision is None:
         return ""
-    if any(reason.startswith("no signal") for reason in decision.reasons):
+    if any(reason.kind is Kind.NO_SIGNAL for reason in decision.reasons):
         return "But it is hardly better than always answering one class: do not rely on it."
     ties = len(decision.winners_set) - 1
     if ties > 0:
@@ -188,39 +189,32 @@ def _how_sure(result: Recommendation) -> str:
     return "Nothing else finished that it could be compared with."
 
 
-def _chosen(result: Recommendation) -> float:
-    """The winner's score on what it was chosen by, less what choosing the best of several flatters it."""
-    assert result.winner is not None
-    score = result.decision.score if result.decision else None
-    return result.winner.score_val if score is None else score.value
-
-
-def _corrected(result: Recommendation) -> str:
-    """How the score that is told differs from the one that was measured, if it does."""
-    assert result.winner is not None
-    measured = percent(result.winner.score_val)
-    return (
-        ""
-        if measured == percent(_chosen(result))
-        else f"; {measured} was measured on the images that chose it"
-    )
+def _expected(result: Recommendation) -> tuple[float, float, float]:
+    """Return the winner's expected score on new images with its interval; its selection score without one."""
+    winner = result.winner
+    assert winner is not None
+    if winner.expected is None or winner.expected_low is None or winner.expected_high is None:
+        return winner.score_val, winner.ci_low, winner.ci_high
+    return winner.expected, winner.expected_low, winner.expected_high
 
 
 def _figures(result: Recommendation, row: Row | None) -> list[dict[str, str]]:
     winner = result.winner
     assert winner is not None
+    value, low, high = _expected(result)
+    seen = "out-of-fold" if result.data.folds else "on the selection images"
     figures = [
         {
-            "label": "out-of-fold score" if result.data.folds else "selection score",
-            "value": percent(_chosen(result)),
-            "note": f"95 % interval {interval(winner.ci_low, winner.ci_high)}{_corrected(result)}",
+            "label": f"expected {result.metric.replace('_', ' ')}",
+            "value": percent(value),
+            "note": f"95 % interval {interval(low, high)} on new images; score {percent(winner.score_val)} {seen}",
         }
     ]
     if winner.score_test is not None:
         sure = winner.test_low is not None and winner.test_high is not None
         figures.append(
             {
-                "label": "test score",
+                "label": f"test {result.metric.replace('_', ' ')}",
                 "value": percent(winner.score_test),
                 "note": f"95 % interval {interval(winner.test_low, winner.test_high)}" if sure else "",
             }
@@ -369,7 +363,7 @@ def _line(row: Row, place: int, winner: str | None, floor: float) -> dict[str, A
         "size": count(row.parameters) if row.parameters else "",
         "size_value": row.parameters,
         "status": "" if row.status == "finished" else STATUS[row.status],
-        "reason": row.reason,
+        "reason": wording.control(row.control) if row.control else row.reason,
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from autotl.decision import judge
+from autotl.decision import conclude, evidence, judge
 from autotl.errors import RunError
 from autotl.records import encoding, result
 from autotl.records.result import Case, Recommendation
@@ -30,7 +30,6 @@ DERIVED = (
     "winner",
     "calibration",
     "leaderboard",
-    "summary",
 )
 
 
@@ -67,9 +66,9 @@ def derive(recorded: Recommendation, folder: Path) -> Recommendation:
     try:
         case = case_of(recorded, table)
         trials = tuple(
-            judge.score_trial(done, folder, case.columns, recorded.goal)
+            evidence.score_trial(done, folder, case.columns, recorded.goal)
             if result.is_probe(done)
-            else judge.sealed(done, folder)
+            else evidence.sealed(done, folder)
             for done in recorded.trials
         )
         judged = judge.judge([done for done in trials if result.is_probe(done)], folder, case)
@@ -83,7 +82,7 @@ def derive(recorded: Recommendation, folder: Path) -> Recommendation:
         )
         if recorded.status == "running":  # nothing was concluded yet
             return again
-        return judge.conclude(again, judge.fit_of(again), folder, case.columns)
+        return conclude.conclude(again, conclude.fit_of(again), folder, case.columns)
     except (OSError, ValueError, LookupError) as error:
         raise RunError(
             f"{folder} cannot be replayed: {error}; expected manifest.csv and trials/ as the run left them"
@@ -98,6 +97,7 @@ def case_of(recorded: Recommendation, table: manifest.Manifest) -> Case:
         ranking=recorded.ranking,
         similarity=recorded.similarity,
         strategies=recorded.strategies,
+        depth_profiles=recorded.depth_profiles,
         backbones=recorded.backbones,
         skipped=recorded.skipped,
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from autotl.budget import Allowance, Budget, Ledger
+from autotl.decision import evidence as decision_evidence
 from autotl.decision import judge as decision_judge
-from autotl.decision.decide import over_limit
+from autotl.decision.limits import over_limit
 from autotl.errors import AutotlError
 from autotl.options import END_SECONDS, Options
 from autotl.plugins.manager import Plugins
@@ -140,7 +141,9 @@ class Job:
 
     def scored(self, done: TrialResult) -> TrialResult:
         """A trial with its score on the images that judge candidates."""
-        return decision_judge.score_trial(self._weighed(done), self.journal.folder, self.columns, self.goal)
+        return decision_evidence.score_trial(
+            self._weighed(done), self.journal.folder, self.columns, self.goal
+        )
 
     @property
     def columns(self) -> Columns:
@@ -196,6 +199,7 @@ class Job:
             similarity=self.profile.similarity,
             strategies=tuple(self.strategies.values()),
             skipped=tuple(self.skipped),
+            depth_profiles=self.journal.state.depth_profiles if self.journal.state else (),
         )
         return decision_judge.judge([*self.results, *self.controls], self.journal.folder, case)
 

@@ -7,10 +7,11 @@ import numpy as np
 from autotl.cache import atomic
 from autotl.candidates import gather
 from autotl.data import image_store
-from autotl.decision import controls, judge
+from autotl.decision import controls
+from autotl.decision.evidence import representative_results, selection
 from autotl.options import END_SECONDS
 from autotl.records import BackboneSpec, Cost, Strategy, Trial, TrialResult
-from autotl.search import standing
+from autotl.report import wording
 from autotl.stages.context import Job
 
 
@@ -19,7 +20,7 @@ def control(job: Job) -> None:
     winner = job.judge().decision.winner
     if winner is None:
         return
-    best = standing.summary(job.results)[winner]
+    best = representative_results(job.results)[winner]
     spare = job.budget.left - END_SECONDS - job.final_seconds(best.trial.candidate, best.epochs_done)
     end = job.budget.left - min(controls.SHARE * job.options.budget, spare)
     if job.budget.left <= end:
@@ -52,7 +53,7 @@ def control(job: Job) -> None:
 
 
 def _control(job: Job, trial: Trial, spec: BackboneSpec, strategy: Strategy | None, end: float) -> None:
-    job.journal.say("control", judge.CONTROLS[trial.control], candidate=trial.candidate.id)
+    job.journal.say("control", wording.control(trial.control), candidate=trial.candidate.id)
     strategy = strategy or job.strategies[trial.candidate.strategy]
     future = job.engine.submit(trial, spec, strategy, job.budget.allowance(reserve=end))
     _keep_control(job, future.result())
@@ -63,7 +64,7 @@ def _forest(job: Job) -> None:
     begun = job.budget.spent
     trial = Trial(id="c-pixels", candidate=controls.PIXELS, seed=job.options.seed, control="pixels")
     store = image_store.Pixels.open(job.journal.folder / ".pixels")
-    judged = judge.selection(job.split.part, job.split.folds)
+    judged = selection(job.split.part, job.split.folds)
     train = job.rows(0)
     labels, classes = job.data.labels, len(job.data.classes)
     tables = np.zeros((len(judged), classes), np.float32)

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from autotl.cache import atomic, atomic_write
-from autotl.decision import judge
+from autotl.decision import conclude, evidence
+from autotl.decision.evidence import representative_results
 from autotl.errors import AutotlError
 from autotl.options import END_SECONDS
 from autotl.ranking import history
@@ -16,7 +17,6 @@ from autotl.records import Trial, TrialResult, result
 from autotl.report import explained, inputs, model_card, render
 from autotl.run_folder import table as run_folder_table
 from autotl.run_folder.journal import ship
-from autotl.search import standing as search_standing
 from autotl.stages.context import Job, span
 from autotl.stats import calibration, ood
 
@@ -65,7 +65,7 @@ def finish(job: Job, status: str) -> None:
     model_card.write(final, job.journal.folder)
     if status == "finished" and job.options.memory and job.ranking.ranked:
         _remember(job, job.options.memory)
-    job.journal.say("report", final.summary)
+    job.journal.say("report", render.summary(final))
 
 
 def _remember(job: Job, memory: str) -> None:
@@ -77,14 +77,14 @@ def _remember(job: Job, memory: str) -> None:
 
 def _ship_probe(job: Job, winner: str) -> None:
     """The winner's own checkpoint: the one of the highest score, which lies there so far, may be another's."""
-    model = search_standing.summary(job.results)[winner].model
+    model = representative_results(job.results)[winner].model
     if model is not None and (job.journal.folder / model).is_dir():
         ship(job.journal.folder / model, job.journal.folder)
 
 
 def _final_fit(job: Job, winner: str) -> TrialResult | None:
     """The winner's recipe on train and select, tested once; where that does not finish, its best probe tested."""
-    standing = search_standing.summary(job.results)[winner]
+    standing = representative_results(job.results)[winner]
     known = _fitted(job, winner)
     again = (
         known is not None and "select" in known.trial.fit_on and known.trial.epochs == standing.epochs_done
@@ -168,18 +168,17 @@ def _refit(job: Job, trial: Trial) -> None:
 
 
 def _conclude(job: Job, state: result.Recommendation, fit: TrialResult | None) -> result.Recommendation:
-    fit = None if fit is None else judge.sealed(fit, job.journal.folder)
+    fit = None if fit is None else evidence.sealed(fit, job.journal.folder)
     if fit is not None and fit not in state.trials:
         state = replace(state, trials=(*state.trials, fit))
     folder = job.journal.folder
-    found = judge.conclude(state, fit, folder, job.columns)
-    if found.calibration is not None and found.winner and found.winner.model_is != judge.UNFITTED:
+    found = conclude.conclude(state, fit, folder, job.columns)
+    if found.calibration is not None and found.winner and found.winner.model_is != conclude.UNFITTED:
         calibration.write(found.calibration, folder / "model")
     return job.journal.write(
         winner=found.winner,
         leaderboard=found.leaderboard,
         calibration=found.calibration,
-        summary=found.summary,
         trials=found.trials,
     )
 

@@ -136,7 +136,7 @@ def _take_over(job: Job, earlier: resume.Earlier, counts: dict[str, int]) -> Non
         f"continued after {job.journal.before:.0f} s with {len(job.results)} trials, for another"
         f" {job.options.budget:.0f} s"
     )
-    job.journal.write(winner=before.winner, summary=before.summary)
+    job.journal.write(winner=before.winner)
 
 
 def _decode(job: Job, data: Dataset, split: Split) -> image_store.Decoded:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from autotl.decision import controls, judge
+from autotl.decision import controls
+from autotl.decision.evidence import judged_rows, right_answers, selection, selection_images
 from autotl.errors import AutotlError
 from autotl.options import END_SECONDS
 from autotl.protocols import Planner
 from autotl.ranking import depth_profile
-from autotl.records import Candidate, Ranked, Skipped, Trial
+from autotl.records import Candidate, Ranked, Skipped, Trial, TrialResult
 from autotl.report import forecast as report_forecast
+from autotl.report import wording
 from autotl.search import forecast
 from autotl.search import planner as search_planner
 from autotl.stages.context import Job
@@ -37,11 +39,12 @@ def probe(job: Job) -> None:
     facts = search_planner.Facts(
         rows=len(job.rows(0)),
         rows_final=len(job.rows(0)) + len(job.rows(1)),
-        rows_select=len(judge.selection(job.split.part, job.split.folds)),
+        rows_select=len(selection(job.split.part, job.split.folds)),
         rows_test=len(job.rows(2)),
         folds=job.split.folds,
         refit=job.options.refit,
-        pooled=job.goal.metric == "accuracy" and not job.split.folds,
+        comparable=job.goal.metric == "accuracy",
+        selection=selection_images(judged_rows(job.columns), job.goal),
         seed=job.options.seed,
         timed=_time(job),
         recoverable=_recoverable(job),
@@ -56,8 +59,8 @@ def probe(job: Job) -> None:
         job.profile, job.ranking, job.budget.left, strategies=job.strategies, otherwise=default
     )
     for done in job.results:
-        planner.tell(done)
-    job.fit_seconds, job.final_seconds = default.prices.fit, default.prices.final
+        _tell(job, planner, done)
+    job.fit_seconds, job.final_seconds = default.costs.fit, default.costs.final
     kept = END_SECONDS + controls.SHARE * job.options.budget
     _foresee(job, default)
     with job.ledger.charge("search"):
@@ -65,12 +68,20 @@ def probe(job: Job) -> None:
             if planner is default and _time_recipe(job, default, trial):
                 default.take_back(trial)  # and asks again, knowing the price
                 continue
-            planner.tell(job.attempt(trial, kept + _final_reserve(job, trial)))
+            _tell(job, planner, job.attempt(trial, kept + _final_reserve(job, trial)))
     if default.stopped:
-        job.notes.append(default.stopped)
+        job.notes.append(wording.sentence(default.stopped))
     job.skipped += _untried(job)
     if not any(done.score_val is not None for done in job.results):
         raise AutotlError(job.why_nothing())
+
+
+def _tell(job: Job, planner: Planner, result: TrialResult) -> None:
+    """Hand a result to the planner; autotl's own also learns which images it answered rightly."""
+    if isinstance(planner, search_planner.DefaultPlanner):
+        planner.tell(result, right_answers(result, job.journal.folder, job.columns))
+    else:
+        planner.tell(result)
 
 
 def _foresee(job: Job, planner: search_planner.DefaultPlanner) -> None:
@@ -89,7 +100,7 @@ def _foresee(job: Job, planner: search_planner.DefaultPlanner) -> None:
 def _time_recipe(job: Job, planner: search_planner.DefaultPlanner, trial: Trial) -> bool:
     """Times three batches of a recipe whose training never was; whether that was done."""
     candidate = trial.candidate
-    if not trial.epochs or planner.prices.is_measured(candidate) or candidate in job.untimed:
+    if not trial.epochs or planner.costs.is_measured(candidate) or candidate in job.untimed:
         return False
     try:
         allowance = job.budget.allowance(reserve=END_SECONDS)
@@ -99,7 +110,7 @@ def _time_recipe(job: Job, planner: search_planner.DefaultPlanner, trial: Trial)
         job.untimed.add(candidate)
         return False
     job.measured.append(found)
-    planner.prices.measured(candidate, found.seconds_per_image + found.prepare)
+    planner.costs.measured(candidate, found.seconds_per_image + found.prepare)
     return True
 
 

@@ -9,6 +9,7 @@ import mlflow
 
 from autotl import hookimpl, load
 from autotl.records import Event
+from autotl.report import wording
 
 ARTIFACTS = ("report.html", "report.md", "leaderboard.csv", "result.json", "model")
 
@@ -44,7 +45,7 @@ class Tracker:
         state = load(folder).result
         asked = {name: str(value)[:500] for name, value in state.options.items()}
         mlflow.log_params(asked | {"metric": state.metric, "fingerprint": state.data.fingerprint})
-        mlflow.set_tags({"autotl.status": state.status, "mlflow.note.content": state.summary})
+        mlflow.set_tags({"autotl.status": state.status, "mlflow.note.content": wording.summary(state)})
         if (winner := state.winner) is not None:
             recipe = ("candidate", "backbone", "strategy", "unfreeze", "input_size")
             mlflow.log_params({f"winner.{name}": getattr(winner, name) for name in recipe})
