@@ -8,11 +8,11 @@ import math
 from autotl.records import Cost, Forecast, Ranked, TrialResult
 from autotl.search.intervals import Z80
 from autotl.search.planner import DefaultPlanner
-from autotl.search.prior import HALF_WAY
 
 # Share of the linear probe's error that long training removes: little, so that the search ends early;
 # as much as it usually does; so much that it continues for as long as it may.
 GAINS = (-0.05, 0.2, 0.5)
+HALF_WAY = 6.0  # epochs after which some two thirds of a gain are there, as assumed here
 CONTROLS_USED = 0.4  # of the time that the controls may take, they do
 FROZEN_SECONDS = 1.0  # a head in closed form on features at hand
 LONGEST = 60  # trials in one rehearsal

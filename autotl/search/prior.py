@@ -35,7 +35,7 @@ __all__ = [
     "usual",
 ]
 
-HALF_WAY = 6.0  # epochs after which some two thirds of what fine-tuning brings is there
+HALF_WAY = 3.0  # epochs after which some two thirds of what fine-tuning brings is there
 USUAL_PRIOR = 0.5  # published accuracy that its lead is counted from
 SAME_RECIPE, SAME_BACKBONE, OTHERS = 0.55, 0.5, 0.4  # correlation of hits, median on the recorded sets
 WAY = 0.15  # deviation between strategies and between learning rates, which were not recorded: a guess

@@ -104,7 +104,7 @@ def members_table(outcomes: Sequence[Outcome]) -> str:
 def promises_table(outcomes: Sequence[Outcome]) -> str:
     """How often the interval that goes with autotl's choice holds its accuracy on new images, by level, all sets."""
     lines = [
-        "| level | replays | interval covers | promised less found | sets below 90 % |",
+        "| level | replays | interval covers | expected less found | sets below 90 % |",
         "|---|---|---|---|---|",
     ]
     own = [outcome for outcome in outcomes if outcome.covers is not None]
@@ -187,7 +187,7 @@ def page(
     parts += ["## autotl against each", differences(outcomes, levels[0])]
     parts += ["## Set by set", sets_table(outcomes, levels[0])]
     parts += ["## The winner's set", members_table(outcomes)]
-    parts += ["## The accuracy that is promised", promises_table(outcomes)]
+    parts += ["## The accuracy that is expected", promises_table(outcomes)]
     if trained:
         parts += ["## Trainings that collapse", collapse.table(trained)]
     parts += ["## Targets", targets(outcomes, levels[0])]

@@ -77,7 +77,7 @@ def test_one_changed_prediction_is_noticed(run: Path, which: int, keep_class: bo
     ("field", "value", "where"),
     [
         (("winner", "score_val"), 0.999, "winner.score_val"),
-        (("summary",), "Use anything.", "summary"),
+        (("decision", "chance"), 0.123, "decision.chance"),
         (("calibration", "temperature"), 9.0, "calibration.temperature"),
         (("goal", "prefer"), "size", "decision"),
     ],

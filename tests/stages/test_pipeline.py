@@ -26,6 +26,8 @@ from autotl.records import (
     TrialResult,
     encoding,
 )
+from autotl.records.facts import Kind
+from autotl.report import wording
 from autotl.run_folder import manifest, result_file
 from autotl.run_folder.replay import case_of
 from autotl.stages import search
@@ -234,7 +236,7 @@ def test_the_best_is_held_against_no_pretraining_no_network_and_shuffled_labels(
     assert state.winner is not None and state.winner.candidate not in {row.candidate for row in held.values()}
     assert state.transfer is not None and state.transfer.low > 0
     assert state.decision is not None and state.decision.transfer == state.transfer
-    assert any(reason.startswith("pretraining gains") for reason in state.decision.reasons)
+    assert any(reason.kind is Kind.PRETRAINING_GAIN for reason in state.decision.reasons)
     assert state.seconds["controls"] <= 0.1 * 180.0
 
 
@@ -274,7 +276,7 @@ def test_when_nothing_keeps_the_limits_there_is_no_winner(photos: Path, tmp_path
     folder = World().run(photos, tmp_path / "run", max_latency=0.0001)
     state = result_file.read(folder)
     assert state.status == "finished" and state.winner is None
-    assert "keeps the limits" in state.summary and "ms an image" in state.summary
+    assert "keeps the limits" in wording.summary(state) and "ms an image" in wording.summary(state)
     assert not (folder / "model").exists()
 
 
