@@ -37,7 +37,7 @@ from autotl.stats import metrics
 __all__ = ["Verdict", "decide", "expected_scores", "judge", "open_recipes", "outlook"]
 
 DRAWS = 2000
-HELD = 0.98  # of the probability, that the tried and the open recipes hold together
+HELD = 0.99  # of the probability, that the tried and the open recipes hold together
 OPEN_NAMED = 3  # recipes in the sentence
 
 

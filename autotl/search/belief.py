@@ -36,6 +36,7 @@ CROSS_VALIDATED = {"linear_probe": "linear", "knn": "knn"}  # ranking score of e
 USUAL_EPOCHS = 6.0  # of an untried fine-tuning, where none was trained
 UNSEEN = 0.35  # deviation of a frozen head without a single image scored
 SHIFT = 0.15  # deviation between cross-validation on train images and the score on new images
+DRIFT = 0.1  # deviation between the selection images and other new images
 OWN_HEAD = (
     0.1  # deviation of a closed-form head from what its cross-validation says beside the linear probe's
 )
@@ -137,9 +138,13 @@ class Belief:
     # -- what is read from it
 
     def estimate(self, candidate: Candidate, epochs: float) -> Interval:
-        """Return the expected score of a recipe at a length, and its 95 % interval for new images."""
+        """Return the expected score of a recipe at a length, and its 95 % interval for new images.
+
+        New images are not quite like the selection images (`DRIFT`).
+        """
         mean, deviation = self.latent([(candidate, epochs)])
-        low, high = sigmoid(mean[0] + Z95 * deviation[0] * np.array([-1.0, 1.0])).tolist()
+        wide = Z95 * math.hypot(deviation[0], DRIFT)
+        low, high = sigmoid(mean[0] + wide * np.array([-1.0, 1.0])).tolist()
         return Interval(value=float(_expected(mean, deviation)[0]), low=low, high=high)
 
     def means(self, points: Sequence[Point]) -> np.ndarray:
@@ -425,7 +430,7 @@ class Belief:
         return observation.score - base <= LOSS * max(1 - base, LEAST_ERROR)
 
     def _reference(self, candidate: Candidate) -> float:
-        """Return the score that a failure is told by: its frozen head's, else the ranking's, else any head's."""
+        """Return the score that a failure is recognised by: its frozen head's, else the ranking's, else any head's."""
         heads = [o for o in self._observed if not o.epochs]
         own = [o.score for o in heads if _entry(o.candidate) == _entry(candidate)]
         entry = self._ranked(candidate)

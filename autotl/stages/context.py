@@ -135,8 +135,8 @@ class Job:
             for done in self.results
             if trial.epochs and done.trial.forecast and done.status == "finished" and done.cost.seconds
         ]
-        astray = intervals.ASTRAY if trial.epochs else intervals.ASTRAY_HEAD
-        low, high = intervals.within(trial.forecast, ratios, astray)
+        error = intervals.ERROR if trial.epochs else intervals.ERROR_HEAD
+        low, high = intervals.within(trial.forecast, ratios, error)
         return replace(trial, forecast_low=round(low, 3), forecast_high=round(high, 3))
 
     def scored(self, done: TrialResult) -> TrialResult:
