@@ -77,7 +77,7 @@ def _run(context: RunContext, data: Dataset, earlier: Earlier | None, recipe: Tr
         setup = replace(setup, similarity=similarity(context, setup))
         setup = replace(setup, parts=subsample(context, setup))
         ranked = depth_profiles(context, setup, rank(context, setup))
-        setup = replace(setup, backbones=ranked.backbones)
+        setup = replace(setup, backbones=ranked.backbones, depth_profiles=ranked.depth_profiles)
         searched = search(context, setup, ranked)
     else:
         ranked = RankResult(ranking=Ranking(ranked=()), backbones=setup.backbones)

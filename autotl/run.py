@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from autotl import predict as autotl_predict
 from autotl.budget import Allowance, parse_seconds
 from autotl.cache import atomic_write
+from autotl.decision.evidence import representative_results
 from autotl.errors import RunError, UnknownNameError
 from autotl.options import (
     DEFAULT_BUDGET,
@@ -28,7 +29,6 @@ from autotl.records import result as records_result
 from autotl.records.result import Recommendation
 from autotl.run_folder import manifest, result_file
 from autotl.run_folder import table as run_folder_table
-from autotl.search import standing as search_standing
 
 if TYPE_CHECKING:
     import os
@@ -385,7 +385,7 @@ def _plain(budget: str | float) -> str | float:
 def _recipe(state: records_result.Recommendation, name: str | None) -> Trial:
     """A trial of a candidate at the fidelity at which it was judged. Raises `RunError`, `UnknownNameError`."""
     probes = [done for done in state.trials if records_result.is_probe(done) and not done.trial.control]
-    standing = search_standing.summary(probes)
+    standing = representative_results(probes)
     name = name or (state.decision.winner if state.decision else None)
     if name is None:
         raise RunError(

@@ -70,7 +70,7 @@ def table(states: Sequence[result.Recommendation]) -> str:
 
 
 def spread(states: Sequence[result.Recommendation], kind: str) -> float:
-    """Deviation of log(came / forecast) about none: what `ASTRAY` should be on such a machine."""
+    """Deviation of log(came / forecast) about none: what `ERROR` should be on such a machine."""
     logs = [math.log(e.came / e.forecast) for state in states for e in forecasts(state) if e.kind == kind]
     return math.sqrt(sum(log * log for log in logs) / max(1, len(logs)))
 

@@ -14,7 +14,7 @@ from autotl.budget import Allowance
 from autotl.builtin.strategies import STRATEGIES
 from autotl.cache import cache_folder
 from autotl.data import load
-from autotl.decision import judge
+from autotl.decision import evidence
 from autotl.modality import image_store
 from autotl.plugins.manager import load_plugins
 from autotl.protocols import Engine
@@ -51,7 +51,7 @@ class Opened:
         done = self.engine.submit(trial, spec, LINEAR, far()).result()
         if done.predictions is None:
             raise SystemExit(f"{spec.name} on {self.data.source}: {done.error}")
-        predicted = judge.predicted_classes(self.folder / done.predictions, self.rows(on))
+        predicted = evidence.predicted_classes(self.folder / done.predictions, self.rows(on))
         assert predicted is not None
         return predicted
 

@@ -20,7 +20,7 @@ import click
 import numpy as np
 
 from autotl.budget import parse_seconds
-from autotl.decision import judge
+from autotl.decision import evidence
 from autotl.records.result import Recommendation
 from autotl.run_folder import manifest, result_file
 from autotl.stats import metrics
@@ -117,7 +117,7 @@ def measured(
     labels = table.labels(state.data.classes)[test]
     final = next(t for t in state.trials if t.trial.id in ("final", "tested"))
     assert final.predictions is not None
-    shipped = judge.predicted_classes(folder / final.predictions, test)
+    shipped = evidence.predicted_classes(folder / final.predictions, test)
     assert shipped is not None
     spec = next(spec for spec in state.backbones if spec.name == state.winner.backbone)
     with opened(sets, name, folder.parent / f".{folder.name}-probe", table.part) as them:

@@ -49,7 +49,7 @@ def example(**changes: Any) -> result.Recommendation:
             "autotl:lcnet_050@64/fine_tune:3",
             0.924,
             status="stopped",
-            reason="time ran out",
+            facts=(fact(Kind.TEXT, text="time ran out"),),
             pred_time=0.0004,
         ),
         row("autotl:lcnet_050@64/linear_probe", 0.894, fit_time=0.6, pred_time=0.0004, parameters=1_100_000),
@@ -58,13 +58,13 @@ def example(**changes: Any) -> result.Recommendation:
             "timm:vgg11.tv_in1k@224/fine_tune:1",
             None,
             status="diverged",
-            reason="the loss was not finite twice",
+            facts=(fact(Kind.TEXT, text="the loss was not finite twice"),),
         ),
         result.Row(
             candidate="timm:convnext_tiny.fb_in22k",
             backbone="timm:convnext_tiny.fb_in22k",
             status="skipped",
-            reason="its weights are not on this machine, and --offline was given",
+            facts=(fact(Kind.TEXT, text="its weights are not on this machine, and --offline was given"),),
         ),
     )
     classes = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
@@ -122,27 +122,47 @@ def example(**changes: Any) -> result.Recommendation:
             score_val=0.972,
             ci_low=0.948,
             ci_high=0.984,
+            expected=0.969,
+            expected_low=0.945,
+            expected_high=0.984,
             score_test=0.967,
             test_low=0.94,
             test_high=0.982,
-            model_is="fitted again on train and select",
+            model_is=result.ModelIs.REFITTED,
         ),
         "winners_set": tuple(line.candidate for line in board[:3]),
         "decision": Decision(
             winner=best,
-            score=Interval(value=0.969, low=0.945, high=0.984),
+            score=Interval(value=0.972, low=0.948, high=0.984),
             winners_set=tuple(line.candidate for line in board[:3]),
             runner_up=board[1].candidate,
             margin=Interval(value=0.003, low=-0.011, high=0.017),
+            expected=Interval(value=0.969, low=0.945, high=0.984),
             reasons=(
-                "fine-tuned: +4.1 points [+2.0, +6.2] against autotl:resnet14t_small@96/linear_probe",
-                "depth 2: +1.1 points [-0.6, +2.8], within chance against autotl:resnet14t_small@96/fine_tune:all",
+                fact(
+                    Kind.FROZEN_OR_TUNED,
+                    frozen=False,
+                    other="autotl:resnet14t_small@96/linear_probe",
+                    gap={"difference": 0.041, "low": 0.02, "high": 0.062, "images": 640},
+                ),
+                fact(
+                    Kind.DEPTH_COMPARED,
+                    depth=2,
+                    other="autotl:resnet14t_small@96/fine_tune:all",
+                    gap={"difference": 0.011, "low": -0.006, "high": 0.028, "images": 640},
+                ),
             ),
-            would_change=("about 2,100 more images to choose by would tell the first two apart",),
+            would_change=(
+                fact(
+                    Kind.MORE_SELECTION_IMAGES,
+                    candidate=board[1].candidate,
+                    images=2100,
+                    in_all=None,
+                ),
+            ),
         ),
         "leaderboard": board,
         "notes": (fact(Kind.TEXT, text="The batch of timm:vgg11.tv_in1k was halved: out of memory"),),
-        "summary": "Use autotl:resnet14t_small at 96 px, fine-tuned in its last 2 layer groups (lp_ft): accuracy 97.2%.",
         "seconds": {
             "budget": 180.0,
             "total": 141.3,
@@ -220,7 +240,7 @@ def full_folder(
                 _trial(folder, f"t{number}{epochs:g}", line, epochs, score, labels, part == 1, generator)
             )
     trials.append(_trial(folder, "final", found.leaderboard[0], 9.0, 0.93, labels, part == 2, generator))
-    scratch = row("autotl:resnet14t_small@96/scratch:all", 0.61, control="scratch", reason=SCRATCH)
+    scratch = row("autotl:resnet14t_small@96/scratch:all", 0.61, control="scratch")
     alone = _trial(folder, "c-scratch", scratch, 9.0, 0.61, labels, part == 1, generator)
     trials.append(replace(alone, trial=replace(alone.trial, control="scratch")))
     ranked = tuple(

@@ -85,7 +85,7 @@ def test_a_folder_that_is_no_run_is_an_error_that_says_so(tmp_path: Path) -> Non
 
 
 def test_a_notebook_shows_words_and_table_escaped(tmp_path: Path) -> None:
-    run = Run(run_folder(tmp_path, example(leaderboard=(row(f"{NASTY}@1/knn", 0.5),), summary=NASTY)))
+    run = Run(run_folder(tmp_path, example(leaderboard=(row(f"{NASTY}@1/knn", 0.5),))))
     page = run._repr_html_()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page

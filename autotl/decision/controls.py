@@ -1,4 +1,4 @@
-"""What the recommendation is held against: no pretraining, no network at all, and labels without meaning.
+"""Build the controls of a run: no pretraining, no network at all, and shuffled labels (sanity check).
 
 Three controls, each a trial like any other but for its `Trial.control`, so that it never competes:
 the winner's own architecture from scratch, a random forest on pixels and colours, and a linear probe on
@@ -14,10 +14,9 @@ import numpy as np
 
 from autotl.records import BackboneSpec, Candidate, Phase, Ranked, Strategy, Trial, TrialResult
 
-SHARE = 0.1  # of the budget, at most, for all controls together
-LEAST_SECONDS = 5.0  # a network that trains for less from scratch says nothing
+LEAST_SECONDS = 5.0  # a network that trains for less from scratch has learned nothing
 PASSES = 100.0  # more than fit: the schedule of the control from scratch follows the clock
-SIDE = 16  # pixels, of the images that the random forest sees: the input size in its name
+SIDE = 16  # pixels, of the images that the random forest sees
 TREES = 100
 FOREST_SECONDS = 2.0  # less is not enough to begin one: it cannot be interrupted
 FOREST_ROWS = 4000  # images that the forest is fitted on, at most
@@ -31,7 +30,7 @@ PIXELS = Candidate(backbone="pixels", input_size=SIDE, strategy="random_forest")
 
 
 def scratch(winner: TrialResult, spec: BackboneSpec, size: int, seed: int) -> tuple[Trial, BackboneSpec]:
-    """A trial of the winner's architecture at `size` px without its weights, and the spec to build it from."""
+    """Return a trial of the winner's architecture at `size` px without its weights, and the spec to build it from."""
     candidate = Candidate(
         backbone=winner.trial.candidate.backbone, input_size=size, strategy=SCRATCH.name, unfreeze="all"
     )
@@ -40,15 +39,15 @@ def scratch(winner: TrialResult, spec: BackboneSpec, size: int, seed: int) -> tu
 
 
 def shuffled(ranked: Sequence[Ranked], strategies: Sequence[Strategy], rows: int, seed: int) -> Trial | None:
-    """A closed-form head on shuffled labels, on the cheapest backbone whose features of all `rows` are at hand."""
+    """Return a closed-form head on shuffled labels, on the cheapest backbone whose features of all `rows` are at hand."""
     closed = [s for s in strategies if s.head and not s.phases]
     whole = [a for a in ranked if a.rows >= rows and a.seconds_per_image is not None]
     if not closed or not whole:
         return None
-    arm = min(whole, key=lambda a: (a.seconds_per_image, a.backbone))
+    entry = min(whole, key=lambda a: (a.seconds_per_image, a.backbone))
     candidate = Candidate(
-        backbone=arm.backbone,
-        input_size=arm.input_size,
+        backbone=entry.backbone,
+        input_size=entry.input_size,
         strategy=closed[0].name,
         hyper=(("labels", "shuffled"),),
     )
@@ -58,7 +57,7 @@ def shuffled(ranked: Sequence[Ranked], strategies: Sequence[Strategy], rows: int
 def forest(
     features: np.ndarray, labels: np.ndarray, judged: np.ndarray, classes: int, seed: int
 ) -> np.ndarray:
-    """Probabilities (m, classes) float32 of `judged` (m, d) by a random forest fitted on `features` (n, d)."""
+    """Return probabilities (m, classes) float32 of `judged` (m, d) by a random forest fitted on `features` (n, d)."""
     from sklearn.ensemble import RandomForestClassifier
 
     model = RandomForestClassifier(TREES, random_state=seed, class_weight="balanced")

@@ -1,4 +1,4 @@
-"""What the rule of thumb would have said, size of the data times similarity to the source, beside what was measured.
+"""Compare the rule of thumb, size of the data times similarity to the source, with what was measured.
 
 The rule is the one of lecture notes (Stanford CS231n, Transfer Learning): few images near the source, keep the
 backbone frozen; many near it, fine-tune all; few far from it, go no deeper than the last layers; many far from
@@ -8,54 +8,57 @@ it, fine-tune all. It decides nothing here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
-from autotl.decision.decide import Evidence, Judged, against
+from autotl.decision.evidence import Evidence, Judged, gap
 from autotl.records import Decision, Depth, Goal, Similarity
+from autotl.records.facts import Fact, Kind, fact
 
 FEW = 1000  # training images; the notes name no number, tutorials that quote them mostly this one
-FROZEN, LAST, ALL = "frozen", "fine-tuned in its last layers", "fine-tuned as a whole"
+Recipe = Literal["frozen", "last layers", "all"]
 
 
-def rule(images: int, near: bool) -> str:
-    """The recipe that the rule names for so many training images, near the source or not."""
+def rule(images: int, near: bool) -> Recipe:
+    """Return the recipe that the rule names for so many training images, near the source or not."""
     if images >= FEW:
-        return ALL
-    return FROZEN if near else LAST
+        return "all"
+    return "frozen" if near else "last layers"
 
 
-def recipe(unfreeze: Depth) -> str:
-    """Which of the rule's recipes an unfreeze depth is."""
-    return FROZEN if unfreeze == 0 else ALL if unfreeze == "all" else LAST
+def recipe(unfreeze: Depth) -> Recipe:
+    """Return which of the rule's recipes an unfreeze depth is."""
+    return "frozen" if unfreeze == 0 else "all" if unfreeze == "all" else "last layers"
 
 
-def said(
+def compare(
     decision: Decision,
     evidence: Sequence[Evidence],
     judged: Judged,
     goal: Goal,
     images: int,
     similarity: Sequence[Similarity],
-) -> str:
-    """The rule's advice and whether the probes agreed, a sentence; empty without a winner or a similarity.
+) -> Fact | None:
+    """Return the rule's advice and whether the probes agreed; None without a winner or a similarity.
 
     `evidence` is best first where it matters: the first of the rule's recipe, on the winner's backbone if
-    there is one, is held against the winner.
+    there is one, is compared with the winner.
     """
     winner = next((e for e in evidence if e.name == decision.winner), None)
     if winner is None or not similarity:
-        return ""
+        return None
     closest = max(similarity, key=lambda s: s.value)
-    advised = rule(images, closest.level == "near")
-    size = "few" if images < FEW else "many"
-    words = f"rule of thumb ({size} images, {closest.level} to {closest.domain}): {advised}"
-    chosen = recipe(winner.result.trial.candidate.unfreeze)
-    if chosen == advised:
-        return f"{words}; the probes agree"
-    advised_here = [e for e in evidence if recipe(e.result.trial.candidate.unfreeze) == advised]
-    if not advised_here:
-        return f"{words}; no such candidate was probed"
-    backbone = winner.result.trial.candidate.backbone
-    other = max(
-        advised_here, key=lambda e: (e.result.trial.candidate.backbone == backbone, e.result.score_val or 0.0)
-    )
-    return f"{words}; the probes say {chosen}, {against(winner, other, judged, goal)}"
+    advised, chosen = rule(images, closest.level == "near"), recipe(winner.candidate.unfreeze)
+    values = {
+        "images": images,
+        "large": images >= FEW,
+        "similarity": closest.level,
+        "domain": closest.domain,
+        "advised": advised,
+        "chosen": chosen,
+    }
+    as_advised = [e for e in evidence if recipe(e.candidate.unfreeze) == advised]
+    if chosen == advised or not as_advised:
+        return fact(Kind.RULE_OF_THUMB, **values)
+    backbone = winner.candidate.backbone
+    other = max(as_advised, key=lambda e: (e.candidate.backbone == backbone, e.result.score_val or 0.0))
+    return fact(Kind.RULE_OF_THUMB, **values, other=other.name, gap=gap(winner, other, judged, goal))

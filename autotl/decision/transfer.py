@@ -1,4 +1,4 @@
-"""What pretraining gains: the winner's kin against controls that had none. Pure, from recorded predictions."""
+"""Measure what pretraining gains: candidates on the winner's backbone against controls without it. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autotl.decision.decide import Evidence, Judged
+from autotl.decision.evidence import Evidence, Judged, gap_of, score
 from autotl.records import Decision, Goal, Interval
 from autotl.records.encoding import rounded
+from autotl.records.facts import Fact, Kind, fact
 from autotl.stats import metrics
 
 LEEWAY = 1.1  # of the control's seconds, that the pretrained candidate may have had
@@ -17,7 +18,7 @@ LEEWAY = 1.1  # of the control's seconds, that the pretrained candidate may have
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Timed:
-    """A candidate, and the seconds its standing trial trained, embedding included."""
+    """A candidate, and the seconds that its representative trial trained, embedding included."""
 
     evidence: Evidence
     seconds: float
@@ -25,29 +26,26 @@ class Timed:
 
 def gain(
     candidates: Sequence[Timed], control: Timed, winner: str, judged: Judged, goal: Goal
-) -> tuple[Interval | None, str]:
-    """How much better a pretrained candidate does than the control in the same seconds, and a sentence.
+) -> tuple[Interval | None, Fact | None]:
+    """Return how much better a pretrained candidate does than the control in the same seconds, and a fact.
 
     Compared is the best candidate on the winner's backbone that trained no longer than the control did (else
     the one that trained shortest). None as long as the control does not beat a constant answer: what has
-    learnt nothing yet says nothing about pretraining.
+    learned nothing yet says nothing about pretraining.
     """
-    backbone = winner.partition("@")[0]
-    kin = [c for c in candidates if c.evidence.result.trial.candidate.backbone == backbone] or [*candidates]
-    if not kin:
-        return None, ""
-    equal = [c for c in kin if c.seconds <= LEEWAY * control.seconds]
+    backbone = {c.evidence.name: c.evidence.candidate.backbone for c in candidates}
+    related = [c for c in candidates if backbone[c.evidence.name] == backbone.get(winner)] or [*candidates]
+    if not related:
+        return None, None
+    equal = [c for c in related if c.seconds <= LEEWAY * control.seconds]
     chosen = (
-        max(equal, key=lambda c: (_score(c, judged, goal), c.evidence.name))
+        max(equal, key=lambda c: (score(c.evidence, judged, goal), c.evidence.name))
         if equal
-        else min(kin, key=lambda c: (c.seconds, c.evidence.name))
+        else min(related, key=lambda c: (c.seconds, c.evidence.name))
     )
-    if _against_constant(control, judged, goal).low <= 0:
-        return None, (
-            f"whether pretraining helps stays open: without it the network had learnt nothing after"
-            f" {control.seconds:.0f} s of training"
-        )
-    found = metrics.paired_difference(
+    if _against_constant(control.evidence, judged, goal).low <= 0:
+        return None, fact(Kind.PRETRAINING_UNKNOWN, seconds=control.seconds)
+    difference = metrics.paired_difference(
         goal.metric,
         judged.labels,
         chosen.evidence.predicted,
@@ -55,46 +53,33 @@ def gain(
         judged.classes,
         judged.group,
     )
-    interval = Interval(**{name: rounded(getattr(found, name)) for name in ("value", "low", "high")})
-    points = (
-        f"{interval.value * 100:+.1f} points [{interval.low * 100:+.1f}, {interval.high * 100:+.1f}]:"
-        f" {chosen.evidence.name} after {chosen.seconds:.0f} s against the same network from scratch after"
-        f" {control.seconds:.0f} s"
+    interval = Interval(**{name: rounded(getattr(difference, name)) for name in ("value", "low", "high")})
+    return interval, fact(
+        Kind.PRETRAINING_GAIN,
+        candidate=chosen.evidence.name,
+        seconds=chosen.seconds,
+        scratch_seconds=control.seconds,
+        gap=gap_of(interval, judged),
     )
-    if interval.low > 0:
-        return interval, f"pretraining gains {points}"
-    if interval.high < 0:
-        return interval, f"pretraining does not help here (negative transfer): {points}"
-    return interval, f"pretraining makes no difference beyond chance: {points}"
 
 
-def signal(control: Evidence, judged: Judged, goal: Goal) -> str:
-    """What a probe on shuffled labels says: nothing was found where nothing is, or a warning."""
-    found = _against_constant(Timed(evidence=control, seconds=0.0), judged, goal)
-    value = metrics.score(goal.metric, judged.labels, control.predicted, judged.classes)
-    if found.low > 0:
-        return (
-            f"mind: a probe on shuffled labels scores {value:.1%}, more than chance; something other than the"
-            " labels' meaning can be learnt here"
-        )
-    return f"with shuffled labels a probe scores {value:.1%}: no signal, as it must be"
+def shuffled(control: Evidence, judged: Judged, goal: Goal) -> Fact:
+    """Return what a probe on shuffled labels scores, and whether that is significantly above a constant answer."""
+    above = _against_constant(control, judged, goal).low > 0
+    return fact(Kind.SHUFFLED_LABELS, score=score(control, judged, goal), above=above)
 
 
-def by_hand(control: Evidence, decision: Decision, judged: Judged, goal: Goal) -> str:
-    """What pixels and colours reach without any network."""
-    value = metrics.score(goal.metric, judged.labels, control.predicted, judged.classes)
+def pixels(control: Evidence, decision: Decision, judged: Judged, goal: Goal) -> Fact:
+    """Return what pixels and colours reach without any network."""
+    value = score(control, judged, goal)
     ahead = decision.score is not None and value > decision.score.value
-    return f"{'mind: ' if ahead else ''}without any network, a random forest on pixels and colours reaches {value:.1%}"
+    return fact(Kind.PIXELS_ONLY, score=value, ahead=ahead)
 
 
-def _score(timed: Timed, judged: Judged, goal: Goal) -> float:
-    return metrics.score(goal.metric, judged.labels, timed.evidence.predicted, judged.classes)
-
-
-def _against_constant(timed: Timed, judged: Judged, goal: Goal) -> Interval:
-    """How much better than always answering the commonest class."""
+def _against_constant(evidence: Evidence, judged: Judged, goal: Goal) -> Interval:
+    """Return how much better it is than always answering the commonest class."""
     commonest = int(np.bincount(judged.labels, minlength=judged.classes).argmax())
     constant = np.full(len(judged.labels), commonest)
     return metrics.paired_difference(
-        goal.metric, judged.labels, timed.evidence.predicted, constant, judged.classes, judged.group
+        goal.metric, judged.labels, evidence.predicted, constant, judged.classes, judged.group
     )

@@ -44,14 +44,15 @@ class Decision:
 
     winner: str | None
     score: Interval | None = None  # of the winner on the selection rows
+    expected: Interval | None = None  # of the winner on new images
     winners_set: tuple[str, ...] = ()
     chance: float | None = None  # that the winner scores best of all recipes, tried or not
     open: tuple[Prospect, ...] = ()  # untried recipes that may, likeliest first
     runner_up: str | None = None
     margin: Interval | None = None
     transfer: Interval | None = None  # winner minus the same training without pretraining
-    reasons: tuple[str, ...] = ()
-    would_change: tuple[str, ...] = ()
+    reasons: tuple[Fact, ...] = ()
+    would_change: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

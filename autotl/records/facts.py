@@ -111,8 +111,40 @@ class Kind(StrEnum):
     LICENCE_NOT_ALLOWED = "licence_not_allowed"  # licence, allowed: names or globs
     WEIGHTS_MISSING_OFFLINE = "weights_missing_offline"  # backbone
     DOWNLOAD_TOO_LATE = "download_too_late"  # backbone, bytes
+    TOO_MUCH_MEMORY = "too_much_memory"  # bytes, allowed: while predicting one image
     TOO_SLOW = "too_slow"  # latency, allowed: seconds an image
     RANKED_TOO_LOW = "ranked_too_low"  # place, of, rows: images that the ranking rests on
+    # search and decision
+    NO_RECIPE_FITS = "no_recipe_fits"
+    PROBES_WITHOUT_GAIN = "probes_without_gain"
+    NO_GAIN_EXPECTED = "no_gain_expected"
+    FAILED = "failed"  # error: of a trial without predictions
+    NO_PREDICTIONS = "no_predictions"
+    NOTHING_FINISHED = "nothing_finished"
+    NONE_WITHIN_LIMITS = "none_within_limits"
+    CHEAPEST_BREAKS_LIMIT = "cheapest_breaks_limit"
+    LIMITS_COST = "limits_cost"
+    CHOSEN_OVER_BEST = "chosen_over_best"
+    BEST_AND_PREFERRED = "best_and_preferred"
+    HIGHER_SCORE_NOT_CHOSEN = "higher_score_not_chosen"
+    FROZEN_OR_TUNED = "frozen_or_fine_tuned"
+    FROZEN_ALONE = "frozen_alone"
+    DEPTH_COMPARED = "depth_compared"
+    BACKBONE_COMPARED = "backbone_compared"
+    NO_SIGNAL = "no_signal"
+    BEST_PROBABILITY = "best_probability"
+    OPEN_RECIPES = "open_recipes"
+    MORE_TRAINING_IMAGES = "more_training_images"
+    RUNNER_UP_WORSE = "runner_up_worse"
+    RUNNER_UP_EQUAL = "runner_up_equal"
+    MORE_IMAGES_HOPELESS = "more_images_hopeless"
+    MORE_SELECTION_IMAGES = "more_selection_images"
+    CROSS_VALIDATION_WOULD_TELL = "cross_validation_would_tell"
+    RULE_OF_THUMB = "rule_of_thumb"
+    PRETRAINING_UNKNOWN = "pretraining_unknown"
+    PRETRAINING_GAIN = "pretraining_gain"
+    SHUFFLED_LABELS = "shuffled_labels"
+    PIXELS_ONLY = "pixels_only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Literal
 
 from autotl.records import (
@@ -30,7 +31,7 @@ from autotl.records import (
     TrialResult,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,14 @@ class Data:
     findings: tuple[Finding, ...] = ()
 
 
+class ModelIs(StrEnum):
+    """Which fit lies in the folder's ``model/``."""
+
+    REFITTED = "refitted"  # on train and select
+    PROBE = "probe"  # the checkpoint of the winner's probe, fitted on train
+    ANOTHER_CANDIDATES = "another_candidates"  # the winner was not fitted
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Winner:
     """What is recommended, and what it reaches."""
@@ -58,13 +67,16 @@ class Winner:
     strategy: str
     unfreeze: Depth
     input_size: int
-    score_val: float
+    score_val: float  # on the selection images, with its 95 % interval
     ci_low: float
     ci_high: float
+    expected: float | None = None  # score on new images, with its 95 % interval
+    expected_low: float | None = None
+    expected_high: float | None = None
     score_test: float | None = None
     test_low: float | None = None
     test_high: float | None = None
-    model_is: str = ""  # which fit ships: fitted again on train and select, or a trial's own checkpoint
+    model_is: ModelIs | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +101,7 @@ class Row:
     epochs: float | None = None
     rows: int | None = None
     control: Control = ""
-    reason: str = ""
-    notes: tuple[Fact, ...] = ()  # of its best trial; they are shown where there is no reason
+    facts: tuple[Fact, ...] = ()  # why it is out or has no score, else the notes on its trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +135,6 @@ class Recommendation:
     skipped: tuple[Skipped, ...] = ()
     problems: tuple[str, ...] = ()  # of plugins
     notes: tuple[Fact, ...] = ()  # what was skipped, shortened or changed on the way
-    summary: str = ""  # the recommendation in plain words
     seconds: dict[str, float] = field(default_factory=dict)  # budget, total, by stage
     measurements: tuple[Measurement, ...] = ()  # timed batches, by which trainings were forecast
     time_plan: tuple[StagePlan, ...] = ()  # how the budget was divided
@@ -161,5 +171,6 @@ class Case:
     ranking: Ranking | None = None
     similarity: tuple[Similarity, ...] = ()
     strategies: tuple[Strategy, ...] = ()  # that the run could choose from
+    depth_profiles: tuple[DepthProfile, ...] = ()
     backbones: tuple[BackboneSpec, ...] = ()  # whose declared licence or size a goal may rule out
     skipped: tuple[Skipped, ...] = ()

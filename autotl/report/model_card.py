@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from autotl.cache import atomic_write
-from autotl.decision import judge
+from autotl.decision import conclude, evidence
 from autotl.records import BackboneSpec, TrialResult
 from autotl.records.result import Recommendation, Winner, is_probe
 from autotl.report import recorded
 from autotl.report.wording import page as wording
+from autotl.report.wording.summary import summary
 from autotl.run_folder import manifest
-from autotl.search.standing import summary
 from autotl.stats import metrics
 
 FILE = "README.md"
@@ -38,7 +38,7 @@ def _lines(state: Recommendation, winner: Winner, folder: Path) -> Iterator[str]
     yield f"# {_plain(_name(state))}"
     yield ""
     yield wording.classifier(len(state.data.classes), winner.input_size, winner.backbone)
-    yield f"{_plain(state.summary)} {_plain(wording.fitted(recorded.model_is(state)))}"
+    yield f"{_plain(summary(state))} {_plain(wording.fitted(recorded.model_is(state)))}"
     yield ""
     yield "## Intended use"
     yield ""
@@ -111,11 +111,10 @@ def _evaluation(state: Recommendation, winner: Winner, folder: Path) -> Iterator
             f" test {metric}, on images that no choice has used |"
         )
     images = "training images, out-of-fold" if state.data.folds else "selection images"
-    expected = state.decision.score.value if state.decision and state.decision.score else winner.score_val
-    corrected = f"; score {winner.score_val:.1%}" if f"{expected:.1%}" != f"{winner.score_val:.1%}" else ""
-    yield (
-        f"| {expected:.1%} | {winner.ci_low:.1%} to {winner.ci_high:.1%} | expected {metric}, from {images}{corrected} |"
-    )
+    yield f"| {winner.score_val:.1%} | {winner.ci_low:.1%} to {winner.ci_high:.1%} | score, on the {images} |"
+    if winner.expected is not None and winner.expected_low is not None and winner.expected_high is not None:
+        interval = f"{winner.expected_low:.1%} to {winner.expected_high:.1%}"
+        yield f"| {winner.expected:.1%} | {interval} | expected {metric} on new images |"
     yield ""
     if state.calibration is not None:
         yield wording.temperature(state.calibration)
@@ -152,13 +151,15 @@ def _judged(state: Recommendation, folder: Path) -> tuple[np.ndarray, np.ndarray
     table = manifest.read(folder / "manifest.csv")
     labels = table.labels(state.data.classes)
     test = np.flatnonzero(table.part == 2)
-    fit = judge.fit_of(state)
+    fit = conclude.fit_of(state)
     predicted = _predicted(fit, folder, test) if len(test) else None
     if predicted is not None:
         return labels[test], predicted, "test images"
     name = state.decision.winner if state.decision else None
-    rows = judge.selection(table.part, state.data.folds)
-    probe = summary([trial for trial in state.trials if is_probe(trial)]).get(name or "")
+    rows = evidence.selection(table.part, state.data.folds)
+    probe = evidence.representative_results([trial for trial in state.trials if is_probe(trial)]).get(
+        name or ""
+    )
     predicted = _predicted(probe, folder, rows)
     return None if predicted is None else (labels[rows], predicted, "the selection images")
 
@@ -166,7 +167,7 @@ def _judged(state: Recommendation, folder: Path) -> tuple[np.ndarray, np.ndarray
 def _predicted(trial: TrialResult | None, folder: Path, rows: np.ndarray) -> np.ndarray | None:
     if trial is None or trial.predictions is None:
         return None
-    return judge.predicted_classes(folder / trial.predictions, rows)
+    return evidence.predicted_classes(folder / trial.predictions, rows)
 
 
 def _name(state: Recommendation) -> str:

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from autotl.decision.judge import CHECKPOINT, digest, selection
+from autotl.decision.evidence import digest, representative_results, selection
 from autotl.errors import RunError
 from autotl.records import PARTS, Interval, TrialResult
-from autotl.records.result import Recommendation, is_probe
+from autotl.records.result import ModelIs, Recommendation, is_probe
 from autotl.report.format import percent
 from autotl.run_folder import manifest
-from autotl.search.standing import summary
 from autotl.stats import calibration, metrics
 
 BINS = 10  # of confidence, equally wide, as they are drawn
@@ -85,7 +84,7 @@ def winner_predictions(result: Recommendation, folder: Path) -> Predictions | No
         predictions = read(tested, rows, model, on, shipped=not refitted)
         if predictions is not None:
             return predictions
-    probe = summary([r for r in own if is_probe(r)]).get(result.winner.candidate)
+    probe = representative_results([r for r in own if is_probe(r)]).get(result.winner.candidate)
     if probe is None:
         return None
     folds = result.data.folds
@@ -94,7 +93,7 @@ def winner_predictions(result: Recommendation, folder: Path) -> Predictions | No
         on = f"the {len(rows):,} training images (out-of-fold, {folds} folds)"
         return read(probe, rows, "the winning recipe", on)
     on = f"the {len(rows):,} selection images"
-    return read(probe, rows, "the winner's probe", on, shipped=result.winner.model_is == CHECKPOINT)
+    return read(probe, rows, "the winner's probe", on, shipped=result.winner.model_is is ModelIs.PROBE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
-from autotl.records import Finding, Similarity, Skipped
+from autotl.records import Finding, Kind, Similarity, Skipped
 from autotl.records.result import Recommendation, Row
 from autotl.report import wording
 
-_ON_DEPTH = ("frozen: ", "fine-tuned: ", "depth ")  # how the decision begins its reasons on depth
-_ON_PRETRAINING = ("pretraining ", "whether pretraining ")
-_NO_SIGNAL = "no signal"
+_ON_DEPTH = (Kind.FROZEN_OR_TUNED, Kind.FROZEN_ALONE, Kind.DEPTH_COMPARED)
+_ON_PRETRAINING = (Kind.PRETRAINING_GAIN, Kind.PRETRAINING_UNKNOWN)
+
+
+def _reasons(result: Recommendation, kinds: Container[Kind] = frozenset(Kind)) -> list[str]:
+    reasons = result.decision.reasons if result.decision else ()
+    return [wording.sentence(reason) for reason in reasons if reason.kind in kinds]
 
 
 def reasons(result: Recommendation) -> list[str]:
     """Return why the winner was chosen."""
-    return list(result.decision.reasons) if result.decision else []
+    return _reasons(result)
 
 
 def depth_reasons(result: Recommendation) -> list[str]:
     """Return the reasons that concern the unfreeze depth."""
-    return [text for text in reasons(result) if text.startswith(_ON_DEPTH)]
+    return _reasons(result, _ON_DEPTH)
 
 
 def pretraining_reasons(result: Recommendation) -> list[str]:
     """Return the reasons that concern pretraining."""
-    return [text for text in reasons(result) if text.startswith(_ON_PRETRAINING)]
+    return _reasons(result, _ON_PRETRAINING)
 
 
 def has_no_signal(result: Recommendation) -> bool:
     """Return True if the winner is hardly better than answering one class."""
-    return any(text.startswith(_NO_SIGNAL) for text in reasons(result))
+    return bool(_reasons(result, (Kind.NO_SIGNAL,)))
 
 
 def would_change(result: Recommendation) -> list[str]:
     """Return what would change the decision."""
-    return list(result.decision.would_change) if result.decision else []
+    return list(wording.sentences(result.decision.would_change)) if result.decision else []
 
 
 def notes(result: Recommendation) -> list[str]:
@@ -74,7 +79,7 @@ def similarity(item: Similarity) -> str:
 def reason(row: Any) -> str:
     """Return the reason of a leaderboard row (a record, or a dictionary of its fields), or of what was skipped."""
     if isinstance(row, Row):
-        return wording.row_reason(row.reason, row.notes)
+        return wording.joined(row.facts)
     if isinstance(row, Skipped):
         return wording.sentence(row.reason)
     return str(row["reason"] or "")
@@ -82,4 +87,4 @@ def reason(row: Any) -> str:
 
 def model_is(result: Recommendation) -> str:
     """Return which fit the model in the folder is."""
-    return result.winner.model_is if result.winner else ""
+    return "" if result.winner is None else wording.model_is(result.winner.model_is)

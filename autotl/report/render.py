@@ -11,7 +11,7 @@ from autotl.records.result import Recommendation
 from autotl.report.format import shown
 from autotl.report.material import Material, gather
 from autotl.report.view import view
-from autotl.report.wording import terminal as wording
+from autotl.report.wording.summary import summary as recommendation
 
 __all__ = ["html", "markdown", "render", "summary"]
 
@@ -20,7 +20,7 @@ HTML, MARKDOWN = "report.html", "report.md"
 
 def summary(result: Recommendation) -> str:
     """Return the recommendation in words, or why there is none."""
-    return result.summary or wording.no_summary(result)
+    return recommendation(result)
 
 
 def render(result: Recommendation, folder: Path, material: Material | None = None) -> None:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from autotl.decision.evidence import representative_results
 from autotl.records import CurvePoint, Depth, DepthProfile, TrialResult
 from autotl.records.result import Recommendation, Row, is_probe
-from autotl.search.standing import summary
 
 MOST_BACKBONES = 5
 FLAT = 0.05  # a curve has flattened when its last third made at most this share of its whole change
@@ -70,7 +70,7 @@ def transfer_pair(result: Recommendation) -> tuple[Training, Training] | None:
     scratch = next((r for r in result.trials if r.trial.control == "scratch"), None)
     winner = result.winner.candidate if result.winner else ""
     probes = [r for r in result.trials if is_probe(r) and not r.trial.control]
-    probe = summary(probes).get(winner)
+    probe = representative_results(probes).get(winner)
     if scratch is None or probe is None:
         return None
     images = result.data.counts.get("train", 0)

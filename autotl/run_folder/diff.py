@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from autotl.records.candidate_id import backbone_of
 from autotl.records.result import Recommendation, Row
-from autotl.report.wording import row_reason, sentence
+from autotl.report.wording import joined, sentence
 
 # Options that say how a run went, not what it was about.
 _ASIDE = frozenset({"out", "command"})
@@ -152,9 +153,9 @@ def _why(one: Recommendation, other: Recommendation) -> list[str]:
 def _absence(state: Recommendation, candidate: str) -> str:
     row = next((r for r in state.leaderboard if r.candidate == candidate), None)
     if row is not None:
-        reason = row_reason(row.reason, row.notes)
+        reason = joined(row.facts)
         return f"{row.status} ({reason})" if reason else row.status
-    backbone = candidate.partition("@")[0]
+    backbone = backbone_of(candidate)
     skipped = next((s for s in state.skipped if s.name == backbone), None)
     return f"was not tried ({sentence(skipped.reason)})" if skipped else "was not tried"
 

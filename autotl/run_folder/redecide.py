@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autotl.cache import atomic_write
-from autotl.decision import judge
+from autotl.decision import conclude, evidence, judge
 from autotl.errors import RunError
 from autotl.records import Goal, Metric, Prefer, TrialResult, result
-from autotl.report import model_card, render
+from autotl.records.result import ModelIs
+from autotl.report import model_card, render, wording
 from autotl.run_folder import manifest, result_file
 from autotl.run_folder import table as run_folder_table
 from autotl.run_folder.journal import ship
@@ -59,13 +60,15 @@ def revise(
     goal: Goal = replace(state.goal, **{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     case = replace(case_of(state, manifest.read(folder / "manifest.csv")), goal=goal)
     trials = tuple(
-        judge.score_trial(done, folder, case.columns, goal) if result.is_probe(done) else done
+        evidence.score_trial(done, folder, case.columns, goal) if result.is_probe(done) else done
         for done in state.trials
     )
     found = judge.judge([done for done in trials if result.is_probe(done)], folder, case)
     name = found.decision.winner
     before = state.winner
-    stands = before is not None and before.candidate == name and before.model_is != judge.UNFITTED
+    stands = (
+        before is not None and before.candidate == name and before.model_is is not ModelIs.ANOTHER_CANDIDATES
+    )
     fits = [done for done in trials if not result.is_probe(done) and done.trial.candidate.id == name]
     fit = fits[-1] if fits and (stands or _has_model(folder, fits[-1])) else None
     state = replace(
@@ -79,7 +82,7 @@ def revise(
         trials=trials,
     )
     ships = stands or fit is not None
-    state = judge.conclude(state, fit, folder, case.columns, ships=ships)
+    state = conclude.conclude(state, fit, folder, case.columns, ships=ships)
     return Revision(state=state, fit=fit, stands=stands)
 
 
@@ -90,7 +93,7 @@ def adopt(folder: Path, revision: Revision) -> None:
     """
     winner = revision.state.winner
     if winner is None:
-        why = "; ".join(revision.state.decision.reasons if revision.state.decision else ())
+        why = "; ".join(wording.sentences(revision.state.decision.reasons if revision.state.decision else ()))
         raise RunError(f"nothing to apply: {why}; {folder} stays as it was")
     if not revision.stands:
         if revision.fit is None or revision.fit.model is None:

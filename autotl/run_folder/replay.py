@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from autotl.decision import judge
+from autotl.decision import conclude, evidence, judge
 from autotl.errors import RunError
 from autotl.records import encoding, result
-from autotl.records.result import Case, Recommendation
+from autotl.records.result import SCHEMA_VERSION, Case, Recommendation
 from autotl.run_folder import manifest, result_file
 from autotl.run_folder import table as run_folder_table
 
@@ -30,7 +30,6 @@ DERIVED = (
     "winner",
     "calibration",
     "leaderboard",
-    "summary",
 )
 
 
@@ -44,20 +43,23 @@ class Difference:
 
 
 def replay(folder: Path) -> list[Difference]:
-    """Where the results of a run folder differ from what its inputs give; empty when every byte is the same.
+    """Return where the results of a run folder differ from what its inputs give; empty when every byte is the same.
 
+    A folder of an earlier schema was decided by earlier rules: of it only the trials' scores are derived again.
     Raises `RunError` when the folder holds no result, or lacks an input.
     """
     recorded = result_file.read(folder)
     again = derive(recorded, folder)
-    found = []
-    was, now = _plain(recorded), _plain(again)
+    before, now = _plain(recorded), _plain(again)
+    if result_file.version(folder) != SCHEMA_VERSION:
+        return list(_differences("trials", before["trials"], now["trials"]))
+    differences: list[Difference] = []
     for name in DERIVED:
-        found += list(_differences(name, was[name], now[name]))
+        differences += _differences(name, before[name], now[name])
     raw = (Path(folder) / result_file.FILE).read_bytes()
-    if not found and encoding.encode(again) != raw:
-        found.append(Difference(result_file.FILE, "other bytes", "as autotl writes it"))
-    return found + _table(recorded, again, Path(folder))
+    if not differences and result_file.encoded(again) != raw:
+        differences.append(Difference(result_file.FILE, "other bytes", "as autotl writes it"))
+    return differences + _table(recorded, again, Path(folder))
 
 
 def derive(recorded: Recommendation, folder: Path) -> Recommendation:
@@ -67,9 +69,9 @@ def derive(recorded: Recommendation, folder: Path) -> Recommendation:
     try:
         case = case_of(recorded, table)
         trials = tuple(
-            judge.score_trial(done, folder, case.columns, recorded.goal)
+            evidence.score_trial(done, folder, case.columns, recorded.goal)
             if result.is_probe(done)
-            else judge.sealed(done, folder)
+            else evidence.sealed(done, folder)
             for done in recorded.trials
         )
         judged = judge.judge([done for done in trials if result.is_probe(done)], folder, case)
@@ -83,7 +85,7 @@ def derive(recorded: Recommendation, folder: Path) -> Recommendation:
         )
         if recorded.status == "running":  # nothing was concluded yet
             return again
-        return judge.conclude(again, judge.fit_of(again), folder, case.columns)
+        return conclude.conclude(again, conclude.fit_of(again), folder, case.columns)
     except (OSError, ValueError, LookupError) as error:
         raise RunError(
             f"{folder} cannot be replayed: {error}; expected manifest.csv and trials/ as the run left them"
@@ -98,6 +100,7 @@ def case_of(recorded: Recommendation, table: manifest.Manifest) -> Case:
         ranking=recorded.ranking,
         similarity=recorded.similarity,
         strategies=recorded.strategies,
+        depth_profiles=recorded.depth_profiles,
         backbones=recorded.backbones,
         skipped=recorded.skipped,
     )

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from autotl.cache import atomic
-from autotl.decision import judge
+from autotl.decision import evidence
+from autotl.decision.evidence import representative_results
 from autotl.errors import RunError
 from autotl.records import Dataset, Split, TrialResult, result
+from autotl.records.result import ModelIs
 from autotl.run_folder import manifest, result_file
-from autotl.search import standing
 
 __all__ = ["Earlier", "place", "read", "time_left"]
 
@@ -62,10 +63,10 @@ def read(folder: Path) -> Earlier:
 
 def _give_back(state: result.Recommendation, folder: Path) -> None:
     winner, model = state.winner, folder / "model"
-    if winner is None or winner.model_is != judge.CHECKPOINT or not (model / "model.json").is_file():
+    if winner is None or winner.model_is is not ModelIs.PROBE or not (model / "model.json").is_file():
         return
     probes = [done for done in state.trials if result.is_probe(done) and not done.trial.control]
-    path = standing.summary(probes)[winner.candidate].model
+    path = representative_results(probes)[winner.candidate].model
     if path is not None and not (folder / path).exists():
         shutil.copytree(model, folder / path)
 
@@ -157,5 +158,5 @@ def _moved(folder: Path, trials: Sequence[TrialResult], now: np.ndarray) -> tupl
         path = path.with_name(f"{path.stem.partition('-')[0]}-{number}.npz")
         with atomic(folder / path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **columns)
-        moved.append(judge.sealed(replace(done, predictions=path.as_posix()), folder))
+        moved.append(evidence.sealed(replace(done, predictions=path.as_posix()), folder))
     return tuple(moved)

@@ -14,7 +14,7 @@ import msgspec
 
 from autotl.errors import UnknownNameError
 from autotl.records import Fact
-from autotl.report.wording import row_reason
+from autotl.report.wording import joined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +53,7 @@ def rows(result: object) -> list[Row]:
 
 
 def _reason(line: Row) -> str:
-    notes = msgspec.convert(line.get("notes", ()), tuple[Fact, ...])
-    return row_reason(line.get("reason") or "", notes)
+    return joined(msgspec.convert(line.get("facts", ()), tuple[Fact, ...]))
 
 
 def arrange(lines: Sequence[Row], *, sort: str | None = None) -> list[Row]:

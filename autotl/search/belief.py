@@ -1,232 +1,477 @@
-"""What fine-tuning brings over a frozen head, before anything was fine-tuned and after some of it was. numpy alone.
+"""The belief of a run: what every recipe scores at every length, jointly normal on the logit scale. numpy alone.
 
-Written as ``r``, how far six epochs of fine-tuning come above the best frozen head of a run, as a share of the
-error that this head leaves. Of a recipe on backbone b, trained at depth d, on one data set,
+One object answers the planner, the estimates of tried candidates, the winner's chance, the open recipes and the
+expected accuracy. It is built from the ranking, the depth profiles and the prior of `autotl.search.prior`; trial
+results update it. Every latent score is a weighted sum of independent standard normal variables, so that updating
+is conditioning a normal distribution (Rasmussen and Williams 2006, equation 2.23), and joint draws follow by
+Matheron's rule (Wilson and others, JMLR 22, 2021). The order of updates does not matter.
 
-    r = mean(d) + slope · (its own frozen head − the best) / error + lead · (published accuracy − usual)
-        + what is particular to the data + to d on them + to b on them + to the way it is trained + to the recipe
+Selection images are the same for every trial: their errors go together as the paired predictions show. What these
+images give a frozen head too much, by its cross-validation on the train images, is thereby taken off the fine-tunings
+too (control variates).
 
-and what is particular is normal about zero. The numbers were learnt by maximum likelihood from recorded trainings
-(`python -m benchmarks.regret learn`). Given some probes, what remains unknown of all other recipes follows as in
-Gaussian process regression (Rasmussen and Williams 2006, equations 2.23 and 2.24).
+The ranking's scores are accuracies on train images. Where another metric is asked for (`comparable` false) they are
+left out: the latent score is then the logit of that metric, and selection scores alone feed it.
 """
 
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from autotl.records import Candidate, Depth
+from autotl.records import Candidate, Interval, Ranked, TrialResult
+from autotl.search import prior as search_prior
+from autotl.search.prior import Form, correlation, empirical, grown, logit, matrix, occurring, sigmoid
 
-__all__ = [
-    "LEARNT",
-    "Learnt",
-    "Recipe",
-    "Seen",
-    "draws",
-    "grown",
-    "kernel",
-    "posterior",
-    "sampling_variance",
-    "scores",
-    "share",
-    "start",
-]
+__all__ = ["Belief", "Outlook", "Point", "Selection"]
 
-HALF_WAY = 6.0  # epochs after which some two thirds of what fine-tuning brings is there
-USUAL_PRIOR = 0.5  # that the lead of published accuracy is counted from
-LEAST_ERROR = 0.01  # below it there is nothing to gain
-WAY = 0.05  # deviation between strategies and between learning rates, which were not recorded: a guess
-SMALLER = 0.03  # accuracy that half the input size costs a fine-tuning; a linear probe it costs more
-LEAST_SPREAD = 0.02  # of right and wrong, in a variance
-TINY = 1e-6  # on the diagonal of a covariance, so that its root exists
-TOGETHER = 0.2  # correlation of these errors between two fine-tunings, less what they share with their heads: measured
-LOSS = -0.25  # share of the error that a training must add to be called a failure, and that one says at most
+Point = tuple[Candidate, float]  # a recipe and its length in epochs; 0 for a frozen head
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Learnt:
-    """What recorded trainings taught; deviations are those of a normal distribution about zero."""
-
-    mean: Mapping[Depth, float]
-    slope: float  # how much of a frozen head's lead is kept
-    lead: float  # of published accuracy
-    data: float
-    depth: float
-    backbone: float
-    recipe: float
-
-
-LEARNT = Learnt(
-    mean={1: 0.021, 2: 0.076, "all": 0.064},
-    slope=0.807,
-    lead=0.565,
-    data=0.145,
-    depth=0.045,
-    backbone=0.151,
-    recipe=0.043,
+CROSS_VALIDATED = {"linear_probe": "linear", "knn": "knn"}  # ranking score of each closed-form head
+USUAL_EPOCHS = 6.0  # of an untried fine-tuning, where none was trained
+UNSEEN = 0.35  # deviation of a frozen head without a single image scored
+SHIFT = 0.15  # deviation between cross-validation on train images and the score on new images
+DRIFT = 0.1  # deviation between the selection images and other new images
+OWN_HEAD = (
+    0.1  # deviation of a closed-form head from what its cross-validation says beside the linear probe's
 )
+OTHER_HEAD = 0.4  # the same without cross-validation
+SMALLER = 0.15  # logits that half the input size costs a fine-tuning; a linear probe it costs more
+VAGUE = 2.0  # deviation of the level where no ranking says anything of it
+BETWEEN = 0.3  # deviation between backbones there, worth one backbone's score; half of it between sizes
+LOSS = -0.25  # share of the error that a training must add to be called a failure, and that one says at most
+LEAST_ERROR = 0.01
+FAILING = 1.0  # deviation of what a strategy loses that failed once: others hardly learn from it
+PRIOR_IMAGES = 10.0  # that the usual correlation of hits counts for beside the measured one
+Z95 = 1.959964
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """A fine-tuning that could be tried, and what is known of its backbone on these data."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Selection:
+    """The images that judge candidates: how many, how much each counts, and which go together."""
+
+    rows: int
+    weights: np.ndarray | None = None  # (rows,) that sum to 1; None: all alike
+    cluster: np.ndarray | None = None  # (rows,) number of each row's group; None: each its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Observation:
+    """The score of one training, and which images it answered rightly, where that is known."""
 
     candidate: Candidate
-    base: float  # score of the frozen head it starts from
-    prior: float | None = (
-        None  # what the backbone promises on any data: published accuracy or a guess (`rank.prior`)
-    )
-    recoverable: float = 0.0  # share of the frozen head's error that earlier layer groups would not make
+    epochs: float
+    score: float
+    right: np.ndarray | None = None  # (rows,) bool
+
+    @property
+    def key(self) -> tuple[str, float, float]:
+        return self.candidate.id, self.epochs, self.score  # shorter first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What a probe showed of a recipe: `r`, with the variance that few selection images leave it.
+class Outlook:
+    """All recipes of a run seen together."""
 
-    Of a training that failed, `value` is how little of that is said of others; it itself is taken to have `score`.
-    """
-
-    recipe: Recipe
-    score: float
-    value: float
-    variance: float
-    failed: bool = False  # it learnt nothing: the same network may learn by another strategy
+    chances: Mapping[str, float]  # of each to score best on new images, by candidate id; largest first
+    behind: Mapping[str, Interval]  # how far each is expected to be behind the best of all, 95 %
 
 
-def start(arm: tuple[str, int], linear: Mapping[tuple[str, int], float]) -> float:
-    """Where a fine-tuning of a backbone at a size starts from, by the scores of frozen heads by backbone and size.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Conditions:
+    """The observations as forms, solved."""
 
-    Its own frozen head, or that of a larger input less a little: a smaller input costs features that were learnt
-    at a larger one more than it costs a network that is trained at the smaller one.
-    """
-    backbone, size = arm
-    larger = [
-        score - SMALLER * math.log2(other / size)
-        for (name, other), score in linear.items()
-        if name == backbone and other > size
-    ]
-    return max([linear[arm], *larger])
+    forms: tuple[Form, ...]
+    noise: np.ndarray  # (m, m) covariance
+    surprise: np.ndarray  # (m,) observed less expected
 
 
-def grown(epochs: float) -> float:
-    """What so many epochs bring of fine-tuning, in units of what six do."""
-    return (1 - math.exp(-epochs / HALF_WAY)) / (1 - math.exp(-6 / HALF_WAY))
+class Belief:
+    """What every recipe scores at every length."""
+
+    def __init__(
+        self,
+        *,
+        entries: Sequence[Ranked],
+        selection: Selection,
+        comparable: bool = True,
+        out_of_fold: bool = False,
+        recoverable: Mapping[str, tuple[int, float]] | None = None,
+    ) -> None:
+        """`recoverable` is, by backbone, what `autotl.ranking.depth_profile.recoverable` says of its depth profile.
+
+        With `out_of_fold` the selection images are the train images: a ranking entry's score then speaks only
+        as long as no frozen head of the entry has one.
+        """
+        self.entries = {(entry.backbone, entry.input_size): entry for entry in entries}
+        self.selection = selection
+        self.comparable = comparable
+        self.out_of_fold = out_of_fold
+        self.recoverable = dict(recoverable or {})
+        self._observed: list[Observation] = []
+        self._failed: dict[Candidate, Observation] = {}
+        self._failing: set[str] = set()
+        self._between = BETWEEN
+        self._conditions: _Conditions | None = None
+
+    # -- what it is fed with
+
+    def update(self, result: TrialResult, right: np.ndarray | None = None) -> None:
+        """Take in the score of a trial; `right` (rows,) says which selection images it answered rightly.
+
+        A trial without a score says nothing.
+        """
+        if result.score_val is None:
+            return
+        epochs = max(result.epochs_done, 1.0) if result.trial.epochs else 0.0
+        self._observed.append(
+            Observation(candidate=result.trial.candidate, epochs=epochs, score=result.score_val, right=right)
+        )
+        self._observed.sort(key=lambda observation: observation.key)
+        self._conditions = None
+
+    # -- what is read from it
+
+    def estimate(self, candidate: Candidate, epochs: float) -> Interval:
+        """Return the expected score of a recipe at a length, and its 95 % interval for new images.
+
+        New images are not quite like the selection images (`DRIFT`).
+        """
+        mean, deviation = self.latent([(candidate, epochs)])
+        wide = Z95 * math.hypot(deviation[0], DRIFT)
+        low, high = sigmoid(mean[0] + wide * np.array([-1.0, 1.0])).tolist()
+        return Interval(value=float(_expected(mean, deviation)[0]), low=low, high=high)
+
+    def means(self, points: Sequence[Point]) -> np.ndarray:
+        """Return the expected scores (n,) of recipes at lengths."""
+        return _expected(*self.latent(points))
+
+    def latent(self, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and deviation (n,) of latent scores."""
+        forms = [self._form(point) for point in points]
+        known = self._known()
+        own, seen = _matrices(forms, known.forms)
+        mean = np.array([form.constant for form in forms])
+        variance = (own**2).sum(1)
+        if known.forms:
+            between, among = own @ seen.T, seen @ seen.T + known.noise
+            mean = mean + between @ np.linalg.solve(among, known.surprise)
+            variance = variance - (between * np.linalg.solve(among, between.T).T).sum(1)
+        return mean, np.sqrt(np.maximum(variance, 1e-8))
+
+    def latent_draws(self, points: Sequence[Point], number: int) -> np.ndarray:
+        """Return joint draws (number, n) of latent scores; each variable has the same draws in every call."""
+        forms = [self._form(point) for point in points]
+        known = self._known()
+        names = occurring([*forms, *known.forms])
+        own, seen = _matrices(forms, known.forms)
+        standard = np.stack([_standard(name, number) for name in names], axis=1)
+        drawn = np.array([form.constant for form in forms]) + standard @ own.T
+        if known.forms:
+            errors = np.stack(
+                [
+                    _standard(f"error {place} {key}", number)
+                    for place, key in enumerate(o.key for o in self._observed)
+                ],
+                axis=1,
+            )
+            among = seen @ seen.T + known.noise
+            shown = standard @ seen.T + errors @ _root(known.noise).T
+            drawn = drawn + (known.surprise - shown) @ np.linalg.solve(among, seen @ own.T)
+        return np.asarray(drawn)
+
+    def draws(self, points: Sequence[Point], number: int) -> np.ndarray:
+        """Return joint draws (number, n) of scores, all between 0 and 1."""
+        return sigmoid(self.latent_draws(points, number))
+
+    def forthcoming(self, points: Sequence[Point], number: int) -> np.ndarray:
+        """Return joint draws (number, n) of what expected scores become once these recipes are probed.
+
+        They move less than the scores themselves: the images that judge are few.
+        """
+        mean, deviation = self.latent(points)
+        shares = sigmoid(mean)
+        noise = 1 / (np.maximum(shares * (1 - shares), 0.005) * max(self.selection.rows, 1))
+        moved = (self.latent_draws(points, number) - mean) * np.sqrt(deviation**2 / (deviation**2 + noise))
+        left = noise * deviation**2 / (deviation**2 + noise)
+        return sigmoid((mean + moved) / np.sqrt(1 + math.pi * left / 8))
+
+    def outlook(self, candidates: Sequence[Candidate], number: int) -> Outlook:
+        """Return each recipe's chance to be the best of `candidates`, and how far it is behind the best."""
+        points = [self.point(candidate) for candidate in candidates]
+        drawn = self.draws(points, number)
+        share = np.bincount(drawn.argmax(1), minlength=len(points)) / number
+        top = drawn.max(1)
+        order = np.argsort(-share, kind="stable").tolist()
+        return Outlook(
+            chances={candidates[place].id: float(share[place]) for place in order},
+            behind={candidates[place].id: _gap(top - drawn[:, place]) for place in range(len(points))},
+        )
+
+    def point(self, candidate: Candidate) -> Point:
+        """Return a recipe at the length that it is thought of: its longest training, else the usual one."""
+        if candidate.unfreeze == 0:
+            return candidate, 0.0
+        own = [o.epochs for o in self._observed if o.candidate == candidate]
+        if own:
+            return candidate, max(own)
+        trained = [o.epochs for o in self._observed if o.epochs]
+        return candidate, float(np.median(trained)) if trained else USUAL_EPOCHS
+
+    def failed(self, candidate: Candidate) -> bool:
+        """Return whether a recipe was trained and learned next to nothing."""
+        return candidate in self._failures()
+
+    def frozen(self, candidate: Candidate) -> float:
+        """Return the expected score of the best frozen head on a recipe's features."""
+        key = (candidate.backbone, candidate.input_size)
+        heads = {o.candidate for o in self._observed if not o.epochs and _entry(o.candidate) == key}
+        if heads:
+            return float(self.means([(head, 0.0) for head in sorted(heads, key=lambda c: c.id)]).max())
+        linear = Candidate(backbone=key[0], input_size=key[1], strategy="linear_probe")
+        return float(self.means([(linear, 0.0)])[0])
+
+    # -- the model
+
+    def _form(self, point: Point) -> Form:
+        """Return the latent score of a recipe at a length as it is asked for."""
+        candidate, epochs = point
+        last = self._failures().get(candidate)
+        if last is not None:  # it has its own score, and no other trial speaks of it
+            mean, variance = self._measured(last)
+            return Form(mean, {f"failed {candidate.id}": math.sqrt(variance)})
+        return self._latent(candidate, epochs)
+
+    def _latent(self, candidate: Candidate, epochs: float) -> Form:
+        if candidate.unfreeze == 0:
+            return self._head(candidate)
+        base, level = self._base(candidate), self._level()
+        fitted = search_prior.FITTED
+        end = level.times(1 - fitted.slope) + base.times(fitted.slope)
+        end = end + search_prior.particular(candidate, fitted)
+        end = end + Form(search_prior.usual(candidate, self._ranked(candidate), fitted), {})
+        end = end + Form(self._regained(candidate, base.constant), {})
+        if candidate.strategy in self._failing:
+            end = end + Form(0.0, {f"failing {candidate.strategy}": FAILING})
+        share = grown(epochs)
+        return base.times(1 - share) + end.times(share)
+
+    def _head(self, candidate: Candidate) -> Form:
+        """Return the latent score of a closed-form head: the linear probe's, and what sets it apart."""
+        entry = self._ranked(candidate)
+        scores = dict(entry.scores) if self.comparable else {}
+        own, linear = scores.get(CROSS_VALIDATED.get(candidate.strategy, "")), scores.get("linear")
+        form = self._features(candidate)
+        if candidate.strategy == "linear_probe":
+            return form
+        offset = 0.0 if own is None or linear is None else logit(own) - logit(linear)
+        apart = OTHER_HEAD if own is None or linear is None else OWN_HEAD
+        return form + Form(offset, {f"head {candidate.id}": apart})
+
+    def _features(self, candidate: Candidate) -> Form:
+        """Return the latent score of a linear probe on a recipe's features."""
+        backbone, size = _entry(candidate)
+        entry = self._ranked(candidate)
+        own, name = f"features {backbone}@{size}", f"features {backbone}"
+        if not self._speaks(entry):
+            level = self._level()
+            return level + Form(0.0, {name: self._between, own: self._between / 2})
+        if not entry.rows:
+            return Form(logit(entry.expected), {own: UNSEEN})
+        mean, variance = empirical(entry.expected, entry.rows)
+        error = math.sqrt(variance)
+        same, others = (
+            math.sqrt(search_prior.SAME_BACKBONE - search_prior.OTHERS),
+            math.sqrt(search_prior.OTHERS),
+        )
+        alone = math.sqrt(1 - search_prior.SAME_BACKBONE)
+        return Form(
+            mean,
+            {
+                "train images": error * others,
+                f"train images {backbone}": error * same,
+                f"train images {backbone}@{size}": error * alone,
+                own: SHIFT,
+            },
+        )
+
+    def _level(self) -> Form:
+        """Return what fine-tunings are counted from: the best frozen head by the ranking, or what is common to all."""
+        spoken = [logit(entry.expected) for entry in self.entries.values() if self._speaks(entry)]
+        if spoken and not self.out_of_fold:
+            return Form(max(spoken), {})
+        return Form(max(spoken, default=0.5), {"level": VAGUE})
+
+    def _speaks(self, entry: Ranked) -> bool:
+        """Return whether a ranking entry's scores count: the same metric, on other images than the selection."""
+        if not self.comparable or (entry.backbone, entry.input_size) not in self.entries:
+            return False
+        key = (entry.backbone, entry.input_size)
+        return not (
+            self.out_of_fold and any(_entry(o.candidate) == key and not o.epochs for o in self._observed)
+        )
+
+    def _base(self, candidate: Candidate) -> Form:
+        """Return the frozen features that a fine-tuning starts from.
+
+        Its own, or those of a larger input less a little: a smaller input costs features that were learned at a
+        larger one more than it costs a network that is trained at the smaller one.
+        """
+        backbone, size = _entry(candidate)
+        own = self._features(candidate)
+        larger = [
+            self._features(Candidate(backbone=backbone, input_size=other, strategy="linear_probe"))
+            + Form(-SMALLER * math.log2(other / size), {})
+            for name, other in self.entries
+            if name == backbone and other > size and self._speaks(self.entries[(name, other)])
+        ]
+        return max([own, *larger], key=lambda form: form.constant)
+
+    def _regained(self, candidate: Candidate, base: float) -> float:
+        """Return the logits that training the groups which lost what earlier ones knew brings back at least."""
+        groups, share = self.recoverable.get(candidate.backbone, (0, 0.0))
+        if not groups or (candidate.unfreeze != "all" and candidate.unfreeze < groups):
+            return 0.0
+        score = float(sigmoid(base))
+        return logit(score + share * (1 - score)) - logit(score)
+
+    def _ranked(self, candidate: Candidate) -> Ranked:
+        """Return the ranking entry of a recipe; what was never ranked has one without any score."""
+        key = _entry(candidate)
+        return self.entries.get(key) or Ranked(backbone=key[0], input_size=key[1], expected=0.5)
+
+    # -- observations
+
+    def _known(self) -> _Conditions:
+        if self._conditions is None:
+            longest = {o.candidate: o for o in self._observed if o.epochs}
+            self._failed = {name: o for name, o in longest.items() if self._failure(o)}
+            self._failing = {o.candidate.strategy for o in self._observed if self._failure(o)}
+            self._between = self._spread()
+            forms, surprise = [], []
+            for o in self._observed:
+                form = self._latent(o.candidate, o.epochs)
+                forms.append(form)
+                surprise.append(self._measured(o, bounded=True)[0] - form.constant)
+            self._conditions = _Conditions(tuple(forms), self._noise(), np.array(surprise))
+        return self._conditions
+
+    def _measured(self, observation: Observation, *, bounded: bool = False) -> tuple[float, float]:
+        """Return the empirical logit of a score and its variance; of a failure no less than it may say, if `bounded`."""
+        score = observation.score
+        if bounded and self._failure(observation):
+            base = self._reference(observation.candidate)
+            score = max(score, base + LOSS * max(1 - base, LEAST_ERROR))
+        return empirical(score, self._images(observation))
+
+    def _images(self, observation: Observation) -> float:
+        """Return how many independent images a score is worth: fewer where whole groups are right or wrong."""
+        rows, right = self.selection.rows, observation.right
+        if right is None or (self.selection.weights is None and self.selection.cluster is None):
+            return float(max(rows, 1))
+        sums = self._sums(right)
+        variance = float(sums @ sums) * len(sums) / max(len(sums) - 1, 1)
+        share = min(max(observation.score, 1 / (rows + 1)), rows / (rows + 1))
+        spread = share * (1 - share)
+        return float(min(max(spread / variance, 2.0), rows)) if variance > 0 else float(max(len(sums), 2))
+
+    def _sums(self, right: np.ndarray) -> np.ndarray:
+        """Return the weighted sums of a trial's hits less their mean, by group."""
+        weights = self.selection.weights
+        if weights is None:
+            weights = np.full(len(right), 1 / max(len(right), 1))
+        centred = weights * (right.astype(float) - float(weights @ right / weights.sum()))
+        cluster = self.selection.cluster
+        return centred if cluster is None else np.bincount(cluster, weights=centred)
+
+    def _noise(self) -> np.ndarray:
+        """Return the covariance (m, m) of what the selection images get wrong, in logits.
+
+        The correlation of hits is the measured one where both trials' answers are known, drawn a little towards the
+        usual one.
+        """
+        seen = self._observed
+        deviations = np.sqrt([self._measured(o)[1] for o in seen])
+        usual = np.array([[correlation(a.candidate, b.candidate) for b in seen] for a in seen])
+        together = usual.reshape(len(seen), len(seen))
+        np.fill_diagonal(together, 1.0)
+        sums = [None if o.right is None else self._sums(o.right) for o in seen]
+        lengths = [0.0 if s is None else float(np.sqrt(s @ s)) for s in sums]
+        trust = self.selection.rows / (self.selection.rows + PRIOR_IMAGES)
+        for a, one in enumerate(sums):
+            for b, other in enumerate(sums[:a]):
+                if one is not None and other is not None and lengths[a] > 0 and lengths[b] > 0:
+                    measured = float(one @ other) / (lengths[a] * lengths[b])
+                    together[a, b] += trust * (measured - together[a, b])
+                    together[b, a] = together[a, b]
+        values, vectors = np.linalg.eigh(together) if len(seen) else (np.zeros(0), together)
+        together = (vectors * np.maximum(values, 1e-4)) @ vectors.T
+        return np.asarray(np.outer(deviations, deviations) * together)
+
+    def _spread(self) -> float:
+        """Return the deviation between backbones' frozen heads, by what is left of it when sampling is taken off."""
+        heads = [(*self._measured(o), o.candidate.backbone) for o in self._observed if not o.epochs]
+        best = {name: max((m, v) for m, v, other in heads if other == name) for *_, name in heads}
+        if len(best) < 2:
+            return BETWEEN
+        means, variances = np.array(list(best.values())).T
+        excess = float(np.var(means, ddof=1) - variances.mean() * (1 - search_prior.OTHERS))
+        return math.sqrt((BETWEEN**2 + (len(best) - 1) * max(excess, 0.0)) / len(best))
+
+    def _failure(self, observation: Observation) -> bool:
+        if not observation.epochs:
+            return False
+        base = self._reference(observation.candidate)
+        return observation.score - base <= LOSS * max(1 - base, LEAST_ERROR)
+
+    def _reference(self, candidate: Candidate) -> float:
+        """Return the score that a failure is recognised by: its frozen head's, else the ranking's, else any head's."""
+        heads = [o for o in self._observed if not o.epochs]
+        own = [o.score for o in heads if _entry(o.candidate) == _entry(candidate)]
+        entry = self._ranked(candidate)
+        if own:
+            return max(own)
+        if self._speaks(entry):
+            return entry.expected
+        return max((o.score for o in heads), default=0.0)
+
+    def _failures(self) -> dict[Candidate, Observation]:
+        """Return the candidates whose longest training failed, with it."""
+        self._known()
+        return self._failed
 
 
-def scores(recipe: Recipe, level: float, epochs: float, value: np.ndarray | float) -> np.ndarray | float:
-    """Scores of a recipe trained for `epochs` at values of `r`; `level` is the best frozen head's score."""
-    return recipe.base + grown(epochs) * (_error(level) * value - (recipe.base - level))
+def _entry(candidate: Candidate) -> tuple[str, int]:
+    return candidate.backbone, candidate.input_size
 
 
-def share(recipe: Recipe, level: float, epochs: float, score: float, variance: float) -> Seen:
-    """What a training for `epochs` that reached `score`, give or take `variance`, says of `r`."""
-    unit = _error(level) * grown(max(epochs, 1.0))
-    lost = LOSS * max(1 - recipe.base, LEAST_ERROR)
-    gained = score - recipe.base
-    return Seen(
-        recipe=recipe,
-        score=score,
-        value=(max(lost, gained) / grown(max(epochs, 1.0)) + recipe.base - level) / _error(level),
-        variance=variance / unit**2,
-        failed=gained <= lost,
-    )
+def _expected(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Return the mean of the sigmoid of a normal variable, nearly (MacKay 1992)."""
+    return sigmoid(mean / np.sqrt(1 + math.pi * deviation**2 / 8))
 
 
-def posterior(
-    recipes: Sequence[Recipe], level: float, seen: Sequence[Seen], learnt: Learnt | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (n,) and covariance (n, n) of the recipes' `r`, given what was seen.
-
-    Probes that failed speak of recipes of their own strategy alone.
-    """
-    learnt = learnt or LEARNT
-    mean = np.array([_expected(recipe, level, learnt) for recipe in recipes])
-    covariance = kernel(recipes, recipes, learnt)
-    strategies = np.array([recipe.candidate.strategy for recipe in recipes])
-    failed = {each.recipe.candidate.strategy for each in seen if each.failed}
-    blocks = [strategies == name for name in sorted(failed)] + [~np.isin(strategies, sorted(failed))]
-    for block in (np.flatnonzero(chosen) for chosen in blocks if chosen.any()):
-        here = [recipes[place] for place in block.tolist()]
-        told = [s for s in seen if not s.failed or s.recipe.candidate.strategy == here[0].candidate.strategy]
-        if not told:
-            continue
-        known = [each.recipe for each in told]
-        between = kernel(here, known, learnt)
-        among = kernel(known, known, learnt) + _noise([each.variance for each in told])
-        surprise = np.array([each.value - _expected(each.recipe, level, learnt) for each in told])
-        mean[block] += between @ np.linalg.solve(among, surprise)
-        within = covariance[np.ix_(block, block)] - between @ np.linalg.solve(among, between.T)
-        covariance[block, :] = covariance[:, block] = 0.0  # what ties strategies together is small by now
-        covariance[np.ix_(block, block)] = within
-    return mean, covariance
+def _gap(gap: np.ndarray) -> Interval:
+    low, high = np.quantile(gap, (0.025, 0.975)).tolist()
+    return Interval(value=float(gap.mean()), low=low, high=high)
 
 
-def sampling_variance(score: np.ndarray | float, rows: int) -> np.ndarray:
-    """Variance of a share of `rows` images that is `score` in expectation; no less than where a few are wrong.
-
-    `score` is a number or (n,); so is what is answered. A hundred images that are all answered rightly prove little.
-    """
-    share = np.clip(score, 0, 1)
-    return np.asarray(np.maximum(share * (1 - share), LEAST_SPREAD) / max(rows, 1))
+def _matrices(forms: Sequence[Form], known: Sequence[Form]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights (n, k) and (m, k) of forms on the variables of all of them."""
+    names = occurring([*forms, *known])
+    return matrix(forms, names), matrix(known, names)
 
 
-def _noise(variances: Sequence[float]) -> np.ndarray:
-    """Covariance (n, n) of what the selection images get wrong: they are the same for every probe."""
-    deviations = np.sqrt(variances)
-    together = TOGETHER + (1 - TOGETHER) * np.eye(len(deviations))
-    return np.asarray(np.outer(deviations, deviations) * together)
+def _root(covariance: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
-def draws(covariance: np.ndarray, number: int, generator: np.random.Generator) -> np.ndarray:
-    """Draws (number, n) of what recipes' `r` may differ from its mean."""
-    root = np.linalg.cholesky(covariance + TINY * np.eye(len(covariance)))
-    return np.asarray(generator.standard_normal((number, len(covariance))) @ root.T)
-
-
-def _expected(recipe: Recipe, level: float, learnt: Learnt) -> float:
-    """`r` before anything was seen.
-
-    Training all groups above the depth that tells the labels best can do at least what a frozen head does
-    at that depth.
-    """
-    lead = 0.0 if recipe.prior is None else recipe.prior - USUAL_PRIOR
-    usual = learnt.mean.get(recipe.candidate.unfreeze, max(learnt.mean.values()))
-    own = learnt.slope * (recipe.base - level) / _error(level)
-    regained = recipe.recoverable * (1 - recipe.base) / _error(level)
-    return usual + own + learnt.lead * lead + regained
-
-
-def kernel(ones: Sequence[Recipe], others: Sequence[Recipe], learnt: Learnt) -> np.ndarray:
-    """Covariance (n, m) of what is particular to recipes: the more they have in common, the more of it."""
-
-    def same(part: str) -> np.ndarray:
-        first, second = ([_part(recipe.candidate, part) for recipe in some] for some in (ones, others))
-        code = {key: number for number, key in enumerate(dict.fromkeys([*first, *second]))}
-        a, b = (np.array([code[key] for key in keys]) for keys in (first, second))
-        return np.asarray(a[:, None] == b[None, :], float)
-
-    return np.asarray(
-        learnt.data**2
-        + learnt.depth**2 * same("depth")
-        + learnt.backbone**2 * same("backbone")
-        + WAY**2 * same("way")
-        + learnt.recipe**2 * same("recipe")
-    )
-
-
-def _part(candidate: Candidate, part: str) -> object:
-    if part == "depth":
-        return candidate.unfreeze
-    if part == "backbone":
-        return candidate.backbone
-    if part == "way":
-        return candidate.strategy, candidate.hyper
-    return candidate.id
-
-
-def _error(level: float) -> float:
-    return max(1 - level, LEAST_ERROR)
+@lru_cache(maxsize=20_000)
+def _standard(name: str, number: int) -> np.ndarray:
+    """Return standard normal draws (number,) of a variable: the same for the same name."""
+    return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(number)

@@ -1,4 +1,4 @@
-"""What a training costs here, in seconds, by what was timed and what earlier trainings took. Pure: no clock."""
+"""Forecast what trainings cost on this machine, in seconds, from timed batches and earlier trainings. Pure: no clock."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MARGIN = 1.15  # on the forecast of a final fit: when it is short of time, all t
 SPARE = 0.5  # seconds, the same for the shortest
 HEAD = 0.5  # seconds of a head in closed form, where none was fitted yet
 DOUBT = 1.0  # trainings of another kind that the timed batches are worth
-SAME, KIN = 4.0, 2.0  # weight of a training at the same depth, and on the same backbone and size
+SAME, RELATED = 4.0, 2.0  # weight of a training at the same depth, and on the same backbone and size
 
 
 @dataclass(slots=True, kw_only=True)
 class CostModel:
-    """Forecasts of trainings, better with every one that it is told of."""
+    """Forecast trainings; every result makes the forecasts better."""
 
     ranked: Sequence[Ranked]
     rows: int  # images a probe fits on
@@ -37,21 +37,21 @@ class CostModel:
     # The same for the very recipes that were about to be probed.
     steps: dict[tuple[str, int, Depth], float] = field(default_factory=dict)
     # How long trainings took over what was forecast of them by timed batches alone, as logarithms.
-    astray: list[tuple[tuple[str, int, Depth], float]] = field(default_factory=list)
+    errors: list[tuple[tuple[str, int, Depth], float]] = field(default_factory=list)
     # Seconds that heads in closed form took, by strategy, without features.
     heads: dict[str, list[float]] = field(default_factory=dict)
 
     def measured(self, candidate: Candidate, seconds: float) -> None:
-        """What an image of a recipe's training took in timed batches, with its augmentation, in seconds."""
+        """Take in the seconds that an image of a recipe's training took in timed batches, its augmentation included."""
         self.steps[_key(candidate)] = seconds
 
     def is_measured(self, candidate: Candidate) -> bool:
-        """Whether a recipe's own training was timed."""
+        """Return whether a recipe's own training was timed."""
         key = _key(candidate)
         return key in self.steps or (candidate.unfreeze == "all" and key[:2] in self.timed)
 
     def tell(self, result: TrialResult) -> None:
-        """What a training took."""
+        """Take in what a training took."""
         candidate = result.trial.candidate
         if not result.trial.epochs and result.status == "finished":
             fitting = result.cost.backward + result.cost.other
@@ -59,59 +59,59 @@ class CostModel:
         if not (result.trial.epochs and result.epochs_done > 0.5 and result.cost.seconds > 0):
             return
         forecast = self._plain(candidate, result.epochs_done)
-        self.astray.append((_key(candidate), math.log(result.cost.seconds / forecast)))
+        self.errors.append((_key(candidate), math.log(result.cost.seconds / forecast)))
 
     def probe(self, candidate: Candidate, epochs: float) -> float:
-        """Forecast of a fine-tuning of some epochs, as a probe."""
+        """Return the forecast of a fine-tuning of some epochs, as a probe."""
         return self._plain(candidate, epochs) * self._pace(candidate)
 
     def fit(self, candidate: Candidate, epochs: float) -> float:
-        """Forecast of the final fit of a recipe and of its test, without model saving and report."""
-        arm = self._arm(candidate)
-        each = arm.seconds_per_image or 0.01
+        """Return the forecast of the final fit of a recipe and of its test, without model saving and report."""
+        entry = self._entry(candidate)
+        each = entry.seconds_per_image or 0.01
         test = each * self.rows_test
         folds = max(self.folds, 1)
         if not epochs:
             longer = self.rows_final / max(self.rows, 1) / folds
-            known = sorted([HEAD, *self.heads.get(candidate.strategy, [])])
-            usual = known[(len(known) - 1) // 2]  # of two the shorter: the first had libraries to load
-            return test + usual * longer + each * max(0, self.rows_final - arm.rows)
+            seconds = sorted([HEAD, *self.heads.get(candidate.strategy, [])])
+            usual = seconds[(len(seconds) - 1) // 2]  # of two the shorter: the first had libraries to load
+            return test + usual * longer + each * max(0, self.rows_final - entry.rows)
         rows = self.rows_final + (self.rows_final + self.rows_test if self.refit else 0)
         return self.probe(candidate, epochs) * rows / max(self.rows, 1) / folds + test
 
     def final(self, candidate: Candidate, epochs: float) -> float:
-        """What is kept for a final fit, which is more than its forecast."""
+        """Return the seconds reserved for a final fit, which are more than its forecast."""
         return MARGIN * self.fit(candidate, epochs) + SPARE
 
     def _pace(self, candidate: Candidate) -> float:
-        """How much longer than timed batches say trainings take here: a mean in which the likest count most."""
+        """Return how much longer trainings take than timed batches say: a mean in which similar recipes count most."""
         key, total, weight = _key(candidate), 0.0, DOUBT
-        for other, log in self.astray:
-            own = SAME if other == key else KIN if other[:2] == key[:2] else 1.0
+        for other, log in self.errors:
+            own = SAME if other == key else RELATED if other[:2] == key[:2] else 1.0
             total, weight = total + own * log, weight + own
         return math.exp(total / weight)
 
     def _plain(self, candidate: Candidate, epochs: float) -> float:
-        """Forecast of a probe by timed batches, without what earlier ones taught."""
-        arm = self._arm(candidate)
-        each = arm.seconds_per_image or 0.01
+        """Return the forecast of a probe by timed batches alone."""
+        entry = self._entry(candidate)
+        each = entry.seconds_per_image or 0.01
         once = SETUP + (self.rows_select + min(RECALIBRATED, self.rows)) * each
-        return (self.rows * epochs * self._step(arm, candidate.unfreeze) * OVERHEAD + once) * max(
+        return (self.rows * epochs * self._step(entry, candidate.unfreeze) * OVERHEAD + once) * max(
             self.folds, 1
         )
 
-    def _step(self, arm: Ranked, depth: Depth) -> float:
-        """Seconds a training image: timed, or by what is usual from what was timed at other depths."""
-        own = self.steps.get((arm.backbone, arm.input_size, depth))
-        each = arm.seconds_per_image or 0.01
-        return own or each + (self._training(arm) - each) * MOVED.get(depth, 0.7)
+    def _step(self, entry: Ranked, depth: Depth) -> float:
+        """Return the seconds a training image takes: timed, or scaled from what was timed at other depths."""
+        own = self.steps.get((entry.backbone, entry.input_size, depth))
+        each = entry.seconds_per_image or 0.01
+        return own or each + (self._training(entry) - each) * MOVED.get(depth, 0.7)
 
-    def _training(self, arm: Ranked) -> float:
-        """Seconds a training image when everything moves: timed, or scaled from what was timed of others."""
-        each = arm.seconds_per_image or 0.01
-        known = self.timed.get((arm.backbone, arm.input_size))
-        if known is not None:
-            return known
+    def _training(self, entry: Ranked) -> float:
+        """Return the seconds a training image takes when everything moves: timed, or scaled from other backbones."""
+        each = entry.seconds_per_image or 0.01
+        timed = self.timed.get((entry.backbone, entry.input_size))
+        if timed is not None:
+            return timed
         factors = [
             self.timed[(a.backbone, a.input_size)] / a.seconds_per_image
             for a in self.ranked
@@ -119,9 +119,9 @@ class CostModel:
         ]
         return each * (sorted(factors)[len(factors) // 2] if factors else TRAIN_FACTOR)
 
-    def _arm(self, candidate: Candidate) -> Ranked:
+    def _entry(self, candidate: Candidate) -> Ranked:
         key = (candidate.backbone, candidate.input_size)
-        return next(arm for arm in self.ranked if (arm.backbone, arm.input_size) == key)
+        return next(entry for entry in self.ranked if (entry.backbone, entry.input_size) == key)
 
 
 def _key(candidate: Candidate) -> tuple[str, int, Depth]:

@@ -1,4 +1,4 @@
-"""What a whole run will take, before its search: the planner plays it against guessed scores. Pure: no clock."""
+"""Forecast what a whole run takes, before its search: the planner plays it against assumed scores. Pure: no clock."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import copy
 import math
 
 from autotl.records import Cost, Forecast, Ranked, TrialResult
-from autotl.search.belief import HALF_WAY
 from autotl.search.intervals import Z80
 from autotl.search.planner import DefaultPlanner
 
 # Share of the linear probe's error that long training removes: little, so that the search ends early;
-# as much as it usually does; so much that it goes on for as long as it may.
+# as much as it usually does; so much that it continues for as long as it may.
 GAINS = (-0.05, 0.2, 0.5)
+HALF_WAY = 6.0  # epochs after which some two thirds of a gain are there, as assumed here
 CONTROLS_USED = 0.4  # of the time that the controls may take, they do
 FROZEN_SECONDS = 1.0  # a head in closed form on features at hand
 LONGEST = 60  # trials in one rehearsal
 USUAL = 0.9  # seconds taken / rehearsed, in the median: many searches end early
-ASTRAY = 0.25  # deviation of log(seconds taken / rehearsed)
+ERROR = 0.25  # deviation of log(seconds taken / rehearsed)
 GROWTH = 1.1  # of memory, from the end of the timed batches to the end of the run
-ASTRAY_BYTES = 0.2  # deviation of log(bytes held / forecast)
+ERROR_BYTES = 0.2  # deviation of log(bytes held / forecast)
 
 
 def rehearse(planner: DefaultPlanner, seconds: float, gain: float) -> float:
-    """Seconds of search and final fit, where fine-tuning removes a share `gain` of the linear probe's error."""
+    """Return the seconds of search and final fit if fine-tuning removes a share `gain` of the linear probe's error."""
     planner, spent = copy.deepcopy(planner), 0.0
     for _ in range(LONGEST):
         trial = planner.ask(seconds - spent)
         if trial is None:
             break
-        arm = _arm(planner, trial.candidate.backbone, trial.candidate.input_size)
+        entry = _entry(planner, trial.candidate.backbone, trial.candidate.input_size)
         grown = gain * (1 - math.exp(-trial.epochs / HALF_WAY)) if trial.epochs else 0.0
         cost = trial.forecast or FROZEN_SECONDS
         spent += cost
@@ -37,22 +37,22 @@ def rehearse(planner: DefaultPlanner, seconds: float, gain: float) -> float:
             TrialResult(
                 trial=trial,
                 status="finished",
-                score_val=arm.expected + (1 - arm.expected) * grown,
+                score_val=entry.expected + (1 - entry.expected) * grown,
                 epochs_done=trial.epochs,
                 cost=Cost(other=cost),
             )
         )
-    scored = [done for done in planner.results if done.score_val is not None]
+    scored = [result for result in planner.results if result.score_val is not None]
     if not scored:
         return spent
-    best = max(scored, key=lambda done: done.score_val or 0.0)
+    best = max(scored, key=lambda result: result.score_val or 0.0)
     return spent + planner.costs.fit(best.trial.candidate, best.epochs_done)
 
 
 def foresee(
     planner: DefaultPlanner, *, spent: float, left: float, ends: float, controls: float, peak: int
 ) -> Forecast:
-    """The forecast of a run that has spent some seconds and has `left` more.
+    """Return the forecast of a run that has spent some seconds and has `left` more.
 
     `ends` are the seconds that report and last writes take, `controls` those of the controls; `peak` the
     bytes that the engine has held at most so far, 0 where that is not known.
@@ -60,7 +60,7 @@ def foresee(
     most = max(0.0, left - ends - controls)
     used = ends + CONTROLS_USED * controls
     low, usual, high = sorted(USUAL * (rehearse(planner, most, gain) + used) for gain in GAINS)
-    factor, wide = math.exp(Z80 * ASTRAY), math.exp(Z80 * ASTRAY_BYTES)
+    factor, wide = math.exp(Z80 * ERROR), math.exp(Z80 * ERROR_BYTES)
     held = GROWTH * peak
     return Forecast(
         seconds=round(spent + min(usual, left), 3),
@@ -72,5 +72,5 @@ def foresee(
     )
 
 
-def _arm(planner: DefaultPlanner, backbone: str, size: int) -> Ranked:
-    return next(a for a in planner.ranked if (a.backbone, a.input_size) == (backbone, size))
+def _entry(planner: DefaultPlanner, backbone: str, size: int) -> Ranked:
+    return next(e for e in planner.ranked if (e.backbone, e.input_size) == (backbone, size))

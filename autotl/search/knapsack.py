@@ -1,4 +1,4 @@
-"""Which trainings fill the time best, given draws of what each may score. Pure, numpy alone."""
+"""Choose the trainings that fill the time best, given draws of what each may score. Pure, numpy alone."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ NOTHING = 1e-5  # of a score
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Trainings to be made one after another, by index, and what they promise over the best so far."""
+    """Trainings to be made one after another, by index, and their expected gain over the best so far."""
 
-    promised: float
+    gain: float
     chosen: tuple[int, ...]  # in the order they were taken
-    first: int | None  # the one that promises most alone; None for an empty plan
+    first: int | None  # the one of the largest expected maximum alone; None for an empty plan
 
 
 def best_plan(
@@ -28,7 +28,7 @@ def best_plan(
     seconds: float,
     reserve: float = 0.0,
 ) -> Plan:
-    """The plan of largest expected maximum that fits into `seconds`, or one near it.
+    """Return the plan of largest expected maximum that fits into `seconds`, or one near it.
 
     `values` (draws, n) are joint draws of what each training may score, `costs` (n,) and `finals` (n,) the
     seconds of a training and of the final fit should it win; of all final fits that may be needed, and of
@@ -40,10 +40,10 @@ def best_plan(
         _filled(values, best, costs, finals, seconds, reserve, weigh)
         for weigh in (np.ones_like(costs), costs)
     ]
-    promised, chosen = max(ways, key=lambda way: way[0])
+    gain, chosen = max(ways, key=lambda way: way[0])
     alone = np.maximum(values, best).mean(0)
     first = max(chosen, key=lambda number: (alone[number], -number), default=None)
-    return Plan(promised=promised, chosen=tuple(chosen), first=first)
+    return Plan(gain=gain, chosen=tuple(chosen), first=first)
 
 
 def _filled(
@@ -55,7 +55,7 @@ def _filled(
     reserve: float,
     weigh: np.ndarray,
 ) -> tuple[float, list[int]]:
-    """What is promised by adding, while there is time, the training that adds most for its weight."""
+    """Return the expected gain of adding, while there is time, the training that adds most for its weight."""
     chosen: list[int] = []
     top, spent, final = np.full(len(values), best), 0.0, reserve
     while True:

@@ -10,10 +10,9 @@ from autotl import modality
 from autotl.cache import atomic
 from autotl.candidates import gather
 from autotl.decision import controls as decision_controls
-from autotl.decision import judge
+from autotl.decision.evidence import representative_results, selection
 from autotl.decision.judge import Verdict
 from autotl.records import BackboneSpec, Cost, Kind, Strategy, Trial, TrialResult, fact
-from autotl.search.standing import summary
 from autotl.stages.context import RunContext
 from autotl.stages.rank import RankResult
 from autotl.stages.search import SearchResult
@@ -36,7 +35,7 @@ def controls(
     winner = verdict.decision.winner
     if winner is None or searched.costs is None:
         return ControlsResult(controls=setup.controls)
-    best = summary(searched.probes)[winner]
+    best = representative_results(searched.probes)[winner]
     plan, budget = context.plan, context.budget
     final_fit = searched.costs.final(best.trial.candidate, best.epochs_done)
     seconds = min(plan.controls, budget.left - plan.report - final_fit)
@@ -85,7 +84,7 @@ class _Runner:
         begun = context.budget.spent
         kind = modality.get(self.setup.parts.data.modality)
         store = kind.open(context.journal.folder / STORE)
-        judged = judge.selection(columns.part, columns.folds)
+        judged = selection(columns.part, columns.folds)
         train = self.setup.parts.rows(0)
         probabilities = np.zeros((len(judged), len(columns.classes)), np.float32)
         fold = columns.fold[judged] if columns.folds else np.full(len(judged), -1, np.int8)

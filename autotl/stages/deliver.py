@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autotl.cache import atomic
-from autotl.decision import judge
+from autotl.decision import evidence
+from autotl.decision.conclude import conclude as concluded_result
 from autotl.decision.judge import Verdict
 from autotl.errors import AutotlError
 from autotl.records import Fact, Kind, Trial, TrialResult, fact
+from autotl.records.result import ModelIs
 from autotl.report import wording
 from autotl.run_folder.journal import ship
-from autotl.search.standing import summary
 from autotl.stages.context import RunContext
 from autotl.stages.search import SearchResult
 from autotl.stages.setup import Setup
@@ -53,11 +54,15 @@ def conclude(context: RunContext, setup: Setup, fit: TrialResult | None) -> None
     """Record what follows from the decision and the fit that ships: winner, test score and calibration."""
     journal = context.journal
     state = journal.result
-    fit = None if fit is None else judge.sealed(fit, journal.folder)
+    fit = None if fit is None else evidence.sealed(fit, journal.folder)
     if fit is not None and fit not in state.trials:
         state = replace(state, trials=(*state.trials, fit))
-    concluded = judge.conclude(state, fit, journal.folder, setup.columns)
-    if concluded.calibration is not None and concluded.winner and concluded.winner.model_is != judge.UNFITTED:
+    concluded = concluded_result(state, fit, journal.folder, setup.columns)
+    if (
+        concluded.calibration is not None
+        and concluded.winner
+        and concluded.winner.model_is is not ModelIs.ANOTHER_CANDIDATES
+    ):
         calibration.write(concluded.calibration, journal.folder / "model")
     if fit is not None:
         journal.held(fit.cost.bytes)
@@ -65,7 +70,6 @@ def conclude(context: RunContext, setup: Setup, fit: TrialResult | None) -> None
         winner=concluded.winner,
         leaderboard=concluded.leaderboard,
         calibration=concluded.calibration,
-        summary=concluded.summary,
         trials=concluded.trials,
     )
 
@@ -75,7 +79,7 @@ class _Delivery:
 
     def __init__(self, context: RunContext, setup: Setup, searched: SearchResult, winner: str) -> None:
         self.context, self.setup, self.searched = context, setup, searched
-        self.probe = summary(searched.probes)[winner]
+        self.probe = evidence.representative_results(searched.probes)[winner]
         self.earlier = earlier_fit(context, setup.fits, winner)
 
     def fit(self) -> TrialResult | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from autotl.decision import judge
+from autotl.decision.conclude import conclude, fit_of
+from autotl.decision.evidence import representative_results
 from autotl.records.result import is_probe
 from autotl.run_folder import manifest
 from autotl.run_folder.journal import ship
-from autotl.search.standing import summary
 from autotl.stages.context import RunContext
 from autotl.stages.report import report
 
@@ -16,17 +16,16 @@ def interrupted(context: RunContext) -> None:
     journal = context.journal
     state, folder = journal.result, journal.folder
     if state.decision is not None:
-        fit = judge.fit_of(state)
+        fit = fit_of(state)
         probes = [result for result in state.trials if is_probe(result) and not result.trial.control]
-        shipped = fit or summary(probes).get(state.decision.winner or "")
+        shipped = fit or representative_results(probes).get(state.decision.winner or "")
         if shipped is not None and shipped.model is not None and (folder / shipped.model).is_dir():
             ship(folder / shipped.model, folder)
         columns = manifest.read(folder / "manifest.csv").columns(state.data.classes, state.data.folds)
-        concluded = judge.conclude(state, fit, folder, columns)
+        concluded = conclude(state, fit, folder, columns)
         journal.record(
             winner=concluded.winner,
             leaderboard=concluded.leaderboard,
             calibration=concluded.calibration,
-            summary=concluded.summary,
         )
     report(context, "interrupted")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, replace
 
-from autotl.decision import judge
+from autotl.decision.evidence import judged_rows, right_answers, selection, selection_images
 from autotl.decision.limits import best_within_limits
 from autotl.errors import AutotlError
 from autotl.protocols import Planner
@@ -101,7 +101,7 @@ class _Searcher:
             default=self.default,
         )
         for result in self.probes:
-            self.planner.tell(result)
+            self._update(result)
         self.kept = context.plan.report + context.plan.controls
 
     def forecast_run(self) -> None:
@@ -132,7 +132,7 @@ class _Searcher:
             for result in sorted((future.result() for future in ended), key=lambda r: r.trial.id):
                 self._finish(result)
         if self.default.stopped:
-            self.context.journal.note(fact(Kind.TEXT, text=self.default.stopped))
+            self.context.journal.note(self.default.stopped)
 
     def result(self) -> SearchResult:
         """Return what was tried; backbones that were ranked and not tried are skipped with their place."""
@@ -159,7 +159,15 @@ class _Searcher:
     def _finish(self, result: TrialResult) -> None:
         result = trials.finish(self.context, self.setup, self.ranking, result, self.probes)
         self.probes.append(result)
-        self.planner.tell(result)
+        self._update(result)
+
+    def _update(self, result: TrialResult) -> None:
+        """Give a result to the planner; autotl's own also receives which images were answered rightly."""
+        if self.planner is self.default:
+            folder = self.context.journal.folder
+            self.default.tell(result, right_answers(result, folder, self.setup.columns))
+        else:
+            self.planner.tell(result)
 
     def _facts(self, timed: Seconds, ranked: RankResult) -> planner.Facts:
         """Return what the planner knows of the data and the machine."""
@@ -168,11 +176,12 @@ class _Searcher:
         return planner.Facts(
             rows=train,
             rows_final=train + select,
-            rows_select=len(judge.selection(columns.part, columns.folds)),
+            rows_select=len(selection(columns.part, columns.folds)),
             rows_test=test,
             folds=columns.folds,
             refit=self.context.options.refit,
-            pooled=setup.goal.metric == "accuracy" and not columns.folds,
+            comparable=setup.goal.metric == "accuracy",
+            selection=selection_images(judged_rows(columns), setup.goal),
             seed=self.context.options.seed,
             timed=timed,
             recoverable={

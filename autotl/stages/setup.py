@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from autotl.records import (
     BackboneSpec,
     Columns,
+    DepthProfile,
     Goal,
     Profile,
     Ranking,
@@ -34,6 +35,7 @@ class Setup:
     skipped: tuple[Skipped, ...]
     downloads: downloads.Downloads
     similarity: tuple[Similarity, ...] = ()
+    depth_profiles: tuple[DepthProfile, ...] = ()
     probes: tuple[TrialResult, ...] = ()  # of the run that is continued, scored by today's goal
     controls: tuple[TrialResult, ...] = ()
     fits: tuple[TrialResult, ...] = ()
@@ -52,5 +54,6 @@ class Setup:
             ranking=ranking,
             similarity=self.similarity,
             strategies=tuple(self.strategies.values()),
+            depth_profiles=self.depth_profiles,
             skipped=(*self.skipped, *skipped),
         )

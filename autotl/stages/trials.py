@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 
-from autotl.decision import judge
+from autotl.decision import evidence
 from autotl.decision.limits import best_within_limits
 from autotl.errors import AutotlError
 from autotl.records import Goal, Kind, Progress, Ranking, Skipped, Trial, TrialResult, fact
@@ -97,7 +97,7 @@ def with_interval(trial: Trial, probes: Sequence[TrialResult]) -> Trial:
         for result in probes
         if trial.epochs and result.trial.forecast and result.status == "finished" and result.cost.seconds
     ]
-    error = intervals.ASTRAY if trial.epochs else intervals.ASTRAY_HEAD
+    error = intervals.ERROR if trial.epochs else intervals.ERROR_HEAD
     low, high = intervals.within(trial.forecast, ratios, error)
     return replace(trial, forecast_low=round(low, 3), forecast_high=round(high, 3))
 
@@ -107,7 +107,7 @@ def scored(
 ) -> TrialResult:
     """Return the result with its score on the selection rows and, where a limit asks for it, its memory."""
     result = _with_memory(context, setup, result, probes)
-    return judge.score_trial(result, context.journal.folder, setup.columns, setup.goal)
+    return evidence.score_trial(result, context.journal.folder, setup.columns, setup.goal)
 
 
 def nothing_finished(

@@ -33,7 +33,7 @@ def record(
     backbones: tuple[str, ...],
     lp_ft: bool,
 ) -> None:
-    """Trains what is missing in the grid; cut it whenever you like and start it again."""
+    """Train what is missing in the grid; it can be interrupted and started again at any time."""
     from benchmarks.regret import record as recorder
 
     arms = (*recorder.ARMS, ("lp_ft", "all")) if lp_ft else recorder.ARMS
@@ -53,11 +53,11 @@ def record(
     "--grid", "folder", type=click.Path(path_type=Path), default=GRID, show_default="benchmarks/regret/grid"
 )
 def learn(folder: Path) -> None:
-    """What `autotl.search.belief` takes for granted, learnt from all recorded sets."""
+    """Print the numbers of `autotl.search.prior`, fitted to all recorded sets."""
     from benchmarks.regret import space
-    from benchmarks.regret.learn import learnt_from
+    from benchmarks.regret.learn import fitted_to
 
-    print(learnt_from(list(space.read(folder).values())))
+    print(fitted_to(list(space.read(folder).values())))
 
 
 @main.command()
@@ -67,7 +67,9 @@ def learn(folder: Path) -> None:
 @click.option(
     "--planner", help="module:function(profile, ranking, seconds) -> planner, instead of autotl's own"
 )
-@click.option("--fresh", is_flag=True, help="on the sets nobody had looked at, with what the others taught")
+@click.option(
+    "--fresh", is_flag=True, help="on the sets nobody had looked at, with a prior fitted to the others"
+)
 @click.option("--set", "names", multiple=True, help="some of the sets")
 @click.option("--pools", default=10, show_default=True, help="random sub-pools of backbones")
 @click.option("--seeds", default=3, show_default=True, help="of the policies that draw")
@@ -81,7 +83,7 @@ def replay(
     seeds: int,
     out: Path | None,
 ) -> None:
-    """Tables of regret at equal cost, of autotl and of what it is held against."""
+    """Print tables of regret at equal cost, of autotl and of what it is compared with."""
     from benchmarks.regret import collapse, grid, policies, space, tables
     from benchmarks.regret.replay import replay as run
 

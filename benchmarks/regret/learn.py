@@ -1,4 +1,4 @@
-"""Fit the prior of `autotl.search.belief` to recorded trainings by maximum likelihood. No torch."""
+"""Fit the numbers of `autotl.search.prior` to recorded trainings by maximum likelihood. No torch."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from scipy.linalg import cho_solve, cholesky
 from scipy.optimize import minimize
 
 from autotl.ranking import screening
-from autotl.records import Depth
-from autotl.search import belief
-from autotl.search.planner import DEPTHS
+from autotl.records import Candidate, Depth
+from autotl.search import prior
+from autotl.search.recipe import DEPTHS
 from benchmarks.regret.space import FROZEN, Space
 
 LEAST_ERROR = 0.05  # of a set's best linear probe: below it there is nothing for a fine-tuning to remove
-WIDE = 0.01  # precision of the weights before anything was seen: hardly any
-CENTRE, PULL = (
-    -2.0,
-    0.02,
-)  # of the deviations' logarithms: nine sets are few, and a penalty keeps them from nought
+WIDE = 0.01  # precision of the weights before any data: hardly any
+# Of the deviations' logarithms: nine sets are few, and a penalty keeps them from nought.
+CENTRE, PULL = -1.0, 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Table:
-    """What a set's fine-tunings reached: one row a cell."""
+    """A set's fine-tunings: one row a cell."""
 
-    recipes: tuple[belief.Recipe, ...]
-    features: np.ndarray  # (n, weights): one-hot depth, own lead of the linear probe, lead of the prior
-    gained: np.ndarray  # (n,) `r` on the test images
-    noise: float  # its variance from these images being few
+    candidates: tuple[Candidate, ...]
+    features: (
+        np.ndarray
+    )  # (n, weights): one-hot depth, own lead of the linear probe, lead of published accuracy
+    gained: np.ndarray  # (n,) logits above the level, on the test images
+    noise: np.ndarray  # (n,) variance of that from these images being few
 
 
-def learnt_from(spaces: Sequence[Space]) -> belief.Learnt:
-    """The weights and deviations that make what these sets show most likely, the weights integrated out."""
+def fitted_to(spaces: Sequence[Space]) -> prior.Prior:
+    """Return the weights and deviations of largest likelihood on these sets, the weights integrated out."""
     tables = [table for space in spaces if (table := _table(space)) is not None]
     if not tables:
-        return belief.LEARNT
-    found = minimize(
+        return prior.FITTED
+    best = minimize(
         lambda logs: _fit(tables, logs)[0],
         np.full(4, CENTRE),
         method="Nelder-Mead",
         options={"maxiter": 400, "xatol": 0.01, "fatol": 0.01},
     )
-    weights = _fit(tables, found.x)[1]
-    data, depth, backbone, recipe = np.exp(found.x).round(4).tolist()
-    return belief.Learnt(
+    weights = _fit(tables, best.x)[1]
+    data, depth, backbone, recipe = np.exp(best.x).round(4).tolist()
+    return prior.Prior(
         mean={name: round(float(weight), 4) for name, weight in zip(DEPTHS, weights, strict=False)},
         slope=round(float(weights[-2]), 4),
         lead=round(float(weights[-1]), 4),
@@ -58,47 +58,39 @@ def learnt_from(spaces: Sequence[Space]) -> belief.Learnt:
 
 
 def _table(space: Space) -> Table | None:
-    """None for a set whose linear probes leave hardly any error."""
+    """Return the table of a set; None where its linear probes leave hardly any error."""
     linear = {name: space.scores[name][max(space.scores[name])].values["linear"] for name in space.backbones}
     level = max(linear.values())
-    error = 1 - level
-    if error < LEAST_ERROR:
+    if 1 - level < LEAST_ERROR:
         return None
     cells = [(place, cell) for place, cell in enumerate(space.cells) if cell.recipe[1] != FROZEN[0]]
-    recipes = tuple(
-        belief.Recipe(
-            candidate=cell.candidate,
-            base=linear[cell.candidate.backbone],
-            prior=screening.prior(space.specs[cell.candidate.backbone]),
-        )
-        for _, cell in cells
-    )
-    right = space.right.mean(1)
+    measured = np.array([prior.empirical(float(right.mean()), len(right)) for right in space.right])
+    places = [place for place, _ in cells]
     return Table(
-        recipes=recipes,
+        candidates=tuple(cell.candidate for _, cell in cells),
         features=np.array(
             [
                 [
-                    *_one_hot(recipe.candidate.unfreeze),
-                    (recipe.base - level) / error,
-                    (recipe.prior or 0.0) - belief.USUAL_PRIOR,
+                    *_one_hot(cell.candidate.unfreeze),
+                    prior.logit(linear[cell.candidate.backbone]) - prior.logit(level),
+                    screening.prior(space.specs[cell.candidate.backbone]) - prior.USUAL_PRIOR,
                 ]
-                for recipe in recipes
+                for _, cell in cells
             ]
         ),
-        gained=np.array([(right[place] - level) / error for place, _ in cells]),
-        noise=level * error / space.right.shape[1] / error**2,
+        gained=measured[places, 0] - prior.logit(level),
+        noise=measured[places, 1] * (1 - prior.OTHERS),  # what all share is the data's
     )
 
 
 def _one_hot(depth: Depth) -> list[float]:
-    return [float(depth == other) for other in DEPTHS]
+    return [float(depth == one) for one in DEPTHS]
 
 
 def _fit(tables: Sequence[Table], logs: np.ndarray) -> tuple[float, np.ndarray]:
-    """Negative log likelihood with the weights integrated out, and the weights."""
+    """Return the negative log likelihood with the weights integrated out, and the weights."""
     data, depth, backbone, recipe = np.exp(logs)
-    learnt = belief.Learnt(
+    numbers = prior.Prior(
         mean={}, slope=0.0, lead=0.0, data=data, depth=depth, backbone=backbone, recipe=recipe
     )
     width = tables[0].features.shape[1]
@@ -108,8 +100,9 @@ def _fit(tables: Sequence[Table], logs: np.ndarray) -> tuple[float, np.ndarray]:
         PULL * float(np.sum((logs - CENTRE) ** 2)),
     )
     for table in tables:
-        covariance = belief.kernel(table.recipes, table.recipes, learnt)
-        root = cholesky(covariance + table.noise * np.eye(len(table.gained)), lower=True)
+        forms = prior.matrix([prior.particular(candidate, numbers) for candidate in table.candidates])
+        covariance = forms @ forms.T + np.diag(table.noise)
+        root = cholesky(covariance, lower=True)
         solved = cho_solve((root, True), np.column_stack([table.features, table.gained]))
         precision += table.features.T @ solved[:, :-1]
         moment += table.features.T @ solved[:, -1]

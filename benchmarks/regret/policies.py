@@ -15,13 +15,14 @@ from unittest.mock import patch
 import numpy as np
 
 from autotl.builtin.strategies import STRATEGIES
-from autotl.decision import best_probability, estimates
-from autotl.decision.decide import Evidence, Judged, decide, seen_elsewhere
+from autotl.decision import judge
+from autotl.decision.evidence import Evidence, Judged, representative_results, selection_images
 from autotl.protocols import Planner
 from autotl.ranking import screening as ranking_screening
 from autotl.records import Candidate, Decision, Goal, Interval, Profile, Ranked, Ranking, Trial, TrialResult
-from autotl.search import cost_model, standing
+from autotl.search import cost_model
 from autotl.search import planner as search_planner
+from autotl.search.belief import Belief
 from autotl.stages.rank import SCREEN_SHARE
 from autotl.stages.search import TIMED
 from benchmarks.regret.space import FROZEN, RECIPES, Purse, Recipe, Space, result_of
@@ -44,8 +45,8 @@ class Choice:
     opened: tuple[int, ...] = ()  # and what was not tried and may still be the best
     cheapest: int | None = None  # its member for --prefer speed
     thinking: float = 0.0  # seconds of wall-clock that the decision logic took
-    promised: Interval | None = None  # accuracy on new images, where the policy says one
-    epochs: float | None = None  # of the training that the promise is of; None: the longest
+    expected: Interval | None = None  # accuracy on new images, where the policy says one
+    epochs: float | None = None  # of the training that this is of; None: the longest
 
 
 Policy = Callable[[Purse, Prior, np.random.Generator], Choice]
@@ -74,26 +75,26 @@ class Autotl:
         ranking, results = screen(purse)
         with patch.object(search_planner, "EPOCHS", space.lengths):  # probes are as long as recorded ones
             planner = self._planner(purse, ranking)
-            for done in results:
-                planner.tell(done)
+            for result in results:
+                _tell(planner, space, result)
             while (trial := planner.ask(purse.left)) is not None:
                 if isinstance(planner, OverTheGrid) and timed_itself(purse, planner, trial):
                     continue
-                done = answer(purse, trial)
-                planner.tell(done)
-                results.append(done)
-                if done.score_val is None:
+                result = answer(purse, trial)
+                _tell(planner, space, result)
+                results.append(result)
+                if result.score_val is None:
                     break  # the money is gone
         bought = [result for result in results if result.score_val is not None]
         if not bought:
             return Choice(place=frozen_of(space, cheapest_backbone(space)), spent=purse.spent)
-        decision = settle(space, bought, ranking, Goal())
-        quick = settle(space, bought, ranking, Goal(prefer="speed"))
+        belief = belief_of(space, bought, ranking)
+        decision = settle(space, bought, belief, Goal())
+        quick = settle(space, bought, belief, Goal(prefer="speed"))
         names = {cell.candidate.id: place for place, cell in enumerate(space.cells)}
-        evidence = evidence_of(space, bought)
-        seen = best_probability.outlook(evidence, ranking, judged(space), Goal(), False, ["fine_tune"])
-        tried = [e.name for e in evidence]
-        opened = best_probability.still_open(seen.chances, decision.winners_set, tried) if seen else ()
+        tried = [e.name for e in evidence_of(space, bought)]
+        seen = belief.outlook([cell.candidate for cell in space.cells], judge.DRAWS)
+        opened = judge.open_recipes(seen.chances, decision.winners_set, tried)
         return Choice(
             place=names[decision.winner or ""],
             spent=purse.spent,
@@ -101,8 +102,8 @@ class Autotl:
             opened=tuple(names[one.candidate] for one in opened),
             cheapest=names[quick.winner or ""],
             thinking=time.perf_counter() - begun,
-            promised=decision.score,
-            epochs=standing.summary(bought)[decision.winner or ""].trial.epochs,
+            expected=decision.expected,
+            epochs=representative_results(bought)[decision.winner or ""].trial.epochs,
         )
 
     def _planner(self, purse: Purse, ranking: Ranking) -> Planner:
@@ -117,10 +118,17 @@ class Autotl:
             rows_final=0,  # deciding is paid for, the final fit is not
             rows_select=len(space.labels),
             rows_test=0,
-            pooled=True,
+            selection=selection_images(judged(space), Goal()),
             timed=timed(purse, ranking),
         )
         return OverTheGrid(ranked=ranking.ranked, strategies=strategies, facts=facts)
+
+
+def _tell(planner: Planner, space: Space, result: TrialResult) -> None:
+    if isinstance(planner, OverTheGrid) and result.score_val is not None:
+        planner.tell(result, right_of(space, result))
+    else:
+        planner.tell(result)
 
 
 def screen(purse: Purse) -> tuple[Ranking, list[TrialResult]]:
@@ -197,22 +205,35 @@ def _stopped(purse: Purse, place: int, lengths: Sequence[float]) -> TrialResult 
     return done
 
 
-def settle(space: Space, bought: Sequence[TrialResult], ranking: Ranking | None, goal: Goal) -> Decision:
-    """Autotl's decision on what was bought."""
+def belief_of(space: Space, bought: Sequence[TrialResult], ranking: Ranking) -> Belief:
+    """Return the belief that a ranking and these trials give."""
+    belief = Belief(entries=ranking.ranked, selection=selection_images(judged(space), Goal()))
+    for result in bought:
+        belief.update(result, right_of(space, result))
+    return belief
+
+
+def right_of(space: Space, result: TrialResult) -> np.ndarray:
+    """Return which select images a bought trial answered rightly."""
+    cell = space.cells[space.place(result.trial.candidate)]
+    return np.asarray(cell.predicted[result.epochs_done] == space.labels)
+
+
+def settle(space: Space, bought: Sequence[TrialResult], belief: Belief, goal: Goal) -> Decision:
+    """Return autotl's decision on what was bought."""
     evidence = evidence_of(space, bought)
-    expected = estimates.estimates(evidence, ranking, judged(space), goal, out_of_fold=False)
-    return decide(evidence, judged(space), goal, expected, seen_elsewhere(evidence, ranking))[0]
+    return judge.decide(evidence, judged(space), goal, judge.expected_scores(belief, evidence))
 
 
 def evidence_of(space: Space, bought: Sequence[TrialResult]) -> list[Evidence]:
     """What was bought, with its answers on the select images."""
     evidence = []
-    for result in standing.summary(bought).values():
+    for result in representative_results(bought).values():
         cell = space.cells[space.place(result.trial.candidate)]
         evidence.append(
             Evidence(
                 result=result,
-                predicted=cell.predicted[result.trial.epochs],
+                predicted=cell.predicted[result.epochs_done],
                 fit_time=result.cost.seconds,
             )
         )
@@ -231,13 +252,14 @@ def finished(space: Space) -> Decision:
         Ranked(
             backbone=name,
             input_size=space.sizes[name],
-            expected=0.0,
+            expected=space.scores[name][max(space.scores[name])].values["linear"],
+            prior=ranking_screening.prior(space.specs[name]),
             rows=max(space.scores[name]),
             scores=tuple(sorted(space.scores[name][max(space.scores[name])].values.items())),
         )
         for name in space.specs
     ]
-    return settle(space, bought, Ranking(ranked=tuple(ranked)), Goal())
+    return settle(space, bought, belief_of(space, bought, Ranking(ranked=tuple(ranked))), Goal())
 
 
 def profile(space: Space) -> Profile:

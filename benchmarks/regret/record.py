@@ -22,7 +22,7 @@ from autotl.builtin.strategies import STRATEGIES
 from autotl.candidates.gather import sizes
 from autotl.data import load
 from autotl.data import split as data_split
-from autotl.decision import judge
+from autotl.decision import evidence
 from autotl.decision.controls import SCRATCH
 from autotl.modality import image_store
 from autotl.plugins.manager import Plugins, load_plugins
@@ -400,7 +400,7 @@ def train(session: Session, backbone: str, strategy: str, depth: Depth, epochs: 
 def of_rows(session: Session, done: TrialResult) -> np.ndarray:
     """Probabilities (n, classes) of the judged images, in the grid's order."""
     assert done.predictions is not None
-    found = judge.probabilities_of(session.folder / done.predictions, session.recorded.about.rows)
+    found = evidence.probabilities_of(session.folder / done.predictions, session.recorded.about.rows)
     assert found is not None, "the engine left rows out"
     return found
 

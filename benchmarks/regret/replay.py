@@ -10,10 +10,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from autotl.search import belief
+from autotl.search import prior as search_prior
 from autotl.stats import metrics
 from benchmarks.regret import regret
-from benchmarks.regret.learn import learnt_from
+from benchmarks.regret.learn import fitted_to
 from benchmarks.regret.policies import RANDOM, Choice, Policy, Prior, exhaustive, finished
 from benchmarks.regret.space import Purse, Recipe, Space
 
@@ -75,7 +75,7 @@ def _on(
     """The outcomes on one set; what is learnt is learnt from the others."""
     outcomes = []
     prior = prior_from(others)
-    with patch.object(belief, "LEARNT", learnt_from(others)):
+    with patch.object(search_prior, "FITTED", fitted_to(others)):
         for pool, space in enumerate([whole, *sub_pools(whole, pools)]):
             group = None if space.about.group is None else space.about.group[space.about.part == 2]
             lost = regret.regrets(space.right, group)
@@ -114,19 +114,19 @@ def _on(
 
 
 def kept(space: Space, choice: Choice) -> dict[str, Any]:
-    """Whether what a choice promises agrees with the test images, and by how much it is off.
+    """Return whether the accuracy that a choice expects agrees with the test images, and by how much it is off.
 
     The test part has an error of its own (whole groups are drawn where there are groups): two independent
     figures agree where 0 lies in the interval of their difference, made of both intervals (MOVER: Zou and
     Donner, Statistics in Medicine 27, 2008).
     """
-    if choice.promised is None:
+    if choice.expected is None:
         return {}
     cell, about = space.cells[choice.place], space.about
     right = cell.tested[cell.longest if choice.epochs is None else choice.epochs]
     group = None if about.group is None else about.group[about.part == 2]
     said, seen = (
-        choice.promised,
+        choice.expected,
         metrics.interval("accuracy", np.ones(len(right), int), right.astype(int), 2, group),
     )
     gap = said.value - seen.value

@@ -53,7 +53,7 @@ def table(outcomes: Sequence[Outcome], level: float) -> str:
 
 def differences(outcomes: Sequence[Outcome], level: float) -> str:
     """How much less autotl loses than each other policy on the same set and sub-pool, in points."""
-    lines = ["| against | autotl loses less by | beyond chance |", "|---|---|---|"]
+    lines = ["| against | autotl loses less by | significantly |", "|---|---|---|"]
     for name, gap in sorted(gaps(outcomes, level).items(), key=lambda item: item[1].value):
         sure = "yes" if gap.low > 0 else "no: worse" if gap.high < 0 else "no"
         lines.append(f"| {name} | {points(gap)} | {sure} |")
@@ -101,10 +101,10 @@ def members_table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def promises_table(outcomes: Sequence[Outcome]) -> str:
+def expected_table(outcomes: Sequence[Outcome]) -> str:
     """How often the interval that goes with autotl's choice holds its accuracy on new images, by level, all sets."""
     lines = [
-        "| level | replays | interval covers | promised less found | sets below 90 % |",
+        "| level | replays | interval covers | expected less found | sets below 90 % |",
         "|---|---|---|---|---|",
     ]
     own = [outcome for outcome in outcomes if outcome.covers is not None]
@@ -157,7 +157,7 @@ def targets(outcomes: Sequence[Outcome], level: float) -> str:
         ("mean excess over exhaustive validation", "≤ 0.5 points", f"{100 * mean:.1f}", mean <= 0.005),
         ("excess on the worst set", "≤ 2 points", f"{100 * most:.1f}", most <= 0.02),
         (
-            "baselines beaten beyond chance",
+            "baselines beaten significantly",
             "all but two",
             f"{sum(apart)} of {len(apart)}",
             sum(apart) >= len(apart) - 2,
@@ -187,7 +187,7 @@ def page(
     parts += ["## autotl against each", differences(outcomes, levels[0])]
     parts += ["## Set by set", sets_table(outcomes, levels[0])]
     parts += ["## The winner's set", members_table(outcomes)]
-    parts += ["## The accuracy that is promised", promises_table(outcomes)]
+    parts += ["## The accuracy that is expected", expected_table(outcomes)]
     if trained:
         parts += ["## Trainings that collapse", collapse.table(trained)]
     parts += ["## Targets", targets(outcomes, levels[0])]

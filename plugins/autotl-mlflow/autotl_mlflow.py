@@ -1,4 +1,4 @@
-"""Log the runs of autotl to MLflow: each candidate's score when it is known, then the result and its files."""
+"""Logs the runs of autotl to MLflow: a score a candidate as it comes in, then the verdict and the artifacts."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from pathlib import Path
 
 import mlflow
 
-from autotl import load
-from autotl.plugin import Event, hookimpl
-
-AUTOTL_API_VERSION = 1
+from autotl import hookimpl, load
+from autotl.records import Event
+from autotl.report import wording
 
 ARTIFACTS = ("report.html", "report.md", "leaderboard.csv", "result.json", "model")
 
 
 class Tracker:
-    """The MLflow run that belongs to the current run of autotl."""
+    """What is open in MLflow for the autotl run that goes on."""
 
     def __init__(self) -> None:
         self.folder: str | None = None
-        self.own = False  # True: the MLflow run was started here, and is ended here
+        self.own = False  # whether the run was begun here, and is to be ended here
         self.scores = 0
 
     def begin(self, folder: str) -> None:
-        """Use the active MLflow run, or start one named like the run folder."""
+        """Takes the active MLflow run, or begins one named like the run folder."""
         self.folder, self.scores = folder, 0
         self.own = mlflow.active_run() is None
         if self.own:
@@ -33,7 +32,7 @@ class Tracker:
             mlflow.start_run(run_name=Path(folder).name)
 
     def score(self, event: Event) -> None:
-        """Log a candidate's score and the best so far."""
+        """One point a candidate: its score, and the best so far."""
         self.scores += 1
         mlflow.log_metric("score", float(event.score or 0.0), step=self.scores)
         if event.best is not None:
@@ -41,13 +40,13 @@ class Tracker:
         mlflow.log_metric("seconds", event.time, step=self.scores)
 
     def end(self) -> None:
-        """Log the recommendation, the options and the files of the run folder."""
+        """The verdict, what it rests on, and the files of the run folder."""
         folder = Path(self.folder or "")
-        result = load(folder).result
-        options = {name: str(value)[:500] for name, value in result.options.items()}
-        mlflow.log_params(options | {"metric": result.metric, "fingerprint": result.data.fingerprint})
-        mlflow.set_tags({"autotl.status": result.status, "mlflow.note.content": result.summary})
-        if (winner := result.winner) is not None:
+        state = load(folder).result
+        asked = {name: str(value)[:500] for name, value in state.options.items()}
+        mlflow.log_params(asked | {"metric": state.metric, "fingerprint": state.data.fingerprint})
+        mlflow.set_tags({"autotl.status": state.status, "mlflow.note.content": wording.summary(state)})
+        if (winner := state.winner) is not None:
             recipe = ("candidate", "backbone", "strategy", "unfreeze", "input_size")
             mlflow.log_params({f"winner.{name}": getattr(winner, name) for name in recipe})
             figures = {n: getattr(winner, n) for n in ("score_val", "ci_low", "ci_high", "score_test")}
@@ -58,7 +57,7 @@ class Tracker:
             elif (folder / name).is_file():
                 mlflow.log_artifact(str(folder / name))
         if self.own:
-            mlflow.end_run("FINISHED" if result.status == "finished" else "KILLED")
+            mlflow.end_run("FINISHED" if state.status == "finished" else "KILLED")
         self.folder = None
 
 
@@ -67,7 +66,7 @@ tracker = Tracker()
 
 @hookimpl
 def on_event(event: Event) -> None:
-    """Log an event of a run. autotl reports an exception that is raised here, and goes on."""
+    """Called for each event of a run, in order; autotl reports what goes wrong here, and runs on."""
     if event.folder != tracker.folder:
         tracker.begin(event.folder)
     if event.score is not None and event.stage in {"probe", "control"}:

@@ -307,14 +307,16 @@ def test_replaying_needs_no_torch(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
-def test_a_promise_is_kept_within_its_own_error_and_that_of_the_test(spaces: dict[str, space.Space]) -> None:
+def test_an_expected_accuracy_holds_within_its_own_error_and_that_of_the_test(
+    spaces: dict[str, space.Space],
+) -> None:
     place = 0
     right = spaces["one"].cells[place].right
     truth = float(right.mean())
 
     def covers(value: float, half: float) -> bool:
-        promised = Interval(value=value, low=value - half, high=value + half)
-        return bool(kept(spaces["one"], policies.Choice(place=place, spent=0.0, promised=promised))["covers"])
+        expected = Interval(value=value, low=value - half, high=value + half)
+        return bool(kept(spaces["one"], policies.Choice(place=place, spent=0.0, expected=expected))["covers"])
 
     error = 1.96 * (truth * (1 - truth) / len(right)) ** 0.5
     assert covers(truth, 0.0)
@@ -322,8 +324,8 @@ def test_a_promise_is_kept_within_its_own_error_and_that_of_the_test(spaces: dic
     assert not covers(truth + 1.5 * error, 0.0)
     assert covers(truth + 1.5 * error, 1.5 * error)
     grouped = replace(spaces["one"], about=replace(spaces["one"].about, group=np.arange(SELECT + TEST) // 20))
-    promised = Interval(value=truth + 1.5 * error, low=truth, high=truth + 1.5 * error)
-    choice = policies.Choice(place=place, spent=0.0, promised=promised)
+    expected = Interval(value=truth + 1.5 * error, low=truth, high=truth + 1.5 * error)
+    choice = policies.Choice(place=place, spent=0.0, expected=expected)
     assert kept(grouped, choice)["off"] == pytest.approx(1.5 * error)
     assert kept(grouped, policies.Choice(place=place, spent=0.0)) == {}
 

@@ -22,7 +22,7 @@ from autotl import pipeline
 from autotl.cli import main
 from autotl.engine import client
 from autotl.errors import DatasetError, EngineError
-from autotl.records import Answers, Event, Machine
+from autotl.records import Answers, Event, Kind, Machine, fact
 
 
 def invoke(*words: str | Path, **more: Any) -> Result:
@@ -332,7 +332,10 @@ def test_names_cannot_command_the_terminal(tmp_path: Path) -> None:
     nasty = "\x1b[31mred\x07[bold]"
     run_folder(
         tmp_path,
-        example(leaderboard=(row(f"{nasty}@1/knn", 0.5), row(NASTY, None, reason=nasty)), winner=None),
+        example(
+            leaderboard=(row(f"{nasty}@1/knn", 0.5), row(NASTY, None, facts=(fact(Kind.TEXT, text=nasty),))),
+            winner=None,
+        ),
     )
     found = invoke("leaderboard", tmp_path)
     assert "\x1b" not in found.output

@@ -5,8 +5,10 @@ import pytest
 
 from autotl.builtin.strategies import STRATEGIES
 from autotl.decision import controls, transfer
-from autotl.decision.decide import Evidence, Judged
+from autotl.decision.evidence import Evidence, Judged
 from autotl.records import BackboneSpec, Candidate, Cost, Goal, Ranked, Trial, TrialResult, Weights
+from autotl.records.facts import Kind
+from autotl.report import wording
 
 GOAL = Goal()
 ROWS = 200
@@ -29,40 +31,45 @@ def timed(accuracy: float, seconds: float, name: str = "a", strategy: str = "lin
 
 def test_the_gain_is_measured_at_equal_seconds() -> None:
     short, long = timed(0.8, 5.0), timed(0.95, 60.0, strategy="fine_tune")
-    found, said = transfer.gain([short, long], timed(0.5, 10.0, strategy="scratch"), "a@64/x", judged(), GOAL)
+    found, said = transfer.gain(
+        [short, long], timed(0.5, 10.0, strategy="scratch"), "a@64/linear_probe", judged(), GOAL
+    )
     assert found is not None
     assert found.value == pytest.approx(0.3)
     assert found.low < 0.3 < found.high
-    assert "pretraining gains +30.0 points" in said and "after 5 s" in said and "after 10 s" in said
+    assert said is not None and said.kind is Kind.PRETRAINING_GAIN
+    assert (said.values["seconds"], said.values["scratch_seconds"]) == (5.0, 10.0)
+    assert "difference +30.0 points" in wording.sentence(said)
 
 
 def test_negative_transfer_is_called_by_its_name() -> None:
-    found, said = transfer.gain([timed(0.5, 5.0)], timed(0.8, 10.0), "a@64/x", judged(), GOAL)
+    found, said = transfer.gain([timed(0.5, 5.0)], timed(0.8, 10.0), "a@64/linear_probe", judged(), GOAL)
     assert found is not None and found.high < 0
-    assert "negative transfer" in said
+    assert said is not None and "negative transfer" in wording.sentence(said)
 
 
 def test_a_control_that_learnt_nothing_says_nothing() -> None:
-    found, said = transfer.gain([timed(0.9, 5.0)], timed(0.25, 10.0), "a@64/x", judged(), GOAL)
+    found, said = transfer.gain([timed(0.9, 5.0)], timed(0.25, 10.0), "a@64/linear_probe", judged(), GOAL)
     assert found is None
-    assert "stays open" in said
+    assert said is not None and said.kind is Kind.PRETRAINING_UNKNOWN
 
 
 def test_where_no_candidate_was_as_quick_the_quickest_stands_for_pretraining() -> None:
     found, said = transfer.gain(
         [timed(0.7, 30.0), timed(0.9, 90.0, strategy="fine_tune")],
         timed(0.5, 10.0),
-        "a@64/x",
+        "a@64/linear_probe",
         judged(),
         GOAL,
     )
     assert found is not None and found.value == pytest.approx(0.2)
-    assert "after 30 s" in said
+    assert said is not None and said.values["seconds"] == 30.0
 
 
 def test_signal_in_shuffled_labels_is_a_warning() -> None:
-    assert "no signal, as it must be" in transfer.signal(timed(0.26, 1.0).evidence, judged(), GOAL)
-    assert transfer.signal(timed(0.6, 1.0).evidence, judged(), GOAL).startswith("mind:")
+    assert not transfer.shuffled(timed(0.26, 1.0).evidence, judged(), GOAL).values["above"]
+    warning = transfer.shuffled(timed(0.6, 1.0).evidence, judged(), GOAL)
+    assert warning.values["above"] and wording.sentence(warning).startswith("warning:")
 
 
 def test_the_scratch_control_has_no_weights() -> None:

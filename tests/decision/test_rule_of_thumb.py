@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autotl.decision import rule_of_thumb
-from autotl.decision.decide import Evidence, Judged, decide
+from autotl.decision import judge, rule_of_thumb
+from autotl.decision.evidence import Evidence, Judged
 from autotl.records import Candidate, Decision, Depth, Goal, Similarity, Trial, TrialResult
+from autotl.report import wording
+from autotl.stats import metrics
 
 LABELS = np.arange(200) % 2
 JUDGED = Judged(labels=LABELS, classes=2)
@@ -27,29 +29,43 @@ def evidence(wrong: int, unfreeze: Depth) -> Evidence:
 
 
 def said(field: list[Evidence], images: int, *similarity: Similarity) -> str:
-    decision, _ = decide(field, JUDGED, Goal())
-    return rule_of_thumb.said(decision, field, JUDGED, Goal(), images, similarity)
+    expected = {e.name: metrics.interval("accuracy", LABELS, e.predicted, 2) for e in field}
+    decision = judge.decide(field, JUDGED, Goal(), expected)
+    shown = rule_of_thumb.compare(decision, field, JUDGED, Goal(), images, similarity)
+    return "" if shown is None else wording.sentence(shown)
 
 
 @pytest.mark.parametrize(
     ("images", "word", "recipe"),
-    [(200, "near", "frozen"), (200, "far", "last layers"), (5000, "near", "whole"), (5000, "far", "whole")],
+    [
+        (200, "near", "frozen backbone"),
+        (200, "far", "last layers"),
+        (5000, "near", "full fine-tuning"),
+        (5000, "far", "full fine-tuning"),
+    ],
 )
 def test_the_rule_is_size_times_similarity(images: int, word: str, recipe: str) -> None:
-    assert recipe in said([evidence(5, 0)], images, near(word))
+    size = "small" if images < 1000 else "large"
+    near_or_far = {"near": "high", "far": "low"}[word]
+    sentence = said([evidence(5, 0)], images, near(word))
+    assert f"{size} data set" in sentence and f"{near_or_far} similarity" in sentence
+    assert f"→ {recipe}" in sentence or f"fine-tuning of the {recipe}" in sentence
 
 
 def test_it_says_whether_the_probes_agreed_and_by_how_much_not() -> None:
     field = [evidence(60, 0), evidence(10, "all")]
-    assert "the probes say fine-tuned as a whole, +25.0 points" in said(field, 200, near("near"))
-    assert said(field, 5000, near("far")).endswith("the probes agree")
-    assert "no such candidate was probed" in said(field, 200, near("far"))
+    sentence = said(field, 200, near("near"))
+    assert "measured best: full fine-tuning" in sentence and "difference +25.0 points" in sentence
+    assert said(field, 5000, near("far")).endswith("the measurement agrees")
+    assert "no such candidate was tried" in said(field, 200, near("far"))
 
 
 def test_the_nearest_of_several_sources_counts() -> None:
-    assert "near to imagenet-1k" in said([evidence(5, 0)], 200, near("far", 0.1), near("near", 0.9))
+    assert "high similarity to imagenet-1k" in said(
+        [evidence(5, 0)], 200, near("far", 0.1), near("near", 0.9)
+    )
 
 
 def test_without_similarity_or_winner_it_is_silent() -> None:
     assert said([evidence(5, 0)], 200) == ""
-    assert rule_of_thumb.said(Decision(winner=None), [], JUDGED, Goal(), 200, [near("near")]) == ""
+    assert rule_of_thumb.compare(Decision(winner=None), [], JUDGED, Goal(), 200, [near("near")]) is None

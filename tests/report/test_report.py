@@ -96,7 +96,10 @@ def test_what_comes_from_files_is_escaped(tmp_path: Path) -> None:
     )
     found = example(
         profile=nasty,
-        leaderboard=(row(f"{NASTY}@1/knn", 0.5), row(f"{NASTY}@2/knn", None, status="failed", reason=NASTY)),
+        leaderboard=(
+            row(f"{NASTY}@1/knn", 0.5),
+            row(f"{NASTY}@2/knn", None, status="failed", facts=(fact(Kind.TEXT, text=NASTY),)),
+        ),
         notes=(fact(Kind.TEXT, text=NASTY),),
         command=NASTY,
     )
@@ -110,7 +113,7 @@ def test_what_comes_from_files_is_escaped(tmp_path: Path) -> None:
 
 
 def test_without_anything_each_section_says_so(tmp_path: Path) -> None:
-    nothing = example(leaderboard=(), winner=None, decision=None, summary="", status="running", seconds={})
+    nothing = example(leaderboard=(), winner=None, decision=None, status="running", seconds={})
     render.render(nothing, tmp_path)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     for words in (
@@ -125,8 +128,10 @@ def test_without_anything_each_section_says_so(tmp_path: Path) -> None:
 
 def test_summary_says_when_there_is_none() -> None:
     assert render.summary(example()).startswith("Use autotl:resnet14t_small")
-    assert "has not finished" in render.summary(example(summary="", status="running"))
-    assert "no candidate finished" in render.summary(example(summary="", status="interrupted"))
+    assert "goes on" in render.summary(example(winner=None, decision=None, status="running"))
+    assert "no candidate finished" in render.summary(
+        example(winner=None, decision=None, status="interrupted")
+    )
 
 
 def test_many_classes_stay_readable() -> None:
@@ -513,7 +518,7 @@ def test_a_head_in_closed_form_has_one_point_and_no_signs() -> None:
 
 
 def test_the_winner_is_held_against_scratch_and_against_no_network(tmp_path: Path) -> None:
-    forest = row("pixels@16/random_forest", 0.41, control="pixels", reason="control: no network at all")
+    forest = row("pixels@16/random_forest", 0.41, control="pixels")
     made = full_folder(tmp_path / "run", pictures=False, leaderboard=(*example().leaderboard, forest))
     found = result_file.read(made)
     pair = trainings.transfer_pair(found)
@@ -540,7 +545,7 @@ def test_depth_is_explained_by_probes_and_by_features(folder: Path) -> None:
     assert plain.startswith(
         "Frozen features of autotl:resnet14t_small: layer group 4 of 5 is the best, 92.0 %"
     )
-    assert said[0].startswith("Fine-tuned: +4.1 points")
+    assert said[0].startswith("Fine-tuned: against") and "difference +4.1 points" in said[0]
     few = tuple(replace(each, rows=20) for each in found.depth_profiles)
     said = view(replace(found, depth_profiles=few))["depth"]["sentences"]
     assert "the last of 5 depths is the best" in said[-1]  # not significant on 20 images

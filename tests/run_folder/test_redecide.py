@@ -16,6 +16,8 @@ from autotl import load
 from autotl.cli import main
 from autotl.errors import RunError
 from autotl.records import encoding
+from autotl.records.facts import Kind
+from autotl.report import wording
 from autotl.run_folder import result_file
 from autotl.run_folder.redecide import adopt, revise
 
@@ -79,7 +81,7 @@ def test_a_licence_rules_out_what_was_tried_of_a_backbone(finished: Path) -> Non
         row for row in found.state.leaderboard if row.backbone == best and row.score_val and not row.control
     ]
     assert barred and all("licence AGPL-3.0-only is not among" in row.reason for row in barred)
-    assert any(reason.startswith("limits:") for reason in found.state.decision.reasons)  # type: ignore[union-attr]
+    assert any(reason.kind is Kind.LIMITS_COST for reason in found.state.decision.reasons)  # type: ignore[union-attr]
     nobody = invoke("decide", finished, "--licence", "Apache-2.0")
     assert nobody.exit_code == 0 and "none of the" in " ".join(nobody.output.split())
     assert load(finished).decide(licence="permissive").winner == found.state.winner
@@ -133,7 +135,7 @@ def test_a_full_fit_is_applied(finished: Path) -> None:
     after = result_file.read(finished)
     assert after.winner is not None and after.winner.candidate == name
     assert after.goal.max_latency == 0.002
-    assert "seen by 2 models" in after.summary
+    assert "seen by 2 models" in wording.summary(after)
     assert (finished / "model" / "model.json").read_text() == name
     assert "Use mine:good at 64 px" in (finished / "report.md").read_text()
     assert (finished / "leaderboard.csv").read_text().splitlines()[1].startswith(name)

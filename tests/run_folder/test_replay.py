@@ -20,6 +20,7 @@ from autotl.cli import main
 from autotl.errors import RunError
 from autotl.hookspecs import hookimpl
 from autotl.plugins import manager
+from autotl.records import Kind, fact
 from autotl.run_folder import result_file
 from autotl.run_folder.diff import compare
 from autotl.run_folder.replay import replay
@@ -77,7 +78,7 @@ def test_one_changed_prediction_is_noticed(run: Path, which: int, keep_class: bo
     ("field", "value", "where"),
     [
         (("winner", "score_val"), 0.999, "winner.score_val"),
-        (("summary",), "Use anything.", "summary"),
+        (("decision", "chance"), 0.123, "decision.chance"),
         (("calibration", "temperature"), 9.0, "calibration.temperature"),
         (("goal", "prefer"), "size", "decision"),
     ],
@@ -161,7 +162,9 @@ def test_why_the_verdict_changed() -> None:
     assert "Only the first run" in compare(one, none).why[-1]
     assert "came to a recommendation" in compare(none, one).why[-1]
     failed = tuple(
-        replace(row, score_val=None, status="diverged", reason="no number") if row.candidate == first else row
+        replace(row, score_val=None, status="diverged", facts=(fact(Kind.FAILED, error="no number"),))
+        if row.candidate == first
+        else row
         for row in turned.leaderboard
     )
     assert any(

@@ -23,7 +23,7 @@ def recipe(depth: Depth, backbone: str = "a") -> Candidate:
     return Candidate(backbone=backbone, input_size=128, strategy="fine_tune", unfreeze=depth)
 
 
-def prices() -> CostModel:
+def cost_model() -> CostModel:
     ranked = [ARM, replace(ARM, backbone="b")]
     return CostModel(
         ranked=ranked, rows=800, rows_final=1000, rows_select=200, rows_test=200, timed={("a", 128): 0.0096}
@@ -37,7 +37,7 @@ def took(candidate: Candidate, seconds: float, epochs: float = 10.0) -> TrialRes
 
 
 def test_a_timed_recipe_is_forecast_by_its_own_batches() -> None:
-    known = prices()
+    known = cost_model()
     guess = known.probe(recipe(1), 10)
     known.measured(recipe(1), 0.02)
     assert known.is_measured(recipe(1)) and not known.is_measured(recipe(2))
@@ -47,14 +47,14 @@ def test_a_timed_recipe_is_forecast_by_its_own_batches() -> None:
 
 
 def test_an_untimed_depth_lies_between_a_forward_pass_and_the_whole() -> None:
-    known = prices()
+    known = cost_model()
     depths: tuple[Depth, ...] = (1, 2, "all")
     costs = [known.probe(recipe(depth), 10) for depth in depths]
     assert set(depths) == set(MOVED) and costs == sorted(costs) and costs[0] > 800 * 10 * 0.003
 
 
 def test_what_trainings_took_moves_the_likest_most() -> None:
-    known = prices()
+    known = cost_model()
     before = {c: known.probe(c, 10) for c in (recipe(1), recipe(2), recipe(1, "b"))}
     for _ in range(5):
         known.tell(took(recipe(1), 2 * before[recipe(1)]))
@@ -63,14 +63,14 @@ def test_what_trainings_took_moves_the_likest_most() -> None:
 
 
 def test_one_slow_moment_does_not_double_every_forecast() -> None:
-    known = prices()
+    known = cost_model()
     before = known.probe(recipe(1, "b"), 10)
     known.tell(took(recipe(1), 2 * known.probe(recipe(1), 10)))
     assert known.probe(recipe(1, "b"), 10) == pytest.approx(math.sqrt(2) * before)
 
 
 def test_a_head_is_fitted_again_as_long_as_it_was_fitted() -> None:
-    known = prices()
+    known = cost_model()
     head = Candidate(backbone="a", input_size=128, strategy="linear_probe")
     before = known.fit(head, 0.0)
     for _ in range(2):  # of the first alone nothing is learnt: it had libraries to load

@@ -24,7 +24,7 @@ def test_it_keeps_the_time_of_the_dearest_final_fit() -> None:
 
 def test_what_is_certain_to_be_no_better_is_not_tried() -> None:
     plan = best_plan(np.full((10, 3), 0.6), 0.7, np.ones(3), np.ones(3), seconds=100.0)
-    assert plan.first is None and plan.promised == 0.0
+    assert plan.first is None and plan.gain == 0.0
 
 
 def test_it_is_near_the_best_set_there_is() -> None:
@@ -34,4 +34,4 @@ def test_it_is_near_the_best_set_there_is() -> None:
         costs = generator.uniform(1, 5, 6)
         sets = [s for k in range(7) for s in combinations(range(6), k) if costs[list(s)].sum() <= 8.0]
         best = max(np.maximum(values[:, list(s)].max(1), 0.0).mean() if s else 0.0 for s in sets)
-        assert best_plan(values, 0.0, costs, np.zeros(6), seconds=8.0).promised >= 0.9 * best
+        assert best_plan(values, 0.0, costs, np.zeros(6), seconds=8.0).gain >= 0.9 * best

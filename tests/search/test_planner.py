@@ -9,6 +9,7 @@ import pytest
 from autotl.builtin.strategies import STRATEGIES
 from autotl.ranking import screening as ranking_screening
 from autotl.records import BackboneSpec, Candidate, Cost, Ranked, Trial, TrialResult
+from autotl.records.facts import Kind
 from autotl.search import planner as search_planner
 
 FACTS = search_planner.Facts(
@@ -55,7 +56,7 @@ def test_closed_form_heads_come_first_and_fine_tuning_follows_where_it_helps() -
 def test_it_gives_up_on_fine_tuning_that_hurts() -> None:
     planner = search_planner.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES, facts=FACTS)
     trials, left = play(planner, 3000.0, tuned=0.5)
-    assert sum(t.epochs > 0 for t in trials) <= 4
+    assert sum(t.epochs > 0 for t in trials) <= search_planner.PATIENCE
     assert left > 1500.0
     assert planner.stopped
 
@@ -86,7 +87,7 @@ def test_depth_is_tuned_to_where_the_features_knew_most() -> None:
 
 def test_the_first_fine_tuning_leaves_time_for_another_unless_only_one_can_be_had() -> None:
     planner = search_planner.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES, facts=FACTS)
-    dear = min(o.seconds + o.final for o in planner._options(1e9, 0.0))
+    dear = min(o.seconds + o.final for o in planner.options(1e9))
     for seconds, least in ((dear + 3.0, 1), (6 * dear, 2)):
         planner = search_planner.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES, facts=FACTS)
         trials, _ = play(planner, seconds, tuned=0.9, linear=0.7)
@@ -97,11 +98,12 @@ def test_a_lucky_head_does_not_hide_what_fine_tuning_brings() -> None:
     """On few selection images the best head is often the luckiest; cross-validation on train knows better."""
     lucky = replace(arm(expected=0.7), scores=(("linear", 0.7),), rows=FACTS.rows)
     planner = search_planner.DefaultPlanner(
-        ranked=[lucky], strategies=STRATEGIES, facts=replace(FACTS, rows_select=100, pooled=True)
+        ranked=[lucky], strategies=STRATEGIES, facts=replace(FACTS, rows_select=100)
     )
     head = Candidate(backbone="a", input_size=128, strategy="linear_probe")
     planner.tell(TrialResult(trial=Trial(id="t1", candidate=head), status="finished", score_val=0.8))
-    assert planner.best_value() == pytest.approx((100 * 0.8 + FACTS.rows * 0.7) / (100 + FACTS.rows))
+    best = planner.best_value()
+    assert best is not None and 0.7 < best < 0.74
 
 
 def test_nothing_is_left_to_gain_on_solved_data() -> None:
@@ -208,7 +210,8 @@ def test_it_stops_when_probe_after_probe_brings_nothing() -> None:
     planner = search_planner.DefaultPlanner(ranked=field, strategies=STRATEGIES, facts=FACTS)
     trials, left = play(planner, 30000.0, tuned=0.699)
     assert sum(t.epochs > 0 for t in trials) <= search_planner.PATIENCE + 1
-    assert "in a row" in planner.stopped or "nothing" in planner.stopped
+    assert planner.stopped is not None
+    assert planner.stopped.kind in (Kind.PROBES_WITHOUT_GAIN, Kind.NO_GAIN_EXPECTED)
     assert left > 20000.0
 
 
@@ -245,6 +248,6 @@ def test_what_one_probe_gained_is_expected_of_others_too() -> None:
         planner = search_planner.DefaultPlanner(ranked=field, strategies=STRATEGIES[:3], facts=FACTS)
         trial = Trial(id="t1", candidate=replace(other, backbone="a"), epochs=6.0)
         planner.tell(TrialResult(trial=trial, status="finished", score_val=tuned, epochs_done=6.0))
-        options = [o for o in planner._options(1e9, 0.0) if o.candidate == other]
-        expected[tuned] = float(planner._drawn(options).mean())
+        options = [o for o in planner.options(1e9) if o.candidate == other]
+        expected[tuned] = float(planner.drawn(options).mean())
     assert expected[0.95] > expected[0.6] + 0.05

@@ -26,7 +26,8 @@ from autotl.records import (
     encoding,
     fact,
 )
-from autotl.report.wording import row_reason
+from autotl.records.result import ModelIs
+from autotl.report import wording
 from autotl.run_folder import manifest, result_file
 from autotl.run_folder.replay import case_of
 from autotl.stages import search
@@ -47,7 +48,7 @@ def test_it_finds_the_better_backbone_and_fine_tunes_it(photos: Path, tmp_path: 
     assert "mine:good" in [known.backbone for known in state.depth_profiles]
     assert all(known.rows and known.points for known in state.depth_profiles)
     broken = [row for row in state.leaderboard if row.backbone == "mine:broken"]
-    assert broken and "no such file" in row_reason(broken[0].reason, broken[0].notes)
+    assert broken and "no such file" in wording.joined(broken[0].facts)
     assert (folder / "report.html").exists() and (folder / "model" / "model.json").exists()
     assert not (folder / ".pixels").exists()
     final = world.engine.trials[-1] if world.engine else None
@@ -145,7 +146,7 @@ def test_a_final_fit_that_fails_ships_the_probe(
     folder = World().run(photos, tmp_path / "run")
     state = result_file.read(folder)
     assert state.winner is not None and state.winner.score_test is not None
-    assert "probe" in state.winner.model_is
+    assert state.winner.model_is is ModelIs.PROBE
     assert (folder / "model" / "model.json").read_text() == state.winner.candidate
     failed = next(note for note in state.notes if note.kind == Kind.FINAL_FIT_FAILED)
     assert "out of memory" in failed.values["error"] and failed.values["probe"]
@@ -236,7 +237,7 @@ def test_the_best_is_held_against_no_pretraining_no_network_and_shuffled_labels(
     assert state.winner is not None and state.winner.candidate not in {row.candidate for row in held.values()}
     assert state.transfer is not None and state.transfer.low > 0
     assert state.decision is not None and state.decision.transfer == state.transfer
-    assert any(reason.startswith("pretraining gains") for reason in state.decision.reasons)
+    assert any(reason.kind is Kind.PRETRAINING_GAIN for reason in state.decision.reasons)
     assert state.seconds["controls"] <= 0.1 * 180.0
 
 
@@ -263,9 +264,7 @@ def test_limits_are_obeyed_and_said(photos: Path, tmp_path: Path, limit: dict[st
     assert state.winner is not None
     assert (state.winner.backbone, state.winner.input_size) != ("mine:good", 128)
     assert (folder / "model" / "model.json").read_text() == state.winner.candidate
-    assert any(
-        word in row_reason(row.reason, row.notes) for row in state.leaderboard if "mine:good" in row.candidate
-    )
+    assert any(word in wording.joined(row.facts) for row in state.leaderboard if "mine:good" in row.candidate)
 
 
 def test_a_better_candidate_beyond_a_limit_is_a_reason(photos: Path, tmp_path: Path) -> None:
@@ -278,7 +277,7 @@ def test_when_nothing_keeps_the_limits_there_is_no_winner(photos: Path, tmp_path
     folder = World().run(photos, tmp_path / "run", max_latency=0.0001)
     state = result_file.read(folder)
     assert state.status == "finished" and state.winner is None
-    assert "keeps the limits" in state.summary and "ms an image" in state.summary
+    assert "keeps the limits" in wording.summary(state) and "ms an image" in wording.summary(state)
     assert not (folder / "model").exists()
 
 

@@ -12,9 +12,11 @@ from typing import Any
 from autotl.candidates import limits
 from autotl.records.data import Finding, Similarity
 from autotl.records.facts import Fact, Kind, fact
+from autotl.records.result import ModelIs
 from autotl.report.format import duration, duration_interval
+from autotl.report.wording.decision import DECISION
 
-__all__ = ["SENTENCES", "row_reason", "sentence", "sentences"]
+__all__ = ["SENTENCES", "joined", "sentence", "sentences"]
 __all__ = ["ACTIONS", "SENTENCES", "judged_on", "sentence", "sentences", "similarity"]
 
 
@@ -30,9 +32,21 @@ def sentences(facts: Iterable[Fact | Finding]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(sentence, facts)))
 
 
-def row_reason(reason: str, notes: Iterable[Fact]) -> str:
-    """Return the text beside a leaderboard row: its reason, or else the notes on its best trial."""
-    return reason or "; ".join(sentences(notes))
+def joined(facts: Iterable[Fact]) -> str:
+    """Return the sentences of facts in one line, such as the reason beside a leaderboard row."""
+    return "; ".join(sentences(facts))
+
+
+MODEL_IS = {
+    ModelIs.REFITTED: "fitted on train and select",
+    ModelIs.PROBE: "the checkpoint of its probe, fitted on train",
+    ModelIs.ANOTHER_CANDIDATES: "another candidate's; `autotl fit` trains the winner",
+}
+
+
+def model_is(model: ModelIs | None) -> str:
+    """Return which fit a folder's model is."""
+    return "" if model is None else MODEL_IS[model]
 
 
 def _text(text: str, count: int = 0) -> str:
@@ -393,6 +407,10 @@ def _download_too_late(backbone: str, bytes: int) -> str:  # noqa: A002 - the va
     )
 
 
+def _too_much_memory(bytes: int, allowed: int) -> str:  # noqa: A002 - the value's name
+    return f"{bytes / 1e6:.0f} MB to predict an image, more than the {allowed / 1e6:.0f} MB allowed"
+
+
 def _too_slow(latency: float, allowed: float) -> str:
     return f"{latency * 1e3:.1f} ms an image, more than the {allowed * 1e3:.1f} ms allowed"
 
@@ -502,6 +520,8 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.LICENCE_NOT_ALLOWED: _licence_not_allowed,
     Kind.WEIGHTS_MISSING_OFFLINE: _weights_missing_offline,
     Kind.DOWNLOAD_TOO_LATE: _download_too_late,
+    Kind.TOO_MUCH_MEMORY: _too_much_memory,
     Kind.TOO_SLOW: _too_slow,
     Kind.RANKED_TOO_LOW: _ranked_too_low,
+    **DECISION,
 }

@@ -1,0 +1,199 @@
+"""Read what recorded trials show: predictions on the selection rows, scores, and the belief that they update."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from autotl.ranking import depth_profile
+from autotl.records import Candidate, Columns, Fact, Goal, Interval, Strategy, TrialResult
+from autotl.records.encoding import rounded
+from autotl.records.result import Case
+from autotl.search.belief import Belief, Selection
+from autotl.stats import metrics
+
+INCOMPLETE = "predictions do not cover every selection row"
+LINEAR_HEADS = ("autotl.builtin.heads:linear", "autotl.builtin.heads:logistic")  # a network's last layer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evidence:
+    """A candidate's representative trial with its predicted classes on the selection rows."""
+
+    result: TrialResult
+    predicted: np.ndarray  # (m,) class index, aligned over all candidates
+    fit_time: float  # seconds over all trials of the candidate
+    refused: Fact | None = None  # the limit that its backbone exceeds by what it declares
+    exportable: bool = True  # as one network, its head included
+
+    @property
+    def name(self) -> str:
+        return self.result.trial.candidate.id
+
+    @property
+    def candidate(self) -> Candidate:
+        return self.result.trial.candidate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judged:
+    """The selection rows: their labels, groups and the number of classes."""
+
+    labels: np.ndarray
+    classes: int
+    group: np.ndarray | None = None
+    labelled: int | None = None  # images of train and select together; None: these rows are all
+
+
+def selection(part: np.ndarray, folds: int) -> np.ndarray:
+    """Return the rows that candidates are judged on: select, or with folds every train row (out-of-fold)."""
+    return np.flatnonzero(part == (0 if folds else 1))
+
+
+def judged_rows(columns: Columns) -> Judged:
+    """Return labels and groups of the selection rows."""
+    rows = selection(columns.part, columns.folds)
+    train = int((columns.part == 0).sum())
+    return Judged(
+        labels=columns.labels[rows],
+        classes=len(columns.classes),
+        group=None if columns.group is None else columns.group[rows],
+        labelled=None if columns.folds else train + len(rows),
+    )
+
+
+def predicted_classes(path: Path, rows: np.ndarray) -> np.ndarray | None:
+    """Return the class index of each of `rows` by a predictions file, or None when one is missing there."""
+    probabilities = probabilities_of(path, rows)
+    return None if probabilities is None else np.asarray(probabilities.argmax(1))
+
+
+def probabilities_of(path: Path, rows: np.ndarray) -> np.ndarray | None:
+    """Return probabilities (m, classes) of `rows` by a predictions file, or None when one is missing there."""
+    with np.load(path, allow_pickle=False) as stored:
+        have, probabilities = stored["rows"], stored["proba"]
+    place = np.full(int(max(have.max(initial=-1), rows.max(initial=-1))) + 1, -1)
+    place[have] = np.arange(len(have))
+    places = place[rows]
+    if (places < 0).any():
+        return None
+    return np.asarray(probabilities[places])
+
+
+def sealed(result: TrialResult, folder: Path) -> TrialResult:
+    """Return the result as it will be read back, floats rounded, with the digest of its predictions.
+
+    The decision is made from what is written, and a predictions file that was changed later is recognised.
+    """
+    sum_of_file = digest(folder, result.predictions)
+    return msgspec.convert(rounded(msgspec.to_builtins(replace(result, digest=sum_of_file))), TrialResult)
+
+
+def digest(folder: Path, predictions: str | None) -> str | None:
+    """Return the digest of a predictions file's contents, None where there is no file."""
+    path = None if predictions is None else folder / predictions
+    if path is None or not path.is_file():
+        return None
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def score_trial(result: TrialResult, folder: Path, columns: Columns, goal: Goal) -> TrialResult:
+    """Return the result with `score_val` from its predictions; without a score when they are not complete."""
+    result = sealed(result, folder)
+    if result.predictions is None:
+        return replace(result, score_val=None)
+    rows = selection(columns.part, columns.folds)
+    predicted = predicted_classes(folder / result.predictions, rows)
+    if predicted is None:
+        return replace(result, score_val=None, error=result.error or INCOMPLETE)
+    score = metrics.score(goal.metric, columns.labels[rows], predicted, len(columns.classes))
+    return replace(result, score_val=round(score, 6))
+
+
+def representative_results(results: Sequence[TrialResult]) -> Mapping[str, TrialResult]:
+    """Return the result that stands for each candidate, by id: trained longest on most rows, the latest if equal."""
+    chosen: dict[str, TrialResult] = {}
+    for result in results:
+        name = result.trial.candidate.id
+        before = chosen.get(name)
+        if before is None or _weight(result) >= _weight(before):
+            chosen[name] = result
+    return chosen
+
+
+def _weight(result: TrialResult) -> tuple[bool, int, float]:
+    return (result.score_val is not None, result.trial.rows or 2**62, result.epochs_done)
+
+
+def exportable(strategy: Strategy | None) -> bool:
+    """Return whether a strategy's model is one network that can be exported; a head of any other kind is not."""
+    return strategy is None or bool(strategy.phases) or strategy.head is None or strategy.head in LINEAR_HEADS
+
+
+def selection_images(judged: Judged, goal: Goal) -> Selection:
+    """Return the selection images as the belief weighs them."""
+    plain = goal.metric == "accuracy"
+    return Selection(
+        rows=len(judged.labels),
+        weights=None if plain else metrics.row_weights(goal.metric, judged.labels, judged.classes),
+        cluster=None if judged.group is None else metrics.clusters(judged.group, len(judged.labels)),
+    )
+
+
+def right_answers(result: TrialResult, folder: Path, columns: Columns) -> np.ndarray | None:
+    """Return which selection images a trial answered rightly, (m,) bool; None where that is not recorded."""
+    if result.predictions is None:
+        return None
+    rows = selection(columns.part, columns.folds)
+    predicted = predicted_classes(folder / result.predictions, rows)
+    return None if predicted is None else np.asarray(predicted == columns.labels[rows])
+
+
+def belief_of(results: Iterable[TrialResult], folder: Path, case: Case) -> Belief:
+    """Return the belief that recorded trials give, controls aside."""
+    judged = judged_rows(case.columns)
+    belief = Belief(
+        entries=case.ranking.ranked if case.ranking else (),
+        selection=selection_images(judged, case.goal),
+        comparable=case.goal.metric == "accuracy",
+        out_of_fold=bool(case.columns.folds),
+        recoverable={p.backbone: depth_profile.recoverable(p) for p in case.depth_profiles},
+    )
+    for result in results:
+        if not result.trial.control:
+            belief.update(result, right_answers(result, folder, case.columns))
+    return belief
+
+
+def paired(one: Evidence, other: Evidence, judged: Judged, goal: Goal, z: float = metrics.Z95) -> Interval:
+    """Return the paired difference of two candidates' scores, with an interval at ±`z` errors."""
+    difference = metrics.paired_difference(
+        goal.metric, judged.labels, one.predicted, other.predicted, judged.classes, judged.group, z
+    )
+    return Interval(**{name: rounded(getattr(difference, name)) for name in ("value", "low", "high")})
+
+
+def score(evidence: Evidence, judged: Judged, goal: Goal) -> float:
+    """Return a candidate's score on the selection images."""
+    return metrics.score(goal.metric, judged.labels, evidence.predicted, judged.classes)
+
+
+def gap(one: Evidence, other: Evidence, judged: Judged, goal: Goal) -> dict[str, float]:
+    """Return the paired difference of two candidates as a fact has it, with the number of images."""
+    interval = paired(one, other, judged, goal)
+    return gap_of(interval, judged)
+
+
+def gap_of(interval: Interval, judged: Judged) -> dict[str, float]:
+    """Return a difference of scores as a fact has it."""
+    return {
+        "difference": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "images": len(judged.labels),
+    }

@@ -1,0 +1,139 @@
+"""Say why this candidate, as facts: paired comparisons on the selection images. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from autotl.decision import limits
+from autotl.decision.evidence import Evidence, Judged, gap, score
+from autotl.decision.winner import FIGURES, Choice, costs
+from autotl.records import Goal, Interval
+from autotl.records.facts import Fact, Kind, fact
+
+__all__ = ["nobody", "why"]
+
+NOTICEABLE = 0.95  # of the other's figure: less is named as cheaper
+
+
+def why(choice: Choice, judged: Judged, goal: Goal, score_interval: Interval) -> list[Fact]:
+    """Return the reasons for a choice; `score_interval` is the winner's on the selection images."""
+    return [
+        *_chosen(choice, judged, goal),
+        *_frozen_or_tuned(choice, judged, goal),
+        *_backbone(choice, judged, goal),
+        *_signal(judged, goal, score_interval),
+        *_limited(choice, judged, goal),
+    ]
+
+
+def nobody(evidence: Sequence[Evidence], goal: Goal) -> list[Fact]:
+    """Return why there is no winner; where limits are the reason, what the cheapest candidate would need."""
+    if not evidence:
+        return [fact(Kind.NOTHING_FINISHED)]
+    nearest = min(evidence, key=lambda e: (e.result.parameters or 0, e.result.latency or 0.0, e.name))
+    limit = limits.broken_by(nearest, goal)
+    return [
+        fact(Kind.NONE_WITHIN_LIMITS, candidates=len(evidence)),
+        fact(Kind.CHEAPEST_BREAKS_LIMIT, candidate=nearest.name, **_limit(limit)),
+    ]
+
+
+def _chosen(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
+    """Return why the winner was taken over the best, and over what scored more."""
+    winner, best, facts = choice.winner, choice.best, []
+    if winner is not best:
+        own, other = costs(winner), costs(best)
+        pairs = {f: [getattr(own, f), getattr(other, f)] for f in FIGURES}
+        known = {f: pair for f, pair in pairs.items() if pair[0] and pair[1]}
+        facts.append(
+            fact(
+                Kind.CHOSEN_OVER_BEST,
+                other=best.name,
+                gap=gap(best, winner, judged, goal),
+                members=len(choice.members),
+                prefer=goal.prefer,
+                less={f: pair for f, pair in known.items() if pair[0] < NOTICEABLE * pair[1]},
+                more={f: pair for f, pair in known.items() if pair[1] < NOTICEABLE * pair[0]},
+                exportable=winner.exportable and not best.exportable,
+            )
+        )
+    elif goal.prefer != "accuracy" and len(choice.members) > 1:
+        facts.append(fact(Kind.BEST_AND_PREFERRED, members=len(choice.members), prefer=goal.prefer))
+    luckiest = max(choice.ordered, key=lambda e: score(e, judged, goal))
+    if luckiest is not best and score(luckiest, judged, goal) > score(best, judged, goal):
+        facts.append(
+            fact(
+                Kind.HIGHER_SCORE_NOT_CHOSEN,
+                candidate=luckiest.name,
+                best=best.name,
+                gap=gap(luckiest, best, judged, goal),
+            )
+        )
+    return facts
+
+
+def _frozen_or_tuned(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
+    winner = choice.winner
+    depth, name = winner.candidate.unfreeze, winner.candidate.backbone
+    same = [e for e in choice.ordered if e.candidate.backbone == name]
+    frozen = [e for e in same if e.candidate.unfreeze == 0]
+    tuned = [e for e in same if e.candidate.unfreeze != 0 and e is not winner]
+    facts = []
+    if depth == 0 and not tuned:
+        facts.append(fact(Kind.FROZEN_ALONE))
+    rivals = tuned if depth == 0 else frozen
+    if rivals:
+        other = rivals[0]
+        facts.append(
+            fact(
+                Kind.FROZEN_OR_TUNED,
+                frozen=depth == 0,
+                other=other.name,
+                gap=gap(winner, other, judged, goal),
+            )
+        )
+    if depth != 0 and tuned:
+        other = tuned[0]
+        facts.append(
+            fact(Kind.DEPTH_COMPARED, depth=depth, other=other.name, gap=gap(winner, other, judged, goal))
+        )
+    return facts
+
+
+def _backbone(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
+    own = choice.winner.candidate.backbone
+    others = [e for e in choice.ordered if e.candidate.backbone != own]
+    return [
+        fact(Kind.BACKBONE_COMPARED, other=e.name, gap=gap(choice.winner, e, judged, goal))
+        for e in others[:1]
+    ]
+
+
+def _signal(judged: Judged, goal: Goal, interval: Interval) -> list[Fact]:
+    majority = np.bincount(judged.labels, minlength=judged.classes).max() / max(len(judged.labels), 1)
+    constant = float(majority) if goal.metric == "accuracy" else 1.0 / judged.classes
+    return [fact(Kind.NO_SIGNAL, constant=constant)] if interval.low <= constant else []
+
+
+def _limited(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
+    """Return what the limits cost: the best of those that break one, against the winner."""
+    if not choice.excluded:
+        return []
+    best = max(choice.excluded, key=lambda e: (score(e, judged, goal), e.name))
+    limit = limits.broken_by(best, goal)
+    return [
+        fact(
+            Kind.LIMITS_COST,
+            candidates=len(choice.excluded),
+            candidate=best.name,
+            gain=score(best, judged, goal) - score(choice.winner, judged, goal),
+            **_limit(limit),
+        )
+    ]
+
+
+def _limit(limit: Fact | None) -> dict[str, object]:
+    """Return a broken limit as values of another fact."""
+    return {} if limit is None else {"limit": limit.kind, "of": limit.values}

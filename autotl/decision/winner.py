@@ -1,0 +1,103 @@
+"""Choose the winner: the best by expected score, its set by paired statistics, and the member that is recommended.
+
+Everything is computed from what a run records (predictions on the selection rows, costs), so the same folder gives
+the same decision, byte for byte.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from autotl.decision import limits
+from autotl.decision.evidence import Evidence, Judged, paired, score
+from autotl.records import Goal, Interval
+
+__all__ = ["AS_GOOD", "AS_GOOD_FOR_LESS", "FIGURES", "Choice", "Costs", "choose", "costs"]
+
+AS_GOOD = 0.003  # of the expected score: for so little nobody trains longer
+AS_GOOD_FOR_LESS = 0.01  # of the expected score that speed or size may cost
+LEAST_SECONDS = 1.0  # of training, that a stop-watch tells apart
+FIGURES = ("fit_time", "latency", "parameters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """What the leaderboard shows of a candidate's costs; None where it was not measured."""
+
+    fit_time: float | None  # seconds, all its trials
+    latency: float | None  # seconds an image
+    parameters: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Choice:
+    """The candidates in order, and which of them is recommended."""
+
+    winner: Evidence
+    best: Evidence  # of the highest expected score
+    members: tuple[Evidence, ...]  # the winner's set, best first
+    ordered: tuple[Evidence, ...]  # all that keep the limits, best first
+    excluded: tuple[Evidence, ...]  # those that do not
+
+    @property
+    def runner_up(self) -> Evidence | None:
+        return next((e for e in self.ordered if e is not self.winner), None)
+
+
+def choose(
+    evidence: Sequence[Evidence], judged: Judged, goal: Goal, expected: Mapping[str, Interval]
+) -> Choice | None:
+    """Return the choice among those that keep the limits; None when none does.
+
+    The best has the highest expected score (`autotl.search.belief`). The winner's set holds every candidate whose
+    paired difference to the best is within its 95 % interval, Bonferroni-corrected for the number compared. Of those
+    that are expected to be as good, `goal.prefer` says which is recommended: for accuracy the cheapest by the
+    geometric mean of training time, latency and parameters; speed the least latency, size the fewest parameters.
+    A head that cannot be exported is passed over where one that can is as good.
+    """
+    allowed = [e for e in evidence if limits.broken_by(e, goal) is None]
+    if not allowed:
+        return None
+    ordered = sorted(
+        allowed, key=lambda e: (-expected[e.name].value, -round(score(e, judged, goal), 6), e.name)
+    )
+    best = ordered[0]
+    z = NormalDist().inv_cdf(1 - 0.05 / (2 * max(len(allowed) - 1, 1)))
+    members = [e for e in ordered if e is best or paired(best, e, judged, goal, z).low <= 0]
+    given = AS_GOOD if goal.prefer == "accuracy" else AS_GOOD_FOR_LESS
+    as_good = [e for e in members if expected[e.name].value >= expected[best.name].value - given]
+    as_good = [e for e in as_good if e.exportable] or as_good
+    return Choice(
+        winner=_cheapest(as_good, expected, goal),
+        best=best,
+        members=tuple(members),
+        ordered=tuple(ordered),
+        excluded=tuple(e for e in evidence if e not in allowed),
+    )
+
+
+def costs(evidence: Evidence) -> Costs:
+    """Return what a candidate costs."""
+    result = evidence.result
+    return Costs(
+        fit_time=max(evidence.fit_time, LEAST_SECONDS),
+        latency=None if not result.latency else round(result.latency, 6),
+        parameters=None if not result.parameters else float(result.parameters),
+    )
+
+
+def _cheapest(as_good: Sequence[Evidence], expected: Mapping[str, Interval], goal: Goal) -> Evidence:
+    """Return the cheapest for the goal; figures that some were not measured in do not count."""
+    known = {e.name: costs(e) for e in as_good}
+    figures = [f for f in FIGURES if all(getattr(cost, f) for cost in known.values())]
+    first = {"speed": "latency", "size": "parameters"}.get(goal.prefer)
+
+    def order(e: Evidence) -> tuple[float, float, float, str]:
+        preferred = getattr(known[e.name], first) if first else 0.0
+        mean = sum(math.log(getattr(known[e.name], figure)) for figure in figures)
+        return preferred or (math.inf if first else 0.0), round(mean, 9), -expected[e.name].value, e.name
+
+    return min(as_good, key=order)

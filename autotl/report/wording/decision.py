@@ -1,0 +1,289 @@
+"""Sentences of the search and the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from autotl.records.facts import Fact, Kind
+
+NOUNS = {"fit_time": "training time", "latency": "latency", "parameters": "parameters"}
+RULES = {
+    "frozen": "frozen backbone",
+    "last layers": "fine-tuning of the last layers",
+    "all": "full fine-tuning",
+}
+
+
+def points(value: float) -> str:
+    """Return a difference of scores in points: ``+1.2``, with a true minus sign, and no sign before zero."""
+    text = f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return "0.0" if text[1:] == "0.0" else text
+
+
+def interval(low: float, high: float) -> str:
+    return f"95 % CI {points(low)} to {points(high)}"
+
+
+def _difference(difference: float, low: float, high: float, images: float) -> str:
+    """Return ``difference +1.2 points (95 % CI −0.8 to +3.2, 306 images): not significant``."""
+    unsure = ": not significant" if low <= 0 <= high else ""
+    return f"difference {points(difference)} points ({interval(low, high)}, {images:,.0f} images){unsure}"
+
+
+def _no_recipe_fits() -> str:
+    return "no further recipe fits into the time left"
+
+
+def _probes_without_gain(probes: int) -> str:
+    return f"{probes} probes in a row brought nothing better"
+
+
+def _no_gain_expected() -> str:
+    return "no further probe is expected to find a better score"
+
+
+def _nothing_finished() -> str:
+    return "no candidate finished"
+
+
+def _none_within_limits(candidates: int) -> str:
+    return f"none of the {candidates} candidates keeps the limits"
+
+
+def _cheapest_breaks_limit(candidate: str, limit: str, of: dict[str, Any]) -> str:
+    return f"the smallest, {candidate}: {_fact(limit, of)}; loosen the limit or try smaller --backbones"
+
+
+def _limits_cost(candidates: int, candidate: str, gain: float, limit: str, of: dict[str, Any]) -> str:
+    count = "1 candidate breaks one" if candidates == 1 else f"{candidates} candidates break one"
+    lost = f"scores {100 * gain:.1f} points more" if gain > 0 else "does not score more than the winner"
+    return f"limits: {count}; the best of them, {candidate} ({_fact(limit, of)}), {lost}"
+
+
+def _fact(kind: str, values: dict[str, Any]) -> str:
+    """Return the sentence of a fact that another fact holds."""
+    from autotl.report.wording import sentence
+
+    return sentence(Fact(kind=Kind(kind), values=values))
+
+
+def _figures(figures: Mapping[str, Sequence[float]]) -> str:
+    return ", ".join(
+        f"{NOUNS[name]} {_figure(name, own)} instead of {_figure(name, best)}"
+        for name, (own, best) in figures.items()
+    )
+
+
+def _figure(name: str, value: float) -> str:
+    if name == "parameters":
+        return f"{value / 1e6:.1f} M" if value >= 1e5 else f"{value:,.0f}"
+    if name == "latency":
+        return f"{1e3 * value:.1f} ms an image"
+    return "1 s or less" if value <= 1 else f"{value:.0f} s"
+
+
+def _chosen_over_best(
+    other: str,
+    gap: Mapping[str, float],
+    members: int,
+    prefer: str,
+    less: Mapping[str, Sequence[float]],
+    more: Mapping[str, Sequence[float]],
+    exportable: bool,
+) -> str:
+    taken = {
+        "accuracy": "the recommended one is expected to be as good and costs less",
+        "speed": "the recommended one is the fastest of those expected to be as good (--prefer speed)",
+        "size": "the recommended one is the smallest of those expected to be as good (--prefer size)",
+    }[prefer]
+    if exportable:
+        taken = "the recommended one is expected to be as good and can be exported"
+    if less:
+        taken += f": {_figures(less)}"
+    if more:
+        taken += f" (but {_figures(more)})"
+    return f"the highest expected accuracy is that of {other}, {_difference(**gap)}; {taken}"
+
+
+def _best_and_preferred(members: int, prefer: str) -> str:
+    return (
+        f"it has the highest expected accuracy of the {members} in the winner's set, and is the one for"
+        f" --prefer {prefer}"
+    )
+
+
+def _higher_score_not_chosen(candidate: str, best: str, gap: Mapping[str, float]) -> str:
+    return (
+        f"{candidate} has a higher score than {best}, {_difference(**gap)};"
+        " the expected accuracy also counts cross-validation on the train images and what other candidates show"
+    )
+
+
+def _frozen_or_tuned(frozen: bool, other: str, gap: Mapping[str, float]) -> str:
+    name = "frozen" if frozen else "fine-tuned"
+    return f"{name}: against {other} on the same backbone, {_difference(**gap)}"
+
+
+def _frozen_alone() -> str:
+    return "frozen: no fine-tuning of this backbone was worth its time or fitted into the budget"
+
+
+def _depth_compared(depth: int | str, other: str, gap: Mapping[str, float]) -> str:
+    return f"depth {depth}: against {other}, {_difference(**gap)}"
+
+
+def _backbone_compared(other: str, gap: Mapping[str, float]) -> str:
+    return f"backbone: against {other}, {_difference(**gap)}"
+
+
+def _no_signal(constant: float) -> str:
+    return f"no signal: always answering one class would reach {constant:.1%}"
+
+
+def _best_probability(recipes: int, tried: int, behind: float, low: float, high: float, chance: float) -> str:
+    return (
+        f"of {recipes:,} possible recipes {tried:,} were tried; the winner is the best of all with a probability of"
+        f" {chance:.0%}, and the best of all is expected to score {100 * behind:.1f} points more"
+        f" (95 % CI {100 * low:.1f} to {100 * high:.1f})"
+    )
+
+
+def _open_recipes(first: Sequence[Sequence[str | float]], more: int) -> str:
+    names = ", ".join(f"{name} ({chance:.0%})" for name, chance in first)
+    rest = f" and {more} more" if more else ""
+    return f"not tried and possibly better (probability to be the best): {names}{rest}; a larger --budget tries them"
+
+
+def _more_training_images(
+    images: int, gain: float, low: float, high: float, limit: Sequence[float] | None
+) -> str:
+    bought = (
+        f"{images:,} more images to train on: {points(gain)} points of accuracy expected ({interval(low, high)}), by the"
+        " learning curve of a linear probe on this backbone"
+    )
+    if limit is None:
+        return f"{bought}; the curve has not flattened, so its limit is unknown"
+    value, least, most = limit
+    return f"{bought}; the curve has flattened at {value:.1%} (95 % CI {least:.1%} to {most:.1%})"
+
+
+def _runner_up_worse(candidate: str) -> str:
+    return f"no amount of images: the next best, {candidate}, is significantly worse"
+
+
+def _runner_up_equal(candidate: str, images: int) -> str:
+    return f"little: {candidate} has the same score on these {images:,} images"
+
+
+def _more_images_hopeless(candidate: str) -> str:
+    return f"more images would hardly separate it from {candidate}; take whichever suits you"
+
+
+def _more_selection_images(candidate: str, images: int, in_all: int | None) -> str:
+    divided = "" if in_all is None else f" ({in_all:,} more in all, divided as these)"
+    return (
+        f"about {images:,} more labelled images to choose on{divided} would separate it from {candidate}"
+        " with a power of 80 %, if the difference is as large as observed"
+    )
+
+
+def _cross_validation_would_tell(seconds: float, folds: int, images: int) -> str:
+    minutes = seconds / 60
+    time = "a minute" if minutes < 1.5 else f"{minutes:,.0f} minutes"
+    return (
+        f"or about {time} of {folds}-fold cross-validation of these two, which judges them on all {images:,} labelled"
+        " images"
+    )
+
+
+def _rule_of_thumb(
+    images: int,
+    large: bool,
+    similarity: str,
+    domain: str,
+    advised: str,
+    chosen: str,
+    other: str | None = None,
+    gap: Mapping[str, float] | None = None,
+) -> str:
+    size = "large" if large else "small"
+    near = {"near": "high", "middling": "medium", "far": "low"}.get(similarity, similarity)
+    rule = f"rule of thumb: {size} data set ({images:,} images), {near} similarity to {domain} → {RULES[advised]}"
+    if advised == chosen:
+        return f"{rule}; the measurement agrees"
+    if other is None or gap is None:
+        return f"{rule}; no such candidate was tried"
+    return f"{rule}; measured best: {RULES[chosen]}, against {other} {_difference(**gap)}"
+
+
+def _pretraining_unknown(seconds: float) -> str:
+    return (
+        f"pretraining: its gain is unknown, because the same network from scratch had learned nothing after"
+        f" {seconds:.0f} s of training"
+    )
+
+
+def _pretraining_gain(
+    candidate: str,
+    seconds: float,
+    scratch_seconds: float,
+    gap: Mapping[str, float],
+) -> str:
+    verdict = "pretraining gains accuracy"
+    if gap["high"] < 0:
+        verdict = "pretraining does not help here (negative transfer)"
+    elif gap["low"] <= 0:
+        verdict = "pretraining: no significant gain"
+    return (
+        f"{verdict}: {candidate} after {seconds:.0f} s against the same network from scratch after"
+        f" {scratch_seconds:.0f} s, {_difference(**gap)}"
+    )
+
+
+def _shuffled_labels(score: float, above: bool) -> str:
+    if above:
+        return (
+            f"warning: with shuffled labels (sanity check) a probe scores {score:.1%}, significantly more than a constant"
+            " answer; something other than the labels' meaning can be learned here"
+        )
+    return f"with shuffled labels (sanity check) a probe scores {score:.1%}: no signal, as expected"
+
+
+def _pixels_only(score: float, ahead: bool) -> str:
+    text = f"without any network, a random forest on pixels and colours scores {score:.1%}"
+    return f"warning: {text}, more than the winner" if ahead else text
+
+
+DECISION: dict[Kind, Callable[..., str]] = {
+    Kind.NO_RECIPE_FITS: _no_recipe_fits,
+    Kind.PROBES_WITHOUT_GAIN: _probes_without_gain,
+    Kind.NO_GAIN_EXPECTED: _no_gain_expected,
+    Kind.FAILED: lambda error: error,
+    Kind.NO_PREDICTIONS: lambda: "predictions do not cover every selection row",
+    Kind.NOTHING_FINISHED: _nothing_finished,
+    Kind.NONE_WITHIN_LIMITS: _none_within_limits,
+    Kind.CHEAPEST_BREAKS_LIMIT: _cheapest_breaks_limit,
+    Kind.LIMITS_COST: _limits_cost,
+    Kind.CHOSEN_OVER_BEST: _chosen_over_best,
+    Kind.BEST_AND_PREFERRED: _best_and_preferred,
+    Kind.HIGHER_SCORE_NOT_CHOSEN: _higher_score_not_chosen,
+    Kind.FROZEN_OR_TUNED: _frozen_or_tuned,
+    Kind.FROZEN_ALONE: _frozen_alone,
+    Kind.DEPTH_COMPARED: _depth_compared,
+    Kind.BACKBONE_COMPARED: _backbone_compared,
+    Kind.NO_SIGNAL: _no_signal,
+    Kind.BEST_PROBABILITY: _best_probability,
+    Kind.OPEN_RECIPES: _open_recipes,
+    Kind.MORE_TRAINING_IMAGES: _more_training_images,
+    Kind.RUNNER_UP_WORSE: _runner_up_worse,
+    Kind.RUNNER_UP_EQUAL: _runner_up_equal,
+    Kind.MORE_IMAGES_HOPELESS: _more_images_hopeless,
+    Kind.MORE_SELECTION_IMAGES: _more_selection_images,
+    Kind.CROSS_VALIDATION_WOULD_TELL: _cross_validation_would_tell,
+    Kind.RULE_OF_THUMB: _rule_of_thumb,
+    Kind.PRETRAINING_UNKNOWN: _pretraining_unknown,
+    Kind.PRETRAINING_GAIN: _pretraining_gain,
+    Kind.SHUFFLED_LABELS: _shuffled_labels,
+    Kind.PIXELS_ONLY: _pixels_only,
+}

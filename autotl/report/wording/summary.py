@@ -1,0 +1,69 @@
+"""The recommendation in a few sentences."""
+
+from __future__ import annotations
+
+from autotl.records import Decision, Kind
+from autotl.records.result import ModelIs, Recommendation, Row, looks
+from autotl.report.wording import sentence, sentences
+from autotl.report.wording.decision import interval, points
+
+__all__ = ["summary"]
+
+
+def summary(result: Recommendation) -> str:
+    """Return the recommendation in plain words, a few sentences; says so where there is none."""
+    decision = result.decision
+    if result.status == "running" and result.winner is None:
+        return "No recommendation yet: the run goes on."
+    if decision is None:
+        return "No recommendation: no candidate finished in the time available."
+    row = next((line for line in result.leaderboard if line.candidate == decision.winner), None)
+    if decision.winner is None or row is None or result.winner is None:
+        why = "; ".join(sentences(decision.reasons)) or "no candidate finished in the time available"
+        return f"No recommendation: {why}."
+    parts = [_use(result, row), *_certainty(decision)]
+    parts += [f"Warning: {sentence(f)}." for f in decision.reasons if f.kind is Kind.NO_SIGNAL]
+    if row.pred_time:
+        parts.append(f"It predicts about {1 / row.pred_time:,.0f} images a second here.")
+    if result.winner.model_is is ModelIs.ANOTHER_CANDIDATES:
+        parts.append("The model in the folder is another candidate's; `autotl fit` trains this one.")
+    return " ".join(parts)
+
+
+def _use(result: Recommendation, row: Row) -> str:
+    """Return what to use, its expected accuracy and its test accuracy."""
+    winner = result.winner
+    if winner is None:
+        return ""
+    groups = "layer group" if row.unfreeze == 1 else f"{row.unfreeze} layer groups"
+    how = {0: "frozen, with a new head on its features", "all": "all of it fine-tuned"}.get(
+        row.unfreeze, f"fine-tuned in its last {groups}"
+    )
+    measure = result.metric.replace("_", " ")
+    value, low, high = winner.expected, winner.expected_low, winner.expected_high
+    if value is None or low is None or high is None:
+        figures = (
+            f"score {winner.score_val:.1%} {measure} (95 % CI {winner.ci_low:.1%} to {winner.ci_high:.1%})"
+        )
+    else:
+        figures = f"expected {measure} on new images {value:.1%} (95 % CI {low:.1%} to {high:.1%})"
+    text = f"Use {row.backbone} at {row.input_size} px, {how} ({row.strategy}): {figures}"
+    if winner.score_test is not None:
+        times = looks(result)
+        which = "the untouched test images" if times <= 1 else f"the test images, seen by {times} models"
+        text += f", test {measure} {winner.score_test:.1%} on {which}"
+        if winner.test_low is not None and winner.test_high is not None:
+            text += f" (95 % CI {winner.test_low:.1%} to {winner.test_high:.1%})"
+    return text + "."
+
+
+def _certainty(decision: Decision) -> list[str]:
+    others = len(decision.winners_set) - 1
+    if others > 0:
+        many = "1 other candidate is" if others == 1 else f"{others} other candidates are"
+        return [f"{many} not significantly worse on this many images; the next is {decision.runner_up}."]
+    if decision.runner_up and decision.margin:
+        gap = decision.margin
+        lead = f"{points(gap.value)} points ({interval(gap.low, gap.high)})"
+        return [f"It is ahead of the next, {decision.runner_up}, by {lead}."]
+    return []

@@ -1,0 +1,151 @@
+"""What recipes are expected to score before anything is trained, on the logit scale. numpy alone.
+
+The latent score of a recipe is the logit of its accuracy. Of a recipe on backbone b, trained at depth d for six
+epochs on one data set,
+
+    z = level + slope · (its own frozen head − level) + mean(d) + lead · (published accuracy − usual)
+        + what is particular to the data + to d on them + to b on them + to the way it is trained + to the recipe
+
+where `level` is the best frozen head of the ranking, and what is particular is normal about zero. The numbers are
+fitted by maximum likelihood to recorded trainings (`python -m benchmarks.regret learn`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autotl.records import Candidate, Depth, Ranked
+
+__all__ = [
+    "FITTED",
+    "Form",
+    "Prior",
+    "correlation",
+    "empirical",
+    "grown",
+    "logit",
+    "matrix",
+    "occurring",
+    "particular",
+    "sigmoid",
+    "usual",
+]
+
+HALF_WAY = 3.0  # epochs after which some two thirds of what fine-tuning brings is there
+USUAL_PRIOR = 0.5  # published accuracy that its lead is counted from
+SAME_RECIPE, SAME_BACKBONE, OTHERS = 0.55, 0.5, 0.4  # correlation of hits, median on the recorded sets
+WAY = 0.15  # deviation between strategies and between learning rates, which were not recorded: a guess
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """The numbers of the model; deviations are those of a normal distribution about zero, in logits."""
+
+    mean: Mapping[Depth, float]
+    slope: float  # how much of a frozen head's lead is kept
+    lead: float  # of published accuracy
+    data: float
+    depth: float
+    backbone: float
+    recipe: float
+
+
+FITTED = Prior(
+    mean={1: 0.014, 2: 0.0874, "all": 0.0718},
+    slope=0.7308,
+    lead=0.8599,
+    data=0.0994,
+    depth=0.0804,
+    backbone=0.2265,
+    recipe=0.0815,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A latent score as a constant and a weighted sum of independent standard normal variables, by name."""
+
+    constant: float
+    weights: Mapping[str, float]
+
+    def __add__(self, other: Form) -> Form:
+        weights = dict(self.weights)
+        for name, weight in other.weights.items():
+            weights[name] = weights.get(name, 0.0) + weight
+        return Form(self.constant + other.constant, weights)
+
+    def times(self, factor: float) -> Form:
+        """Return the form, scaled."""
+        return Form(self.constant * factor, {name: weight * factor for name, weight in self.weights.items()})
+
+
+def matrix(forms: Sequence[Form], names: Sequence[str] = ()) -> np.ndarray:
+    """Return the weights (n, k) of forms on the variables `names`, by default all that occur in them."""
+    place = {name: number for number, name in enumerate(names or occurring(forms))}
+    table = np.zeros((len(forms), len(place)))
+    for row, form in enumerate(forms):
+        for name, weight in form.weights.items():
+            table[row, place[name]] = weight
+    return table
+
+
+def occurring(forms: Sequence[Form]) -> list[str]:
+    """Return the names of the variables of forms."""
+    return list(dict.fromkeys(name for form in forms for name in form.weights))
+
+
+def particular(candidate: Candidate, prior: Prior) -> Form:
+    """Return what is particular to a fine-tuning: the more two have in common, the more of it they share."""
+    way = "&".join((candidate.strategy, *(f"{name}={value}" for name, value in candidate.hyper)))
+    return Form(
+        0.0,
+        {
+            "data": prior.data,
+            f"depth {candidate.unfreeze}": prior.depth,
+            f"backbone {candidate.backbone}": prior.backbone,
+            f"way {way}": WAY,
+            f"recipe {candidate.id}": prior.recipe,
+        },
+    )
+
+
+def usual(candidate: Candidate, entry: Ranked, prior: Prior) -> float:
+    """Return how far above the level a fine-tuning is expected to come, its frozen head aside."""
+    lead = 0.0 if entry.prior is None else entry.prior - USUAL_PRIOR
+    return prior.mean.get(candidate.unfreeze, max(prior.mean.values(), default=0.0)) + prior.lead * lead
+
+
+def grown(epochs: float) -> float:
+    """Return what so many epochs bring of fine-tuning, in units of what six do."""
+    return (1 - math.exp(-epochs / HALF_WAY)) / (1 - math.exp(-6 / HALF_WAY))
+
+
+def empirical(score: float, rows: float) -> tuple[float, float]:
+    """Return the empirical logit of a share of `rows` images, and its variance.
+
+    With half an image added on either side, so that 0 and 1 stay finite (Cox and Snell 1989, section 2.1).
+    """
+    right, wrong = rows * score + 0.5, rows * (1 - score) + 0.5
+    return math.log(right / wrong), 1 / right + 1 / wrong
+
+
+def correlation(one: Candidate, other: Candidate) -> float:
+    """Return the usual correlation of two recipes' hits on the same images."""
+    if one == other:
+        return SAME_RECIPE
+    return SAME_BACKBONE if one.backbone == other.backbone else OTHERS
+
+
+def logit(share: float) -> float:
+    """Return the logit, finite: shares are kept within 0.001 and 0.999."""
+    share = min(max(share, 0.001), 0.999)
+    return math.log(share / (1 - share))
+
+
+def sigmoid(value: np.ndarray | float) -> np.ndarray:
+    """Return the inverse of the logit."""
+    return np.asarray(1 / (1 + np.exp(-np.asarray(value, float))))
