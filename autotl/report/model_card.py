@@ -15,7 +15,7 @@ from autotl.records import BackboneSpec, TrialResult
 from autotl.records.result import Recommendation, Winner, is_probe
 from autotl.report import recorded
 from autotl.report.wording import page as wording
-from autotl.report.wording.summary import summary
+from autotl.report.wording.recommendation import recommendation
 from autotl.run_folder import manifest
 from autotl.stats import metrics
 
@@ -38,7 +38,7 @@ def _lines(state: Recommendation, winner: Winner, folder: Path) -> Iterator[str]
     yield f"# {_plain(_name(state))}"
     yield ""
     yield wording.classifier(len(state.data.classes), winner.input_size, winner.backbone)
-    yield f"{_plain(summary(state))} {_plain(wording.fitted(recorded.model_is(state)))}"
+    yield f"{_plain(recommendation(state))} {_plain(wording.fitted(recorded.model_is(state)))}"
     yield ""
     yield "## Intended use"
     yield ""

@@ -11,7 +11,7 @@ from autotl.records.result import Recommendation
 from autotl.report.format import shown
 from autotl.report.material import Material, gather
 from autotl.report.view import view
-from autotl.report.wording.summary import summary as recommendation
+from autotl.report.wording.recommendation import recommendation
 
 __all__ = ["html", "markdown", "render", "summary"]
 

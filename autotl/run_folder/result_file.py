@@ -19,7 +19,7 @@ from autotl.records import Fact, Finding
 from autotl.records.encoding import rounded
 from autotl.records.result import SCHEMA_VERSION, Recommendation
 from autotl.report import wording
-from autotl.report.wording.summary import summary
+from autotl.report.wording.recommendation import recommendation
 from autotl.run_folder import migrate
 
 __all__ = ["FILE", "encoded", "read", "schema", "version", "write"]
@@ -35,7 +35,7 @@ def write(result: Recommendation, folder: Path) -> None:
 def encoded(result: Recommendation) -> bytes:
     """Return the bytes of result.json."""
     stored = _with_text(msgspec.to_builtins(result))
-    stored["summary"] = summary(result)
+    stored["summary"] = recommendation(result)
     return msgspec.json.format(msgspec.json.encode(rounded(stored)), indent=1) + b"\n"
 
 

@@ -9,7 +9,6 @@ import mlflow
 
 from autotl import hookimpl, load
 from autotl.records import Event
-from autotl.report import wording
 
 ARTIFACTS = ("report.html", "report.md", "leaderboard.csv", "result.json", "model")
 
@@ -42,10 +41,11 @@ class Tracker:
     def end(self) -> None:
         """The verdict, what it rests on, and the files of the run folder."""
         folder = Path(self.folder or "")
-        state = load(folder).result
+        run = load(folder)
+        state = run.result
         asked = {name: str(value)[:500] for name, value in state.options.items()}
         mlflow.log_params(asked | {"metric": state.metric, "fingerprint": state.data.fingerprint})
-        mlflow.set_tags({"autotl.status": state.status, "mlflow.note.content": wording.summary(state)})
+        mlflow.set_tags({"autotl.status": state.status, "mlflow.note.content": run.recommendation})
         if (winner := state.winner) is not None:
             recipe = ("candidate", "backbone", "strategy", "unfreeze", "input_size")
             mlflow.log_params({f"winner.{name}": getattr(winner, name) for name in recipe})

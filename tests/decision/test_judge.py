@@ -107,10 +107,10 @@ def test_limits_are_obeyed_and_named() -> None:
     decision = decide(field, JUDGED, goal)
     assert decision.winner == "small@64/linear_probe"
     broken = limits.over_limit(field[0].result, goal)
-    assert broken is not None and (broken.figure, broken.value) == ("parameters", 9_000_000)
+    assert broken == fact(Kind.TOO_MANY_PARAMETERS, parameters=9_000_000, allowed=1_000_000)
     rows = leaderboard.rows(field, decision, JUDGED, goal)
     assert rows[0].candidate == decision.winner
-    assert "more than the 1,000,000" in rows[1].reason
+    assert rows[1].facts == (broken,)
 
 
 def test_no_candidate_no_winner() -> None:

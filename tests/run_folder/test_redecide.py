@@ -16,8 +16,9 @@ from autotl import load
 from autotl.cli import main
 from autotl.errors import RunError
 from autotl.records import encoding
-from autotl.records.facts import Kind
+from autotl.records.facts import Kind, fact
 from autotl.report import wording
+from autotl.report.wording.recommendation import recommendation
 from autotl.run_folder import result_file
 from autotl.run_folder.redecide import adopt, revise
 
@@ -41,7 +42,7 @@ def test_without_another_goal_the_same_comes_out_byte_for_byte(finished: Path) -
     before = contents(finished)
     found = revise(finished)
     assert found.stands
-    assert encoding.encode(found.state) == before["result.json"]
+    assert result_file.encoded(found.state) == before["result.json"]
     assert contents(finished) == before
 
 
@@ -80,7 +81,7 @@ def test_a_licence_rules_out_what_was_tried_of_a_backbone(finished: Path) -> Non
     barred = [
         row for row in found.state.leaderboard if row.backbone == best and row.score_val and not row.control
     ]
-    assert barred and all("licence AGPL-3.0-only is not among" in row.reason for row in barred)
+    assert barred and all(row.facts[0].kind is Kind.LICENCE_NOT_ALLOWED for row in barred)
     assert any(reason.kind is Kind.LIMITS_COST for reason in found.state.decision.reasons)  # type: ignore[union-attr]
     nobody = invoke("decide", finished, "--licence", "Apache-2.0")
     assert nobody.exit_code == 0 and "none of the" in " ".join(nobody.output.split())
@@ -98,7 +99,7 @@ def test_memory_is_obeyed_by_what_was_measured_and_by_the_weights_alone_elsewher
     found = revise(finished, max_memory=5 * 10**8)
     assert found.state.winner is not None and found.state.winner.candidate != best
     row = next(row for row in found.state.leaderboard if row.candidate == best)
-    assert row.reason == "1000 MB to predict, more than the 500 MB allowed"
+    assert row.facts == (fact(Kind.TOO_MUCH_MEMORY, bytes=10**9, allowed=5 * 10**8),)
     assert invoke("decide", finished, "--max-memory", "500MB").exit_code == 0
     assert revise(finished, max_memory=1).state.winner is None, "no weights are that small"
 
@@ -135,7 +136,7 @@ def test_a_full_fit_is_applied(finished: Path) -> None:
     after = result_file.read(finished)
     assert after.winner is not None and after.winner.candidate == name
     assert after.goal.max_latency == 0.002
-    assert "seen by 2 models" in wording.summary(after)
+    assert "seen by 2 models" in recommendation(after)
     assert (finished / "model" / "model.json").read_text() == name
     assert "Use mine:good at 64 px" in (finished / "report.md").read_text()
     assert (finished / "leaderboard.csv").read_text().splitlines()[1].startswith(name)

@@ -7,6 +7,7 @@ import pytest
 from example_run import example, full_folder, run_folder
 
 from autotl.records import Kind, encoding, fact, result
+from autotl.report import wording
 from autotl.run_folder import result_file, table
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -32,12 +33,12 @@ def test_a_result_with_trials_keeps_it_and_reads_back(tmp_path: Path, check) -> 
     raw = json.loads((folder / result_file.FILE).read_text(encoding="utf-8"))
     check.validate(raw)
     assert len(raw["trials"]) > 10
-    assert encoding.encode(result_file.read(folder)) == (folder / result_file.FILE).read_bytes()
+    assert result_file.encoded(result_file.read(folder)) == (folder / result_file.FILE).read_bytes()
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("schema_version", 2), ("metric", "luck"), ("leaderboard", [{}]), ("winner", {"candidate": "a"})],
+    [("schema_version", 3), ("metric", "luck"), ("leaderboard", [{}]), ("winner", {"candidate": "a"})],
 )
 def test_what_is_no_result_breaks_it(field: str, value: object, tmp_path: Path, check) -> None:
     raw = json.loads((run_folder(tmp_path) / result_file.FILE).read_text(encoding="utf-8"))
@@ -49,23 +50,14 @@ def test_what_is_no_result_breaks_it(field: str, value: object, tmp_path: Path, 
 def test_names_that_are_no_utf8_do_not_break_a_run(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, example(notes=(fact(Kind.TEXT, text="b\udcff.png could not be read"),)))
     assert result_file.read(folder).notes == (fact(Kind.TEXT, text="b\ufffd.png could not be read"),)
-    folder = run_folder(tmp_path, example(notes=("b\udcff.png could not be read",)))
-    assert result_file.read(folder).notes == ("b\ufffd.png could not be read",)
 
 
-def test_sentences_that_an_earlier_version_wrote_beside_trials_are_facts(tmp_path: Path) -> None:
-    """They stand in the leaderboard as they did."""
-    folder = full_folder(tmp_path / "run", pictures=False)
+def test_every_fact_is_written_with_its_sentence_and_read_without_it(tmp_path: Path) -> None:
+    note = fact(Kind.ENDED_EARLY, seconds=40.0)
+    folder = run_folder(tmp_path, example(notes=(note,)))
     raw = json.loads((folder / result_file.FILE).read_text(encoding="utf-8"))
-    raw["trials"][0].pop("notes", None)
-    raw["trials"][0]["note"] = raw["leaderboard"][0]["reason"] = "ridge, penalty 0.1"
-    raw["leaderboard"][0].pop("notes", None)
-    raw["leaderboard"][1]["reason"] = "slower than the limit"
+    assert raw["notes"][0]["text"] == wording.sentence(note)
+    assert raw["summary"].startswith("Use autotl:resnet14t_small")
+    raw["notes"][0]["text"] = raw["summary"] = "something else"
     (folder / result_file.FILE).write_text(json.dumps(raw), encoding="utf-8")
-    stored = result_file.read(folder)
-    assert stored.trials[0].notes == (fact(Kind.TEXT, text="ridge, penalty 0.1"),)
-    assert stored.leaderboard[0].notes == stored.trials[0].notes
-    assert [row["reason"] for row in table.rows(stored)[:2]] == [
-        "ridge, penalty 0.1",
-        "slower than the limit",
-    ]
+    assert result_file.read(folder).notes == (note,)

@@ -21,6 +21,7 @@ from autotl.modality import image_store
 from autotl.records import Trial, result
 from autotl.records.result import ModelIs
 from autotl.report import wording
+from autotl.report.wording.recommendation import recommendation
 from autotl.run_folder import result_file, resume
 from autotl.testing.simulated_engine import TableEngine
 
@@ -72,7 +73,7 @@ def test_more_time_and_backbones_find_a_better_one(
     assert (folder / "model" / "model.json").read_text() == after.winner.candidate
     assert after.seconds["budget"] == 180
     assert after.seconds["total"] > before.seconds["total"]
-    assert result.looks(after) == 2 and "seen by 2 models" in wording.summary(after)
+    assert result.looks(after) == 2 and "seen by 2 models" in recommendation(after)
     assert after.data.counts == before.data.counts
 
 
@@ -260,5 +261,5 @@ def test_a_new_winner_whose_fit_fails_is_not_passed_off_as_the_old_model(
     assert after.winner is not None and after.winner.candidate == other
     assert after.winner.score_test is None
     assert after.winner.model_is == ModelIs.ANOTHER_CANDIDATES
-    assert "another candidate's" in wording.summary(after)
+    assert "another candidate's" in recommendation(after)
     assert (folder / "model" / "model.json").read_text() == state.winner.candidate

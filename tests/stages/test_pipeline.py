@@ -28,6 +28,7 @@ from autotl.records import (
 )
 from autotl.records.result import ModelIs
 from autotl.report import wording
+from autotl.report.wording.recommendation import recommendation
 from autotl.run_folder import manifest, result_file
 from autotl.run_folder.replay import case_of
 from autotl.stages import search
@@ -277,7 +278,7 @@ def test_when_nothing_keeps_the_limits_there_is_no_winner(photos: Path, tmp_path
     folder = World().run(photos, tmp_path / "run", max_latency=0.0001)
     state = result_file.read(folder)
     assert state.status == "finished" and state.winner is None
-    assert "keeps the limits" in wording.summary(state) and "ms an image" in wording.summary(state)
+    assert "keeps the limits" in recommendation(state) and "ms an image" in recommendation(state)
     assert not (folder / "model").exists()
 
 

@@ -7,10 +7,10 @@ from autotl.records.result import ModelIs, Recommendation, Row, looks
 from autotl.report.wording import sentence, sentences
 from autotl.report.wording.decision import interval, points
 
-__all__ = ["summary"]
+__all__ = ["recommendation"]
 
 
-def summary(result: Recommendation) -> str:
+def recommendation(result: Recommendation) -> str:
     """Return the recommendation in plain words, a few sentences; says so where there is none."""
     decision = result.decision
     if result.status == "running" and result.winner is None:
