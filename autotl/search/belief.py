@@ -36,7 +36,7 @@ CROSS_VALIDATED = {"linear_probe": "linear", "knn": "knn"}  # ranking score of e
 USUAL_EPOCHS = 6.0  # of an untried fine-tuning, where none was trained
 UNSEEN = 0.35  # deviation of a frozen head without a single image scored
 SHIFT = 0.15  # deviation between cross-validation on train images and the score on new images
-DRIFT = 0.1  # deviation between the selection images and other new images
+DRIFT = 0.07  # deviation between the selection images and other new images
 OWN_HEAD = (
     0.1  # deviation of a closed-form head from what its cross-validation says beside the linear probe's
 )
