@@ -13,7 +13,7 @@ from autotl.decision import judge, leaderboard, limits
 from autotl.decision.evidence import Evidence, Judged, exportable
 from autotl.records import Candidate, Decision, Depth, Goal, Interval, Trial, TrialResult
 from autotl.records.encoding import encode
-from autotl.records.facts import Fact, Kind
+from autotl.records.facts import Fact, Kind, fact
 from autotl.report import wording
 from autotl.stats import metrics
 

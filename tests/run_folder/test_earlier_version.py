@@ -14,7 +14,9 @@ from autotl.records import Kind
 from autotl.records.result import ModelIs
 from autotl.run_folder import result_file
 
-ARCHIVE = Path(__file__).parent / "run-0.1.0.zip"  # 300 striped images of 16 px, a network of 12 thousand parameters
+ARCHIVE = (
+    Path(__file__).parent / "run-0.1.0.zip"
+)  # 300 striped images of 16 px, a network of 12 thousand parameters
 
 
 @pytest.fixture

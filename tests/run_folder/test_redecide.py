@@ -15,9 +15,7 @@ from simulated_run import World
 from autotl import load
 from autotl.cli import main
 from autotl.errors import RunError
-from autotl.records import encoding
 from autotl.records.facts import Kind, fact
-from autotl.report import wording
 from autotl.report.wording.recommendation import recommendation
 from autotl.run_folder import result_file
 from autotl.run_folder.redecide import adopt, revise

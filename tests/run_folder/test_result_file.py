@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from example_run import example, full_folder, run_folder
 
-from autotl.records import Kind, encoding, fact, result
+from autotl.records import Kind, fact, result
 from autotl.report import wording
-from autotl.run_folder import result_file, table
+from autotl.run_folder import result_file
 
 jsonschema = pytest.importorskip("jsonschema")
 SHIPPED = json.loads((Path(result_file.__file__).parent / "result.schema.json").read_text(encoding="utf-8"))

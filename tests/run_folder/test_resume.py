@@ -20,7 +20,6 @@ from autotl.errors import AutotlError, RunError
 from autotl.modality import image_store
 from autotl.records import Trial, result
 from autotl.records.result import ModelIs
-from autotl.report import wording
 from autotl.report.wording.recommendation import recommendation
 from autotl.run_folder import result_file, resume
 from autotl.testing.simulated_engine import TableEngine
