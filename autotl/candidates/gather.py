@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from autotl.builtin.backbones import unusable
-from autotl.candidates import limits
+from autotl.candidates import declared_limits as limits
 from autotl.errors import AutotlError, UnknownNameError
 from autotl.plugins.manager import Plugins
 from autotl.records import BackboneSpec, Fact, Goal, Kind, Profile, Settings, Skipped, Strategy, fact

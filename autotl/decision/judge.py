@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from autotl.candidates.limits import broken_limit
+from autotl.candidates.declared_limits import broken_limit
 from autotl.decision import leaderboard, power, reasons, rule_of_thumb, transfer
 from autotl.decision.evidence import (
     Evidence,

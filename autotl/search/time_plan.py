@@ -15,6 +15,7 @@ __all__ = ["TimePlan", "least_seconds", "refuse_hopeless", "stages", "time_plan"
 
 START = 8.0  # forecast of the seconds until the worker has imported torch and is ready
 REPORT = 3.0  # report and last writes
+RANK_SHARE = 0.3  # of the budget without start and report
 FEWEST_IMAGES = 200  # the images of the smallest useful run: one linear probe on them needs
 IMAGE_SECONDS = 0.004  # seconds each
 
@@ -56,7 +57,7 @@ def time_plan(budget: float) -> TimePlan:
     >>> plan.rank < plan.search, round(plan.controls)
     (True, 60)
     """
-    rank = 0.3 * max(0.0, budget - START - REPORT)
+    rank = RANK_SHARE * max(0.0, budget - START - REPORT)
     plan = {
         "similarity": 0.05 * budget,
         "learning_curves": 0.01 * budget,

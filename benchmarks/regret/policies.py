@@ -23,7 +23,7 @@ from autotl.records import Candidate, Decision, Goal, Interval, Profile, Ranked,
 from autotl.search import cost_model
 from autotl.search import planner as search_planner
 from autotl.search.belief import Belief
-from autotl.stages.rank import SCREEN_SHARE
+from autotl.search.time_plan import RANK_SHARE
 from autotl.stages.search import TIMED
 from benchmarks.regret.space import FROZEN, RECIPES, Purse, Recipe, Space, result_of
 
@@ -139,7 +139,7 @@ def screen(purse: Purse) -> tuple[Ranking, list[TrialResult]]:
         list(space.specs.values()), sizes, space.about.train, space.about.classes
     )
     results: list[TrialResult] = []
-    seconds = SCREEN_SHARE * purse.limit
+    seconds = RANK_SHARE * purse.limit
     ask: ranking_screening.Ask | None = screening.start()
     start = 0.0
     while ask is not None:

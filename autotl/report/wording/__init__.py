@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from autotl.candidates import limits
+from autotl.candidates import declared_limits as limits
 from autotl.records.data import Finding, Similarity
 from autotl.records.facts import Fact, Kind, fact
 from autotl.records.result import ModelIs
