@@ -104,7 +104,8 @@ class Options:
         default="accuracy; balanced_accuracy if the largest class is over 10 times the smallest",
     )  # fmt: skip
     prefer: Prefer = _option(  # noqa: RUF009 (a dataclasses.field)
-        "accuracy", "choice", "Criterion among candidates that are not significantly worse than the best.",
+        "accuracy", "choice", "Criterion among candidates that are not significantly worse than the best and are"
+        " expected to score within 1 point of it (0.3 points with accuracy).",
         choices=("accuracy", "speed", "size"),
     )  # fmt: skip
     max_params: int | None = _option(

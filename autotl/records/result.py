@@ -76,6 +76,7 @@ class Winner:
     score_test: float | None = None
     test_low: float | None = None
     test_high: float | None = None
+    test_images: int | None = None  # that the test score is measured on
     model_is: ModelIs | None = None
 
 

@@ -95,7 +95,7 @@ def _verdict(state: Recommendation) -> dict[str, Any]:
         "winner": _winner(state),
         "score": None if winner is None else winner.score_val,
         "test score": None if winner is None else winner.score_test,
-        "winner's set": ", ".join(sorted(state.winners_set)),
+        "winner's set": tuple(sorted(state.winners_set)),
         "runner-up": None if state.decision is None else state.decision.runner_up,
     }
 
@@ -146,7 +146,7 @@ def _why(one: Recommendation, other: Recommendation) -> list[str]:
             f" {second} from {here[second].score_val:.1%} to {there[second].score_val:.1%}."
         )
         if second in one.winners_set or first in other.winners_set:
-            said.append("They could not be told apart in the first place: a tie fell the other way.")
+            said.append("The difference between the two is not significant.")
     return said
 
 

@@ -15,6 +15,7 @@ __all__ = ["TimePlan", "least_seconds", "refuse_hopeless", "stages", "time_plan"
 
 START = 8.0  # forecast of the seconds until the worker has imported torch and is ready
 REPORT = 3.0  # report and last writes
+MOST_TEST = 3.0  # for the test of a model whose final fit has no time
 RANK_SHARE = 0.3  # of the budget without start and report
 FEWEST_IMAGES = 200  # the images of the smallest useful run: one linear probe on them needs
 IMAGE_SECONDS = 0.004  # seconds each
@@ -42,12 +43,18 @@ class TimePlan:
     controls: float
     out_of_distribution: float  # measuring which images are far from the training images, at least
     explain: float
+    test: float  # testing the model that there is; embedding and timing leave it, a part of search and final fit
     report: float
     last_seconds: float  # of the report's seconds, what the last engine calls may not touch
     search: float
     ends_early: float  # a run that leaves more than this unused says why
     similarity_images: int  # images that the similarity is measured on, at most
     scored_images: int  # images that scores are computed on, at most
+
+    @property
+    def end(self) -> float:
+        """Seconds that stages before the search leave for the test and the report, once there is a model."""
+        return self.test + self.report
 
 
 def time_plan(budget: float) -> TimePlan:
@@ -77,6 +84,7 @@ def time_plan(budget: float) -> TimePlan:
         pass_over_images=0.2 * budget,
         rank=rank,
         next_download=0.05 * budget,
+        test=min(MOST_TEST, 0.05 * budget),
         report=REPORT,
         last_seconds=REPORT / 2,
         search=max(0.0, budget - taken),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from autotl.stages.rank import RankResult
 from autotl.stages.search import SearchResult
 from autotl.stages.setup import Setup
 from autotl.stages.split import STORE
-from autotl.stages.trials import report_end, scored
+from autotl.stages.trials import report_end, report_progress, scored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +124,8 @@ class _Runner:
         started = fact(Kind.CONTROL_STARTED, control=trial.control)
         self.context.journal.event("control", started, candidate=trial.candidate.id)
         allowance = self.context.budget.allowance(reserve=self.end)
-        self._keep(self.context.engine.submit(trial, spec, strategy, allowance).result())
+        progress = partial(report_progress, self.context, "control", trial.candidate.id)
+        self._keep(self.context.engine.submit(trial, spec, strategy, allowance, progress).result())
 
     def _keep(self, result: TrialResult) -> None:
         result = scored(self.context, self.setup, result, ())

@@ -200,7 +200,7 @@ class _Searcher:
         end = context.budget.left - context.plan.timing
         with context.ledger.charge("timing"):
             for entry in ranking.ranked[:TIMED]:
-                if context.budget.left < end:
+                if context.budget.left < max(end, context.plan.end):
                     break
                 candidate = Candidate(
                     backbone=entry.backbone,
