@@ -151,7 +151,7 @@ class _Ranker:
     def _embed_and_score(self, ask: screening.Ask) -> None:
         context, columns = self.context, self.setup.columns
         rows = self.rows[: ask.rows]
-        allowance = context.budget.allowance(max(context.plan.rank, 5.0), reserve=context.plan.report)
+        allowance = context.budget.allowance(context.plan.embedding, reserve=context.plan.report)
         try:
             embedding = context.engine.embed(self.backbones[ask.backbone], ask.input_size, rows, allowance)
         except AutotlError as error:
