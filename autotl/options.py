@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
+from autotl.stats.target_kinds import TARGET_KINDS
+
 if TYPE_CHECKING:  # numpy comes with the records, and `autotl --help` must not load it
     import os
 
@@ -100,7 +102,7 @@ class Options:
     )  # fmt: skip
     metric: Metric | None = _option(  # noqa: RUF009 (a dataclasses.field)
         None, "choice", "Metric that candidates are compared by.",
-        choices=("accuracy", "balanced_accuracy", "macro_f1"),
+        choices=TARGET_KINDS["multiclass"].metrics,
         default="accuracy; balanced_accuracy if the largest class is over 10 times the smallest",
     )  # fmt: skip
     prefer: Prefer = _option(  # noqa: RUF009 (a dataclasses.field)

@@ -28,6 +28,7 @@ from autotl.records import (
     StagePlan,
     Status,
     Strategy,
+    TargetName,
     TrialResult,
 )
 
@@ -41,6 +42,7 @@ class Data:
     source: str
     fingerprint: str
     classes: tuple[str, ...]
+    target: TargetName = "multiclass"
     counts: dict[str, int]  # images by part, and left out
     grouped: bool = False
     folds: int = 0

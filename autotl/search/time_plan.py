@@ -50,6 +50,10 @@ class TimePlan:
     ends_early: float  # a run that leaves more than this unused says why
     similarity_images: int  # images that the similarity is measured on, at most
     scored_images: int  # images that scores are computed on, at most
+    recipe_probe: (
+        float  # share of the time left, when one recipe is trained again: its final fit is the longer one
+    )
+    embedding: float  # one embedding of the ranking
 
     @property
     def end(self) -> float:
@@ -91,6 +95,8 @@ def time_plan(budget: float) -> TimePlan:
         ends_early=0.1 * budget,
         similarity_images=int(5 * budget),
         scored_images=int(50 * budget),
+        recipe_probe=0.45,
+        embedding=max(rank, 5.0),
         **plan,
     )
 

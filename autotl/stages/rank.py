@@ -152,7 +152,7 @@ class _Ranker:
         context, columns = self.context, self.setup.columns
         rows = self.rows[: ask.rows]
         reserve = context.plan.end if self.probes else context.plan.report
-        allowance = context.budget.allowance(max(context.plan.rank, 5.0), reserve=reserve)
+        allowance = context.budget.allowance(context.plan.embedding, reserve=reserve)
         try:
             embedding = context.engine.embed(self.backbones[ask.backbone], ask.input_size, rows, allowance)
         except AutotlError as error:
