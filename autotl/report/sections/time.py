@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from autotl.records import Kind
 from autotl.records.result import Recommendation
 from autotl.report import trainings
 from autotl.report.format import MINUS, duration, percent
 from autotl.report.material import Material
 from autotl.report.wording import page as wording
-from autotl.report.wording import terminal
+from autotl.report.wording import sentence, terminal
 
 TONES = 6  # colours of the bar of time
 FEWEST_PAIRS = 4  # of score and training, for a correlation
+ENDS_SEARCH = (Kind.NO_RECIPE_FITS, Kind.NO_GAIN_EXPECTED, Kind.PROBES_WITHOUT_GAIN)
+TOGETHER = "search and final fit"  # a row of the time plan
 STAGES = {
     "load": "list files",
     "decode": "decode images",
@@ -39,7 +42,7 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     rest = total - sum(stages.values())
     if stages and rest > 0.005 * total:
         stages["other"] = rest
-    planned = {row.stage: duration(row.seconds) for row in result.time_plan}
+    planned = _planned(result)
     whole = max(total, sum(stages.values()))
     longest = sorted(stages, key=lambda name: -stages[name])[: TONES - 1]  # each with a colour of its own
     return {
@@ -47,7 +50,7 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
         "budget": duration(budget) if budget else "",
         "trials": _trials(result),
         "forecasts": " ".join(filter(None, (terminal.forecast_outcome(result), _forecasts(result)))),
-        "spare": bool(result.status == "finished" and total and budget and total < 0.9 * budget),
+        "spare": _why_early(result) if result.status == "finished" and total < 0.9 * budget else "",
         "stages": [
             {
                 "name": STAGES.get(name, name),
@@ -60,6 +63,20 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
         ],
         "agreement": agreement(result),
     }
+
+
+def _why_early(result: Recommendation) -> str:
+    """Return why the search ended before its time was used up."""
+    reasons = [sentence(note) for note in result.notes if note.kind in ENDS_SEARCH]
+    return f"The run ended early: {'; '.join(reasons)}." if reasons else "The run ended early."
+
+
+def _planned(result: Recommendation) -> dict[str, str]:
+    """Return what was planned for each stage; what was planned for two together is named so."""
+    planned = {row.stage: duration(row.seconds) for row in result.time_plan}
+    if TOGETHER in planned:
+        planned["search"] = f"{planned[TOGETHER]}, with the final fit"
+    return planned
 
 
 def _trials(result: Recommendation) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from autotl.records.data import Finding, Similarity
 from autotl.records.facts import Fact, Kind
 from autotl.records.result import ModelIs
 from autotl.report.format import duration, duration_interval, percent
-from autotl.report.wording.decision import DECISION
+from autotl.report.wording.decision import DECISION, SIMILARITY_LEVELS
 from autotl.report.wording.limits import LIMITS
 
 __all__ = ["SENTENCES", "joined", "sentence", "sentences"]
@@ -215,7 +215,7 @@ def _no_explanation(error: str) -> str:
 
 
 def _ended_early(seconds: float) -> str:
-    return f"The run ended {duration(seconds)} before its budget"
+    return f"The final fit ended with {duration(seconds)} of the budget left"
 
 
 def _within(low: float | None, high: float | None) -> str:
@@ -273,10 +273,15 @@ def _memory_unknown(error: str) -> str:
 ACTIONS = {"kept": "kept", "left_out": "left out"}  # of `Finding.action`
 
 
+def similarity_level(level: str) -> str:
+    """Return a level of similarity in words."""
+    return SIMILARITY_LEVELS.get(level, level)
+
+
 def similarity(near: Similarity) -> str:
     """Return a similarity as a sentence."""
     return (
-        f"{near.level} to {near.domain}: overlap with its photographs {near.value:.2f}"
+        f"{similarity_level(near.level)} similarity to {near.domain}: overlap with its photographs {near.value:.2f}"
         f" (95 % CI {near.low:.2f}–{near.high:.2f})"
     )
 
