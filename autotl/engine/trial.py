@@ -66,7 +66,7 @@ class Task:
 
     @property
     def size(self) -> int:
-        """Side of the images in pixels."""
+        """Return the side of the images in pixels."""
         return self.trial.candidate.input_size
 
     def setting(self, precision: str) -> train.Setting:

@@ -1,4 +1,4 @@
-"""What changed from one run to another, and why the verdict did. Reads two results, computes nothing anew."""
+"""Compare two results: what changed from one run to the other, and why the verdict did."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Comparison:
 
 
 def compare(one: Recommendation, other: Recommendation) -> Comparison:
-    """What is different in `other`, and what that did to the verdict."""
+    """Compare `other` with `one`: differences, and how they bear on the verdict."""
     data = _changes(_data(one), _data(other))
     setup = _changes(_setup(one), _setup(other))
     here, there = _scored(one), _scored(other)
@@ -118,7 +118,7 @@ def _scored(state: Recommendation) -> dict[str, Row]:
 
 
 def _why(one: Recommendation, other: Recommendation) -> list[str]:
-    """Sentences on how the verdicts come to differ, the plainest cause first."""
+    """Return the sentences on how the verdicts come to differ, the plainest cause first."""
     first, second = _winner(one), _winner(other)
     said = []
     if one.data.fingerprint != other.data.fingerprint:

@@ -39,7 +39,7 @@ PROBE_SHARE = 0.45  # of the time left, when one recipe is trained again: its fi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """What was tried, and what it cost."""
+    """The trials and their measured costs."""
 
     probes: tuple[TrialResult, ...]
     ranking: Ranking
