@@ -7,8 +7,8 @@ from pathlib import Path
 
 import mlflow
 
-from autotl import hookimpl, load
-from autotl.records import Event
+from autotl import load
+from autotl.plugin import Event, hookimpl
 
 ARTIFACTS = ("report.html", "report.md", "leaderboard.csv", "result.json", "model")
 
