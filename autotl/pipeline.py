@@ -1,4 +1,35 @@
-"""recommend(): the stages in the order of a run."""
+"""recommend(): the stages of a run, in their order.
+
+A stage is one module of ``stages/`` with one public function. It takes the run's tools and the records of the
+stages before it, works with files, clock and engine, and returns a record; what it decides is computed by the pure
+package named beside it.
+
+=================  ==========================================================  =====================================
+stage              returns                                                     pure package
+=================  ==========================================================  =====================================
+load               the labelled items of the source                            data (readers: builtin/sources.py)
+split              which item trains, selects and tests; decoded items         data, modality (decoding)
+profile            size, balance and quality of the data; the metric           data, stats (metrics)
+candidates         backbones and strategies within the limits                  candidates, weights (downloads)
+similarity         how near the images are to ImageNet                         ranking
+subsample          a sample, where all items do not fit into the budget        search (time_plan.py)
+rank               the order of backbones before training, by scores           ranking (scores: builtin/scores.py)
+depth_profiles     how good frozen features are after each layer group         ranking
+search             short trainings (probes) of what the planner asks for       search (planner, belief, costs)
+decide             winner, ties and leaderboard, from all trials so far        decision
+controls           trainings that never compete: from scratch, pixels,         decision (controls.py)
+                   shuffled labels
+deliver            the winner trained, tested once, calibrated                 decision, stats
+report             HTML, Markdown, leaderboard, model card                     report (sections/; all sentences:
+                                                                               report/wording/)
+=================  ==========================================================  =====================================
+
+Backbones, strategies, heads and scores that come with autotl are values in ``builtin/``, registered through the
+same hooks (``hookspecs.py``) as those of plugins (``plugin.py`` is what a plugin imports, ``plugins/`` loads and
+checks it). ``engine/`` is the only place with torch: a worker process behind the protocol in ``protocols.py``.
+``embedded/`` holds weights of the small backbones that are part of the package. ``search/time_plan.py`` divides
+the budget.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +39,19 @@ from pathlib import Path
 from autotl.budget import Budget, Ledger
 from autotl.options import Options
 from autotl.plugins.manager import load_plugins
-from autotl.records import Dataset, Ranking, Trial
+from autotl.records import Dataset, Trial
 from autotl.records.trials import Charge
 from autotl.run_folder.resume import Earlier
 from autotl.stages.candidates import candidates
+from autotl.stages.conclude import conclude_interrupted
 from autotl.stages.context import RunContext, Tools, open_run
 from autotl.stages.controls import controls
 from autotl.stages.decide import decide
 from autotl.stages.deliver import deliver
 from autotl.stages.depth_profiles import depth_profiles
-from autotl.stages.interrupted import interrupted
 from autotl.stages.load import load
 from autotl.stages.profile import profile
-from autotl.stages.rank import RankResult, rank
+from autotl.stages.rank import rank
 from autotl.stages.report import report
 from autotl.stages.search import repeat, search
 from autotl.stages.similarity import similarity
@@ -40,8 +71,7 @@ def recommend(
     earlier: Earlier | None = None,
     recipe: Trial | None = None,
 ) -> Path:
-    """Run load → split → profile → candidates → similarity → subsample → rank → depth profiles → search → decide →
-    controls → decide → deliver → report, and return the run folder.
+    """Run all stages and return the run folder.
 
     `earlier` is a run to continue: its trials are taken over and its folder is written on, for as long as
     `options.budget` says. With a `recipe` that is trained instead of ranking and searching. `started` is when
@@ -65,7 +95,7 @@ def recommend(
             if context.journal.recorded and (
                 isinstance(error, KeyboardInterrupt) or context.journal.has_score
             ):
-                interrupted(context)
+                conclude_interrupted(context)
             raise
     return context.journal.folder
 
@@ -80,17 +110,9 @@ def _run(context: RunContext, data: Dataset, earlier: Earlier | None, recipe: Tr
         setup = replace(setup, backbones=ranked.backbones, depth_profiles=ranked.depth_profiles)
         searched = search(context, setup, ranked)
     else:
-        ranked = RankResult(ranking=Ranking(ranked=()), backbones=setup.backbones)
         searched = repeat(context, setup, recipe)
-    verdict = decide(context, setup, searched.ranking, searched.probes, skipped=searched.skipped)
-    controlled = controls(context, setup, ranked, searched, verdict)
-    verdict = decide(
-        context,
-        setup,
-        searched.ranking,
-        searched.probes,
-        controls=controlled.controls,
-        skipped=searched.skipped,
-    )
+    verdict = decide(context, setup, searched)
+    controlled = controls(context, setup, searched, verdict)
+    verdict = decide(context, setup, searched, controlled)  # the controls say what pretraining is worth
     deliver(context, setup, searched, verdict)
     report(context, "finished")

@@ -130,9 +130,3 @@ def sizes(spec: BackboneSpec, side: int) -> tuple[int, ...]:
     steps = [round(native * share / spec.size_step) * spec.size_step for share in shares]
     smaller = [size for size in steps if spec.min_size <= size < native and size >= 64]
     return (native, *dict.fromkeys(smaller))
-
-
-def refused(spec: BackboneSpec, goal: Goal) -> str:
-    """Return the limit that a backbone exceeds by what it declares, in words; empty if there is none."""
-    broken = limits.broken_limit(spec, goal)
-    return limits.text(broken) if broken else ""

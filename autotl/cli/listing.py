@@ -53,7 +53,8 @@ def backbones(
 
     from autotl import hardware
     from autotl.builtin.backbones import unusable
-    from autotl.candidates.gather import bare, refused
+    from autotl.candidates.declared_limits import broken_limit
+    from autotl.candidates.gather import bare
     from autotl.errors import UnknownNameError
     from autotl.plugins.manager import load_plugins
     from autotl.records import Goal, Settings
@@ -75,7 +76,7 @@ def backbones(
     else:
         shown = [spec for spec in offered.values() if spec.proposed]
     goal = Goal(**converted({"max_params": max_params, "max_memory": max_memory, "licence": licence}))
-    shown = [spec for spec in shown if not refused(spec, goal)]
+    shown = [spec for spec in shown if broken_limit(spec, goal) is None]
     if max_latency is not None:
         gpu = hardware.has_gpu()
         shown = [spec for spec in shown if hardware.seconds_per_image(spec, gpu=gpu) <= max_latency]

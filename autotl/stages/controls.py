@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
 from autotl import modality
@@ -14,40 +12,30 @@ from autotl.decision.evidence import representative_results, selection
 from autotl.decision.judge import Verdict
 from autotl.records import BackboneSpec, Cost, Kind, Strategy, Trial, TrialResult, fact
 from autotl.stages.context import RunContext
-from autotl.stages.rank import RankResult
-from autotl.stages.search import SearchResult
 from autotl.stages.setup import Setup
 from autotl.stages.split import STORE
 from autotl.stages.trials import report_end, scored
+from autotl.stages.tried import Tried
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlsResult:
-    """The trials that never compete."""
-
-    controls: tuple[TrialResult, ...] = ()
-
-
-def controls(
-    context: RunContext, setup: Setup, ranked: RankResult, searched: SearchResult, verdict: Verdict
-) -> ControlsResult:
+def controls(context: RunContext, setup: Setup, searched: Tried, verdict: Verdict) -> tuple[TrialResult, ...]:
     """Run the controls that fit into the time that can be spared, and return them."""
     winner = verdict.decision.winner
     if winner is None or searched.costs is None:
-        return ControlsResult(controls=setup.controls)
+        return setup.controls
     best = representative_results(searched.probes)[winner]
     plan, budget = context.plan, context.budget
     final_fit = searched.costs.final(best.trial.candidate, best.epochs_done)
     seconds = min(plan.controls, budget.left - plan.report - final_fit)
     if seconds <= 0:
         context.journal.note(fact(Kind.CONTROLS_SKIPPED))
-        return ControlsResult(controls=setup.controls)
-    runner = _Runner(context, replace(setup, backbones=ranked.backbones), end=budget.left - seconds)
+        return setup.controls
+    runner = _Runner(context, setup, end=budget.left - seconds)
     with context.ledger.charge("controls"):
         runner.shuffled(searched)
         runner.forest()
         runner.scratch(best)
-    return ControlsResult(controls=tuple(runner.controls.values()))
+    return tuple(runner.controls.values())
 
 
 class _Runner:
@@ -62,7 +50,7 @@ class _Runner:
         """Return the seconds that the controls still have."""
         return self.context.budget.left - self.end
 
-    def shuffled(self, searched: SearchResult) -> None:
+    def shuffled(self, searched: Tried) -> None:
         """Fit a closed-form head on shuffled labels."""
         trial = decision_controls.shuffled(
             searched.ranking.ranked,

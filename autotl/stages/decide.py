@@ -7,32 +7,28 @@ from collections.abc import Sequence
 from autotl.decision import judge
 from autotl.decision.judge import Verdict
 from autotl.decision.limits import best_within_limits
-from autotl.records import Kind, Ranking, Skipped, TrialResult, fact
+from autotl.records import Kind, TrialResult, fact
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
+from autotl.stages.tried import Tried
 
 
 def decide(
-    context: RunContext,
-    setup: Setup,
-    ranking: Ranking,
-    probes: Sequence[TrialResult],
-    *,
-    controls: Sequence[TrialResult] = (),
-    skipped: Sequence[Skipped] = (),
+    context: RunContext, setup: Setup, tried: Tried, controls: Sequence[TrialResult] | None = None
 ) -> Verdict:
     """Return the decision and the leaderboard, and write them down. Called after every trial.
 
-    `skipped` are backbones that were skipped after the setup.
+    `controls` are those of the run that is continued, until there are others.
     """
-    journal = context.journal
-    case = setup.case(ranking, skipped)
+    journal, probes = context.journal, tried.probes
+    controls = setup.controls if controls is None else controls
+    case = setup.case(tried.ranking, tried.skipped)
     verdict = judge.judge([*probes, *controls], journal.folder, case)
     best = best_within_limits(probes, setup.goal)
     journal.standing(None if best is None else best.score_val, verdict.decision.score)
     journal.held(max((result.cost.bytes for result in (*probes, *controls)), default=0))
     journal.record(
-        ranking=ranking,
+        ranking=tried.ranking,
         decision=verdict.decision,
         winners_set=verdict.decision.winners_set,
         leaderboard=verdict.leaderboard,

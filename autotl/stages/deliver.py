@@ -17,9 +17,9 @@ from autotl.records.result import ModelIs
 from autotl.report import wording
 from autotl.run_folder.journal import ship
 from autotl.stages.context import RunContext
-from autotl.stages.search import SearchResult
 from autotl.stages.setup import Setup
 from autotl.stages.trials import with_interval
+from autotl.stages.tried import Tried
 from autotl.stats import calibration, ood
 
 ENOUGH = 0.6  # of the planned epochs: a final fit that made fewer is no better than the probe's own model
@@ -36,7 +36,7 @@ class DeliverResult:
     fit: TrialResult | None = None
 
 
-def deliver(context: RunContext, setup: Setup, searched: SearchResult, verdict: Verdict) -> DeliverResult:
+def deliver(context: RunContext, setup: Setup, searched: Tried, verdict: Verdict) -> DeliverResult:
     """Fit and test the winner, calibrate it, and conclude the result of the run."""
     winner = verdict.decision.winner
     fit: TrialResult | None = None
@@ -77,7 +77,7 @@ def conclude(context: RunContext, setup: Setup, fit: TrialResult | None) -> None
 class _Delivery:
     """The winner's way into the folder: a new fit, or the model of its probe."""
 
-    def __init__(self, context: RunContext, setup: Setup, searched: SearchResult, winner: str) -> None:
+    def __init__(self, context: RunContext, setup: Setup, searched: Tried, winner: str) -> None:
         self.context, self.setup, self.searched = context, setup, searched
         self.probe = evidence.representative_results(searched.probes)[winner]
         self.earlier = earlier_fit(context, setup.fits, winner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from autotl.decision.evidence import judged_rows, right_answers, selection, selection_images
 from autotl.decision.limits import best_within_limits
@@ -25,11 +25,11 @@ from autotl.records import (
 )
 from autotl.records.candidate_id import backbone_of
 from autotl.search import forecast, planner
-from autotl.search.cost_model import CostModel
 from autotl.stages import trials
 from autotl.stages.context import RunContext
 from autotl.stages.rank import RankResult
 from autotl.stages.setup import Setup
+from autotl.stages.tried import Tried
 
 TIMED = 3  # backbones whose training is timed before the search
 CLEARLY_SLOWER = 1.2  # than --max-latency: embedding takes about as long as predicting, not exactly
@@ -37,21 +37,7 @@ Seconds = dict[tuple[str, int], float]  # by backbone and input size
 PROBE_SHARE = 0.45  # of the time left, when one recipe is trained again: its final fit is the longer training
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchResult:
-    """The trials and their measured costs."""
-
-    probes: tuple[TrialResult, ...]
-    ranking: Ranking
-    skipped: tuple[Skipped, ...] = ()  # after the setup
-    measurements: tuple[Measurement, ...] = ()
-    forecast: Forecast | None = None  # of the whole run
-    costs: CostModel | None = (
-        None  # forecasts of final fits; None where one recipe was trained and none compared
-    )
-
-
-def repeat(context: RunContext, setup: Setup, recipe: Trial) -> SearchResult:
+def repeat(context: RunContext, setup: Setup, recipe: Trial) -> Tried:
     """Train one recipe, and return it as all that was tried. Raises `AutotlError` when it does not finish."""
     budget, plan = context.budget, context.plan
     ranking = Ranking(ranked=())
@@ -60,10 +46,10 @@ def repeat(context: RunContext, setup: Setup, recipe: Trial) -> SearchResult:
         result = trials.run(context, setup, ranking, recipe, setup.probes, reserve)
     if best_within_limits([result], setup.goal) is None:
         raise trials.nothing_finished(context, setup.skipped, [result])
-    return SearchResult(probes=(*setup.probes, result), ranking=ranking)
+    return Tried(probes=(*setup.probes, result), ranking=ranking)
 
 
-def search(context: RunContext, setup: Setup, ranked: RankResult) -> SearchResult:
+def search(context: RunContext, setup: Setup, ranked: RankResult) -> Tried:
     """Probe what the planner asks for and return all probes. Raises `AutotlError` when none has a score."""
     searcher = _Searcher(context, replace(setup, backbones=ranked.backbones), ranked)
     searcher.forecast_run()
@@ -134,12 +120,12 @@ class _Searcher:
         if self.default.stopped:
             self.context.journal.note(self.default.stopped)
 
-    def result(self) -> SearchResult:
+    def result(self) -> Tried:
         """Return what was tried; backbones that were ranked and not tried are skipped with their place."""
         skipped = (*self.setup.skipped, *self.skipped)
         if not any(result.score_val is not None for result in self.probes):
             raise trials.nothing_finished(self.context, skipped, self.probes)
-        return SearchResult(
+        return Tried(
             probes=tuple(self.probes),
             ranking=self.ranking,
             skipped=(*self.skipped, *untried(self.ranking.ranked, self.probes, skipped)),

@@ -17,6 +17,7 @@ from autotl.search import intervals
 from autotl.stages.context import RunContext
 from autotl.stages.decide import decide
 from autotl.stages.setup import Setup
+from autotl.stages.tried import Tried
 
 
 def run(
@@ -71,7 +72,7 @@ def finish(
     probes = [*probes, result]
     if best_within_limits(probes, setup.goal) is result and result.model is not None:
         ship(context.journal.folder / result.model, context.journal.folder)
-    decide(context, setup, ranking, probes, controls=setup.controls)
+    decide(context, setup, Tried(probes=tuple(probes), ranking=ranking))
     report_end(context, "probe", result, setup.goal)
     return result
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from autotl.candidates import declared_limits as limits
 from autotl.records.data import Finding, Similarity
-from autotl.records.facts import Fact, Kind, fact
+from autotl.records.facts import Fact, Kind
 from autotl.records.result import ModelIs
 from autotl.report.format import duration, duration_interval
 from autotl.report.wording.comparison import COMPARISON
 from autotl.report.wording.decision import DECISION
+from autotl.report.wording.limits import LIMITS
 
 __all__ = ["ACTIONS", "SENTENCES", "joined", "judged_on", "sentence", "sentences", "similarity"]
 
@@ -385,18 +385,6 @@ def _unusable(message: str) -> str:
     return message
 
 
-def _too_many_parameters(parameters: int, allowed: int) -> str:
-    return limits.text(fact(Kind.TOO_MANY_PARAMETERS, parameters=parameters, allowed=allowed))
-
-
-def _weights_over_memory(bytes: int, allowed: int) -> str:  # noqa: A002 - the value's name
-    return limits.text(fact(Kind.WEIGHTS_OVER_MEMORY, bytes=bytes, allowed=allowed))
-
-
-def _licence_not_allowed(licence: str, allowed: list[str]) -> str:
-    return limits.text(fact(Kind.LICENCE_NOT_ALLOWED, licence=licence, allowed=allowed))
-
-
 def _weights_missing_offline(backbone: str) -> str:
     return (
         "its weights are not on this machine and this run is offline; with a connection, fetch them with "
@@ -408,14 +396,6 @@ def _download_too_late(backbone: str, bytes: int) -> str:  # noqa: A002 - the va
     return (
         f"{bytes / 1e6:.0f} MB had not arrived in time; fetch them with `autotl backbones --fetch {backbone}`"
     )
-
-
-def _too_much_memory(bytes: int, allowed: int) -> str:  # noqa: A002 - the value's name
-    return f"{bytes / 1e6:.0f} MB to predict an image, more than the {allowed / 1e6:.0f} MB allowed"
-
-
-def _too_slow(latency: float, allowed: float) -> str:
-    return f"{latency * 1e3:.1f} ms an image, more than the {allowed * 1e3:.1f} ms allowed"
 
 
 def _ranked_too_low(place: int, of: int, rows: int) -> str:
@@ -518,14 +498,10 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.NOT_EMBEDDED: lambda: "no image was embedded in its time",
     # Why a backbone is not tried.
     Kind.UNUSABLE: _unusable,
-    Kind.TOO_MANY_PARAMETERS: _too_many_parameters,
-    Kind.WEIGHTS_OVER_MEMORY: _weights_over_memory,
-    Kind.LICENCE_NOT_ALLOWED: _licence_not_allowed,
     Kind.WEIGHTS_MISSING_OFFLINE: _weights_missing_offline,
     Kind.DOWNLOAD_TOO_LATE: _download_too_late,
-    Kind.TOO_MUCH_MEMORY: _too_much_memory,
-    Kind.TOO_SLOW: _too_slow,
     Kind.RANKED_TOO_LOW: _ranked_too_low,
     **DECISION,
     **COMPARISON,
+    **LIMITS,
 }

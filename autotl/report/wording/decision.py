@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from autotl.records.facts import Fact, Kind
+from autotl.records.facts import Kind
+from autotl.report.wording.limits import LIMITS
 
 NOUNS = {"fit_time": "training time", "latency": "latency", "parameters": "parameters"}
 RULES = {
@@ -52,20 +53,15 @@ def _none_within_limits(candidates: int) -> str:
 
 
 def _cheapest_breaks_limit(candidate: str, limit: str, of: dict[str, Any]) -> str:
-    return f"the smallest, {candidate}: {_fact(limit, of)}; loosen the limit or try smaller --backbones"
+    return (
+        f"the smallest, {candidate}: {LIMITS[Kind(limit)](**of)}; loosen the limit or try smaller --backbones"
+    )
 
 
 def _limits_cost(candidates: int, candidate: str, gain: float, limit: str, of: dict[str, Any]) -> str:
     count = "1 candidate breaks one" if candidates == 1 else f"{candidates} candidates break one"
     lost = f"scores {100 * gain:.1f} points more" if gain > 0 else "does not score more than the winner"
-    return f"limits: {count}; the best of them, {candidate} ({_fact(limit, of)}), {lost}"
-
-
-def _fact(kind: str, values: dict[str, Any]) -> str:
-    """Return the sentence of a fact that another fact holds."""
-    from autotl.report.wording import sentence
-
-    return sentence(Fact(kind=Kind(kind), values=values))
+    return f"limits: {count}; the best of them, {candidate} ({LIMITS[Kind(limit)](**of)}), {lost}"
 
 
 def _figures(figures: Mapping[str, Sequence[float]]) -> str:

@@ -1,4 +1,4 @@
-"""Interrupted: a run that was stopped is concluded from what its folder holds."""
+"""Conclude: a run that was interrupted is decided and reported from what its folder holds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autotl.stages.context import RunContext
 from autotl.stages.report import report
 
 
-def interrupted(context: RunContext) -> None:
+def conclude_interrupted(context: RunContext) -> None:
     """Put the winner's model in place and write the report with status "interrupted". No engine is used."""
     journal = context.journal
     state, folder = journal.result, journal.folder
