@@ -18,7 +18,7 @@ BySet = dict[str, list[float]]
 
 
 def by_set(outcomes: Iterable[Outcome], value: Callable[[Outcome], float | None]) -> BySet:
-    """A value of the outcomes, by data set; outcomes without one are left out."""
+    """Return a value of the outcomes, by data set; outcomes without one are left out."""
     found: BySet = defaultdict(list)
     for outcome in outcomes:
         number = value(outcome)
@@ -28,12 +28,12 @@ def by_set(outcomes: Iterable[Outcome], value: Callable[[Outcome], float | None]
 
 
 def counted(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Those on sets whose test part is large enough to count."""
+    """Return those on sets whose test part is large enough to count."""
     return [outcome for outcome in outcomes if outcome.name not in UNCOUNTED]
 
 
 def table(outcomes: Sequence[Outcome], level: float) -> str:
-    """Regret and excess of every policy at a level, in points."""
+    """Return the regret and excess of every policy at a level, in points."""
     lines = [
         "| policy | regret | excess over exhaustive | median | worst set | spent |",
         "|---|---|---|---|---|---|",
@@ -52,7 +52,7 @@ def table(outcomes: Sequence[Outcome], level: float) -> str:
 
 
 def differences(outcomes: Sequence[Outcome], level: float) -> str:
-    """How much less autotl loses than each other policy on the same set and sub-pool, in points."""
+    """Return how much less autotl loses than each other policy on the same set and sub-pool, in points."""
     lines = ["| against | difference (autotl better: positive) | significant |", "|---|---|---|"]
     for name, gap in sorted(gaps(outcomes, level).items(), key=lambda item: item[1].value):
         sure = "yes" if gap.low > 0 else "yes, autotl is worse" if gap.high < 0 else "no"
@@ -61,7 +61,7 @@ def differences(outcomes: Sequence[Outcome], level: float) -> str:
 
 
 def gaps(outcomes: Sequence[Outcome], level: float) -> dict[str, Interval]:
-    """The same, as intervals by policy."""
+    """Return the same, as intervals by policy."""
     here = _split([outcome for outcome in counted(outcomes) if outcome.level == level])
     own = {(o.name, o.pool): o.regret for o in here[AUTOTL]}
     return {
@@ -72,7 +72,7 @@ def gaps(outcomes: Sequence[Outcome], level: float) -> dict[str, Interval]:
 
 
 def sets_table(outcomes: Sequence[Outcome], level: float) -> str:
-    """Autotl's excess on each set, in points, all sets."""
+    """Return autotl's excess on each set, in points, all sets."""
     own = [outcome for outcome in outcomes if outcome.policy == AUTOTL and outcome.level == level]
     lines = ["| set | mean excess over the sub-pools | largest |", "|---|---|---|"]
     for name, values in by_set(own, lambda o: o.excess).items():
@@ -82,7 +82,7 @@ def sets_table(outcomes: Sequence[Outcome], level: float) -> str:
 
 
 def members_table(outcomes: Sequence[Outcome]) -> str:
-    """Autotl's winner's set, what its cheapest member costs, and what the deciding itself takes, by level."""
+    """Return autotl's winner's set, what its cheapest member loses, and the time of the decision itself, by level."""
     lines = [
         "| level | holds the best cell | size / on the finished grid | cheapest member loses | decision logic |",
         "|---|---|---|---|---|",
@@ -102,7 +102,7 @@ def members_table(outcomes: Sequence[Outcome]) -> str:
 
 
 def expected_table(outcomes: Sequence[Outcome]) -> str:
-    """How often the interval that goes with autotl's choice holds its accuracy on new images, by level, all sets."""
+    """Return how often the interval of autotl's expected accuracy covers, by level, all sets."""
     lines = [
         "| level | replays | interval covers | expected minus measured | sets below 90 % |",
         "|---|---|---|---|---|",
@@ -123,7 +123,7 @@ def expected_table(outcomes: Sequence[Outcome]) -> str:
 
 
 def about(spaces: Mapping[str, Space]) -> str:
-    """What was recorded: a row a set."""
+    """Return a table of what was recorded: a row a set."""
     lines = [
         "| set | classes | train / select / test | cells | epochs | cost in steps | best cell | over median |",
         "|---|---|---|---|---|---|---|---|",
@@ -142,7 +142,7 @@ def about(spaces: Mapping[str, Space]) -> str:
 
 
 def targets(outcomes: Sequence[Outcome], level: float) -> str:
-    """Each target with what was reached, and whether that is enough."""
+    """Return each target with what was reached, and whether that is enough."""
     own = [o for o in counted(outcomes) if o.policy == AUTOTL and o.level == level]
     excess = by_set(own, lambda o: o.excess)
     apart = [gap.low > 0 for name, gap in gaps(outcomes, level).items() if name not in UNPAID]
@@ -178,7 +178,7 @@ def targets(outcomes: Sequence[Outcome], level: float) -> str:
 def page(
     spaces: Mapping[str, Space], outcomes: Sequence[Outcome], trained: Sequence[collapse.Seen] = ()
 ) -> str:
-    """All tables."""
+    """Return all tables."""
     parts = ["## The recorded grid", about(spaces)]
     levels = sorted({outcome.level for outcome in outcomes})
     for level in levels:
@@ -195,7 +195,7 @@ def page(
 
 
 def points(found: Interval) -> str:
-    """An interval of fractions in points."""
+    """Return an interval of fractions in points."""
     return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
