@@ -1,4 +1,4 @@
-"""How the seconds of a budget are divided. Made once from the budget; pure: no clock.
+"""The division of a budget's seconds among the stages. Made once from the budget; pure: no clock.
 
 Every share of the budget that autotl takes is written here and nowhere else. A stage reads its limit from the
 plan, `autotl run --dry-run` prints the plan, and the report holds it against the seconds that were used.
