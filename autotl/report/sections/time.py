@@ -71,7 +71,7 @@ def _plan(result: Recommendation) -> list[dict[str, str]]:
             "stage": row.stage,
             "planned": duration(row.seconds),
             "used": duration(sum(result.seconds.get(name, 0.0) for name in row.covers)),
-            "kind": wording.planned(fixed=row.fixed),
+            "kind": terminal.planned(fixed=row.fixed),
         }
         for row in result.time_plan
     ]

@@ -443,8 +443,3 @@ def temperature(calibration: Calibration) -> str:
         f"{text}; expected calibration error {calibration.ece:.1%} out-of-fold on {calibration.images:,} images"
         f" ({calibration.ece_before:.1%} without)."
     )
-
-
-def planned(*, fixed: bool) -> str:
-    """Return what the seconds of a row of the time plan are."""
-    return "forecast or reserve" if fixed else "at most"
