@@ -43,7 +43,7 @@ _RENAMED = {"memory": "history"}  # options as result.json of earlier versions n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """How people give an option, on the command line and in Python."""
+    """The form of an option on the command line and in Python."""
 
     form: Form
     help: str

@@ -63,17 +63,20 @@ def diff(first: str, second: str, as_json: bool) -> None:
     from autotl.records.encoding import encode
     from autotl.run import load
     from autotl.run_folder.diff import compare
+    from autotl.run_folder.result_file import with_text
 
     comparison = compare(load(first).result, load(second).result)
     if as_json:
-        click.echo(encode(comparison).decode(), nl=False)
+        click.echo(encode(with_text(comparison)).decode(), nl=False)
         return
     click.echo("\n".join(_lines(comparison)))
 
 
 def _lines(comparison: Comparison) -> list[str]:
     verdict = "Same winner." if comparison.same_verdict else "Another winner."
-    lines = [verdict, *comparison.why]
+    from autotl.report.wording import sentences
+
+    lines = [verdict, *(f"{sentence}." for sentence in sentences(comparison.why))]
     sections = (("Decision", comparison.verdict), ("Data", comparison.data), ("Setup", comparison.setup))
     for title, changes in sections:
         lines += _section(title, [_change(change) for change in changes])

@@ -121,7 +121,7 @@ def _panel(stream: TextIO) -> Iterator[Observer]:
     arrived = time.monotonic()
 
     def now() -> RenderableType:
-        return _now(seen[-1], time.monotonic() - arrived, console.width) if seen else Text("")
+        return two_lines(seen[-1], time.monotonic() - arrived, console.width) if seen else Text("")
 
     def observe(event: Event) -> None:
         nonlocal arrived
@@ -144,7 +144,7 @@ def _ends(event: Event) -> bool:
     return scored or event.stage in _SEPARATE
 
 
-def _now(event: Event, since: float, width: int) -> RenderableType:
+def two_lines(event: Event, since: float, width: int) -> RenderableType:
     """Return two lines: the current step, and how much of the budget is used `since` seconds after the event."""
     from rich.console import Group
     from rich.text import Text

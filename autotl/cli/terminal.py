@@ -294,8 +294,7 @@ def plan(planned: Plan) -> None:
         paragraph(f"  {skip.name}: not tried ({recorded.reason(skip)})")
     click.echo()
     stages = [
-        (row.stage, duration(row.seconds), "forecast or reserve" if row.fixed else "limit")
-        for row in planned.time_plan
+        (row.stage, duration(row.seconds), wording.planned(fixed=row.fixed)) for row in planned.time_plan
     ]
     rows_table(("stage", "time", ""), stages, right=("time",))
     click.echo()

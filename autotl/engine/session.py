@@ -75,7 +75,7 @@ class Session:
 
     @property
     def data(self) -> Data:
-        """The data of the run. Raises `EngineError` before `open`."""
+        """Return the data of the run. Raises `EngineError` before `open`."""
         if self._data is None:
             raise EngineError("no data are open; expected Engine.open before this request")
         return self._data

@@ -90,7 +90,7 @@ def fit(
     course = Course()
     generator = torch.Generator().manual_seed(setting.seed)
     torch.manual_seed(setting.seed)
-    batches = _batches(rows, setting, generator)
+    batches = row_batches(rows, setting, generator)
     a_pass = max(1, len(rows) // setting.batch)
     start, seconds = time.monotonic(), max(allowance.left, 1e-3)
     steps_done, total = 0.0, max(1.0, epochs * a_pass)
@@ -108,7 +108,7 @@ def fit(
     for phase in phases:
         share = phase.share / sum(p.share for p in phases)
         steps = max(1, round(total * share))
-        optimiser = _prepare(model, phase, depth, hyper)
+        optimiser = phase_optimiser(model, phase, depth, hyper)
         base = [group["lr"] for group in optimiser.param_groups]
         phase_start = steps_done / total
         losses = _Losses(highest=highest_loss)
@@ -279,7 +279,7 @@ def snapshot(model: Model) -> dict[str, Tensor]:
     return copy.deepcopy(model.state_dict())
 
 
-def _prepare(
+def phase_optimiser(
     model: Model, phase: Phase, depth: Depth, hyper: dict[str, float | int | str]
 ) -> torch.optim.Optimizer:
     """Freeze the layer groups that the phase does not train and return an optimiser with a rate for each group."""
@@ -313,7 +313,7 @@ def _schedule(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
-def _batches(rows: np.ndarray, setting: Setting, generator: torch.Generator) -> Iterator[np.ndarray]:
+def row_batches(rows: np.ndarray, setting: Setting, generator: torch.Generator) -> Iterator[np.ndarray]:
     """Yield the rows of one batch after another: shuffled passes, or draws by each row's weight in the metric."""
     count = min(setting.batch, len(rows))
     weights = metrics.fitting_weights(setting.metric, setting.labels[rows])

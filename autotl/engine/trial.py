@@ -68,7 +68,7 @@ class Task:
 
     @property
     def size(self) -> int:
-        """Side of the images in pixels."""
+        """Return the side of the images in pixels."""
         return self.trial.candidate.input_size
 
     def setting(self, precision: str) -> train.Setting:
@@ -214,7 +214,9 @@ def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.n
     with torch.inference_mode():
         logits = module(torch.from_numpy(last[outside]).to(session.device))
         table = torch.softmax(logits.float(), 1).cpu().numpy()
-    notes = [fact(Kind.HEAD_FITTED, by=head.note)] if head.note else []
+    notes = []
+    if head.method:
+        notes.append(fact(Kind.HEAD_FITTED, method=head.method, setting=head.setting))
     if len(inside) < len(rows.fitted):
         notes.append(fact(Kind.FEWER_ROWS, rows=len(inside), of=len(rows.fitted)))
     precision = session.precision(backbone)

@@ -90,7 +90,7 @@ class Worker:
 
     @property
     def session(self) -> Session:
-        """The session. Raises `EngineError` before `messages.Start`."""
+        """Return the session. Raises `EngineError` before `messages.Start`."""
         if self._session is None:
             raise EngineError("the worker has no session; expected a Start message first")
         return self._session

@@ -77,7 +77,7 @@ class Dataset:
 
     @property
     def labels(self) -> np.ndarray:
-        """Class index of each row, (n,) int64."""
+        """Return the class index of each row, (n,) int64."""
         return self.targets[0].values
 
 

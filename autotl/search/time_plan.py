@@ -1,4 +1,4 @@
-"""How the seconds of a budget are divided. Made once from the budget; pure: no clock.
+"""The division of a budget's seconds among the stages. Made once from the budget; pure: no clock.
 
 Every share of the budget that autotl takes is written here and nowhere else. A stage reads its limit from the
 plan, `autotl run --dry-run` prints the plan, and the report holds it against the seconds that were used.
@@ -104,17 +104,21 @@ def time_plan(budget: float) -> TimePlan:
 def stages(plan: TimePlan) -> tuple[StagePlan, ...]:
     """Return the rows of the plan in the order of a run; their seconds add up to the budget where it is large enough."""
     return (
-        StagePlan(stage="start", seconds=plan.start, fixed=True),
-        StagePlan(stage="decode", seconds=plan.decode),
-        StagePlan(stage="similarity", seconds=plan.similarity),
-        StagePlan(stage="rank", seconds=plan.rank + plan.learning_curves),
-        StagePlan(stage="depth profiles", seconds=plan.depth_profiles),
-        StagePlan(stage="timing", seconds=plan.timing),
-        StagePlan(stage="search and final fit", seconds=plan.search),
-        StagePlan(stage="controls", seconds=plan.controls),
-        StagePlan(stage="out of distribution", seconds=plan.out_of_distribution),
-        StagePlan(stage="explain", seconds=plan.explain),
-        StagePlan(stage="report", seconds=plan.report, fixed=True),
+        StagePlan(
+            stage="start", seconds=plan.start, fixed=True, covers=("imports", "load", "profile", "start")
+        ),
+        StagePlan(stage="decode", seconds=plan.decode, covers=("decode",)),
+        StagePlan(stage="similarity", seconds=plan.similarity, covers=("similarity",)),
+        StagePlan(stage="rank", seconds=plan.rank + plan.learning_curves, covers=("rank",)),
+        StagePlan(stage="depth profiles", seconds=plan.depth_profiles, covers=("depth profiles",)),
+        StagePlan(stage="timing", seconds=plan.timing, covers=("timing",)),
+        StagePlan(stage="search and final fit", seconds=plan.search, covers=("search", "final fit")),
+        StagePlan(stage="controls", seconds=plan.controls, covers=("controls",)),
+        StagePlan(
+            stage="out of distribution", seconds=plan.out_of_distribution, covers=("out of distribution",)
+        ),
+        StagePlan(stage="explain", seconds=plan.explain, covers=("explain",)),
+        StagePlan(stage="report", seconds=plan.report, fixed=True, covers=("report",)),
     )
 
 

@@ -49,7 +49,7 @@ class _Runner:
 
     @property
     def left(self) -> float:
-        """Seconds that the controls still have."""
+        """Return the seconds that the controls still have."""
         return self.context.budget.left - self.end
 
     def shuffled(self, searched: Tried) -> None:

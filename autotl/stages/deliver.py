@@ -44,6 +44,7 @@ def deliver(context: RunContext, setup: Setup, searched: Tried, verdict: Verdict
     if winner is not None:
         with context.ledger.charge("final fit"):
             fit = _Delivery(context, setup, searched, winner).fit()
+        with context.ledger.charge("out of distribution"):
             _measure_ood(context, setup, fit)
     conclude(context, setup, fit)
     if searched.costs is not None and context.budget.left > context.plan.ends_early:

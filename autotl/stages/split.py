@@ -29,7 +29,7 @@ class SplitResult:
 
     @property
     def columns(self) -> Columns:
-        """The columns that the engine and the decision need."""
+        """Return the columns that the engine and the decision need."""
         return Columns(
             labels=self.data.labels,
             part=self.split.part,
@@ -43,7 +43,7 @@ class SplitResult:
         )
 
     def rows(self, code: int) -> np.ndarray:
-        """Rows of a part (an index into PARTS), in the order that nested subsamples are cut from."""
+        """Return the rows of a part (an index into PARTS), in the order that nested subsamples are cut from."""
         order = self.split.order
         return np.asarray(order[self.split.part[order] == code])
 

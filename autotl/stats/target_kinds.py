@@ -17,7 +17,7 @@ __all__ = ["TARGET_KINDS", "TargetKind"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetKind:
-    """What a kind of target is scored by, trained with and reported as."""
+    """The metric, the training loss and the report section of a kind of target."""
 
     metrics: tuple[Metric, ...]  # that a goal may name
     default_metric: Metric

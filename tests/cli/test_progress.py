@@ -102,7 +102,7 @@ def test_a_terminal_gets_a_panel_and_keeps_what_is_over(monkeypatch: pytest.Monk
 def test_interval_forecast_and_memory_fit_into_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    from autotl.cli.progress import _now
+    from autotl.cli.progress import two_lines
 
     said = event(
         100.0,
@@ -117,13 +117,13 @@ def test_interval_forecast_and_memory_fit_into_eighty_columns(monkeypatch: pytes
     )
     assert "forecast 42 s · best 93.1 % [91.2–95.1]" in line(said)
     out = Console(file=io.StringIO(), width=80)
-    out.print(_now(said, 12.0, 80))
+    out.print(two_lines(said, 12.0, 80))
     first, second = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert len(second.rstrip()) <= 80
     assert "best 93.1 % [91.2–95.1]" in second and "1.8 of 8.0 GB" in second and "1 h 01 min left" in second
     assert "timm:mobilenetv3" in first
     out = Console(file=io.StringIO(), width=80)
-    out.print(_now(event(1.0, candidate="a@1/knn", left=9.0, forecast=5.0), 12.0, 80))
+    out.print(two_lines(event(1.0, candidate="a@1/knn", left=9.0, forecast=5.0), 12.0, 80))
     assert "7.0 s over its forecast" in out.file.getvalue()  # type: ignore[attr-defined]
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from example_run import example
 
-from autotl.records import Kind, Ranked, StagePlan, fact
+from autotl.records import Kind, Ranked, Ranking, StagePlan, fact
 from autotl.report import render, view
 from autotl.report.format import printable
 from autotl.report.sections.leaderboard import untrained
@@ -63,26 +62,24 @@ def test_the_expected_accuracy_has_its_own_interval() -> None:
 
 def test_a_backbone_that_was_ranked_and_not_trained_is_listed() -> None:
     """As in a run that is interrupted before its end."""
-    state = example()
-    assert state.ranking is not None
     ranked = (
         Ranked(backbone="a:scored", input_size=64, expected=0.7, rows=118),
         Ranked(backbone="a:unscored", input_size=64, expected=0.6),
     )
-    state = example(ranking=replace(state.ranking, ranked=(*state.ranking.ranked, *ranked)))
+    state = example(ranking=Ranking(ranked=ranked))
     waiting = untrained(state)
     assert "118 images" in waiting["a:scored"] and "prior alone" in waiting["a:unscored"]
     assert any(row["candidate"] == "a:scored" for row in view.view(state)["leaderboard"]["rest"])
 
 
 def test_a_run_that_ended_early_says_what_ended_its_search() -> None:
-    seconds = {"budget": 90.0, "total": 60.0}
+    seconds, early = {"budget": 90.0, "total": 60.0}, fact(Kind.ENDED_EARLY, seconds=30.0)
     fits, gains = (
-        view.view(example(seconds=seconds, notes=(fact(kind),)))["time"]["spare"]
+        view.view(example(seconds=seconds, notes=(fact(kind), early)))["time"]["spare"]
         for kind in (Kind.NO_RECIPE_FITS, Kind.NO_GAIN_EXPECTED)
     )
     assert "fits into the time left" in fits and "expected" in gains and fits != gains
-    assert view.view(example(seconds=seconds | {"total": 89.0}))["time"]["spare"] == ""
+    assert view.view(example(seconds=seconds | {"total": 89.0}, notes=()))["time"]["spare"] == ""
 
 
 @pytest.mark.parametrize(("ratios", "median"), [([1.45, 2.05], "1.75"), ([1.0, 2.0, 9.0], "2.00")])
@@ -91,8 +88,6 @@ def test_the_median_of_the_forecasts_is_one(ratios: list[float], median: str) ->
 
 
 def test_the_time_plan_stands_beside_what_a_stage_took() -> None:
-    plan = (StagePlan(stage="load", seconds=5.0, fixed=True),)
-    stages = view.view(example(time_plan=plan))["time"]["stages"]
-    planned = {stage["name"]: printable(stage["planned"]) for stage in stages}
-    assert planned["list files"] == "5.0 s"
-    assert planned["other"] == ""
+    plan = (StagePlan(stage="start", seconds=5.0, fixed=True, covers=("load", "start")),)
+    [row] = view.view(example(time_plan=plan, seconds={"load": 1.5, "start": 2.0}))["time"]["plan"]
+    assert (row["stage"], printable(row["planned"]), printable(row["used"])) == ("start", "5.0 s", "3.5 s")

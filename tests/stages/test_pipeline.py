@@ -134,14 +134,14 @@ def test_what_breaks_a_run_does_not_take_what_was_learnt(
 def test_a_final_fit_that_fails_ships_the_probe(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = TableEngine._train
+    original = TableEngine.answer
 
     def train(self: TableEngine, trial: Trial, *rest: Any) -> Any:
         if trial.id == "final":
             raise EngineError("out of memory")
         return original(self, trial, *rest)
 
-    monkeypatch.setattr(TableEngine, "_train", train)
+    monkeypatch.setattr(TableEngine, "answer", train)
     folder = World().run(photos, tmp_path / "run")
     state = result_file.read(folder)
     assert state.winner is not None and state.winner.score_test is not None

@@ -16,7 +16,6 @@ from autotl.report.wording import sentence, terminal
 TONES = 6  # colours of the bar of time
 FEWEST_PAIRS = 4  # of score and training, for a correlation
 ENDS_SEARCH = (Kind.NO_RECIPE_FITS, Kind.NO_GAIN_EXPECTED, Kind.PROBES_WITHOUT_GAIN)
-TOGETHER = "search and final fit"  # a row of the time plan
 STAGES = {
     "load": "list files",
     "decode": "decode images",
@@ -28,6 +27,8 @@ STAGES = {
     "timing": "time backbones",
     "controls": "controls",
     "final fit": "final fit",
+    "depth profiles": "measure depth profiles",
+    "out of distribution": "measure out-of-distribution distances",
     "similarity": "measure similarity",
     "explain": "explain predictions",
     "report": "write the report",
@@ -42,7 +43,6 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     rest = total - sum(stages.values())
     if stages and rest > 0.005 * total:
         stages["other"] = rest
-    planned = _planned(result)
     whole = max(total, sum(stages.values()))
     longest = sorted(stages, key=lambda name: -stages[name])[: TONES - 1]  # each with a colour of its own
     return {
@@ -50,12 +50,12 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
         "budget": duration(budget) if budget else "",
         "trials": _trials(result),
         "forecasts": " ".join(filter(None, (terminal.forecast_outcome(result), _forecasts(result)))),
-        "spare": _why_early(result) if result.status == "finished" and total < 0.9 * budget else "",
+        "spare": _why_early(result) if any(note.kind is Kind.ENDED_EARLY for note in result.notes) else "",
+        "plan": _plan(result),
         "stages": [
             {
                 "name": STAGES.get(name, name),
                 "time": duration(seconds),
-                "planned": planned.get(name, ""),
                 "width": round(100 * seconds / whole, 2) if whole else 0.0,
                 "tone": longest.index(name) if name in longest else TONES - 1,
             }
@@ -71,12 +71,17 @@ def _why_early(result: Recommendation) -> str:
     return f"The run ended early: {'; '.join(reasons)}." if reasons else "The run ended early."
 
 
-def _planned(result: Recommendation) -> dict[str, str]:
-    """Return what was planned for each stage; what was planned for two together is named so."""
-    planned = {row.stage: duration(row.seconds) for row in result.time_plan}
-    if TOGETHER in planned:
-        planned["search"] = f"{planned[TOGETHER]}, with the final fit"
-    return planned
+def _plan(result: Recommendation) -> list[dict[str, str]]:
+    """Return the rows of the time plan beside the seconds that were used."""
+    return [
+        {
+            "stage": row.stage,
+            "planned": duration(row.seconds),
+            "used": duration(sum(result.seconds.get(name, 0.0) for name in row.covers)),
+            "kind": terminal.planned(fixed=row.fixed),
+        }
+        for row in result.time_plan
+    ]
 
 
 def _trials(result: Recommendation) -> list[dict[str, str]]:

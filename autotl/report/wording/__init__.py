@@ -13,11 +13,11 @@ from autotl.records.data import Finding, Similarity
 from autotl.records.facts import Fact, Kind
 from autotl.records.result import ModelIs
 from autotl.report.format import duration, duration_interval, percent
+from autotl.report.wording.comparison import COMPARISON
 from autotl.report.wording.decision import DECISION, SIMILARITY_LEVELS
 from autotl.report.wording.limits import LIMITS
 
-__all__ = ["SENTENCES", "joined", "sentence", "sentences"]
-__all__ = ["ACTIONS", "SENTENCES", "judged_on", "sentence", "sentences", "similarity"]
+__all__ = ["ACTIONS", "SENTENCES", "joined", "judged_on", "sentence", "sentences", "similarity"]
 
 
 def sentence(fact: Fact | Finding) -> str:
@@ -225,8 +225,11 @@ def _within(low: float | None, high: float | None) -> str:
 # Notes of the engine on a trial.
 
 
-def _head_fitted(by: str) -> str:
-    return by
+def _head_fitted(method: str, setting: float | None) -> str:
+    if setting is None:
+        return {"constant": "one class only"}.get(method, method)
+    names = {"ridge": "ridge, penalty ", "logistic": "logistic, C=", "nearest": "k="}
+    return f"{names.get(method, f'{method}, ')}{setting:g}"
 
 
 def _fewer_rows(rows: int, of: int) -> str:
@@ -509,5 +512,6 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.DOWNLOAD_TOO_LATE: _download_too_late,
     Kind.RANKED_TOO_LOW: _ranked_too_low,
     **DECISION,
+    **COMPARISON,
     **LIMITS,
 }

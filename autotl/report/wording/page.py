@@ -179,7 +179,7 @@ CONTROLS = "Controls"
 
 def untrained(place: int, expected: float, rows: int) -> str:
     """Return why a ranked backbone has no score; `rows` are the images that it was scored on."""
-    source = f"from scores on {rows:,} images" if rows else "by its prior alone"
+    source = f"scored on {rows:,} images" if rows else "ranked by its prior alone"
     return (
         f"rank {place} before training, expected accuracy of a linear head {percent(expected, 0)}, {source}; the search"
         " ended first"

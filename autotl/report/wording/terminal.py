@@ -93,3 +93,8 @@ def no_summary(result: Recommendation) -> str:
 
 def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.2f}"
+
+
+def planned(*, fixed: bool) -> str:
+    """Return what the seconds of a row of the time plan are."""
+    return "forecast or reserve" if fixed else "at most"
