@@ -167,8 +167,8 @@ class _Delivery:
         if not len(rows):
             return None
         allowance = context.budget.allowance(reserve=context.plan.last_seconds)
-        each = self._test_seconds(1)
-        able = len(rows) if each <= 0 else min(len(rows), int(allowance.left / each))
+        image_seconds = self._test_seconds(1)
+        able = len(rows) if image_seconds <= 0 else min(len(rows), int(allowance.left / image_seconds))
         if able < min(LEAST_TESTED, len(rows)) or allowance.expired:
             # A worker that is ended for being late would cost its start, to be late again.
             context.journal.note(fact(Kind.NO_TEST_SCORE, error=""))
