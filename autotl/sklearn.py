@@ -35,7 +35,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     copied and pickled.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (scikit-learn reads an estimator's parameters from its signature)
         self,
         budget: str | float = "1m",
         *,

@@ -93,8 +93,8 @@ class Anything(dict[tuple[str, int], Cell]):
 class Engine(TableEngine):
     """A table engine whose models know their classes, and which predicts with those of a folder."""
 
-    def _train(self, *arguments: Any) -> Any:
-        done = super()._train(*arguments)
+    def answer(self, *arguments: Any) -> Any:
+        done = super().answer(*arguments)
         description = json.dumps({"classes": self.classes})
         (self.folder / str(done.model) / "model.json").write_text(description)
         return done

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from autotl.run_folder.diff import Change, Comparison
 
+_NAMED = 3  # names of a list
+_PERCENT = frozenset({"score", "test score"})
 _MOST = 12  # lines of a section
 
 
@@ -95,12 +97,21 @@ def _section(title: str, lines: Sequence[str]) -> list[str]:
 
 
 def _change(change: Change) -> str:
-    return f"{change.what}: {_short(change.one)} → {_short(change.other)}"
+    shown = _percent if change.what in _PERCENT else _short
+    return f"{change.what}: {shown(change.one)} → {shown(change.other)}"
+
+
+def _percent(score: float | None) -> str:
+    """Return a score in percent."""
+    return "nothing" if score is None else f"{score:.1%}"
 
 
 def _short(value: Any) -> str:
     from autotl.report.format import printable
 
+    if isinstance(value, (list, tuple)) and value:  # names are never cut
+        more = f" and {len(value) - _NAMED} more" if len(value) > _NAMED else ""
+        return printable(", ".join(str(name) for name in value[:_NAMED]) + more)
     text = "nothing" if value is None or value in ("", []) else str(value)
     return printable(text if len(text) <= 120 else text[:117] + "...")
 

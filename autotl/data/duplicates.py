@@ -33,10 +33,10 @@ def families(thumbnails: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
     rows = rows[np.concatenate([*flat, np.zeros(0)]) >= FLATTEST]
     if len(rows) < 2:
         return []
-    sample = _unit(thumbnails[rows[:: -(-len(rows) // SAMPLE)]])
+    sample = unit_rows(thumbnails[rows[:: -(-len(rows) // SAMPLE)]])
     rows, one, other = _candidates(thumbnails, rows, sample)
     gaps = [
-        1.0 - (_unit(thumbnails[rows[one[at]]]) * _unit(thumbnails[rows[other[at]]])).sum(1)
+        1.0 - (unit_rows(thumbnails[rows[one[at]]]) * unit_rows(thumbnails[rows[other[at]]])).sum(1)
         for at in _blocks(len(one))
     ]
     gap = np.concatenate([*gaps, np.zeros(0, np.float32)])
@@ -46,13 +46,13 @@ def families(thumbnails: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
     place = min(NEIGHBOUR, len(sample) - 1)
     members = np.union1d(one, other)
     for at in _blocks(len(members)):
-        to_sample = 1.0 - _unit(thumbnails[rows[members[at]]]) @ sample.T
+        to_sample = 1.0 - unit_rows(thumbnails[rows[members[at]]]) @ sample.T
         usual[members[at]] = np.partition(to_sample, place, axis=1)[:, place]
     real = gap <= np.maximum(SAME, CLOSER * np.minimum(usual[one], usual[other]))
     return [rows[family] for family in _joined(len(rows), one[real], other[real])]
 
 
-def _unit(thumbnails: np.ndarray) -> np.ndarray:
+def unit_rows(thumbnails: np.ndarray) -> np.ndarray:
     """Return (m, S, S, 3) as rows of length 1, (m, d) float32: light without its mean, and colour.
 
     Colour counts half, and coarsely: it is what saving as JPEG spoils.
@@ -79,7 +79,7 @@ def _candidates(
     """
     middle = sample.mean(0)
     axes = np.linalg.eigh((sample - middle).T @ (sample - middle))[1][:, ::-1][:, :AXES]
-    place = np.concatenate([(_unit(thumbnails[rows[at]]) - middle) @ axes for at in _blocks(len(rows))])
+    place = np.concatenate([(unit_rows(thumbnails[rows[at]]) - middle) @ axes for at in _blocks(len(rows))])
     order = np.argsort(place[:, 0], kind="stable")
     rows, place = rows[order], place[order]
     reach = 2 * CLOSE  # the squared distance of two unit vectors is twice their gap

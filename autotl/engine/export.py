@@ -69,7 +69,7 @@ def export(folder: Path, out: Path, to: Format, images: Sequence[str]) -> dict[s
         answer = _onnx(plain, batch, out / FILES[to])
     with torch.inference_mode():
         exported = answer(batch).numpy()
-    parity = _parity(expected, exported, images) | _to_predict(
+    parity = measured_parity(expected, exported, images) | _to_predict(
         plain, batch, exported, model.describe(folder).precision
     )
     config = _config(plain, to) | settings | {"parity": parity}
@@ -162,7 +162,8 @@ def _config(plain: model.Model, to: Format) -> dict[str, Any]:
     }
 
 
-def _parity(expected: np.ndarray, exported: np.ndarray, images: Sequence[str]) -> dict[str, Any]:
+def measured_parity(expected: np.ndarray, exported: np.ndarray, images: Sequence[str]) -> dict[str, Any]:
+    """Return how far an export's probabilities (n, k) are from autotl's. Raises `EngineError` where that is too far."""
     difference = float(np.abs(expected - exported).max())
     same = float((expected.argmax(1) == exported.argmax(1)).mean())
     if difference > CLOSE:

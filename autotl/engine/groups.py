@@ -27,7 +27,17 @@ from torch.utils.flop_counter import flop_registry
 
 from autotl.errors import EngineError
 
-__all__ = ["LayerGroups", "Trace", "capture", "find_groups", "pool", "run"]
+__all__ = [
+    "LayerGroups",
+    "Trace",
+    "capture",
+    "find_groups",
+    "labels_by_matcher",
+    "partition",
+    "pool",
+    "run",
+    "split_evenly",
+]
 
 MOST_GROUPS = 6
 LEAST_SHARE = 0.03  # a group with less of the forward time than this is joined to a neighbour
@@ -151,7 +161,7 @@ def find_groups(body: nn.Module, trace: Trace) -> LayerGroups:
     ends = _ends(units, owners, starts, trace, batch)
     units, starts, kept = _drop_endless(units, starts, ends)
     spans = [trace.cost(a, b) for a, b in zip([0, *starts[1:]], [*starts[1:], len(trace.macs)], strict=True)]
-    bounds = _partition(spans)
+    bounds = partition(spans)
     total = sum(spans) or 1.0
     parameters = tuple(tuple(name for unit in units[a:b] for name in unit) for a, b in bounds)
     return LayerGroups(
@@ -211,13 +221,13 @@ def _labels(body: nn.Module, names: list[str]) -> dict[str, Label | None]:
         return {name: match.groups() if (match := re.match(pattern, name)) else None for name in names}
     matcher = getattr(body, "group_matcher", None)
     if callable(matcher):
-        labelled = _by_matcher(matcher(coarse=True), names)
+        labelled = labels_by_matcher(matcher(coarse=True), names)
         if any(label is not None for label in labelled.values()):
             return labelled
     return _by_tree(body, names)
 
 
-def _by_matcher(matcher: Any, names: list[str]) -> dict[str, Label | None]:
+def labels_by_matcher(matcher: Any, names: list[str]) -> dict[str, Label | None]:
     """Return labels by timm's convention: a function of the name, or expressions by kind of layer."""
     if callable(matcher):
         positions = {name: matcher(name) for name in names}
@@ -383,17 +393,17 @@ def _drop_endless(
 # --------------------------------------------------------------------------- from units to groups
 
 
-def _partition(costs: Sequence[float]) -> list[tuple[int, int]]:
+def partition(costs: Sequence[float]) -> list[tuple[int, int]]:
     """Return at most six runs of neighbours [a, b) with the least sum of squared costs, none negligible."""
     total = sum(costs) or 1.0
     for count in range(min(MOST_GROUPS, len(costs)), 1, -1):
-        bounds = _split(costs, count)
+        bounds = split_evenly(costs, count)
         if min(sum(costs[a:b]) for a, b in bounds) >= LEAST_SHARE * total:
             return bounds
-    return _split(costs, min(2, len(costs)))
+    return split_evenly(costs, min(2, len(costs)))
 
 
-def _split(costs: Sequence[float], count: int) -> list[tuple[int, int]]:
+def split_evenly(costs: Sequence[float], count: int) -> list[tuple[int, int]]:
     """Return the partition of `costs` into `count` runs with the least sum of squared sums (dynamic programming)."""
     prefix = [0.0]
     for cost in costs:

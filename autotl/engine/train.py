@@ -6,21 +6,19 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from autotl.budget import Allowance
 from autotl.engine import device as devices
 from autotl.engine import stopwatch
-from autotl.engine.augment import augment
 from autotl.engine.backbone import Backbone
-from autotl.engine.images import Squares, normalised, side_before_crop, to_input
+from autotl.engine.images import Squares, normalised, side_before_crop
 from autotl.engine.model import Model
 from autotl.engine.progress import Reporter
 from autotl.records import CurvePoint, Depth, Metric, Phase, Preprocess
@@ -28,7 +26,6 @@ from autotl.stats import metrics
 
 BATCH = 32
 WARM_UP = 0.1  # of the steps
-SMOOTHING = 0.05  # of the labels
 CLIP = 1.0
 LATE = 0.05  # of a phase: behind by less, only steps set the rate, and the same seed gives the same weights
 EVALUATION_BATCH = 64
@@ -50,6 +47,9 @@ class Setting:
 
     squares: Squares
     labels: np.ndarray  # (n,) of all rows
+    augment: Callable[..., Tensor]  # of the modality, see `autotl.modality`
+    to_input: Callable[..., Tensor]
+    loss: Callable[[Tensor, Tensor], Tensor]  # of the kind of target, see `autotl.stats.target_kinds`
     preprocess: Preprocess
     size: int
     device: torch.device
@@ -90,7 +90,7 @@ def fit(
     course = Course()
     generator = torch.Generator().manual_seed(setting.seed)
     torch.manual_seed(setting.seed)
-    batches = _batches(rows, setting, generator)
+    batches = row_batches(rows, setting, generator)
     a_pass = max(1, len(rows) // setting.batch)
     start, seconds = time.monotonic(), max(allowance.left, 1e-3)
     steps_done, total = 0.0, max(1.0, epochs * a_pass)
@@ -108,7 +108,7 @@ def fit(
     for phase in phases:
         share = phase.share / sum(p.share for p in phases)
         steps = max(1, round(total * share))
-        optimiser = _prepare(model, phase, depth, hyper)
+        optimiser = phase_optimiser(model, phase, depth, hyper)
         base = [group["lr"] for group in optimiser.param_groups]
         phase_start = steps_done / total
         losses = _Losses(highest=highest_loss)
@@ -175,7 +175,7 @@ def predict(model: Model, rows: np.ndarray, setting: Setting) -> tuple[np.ndarra
             part = rows[first : first + EVALUATION_BATCH]
             side = side_before_crop(setting.size, setting.preprocess)
             squares = setting.squares.get(part, side, setting.preprocess.interpolation)
-            batch = to_input(squares, setting.size, setting.preprocess, setting.device)
+            batch = setting.to_input(squares, setting.size, setting.preprocess, setting.device)
             with stopwatch.on("forward"), devices.autocast(setting.device, setting.precision):
                 logits = model(batch)
                 tables.append(torch.softmax(logits.float(), 1).cpu().numpy())
@@ -194,7 +194,7 @@ def features(backbone: Backbone, rows: np.ndarray, setting: Setting, flipped: bo
         for first in range(0, len(rows), EVALUATION_BATCH):
             part = rows[first : first + EVALUATION_BATCH]
             squares = setting.squares.get(part, side, setting.preprocess.interpolation)
-            batch = to_input(squares, setting.size, setting.preprocess, setting.device)
+            batch = setting.to_input(squares, setting.size, setting.preprocess, setting.device)
             with stopwatch.on("forward"):
                 parts.append(backbone(batch.flip(3) if flipped else batch).float().cpu().numpy())
     return np.concatenate(parts)
@@ -230,7 +230,7 @@ def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
                 rows[:MEASURED], range(MEASURED_AT_ONCE, len(rows[:MEASURED]), MEASURED_AT_ONCE)
             ):
                 squares = setting.squares.get(few, side, setting.preprocess.interpolation)
-                batch = to_input(squares, setting.size, setting.preprocess, setting.device)
+                batch = setting.to_input(squares, setting.size, setting.preprocess, setting.device)
                 with stopwatch.on("forward"):
                     model.backbone(batch)
             # The function stays as it is, so what was measured holds whichever layer is changed first.
@@ -279,7 +279,7 @@ def snapshot(model: Model) -> dict[str, Tensor]:
     return copy.deepcopy(model.state_dict())
 
 
-def _prepare(
+def phase_optimiser(
     model: Model, phase: Phase, depth: Depth, hyper: dict[str, float | int | str]
 ) -> torch.optim.Optimizer:
     """Freeze the layer groups that the phase does not train and return an optimiser with a rate for each group."""
@@ -313,7 +313,7 @@ def _schedule(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
-def _batches(rows: np.ndarray, setting: Setting, generator: torch.Generator) -> Iterator[np.ndarray]:
+def row_batches(rows: np.ndarray, setting: Setting, generator: torch.Generator) -> Iterator[np.ndarray]:
     """Yield the rows of one batch after another: shuffled passes, or draws by each row's weight in the metric."""
     count = min(setting.batch, len(rows))
     weights = metrics.fitting_weights(setting.metric, setting.labels[rows])
@@ -341,19 +341,19 @@ def _step(
     with stopwatch.on("decode"):
         squares = torch.from_numpy(setting.squares.get(chosen, side, setting.preprocess.interpolation))
         strength = str(hyper.get("augment", phase.augment))
-        images = augment(squares.to(setting.device), setting.size, strength, setting.flip, generator)
+        images = setting.augment(squares.to(setting.device), setting.size, strength, setting.flip, generator)
         batch = normalised(images, setting.preprocess)
         target = torch.from_numpy(setting.labels[chosen]).to(setting.device)
     with stopwatch.on("forward"):
         with devices.autocast(setting.device, setting.precision):
             logits = model(batch)
-        loss = F.cross_entropy(logits.float(), target, label_smoothing=SMOOTHING)
+        loss = setting.loss(logits.float(), target)
     with stopwatch.on("backward"):
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], CLIP)
         optimiser.step()
-        return loss.item()
+        return float(loss.item())
 
 
 def _followed(model: Model, depth: Depth, rows: int, setting: Setting) -> np.ndarray:

@@ -23,6 +23,7 @@ from autotl.engine.augment import augment
 from autotl.engine.images import normalised, side_before_crop
 from autotl.engine.model import Description, Model, make_head, save, without_source
 from autotl.engine.progress import Reporter, Send
+from autotl.engine.resolve import resolve
 from autotl.engine.session import Session
 from autotl.records import (
     PARTS,
@@ -42,6 +43,7 @@ from autotl.records import (
 )
 from autotl.stats import metrics
 from autotl.stats.folds import folds_for
+from autotl.stats.target_kinds import TARGET_KINDS
 
 HEAD_FOLDS = 5
 # Factors on the learning rate asked for, one after the other where a training diverged or collapsed.
@@ -313,7 +315,7 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
     backbone = session.fresh(task.spec, task.size)
     precision = session.precision(backbone, training=True)
     torch.manual_seed(trial.seed)
-    head = _new_head(backbone.feature_dim, len(task.columns.classes))
+    head = _new_head(backbone.feature_dim, task.columns)
     outcome = Outcome(model=Model(backbone, head).to(session.device), precision=precision)
     setting = task.setting(precision)
     setting.seed = trial.seed
@@ -339,9 +341,9 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
     return outcome, setting
 
 
-def _new_head(width: int, classes: int) -> nn.Linear:
+def _new_head(width: int, columns: Columns) -> nn.Linear:
     """Return a head that gives every class about the same probability."""
-    head = nn.Linear(width, classes)
+    head: nn.Linear = resolve(TARGET_KINDS[columns.target].head)(width, len(columns.classes))
     nn.init.normal_(head.weight, std=0.01)
     nn.init.zeros_(head.bias)
     return head

@@ -90,8 +90,9 @@ class Explained:
 class StagePlan:
     """A row of the time plan: the most that a stage may take."""
 
-    stage: str  # as in the seconds that result.json records
+    stage: str
     seconds: float
+    covers: tuple[str, ...]  # names in the seconds that result.json records
     fixed: bool = False  # a forecast or a reserve; else a limit
 
 

@@ -44,6 +44,7 @@ class Kind(StrEnum):
     REFIT_ON_TEST = "refit_on_test"
     REFIT_FAILED = "refit_failed"
     NO_TEST_SCORE = "no_test_score"
+    TESTED_ON_PART = "tested_on_part"
     NO_OOD = "no_ood"
     NO_EXPLANATION = "no_explanation"
     ENDED_EARLY = "ended_early"

@@ -28,6 +28,7 @@ from autotl.records import (
     StagePlan,
     Status,
     Strategy,
+    TargetName,
     TrialResult,
 )
 
@@ -41,6 +42,7 @@ class Data:
     source: str
     fingerprint: str
     classes: tuple[str, ...]
+    target: TargetName = "multiclass"
     counts: dict[str, int]  # images by part, and left out
     grouped: bool = False
     folds: int = 0
@@ -76,6 +78,7 @@ class Winner:
     score_test: float | None = None
     test_low: float | None = None
     test_high: float | None = None
+    test_images: int | None = None  # that the test score is measured on
     model_is: ModelIs | None = None
 
 

@@ -95,7 +95,7 @@ def _verdict(state: Recommendation) -> dict[str, Any]:
         "winner": _winner(state),
         "score": None if winner is None else winner.score_val,
         "test score": None if winner is None else winner.score_test,
-        "winner's set": ", ".join(sorted(state.winners_set)),
+        "winner's set": tuple(sorted(state.winners_set)),
         "runner-up": None if state.decision is None else state.decision.runner_up,
     }
 

@@ -95,6 +95,7 @@ def hand_over(context: RunContext, setup: Setup) -> None:
             source=data.source,
             fingerprint=data.fingerprint,
             classes=data.classes,
+            target=data.targets[0].kind,
             counts={**counts, "left out": len(data.left_out) + int((split.part < 0).sum())},
             grouped=split.grouped,
             folds=split.folds,

@@ -38,6 +38,8 @@ class SplitResult:
             order=self.split.order,
             classes=self.data.classes,
             folds=self.split.folds,
+            target=self.data.targets[0].kind,
+            modality=self.data.modality,
         )
 
     def rows(self, code: int) -> np.ndarray:

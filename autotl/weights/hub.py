@@ -26,7 +26,17 @@ from autotl.cache import atomic_write
 from autotl.errors import WeightsUnavailable
 from autotl.records import BackboneSpec, Weights
 
-__all__ = ["TooLate", "away", "fetch", "find", "hub_cache", "is_cached", "told_offline", "torch_hub"]
+__all__ = [
+    "TooLate",
+    "away",
+    "fetch",
+    "find",
+    "host_answers",
+    "hub_cache",
+    "is_cached",
+    "told_offline",
+    "torch_hub",
+]
 
 PROBE_SECONDS = 3.0
 SILENCE = 10.0  # seconds without a byte, after which a connection is given up
@@ -330,11 +340,11 @@ def reachable(url: str) -> bool:
     proxy = urllib.request.getproxies().get(parts.scheme)
     if proxy and not (parts.hostname and urllib.request.proxy_bypass(parts.hostname)):
         parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    return _answers(parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
+    return host_answers(parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
 
 
 @cache
-def _answers(host: str, port: int) -> bool:
+def host_answers(host: str, port: int) -> bool:
     answered = threading.Event()
 
     def knock() -> None:

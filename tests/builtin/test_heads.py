@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from sklearn.linear_model import RidgeClassifier
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
 from autotl.builtin import heads
 from autotl.stats import metrics, ridge
@@ -102,8 +102,10 @@ def test_many_classes_and_rows_cost_no_more_than_they_must(
     features, labels = digits
     folds = folds_for(labels[:400], None)
     fitted: list[int] = []
-    fit = heads._fit
-    monkeypatch.setattr(heads, "_fit", lambda x, *rest: fitted.append(len(x)) or fit(x, *rest))
+    fit = LogisticRegression.fit
+    monkeypatch.setattr(
+        LogisticRegression, "fit", lambda model, x, *rest: fitted.append(len(x)) or fit(model, x, *rest)
+    )
     monkeypatch.setattr(heads, "LOGISTIC_WORK", 100 * 64 * 10)
     head = heads.linear(features[:400], labels[:400], 10, folds, 0)
     assert head.method == "ridge" and not fitted

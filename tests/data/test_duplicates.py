@@ -125,7 +125,7 @@ def test_few_images_need_no_special_care(count: int) -> None:
 def test_it_agrees_with_comparing_every_pair() -> None:
     images = [*scenes(60), *[saved(image, 40) for image in scenes(60)]]
     table = np.stack([thumbnail(image) for image in images])
-    unit = duplicates._unit(table)
+    unit = duplicates.unit_rows(table)
     gap = 1 - unit @ unit.T
     pairs = {(a, b) for a, b in itertools.combinations(range(len(table)), 2) if gap[a, b] <= duplicates.CLOSE}
     assert pairs == {(number, 60 + number) for number in range(60)}

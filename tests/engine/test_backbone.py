@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import pytest
@@ -8,8 +9,8 @@ import torch
 from torch import nn
 
 from autotl.builtin.builds import EFFICIENTNET, MOBILENET_V1, TIMM, TORCHVISION
-from autotl.engine import backbone as backbones
 from autotl.engine.backbone import Backbone, build, describe
+from autotl.engine.resolve import resolve
 from autotl.errors import EngineError, UnknownNameError
 from autotl.records import BackboneSpec
 
@@ -83,17 +84,13 @@ def net_of(
     key = f"{library}:{name}"
     if key not in nets:
         nets.clear()  # they are big; tests of one network follow each other
-        whole: list[nn.Module] = []
-        take_off = backbones._take_off
-
-        def keep_whole(model: nn.Module, *rest: Any) -> Any:
-            whole.append(copy.deepcopy(model).eval())
-            return take_off(model, *rest)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(backbones, "_take_off", keep_whole)
-            torch.manual_seed(0)
-            nets[key] = (build(spec_of(library, name, side)), whole[0])
+        spec = spec_of(library, name, side)
+        torch.manual_seed(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about initialisation, inside builders
+            whole = resolve(spec.build)(**spec.arguments).eval()
+        torch.manual_seed(0)
+        nets[key] = (build(spec, side), whole)
     return nets[key]
 
 

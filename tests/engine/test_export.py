@@ -116,7 +116,7 @@ def test_a_difference_is_refused() -> None:
     import numpy as np
 
     with pytest.raises(EngineError, match=r"differs from autotl's by up to 0\.2"):
-        export._parity(np.array([[0.5, 0.5]]), np.array([[0.7, 0.3]]), [])
+        export.measured_parity(np.array([[0.5, 0.5]]), np.array([[0.7, 0.3]]), [])
 
 
 def test_a_folder_with_something_in_it_is_not_written_to(run: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from autotl.engine.groups import _by_matcher, _partition, _split, capture, find_groups, pool, run
+from autotl.engine.groups import capture, find_groups, labels_by_matcher, partition, pool, run, split_evenly
 
 
 def test_pooling_knows_maps_tokens_and_vectors() -> None:
@@ -20,14 +20,14 @@ def test_pooling_knows_maps_tokens_and_vectors() -> None:
 
 
 def test_equal_costs_give_equal_groups() -> None:
-    assert _partition([1.0] * 12) == [(0, 2), (2, 4), (4, 6), (6, 8), (8, 10), (10, 12)]
-    assert _partition([1.0, 1.0]) == [(0, 1), (1, 2)]
-    assert _partition([5.0]) == [(0, 1)]
+    assert partition([1.0] * 12) == [(0, 2), (2, 4), (4, 6), (6, 8), (8, 10), (10, 12)]
+    assert partition([1.0, 1.0]) == [(0, 1), (1, 2)]
+    assert partition([5.0]) == [(0, 1)]
 
 
 def test_negligible_groups_join_a_neighbour() -> None:
-    assert _partition([0.01, 1.0, 1.0, 1.0]) == [(0, 2), (2, 3), (3, 4)]
-    assert _partition([0.0, 0.0]) == [(0, 1), (1, 2)]
+    assert partition([0.01, 1.0, 1.0, 1.0]) == [(0, 2), (2, 3), (3, 4)]
+    assert partition([0.0, 0.0]) == [(0, 1), (1, 2)]
 
 
 def test_a_split_is_the_best_of_all() -> None:
@@ -37,14 +37,14 @@ def test_a_split_is_the_best_of_all() -> None:
         for a in range(1, len(costs) - 1)
         for b in range(a + 1, len(costs))
     )
-    assert sum(sum(costs[a:b]) ** 2 for a, b in _split(costs, 3)) == best
+    assert sum(sum(costs[a:b]) ** 2 for a, b in split_evenly(costs, 3)) == best
 
 
 def test_timms_ways_of_naming_groups() -> None:
     names = ["stem.w", "blocks.0.w", "blocks.1.w", "norm.w", "neck.w"]
     spec = {"stem": r"^stem", "blocks": [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))]}
-    assert list(_by_matcher(spec, names).values()) == [(0,), (1, "0"), (1, "1"), None, None]
-    assert _by_matcher(lambda name: float("inf") if name == "neck.w" else 1, names)["neck.w"] is None
+    assert list(labels_by_matcher(spec, names).values()) == [(0,), (1, "0"), (1, "1"), None, None]
+    assert labels_by_matcher(lambda name: float("inf") if name == "neck.w" else 1, names)["neck.w"] is None
 
 
 class Shuffled(nn.Module):

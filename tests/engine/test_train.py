@@ -10,6 +10,7 @@ import pytest
 import torch
 import toy
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from autotl.budget import Allowance
 from autotl.engine import train
@@ -112,7 +113,7 @@ def test_phases_follow_one_another_and_share_the_steps() -> None:
 
 def test_the_head_learns_fastest_and_each_group_below_more_slowly() -> None:
     model = toy.model()
-    optimiser = train._prepare(
+    optimiser = train.phase_optimiser(
         model, Phase(trains="all", lr=1e-2, layer_decay=0.5, weight_decay=0.1), "all", {}
     )
     rates: dict[int, float] = {id(p): g["lr"] for g in optimiser.param_groups for p in g["params"]}
@@ -125,7 +126,7 @@ def test_the_head_learns_fastest_and_each_group_below_more_slowly() -> None:
 
 
 def test_the_candidate_replaces_the_rates_of_the_phase() -> None:
-    optimiser = train._prepare(toy.model(), Phase(trains="head", lr=1e-2), 0, {"lr": 7.0})
+    optimiser = train.phase_optimiser(toy.model(), Phase(trains="head", lr=1e-2), 0, {"lr": 7.0})
     assert {group["lr"] for group in optimiser.param_groups} == {7.0}
 
 
@@ -145,15 +146,16 @@ def test_the_rate_follows_the_clock_where_that_is_further_on(monkeypatch: pytest
     monkeypatch.setattr(train.time, "monotonic", lambda: now[0])
     rates: list[float] = []
 
-    def step(*parts: object) -> float:
-        optimiser = parts[5]
-        rates.append(max(group["lr"] for group in optimiser.param_groups))  # type: ignore[attr-defined]
+    def before_a_step(optimiser: torch.optim.Optimizer, *_: object) -> None:
+        rates.append(max(group["lr"] for group in optimiser.param_groups))
         now[0] += 1.0
-        return 1.0
 
-    monkeypatch.setattr(train, "_step", step)
     allowance = Allowance(deadline=20.0, clock=lambda: now[0])
-    spent = fit(toy.model(), (Phase(trains="all", lr=1.0),), epochs=1000, allowance=allowance)
+    hook = register_optimizer_step_pre_hook(before_a_step)
+    try:
+        spent = fit(toy.model(), (Phase(trains="all", lr=1.0),), epochs=1000, allowance=allowance)
+    finally:
+        hook.remove()
     assert len(rates) == 20 and spent.steps == 20
     assert rates.index(max(rates)) == 2, "warm-up is a tenth of the time"
     assert rates[-1] < 0.03, "and the end is gentle"
@@ -179,7 +181,7 @@ def test_a_loss_that_is_no_number_is_seen() -> None:
 
 def test_a_pass_sees_every_image_once() -> None:
     setting = toy.setting(PICTURES, LABELS)
-    stream = train._batches(ROWS, setting, torch.Generator().manual_seed(0))
+    stream = train.row_batches(ROWS, setting, torch.Generator().manual_seed(0))
     one = np.concatenate(list(itertools.islice(stream, 6)))
     other = np.concatenate(list(itertools.islice(stream, 6)))
     assert sorted(one.tolist()) == sorted(other.tolist()) == ROWS.tolist()
@@ -187,7 +189,7 @@ def test_a_pass_sees_every_image_once() -> None:
 
 
 def test_fewer_images_than_a_batch_are_one_batch() -> None:
-    stream = train._batches(ROWS[:5], toy.setting(PICTURES, LABELS), torch.Generator().manual_seed(0))
+    stream = train.row_batches(ROWS[:5], toy.setting(PICTURES, LABELS), torch.Generator().manual_seed(0))
     assert sorted(next(stream).tolist()) == [0, 1, 2, 3, 4]
 
 
@@ -195,7 +197,7 @@ def test_where_classes_count_alike_they_are_drawn_alike() -> None:
     labels = np.repeat([0, 1], [90, 10])
     setting = toy.setting(*toy.images(100), metric="balanced_accuracy")
     setting.labels = labels
-    stream = train._batches(np.arange(100), setting, torch.Generator().manual_seed(0))
+    stream = train.row_batches(np.arange(100), setting, torch.Generator().manual_seed(0))
     drawn = labels[np.concatenate(list(itertools.islice(stream, 60)))]
     assert 0.43 < drawn.mean() < 0.57
 

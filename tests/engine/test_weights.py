@@ -299,7 +299,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "hub"
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.setattr(f"huggingface_hub.constants.{name}", str(folder))
-    hub_files._answers.cache_clear()
+    hub_files.host_answers.cache_clear()
     return folder
 
 

@@ -240,7 +240,7 @@ def test_a_new_winner_whose_fit_fails_is_not_passed_off_as_the_old_model(
         and not done.trial.control
         and done.trial.candidate.id != state.winner.candidate
     )
-    original, judge = TableEngine._train, decision_judge.judge
+    original, judge = TableEngine.answer, decision_judge.judge
 
     def train(self: TableEngine, trial: Trial, *rest: Any) -> Any:
         from autotl.errors import EngineError
@@ -253,7 +253,7 @@ def test_a_new_winner_whose_fit_fails_is_not_passed_off_as_the_old_model(
         found = judge(*given, **more)
         return replace(found, decision=replace(found.decision, winner=other))
 
-    monkeypatch.setattr(TableEngine, "_train", train)
+    monkeypatch.setattr(TableEngine, "answer", train)
     monkeypatch.setattr(decision_judge, "judge", judged)
     Again().extend(folder, monkeypatch, "1m")
     after = result_file.read(folder)

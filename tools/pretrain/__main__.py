@@ -39,7 +39,7 @@ def pack(folder: Path, packed: Path, side: int) -> None:
 @click.option("--threads", default=2, show_default=True)
 @click.option("--bf16/--fp32", default=True, show_default=True)
 @click.option("--seed", default=0, show_default=True)
-def teach(
+def teach(  # noqa: PLR0913, PLR0917 (click passes each option as a parameter)
     packed: Path,
     lessons: Path,
     weights: Path,
@@ -101,7 +101,7 @@ def teach(
 )
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=1, show_default=True)
-def train(
+def train(  # noqa: PLR0913, PLR0917 (click passes each option as a parameter)
     name: str,
     packed: Path,
     validation: Path,

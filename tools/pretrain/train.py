@@ -154,12 +154,13 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     unfinished.replace(path)
 
 
-def train(
+def train(  # noqa: PLR0913 (one entry for every way of training a student)
     student: Student,
     source: Source,
     validation: Source,
     plan: Plan,
     folder: Path,
+    *,
     lessons: Sequence[Lessons] = (),
     windows: np.ndarray | None = None,
     deadline: float | None = None,

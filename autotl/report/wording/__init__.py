@@ -12,7 +12,7 @@ from typing import Any
 from autotl.records.data import Finding, Similarity
 from autotl.records.facts import Fact, Kind
 from autotl.records.result import ModelIs
-from autotl.report.format import duration, duration_interval
+from autotl.report.format import duration, duration_interval, percent
 from autotl.report.wording.comparison import COMPARISON
 from autotl.report.wording.decision import DECISION
 from autotl.report.wording.limits import LIMITS
@@ -148,7 +148,7 @@ def _training(epoch: float, epochs: float, loss: float | None) -> str:
 
 
 def _trial_ended(metric: str, score: float | None, status: str, error: str) -> str:
-    ended = status if score is None else f"{metric.replace('_', ' ')} {score:.3f}"
+    ended = status if score is None else f"{metric.replace('_', ' ')} {percent(score)}"
     return f"{ended} ({error})" if error else ended
 
 
@@ -200,6 +200,10 @@ def _refit_failed(status: str) -> str:
 
 def _no_test_score(error: str) -> str:
     return f"No test score: {error or 'no time left'}"
+
+
+def _tested_on_part(images: int, of: int) -> str:
+    return f"The test score is that of {images:,} of the {of:,} test images: no time left for the others"
 
 
 def _no_ood(error: str) -> str:
@@ -435,6 +439,7 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.REFIT_ON_TEST: _refit_on_test,
     Kind.REFIT_FAILED: _refit_failed,
     Kind.NO_TEST_SCORE: _no_test_score,
+    Kind.TESTED_ON_PART: _tested_on_part,
     Kind.NO_OOD: _no_ood,
     Kind.NO_EXPLANATION: _no_explanation,
     Kind.ENDED_EARLY: _ended_early,
