@@ -278,10 +278,11 @@ ACTIONS = {"kept": "kept", "left_out": "left out"}  # of `Finding.action`
 
 def similarity(near: Similarity) -> str:
     """Return a similarity as a sentence."""
-    return (
-        f"{near.level} to {near.domain}: overlap with its photographs {near.value:.2f}"
-        f" (95 % CI {near.low:.2f}–{near.high:.2f})"
-    )
+    return _similarity(near.level, near.domain, near.value, near.low, near.high)
+
+
+def _similarity(level: str, domain: str, value: float, low: float, high: float) -> str:
+    return f"{level} to {domain}: overlap with its photographs {value:.2f} (95 % CI {low:.2f}–{high:.2f})"
 
 
 def _number(count: int, noun: str, plural: str | None = None) -> str:
@@ -415,6 +416,7 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.DOWNLOADING: _downloading,
     Kind.DOWNLOADED: _downloaded,
     Kind.STARTED: _started,
+    Kind.SIMILARITY: _similarity,
     Kind.NO_SIMILARITY: _no_similarity,
     Kind.SUBSAMPLED: _subsampled,
     Kind.RANKING: _ranking,
@@ -465,6 +467,7 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.NO_PIXELS: lambda: "an image without pixels",
     Kind.TOO_MANY_PIXELS: lambda: "too many pixels to be decoded safely",
     Kind.UNREADABLE: lambda error: f"not a readable image ({error})",
+    Kind.NOT_REACHED: lambda: "no time for it",
     Kind.LEFT_OUT: _left_out,
     Kind.LARGE: _large,
     Kind.ONE_SIDED_CLASS: _one_sided_class,
