@@ -1,4 +1,4 @@
-"""Which pretrained backbone for this data set, frozen or fine-tuned, and how deep? Measured, not guessed.
+"""Measure which pretrained backbone suits a data set, frozen or fine-tuned, and how deep.
 
     import autotl
 

@@ -22,7 +22,7 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def parse_seconds(text: str | float) -> float:
-    """Seconds from ``90s``, ``10m``, ``1h``, ``1h30m`` or a plain number.
+    """Return the seconds of ``90s``, ``10m``, ``1h``, ``1h30m`` or a plain number.
 
     Raises `BudgetError` when the text is none of these or not positive.
 
@@ -47,7 +47,7 @@ class Allowance:
 
     @property
     def left(self) -> float:
-        """Seconds until the deadline, at least 0; 0 when cancelled."""
+        """Return the seconds until the deadline, at least 0; 0 when cancelled."""
         return 0.0 if self.cancelled.is_set() else max(0.0, self.deadline - self.clock())
 
     @property
@@ -60,13 +60,13 @@ class Metered(Protocol):
 
     @property
     def worked(self) -> dict[str, float]:
-        """Seconds so far, by kind."""
+        """Return the seconds so far, by kind."""
         ...
 
 
 @dataclass(slots=True)
 class Ledger:
-    """What was spent, by stage, in the order it happened."""
+    """Seconds that were spent, by stage, in the order of their first use."""
 
     clock: Clock = time.monotonic
     charges: list[Charge] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Ledger:
 
     @contextmanager
     def charge(self, stage: str, what: str = "") -> Iterator[None]:
-        """Books the seconds of a block, also when it raises, and what the engine did in them."""
+        """Add the seconds of a block, also when it raises, and the engine's work in them."""
         start, before = self.clock(), self.meter()
         try:
             yield
@@ -87,14 +87,14 @@ class Ledger:
             self.charges.append(Charge(stage=stage, seconds=seconds, what=what, worked=worked))
 
     def by_stage(self) -> dict[str, float]:
-        """Seconds by stage, in order of first use."""
+        """Return the seconds by stage, in order of first use."""
         total: dict[str, float] = {}
         for charge in self.charges:
             total[charge.stage] = total.get(charge.stage, 0.0) + charge.seconds
         return total
 
     def worked(self) -> dict[str, dict[str, float]]:
-        """Seconds of the engine by stage and kind, where it did anything."""
+        """Return the seconds of the engine by stage and kind, where it did anything."""
         total: dict[str, dict[str, float]] = {}
         for charge in self.charges:
             for kind, seconds in charge.worked.items():
@@ -104,14 +104,14 @@ class Ledger:
 
 
 def _difference(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
-    """What was added, by kind."""
+    """Return the seconds that were added, by kind."""
     added = {kind: seconds - before.get(kind, 0.0) for kind, seconds in now.items()}
     return {kind: seconds for kind, seconds in added.items() if seconds > 0}
 
 
 @dataclass(slots=True)
 class Budget:
-    """The wall-clock of a whole run, and what of it is promised to the end of the run."""
+    """The wall-clock of a whole run, and the part of it that is reserved for its end."""
 
     seconds: float
     start: float
@@ -124,11 +124,11 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """Seconds left, at least 0; 0 when cancelled."""
+        """Return the seconds left, at least 0; 0 when cancelled."""
         return 0.0 if self.cancelled.is_set() else max(0.0, self.seconds - self.spent)
 
     def allowance(self, seconds: float | None = None, *, reserve: float = 0.0) -> Allowance:
-        """At most `seconds`, and nothing of the last `reserve` seconds of the budget."""
+        """Return an allowance of at most `seconds` that spares the last `reserve` seconds of the budget."""
         end = self.start + self.seconds - reserve
         now = self.clock()
         deadline = end if seconds is None else min(end, now + seconds)

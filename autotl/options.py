@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
+from autotl.stats.target_kinds import TARGET_KINDS
+
 if TYPE_CHECKING:  # numpy comes with the records, and `autotl --help` must not load it
     import os
 
@@ -41,7 +43,7 @@ _RENAMED = {"memory": "history"}  # options as result.json of earlier versions n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """How people give an option, on the command line and in Python."""
+    """The form of an option on the command line and in Python."""
 
     form: Form
     help: str
@@ -100,11 +102,12 @@ class Options:
     )  # fmt: skip
     metric: Metric | None = _option(  # noqa: RUF009 (a dataclasses.field)
         None, "choice", "Metric that candidates are compared by.",
-        choices=("accuracy", "balanced_accuracy", "macro_f1"),
+        choices=TARGET_KINDS["multiclass"].metrics,
         default="accuracy; balanced_accuracy if the largest class is over 10 times the smallest",
     )  # fmt: skip
     prefer: Prefer = _option(  # noqa: RUF009 (a dataclasses.field)
-        "accuracy", "choice", "Criterion among candidates that are not significantly worse than the best.",
+        "accuracy", "choice", "Criterion among candidates that are not significantly worse than the best and are"
+        " expected to score within 1 point of it (0.3 points with accuracy).",
         choices=("accuracy", "speed", "size"),
     )  # fmt: skip
     max_params: int | None = _option(

@@ -1,4 +1,4 @@
-"""What a plugin imports: a stable path for hooks, records, protocols and errors.
+"""The import path of plugins: stable names for hooks, records, protocols and errors.
 
 Names here do not move between modules, and change only with `API_VERSION`. A plugin may state the version
 it was written for:

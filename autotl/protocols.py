@@ -1,4 +1,4 @@
-"""What the stages ask of what lies beneath them."""
+"""Protocols that the stages use: engine, planner and what they receive."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Engine(Protocol):
 
     @property
     def worked(self) -> dict[str, float]:
-        """Seconds of work so far by kind: decode, forward, backward, and whatever else the engine names."""
+        """Return the seconds of work so far by kind: decode, forward, backward, and whatever else the engine names."""
         ...
 
     def open(
@@ -132,36 +132,36 @@ class Planner(Protocol):
 
 
 class PlannerFacts(Protocol):
-    """What is known of the data and of this run before its search."""
+    """The data and this run as they are known before its search."""
 
     @property
     def rows(self) -> int:
-        """Images that a probe is fitted on."""
+        """Return the number of images that a probe is fitted on."""
         ...
 
     @property
     def rows_final(self) -> int:
-        """Images that the final fit is fitted on."""
+        """Return the number of images that the final fit is fitted on."""
         ...
 
     @property
     def rows_select(self) -> int:
-        """Images that a probe is scored on."""
+        """Return the number of images that a probe is scored on."""
         ...
 
     @property
     def rows_test(self) -> int:
-        """Images that the final fit is tested on; 0 without a test part."""
+        """Return the number of images that the final fit is tested on; 0 without a test part."""
         ...
 
     @property
     def folds(self) -> int:
-        """Folds of the out-of-fold selection; 0 where the select part is one set of images."""
+        """Return the number of folds of the out-of-fold selection; 0 where there is a select part."""
         ...
 
     @property
     def seed(self) -> int:
-        """Seed of the run: a planner that draws random numbers seeds them with it."""
+        """Return the seed of the run: a planner that draws random numbers seeds them with it."""
         ...
 
 

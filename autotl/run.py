@@ -59,27 +59,27 @@ class Run:
 
     @property
     def result(self) -> records_result.Recommendation:
-        """All that the run recorded. Raises `RunError` when the folder does not hold it."""
+        """Return all that the run recorded. Raises `RunError` when the folder does not hold it."""
         return result_file.read(self.path)
 
     @property
     def leaderboard(self) -> pd.DataFrame:
-        """A row a candidate, best first; `autotl.run_folder.table` names the columns."""
+        """Return one row per candidate, best first; `autotl.run_folder.table` names the columns."""
         return run_folder_table.frame(run_folder_table.rows(self.result))
 
     @property
     def decision(self) -> Decision | None:
-        """Winner, winner's set, margin and reasons; None as long as nothing was decided."""
+        """Return winner, winner's set, margin and reasons; None before the decision."""
         return self.result.decision
 
     @property
     def profile(self) -> Profile:
-        """What the data are."""
+        """Return the profile of the data."""
         return self.result.profile
 
     @property
     def recommendation(self) -> str:
-        """What to do, in plain words."""
+        """Return the recommendation in a few sentences."""
         from autotl.report import render
 
         return render.summary(self.result)
@@ -95,7 +95,7 @@ class Run:
         licence: str | Sequence[str] = (),
         apply: bool = False,
     ) -> Recommendation:
-        """Decides again from what the run recorded, without training: a result as it would be.
+        """Decide again from what the run recorded, without training, and return the new result.
 
         What is not given stays as the run had it; `max_latency` is in seconds an image, `max_memory` in bytes;
         memory was measured if the run had a limit on it. With `apply` the folder takes it over, which needs a
@@ -129,7 +129,7 @@ class Run:
         observers: Sequence[Callable[[Event], None]] = (),
         started: float | None = None,
     ) -> Run:
-        """Goes on with this run for `budget`, or with what an interrupted one had left; returns it.
+        """Continue this run for `budget`, or for the time that an interrupted one had left, and return it.
 
         What was tried is not trained again, images keep their part, and new images train. `backbones` and
         `weights` add to those of the run; `source` says where its images lie now; `offline` holds for this
@@ -164,7 +164,7 @@ class Run:
 
     @property
     def module(self) -> Any:
-        """The model as a plain `torch.nn.Module` in eval mode: images (B, 3, H, W) to logits (B, classes).
+        """Return the model as a plain `torch.nn.Module` in eval mode: images (B, 3, H, W) to logits (B, classes).
 
         Its `transform` makes the input (3, H, W) of a PIL image, `classes` names the outputs, and
         ``softmax(logits / temperature)`` are the calibrated probabilities. Imports torch here.
@@ -174,7 +174,7 @@ class Run:
         return model.plain(self._model())
 
     def predict(self, images: Any, *, device: str = "auto", top: int = 1) -> pd.DataFrame:
-        """Labels of images, as a DataFrame: path, label, probability, warning, error.
+        """Return the labels of images, as a DataFrame: path, label, probability, warning, error.
 
         `images` is one or several paths, PIL images or arrays, (H, W), (H, W, 3) or (H, W, 4) in uint8 or in
         floats from 0 to 1; a folder stands for the images in it, a CSV for those it lists. `top` above 1 adds
@@ -187,11 +187,11 @@ class Run:
     def predictions(
         self, images: Iterable[Any], *, device: str = "auto", top: int = 1
     ) -> Iterator[autotl_predict.Prediction]:
-        """The same as `predict`, one at a time, in the order of `images` and with flat memory."""
+        """Yield what `predict` returns, one at a time, in the order of `images` and with flat memory."""
         return autotl_predict.predictions(self._model(), images, device=device, top=top)
 
     def embed(self, images: Any, *, device: str = "auto") -> np.ndarray:
-        """Pooled features (n, d) float32 of images, as the model's head sees them; NaN where one cannot be read.
+        """Return the pooled features (n, d) float32 of images; NaN where one cannot be read.
 
         `images` and errors are as in `predict`.
         """
@@ -209,7 +209,7 @@ class Run:
         observers: Sequence[Callable[[Event], None]] = (),
         started: float | None = None,
     ) -> Run:
-        """Trains the winner's recipe again, or that of another candidate, and searches for nothing.
+        """Train the winner's recipe again, or that of another candidate, without a search.
 
         `data` replaces the run's own; without it the same images are split the same way. `group` says which of
         them stay together, "" that none do; by default as in the run. The outcome is a run
@@ -242,7 +242,7 @@ class Run:
         )
 
     def export(self, to: Format, out: str | os.PathLike[str] | None = None) -> Path:
-        """Writes the model for other programs: ``safetensors``, ``torch-export`` or ``onnx``; returns the folder.
+        """Write the model for other programs (safetensors, torch-export or onnx) and return the folder.
 
         Beside it lie config.json (preprocessing, labels, licence, how well the two agree on images of the run),
         the model card and an example that runs without autotl. `out` is a new or empty folder, in the run's own
@@ -261,7 +261,7 @@ class Run:
         return folder
 
     def _images(self, most: int) -> list[str]:
-        """Images of the run that are still where they were, those of the test part first."""
+        """Return the run's images that are still where they were, those of the test part first."""
         source = Path(self.result.data.source)
         root = source if source.is_dir() else source.parent
         try:
@@ -307,7 +307,7 @@ class Run:
 
 
 def load(path: str | os.PathLike[str]) -> Run:
-    """The run in a folder. Raises `RunError` when the folder is not one."""
+    """Return the run in a folder. Raises `RunError` when the folder is not one."""
     run = Run(path)
     _ = run.result
     return run
@@ -383,7 +383,7 @@ def _plain(budget: str | float) -> str | float:
 
 
 def _recipe(state: records_result.Recommendation, name: str | None) -> Trial:
-    """A trial of a candidate at the fidelity at which it was judged. Raises `RunError`, `UnknownNameError`."""
+    """Return a trial of a candidate at the fidelity at which it was judged. Raises `RunError`, `UnknownNameError`."""
     probes = [done for done in state.trials if records_result.is_probe(done) and not done.trial.control]
     standing = representative_results(probes)
     name = name or (state.decision.winner if state.decision else None)

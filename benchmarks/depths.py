@@ -61,7 +61,7 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A training of the last `depth` layer groups, and the share of its images that it told rightly."""
+    """A training of the last `depth` layer groups, and its accuracy."""
 
     set: str
     backbone: str
@@ -75,7 +75,7 @@ class Probe:
 
 
 def read(path: Path) -> list[Probe]:
-    """The probes that were recorded."""
+    """Return the probes that were recorded."""
     lines = path.read_bytes().splitlines() if path.exists() else []
     return [msgspec.json.decode(line, type=Probe) for line in lines]
 
@@ -85,7 +85,7 @@ def read(path: Path) -> list[Probe]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Shares told rightly at depth 0 (a linear probe), 1 and 2 of one backbone on one set, by one way to train."""
+    """Accuracies at depth 0 (a linear probe), 1 and 2 of one backbone on one set, by one way to train."""
 
     select: tuple[float, ...]
     test: tuple[float, ...]
@@ -93,7 +93,7 @@ class Order:
 
     @property
     def best(self) -> int:
-        """The depth that is best on all images; the shallower of two that are."""
+        """Return the depth that is best on all images; the shallower of two that are."""
         return int(np.argmax(self.both))
 
 
@@ -103,7 +103,7 @@ Cell = tuple[str, str]  # set, backbone
 def orders(
     probes: Iterable[Probe], recorded: Mapping[str, grid.Recorded], epochs: float = EPOCHS
 ) -> dict[str, dict[Cell, Order]]:
-    """By way, what each depth came to after so many epochs; "augmented" are the grid's own, where it has them."""
+    """Return the score of each depth after so many epochs, by way to train; "augmented" are the grid's own."""
     found: dict[str, dict[Cell, Order]] = {"augmented": {}} | {way: {} for way in WAYS}
     have = {(probe.set, probe.backbone): {} for probe in probes if probe.epochs == epochs}
     for probe in probes:
@@ -124,7 +124,7 @@ def orders(
 
 
 def _shares(recorded: grid.Recorded, line: grid.Trained) -> tuple[float, float, float]:
-    """The shares that a recorded training told rightly: of the select images, the test images, all."""
+    """Return the accuracies of a recorded training: of the select images, the test images, all."""
     about = recorded.about
     right = recorded.probabilities(line).argmax(1) == about.labels
     select, test = float(right[about.part == 1].mean()), float(right[about.part == 2].mean())
@@ -141,7 +141,7 @@ def _order(shares: Sequence[tuple[float, float, float]]) -> Order:
 
 
 def _line(recorded: grid.Recorded, backbone: str, depth: int, epochs: float) -> grid.Trained | None:
-    """The grid's own training at a depth, of that length."""
+    """Return the grid's own training at a depth, of that length."""
     wanted = grid.Trained(
         backbone=backbone,
         input_size=0,
@@ -160,7 +160,7 @@ def _line(recorded: grid.Recorded, backbone: str, depth: int, epochs: float) -> 
 
 
 def table(found: Mapping[str, Mapping[Cell, Order]]) -> str:
-    """How each way to train ranks depths against the first, and what fine-tuning brings by it, in points."""
+    """Return how each way to train ranks depths against the first, and its gain of fine-tuning in points."""
     reference, truth = next(iter(found.items()))
     lines = [
         "| trained | tau | same best | moves by | depth 1 brings | depth 2 brings | its choice, tested |",
@@ -186,7 +186,7 @@ def table(found: Mapping[str, Mapping[Cell, Order]]) -> str:
 
 
 def shares(probes: Iterable[Probe]) -> str:
-    """How much of each backbone's forward pass lies below the cut."""
+    """Return how much of each backbone's forward pass lies below the cut."""
     known = {(probe.backbone, probe.depth): probe.frozen for probe in probes}
     lines = ["| backbone | below the last group | below the last two |", "|---|---|---|"]
     names = dict.fromkeys(name for name, _ in known)
@@ -195,19 +195,19 @@ def shares(probes: Iterable[Probe]) -> str:
 
 
 def _mean(values: Sequence[float], form: str) -> str:
-    """With its standard error over cells."""
+    """Return the mean with its standard error over cells."""
     error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
     return f"{form.format(np.mean(values))} ± {form.replace('+', '').format(error)}"
 
 
 def tau(left: Sequence[float], right: Sequence[float]) -> float:
-    """Kendall's tau-a: pairs in the same order less pairs in the other, of all pairs; a tie is neither."""
+    """Return Kendall's tau-a: pairs in the same order minus pairs in the other, of all pairs; a tie is neither."""
     pairs = list(itertools.combinations(range(len(left)), 2))
     return float(np.mean([np.sign(left[a] - left[b]) * np.sign(right[a] - right[b]) for a, b in pairs]))
 
 
 def saved(state: Recommendation) -> float:
-    """The largest share of a run that stored activations could have saved.
+    """Return the largest share of a run that stored activations could have saved.
 
     All of decoding and of the forward passes of its probes at depths 1 and 2, but for the first pass: as if
     nothing of the forward pass lay above the cut.
@@ -233,7 +233,7 @@ def record(
     ways: Sequence[Way] = WAYS,
     epochs: float = EPOCHS,
 ) -> None:
-    """Trains what is missing, set after set; each probe is written as it ends."""
+    """Train what is missing, set after set, and write each probe as it ends."""
     from autotl.plugins.manager import load_plugins
     from autotl.records import Settings
     from benchmarks.regret import record as recorder
@@ -260,7 +260,7 @@ def record(
 
 
 def _mirrors(session: Session) -> bool:
-    """Whether the grid's trainings of this set saw mirrored images: asked as they did, of the same network."""
+    """Return whether the grid's trainings of this set used mirrored images, by the same network."""
     from benchmarks.regret import record as recorder
 
     trial, spec, way = recorder.order(session, recorder.BACKBONES[0], "fine_tune", 1, 1.0, 0)
@@ -269,7 +269,7 @@ def _mirrors(session: Session) -> bool:
 
 
 def _hand_over(session: Session, backbone: str = "", flip: bool = False) -> None:
-    """Opens the set as the grid did; with a backbone, its train images replaced by views for its input size."""
+    """Open the set as the grid did; with a backbone, replace its train images by views for its input size."""
     data, split = session.data, session.split
     labels, part, fold, order = data.labels, split.part, split.fold, split.order
     folder = session.folder / ".pixels"
@@ -285,7 +285,7 @@ def _hand_over(session: Session, backbone: str = "", flip: bool = False) -> None
 
 
 def _views(session: Session, backbone: str, flip: bool) -> np.ndarray:
-    """Augmented views (VIEWS * train, S, S, 3) uint8, each the central crop of its square."""
+    """Return the augmented views (VIEWS * train, S, S, 3) uint8, each the central crop of its square."""
     import torch
 
     from autotl.engine.augment import augment
@@ -308,7 +308,7 @@ def _views(session: Session, backbone: str, flip: bool) -> np.ndarray:
 
 
 def _write(folder: Path, other: Path, rows: np.ndarray, views: np.ndarray) -> None:
-    """A store of decoded images: some rows of another, at their places, and the views after all of them."""
+    """Return a store of decoded images: some rows of another, at their places, and the views after all of them."""
     store = image_store.Pixels.open(other)
     offset = np.full(len(store) + len(views), -1, np.int64)
     height, width = np.zeros(len(offset), np.int32), np.zeros(len(offset), np.int32)
@@ -324,7 +324,7 @@ def _write(folder: Path, other: Path, rows: np.ndarray, views: np.ndarray) -> No
 
 
 def _train(session: Session, backbone: str, depth: int, way: Way, epochs: float) -> Probe:
-    """A training as the grid's, but for what the way changes."""
+    """Return a training like the grid's, except for what the way changes."""
     from benchmarks.regret import record as recorder
 
     about = session.recorded.about
@@ -350,7 +350,7 @@ def _train(session: Session, backbone: str, depth: int, way: Way, epochs: float)
 
 
 def _frozen(spec: BackboneSpec, size: int, depth: Depth) -> float:
-    """The share of a backbone's forward time that the last `depth` groups do not take."""
+    """Return the share of a backbone's forward time that the last `depth` groups do not take."""
     from autotl.engine.backbone import build
 
     return round(1 - build(spec, size, offline=True).trained_share(depth)[1], 3)
@@ -388,7 +388,7 @@ def _record(
     ways: tuple[Way, ...],
     epochs: float,
 ) -> None:
-    """Trains what is missing; cut it whenever you like and start it again."""
+    """Train what is missing; the command may be interrupted and started again."""
     from benchmarks.regret.record import SETS
 
     record(sets, weights, work, out, names or SETS, backbones or BACKBONES, ways or WAYS, epochs)
@@ -400,7 +400,7 @@ def _record(
     "--recorded", type=click.Path(path_type=Path), default=RECORDED, show_default="benchmarks/depths.jsonl"
 )
 def _table(runs: tuple[Path, ...], recorded: Path) -> None:
-    """How stored activations rank depths; with finished RUNS, what they could have saved of each."""
+    """Print how stored activations rank depths; with finished RUNS, what they could have saved of each."""
     probes = read(recorded)
     sets = {name: grid.read_set(GRID / name) for name in dict.fromkeys(probe.set for probe in probes)}
     for epochs in sorted({probe.epochs for probe in probes}):

@@ -33,13 +33,13 @@ PIXELS = "16×16 pixels and colour histogram, random forest"
 
 
 def embedded() -> list[BackboneSpec]:
-    """The backbones that ship with autotl."""
+    """Return the backbones that ship with autotl."""
     offered = load_plugins().backbones(None, Settings(offline=True))
     return [spec for name, spec in offered.items() if name.startswith("autotl:")]
 
 
 def forest(them: Opened) -> float:
-    """Accuracy of the control without a network."""
+    """Return the accuracy of the control without a network."""
     store = image_store.Pixels.open(them.folder / ".pixels")
     train, test = them.rows("train"), them.rows("test")
     labels, classes = them.data.labels, len(them.data.classes)
@@ -50,7 +50,7 @@ def forest(them: Opened) -> float:
 
 
 def seconds_to_embed(specs: list[BackboneSpec], sets: Path, work: Path, images: int = 1000) -> list[float]:
-    """Seconds to decode and embed so many photographs of 500×375 with each; the better of two turns."""
+    """Return the seconds to decode and embed so many photographs of 500×375 with each; the better of two turns."""
     from autotl.engine.client import connect
 
     photos = sorted((sets / "hymenoptera" / "train").rglob("*.jpg"))
@@ -93,7 +93,7 @@ def seconds_to_embed(specs: list[BackboneSpec], sets: Path, work: Path, images: 
 @click.option("--only", multiple=True, help="some of the sets")
 @click.option("--timing/--no-timing", default=True)
 def main(sets: Path, weights: str, out: Path, only: tuple[str, ...], timing: bool) -> None:
-    """Prints a Markdown table, a row a backbone, and writes it with its figures to OUT."""
+    """Print a Markdown table, a row a backbone, and write it with its figures to OUT."""
     real = {spec.name: spec for spec in discover(weights)[0]}
     ours = embedded()
     twins = [replace(spec, name=f"{spec.name} at random", init="random", weights=None) for spec in ours]

@@ -1,4 +1,4 @@
-"""How often forecasts came true: seconds of trainings and of whole runs, and memory, from run folders.
+"""Measure how often forecasts came true: seconds of trainings and of whole runs, and memory, from run folders.
 
     python -m benchmarks.forecasts RUNS...
 
@@ -30,12 +30,12 @@ class Kept:
 
     @property
     def inside(self) -> bool:
-        """Whether what came lies in the interval."""
+        """Return whether the measured value is in the interval."""
         return self.low <= self.came <= self.high
 
 
 def forecasts(state: result.Recommendation) -> Iterator[Kept]:
-    """Every forecast of a run beside what came of it."""
+    """Return every forecast of a run beside the measured value."""
     for done in state.trials:
         trial = done.trial
         if not trial.forecast or done.status != "finished" or trial.forecast_low is None:
@@ -52,7 +52,7 @@ def forecasts(state: result.Recommendation) -> Iterator[Kept]:
 
 
 def table(states: Sequence[result.Recommendation]) -> str:
-    """Markdown: for each kind how many there were, how many came true, and how far they were out."""
+    """Return a Markdown table: for each kind the number of forecasts, how many came true, and their errors."""
     found = [each for state in states for each in forecasts(state)]
     lines = [
         "| forecast | number | inside its 80 % interval | came / forecast: 10 %, median, 90 % |",
@@ -70,13 +70,13 @@ def table(states: Sequence[result.Recommendation]) -> str:
 
 
 def spread(states: Sequence[result.Recommendation], kind: str) -> float:
-    """Deviation of log(came / forecast) about none: what `ERROR` should be on such a machine."""
+    """Return the deviation of log(measured / forecast) about 0: what `ERROR` should be on such a machine."""
     logs = [math.log(e.came / e.forecast) for state in states for e in forecasts(state) if e.kind == kind]
     return math.sqrt(sum(log * log for log in logs) / max(1, len(logs)))
 
 
 def read(places: Sequence[str]) -> list[result.Recommendation]:
-    """The results in some folders, or in the folders in them."""
+    """Return the results in some folders, or in the folders in them."""
     folders = [Path(place) for place in places]
     folders = [
         run
@@ -87,7 +87,7 @@ def read(places: Sequence[str]) -> list[result.Recommendation]:
 
 
 def main() -> None:
-    """Prints the table of the folders named on the command line."""
+    """Print the table of the folders named on the command line."""
     states = read(sys.argv[1:])
     print(table(states))
     kinds = dict.fromkeys(each.kind for state in states for each in forecasts(state))

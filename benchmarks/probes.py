@@ -25,7 +25,7 @@ LINEAR = next(strategy for strategy in STRATEGIES if strategy.name == "linear_pr
 
 
 def far() -> Allowance:
-    """An hour: more than any of this takes."""
+    """Return an allowance of an hour: more than any of this takes."""
     return Allowance(deadline=time.monotonic() + 3600)
 
 
@@ -39,13 +39,13 @@ class Opened:
     folder: Path
 
     def rows(self, part: Part) -> np.ndarray:
-        """Row numbers of a part."""
+        """Return the row numbers of a part."""
         return np.flatnonzero(self.part == PARTS.index(part))
 
     def predict(
         self, spec: BackboneSpec, size: int, fit_on: tuple[Part, ...], on: Part = "test"
     ) -> np.ndarray:
-        """Classes that a linear probe, fitted on some parts, predicts for the rows of another."""
+        """Return the classes that a linear probe, fitted on some parts, predicts for the rows of another."""
         candidate = Candidate(backbone=spec.name, input_size=size, strategy=LINEAR.name)
         trial = Trial(id=f"{spec.name}-{spec.init}", candidate=candidate, fit_on=fit_on, evaluate_on=(on,))
         done = self.engine.submit(trial, spec, LINEAR, far()).result()
@@ -56,13 +56,13 @@ class Opened:
         return predicted
 
     def accuracy(self, predicted: np.ndarray, on: Part = "test") -> float:
-        """Share of the rows of a part that were predicted rightly."""
+        """Return the accuracy on the rows of a part."""
         return float(np.mean(predicted == self.data.labels[self.rows(on)]))
 
 
 @contextmanager
 def opened(sets: Path, name: str, work: Path, part: np.ndarray | None = None) -> Iterator[Opened]:
-    """The set's train and test folders, decoded and opened by a worker; `part` replaces the given parts."""
+    """Open the set's train and test folders, decoded, in a worker; `part` replaces the given parts."""
     from autotl.engine.client import connect
 
     options = {"test": str(sets / name / "test")}

@@ -1,11 +1,11 @@
-"""Which score, and which mixture with a prior, orders backbones as their linear probes turn out.
+"""Compare scores, and their mixtures with a prior, by how they order backbones beside linear probes.
 
     python -m benchmarks.ranking teach TINY_IMAGENET_ZIP SETS --out TEACHING
     python -m benchmarks.ranking embed SETS --weights WEIGHTS --out FEATURES
     python -m benchmarks.ranking score FEATURES --out SCORES.csv
     python -m benchmarks.ranking table TEACHING.csv TEN.csv --weights WEIGHTS
 
-`teach` makes the sets that weights are learnt on; none of them is among the ten that figures are reported
+`teach` makes the sets that weights are fitted to; none of them is among the ten that figures are reported
 on. `embed` pools features of at most 300 images of each set with every backbone, once for the ten sets and
 once for the others. `score` and `table` need neither torch nor images: features of some rows are scored,
 linear probes fitted on half of the rows and tested on the other half, and the orders compared.
@@ -50,7 +50,7 @@ PLANTS = "house_plants_dirty"
 
 @click.group()
 def main() -> None:
-    """Measures the ranking of backbones."""
+    """Measure the ranking of backbones."""
 
 
 # --------------------------------------------------------------------------- sets to learn on
@@ -61,7 +61,7 @@ def main() -> None:
 @click.argument("sets", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def teach(tiny: Path, sets: Path, out: Path) -> None:
-    """Writes TEACHING/<set>/<class>/: Tiny ImageNet classes, plain and altered, four domains, plants, digits."""
+    """Write TEACHING/<set>/<class>/: Tiny ImageNet classes, plain and altered, four domains, plants, digits."""
     rng = np.random.default_rng(0)
     with zipfile.ZipFile(tiny) as archive:
         by_class: dict[str, list[str]] = {}
@@ -88,7 +88,7 @@ def teach(tiny: Path, sets: Path, out: Path) -> None:
 
 
 def _patches(image: Image.Image) -> Image.Image:
-    """Sixteen parts of a picture in another order: texture without shape."""
+    """Return a picture with its sixteen parts in another order: texture without shape."""
     side = image.width // 4
     tiles = [
         image.crop((x * side, y * side, (x + 1) * side, (y + 1) * side)) for y in range(4) for x in range(4)
@@ -129,7 +129,7 @@ def _save(image: Image.Image, folder: Path, name: str) -> None:
 @click.option("--weights", required=True, help="folder with the checkpoints of the backbones")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def embed(sets: Path, weights: str, out: Path) -> None:
-    """Writes FEATURES/<set>.npz: labels, groups, and pooled features of every backbone at its own input size.
+    """Write FEATURES/<set>.npz: labels, groups, and pooled features of every backbone at its own input size.
 
     SETS holds the ten sets, of which the train parts are used, or what `teach` wrote.
     """
@@ -179,7 +179,7 @@ def embed(sets: Path, weights: str, out: Path) -> None:
 @click.argument("features", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="CSV file; sets in it are kept")
 def score(features: Path, out: Path) -> None:
-    """Writes a line a backbone, subsample and repetition: every score, and how its linear probe tests.
+    """Write a line a backbone, subsample and repetition: every score, and how its linear probe tests.
 
     The scores see rows of one half of a set (groups whole), the probe is fitted on that half and tested on
     the other.
@@ -222,7 +222,7 @@ def _turn(path: Path, turn: int) -> Iterator[dict[str, str | float]]:
 
 
 def _half(labels: np.ndarray, group: np.ndarray | None, turn: int) -> np.ndarray:
-    """About half of the rows, shuffled, groups whole."""
+    """Return about half of the rows, shuffled, groups whole."""
     rng = np.random.default_rng(turn)
     unit = np.arange(len(labels)) if group is None else np.unique(group, return_inverse=True)[1]
     place = rng.permutation(int(unit.max()) + 1)[unit]
@@ -232,7 +232,7 @@ def _half(labels: np.ndarray, group: np.ndarray | None, turn: int) -> np.ndarray
 
 
 def _tested(features: np.ndarray, labels: np.ndarray, group: np.ndarray | None, rows: np.ndarray) -> float:
-    """Accuracy on the other rows of a ridge classifier fitted on some, with the penalty cross-validation favours."""
+    """Return the accuracy on the other rows of a ridge classifier fitted on some, with the cross-validated penalty."""
     mean, deviation = features[rows].mean(0), features[rows].std(0)
     x = (features - mean) / np.where(deviation > 1e-6, deviation, 1.0)
     present, own = np.unique(labels[rows], return_inverse=True)
@@ -245,7 +245,7 @@ def _tested(features: np.ndarray, labels: np.ndarray, group: np.ndarray | None, 
 
 
 def leep(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Nguyen et al., LEEP, ICML 2020: log likelihood of labels given the source classifier's answers."""
+    """Return LEEP (Nguyen et al., ICML 2020): the log likelihood of labels given the source classifier's answers."""
     shares = np.exp(logits - logits.max(1, keepdims=True))
     shares /= shares.sum(1, keepdims=True)
     joint = np.eye(int(labels.max()) + 1)[labels].T @ shares
@@ -261,16 +261,16 @@ def leep(logits: np.ndarray, labels: np.ndarray) -> float:
 @click.argument("ten", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--weights", required=True, help="folder with the checkpoints of the backbones")
 def table(teaching: Path, ten: Path, weights: str) -> None:
-    """Prints weights learnt on what `score` wrote of the teaching sets, and how orders agree with tested probes.
+    """Print weights fitted to the scores of the teaching sets, and how orders agree with tested probes.
 
-    The packaged weights are those learnt on the teaching sets: their columns are not independent of them, those
+    The packaged weights are those fitted to the teaching sets: their columns are not independent of them, those
     of the ten sets are.
     """
     specs = {spec.name: prior(spec) for spec in [*discover(weights)[0], *embedded()]}
     taught, held_out = _cases(teaching, specs), _cases(ten, specs)
     for rows in sorted({case.rows for case in taught if case.rows in SUBSAMPLES}):
-        learnt = _learn([case for case in taught if case.few == (rows == min(SUBSAMPLES))])
-        print(f"learnt at {rows} images:", {name: round(value, 2) for name, value in learnt.items()})
+        weights = _learn([case for case in taught if case.few == (rows == min(SUBSAMPLES))])
+        print(f"fitted at {rows} images:", {name: round(value, 2) for name, value in weights.items()})
     print(
         "| order by | "
         + " | ".join(f"{where}, {rows} images" for where in PLACES for rows in SUBSAMPLES)
@@ -321,7 +321,7 @@ def _cases(path: Path, priors: dict[str, float]) -> list[Case]:
 
 
 def _learn(cases: list[Case]) -> dict[str, float]:
-    """Non-negative weights of everything but the linear probe, that tell best how far a probe lies from the mean."""
+    """Return non-negative weights of all other scores that predict best how far a probe is from the mean."""
     columns = []
     for name in (*score_weights.WEIGHTS, score_weights.PRIOR):
         alone = [ScoreWeight(score=name, usual=1.0, weight=1.0)]
@@ -334,7 +334,7 @@ def _learn(cases: list[Case]) -> dict[str, float]:
 
 
 def _compared(case: Case, name: str) -> tuple[float, float]:
-    """Kendall's tau with the tested probes, and how much worse than the best the first of the order tests."""
+    """Return Kendall's tau with the tested probes, and how much worse than the best the first of the order tests."""
     if name in (FUSED, FUSED_BLIND):
         believed = score_weights.believe(case.judged, case.rows)
         if name == FUSED_BLIND:

@@ -51,7 +51,7 @@ BETWEEN = "between stages: split, records, candidates"
 
 
 def seconds(state: Recommendation, end: float) -> dict[str, float]:
-    """Seconds by what they went into, the most first; they sum to `end`, seconds from the start of the run."""
+    """Return the seconds by what they went into, the most first; they sum to `end`, seconds from the start of the run."""
     spent: Counter[str] = Counter()
     stages = {name: took for name, took in state.seconds.items() if name not in ("budget", "total")}
     for stage, took in stages.items():
@@ -67,19 +67,19 @@ def seconds(state: Recommendation, end: float) -> dict[str, float]:
 
 
 def passes(spent: Mapping[str, float]) -> float:
-    """The share of the time that is forward, backward or decode."""
+    """Return the share of the time that is forward, backward or decode."""
     return sum(spent.get(WORKED[kind], 0.0) for kind in PASSES) / sum(spent.values())
 
 
 def ended(folder: Path) -> float:
-    """Seconds after which the last event was written; 0 where there are no events."""
+    """Return the seconds after which the last event was written; 0 where there are no events."""
     events = folder / "events.jsonl"
     lines = events.read_text(encoding="utf-8").splitlines() if events.exists() else []
     return float(json.loads(lines[-1])["time"]) if lines else 0.0
 
 
 def table(runs: Mapping[str, Mapping[str, float]]) -> str:
-    """A column a run: seconds, and their share of the whole."""
+    """Print a column a run: seconds, and their share of the whole."""
     total = {name: sum(spent.values()) for name, spent in runs.items()}
     together: Counter[str] = Counter()
     for spent in runs.values():

@@ -38,7 +38,7 @@ Measure = Callable[[Features], Callable[[Features], float]]  # source features �
 
 
 def _space(source: Features, axes: int | None) -> Callable[[Features], Features]:
-    """Onto whitened principal axes, or, without a number, onto unit vectors about the source's mean."""
+    """Project onto whitened principal axes or, without a number, onto unit vectors about the source's mean."""
     mean = source.mean(0)
     if axes is None:
         return lambda x: (x - mean) / (np.linalg.norm(x - mean, axis=1, keepdims=True) + 1e-9)
@@ -53,14 +53,14 @@ def _kth(points: Features, sample: Features) -> np.ndarray:
 
 
 def _ranked(usual: np.ndarray, found: np.ndarray) -> float:
-    """Share of fresh source images that are farther out, averaged over images, doubled: 1 is like the source."""
+    """Return twice the mean share of fresh source images that are farther out: 1 is like the source."""
     usual = np.sort(usual)
     farther = 1 - np.searchsorted(usual, found) / len(usual)
     return float(min(1.0, 2 * farther.mean()))
 
 
 def neighbours(axes: int | None) -> Measure:
-    """Distance to the fifth neighbour in the source, by rank among fresh source images."""
+    """Return the distance to the fifth neighbour in the source, by rank among fresh source images."""
 
     def fit(source: Features) -> Callable[[Features], float]:
         half = len(source) // 4
@@ -72,7 +72,7 @@ def neighbours(axes: int | None) -> Measure:
 
 
 def mahalanobis(source: Features) -> Callable[[Features], float]:
-    """Mahalanobis distance of each image, by rank."""
+    """Return the Mahalanobis distance of each image, by rank."""
     half = len(source) // 4
     place = _space(source[half:], source.shape[1] // 2)
     usual = np.linalg.norm(place(source[:half]), axis=1)
@@ -80,7 +80,7 @@ def mahalanobis(source: Features) -> Callable[[Features], float]:
 
 
 def every_depth(join: Callable[[np.ndarray], np.ndarray]) -> Callable[[Groups], Callable[[Groups], float]]:
-    """Mahalanobis distance at every layer group by rank, joined over groups, and ranked once more."""
+    """Return the Mahalanobis distance at every layer group by rank, joined over groups, and ranked once more."""
 
     def fit(source: Groups) -> Callable[[Groups], float]:
         quarter = len(source[0]) // 4
@@ -106,7 +106,7 @@ def every_depth(join: Callable[[np.ndarray], np.ndarray]) -> Callable[[Groups], 
 
 
 def matched(source: Groups, seen: Groups | None = None) -> Callable[[Groups], float]:
-    """The measure that autotl uses: a classifier against source images of like content, at every depth.
+    """Return the measure that autotl uses: a classifier against source images of like content, at every depth.
 
     `seen` are those source images as the others are seen, where that is coarser than `source`.
     """
@@ -129,7 +129,7 @@ def _of_the_last(measure: Measure) -> Callable[[Groups], Callable[[Groups], floa
 
 
 def classifier(source: Features) -> Callable[[Features], float]:
-    """1 less the excess of a cross-validated domain classifier over guessing, against a sample of equal size."""
+    """Return 1 minus the excess of a cross-validated domain classifier over guessing, against a sample of equal size."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_predict
 
@@ -149,7 +149,7 @@ def classifier(source: Features) -> Callable[[Features], float]:
 
 
 def kernel(source: Features) -> Callable[[Features], float]:
-    """exp(-MMD² / s) with a Gaussian kernel at the median distance; s is the source's own halves' scale."""
+    """Return exp(-MMD² / s) with a Gaussian kernel at the median distance; s is the source's own halves' scale."""
     place = _space(source, AXES)
     rng = np.random.default_rng(SEED)
     base = place(source)[rng.choice(len(source), min(1000, len(source)), replace=False)]
@@ -177,7 +177,7 @@ def _pairs(a: Features, b: Features) -> np.ndarray:
 
 
 def frechet(source: Features) -> Callable[[Features], float]:
-    """exp(-Fréchet distance of Gaussians / its own dimension) on the leading axes: the known yardstick."""
+    """Return exp(-Fréchet distance of Gaussians / its own dimension) on the leading axes: the known yardstick."""
     place = _space(source, AXES)
 
     def value(x: Features) -> float:
@@ -224,7 +224,7 @@ def noise(images: np.ndarray, strength: int) -> np.ndarray:
 
 
 def colour(images: np.ndarray, strength: int) -> np.ndarray:
-    """Hue turned by up to half a circle."""
+    """Return the picture with its hue turned by up to half a circle."""
 
     def turn(image: Image.Image) -> Image.Image:
         hsv = np.asarray(image.convert("HSV")).copy()
@@ -235,7 +235,7 @@ def colour(images: np.ndarray, strength: int) -> np.ndarray:
 
 
 def edges(images: np.ndarray, strength: int) -> np.ndarray:
-    """Blended with its own edges, black on white."""
+    """Return the picture blended with its own edges, black on white."""
 
     def draw(image: Image.Image) -> Image.Image:
         lines = image.convert("L").filter(ImageFilter.FIND_EDGES).point(lambda v: 255 - min(255, 3 * v))
@@ -263,7 +263,7 @@ SHIFTS = {"blur": blur, "noise": noise, "colour": colour, "edges": edges, "patch
 
 
 def recoded(images: np.ndarray) -> np.ndarray:
-    """Through a JPEG of middling quality: another format, the same content."""
+    """Return the picture after a JPEG of medium quality: another format, the same content."""
 
     def through(image: Image.Image) -> Image.Image:
         buffer = io.BytesIO()
@@ -277,7 +277,7 @@ def recoded(images: np.ndarray) -> np.ndarray:
 
 
 def real_sets(sets: Path) -> dict[str, list[Path]]:
-    """Up to 300 training images of every set, and of each domain of the set of domains."""
+    """Return up to 300 training images of every set, and of each domain of the set of domains."""
     folders = {path.name: path / "train" for path in sorted(sets.iterdir()) if (path / "train").is_dir()}
     domains = sets / "pacs_domains"
     folders |= {f"pacs {path.name}": path for path in sorted(domains.iterdir()) if path.is_dir()}
@@ -297,7 +297,7 @@ def real_sets(sets: Path) -> dict[str, list[Path]]:
 @click.option("--student", default="resnet14t_small", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def main(validation: Path, sets: Path, student: str, out: Path) -> None:
-    """Prints both tables and writes them to OUT."""
+    """Print both tables and write them to OUT."""
     import torch
 
     from autotl.engine.backbone import build

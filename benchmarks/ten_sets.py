@@ -31,7 +31,7 @@ from benchmarks.sets import GROUPS, TEN
 def command(
     sets: Path, name: str, weights: tuple[str, ...], budget: str, out: Path, extra: tuple[str, ...]
 ) -> list[str]:
-    """The command line of one run."""
+    """Return the command line of one run."""
     line = [
         sys.executable,
         "-m",
@@ -64,7 +64,7 @@ def main(
     extra: str,
     probe: bool,
 ) -> None:
-    """Prints a Markdown table, a row a set, and writes it with its figures to OUT/table.md and table.json."""
+    """Print a Markdown table, a row a set, and write it with its figures to OUT/table.md and table.json."""
     out.mkdir(parents=True, exist_ok=True)
     lines = [
         "| set | winner | seconds | score_val | test accuracy | linear probe, same backbone | difference ± error |",
@@ -103,7 +103,7 @@ def main(
 def measured(
     sets: Path, name: str, folder: Path, state: Recommendation, probe: bool
 ) -> dict[str, float | str]:
-    """Figures of a run in percent: test accuracy, and the paired difference to the linear probe."""
+    """Return the figures of a run in percent: test accuracy, and the paired difference to the linear probe."""
     assert state.winner is not None and state.winner.score_test is not None, folder
     row: dict[str, float | str] = {
         "winner": state.winner.candidate,

@@ -99,7 +99,7 @@ TORCHVISION_WEIGHTS = (
 
 
 def main() -> None:
-    """Reads the arguments, counts, writes both tables."""
+    """Read the arguments, count, and write both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, required=True, help="results-imagenet.csv")
     parser.add_argument("--renditions", type=Path, required=True, help="results-imagenet-r.csv")
@@ -139,7 +139,7 @@ def main() -> None:
 
 
 def _usable(name: str) -> bool:
-    """Ordinary images in, weights as safetensors under the hub's usual file name."""
+    """Return whether it takes ordinary images and has safetensors under the hub's usual file name."""
     config = timm.get_pretrained_cfg(name)
     return bool(
         config.hf_hub_id
@@ -152,7 +152,7 @@ def _usable(name: str) -> bool:
 
 
 def _step(name: str) -> int:
-    """Other sizes than the native one are multiples of this: the patch, else 32."""
+    """Return the step of input sizes other than the native one: the patch, else 32."""
     for part in name.partition(".")[0].split("_"):
         if part.startswith("patch") and part[5:].isdigit():
             return int(part[5:]) if int(part[5:]) > 8 else 32
@@ -160,7 +160,7 @@ def _step(name: str) -> int:
 
 
 def _count(spec: BackboneSpec) -> dict[str, Any] | None:
-    """Figures of one architecture at its native size, and which other sizes it takes."""
+    """Return the figures of one architecture at its native size, and which other sizes it takes."""
     try:
         parameters, macs, width = describe(spec)
     except Exception as error:
@@ -186,7 +186,7 @@ def _count(spec: BackboneSpec) -> dict[str, Any] | None:
 
 
 def _accuracies(path: Path) -> dict[str, dict[int, str]]:
-    """Top-1 as a fraction, by model and image size."""
+    """Return the top-1 accuracy as a fraction, by model and image size."""
     found: dict[str, dict[int, str]] = {}
     with path.open() as stream:
         for row in csv.DictReader(stream):
@@ -231,7 +231,7 @@ def _spdx(licence: str | None) -> str:
 
 
 def _domain(name: str, pretrain: str) -> str:
-    """A slug of where the weights were pretrained first, from the words of the tag."""
+    """Return a slug of where the weights were pretrained first, from the words of the tag."""
     tag = name.partition(".")[2] or pretrain
     stages = tag.split("_ft_")
     for words, slug in DOMAINS:

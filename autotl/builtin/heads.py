@@ -91,16 +91,16 @@ def _linear(
     if found is not None and found.accuracy > accuracy:
         weight, bias = ridge.fit(x, place, found.index, weights)
         weight, bias = weight * found.sharpness, bias * found.sharpness
-        note = f"ridge, penalty {ridge.PENALTIES[found.index]:g}"
+        method, setting = "ridge", float(ridge.PENALTIES[found.index])
     else:
         present, weight, bias = _fit(x, labels, penalty, weights)
-        note = f"logistic, C={penalty:g}"
+        method, setting = "logistic", float(penalty)
     full_weight = np.zeros((classes, x.shape[1]))
     full_bias = np.full(classes, bias.min() - 20.0)
     full_weight[present] = weight / deviation
     full_bias[present] = bias - weight @ (mean / deviation)
     arrays = {"weight": full_weight.astype(np.float32), "bias": full_bias.astype(np.float32)}
-    return Head(kind="linear", arrays=arrays, note=note)
+    return Head(kind="linear", arrays=arrays, method=method, setting=setting)
 
 
 def _sample(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -116,7 +116,7 @@ def _only(label: int, classes: int, width: int) -> Head:
     bias = np.full(classes, -20.0, np.float32)
     bias[label] = 0.0
     arrays = {"weight": np.zeros((classes, width), np.float32), "bias": bias}
-    return Head(kind="linear", arrays=arrays, note="one class only")
+    return Head(kind="linear", arrays=arrays, method="constant")
 
 
 def knn(
@@ -151,7 +151,7 @@ def knn(
         "centre": centre.astype(np.float32),
         "count": np.array(best, np.int64),
     }
-    return Head(kind="knn", arrays=arrays, note=f"k={best}")
+    return Head(kind="knn", arrays=arrays, method="nearest", setting=float(best))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

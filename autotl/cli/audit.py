@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from autotl.run_folder.diff import Change, Comparison
 
+_NAMED = 3  # names of a list
+_PERCENT = frozenset({"score", "test score"})
 _MOST = 12  # lines of a section
 
 
@@ -61,17 +63,20 @@ def diff(first: str, second: str, as_json: bool) -> None:
     from autotl.records.encoding import encode
     from autotl.run import load
     from autotl.run_folder.diff import compare
+    from autotl.run_folder.result_file import with_text
 
     comparison = compare(load(first).result, load(second).result)
     if as_json:
-        click.echo(encode(comparison).decode(), nl=False)
+        click.echo(encode(with_text(comparison)).decode(), nl=False)
         return
     click.echo("\n".join(_lines(comparison)))
 
 
 def _lines(comparison: Comparison) -> list[str]:
     verdict = "Same winner." if comparison.same_verdict else "Another winner."
-    lines = [verdict, *comparison.why]
+    from autotl.report.wording import sentences
+
+    lines = [verdict, *(f"{sentence}." for sentence in sentences(comparison.why))]
     sections = (("Decision", comparison.verdict), ("Data", comparison.data), ("Setup", comparison.setup))
     for title, changes in sections:
         lines += _section(title, [_change(change) for change in changes])
@@ -92,12 +97,21 @@ def _section(title: str, lines: Sequence[str]) -> list[str]:
 
 
 def _change(change: Change) -> str:
-    return f"{change.what}: {_short(change.one)} → {_short(change.other)}"
+    shown = _percent if change.what in _PERCENT else _short
+    return f"{change.what}: {shown(change.one)} → {shown(change.other)}"
+
+
+def _percent(score: float | None) -> str:
+    """Return a score in percent."""
+    return "nothing" if score is None else f"{score:.1%}"
 
 
 def _short(value: Any) -> str:
     from autotl.report.format import printable
 
+    if isinstance(value, (list, tuple)) and value:  # names are never cut
+        more = f" and {len(value) - _NAMED} more" if len(value) > _NAMED else ""
+        return printable(", ".join(str(name) for name in value[:_NAMED]) + more)
     text = "nothing" if value is None or value in ("", []) else str(value)
     return printable(text if len(text) <= 120 else text[:117] + "...")
 

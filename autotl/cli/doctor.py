@@ -79,6 +79,7 @@ def _storage(report: Examination) -> None:
     """Add the caches, and what works without a connection."""
     from autotl.plugins.manager import load_plugins
     from autotl.records import Settings
+    from autotl.records.candidate_id import origin_of
     from autotl.weights import downloads, hub
 
     store = Cache()
@@ -89,7 +90,7 @@ def _storage(report: Examination) -> None:
     plugins = load_plugins()
     offered = [spec for spec in plugins.backbones(None, Settings(offline=offline)).values() if spec.proposed]
     present = [spec for spec in offered if not hub.away(spec)]
-    origins = Counter(spec.name.partition(":")[0] for spec in present)
+    origins = Counter(origin_of(spec.name) or spec.name for spec in present)
     counted = ", ".join(f"{number} {origin}" for origin, number in origins.items())
     report.facts.append(
         ("works offline", f"all commands, with {len(present)} backbones ({counted}) and --weights")

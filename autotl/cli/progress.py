@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from autotl.records import Event
-from autotl.report.format import duration, printable
+from autotl.records import Event, Kind
+from autotl.report.format import duration, interval, percent, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,27 +19,28 @@ Observer = Callable[[Event], None]
 _REDRAWN, _LOGGED = 0.2, 30.0  # seconds between two counts, in a terminal and in a log
 _SEPARATE = {"plugins"}  # stages of which every event is shown
 _QUIETER = 1.0  # seconds between two plain lines on the progress of one candidate
+_TRAINING = 15.0  # the same for a candidate that is training, which reports twice a second
 
 
 def line(event: Event) -> str:
     """Return an event as one line of text."""
     parts = [" ".join(event.message.split())]
-    if event.candidate and event.candidate not in event.message:
+    if event.candidate:
         parts.insert(0, event.candidate)
-    if event.score is not None and f"{event.score:.3f}" not in event.message:
-        parts.append(f"{event.score:.3f}")
     if event.forecast is not None:
         parts.append(f"forecast {duration(event.forecast)}")
     if event.best is not None and event.best != event.score:
-        parts.append(f"best {event.best:.3f}{_interval(event)}")
+        parts.append(f"best {_best(event)}")
     if event.left is not None:
         parts.append(f"{duration(event.left)} left")
     return printable(f"[{event.time:6.1f} s] {event.stage:<10} " + " · ".join(part for part in parts if part))
 
 
-def _interval(event: Event) -> str:
-    """Return the interval of the best score so far, if there is one."""
-    return "" if event.low is None or event.high is None else f" [{event.low:.2f}, {event.high:.2f}]"
+def _best(event: Event) -> str:
+    """Return the best score so far, with its interval if there is one."""
+    if event.low is None or event.high is None:
+        return printable(percent(event.best))
+    return printable(f"{percent(event.best)} [{interval(event.low, event.high)}]")
 
 
 def _gigabytes(count: int) -> str:
@@ -98,7 +99,9 @@ def _plain(stream: TextIO) -> Observer:
             and last
             and (last[0].stage, last[0].candidate) == (event.stage, event.candidate)
         )
-        if same and event.score is None and event.time - last[0].time < _QUIETER:
+        training = event.kind is Kind.TRAINING
+        pause = _TRAINING if training else _QUIETER
+        if same and (training or event.score is None) and event.time - last[0].time < pause:
             return
         last[:] = [event]
         stream.write(line(event) + "\n")
@@ -123,10 +126,10 @@ def _panel(stream: TextIO) -> Iterator[Observer]:
     def observe(event: Event) -> None:
         nonlocal arrived
         # A finished step stays on the screen as a line; the current one is the panel below it.
-        over = seen and seen[-1].score is None and seen[-1].stage not in _SEPARATE
+        over = seen and not _ends(seen[-1]) and seen[-1].kind is not Kind.TRAINING
         if over and event.stage != seen[-1].stage:
             console.print(Text(line(seen[-1])), style="dim", overflow="ellipsis", no_wrap=True)
-        if event.score is not None or event.stage in _SEPARATE:
+        if _ends(event):
             console.print(Text(line(event)), style="dim", overflow="ellipsis", no_wrap=True)
         seen[:] = [event]
         arrived = time.monotonic()
@@ -135,13 +138,19 @@ def _panel(stream: TextIO) -> Iterator[Observer]:
         yield observe
 
 
+def _ends(event: Event) -> bool:
+    """Return whether an event stays on the screen as a line: a step that ended, or what is named one by one."""
+    scored = event.score is not None and event.kind is not Kind.TRAINING
+    return scored or event.stage in _SEPARATE
+
+
 def two_lines(event: Event, since: float, width: int) -> RenderableType:
     """Return two lines: the current step, and how much of the budget is used `since` seconds after the event."""
     from rich.console import Group
     from rich.text import Text
 
     what = printable(" ".join(event.message.split()))
-    if event.candidate and event.candidate not in event.message:
+    if event.candidate:
         what = f"{printable(event.candidate)}  {what}"
     first = Text.assemble((event.stage, "bold cyan"), "  ", what, overflow="ellipsis", no_wrap=True)
     if event.forecast is not None:
@@ -156,7 +165,7 @@ def two_lines(event: Event, since: float, width: int) -> RenderableType:
         second.append("━" * full, "cyan").append("━" * (cells - full), "dim")
         second.append(printable(f"  {duration(left)} left"))
     if event.best is not None:
-        second.append("  ·  best ").append(f"{event.best:.3f}", "bold green").append(_interval(event))
+        second.append("  ·  best ").append(_best(event), "bold green")
     if event.memory and event.granted:
         second.append(f"  ·  {_gigabytes(event.memory)} of {_gigabytes(event.granted)} GB", "dim")
     return Group(first, second)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WIDTH, WIDEST, NARROWEST = 80, 100, 40  # columns: into a file, and the limits in a terminal
 ELASTIC = 12  # columns that the elastic column of a table keeps at least
 NAME_WIDTH = 24  # columns for a backbone's name, below which a row of the leaderboard takes two lines
+ALWAYS = 4  # columns of the leaderboard that the narrowest terminal shows: mark, size, strategy, score
 SHOWN_ROWS, SHOWN_REASONS = 20, 8
 
 
@@ -93,7 +94,8 @@ def leaderboard(result: Recommendation, rows: Sequence[dict[str, Any]]) -> None:
         if len(scored) > SHOWN_ROWS:
             click.echo(f"  and {len(scored) - SHOWN_ROWS} more, see leaderboard.csv")
         ties = sum(bool(row["in_winners_set"]) for row in scored)
-        paragraph(wording.legend(result.metric, winner=winner is not None, ties=ties), "dim")
+        legend = wording.legend(result.metric, winner=winner is not None, ties=ties, folds=result.data.folds)
+        paragraph(legend, "dim")
     for row in controls:
         paragraph(f"{wording.control(row['control'])}: {100 * row['score_val']:.1f}", "dim")
     if rest:
@@ -133,7 +135,12 @@ def _scored_table(scored: Sequence[dict[str, Any]], winner: str | None) -> None:
     titles = (_LEADERBOARD[0], *_LEADERBOARD[2:])
     above = [short[name] for name in names]
     lines = [[row[0], *row[2:]] for row in cells]
-    rows_table(titles, lines, right=_NUMBERS, elastic=2, bold=bold, above=above, gap=2)
+    widths = [max(len(title), *(len(row[n]) for row in lines)) for n, title in enumerate(titles)]
+    kept = len(titles)
+    while kept > ALWAYS and sum(widths[:kept]) + 2 * (kept - 1) > width:
+        kept -= 1
+    lines = [row[:kept] for row in lines]
+    rows_table(titles[:kept], lines, right=_NUMBERS, elastic=2, bold=bold, above=above, gap=2)
 
 
 def _cells(row: dict[str, Any], winner: str | None) -> list[str]:
@@ -287,8 +294,7 @@ def plan(planned: Plan) -> None:
         paragraph(f"  {skip.name}: not tried ({recorded.reason(skip)})")
     click.echo()
     stages = [
-        (row.stage, duration(row.seconds), "forecast or reserve" if row.fixed else "limit")
-        for row in planned.time_plan
+        (row.stage, duration(row.seconds), wording.planned(fixed=row.fixed)) for row in planned.time_plan
     ]
     rows_table(("stage", "time", ""), stages, right=("time",))
     click.echo()

@@ -10,7 +10,7 @@ from autotl.records import Dataset
 
 
 def load(source: str, options: dict[str, str], plugins: Plugins) -> Dataset:
-    """Labelled items of a source; `options` may hold ``test``, ``group`` and ``label``.
+    """Return the labelled items of a source; `options` may hold ``test``, ``group`` and ``label``.
 
     Raises `DatasetError` when no plugin understands the source, or when it cannot be read.
     """
@@ -27,7 +27,7 @@ def load(source: str, options: dict[str, str], plugins: Plugins) -> Dataset:
 
 
 def _as_text(classes: tuple[str, ...]) -> tuple[str, ...]:
-    r"""Names of classes as every file of a run can hold them: bytes that are no UTF-8 are written ``\xe9``."""
+    r"""Return names of classes that every file of a run can hold: bytes that are no UTF-8 become ``\xe9``."""
     return tuple(
         name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in classes
     )

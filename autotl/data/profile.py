@@ -64,7 +64,7 @@ def _classes(data: Dataset, mask: np.ndarray) -> list[str]:
 
 
 def _duplicates(data: Dataset) -> list[Finding]:
-    """Byte-equal files: harmless within a part, a leak across given parts, a contradiction across labels."""
+    """List byte-equal files: harmless within a part, a leak across given parts, a conflict across labels."""
     if data.digests is None:
         return []
     _, inverse, sizes = np.unique(data.digests.astype(str), return_inverse=True, return_counts=True)
@@ -74,7 +74,7 @@ def _duplicates(data: Dataset) -> list[Finding]:
 
 
 def _near_duplicates(data: Dataset, thumbnails: np.ndarray, decoded: np.ndarray) -> list[Finding]:
-    """Copies that were saved again. Families of byte-equal files alone are left to `_duplicates`."""
+    """List copies that were saved again. Byte-equal files alone are left to `_duplicates`."""
     families = duplicates.families(thumbnails, np.flatnonzero(decoded))
     if data.digests is not None:
         families = [family for family in families if len(set(data.digests[family].tolist())) > 1]

@@ -44,12 +44,14 @@ def conclude(
     decision = state.decision
     if decision is None:
         return state
-    test = _tested(fit, folder, columns, state.goal)
+    test, images = _tested(fit, folder, columns, state.goal)
     again = fit is not None and "select" in fit.trial.fit_on
     if ships is None:
         ships = fit is not None or _kept_model(state, decision.winner)
     model_is = ModelIs.REFITTED if again else ModelIs.PROBE if ships else ModelIs.ANOTHER_CANDIDATES
     winner, board = _winner(decision, state.leaderboard, test, model_is)
+    if winner is not None and test is not None:
+        winner = replace(winner, test_images=images)
     return replace(
         state,
         winner=winner,
@@ -58,16 +60,21 @@ def conclude(
     )
 
 
-def _tested(fit: TrialResult | None, folder: Path, columns: Columns, goal: Goal) -> Interval | None:
-    """Return a model's score on the test part by its recorded predictions; None where there are none."""
+def _tested(
+    fit: TrialResult | None, folder: Path, columns: Columns, goal: Goal
+) -> tuple[Interval | None, int]:
+    """Return a model's score on the test rows that it has predicted, and their number; None and 0 without any."""
     rows = np.flatnonzero(columns.part == 2)
     if fit is None or fit.predictions is None or not len(rows):
-        return None
-    predicted = predicted_classes(folder / fit.predictions, rows)
+        return None, 0
+    with np.load(folder / fit.predictions, allow_pickle=False) as stored:
+        rows = rows[np.isin(rows, stored["rows"])]
+    predicted = predicted_classes(folder / fit.predictions, rows) if len(rows) else None
     if predicted is None:
-        return None
+        return None, 0
     group = None if columns.group is None else columns.group[rows]
-    return metrics.interval(goal.metric, columns.labels[rows], predicted, len(columns.classes), group)
+    labels = columns.labels[rows]
+    return metrics.interval(goal.metric, labels, predicted, len(columns.classes), group), len(rows)
 
 
 def _winner(

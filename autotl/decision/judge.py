@@ -68,7 +68,7 @@ def judge(results: Sequence[TrialResult], folder: Path, case: Case) -> Verdict:
     decision = replace(
         decision,
         reasons=(*decision.reasons, *([rule] if rule else [])),
-        would_change=(*decision.would_change, *_more_training_images(decision, case.ranking)),
+        would_change=(*decision.would_change, *_more_training_images(decision, rivals, case.ranking)),
     )
     decision = _with_controls(decision, rivals, controls, judged, goal, train)
     decision = msgspec.convert(rounded(msgspec.to_builtins(decision)), Decision)
@@ -201,8 +201,13 @@ def _with_chances(decision: Decision, seen: Outlook | None, tried: Sequence[str]
     )
 
 
-def _more_training_images(decision: Decision, ranking: Ranking | None) -> list[Fact]:
+def _more_training_images(
+    decision: Decision, rivals: Sequence[Evidence], ranking: Ranking | None
+) -> list[Fact]:
     """Return the expected gain from more images to train on, by the winner's learning curve."""
+    winner = next((e.candidate for e in rivals if e.name == decision.winner), None)
+    if winner is None:
+        return []
     return [
         fact(
             Kind.MORE_TRAINING_IMAGES,
@@ -213,7 +218,7 @@ def _more_training_images(decision: Decision, ranking: Ranking | None) -> list[F
             limit=None if g.asymptote is None else [g.asymptote.value, g.asymptote.low, g.asymptote.high],
         )
         for g in (ranking.curves if ranking else ())
-        if (decision.winner or "").startswith(f"{g.backbone}@{g.input_size}/")
+        if (g.backbone, g.input_size) == (winner.backbone, winner.input_size)
     ]
 
 

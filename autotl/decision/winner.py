@@ -25,7 +25,7 @@ FIGURES = ("fit_time", "latency", "parameters")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What the leaderboard shows of a candidate's costs; None where it was not measured."""
+    """A candidate's costs as the leaderboard shows them; None where one was not measured."""
 
     fit_time: float | None  # seconds, all its trials
     latency: float | None  # seconds an image

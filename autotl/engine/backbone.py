@@ -72,7 +72,7 @@ class Backbone(nn.Module):
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
-        """Names in the body, shallow to deep: a group's parameters, then its modules that own buffers."""
+        """Return names in the body, shallow to deep: a group's parameters, then its modules that own buffers."""
         buffered = {name.rpartition(".")[0] for name, _ in self.body.named_buffers()}
         return tuple(
             (*parameters, *(name for name in modules if name in buffered))
@@ -81,7 +81,7 @@ class Backbone(nn.Module):
 
     @property
     def source_head(self) -> nn.Module | None:
-        """The pretrained classifier, from features (B, feature_dim) to logits (B, classes), or None.
+        """Return the pretrained classifier, from features (B, feature_dim) to logits (B, classes), or None.
 
         It is no submodule: not in `state_dict()` or `parameters()`, but it follows `.to(...)`. Where the
         pretrained network does something between features and logits other than a linear map (SqueezeNet
@@ -168,12 +168,12 @@ class Backbone(nn.Module):
 
     @property
     def macs(self) -> float:
-        """Multiply-accumulates of one image at `input_size`."""
+        """Return the multiply-accumulates that one image takes at `input_size`."""
         return self.layers.macs
 
     @property
     def parameter_count(self) -> int:
-        """Parameters of the body, without a head."""
+        """Return the number of parameters of the body, without a head."""
         return sum(p.numel() for p in self.body.parameters())
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:

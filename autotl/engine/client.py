@@ -294,5 +294,7 @@ def write_table(
         table=str(path),
         classes=tuple(columns.classes),
         folds=int(columns.folds),
+        target=columns.target,
+        modality=columns.modality,
         metric=metric,
     )

@@ -10,7 +10,16 @@ from typing import BinaryIO
 
 import msgspec
 
-from autotl.records import BackboneSpec, Candidate, Metric, Progress, Strategy, Trial
+from autotl.records import (
+    BackboneSpec,
+    Candidate,
+    Metric,
+    ModalityName,
+    Progress,
+    Strategy,
+    TargetName,
+    Trial,
+)
 
 LENGTH = struct.Struct("<Q")
 
@@ -34,6 +43,8 @@ class Open(msgspec.Struct, tag=True, frozen=True):
     table: str  # npz with labels, part, fold, order, and group and digests where there are
     classes: tuple[str, ...]
     folds: int
+    target: TargetName
+    modality: ModalityName
     metric: Metric
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autotl import hardware
+from autotl import hardware, modality
 from autotl.budget import Allowance
 from autotl.cache import Cache
 from autotl.cache import key as cache_key
@@ -23,10 +23,12 @@ from autotl.engine.backbone import Backbone, build
 from autotl.engine.embed import Features, Store, embed
 from autotl.engine.images import Squares
 from autotl.engine.inference import Predictor
+from autotl.engine.resolve import resolve
 from autotl.errors import EngineError
 from autotl.modality.image_store import Pixels
 from autotl.records import PARTS, BackboneSpec, Columns, Fact, Machine, Metric
 from autotl.stats.folds import folds_for
+from autotl.stats.target_kinds import TARGET_KINDS
 
 BACKBONES_KEPT = 2
 
@@ -73,7 +75,7 @@ class Session:
 
     @property
     def data(self) -> Data:
-        """The data of the run. Raises `EngineError` before `open`."""
+        """Return the data of the run. Raises `EngineError` before `open`."""
         if self._data is None:
             raise EngineError("no data are open; expected Engine.open before this request")
         return self._data
@@ -163,9 +165,14 @@ class Session:
 
     def setting(self, spec: BackboneSpec, size: int, precision: str) -> train.Setting:
         """Return what a training or a prediction on the run's data works with."""
+        columns = self.data.columns
+        kind = modality.get(columns.modality)
         return train.Setting(
             squares=self.data.squares,
-            labels=self.data.columns.labels,
+            labels=columns.labels,
+            augment=resolve(kind.AUGMENT),
+            to_input=resolve(kind.BATCH),
+            loss=resolve(TARGET_KINDS[columns.target].loss),
             preprocess=spec.preprocess,
             size=size,
             device=self.device,
@@ -204,6 +211,8 @@ def read_data(body: messages.Open) -> Data:
         order=arrays["order"],
         classes=body.classes,
         folds=body.folds,
+        target=body.target,
+        modality=body.modality,
     )
     digests = arrays.get("digests")
     if digests is None:

@@ -6,21 +6,19 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from autotl.budget import Allowance
 from autotl.engine import device as devices
 from autotl.engine import stopwatch
-from autotl.engine.augment import augment
 from autotl.engine.backbone import Backbone
-from autotl.engine.images import Squares, normalised, side_before_crop, to_input
+from autotl.engine.images import Squares, normalised, side_before_crop
 from autotl.engine.model import Model
 from autotl.engine.progress import Reporter
 from autotl.records import CurvePoint, Depth, Metric, Phase, Preprocess
@@ -28,7 +26,6 @@ from autotl.stats import metrics
 
 BATCH = 32
 WARM_UP = 0.1  # of the steps
-SMOOTHING = 0.05  # of the labels
 CLIP = 1.0
 LATE = 0.05  # of a phase: behind by less, only steps set the rate, and the same seed gives the same weights
 EVALUATION_BATCH = 64
@@ -50,6 +47,9 @@ class Setting:
 
     squares: Squares
     labels: np.ndarray  # (n,) of all rows
+    augment: Callable[..., Tensor]  # of the modality, see `autotl.modality`
+    to_input: Callable[..., Tensor]
+    loss: Callable[[Tensor, Tensor], Tensor]  # of the kind of target, see `autotl.stats.target_kinds`
     preprocess: Preprocess
     size: int
     device: torch.device
@@ -175,7 +175,7 @@ def predict(model: Model, rows: np.ndarray, setting: Setting) -> tuple[np.ndarra
             part = rows[first : first + EVALUATION_BATCH]
             side = side_before_crop(setting.size, setting.preprocess)
             squares = setting.squares.get(part, side, setting.preprocess.interpolation)
-            batch = to_input(squares, setting.size, setting.preprocess, setting.device)
+            batch = setting.to_input(squares, setting.size, setting.preprocess, setting.device)
             with stopwatch.on("forward"), devices.autocast(setting.device, setting.precision):
                 logits = model(batch)
                 tables.append(torch.softmax(logits.float(), 1).cpu().numpy())
@@ -194,7 +194,7 @@ def features(backbone: Backbone, rows: np.ndarray, setting: Setting, flipped: bo
         for first in range(0, len(rows), EVALUATION_BATCH):
             part = rows[first : first + EVALUATION_BATCH]
             squares = setting.squares.get(part, side, setting.preprocess.interpolation)
-            batch = to_input(squares, setting.size, setting.preprocess, setting.device)
+            batch = setting.to_input(squares, setting.size, setting.preprocess, setting.device)
             with stopwatch.on("forward"):
                 parts.append(backbone(batch.flip(3) if flipped else batch).float().cpu().numpy())
     return np.concatenate(parts)
@@ -230,7 +230,7 @@ def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
                 rows[:MEASURED], range(MEASURED_AT_ONCE, len(rows[:MEASURED]), MEASURED_AT_ONCE)
             ):
                 squares = setting.squares.get(few, side, setting.preprocess.interpolation)
-                batch = to_input(squares, setting.size, setting.preprocess, setting.device)
+                batch = setting.to_input(squares, setting.size, setting.preprocess, setting.device)
                 with stopwatch.on("forward"):
                     model.backbone(batch)
             # The function stays as it is, so what was measured holds whichever layer is changed first.
@@ -341,19 +341,19 @@ def _step(
     with stopwatch.on("decode"):
         squares = torch.from_numpy(setting.squares.get(chosen, side, setting.preprocess.interpolation))
         strength = str(hyper.get("augment", phase.augment))
-        images = augment(squares.to(setting.device), setting.size, strength, setting.flip, generator)
+        images = setting.augment(squares.to(setting.device), setting.size, strength, setting.flip, generator)
         batch = normalised(images, setting.preprocess)
         target = torch.from_numpy(setting.labels[chosen]).to(setting.device)
     with stopwatch.on("forward"):
         with devices.autocast(setting.device, setting.precision):
             logits = model(batch)
-        loss = F.cross_entropy(logits.float(), target, label_smoothing=SMOOTHING)
+        loss = setting.loss(logits.float(), target)
     with stopwatch.on("backward"):
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], CLIP)
         optimiser.step()
-        return loss.item()
+        return float(loss.item())
 
 
 def _followed(model: Model, depth: Depth, rows: int, setting: Setting) -> np.ndarray:

@@ -23,6 +23,7 @@ from autotl.engine.augment import augment
 from autotl.engine.images import normalised, side_before_crop
 from autotl.engine.model import Description, Model, make_head, save, without_source
 from autotl.engine.progress import Reporter, Send
+from autotl.engine.resolve import resolve
 from autotl.engine.session import Session
 from autotl.records import (
     PARTS,
@@ -42,6 +43,7 @@ from autotl.records import (
 )
 from autotl.stats import metrics
 from autotl.stats.folds import folds_for
+from autotl.stats.target_kinds import TARGET_KINDS
 
 HEAD_FOLDS = 5
 # Factors on the learning rate asked for, one after the other where a training diverged or collapsed.
@@ -66,7 +68,7 @@ class Task:
 
     @property
     def size(self) -> int:
-        """Side of the images in pixels."""
+        """Return the side of the images in pixels."""
         return self.trial.candidate.input_size
 
     def setting(self, precision: str) -> train.Setting:
@@ -212,7 +214,9 @@ def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.n
     with torch.inference_mode():
         logits = module(torch.from_numpy(last[outside]).to(session.device))
         table = torch.softmax(logits.float(), 1).cpu().numpy()
-    notes = [fact(Kind.HEAD_FITTED, by=head.note)] if head.note else []
+    notes = []
+    if head.method:
+        notes.append(fact(Kind.HEAD_FITTED, method=head.method, setting=head.setting))
     if len(inside) < len(rows.fitted):
         notes.append(fact(Kind.FEWER_ROWS, rows=len(inside), of=len(rows.fitted)))
     precision = session.precision(backbone)
@@ -311,7 +315,7 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
     backbone = session.fresh(task.spec, task.size)
     precision = session.precision(backbone, training=True)
     torch.manual_seed(trial.seed)
-    head = _new_head(backbone.feature_dim, len(task.columns.classes))
+    head = _new_head(backbone.feature_dim, task.columns)
     outcome = Outcome(model=Model(backbone, head).to(session.device), precision=precision)
     setting = task.setting(precision)
     setting.seed = trial.seed
@@ -337,9 +341,9 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
     return outcome, setting
 
 
-def _new_head(width: int, classes: int) -> nn.Linear:
+def _new_head(width: int, columns: Columns) -> nn.Linear:
     """Return a head that gives every class about the same probability."""
-    head = nn.Linear(width, classes)
+    head: nn.Linear = resolve(TARGET_KINDS[columns.target].head)(width, len(columns.classes))
     nn.init.normal_(head.weight, std=0.01)
     nn.init.zeros_(head.bias)
     return head

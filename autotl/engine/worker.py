@@ -90,7 +90,7 @@ class Worker:
 
     @property
     def session(self) -> Session:
-        """The session. Raises `EngineError` before `messages.Start`."""
+        """Return the session. Raises `EngineError` before `messages.Start`."""
         if self._session is None:
             raise EngineError("the worker has no session; expected a Start message first")
         return self._session
@@ -106,7 +106,9 @@ class Worker:
         return self._handlers[type(body)](body, allowance)
 
     def _start(self, body: messages.Start) -> Machine:
-        self._session = Session(body)
+        # The client repeats the message to wait until torch is imported; a second session would lose the data.
+        if self._session is None:
+            self._session = Session(body)
         return self._session.machine()
 
     def _embed(self, body: messages.Embed, allowance: Allowance) -> Embedding:

@@ -21,7 +21,7 @@ __all__ = ["Modality", "get"]
 
 
 class Modality(Protocol):
-    """What a run needs to know about a kind of item."""
+    """The operations of a run that depend on the kind of item."""
 
     SUFFIXES: frozenset[str]  # of file names, in lower case with their dot
     AUGMENT: str  # "module:attr" of the function that augments a batch while a network trains

@@ -51,7 +51,7 @@ class Plugins:
 
     @property
     def problems(self) -> list[PluginError]:
-        """The problems so far, in the order in which they occurred."""
+        """Return the problems so far, in the order in which they occurred."""
         return self.sandbox.problems
 
     def names(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autotl.records.trials import Candidate, Depth
 
-__all__ = ["backbone_of", "parse"]
+__all__ = ["backbone_of", "hyper_of", "origin_of", "parse", "without_origin"]
 
 
 def backbone_of(name: str) -> str:
@@ -14,6 +14,26 @@ def backbone_of(name: str) -> str:
     ('timm:resnet18.a1_in1k', 'mine')
     """
     return name.partition("@")[0]
+
+
+def origin_of(name: str) -> str:
+    """Return the origin of a backbone, such as ``timm``; an empty text for a name without one."""
+    origin, colon, _ = backbone_of(name).partition(":")
+    return origin if colon else ""
+
+
+def without_origin(name: str) -> str:
+    """Return a backbone's name or a candidate id without its origin.
+
+    >>> without_origin("timm:resnet18.a1_in1k@96/fine_tune:2"), without_origin("mine@96/fine_tune:2")
+    ('resnet18.a1_in1k@96/fine_tune:2', 'mine@96/fine_tune:2')
+    """
+    return name.partition(":")[2] if origin_of(name) else name
+
+
+def hyper_of(candidate: str) -> str:
+    """Return the hyperparameters of a candidate id as they are written there: ``lr=0.0003``."""
+    return candidate.partition("?")[2]
 
 
 def parse(candidate: str) -> Candidate:

@@ -15,6 +15,10 @@ Part = Literal["train", "select", "test"]
 Action = Literal["kept", "left_out"]
 
 
+TargetName = Literal["multiclass"]  # a key of `autotl.stats.target_kinds.TARGET_KINDS`
+ModalityName = Literal["image"]  # see `autotl.modality.get`
+
+
 PARTS: tuple[Part, ...] = ("train", "select", "test")
 
 
@@ -45,7 +49,7 @@ class Target:
     """A value to predict for each item."""
 
     name: str
-    kind: Literal["multiclass"]
+    kind: TargetName
     classes: tuple[str, ...]  # display names; `values` index them
     values: np.ndarray  # (n,) int64
 
@@ -55,7 +59,7 @@ class Dataset:
     """Labelled items. Row i is line i of manifest.csv; left-out files follow behind."""
 
     source: str  # as the user gave it
-    modality: Literal["image"]
+    modality: ModalityName
     files: np.ndarray  # (n,) absolute paths, dtype object
     names: np.ndarray  # (n,) names relative to the source, dtype object; unique
     targets: tuple[Target, ...]  # one, today
@@ -73,7 +77,7 @@ class Dataset:
 
     @property
     def labels(self) -> np.ndarray:
-        """Class index of each row, (n,) int64."""
+        """Return the class index of each row, (n,) int64."""
         return self.targets[0].values
 
 
@@ -131,3 +135,5 @@ class Columns:
     order: np.ndarray  # (n,) int64: permutation that nested subsamples are prefixes of
     classes: tuple[str, ...]
     folds: int = 0  # 0: the select part is one set of rows; k: selection is out-of-fold over train
+    target: TargetName = "multiclass"
+    modality: ModalityName = "image"

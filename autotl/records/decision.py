@@ -11,7 +11,7 @@ from autotl.records.facts import Fact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What a whole run is expected to take, said before its search: each figure with its 80 % interval."""
+    """The forecast of a whole run, made before its search: each figure with its 80 % interval."""
 
     seconds: float
     seconds_low: float
@@ -40,7 +40,7 @@ class Prospect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Which candidate, how sure, and why."""
+    """The winner, its uncertainty, and the reasons."""
 
     winner: str | None
     score: Interval | None = None  # of the winner on the selection rows
@@ -57,7 +57,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """How far the winner's probabilities can be believed, on images it was not fitted on."""
+    """The calibration of the winner's probabilities, on images that it was not fitted on."""
 
     temperature: float  # logits are divided by it; 1 leaves them
     ece: float  # expected calibration error with it, each image judged by a temperature fitted without it
@@ -67,7 +67,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answers:
-    """What a model says of image files, row by row; NaN where an error is given."""
+    """The predictions of a model for image files, row by row; NaN where an error is given."""
 
     probabilities: np.ndarray  # (n, classes) float32
     errors: list[str | None]
@@ -79,7 +79,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Explained:
-    """What a model's answers rest on: for each image a map of how far belief falls when a part is hidden."""
+    """Occlusion maps: for each image, how far the probability falls when a region is hidden."""
 
     maps: np.ndarray  # (m, 8, 8) float32: mean fall of the log-odds; above 0: it speaks for the answer
     shares: np.ndarray  # (m, 2) float32: the answer's probability, and with the weightiest part hidden
@@ -90,8 +90,9 @@ class Explained:
 class StagePlan:
     """A row of the time plan: the most that a stage may take."""
 
-    stage: str  # as in the seconds that result.json records
+    stage: str
     seconds: float
+    covers: tuple[str, ...]  # names in the seconds that result.json records
     fixed: bool = False  # a forecast or a reserve; else a limit
 
 

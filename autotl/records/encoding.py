@@ -8,7 +8,7 @@ import msgspec
 
 
 def rounded(value: Any) -> Any:
-    """The same JSON value with every float at six decimals; NaN and infinities become null.
+    """Return the same JSON value with every float at six decimals; NaN and infinities become null.
 
     Bytes of file names that are no UTF-8 become replacement characters: JSON cannot hold them.
     """
@@ -24,5 +24,5 @@ def rounded(value: Any) -> Any:
 
 
 def encode(record: Any) -> bytes:
-    """JSON of any record, floats rounded, indented, ending in a newline."""
+    """Return the JSON of any record, floats rounded, indented, ending in a newline."""
     return msgspec.json.format(msgspec.json.encode(rounded(msgspec.to_builtins(record))), indent=1) + b"\n"

@@ -43,11 +43,12 @@ class Kind(StrEnum):
     REFIT_ON_TEST = "refit_on_test"
     REFIT_FAILED = "refit_failed"
     NO_TEST_SCORE = "no_test_score"
+    TESTED_ON_PART = "tested_on_part"
     NO_OOD = "no_ood"
     NO_EXPLANATION = "no_explanation"
     ENDED_EARLY = "ended_early"
     # Notes of the engine on a trial.
-    HEAD_FITTED = "head_fitted"  # by: method and setting of a closed-form head
+    HEAD_FITTED = "head_fitted"  # method, setting: of a closed-form head
     FEWER_ROWS = "fewer_rows"  # rows, of: a closed-form head was fitted on fewer rows for lack of time
     BATCH_NORM_MEASURED = "batch_norm_measured"  # a conversion had folded the statistics away
     BATCH_HALVED = "batch_halved"  # batch: images a step after memory ran out
@@ -145,6 +146,17 @@ class Kind(StrEnum):
     PRETRAINING_GAIN = "pretraining_gain"
     SHUFFLED_LABELS = "shuffled_labels"
     PIXELS_ONLY = "pixels_only"
+    # Why two runs have another verdict.
+    DATA_DIFFER = "data_differ"
+    SPLIT_DIFFERS = "split_differs"
+    METRICS_DIFFER = "metrics_differ"  # first, second
+    PREFERENCES_DIFFER = "preferences_differ"  # first, second: of ``prefer``
+    BOTH_RECOMMEND = "both_recommend"  # candidate
+    NEITHER_RECOMMENDS = "neither_recommends"
+    ONE_RECOMMENDS = "one_recommends"  # run: 1 or 2
+    WINNER_NOT_SCORED = "winner_not_scored"  # candidate, wins, run, status, reasons: [kind, values] of each
+    SCORES_CHANGED = "scores_changed"  # candidate, first, second: scores of both runs
+    TIE = "tie"  # neither winner is significantly worse in the other run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,4 +19,7 @@ class Head:
 
     kind: Literal["linear", "knn"]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    note: str = ""  # what was chosen while it was fitted, such as "k=5"
+    method: str = (
+        ""  # that cross-validation chose: "ridge", "logistic", "nearest", "constant", or a plugin's own
+    )
+    setting: float | None = None  # of the method: its penalty, C, or number of neighbours

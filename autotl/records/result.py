@@ -28,6 +28,7 @@ from autotl.records import (
     StagePlan,
     Status,
     Strategy,
+    TargetName,
     TrialResult,
 )
 
@@ -41,6 +42,7 @@ class Data:
     source: str
     fingerprint: str
     classes: tuple[str, ...]
+    target: TargetName = "multiclass"
     counts: dict[str, int]  # images by part, and left out
     grouped: bool = False
     folds: int = 0
@@ -51,7 +53,7 @@ class Data:
 
 
 class ModelIs(StrEnum):
-    """Which fit lies in the folder's ``model/``."""
+    """The fit that the folder's ``model/`` holds."""
 
     REFITTED = "refitted"  # on train and select
     PROBE = "probe"  # the checkpoint of the winner's probe, fitted on train
@@ -60,7 +62,7 @@ class ModelIs(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Winner:
-    """What is recommended, and what it reaches."""
+    """The recommended candidate and its scores."""
 
     candidate: str
     backbone: str
@@ -76,6 +78,7 @@ class Winner:
     score_test: float | None = None
     test_low: float | None = None
     test_high: float | None = None
+    test_images: int | None = None  # that the test score is measured on
     model_is: ModelIs | None = None
 
 
@@ -146,17 +149,17 @@ class Recommendation:
 
 
 def is_probe(done: TrialResult) -> bool:
-    """Whether a trial was made to choose by, and not to be tested or shipped."""
+    """Return whether a trial was made to choose by, and not to be tested or shipped."""
     return "test" not in done.trial.evaluate_on and "select" not in done.trial.fit_on
 
 
 def looks(state: Recommendation) -> int:
-    """How many models were tried on the test part; one is what it is there for."""
+    """Return how many models were tested on the test part; more than one biases its score."""
     return sum("test" in done.trial.evaluate_on and done.predictions is not None for done in state.trials)
 
 
 def interval_of(row: Row) -> Interval | None:
-    """The interval of a leaderboard row, if it has one."""
+    """Return the interval of a leaderboard row, if it has one."""
     if row.score_val is None or row.ci_low is None or row.ci_high is None:
         return None
     return Interval(value=row.score_val, low=row.ci_low, high=row.ci_high)

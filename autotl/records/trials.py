@@ -29,7 +29,7 @@ class Candidate:
 
     @property
     def id(self) -> str:
-        """For people, and unique: ``timm:resnet18.a1_in1k@96/fine_tune:2?lr=0.0003``."""
+        """Return the unique, readable id: ``timm:resnet18.a1_in1k@96/fine_tune:2?lr=0.0003``."""
         depth = f":{self.unfreeze}" if self.unfreeze != 0 else ""
         hyper = "&".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.hyper)
         return f"{self.backbone}@{self.input_size}/{self.strategy}{depth}" + (f"?{hyper}" if hyper else "")
@@ -92,7 +92,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """What came of a trial."""
+    """The result of a trial."""
 
     trial: Trial
     status: Status
@@ -138,7 +138,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What a candidate costs here: three timed batches."""
+    """The measured cost of a candidate on this machine: three timed batches."""
 
     candidate: str
     seconds_per_image: float  # one training image, forward and backward
@@ -161,7 +161,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What observers receive, and a line of events.jsonl."""
+    """An event as observers receive it, and a line of events.jsonl."""
 
     time: float  # seconds since the run began
     stage: str

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autotl.records import CurvePoint, Depth, DepthProfile
+from autotl.records.candidate_id import without_origin
 from autotl.records.result import Recommendation, Row
 from autotl.report.format import (
     NARROW,
@@ -18,7 +19,6 @@ from autotl.report.format import (
     percent,
     shorten,
     shown,
-    without_origin,
 )
 from autotl.report.plot import ACCENT, CARD, INK, LINE, SERIES, SOFT, WARN, Drawing, share_axis
 from autotl.report.predictions import Predictions, Reliability, drawn_classes

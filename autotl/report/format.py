@@ -9,6 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from autotl.records.candidate_id import without_origin
+
 NARROW = "\N{NARROW NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 
@@ -97,11 +99,6 @@ def shorten(name: str, most: int) -> str:
     """
     keep = max(1, (most - 1) // 2)
     return name if len(name) <= most else f"{name[:keep]}…{name[len(name) - keep :]}"
-
-
-def without_origin(name: str) -> str:
-    """Return a backbone's or candidate's name without its origin, such as ``timm:``."""
-    return name.partition(":")[2] if ":" in name.partition("@")[0] else name
 
 
 def short_names(names: Iterable[str], most: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a report shows besides the result: figures, the model's predictions, thumbnails. Made once a run."""
+"""Material of a report besides the result: figures, predictions, thumbnails. Made once a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report reads of the recorded decision, data and leaderboard as text: one accessor for each."""
+"""Read the recorded decision, data and leaderboard as text: one function for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a result holds on its trainings: rows by depth, learning curves, expected and reached accuracy."""
+"""Read a result's trainings: rows by depth, learning curves, expected and reached accuracy."""
 
 from __future__ import annotations
 

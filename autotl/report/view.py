@@ -7,6 +7,7 @@ templates/report.md. Sentences are made in `autotl.report.wording`.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -18,13 +19,13 @@ from autotl.report.sections import (
     data,
     depth,
     leaderboard,
-    model,
     recommendation,
     reproduce,
     time,
     transfer,
 )
 from autotl.report.wording import page as wording
+from autotl.stats.target_kinds import TARGET_KINDS
 
 
 class Section(NamedTuple):
@@ -35,13 +36,20 @@ class Section(NamedTuple):
     content: Callable[[Recommendation, Material], dict[str, Any]]
 
 
+def _of_target(result: Recommendation, material: Material) -> dict[str, Any]:
+    """Return the content of the section on the model: which it is depends on the kind of target."""
+    module, _, name = TARGET_KINDS[result.data.target].section.partition(":")
+    content: dict[str, Any] = getattr(importlib.import_module(module), name)(result, material)
+    return content
+
+
 SECTIONS: Mapping[str, Section] = {
     "recommendation": Section("Recommendation", "Recommendation", recommendation.section),
     "cost": Section("Accuracy and cost", "Cost", cost.section),
     "leaderboard": Section("Leaderboard", "Leaderboard", leaderboard.section),
     "depth": Section("Unfreeze depth", "Depth", depth.section),
     "transfer": Section("Effect of pretraining", "Pretraining", transfer.section),
-    "model": Section("The model and its errors", "Model", model.section),
+    "model": Section("The model and its errors", "Model", _of_target),
     "data": Section("Data", "Data", data.section),
     "time": Section("Time", "Time", time.section),
     "reproduce": Section("Reproduce this run", "Reproduce", reproduce.section),

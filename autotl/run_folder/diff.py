@@ -1,4 +1,4 @@
-"""What changed from one run to another, and why the verdict did. Reads two results, computes nothing anew."""
+"""Compare two results: what changed from one run to the other, and why the verdict did."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from autotl.records.candidate_id import backbone_of
+from autotl.records.facts import Fact, Kind, fact
 from autotl.records.result import Recommendation, Row
-from autotl.report.wording import joined, sentence
 
-# Options that say how a run went, not what it was about.
+# Options that do not bear on the result.
 _ASIDE = frozenset({"out", "command"})
 
 
@@ -44,11 +44,11 @@ class Comparison:
     only_other: tuple[str, ...]
     scores: tuple[Rescored, ...]  # those whose score changed, most first
     verdict: tuple[Change, ...]
-    why: tuple[str, ...]  # sentences
+    why: tuple[Fact, ...]
 
 
 def compare(one: Recommendation, other: Recommendation) -> Comparison:
-    """What is different in `other`, and what that did to the verdict."""
+    """Compare `other` with `one`: differences, and how they bear on the verdict."""
     data = _changes(_data(one), _data(other))
     setup = _changes(_setup(one), _setup(other))
     here, there = _scored(one), _scored(other)
@@ -95,7 +95,7 @@ def _verdict(state: Recommendation) -> dict[str, Any]:
         "winner": _winner(state),
         "score": None if winner is None else winner.score_val,
         "test score": None if winner is None else winner.score_test,
-        "winner's set": ", ".join(sorted(state.winners_set)),
+        "winner's set": tuple(sorted(state.winners_set)),
         "runner-up": None if state.decision is None else state.decision.runner_up,
     }
 
@@ -117,48 +117,50 @@ def _scored(state: Recommendation) -> dict[str, Row]:
     return {row.candidate: row for row in state.leaderboard if row.score_val is not None and not row.control}
 
 
-def _why(one: Recommendation, other: Recommendation) -> list[str]:
-    """Sentences on how the verdicts come to differ, the plainest cause first."""
+def _why(one: Recommendation, other: Recommendation) -> list[Fact]:
+    """Return why the verdicts differ, causes in data and setup first."""
     first, second = _winner(one), _winner(other)
-    said = []
+    facts = []
     if one.data.fingerprint != other.data.fingerprint:
-        said.append("The data are not the same, so scores were measured on other images.")
+        facts.append(fact(Kind.DATA_DIFFER))
     elif one.data.counts != other.data.counts:
-        said.append("The same data were split differently, so scores were measured on other images.")
+        facts.append(fact(Kind.SPLIT_DIFFERS))
     if one.metric != other.metric:
-        said.append(f"The first run is judged by {_words(one.metric)}, the second by {_words(other.metric)}.")
+        facts.append(fact(Kind.METRICS_DIFFER, first=one.metric, second=other.metric))
     if one.goal.prefer != other.goal.prefer:
-        said.append(
-            f"Ties go to {one.goal.prefer} in the first run and to {other.goal.prefer} in the second."
-        )
+        facts.append(fact(Kind.PREFERENCES_DIFFER, first=one.goal.prefer, second=other.goal.prefer))
     if first == second:
-        return [f"Both recommend {first}." if first else "Neither recommends anything.", *said]
+        same = fact(Kind.BOTH_RECOMMEND, candidate=first) if first else fact(Kind.NEITHER_RECOMMENDS)
+        return [same, *facts]
     if first is None or second is None:
-        return [*said, f"Only the {'second' if first is None else 'first'} run came to a recommendation."]
+        return [*facts, fact(Kind.ONE_RECOMMENDS, run=2 if first is None else 1)]
     here, there = _scored(one), _scored(other)
     if second not in here:
-        said.append(f"{second}, which wins the second run, {_absence(one, second)} in the first.")
+        facts.append(_without_score(one, second, wins=2, run=1))
     if first not in there:
-        said.append(f"{first}, which won the first run, {_absence(other, first)} in the second.")
+        facts.append(_without_score(other, first, wins=1, run=2))
     if second in here and first in there:
-        said.append(
-            f"{first} went from {here[first].score_val:.1%} to {there[first].score_val:.1%},"
-            f" {second} from {here[second].score_val:.1%} to {there[second].score_val:.1%}."
-        )
+        facts += [
+            fact(
+                Kind.SCORES_CHANGED, candidate=name, first=here[name].score_val, second=there[name].score_val
+            )
+            for name in (first, second)
+        ]
         if second in one.winners_set or first in other.winners_set:
-            said.append("They could not be told apart in the first place: a tie fell the other way.")
-    return said
+            facts.append(fact(Kind.TIE))
+    return facts
 
 
-def _absence(state: Recommendation, candidate: str) -> str:
+def _without_score(state: Recommendation, candidate: str, *, wins: int, run: int) -> Fact:
+    """Return why run number `run`, whose result is `state`, has no score of the winner of run `wins`."""
     row = next((r for r in state.leaderboard if r.candidate == candidate), None)
-    if row is not None:
-        reason = joined(row.facts)
-        return f"{row.status} ({reason})" if reason else row.status
     backbone = backbone_of(candidate)
-    skipped = next((s for s in state.skipped if s.name == backbone), None)
-    return f"was not tried ({sentence(skipped.reason)})" if skipped else "was not tried"
-
-
-def _words(metric: str) -> str:
-    return metric.replace("_", " ")
+    reasons = row.facts if row else tuple(s.reason for s in state.skipped if s.name == backbone)
+    return fact(
+        Kind.WINNER_NOT_SCORED,
+        candidate=candidate,
+        wins=wins,
+        run=run,
+        status=row.status if row else "skipped",
+        reasons=[[reason.kind, reason.values] for reason in reasons],
+    )

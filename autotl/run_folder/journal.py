@@ -46,32 +46,32 @@ class Journal:
 
     @property
     def recorded(self) -> bool:
-        """Whether the folder has a result."""
+        """Return whether the folder has a result."""
         return self._fields.keys() >= REQUIRED
 
     @property
     def has_score(self) -> bool:
-        """Whether a trial was recorded that has a score."""
+        """Return whether a trial was recorded that has a score."""
         return any(result.score_val is not None for result in self._fields.get("trials", ()))
 
     @property
     def worth_keeping(self) -> bool:
-        """Whether the folder helps anybody: a trial has a score, or the run was concluded."""
+        """Return whether the folder is of use: a trial has a score, or the run was concluded."""
         return self.has_score or self._fields.get("status", "running") != "running"
 
     @property
     def result(self) -> Recommendation:
-        """The result as it stands. Only once `recorded`."""
+        """Return the result as it stands. Only once `recorded`."""
         return Recommendation(**self._fields)
 
     @property
     def before(self) -> float:
-        """Seconds of the run that is continued."""
+        """Return the seconds of the run that is continued."""
         return 0.0 if self.earlier is None else self.earlier.seconds.get("total", 0.0)
 
     @property
     def peak(self) -> int:
-        """Bytes that the engine held at most so far."""
+        """Return the most bytes that the engine has held so far."""
         return int(self._fields.get("peak", 0))
 
     def note(self, fact: Fact) -> None:
@@ -140,12 +140,12 @@ class Journal:
         return problems
 
     def _seconds(self) -> dict[str, float]:
-        """Seconds by stage, with those of the run that is continued."""
+        """Return the seconds by stage, with those of the run that is continued."""
         own = {"budget": self.budget.seconds, "total": self.budget.spent, **self.ledger.by_stage()}
         return _added({} if self.earlier is None else self.earlier.seconds, own)
 
     def _worked(self) -> dict[str, dict[str, float]]:
-        """Seconds of the engine by stage and kind, with those of the run that is continued."""
+        """Return the seconds of the engine by stage and kind, with those of the run that is continued."""
         before = {} if self.earlier is None else self.earlier.worked
         own = self.ledger.worked()
         return {stage: _added(before.get(stage, {}), own.get(stage, {})) for stage in {**before, **own}}
@@ -178,7 +178,7 @@ def run_folder(options: Options) -> Path:
 
 
 def _name(source: str) -> str:
-    """The name of a source as the name of a folder."""
+    """Return the name of a source as the name of a folder."""
     kept = "".join(
         c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in Path(source).resolve().stem
     )

@@ -51,7 +51,7 @@ class Manifest:
 
 
 def write(path: Path, data: Dataset, split: Split, reasons: dict[int, str] | None = None) -> None:
-    """Writes the manifest; `reasons` say why a row of the data set took no part."""
+    """Write the manifest; `reasons` say why a row of the data set took no part."""
     reasons = reasons or {}
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -75,7 +75,7 @@ def write(path: Path, data: Dataset, split: Split, reasons: dict[int, str] | Non
 
 
 def _as_text(name: str) -> str:
-    """A cell that a spreadsheet takes for text: names are a stranger's, and one may be a formula."""
+    """Return a cell that a spreadsheet takes for text: names are a stranger's, and one may be a formula."""
     return "'" + name if name.startswith(MISREAD) else name
 
 
@@ -84,7 +84,7 @@ def _from_text(cell: str) -> str:
 
 
 def read(path: Path) -> Manifest:
-    """Reads the rows that are items of the data set. Raises `RunError` when there is no manifest."""
+    """Read the rows that are items of the data set. Raises `RunError` when there is no manifest."""
     try:
         with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
             reader = csv.DictReader(file)

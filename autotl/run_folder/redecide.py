@@ -27,7 +27,7 @@ __all__ = ["Revision", "adopt", "revise"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """What a run's folder says under another goal."""
+    """The result of a run's folder under another goal."""
 
     state: result.Recommendation  # as result.json would hold it
     fit: TrialResult | None  # the fit of the winner that could ship: its model is in the folder
@@ -44,7 +44,7 @@ def revise(
     max_memory: int | None = None,
     licence: Sequence[str] = (),
 ) -> Revision:
-    """Decides again by what is recorded in `folder`; what is not given stays as the run had it.
+    """Decide again by what is recorded in `folder`; what is not given stays as the run had it.
 
     Raises `RunError` when the folder does not hold what a decision needs.
     """
@@ -87,7 +87,7 @@ def revise(
 
 
 def adopt(folder: Path, revision: Revision) -> None:
-    """Makes a revision the folder's: its model, result, leaderboard and report.
+    """Make a revision the folder's: its model, result, leaderboard and report.
 
     Raises `RunError` when there is no winner, or no model of it that was fitted to be shipped.
     """

@@ -1,4 +1,4 @@
-"""Derives a run's results again from what it recorded, and says where the two differ. No torch.
+"""Derive a run's results again from what it recorded, and list where the two differ. No torch.
 
 Recorded inputs are the manifest, the prediction files and what result.json says of trials, goal and data.
 Derived from them are scores, decision, leaderboard, winner, calibration and words; those are dropped, made
@@ -63,7 +63,7 @@ def replay(folder: Path) -> list[Difference]:
 
 
 def derive(recorded: Recommendation, folder: Path) -> Recommendation:
-    """The result as its inputs give it. Raises `RunError` when one is missing or makes no sense."""
+    """Derive the result from its recorded inputs. Raises `RunError` when one is missing or invalid."""
     folder = Path(folder)
     table = manifest.read(folder / "manifest.csv")
     try:
@@ -107,7 +107,7 @@ def case_of(recorded: Recommendation, table: manifest.Manifest) -> Case:
 
 
 def _table(recorded: Recommendation, again: Recommendation, folder: Path) -> list[Difference]:
-    """Whether leaderboard.csv, where there is one, still says what the leaderboard does."""
+    """Return whether leaderboard.csv, where there is one, still agrees with the leaderboard."""
     path = folder / "leaderboard.csv"
     if recorded.status == "running" or not path.is_file():
         return []

@@ -34,7 +34,7 @@ def write(result: Recommendation, folder: Path) -> None:
 
 def encoded(result: Recommendation) -> bytes:
     """Return the bytes of result.json."""
-    stored = _with_text(msgspec.to_builtins(result))
+    stored = with_text(result)
     stored["summary"] = recommendation(result)
     return msgspec.json.format(msgspec.json.encode(rounded(stored)), indent=1) + b"\n"
 
@@ -82,8 +82,12 @@ def _stored(folder: Path) -> dict[str, Any]:
     return stored
 
 
+def with_text(record: Any) -> Any:
+    """Return the JSON-able values of a record, with the sentence of each fact and finding as its ``text``."""
+    return _with_text(msgspec.to_builtins(record))
+
+
 def _with_text(value: Any) -> Any:
-    """Return JSON-able values with the sentence of each fact and finding as its ``text``."""
     if isinstance(value, list | tuple):
         return [_with_text(item) for item in value]
     if not isinstance(value, dict):

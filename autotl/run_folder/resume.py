@@ -1,4 +1,4 @@
-"""A run folder to go on from: what was tried in it, and where its images are in the data of today.
+"""Read a run folder that is continued: its trials, and the place of its images in the data of today.
 
 Images keep their part: what was tested on stays the test part, what was chosen by goes on choosing. New ones
 join the train part, so that everything tried before can still be compared with what is tried next.
@@ -26,7 +26,7 @@ __all__ = ["Earlier", "place", "read", "time_left"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Earlier:
-    """What a run had done when it ended, or was ended."""
+    """The record of a run at its end or interruption."""
 
     folder: Path
     state: result.Recommendation
@@ -36,7 +36,7 @@ class Earlier:
 
 
 def read(folder: Path) -> Earlier:
-    """The run in a folder. Raises `RunError` when it is none, or when nothing was recorded of its trials.
+    """Read the run in a folder. Raises `RunError` when it is none, or has no record of its trials.
 
     A winner's probe whose checkpoint shipped gets it back, so that it can ship again.
     """
@@ -72,7 +72,7 @@ def _give_back(state: result.Recommendation, folder: Path) -> None:
 
 
 def time_left(state: result.Recommendation) -> float:
-    """Seconds that an interrupted run had left. Raises `RunError` when it was finished or had none."""
+    """Return the seconds that an interrupted run had left. Raises `RunError` when it was finished or had none."""
     if state.status == "finished":
         raise RunError(
             "the run is finished, so it has no time left; expected time to add: --budget +10m, for instance"
@@ -84,7 +84,7 @@ def time_left(state: result.Recommendation) -> float:
 
 
 def place(earlier: Earlier, data: Dataset, fresh: Split) -> tuple[Earlier, Split]:
-    """The split of today's data that keeps every image of the run where it was, and the trials on its rows.
+    """Return the run and a split of today's data in which every image of the run keeps its part.
 
     Raises `RunError` when an image of the run is gone or has another label, when there are other classes,
     and when images were added to a run that chooses out-of-fold: what was tried did not see them.
@@ -142,7 +142,7 @@ def place(earlier: Earlier, data: Dataset, fresh: Split) -> tuple[Earlier, Split
 
 
 def _moved(folder: Path, trials: Sequence[TrialResult], now: np.ndarray) -> tuple[TrialResult, ...]:
-    """The trials with prediction files of their own on the rows of today; the old files stay."""
+    """Return the trials with new prediction files on the rows of today; the old files stay."""
     moved = []
     for done in trials:
         if done.predictions is None:

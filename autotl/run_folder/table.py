@@ -47,7 +47,7 @@ _ASCENDING = {"fit_time", "pred_time", "parameters", "macs", "ci_width"}  # of t
 
 
 def rows(result: object) -> list[Row]:
-    """The leaderboard of a result (the record or its JSON), every column present, best first."""
+    """Return the leaderboard of a result (the record or its JSON), every column present, best first."""
     lines = msgspec.to_builtins(result)["leaderboard"]
     return [{name: line.get(name) for name in COLUMNS} | {"reason": _reason(line)} for line in lines]
 
@@ -57,7 +57,7 @@ def _reason(line: Row) -> str:
 
 
 def arrange(lines: Sequence[Row], *, sort: str | None = None) -> list[Row]:
-    """Sorted by a column, best or alphabetically first; a leading ``-`` turns it round; gaps last.
+    """Sort rows by a column, best or alphabetically first; a leading ``-`` reverses; gaps come last.
 
     Raises `UnknownNameError` for a column that is not there.
     """
@@ -77,7 +77,7 @@ def arrange(lines: Sequence[Row], *, sort: str | None = None) -> list[Row]:
 
 
 def write(lines: Iterable[Row], *, columns: Sequence[str] = COLUMNS, style: str = "csv") -> str:
-    """The leaderboard as text that ends in a newline.
+    """Return the leaderboard as text that ends in a newline.
 
     Raises `UnknownNameError` for a column that is not there.
     """
@@ -101,7 +101,7 @@ def write(lines: Iterable[Row], *, columns: Sequence[str] = COLUMNS, style: str 
 
 
 def frame(lines: Sequence[Row]) -> pd.DataFrame:
-    """The leaderboard as a DataFrame, a row a candidate."""
+    """Return the leaderboard as a DataFrame, a row a candidate."""
     import pandas as pd
 
     table = pd.DataFrame(lines, columns=list(COLUMNS))
@@ -122,7 +122,7 @@ def _text(value: object) -> str:
 
 
 def _plain(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """Columns side by side, as wide as their longest value."""
+    """Return columns side by side, as wide as their longest value."""
     lines = [list(columns), *([" ".join(value.split()) for value in values] for values in cells)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
     padded = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)

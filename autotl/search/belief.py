@@ -92,7 +92,7 @@ class _Conditions:
 
 
 class Belief:
-    """What every recipe scores at every length."""
+    """The scores of every recipe at every length."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Belief:
         out_of_fold: bool = False,
         recoverable: Mapping[str, tuple[int, float]] | None = None,
     ) -> None:
-        """`recoverable` is, by backbone, what `autotl.ranking.depth_profile.recoverable` says of its depth profile.
+        """Start from the prior; `recoverable` is by backbone (`autotl.ranking.depth_profile.recoverable`).
 
         With `out_of_fold` the selection images are the train images: a ranking entry's score then speaks only
         as long as no frozen head of the entry has one.

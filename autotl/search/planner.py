@@ -33,7 +33,7 @@ CLOSE = 0.01  # scores so near the best may win in the end
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the planner knows of the data and the machine."""
+    """The data and the machine as the planner sees them."""
 
     rows: int  # images a probe fits on
     rows_final: int  # images the final fit fits on
@@ -128,7 +128,7 @@ class DefaultPlanner:
         return self._trial(option.candidate, option.epochs, option.seconds)
 
     def take_back(self, trial: Trial) -> None:
-        """Forget that a trial was asked for: its cost is known better now."""
+        """Take back a trial that was asked for: its cost is known better now."""
         self.asked.discard((trial.candidate.id, trial.epochs))
         self.counter -= 1
 

@@ -1,4 +1,4 @@
-"""What recipes are expected to score before anything is trained, on the logit scale. numpy alone.
+"""The prior of what recipes score, before anything is trained, on the logit scale. numpy alone.
 
 The latent score of a recipe is the logit of its accuracy. Of a recipe on backbone b, trained at depth d for six
 epochs on one data set,

@@ -1,4 +1,4 @@
-"""How the seconds of a budget are divided. Made once from the budget; pure: no clock.
+"""The division of a budget's seconds among the stages. Made once from the budget; pure: no clock.
 
 Every share of the budget that autotl takes is written here and nowhere else. A stage reads its limit from the
 plan, `autotl run --dry-run` prints the plan, and the report holds it against the seconds that were used.
@@ -15,6 +15,7 @@ __all__ = ["TimePlan", "least_seconds", "refuse_hopeless", "stages", "time_plan"
 
 START = 8.0  # forecast of the seconds until the worker has imported torch and is ready
 REPORT = 3.0  # report and last writes
+MOST_TEST = 3.0  # for the test of a model whose final fit has no time
 RANK_SHARE = 0.3  # of the budget without start and report
 FEWEST_IMAGES = 200  # the images of the smallest useful run: one linear probe on them needs
 IMAGE_SECONDS = 0.004  # seconds each
@@ -42,12 +43,22 @@ class TimePlan:
     controls: float
     out_of_distribution: float  # measuring which images are far from the training images, at least
     explain: float
+    test: float  # testing the model that there is; embedding and timing leave it, a part of search and final fit
     report: float
     last_seconds: float  # of the report's seconds, what the last engine calls may not touch
     search: float
     ends_early: float  # a run that leaves more than this unused says why
     similarity_images: int  # images that the similarity is measured on, at most
     scored_images: int  # images that scores are computed on, at most
+    recipe_probe: (
+        float  # share of the time left, when one recipe is trained again: its final fit is the longer one
+    )
+    embedding: float  # one embedding of the ranking
+
+    @property
+    def end(self) -> float:
+        """Seconds that stages before the search leave for the test and the report, once there is a model."""
+        return self.test + self.report
 
 
 def time_plan(budget: float) -> TimePlan:
@@ -77,12 +88,15 @@ def time_plan(budget: float) -> TimePlan:
         pass_over_images=0.2 * budget,
         rank=rank,
         next_download=0.05 * budget,
+        test=min(MOST_TEST, 0.05 * budget),
         report=REPORT,
         last_seconds=REPORT / 2,
         search=max(0.0, budget - taken),
         ends_early=0.1 * budget,
         similarity_images=int(5 * budget),
         scored_images=int(50 * budget),
+        recipe_probe=0.45,
+        embedding=max(rank, 5.0),
         **plan,
     )
 
@@ -90,17 +104,21 @@ def time_plan(budget: float) -> TimePlan:
 def stages(plan: TimePlan) -> tuple[StagePlan, ...]:
     """Return the rows of the plan in the order of a run; their seconds add up to the budget where it is large enough."""
     return (
-        StagePlan(stage="start", seconds=plan.start, fixed=True),
-        StagePlan(stage="decode", seconds=plan.decode),
-        StagePlan(stage="similarity", seconds=plan.similarity),
-        StagePlan(stage="rank", seconds=plan.rank + plan.learning_curves),
-        StagePlan(stage="depth profiles", seconds=plan.depth_profiles),
-        StagePlan(stage="timing", seconds=plan.timing),
-        StagePlan(stage="search and final fit", seconds=plan.search),
-        StagePlan(stage="controls", seconds=plan.controls),
-        StagePlan(stage="out of distribution", seconds=plan.out_of_distribution),
-        StagePlan(stage="explain", seconds=plan.explain),
-        StagePlan(stage="report", seconds=plan.report, fixed=True),
+        StagePlan(
+            stage="start", seconds=plan.start, fixed=True, covers=("imports", "load", "profile", "start")
+        ),
+        StagePlan(stage="decode", seconds=plan.decode, covers=("decode",)),
+        StagePlan(stage="similarity", seconds=plan.similarity, covers=("similarity",)),
+        StagePlan(stage="rank", seconds=plan.rank + plan.learning_curves, covers=("rank",)),
+        StagePlan(stage="depth profiles", seconds=plan.depth_profiles, covers=("depth profiles",)),
+        StagePlan(stage="timing", seconds=plan.timing, covers=("timing",)),
+        StagePlan(stage="search and final fit", seconds=plan.search, covers=("search", "final fit")),
+        StagePlan(stage="controls", seconds=plan.controls, covers=("controls",)),
+        StagePlan(
+            stage="out of distribution", seconds=plan.out_of_distribution, covers=("out of distribution",)
+        ),
+        StagePlan(stage="explain", seconds=plan.explain, covers=("explain",)),
+        StagePlan(stage="report", seconds=plan.report, fixed=True, covers=("report",)),
     )
 
 

@@ -95,6 +95,7 @@ def hand_over(context: RunContext, setup: Setup) -> None:
             source=data.source,
             fingerprint=data.fingerprint,
             classes=data.classes,
+            target=data.targets[0].kind,
             counts={**counts, "left out": len(data.left_out) + int((split.part < 0).sum())},
             grouped=split.grouped,
             folds=split.folds,
@@ -121,7 +122,7 @@ def _download(context: RunContext, away: Sequence[BackboneSpec]) -> downloads.Do
 
 
 def _taken_over(context: RunContext, setup: Setup, earlier: Earlier) -> Setup:
-    """The setup with the trials of the run that is continued; controls on other data are made again."""
+    """Return the setup with the trials of the run that is continued; controls on other data are made again."""
     before, split = earlier.state, setup.parts.split
     counts = {name: int((split.part == code).sum()) for code, name in enumerate(PARTS)}
     same = all(before.data.counts.get(part) == count for part, count in counts.items())

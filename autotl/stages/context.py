@@ -26,7 +26,7 @@ __all__ = ["RunContext", "Tools", "open_run"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What a run is made with; tests replace the clock and the engine."""
+    """The tools that a run is made with; tests replace the clock and the engine."""
 
     clock: Clock = time.monotonic
     connect: Callable[..., Engine] | None = None  # starts the engine; None: the worker process

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from autotl import modality
@@ -14,7 +16,7 @@ from autotl.records import BackboneSpec, Cost, Kind, Strategy, Trial, TrialResul
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
 from autotl.stages.split import STORE
-from autotl.stages.trials import report_end, scored
+from autotl.stages.trials import report_end, report_progress, scored
 from autotl.stages.tried import Tried
 
 
@@ -47,7 +49,7 @@ class _Runner:
 
     @property
     def left(self) -> float:
-        """Seconds that the controls still have."""
+        """Return the seconds that the controls still have."""
         return self.context.budget.left - self.end
 
     def shuffled(self, searched: Tried) -> None:
@@ -111,7 +113,8 @@ class _Runner:
         started = fact(Kind.CONTROL_STARTED, control=trial.control)
         self.context.journal.event("control", started, candidate=trial.candidate.id)
         allowance = self.context.budget.allowance(reserve=self.end)
-        self._keep(self.context.engine.submit(trial, spec, strategy, allowance).result())
+        progress = partial(report_progress, self.context, "control", trial.candidate.id)
+        self._keep(self.context.engine.submit(trial, spec, strategy, allowance, progress).result())
 
     def _keep(self, result: TrialResult) -> None:
         result = scored(self.context, self.setup, result, ())

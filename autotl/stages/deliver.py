@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from autotl.report import wording
 from autotl.run_folder.journal import ship
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
-from autotl.stages.trials import with_interval
+from autotl.stages.trials import report_progress, with_interval
 from autotl.stages.tried import Tried
 from autotl.stats import calibration, ood
 
@@ -43,6 +44,7 @@ def deliver(context: RunContext, setup: Setup, searched: Tried, verdict: Verdict
     if winner is not None:
         with context.ledger.charge("final fit"):
             fit = _Delivery(context, setup, searched, winner).fit()
+        with context.ledger.charge("out of distribution"):
             _measure_ood(context, setup, fit)
     conclude(context, setup, fit)
     if searched.costs is not None and context.budget.left > context.plan.ends_early:
@@ -116,13 +118,14 @@ class _Delivery:
 
     def _train(self, trial: Trial) -> TrialResult:
         plan = self.context.plan
+        test = min(self._test_seconds(), plan.test)  # of the probe, should the fit not finish
         self.context.journal.event(
             "final fit",
             fact(Kind.FINAL_FIT, low=trial.forecast_low, high=trial.forecast_high),
             candidate=trial.candidate.id,
             forecast=trial.forecast,
         )
-        return self._submit(trial, plan.last_seconds + plan.out_of_distribution + self._test_seconds())
+        return self._submit(trial, plan.last_seconds + plan.out_of_distribution + test)
 
     def _ships(self, result: TrialResult) -> bool:
         """Put the model of a fit in place that trained long enough; return whether it did."""
@@ -154,12 +157,18 @@ class _Delivery:
             self.setup.backbones[candidate.backbone],
             self.setup.strategies[candidate.strategy],
             self.context.budget.allowance(reserve=reserve),
+            partial(report_progress, self.context, "final fit", candidate.id),
         ).result()
 
     def _test_seconds(self, images: int | None = None) -> float:
         """Return a forecast of predicting test images with the probe's model from their files."""
         rows = len(self.setup.parts.rows(2)) if images is None else images
-        return TEST_MARGIN * rows * (self.probe.latency or 0.0)
+        return TEST_MARGIN * rows * ((self.probe.latency or 0.0) + self._decode_seconds())
+
+    def _decode_seconds(self) -> float:
+        """Return the seconds that this run took to decode an image."""
+        stages = self.context.ledger.by_stage()
+        return stages.get("decode", 0.0) / max(1, int(self.setup.parts.decoded.present.sum()))
 
     def _tested(self) -> TrialResult | None:
         """Return the probe with predictions of its model on the test part, or on as much of it as there is time for."""
@@ -167,25 +176,32 @@ class _Delivery:
         if not len(rows):
             return None
         allowance = context.budget.allowance(reserve=context.plan.last_seconds)
-        each = self._test_seconds(1)
+        each, least = self._test_seconds(1), min(LEAST_TESTED, len(rows))
+        if allowance.left < least * each:  # a figure on few images is worth a report that is a little late
+            allowance = context.budget.allowance()
         able = len(rows) if each <= 0 else min(len(rows), int(allowance.left / each))
-        if able < min(LEAST_TESTED, len(rows)) or allowance.expired:
+        if able < least or allowance.expired:
             # A worker that is ended for being late would cost its start, to be late again.
             context.journal.note(fact(Kind.NO_TEST_SCORE, error=""))
             return None
-        rows = rows[:able]  # the order is stratified, so its beginning represents the part
-        files = [str(path) for path in self.setup.parts.data.files[rows]]
+        tested = rows[:able]  # the order is stratified, so its beginning represents the part
+        files = [str(path) for path in self.setup.parts.data.files[tested]]
         try:
             answers = context.engine.predict("model", files, allowance)
         except AutotlError as error:
             context.journal.note(fact(Kind.NO_TEST_SCORE, error=str(error)))
             return None
-        if any(answers.errors) or np.isnan(answers.probabilities).any():
+        answered = ~np.isnan(answers.probabilities).any(1)
+        if answered.sum() < least:
             context.journal.note(fact(Kind.NO_TEST_SCORE, error=next(filter(None, answers.errors), "")))
             return None
+        tested = tested[answered]
+        if len(tested) < len(rows):
+            context.journal.note(fact(Kind.TESTED_ON_PART, images=len(tested), of=len(rows)))
         predictions = "trials/tested.npz"
         with atomic(context.journal.folder / predictions) as temporary, open(temporary, "wb") as file:
-            np.savez(file, rows=rows, proba=answers.probabilities, fold=np.full(len(rows), -1, np.int8))
+            proba, fold = answers.probabilities[answered], np.full(len(tested), -1, np.int8)
+            np.savez(file, rows=tested, proba=proba, fold=fold)
         trial = replace(self.probe.trial, id="tested", evaluate_on=("test",))
         return replace(self.probe, trial=trial, predictions=predictions)
 

@@ -1,4 +1,4 @@
-"""What a run would try, what it would fetch, and what that would cost: ``autotl run --dry-run``. Trains nothing."""
+"""List what a run would try, fetch and cost: ``autotl run --dry-run``. Trains nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run would begin with. Seconds are forecasts, right within a factor of two or so."""
+    """The plan of a run. Seconds are forecasts, right within a factor of about two."""
 
     images: int
     classes: int
@@ -56,7 +56,7 @@ class Plan:
 
 
 def plan(options: Options) -> Plan:
-    """Lists the data and asks the plugins, as a run would; nothing is decoded, fetched or written.
+    """List the data and ask the plugins, as a run would; nothing is decoded, fetched or written.
 
     Raises what `autotl.recommend` raises before torch starts.
     """
@@ -95,7 +95,7 @@ def plan(options: Options) -> Plan:
 
 
 def _glance(data: Dataset) -> Profile:
-    """A profile from labels and the headers of some images."""
+    """Return a profile from labels and the headers of some images."""
     counts = np.bincount(data.labels, minlength=len(data.classes))
     low, middle, high = modality.get(data.modality).glance(list(data.files))
     return Profile(

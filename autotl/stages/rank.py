@@ -99,7 +99,7 @@ class _Ranker:
         start = budget.spent
         ask: screening.Ask | None = self.screening.start()
         # No model is delayed for backbones that there would be no time to train.
-        while ask is not None and (not self.probes or budget.left > plan.report):
+        while ask is not None and (not self.probes or budget.left > plan.end):
             before = len(self.probes)
             self._embed_and_score(ask)
             if len(self.probes) > before:
@@ -151,7 +151,8 @@ class _Ranker:
     def _embed_and_score(self, ask: screening.Ask) -> None:
         context, columns = self.context, self.setup.columns
         rows = self.rows[: ask.rows]
-        allowance = context.budget.allowance(max(context.plan.rank, 5.0), reserve=context.plan.report)
+        reserve = context.plan.end if self.probes else context.plan.report
+        allowance = context.budget.allowance(context.plan.embedding, reserve=reserve)
         try:
             embedding = context.engine.embed(self.backbones[ask.backbone], ask.input_size, rows, allowance)
         except AutotlError as error:

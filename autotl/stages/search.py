@@ -34,14 +34,13 @@ from autotl.stages.tried import Tried
 TIMED = 3  # backbones whose training is timed before the search
 CLEARLY_SLOWER = 1.2  # than --max-latency: embedding takes about as long as predicting, not exactly
 Seconds = dict[tuple[str, int], float]  # by backbone and input size
-PROBE_SHARE = 0.45  # of the time left, when one recipe is trained again: its final fit is the longer training
 
 
 def repeat(context: RunContext, setup: Setup, recipe: Trial) -> Tried:
     """Train one recipe, and return it as all that was tried. Raises `AutotlError` when it does not finish."""
     budget, plan = context.budget, context.plan
     ranking = Ranking(ranked=())
-    reserve = plan.report + (1 - PROBE_SHARE) * max(0.0, budget.left - plan.report)
+    reserve = plan.report + (1 - plan.recipe_probe) * max(0.0, budget.left - plan.report)
     with context.ledger.charge("search"):
         result = trials.run(context, setup, ranking, recipe, setup.probes, reserve)
     if best_within_limits([result], setup.goal) is None:
@@ -186,7 +185,7 @@ class _Searcher:
         end = context.budget.left - context.plan.timing
         with context.ledger.charge("timing"):
             for entry in ranking.ranked[:TIMED]:
-                if context.budget.left < end:
+                if context.budget.left < max(end, context.plan.end):
                     break
                 candidate = Candidate(
                     backbone=entry.backbone,

@@ -24,7 +24,7 @@ from autotl.weights import downloads
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Setup:
-    """What a run chooses from, on which data and for which goal."""
+    """The candidates of a run, its data and its goal."""
 
     parts: SplitResult
     profile: Profile
@@ -43,11 +43,11 @@ class Setup:
 
     @property
     def columns(self) -> Columns:
-        """The columns of the data."""
+        """Return the columns of the data."""
         return self.parts.columns
 
     def case(self, ranking: Ranking, skipped: Sequence[Skipped]) -> Case:
-        """Everything but the trials that the decision is derived from."""
+        """Return everything but the trials that the decision is derived from."""
         return Case(
             columns=self.columns,
             goal=self.goal,

@@ -29,7 +29,7 @@ class SplitResult:
 
     @property
     def columns(self) -> Columns:
-        """The columns that the engine and the decision need."""
+        """Return the columns that the engine and the decision need."""
         return Columns(
             labels=self.data.labels,
             part=self.split.part,
@@ -38,10 +38,12 @@ class SplitResult:
             order=self.split.order,
             classes=self.data.classes,
             folds=self.split.folds,
+            target=self.data.targets[0].kind,
+            modality=self.data.modality,
         )
 
     def rows(self, code: int) -> np.ndarray:
-        """Rows of a part (an index into PARTS), in the order that nested subsamples are cut from."""
+        """Return the rows of a part (an index into PARTS), in the order that nested subsamples are cut from."""
         order = self.split.order
         return np.asarray(order[self.split.part[order] == code])
 

@@ -50,14 +50,14 @@ def start(
         setup.backbones[candidate.backbone],
         setup.strategies[candidate.strategy],
         context.budget.allowance(reserve=reserve),
-        partial(_report_progress, context, candidate.id),
+        partial(report_progress, context, "probe", candidate.id),
     )
 
 
-def _report_progress(context: RunContext, candidate: str, progress: Progress) -> None:
+def report_progress(context: RunContext, stage: str, candidate: str, progress: Progress) -> None:
     """Write the event of a trial that is training."""
     training = fact(Kind.TRAINING, epoch=progress.epoch, epochs=progress.epochs, loss=progress.loss)
-    context.journal.event("probe", training, candidate, progress.score)
+    context.journal.event(stage, training, candidate, progress.score)
 
 
 def finish(

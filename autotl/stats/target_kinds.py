@@ -17,7 +17,7 @@ __all__ = ["TARGET_KINDS", "TargetKind"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetKind:
-    """What a kind of target is scored by, trained with and reported as."""
+    """The metric, the training loss and the report section of a kind of target."""
 
     metrics: tuple[Metric, ...]  # that a goal may name
     default_metric: Metric
@@ -27,7 +27,7 @@ class TargetKind:
     )
     head: str  # module on pooled features: (features, outputs) -> nn.Module
     loss: str  # (outputs, targets) -> loss
-    section: str  # (material) -> the report's section on the answers to the test part
+    section: str  # (result, material) -> content of the report's section on the model and its errors
 
     def metric(self, imbalance: float) -> Metric:
         """Return the metric where none is asked for; `imbalance` is largest class / smallest class."""
@@ -41,7 +41,7 @@ TARGET_KINDS = {
         imbalanced_metric="balanced_accuracy",
         imbalanced_above=10.0,
         head="torch.nn:Linear",
-        loss="torch.nn.functional:cross_entropy",
-        section="autotl.report.mistakes:mistakes",
+        loss="autotl.engine.losses:cross_entropy",
+        section="autotl.report.sections.model:section",
     ),
 }

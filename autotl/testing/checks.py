@@ -34,7 +34,7 @@ class Check:
 
     @property
     def requirement(self) -> str:
-        """What the check requires, as one sentence."""
+        """Return what the check requires, as one sentence."""
         return " ".join((self.function.__doc__ or "").partition("\n\n")[0].split())
 
     def __call__(self) -> None:

@@ -1,4 +1,4 @@
-"""What choosing costs and how far it falls short: a recorded grid of trainings, and policies replayed against it.
+"""Measure the cost and the regret of choosing: a recorded grid of trainings, and policies replayed against it.
 
     python -m benchmarks.regret record SETS --weights WEIGHTS --out benchmarks/regret/grid
     python -m benchmarks.regret replay

@@ -1,4 +1,4 @@
-"""How many recorded trainings answered no better than a constant where their backbone can learn. No torch."""
+"""Count recorded trainings that answer no better than a constant where their backbone can learn. No torch."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Seen:
 
 
 def seen(recorded: Iterable[grid.Recorded]) -> list[Seen]:
-    """Every recorded training of a pretrained backbone, all lengths, strategies and seeds.
+    """Return every recorded training of a pretrained backbone, all lengths, strategies and seeds.
 
     It collapsed if it did not finish, or its accuracy on the judged images is no higher than that of answering
-    one class always, while another recipe of its backbone on the same set is above that beyond chance (95 %).
+    one class always, while another recipe of its backbone on the same set is significantly above that (95 %).
     """
     found = []
     for each in recorded:
@@ -55,14 +55,14 @@ def seen(recorded: Iterable[grid.Recorded]) -> list[Seen]:
 
 
 def upper(collapsed: int, trainings: int, sure: float = 0.95) -> float:
-    """The highest rate at which so few collapses are not yet unlikely (Clopper and Pearson, Biometrika 26, 1934)."""
+    """Return the upper limit of a rate that so few collapses allow (Clopper and Pearson, Biometrika 26, 1934)."""
     if collapsed == trainings:
         return 1.0
     return float(beta.ppf(sure, collapsed + 1, trainings - collapsed))
 
 
 def table(found: Iterable[Seen]) -> str:
-    """Collapses by length of training, with the upper limit of the rate that they allow."""
+    """List collapses by length of training, with the upper limit of the rate that they allow."""
     found = list(found)
     kinds: Mapping[str, list[Seen]] = {
         "linear probe": [one for one in found if one.epochs == 0],
@@ -71,7 +71,7 @@ def table(found: Iterable[Seen]) -> str:
         "all": found,
     }
     lines = [
-        "| training | recorded | collapsed | upper limit of the rate (95 %) | on |",
+        "| training | recorded | collapsed | upper limit of the rate (95 %) | on set |",
         "|---|---|---|---|---|",
     ]
     for kind, some in kinds.items():

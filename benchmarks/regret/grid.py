@@ -31,7 +31,7 @@ AHEAD = 5e-4  # added to the class that was answered, so that rounding makes no 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedded:
-    """What reading features costs: processor seconds an image, the decoded image's resize included."""
+    """The cost of reading features: processor seconds an image, the decoded image's resize included."""
 
     kind: Literal["embedded"] = "embedded"
     backbone: str
@@ -82,7 +82,7 @@ class Trained:
 
     @property
     def candidate(self) -> Candidate:
-        """The recipe, as autotl names it."""
+        """Return the recipe as autotl names it."""
         return Candidate(
             backbone=self.backbone,
             input_size=self.input_size,
@@ -92,7 +92,7 @@ class Trained:
 
     @property
     def key(self) -> str:
-        """Names the training within its backbone's file."""
+        """Return the name of the training within its backbone's file."""
         fresh = "" if self.init == "pretrained" else "scratch/"
         return f"{fresh}{self.strategy}:{self.unfreeze}@{self.epochs:g}#{self.seed}"
 
@@ -102,7 +102,7 @@ Line = Embedded | Scored | Trained
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Set:
-    """What the cells of a data set are judged on."""
+    """The images that the cells of a data set are judged on."""
 
     name: str
     classes: int
@@ -125,7 +125,7 @@ class Recorded:
     tables: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
     def has(self, trained: Trained) -> bool:
-        """Whether a training like this was recorded."""
+        """Return whether a training like this was recorded."""
         wanted = (trained.backbone, trained.input_size, trained.key)
         return any(
             isinstance(line, Trained) and (line.backbone, line.input_size, line.key) == wanted
@@ -133,21 +133,21 @@ class Recorded:
         )
 
     def embedded(self, backbone: str) -> Embedded | None:
-        """What reading a backbone's features costs, if that was recorded."""
+        """Return what reading a backbone's features costs, if that was recorded."""
         found = [line for line in self.lines if isinstance(line, Embedded) and line.backbone == backbone]
         return found[-1] if found else None
 
     def scored(self, backbone: str) -> dict[int, Scored]:
-        """A backbone's scores by number of images; the latest line counts."""
+        """Return a backbone's scores by number of images; the latest line counts."""
         found = [line for line in self.lines if isinstance(line, Scored) and line.backbone == backbone]
         return {line.rows: line for line in found}
 
     def probabilities(self, trained: Trained) -> np.ndarray:
-        """Probabilities (n, classes) float16 of the judged images by a recorded training."""
+        """Return the probabilities (n, classes) float16 of the judged images by a recorded training."""
         return self._table(trained.backbone)[trained.key]
 
     def append(self, line: Line, probabilities: np.ndarray | None = None) -> None:
-        """Adds a line; of a training that gave any, the probabilities first."""
+        """Add a line; the probabilities of a training are written first."""
         if isinstance(line, Trained) and probabilities is not None:
             table = self._table(line.backbone) | {line.key: short(probabilities)}
             with atomic(self._file(line.backbone)) as temporary, open(temporary, "wb") as file:
@@ -173,14 +173,14 @@ class Recorded:
 
 
 def short(probabilities: np.ndarray) -> np.ndarray:
-    """Three digits of each probability as float16, the answered class ahead of the others."""
+    """Return probabilities with three digits as float16; the predicted class stays ahead of the others."""
     found = np.round(probabilities.astype(np.float64), DIGITS)
     found[np.arange(len(found)), probabilities.argmax(1)] += AHEAD
     return found.astype(np.float16)
 
 
 def read_set(folder: Path) -> Recorded:
-    """What was recorded of a data set. A last line that was cut is dropped, also from the file."""
+    """Return what was recorded of a data set. A last line that was cut is dropped, also from the file."""
     with np.load(folder / "rows.npz", allow_pickle=False) as stored:
         facts = json.loads(str(stored["facts"]))
         about = Set(
@@ -203,7 +203,7 @@ def read_set(folder: Path) -> Recorded:
 
 
 def write_set(folder: Path, about: Set) -> Recorded:
-    """A set's folder, new, or as it was recorded so far. Raises `ValueError` when that judged other images."""
+    """Return a set's folder, new, or as it was recorded so far. Raises `ValueError` when that judged other images."""
     if not (folder / "rows.npz").exists():
         facts = {name: getattr(about, name) for name in ("classes", "train", "side")}
         arrays = {
@@ -226,19 +226,19 @@ def write_set(folder: Path, about: Set) -> Recorded:
 
 
 def write_specs(folder: Path, specs: Sequence[BackboneSpec]) -> None:
-    """What the grid's backbones are, without where their weights lie."""
+    """Return what the grid's backbones are, without where their weights lie."""
     known = {spec.name: spec for spec in read_specs(folder)} | {spec.name: bare(spec) for spec in specs}
     raw = msgspec.json.format(msgspec.json.encode(list(known.values())), indent=1)
     atomic_write(folder / "backbones.json", raw)
 
 
 def bare(spec: BackboneSpec) -> BackboneSpec:
-    """The spec without its weights' place on this machine."""
+    """Return the spec without its weights' place on this machine."""
     return replace(spec, weights=None)
 
 
 def read_specs(folder: Path) -> list[BackboneSpec]:
-    """The grid's backbones, in the order they were recorded."""
+    """Return the grid's backbones, in the order they were recorded."""
     path = folder / "backbones.json"
     return msgspec.json.decode(path.read_bytes(), type=list[BackboneSpec]) if path.exists() else []
 

@@ -1,6 +1,6 @@
 """Ways to choose a cell for so much money: autotl's own stages, and what they are held against. No torch.
 
-Each takes a purse, what other sets taught (never this one) and a random generator, and returns a `Choice`.
+Each takes a wallet, a prior from other sets (never this one) and a random generator, and returns a `Choice`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from autotl.search import planner as search_planner
 from autotl.search.belief import Belief
 from autotl.search.time_plan import RANK_SHARE
 from autotl.stages.search import TIMED
-from benchmarks.regret.space import FROZEN, RECIPES, Purse, Recipe, Space, result_of
+from benchmarks.regret.space import FROZEN, RECIPES, Recipe, Space, Wallet, result_of
 
 FEW_A_CLASS = 10  # images, below which the rule by size keeps the backbone frozen
 TIMED_IMAGES = 48  # that autotl times a training on
@@ -37,7 +37,7 @@ MakePlanner = Callable[[Profile, Ranking, float], Planner | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a policy settled for."""
+    """The choice of a policy."""
 
     place: int  # index of the cell
     spent: float  # seconds
@@ -45,11 +45,11 @@ class Choice:
     opened: tuple[int, ...] = ()  # and what was not tried and may still be the best
     cheapest: int | None = None  # its member for --prefer speed
     thinking: float = 0.0  # seconds of wall-clock that the decision logic took
-    expected: Interval | None = None  # accuracy on new images, where the policy says one
+    expected: Interval | None = None  # accuracy on new images, where the policy gives one
     epochs: float | None = None  # of the training that this is of; None: the longest
 
 
-Policy = Callable[[Purse, Prior, np.random.Generator], Choice]
+Policy = Callable[[Wallet, Prior, np.random.Generator], Choice]
 
 
 # --------------------------------------------------------------------------- autotl
@@ -68,26 +68,26 @@ class Autotl:
 
     make: MakePlanner | None = None
 
-    def __call__(self, purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
-        """A choice within the purse."""
+    def __call__(self, wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+        """Return a choice within the wallet."""
         begun = time.perf_counter()
-        space = purse.space
-        ranking, results = screen(purse)
+        space = wallet.space
+        ranking, results = screen(wallet)
         with patch.object(search_planner, "EPOCHS", space.lengths):  # probes are as long as recorded ones
-            planner = self._planner(purse, ranking)
+            planner = self._planner(wallet, ranking)
             for result in results:
                 _tell(planner, space, result)
-            while (trial := planner.ask(purse.left)) is not None:
-                if isinstance(planner, OverTheGrid) and timed_itself(purse, planner, trial):
+            while (trial := planner.ask(wallet.left)) is not None:
+                if isinstance(planner, OverTheGrid) and timed_itself(wallet, planner, trial):
                     continue
-                result = answer(purse, trial)
+                result = answer(wallet, trial)
                 _tell(planner, space, result)
                 results.append(result)
                 if result.score_val is None:
                     break  # the money is gone
         bought = [result for result in results if result.score_val is not None]
         if not bought:
-            return Choice(place=frozen_of(space, cheapest_backbone(space)), spent=purse.spent)
+            return Choice(place=frozen_of(space, cheapest_backbone(space)), spent=wallet.spent)
         belief = belief_of(space, bought, ranking)
         decision = settle(space, bought, belief, Goal())
         quick = settle(space, bought, belief, Goal(prefer="speed"))
@@ -97,7 +97,7 @@ class Autotl:
         opened = judge.open_recipes(seen.chances, decision.winners_set, tried)
         return Choice(
             place=names[decision.winner or ""],
-            spent=purse.spent,
+            spent=wallet.spent,
             members=tuple(names[name] for name in decision.winners_set),
             opened=tuple(names[one.candidate] for one in opened),
             cheapest=names[quick.winner or ""],
@@ -106,10 +106,10 @@ class Autotl:
             epochs=representative_results(bought)[decision.winner or ""].trial.epochs,
         )
 
-    def _planner(self, purse: Purse, ranking: Ranking) -> Planner:
-        space = purse.space
+    def _planner(self, wallet: Wallet, ranking: Ranking) -> Planner:
+        space = wallet.space
         if self.make is not None:
-            made = self.make(profile(space), ranking, purse.left)
+            made = self.make(profile(space), ranking, wallet.left)
             if made is not None:
                 return made
         strategies = [s for s in STRATEGIES if s.name in {strategy for strategy, _ in RECIPES}]
@@ -119,7 +119,7 @@ class Autotl:
             rows_select=len(space.labels),
             rows_test=0,
             selection=selection_images(judged(space), Goal()),
-            timed=timed(purse, ranking),
+            timed=timed(wallet, ranking),
         )
         return OverTheGrid(ranked=ranking.ranked, strategies=strategies, facts=facts)
 
@@ -131,46 +131,46 @@ def _tell(planner: Planner, space: Space, result: TrialResult) -> None:
         planner.tell(result)
 
 
-def screen(purse: Purse) -> tuple[Ranking, list[TrialResult]]:
-    """The screening of `autotl run`, its features paid for, and the early model on the cheapest backbone."""
-    space = purse.space
+def screen(wallet: Wallet) -> tuple[Ranking, list[TrialResult]]:
+    """Return the ranking of `autotl run` and the early model on the cheapest backbone; features are paid for."""
+    space = wallet.space
     sizes = {name: (space.sizes[name],) for name in space.specs}
     screening = ranking_screening.Screening(
         list(space.specs.values()), sizes, space.about.train, space.about.classes
     )
     results: list[TrialResult] = []
-    seconds = RANK_SHARE * purse.limit
+    seconds = RANK_SHARE * wallet.limit
     ask: ranking_screening.Ask | None = screening.start()
     start = 0.0
     while ask is not None:
-        rows, scores = purse.read(ask.backbone, ask.rows)
+        rows, scores = wallet.read(ask.backbone, ask.rows)
         screening.update(ask, rows, scores, space.image[ask.backbone] if rows else None)
         if not results and screening.stands_in_for_floor(ask):
-            done = purse.train(frozen_of(space, ask.backbone))
+            done = wallet.train(frozen_of(space, ask.backbone))
             results += [done] if done else []
-            start = purse.spent
-        ask = screening.ask(seconds, purse.spent - start)
+            start = wallet.spent
+        ask = screening.ask(seconds, wallet.spent - start)
     return screening.ranking(), results
 
 
-def timed(purse: Purse, ranking: Ranking) -> dict[tuple[str, int], float]:
-    """Seconds a training image of the first few backbones, as three timed batches would show them."""
+def timed(wallet: Wallet, ranking: Ranking) -> dict[tuple[str, int], float]:
+    """Return the seconds a training image of the first few backbones, as three timed batches would show them."""
     found = {}
     for arm in ranking.ranked[:TIMED]:
         whole = Candidate(
             backbone=arm.backbone, input_size=arm.input_size, strategy="fine_tune", unfreeze="all"
         )
-        image = _batches(purse, whole)
+        image = _batches(wallet, whole)
         if image is not None:
             found[(arm.backbone, arm.input_size)] = image
     return found
 
 
-def timed_itself(purse: Purse, planner: OverTheGrid, trial: Trial) -> bool:
-    """Times a recipe before its first probe, as a run does; whether that was done."""
+def timed_itself(wallet: Wallet, planner: OverTheGrid, trial: Trial) -> bool:
+    """Time a recipe before its first probe, as a run does; return whether that was done."""
     if not trial.epochs or planner.costs.is_measured(trial.candidate):
         return False
-    image = _batches(purse, trial.candidate)
+    image = _batches(wallet, trial.candidate)
     if image is None:
         return False
     planner.costs.measured(trial.candidate, image)
@@ -178,30 +178,30 @@ def timed_itself(purse: Purse, planner: OverTheGrid, trial: Trial) -> bool:
     return True
 
 
-def _batches(purse: Purse, candidate: Candidate) -> float | None:
-    """Seconds an image in timed batches, which lack what a training does besides; None where they cannot be paid."""
-    cell = purse.space.cells[purse.space.place(candidate)]
-    image = cell.cost[cell.longest] / (cell.longest * purse.space.about.train) / cost_model.OVERHEAD
-    return image if purse.pay(TIMED_IMAGES * image) else None
+def _batches(wallet: Wallet, candidate: Candidate) -> float | None:
+    """Return seconds an image in timed batches, without overhead; None where they cannot be paid."""
+    cell = wallet.space.cells[wallet.space.place(candidate)]
+    image = cell.cost[cell.longest] / (cell.longest * wallet.space.about.train) / cost_model.OVERHEAD
+    return image if wallet.pay(TIMED_IMAGES * image) else None
 
 
-def answer(purse: Purse, trial: Trial) -> TrialResult:
-    """What a planner's trial shows: the longest recorded training that is no longer, and that can be paid."""
+def answer(wallet: Wallet, trial: Trial) -> TrialResult:
+    """Return the result of a planner's trial: the longest recorded training that is no longer and can be paid."""
     try:
-        place = purse.space.place(trial.candidate)
+        place = wallet.space.place(trial.candidate)
     except LookupError as problem:
         return TrialResult(trial=trial, status="skipped", error=str(problem))
-    cell = purse.space.cells[place]
+    cell = wallet.space.cells[place]
     lengths = [length for length in cell.trained if length <= trial.epochs] or [min(cell.trained)]
-    done = purse.train(place, max(lengths)) or _stopped(purse, place, lengths)
+    done = wallet.train(place, max(lengths)) or _stopped(wallet, place, lengths)
     return done or TrialResult(trial=trial, status="skipped", error="no money left for it")
 
 
-def _stopped(purse: Purse, place: int, lengths: Sequence[float]) -> TrialResult | None:
-    """A training that the clock ends: all that is left is spent, and it shows what a shorter one does."""
-    able = [length for length in lengths if purse.price(place, length) <= purse.left]
-    done = purse.train(place, max(able)) if able else None
-    purse.pay(purse.left)
+def _stopped(wallet: Wallet, place: int, lengths: Sequence[float]) -> TrialResult | None:
+    """Return a training that the clock ends: all that is left is spent, and a shorter one gives its result."""
+    able = [length for length in lengths if wallet.price(place, length) <= wallet.left]
+    done = wallet.train(place, max(able)) if able else None
+    wallet.pay(wallet.left)
     return done
 
 
@@ -226,7 +226,7 @@ def settle(space: Space, bought: Sequence[TrialResult], belief: Belief, goal: Go
 
 
 def evidence_of(space: Space, bought: Sequence[TrialResult]) -> list[Evidence]:
-    """What was bought, with its answers on the select images."""
+    """Return what was bought, with its answers on the select images."""
     evidence = []
     for result in representative_results(bought).values():
         cell = space.cells[space.place(result.trial.candidate)]
@@ -241,12 +241,12 @@ def evidence_of(space: Space, bought: Sequence[TrialResult]) -> list[Evidence]:
 
 
 def judged(space: Space) -> Judged:
-    """The select images."""
+    """Return the select images."""
     return Judged(labels=space.labels, classes=space.about.classes, group=space.group)
 
 
 def finished(space: Space) -> Decision:
-    """Autotl's decision on the whole grid: what it would say if it had tried everything at full length."""
+    """Return autotl's decision on the whole grid, as if it had tried everything at full length."""
     bought = [result_of(space, cell, cell.longest) for cell in space.cells]
     ranked = [
         Ranked(
@@ -263,7 +263,7 @@ def finished(space: Space) -> Decision:
 
 
 def profile(space: Space) -> Profile:
-    """What a planner may know of the data."""
+    """Return what a planner may know of the data."""
     about = space.about
     return Profile(
         images=about.train + len(about.labels),
@@ -281,68 +281,68 @@ def profile(space: Space) -> Profile:
 # --------------------------------------------------------------------------- what it is held against
 
 
-def at_random(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
-    """Cells at random, each at full length, as many as can be paid; the best on select."""
-    return validated(purse, generator.permutation(len(purse.space.cells)))
+def at_random(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Train random cells at full length, as many as can be paid, and return the best on select."""
+    return validated(wallet, generator.permutation(len(wallet.space.cells)))
 
 
-def largest_frozen(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
-    """The backbone with the most parameters, a linear probe on it; nothing is tried."""
-    return Choice(place=frozen_of(purse.space, largest(purse.space)), spent=0.0)
+def largest_frozen(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Return the backbone with the most parameters, a linear probe on it; nothing is tried."""
+    return Choice(place=frozen_of(wallet.space, largest(wallet.space)), spent=0.0)
 
 
-def best_published(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
-    """The backbone with the best published ImageNet accuracy, all of it fine-tuned; nothing is tried."""
-    specs = purse.space.specs
+def best_published(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Return the backbone with the best published ImageNet accuracy, all of it fine-tuned; nothing is tried."""
+    specs = wallet.space.specs
     known = [name for name in specs if specs[name].published is not None] or list(specs)
     name = max(known, key=lambda n: (specs[n].published or 0.0, n))
-    return Choice(place=tuned_of(purse.space, name), spent=0.0)
+    return Choice(place=tuned_of(wallet.space, name), spent=0.0)
 
 
-def logme_tuned(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
-    """The backbone with the best LogME on the largest subsample that all can be paid for, fine-tuned."""
-    space = purse.space
+def logme_tuned(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Return the backbone with the best LogME on the largest subsample that can be paid for all, fine-tuned."""
+    space = wallet.space
     counts = sorted(set.intersection(*(set(space.scores[name]) for name in space.specs)))
-    able = [count for count in counts if count * sum(space.image.values()) <= purse.left] or counts[:1]
-    values = {name: purse.read(name, able[-1])[1].get("logme", -math.inf) for name in space.specs}
+    able = [count for count in counts if count * sum(space.image.values()) <= wallet.left] or counts[:1]
+    values = {name: wallet.read(name, able[-1])[1].get("logme", -math.inf) for name in space.specs}
     name = max(values, key=lambda n: (values[n], n))
-    return Choice(place=tuned_of(space, name), spent=purse.spent)
+    return Choice(place=tuned_of(space, name), spent=wallet.spent)
 
 
-def by_prior(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
-    """The recipe that did best on the other sets; nothing is tried."""
-    cells = purse.space.cells
+def by_prior(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Return the recipe that did best on the other sets; nothing is tried."""
+    cells = wallet.space.cells
     place = max(range(len(cells)), key=lambda p: (prior.get(cells[p].recipe, -math.inf), -p))
     return Choice(place=place, spent=0.0)
 
 
-def prior_validated(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
-    """Recipes in the order of how they did on the other sets, as many as can be paid; the best on select."""
-    cells = purse.space.cells
+def prior_validated(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Train recipes in their order on the other sets, as many as can be paid, and return the best on select."""
+    cells = wallet.space.cells
     places = sorted(range(len(cells)), key=lambda p: -prior.get(cells[p].recipe, -math.inf))
-    return validated(purse, places)
+    return validated(wallet, places)
 
 
-def one_epoch(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
-    """A linear probe or one epoch for as many as half of the money buys, then the best of them in full."""
-    space = purse.space
-    half = Purse(space=space, limit=purse.limit / 2)
+def one_epoch(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Spend half on linear probes and single epochs, then train the best of them in full."""
+    space = wallet.space
+    half = Wallet(space=space, limit=wallet.limit / 2)
     frozen = [place for place, cell in enumerate(space.cells) if cell.frozen]
     tuned = [place for place, cell in enumerate(space.cells) if not cell.frozen]
     for place in (*generator.permutation(frozen).tolist(), *generator.permutation(tuned).tolist()):
         half.train(place, min(space.cells[place].trained))
-    purse.spent, purse.features = half.spent, half.features
-    purse.bought = {key: done for key, done in half.bought.items() if space.cells[key[0]].frozen}
+    wallet.spent, wallet.features = half.spent, half.features
+    wallet.bought = {key: done for key, done in half.bought.items() if space.cells[key[0]].frozen}
     seen = sorted(half.bought, key=lambda key: -(half.bought[key].score_val or 0.0))
-    return validated(purse, [place for place, _ in seen])
+    return validated(wallet, [place for place, _ in seen])
 
 
-def optuna_hyperband(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
-    """Optuna's TPE with Hyperband over backbone and recipe; a training that goes on pays only what is added."""
+def optuna_hyperband(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Choose by Optuna's TPE with Hyperband; a training that goes on pays only what is added."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space, longest = purse.space, int(max(purse.space.lengths))
+    space, longest = wallet.space, int(max(wallet.space.lengths))
     study = optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=int(generator.integers(2**31))),
@@ -356,7 +356,7 @@ def optuna_hyperband(purse: Purse, prior: Prior, generator: np.random.Generator)
         place = next(p for p, c in enumerate(space.cells) if c.recipe == (backbone, strategy, depth))
         value, had = None, 0.0
         for length in sorted(space.cells[place].trained):
-            done = purse.train(place, length, had)
+            done = wallet.train(place, length, had)
             if done is None:
                 break
             value, had = done.score_val, length
@@ -367,26 +367,26 @@ def optuna_hyperband(purse: Purse, prior: Prior, generator: np.random.Generator)
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             break
         study.tell(trial, value)
-    return taken(purse)
+    return taken(wallet)
 
 
-def by_size(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
-    """A fixed rule in the manner of BiT: the largest backbone, fine-tuned whole unless classes are tiny."""
-    about = purse.space.about
-    name = largest(purse.space)
+def by_size(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Choose by a fixed rule in the manner of BiT: the largest backbone, fine-tuned whole unless classes are tiny."""
+    about = wallet.space.about
+    name = largest(wallet.space)
     few = float(np.median(about.counts)) < FEW_A_CLASS
-    return Choice(place=(frozen_of if few else tuned_of)(purse.space, name), spent=0.0)
+    return Choice(place=(frozen_of if few else tuned_of)(wallet.space, name), spent=0.0)
 
 
-def exhaustive(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
-    """Every cell at full length, the best on select: what all the others spare themselves."""
-    everything = Purse(space=purse.space, limit=math.inf)
-    return validated(everything, range(len(purse.space.cells)))
+def exhaustive(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Train every cell at full length and return the best on select: the exhaustive search."""
+    everything = Wallet(space=wallet.space, limit=math.inf)
+    return validated(everything, range(len(wallet.space.cells)))
 
 
-def clairvoyant(purse: Purse, prior: Prior, generator: np.random.Generator) -> Choice:
-    """The cell that is best on all test images."""
-    return Choice(place=int(purse.space.right.mean(1).argmax()), spent=0.0)
+def clairvoyant(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Return the cell that is best on all test images."""
+    return Choice(place=int(wallet.space.right.mean(1).argmax()), spent=0.0)
 
 
 POLICIES: dict[str, Policy] = {
@@ -408,24 +408,24 @@ UNPAID = ("exhaustive validation", "clairvoyant")  # reported for comparison: no
 
 
 def available() -> dict[str, Policy]:
-    """The policies that can run here: without those whose library is missing."""
+    """Return the policies that can run here: without those whose library is missing."""
     lacking = set() if find_spec("optuna") else {"Optuna TPE + Hyperband"}
     return {name: policy for name, policy in POLICIES.items() if name not in lacking}
 
 
-def validated(purse: Purse, places: Sequence[int] | np.ndarray | range) -> Choice:
-    """Trains cells in this order at full length, those that can be paid, and takes the best on select."""
+def validated(wallet: Wallet, places: Sequence[int] | np.ndarray | range) -> Choice:
+    """Train cells in this order at full length, those that can be paid, and return the best on select."""
     for place in places:
-        purse.train(int(place))
-    return taken(purse)
+        wallet.train(int(place))
+    return taken(wallet)
 
 
-def taken(purse: Purse) -> Choice:
-    """The best on select of what was bought; a linear probe on the cheapest backbone where that is nothing."""
-    best = purse.best()
-    space = purse.space
+def taken(wallet: Wallet) -> Choice:
+    """Return the best on select of what was bought, else a linear probe on the cheapest backbone."""
+    best = wallet.best()
+    space = wallet.space
     place = frozen_of(space, cheapest_backbone(space)) if best is None else best
-    return Choice(place=place, spent=purse.spent)
+    return Choice(place=place, spent=wallet.spent)
 
 
 def largest(space: Space) -> str:

@@ -104,7 +104,7 @@ class Session:
 
     @property
     def train(self) -> np.ndarray:
-        """Rows that trainings fit on, in the order whose prefixes are subsamples."""
+        """Return the rows that trainings fit on, in the order whose prefixes are subsamples."""
         order = self.split.order
         return np.asarray(order[self.split.part[order] == 0])
 
@@ -119,7 +119,7 @@ def record(
     arms: Sequence[tuple[str, Depth]] = ARMS,
     seed: int = 0,
 ) -> None:
-    """Records what is missing: features, scores and linear probes of all sets, then fine-tunings set after set."""
+    """Record what is missing: features, scores and linear probes of all sets, then fine-tunings set after set."""
     plugins = load_plugins()
     specs = plugins.backbones(None, Settings(weights=tuple(weights), offline=True))
     grid.write_specs(out, [specs[name] for name in backbones])
@@ -150,7 +150,7 @@ def complete(
     seed: int,
     scores: set[str],
 ) -> bool:
-    """Whether a set's folder has these trainings of each backbone, its features' cost and all scores."""
+    """Return whether a set's folder has these trainings of each backbone, its features' cost and all scores."""
     if not (folder / "rows.npz").exists():
         return False
     recorded = grid.read_set(folder)
@@ -171,7 +171,7 @@ def complete(
 def opened(
     sets: Path, name: str, out: Path, work: Path, specs: dict[str, BackboneSpec], plugins: Plugins
 ) -> Iterator[Session]:
-    """A set, decoded and opened by a worker, cut to so many images of each part."""
+    """Open a set, decoded, in a worker, cut to so many images of each part."""
     from autotl.engine.client import connect
 
     options = {"test": str(sets / name / "test")}
@@ -221,7 +221,7 @@ def opened(
 
 
 def smaller(parts: Split, most: dict[str, int]) -> Split:
-    """The split with at most so many rows of each part, the first of its order; the rest is of no part."""
+    """Return the split with at most so many rows of each part, the first of its order; the rest is of no part."""
     part = parts.part.copy()
     for code, limit in enumerate(most.values()):
         rows = parts.order[parts.part[parts.order] == code]
@@ -230,20 +230,20 @@ def smaller(parts: Split, most: dict[str, int]) -> Split:
 
 
 def size_of(session: Session, backbone: str) -> int:
-    """The input size a backbone is recorded at."""
+    """Return the input size a backbone is recorded at."""
     spec = session.specs[backbone]
     tried = sizes(spec, session.recorded.about.side)
     return max([size for size in tried if size <= LARGEST] or [min(tried)])
 
 
 def processor_seconds() -> float:
-    """Processor time that the worker has used so far."""
+    """Return the processor time that the worker has used so far."""
     times = [child.cpu_times() for child in psutil.Process().children()]
     return float(sum(spent.user + spent.system for spent in times))
 
 
 def measure_reference(session: Session) -> None:
-    """Seconds of the reference step: the least of nine, since others may use the machine."""
+    """Return the seconds of the reference step: the least of nine, since others may use the machine."""
     candidate = Candidate(backbone=REFERENCE, input_size=REFERENCE_SIZE, strategy="fine_tune", unfreeze="all")
     found = [
         session.engine.measure(candidate, session.specs[REFERENCE], far()).seconds_per_image for _ in range(3)
@@ -252,7 +252,7 @@ def measure_reference(session: Session) -> None:
 
 
 def machine() -> str:
-    """What kind of processor this is, and how many threads a training uses."""
+    """Return what kind of processor this is, and how many threads a training uses."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     lines = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
     facts = {name.strip(): value.strip() for name, value in lines.items()}
@@ -261,7 +261,7 @@ def machine() -> str:
 
 
 def embed(session: Session, backbone: str) -> None:
-    """Features of all images, what they cost, and their scores on growing subsamples."""
+    """Return the features of all images, what they cost, and their scores on growing subsamples."""
     recorded, spec, size = session.recorded, session.specs[backbone], size_of(session, backbone)
     scores = list(session.plugins.scores().values())
     train = session.train
@@ -310,7 +310,7 @@ def record_scores(
     logits: np.ndarray | None,
     place: dict[int, int],
 ) -> None:
-    """Every score of a backbone's features of `rows`."""
+    """Return every score of a backbone's features of `rows`."""
     at = np.array([place[row] for row in rows.tolist()])
     labels, group = session.data.labels[rows], session.data.group
     folds = folds_for(labels, None if group is None else group[rows])
@@ -332,7 +332,7 @@ def record_scores(
 
 
 def warm(session: Session, backbone: str, strategy: str, depth: Depth, epochs: float) -> None:
-    """A training that is thrown away: libraries are loaded, and whether to mirror images is settled for the set."""
+    """Train once and discard the result: this loads libraries and settles whether the set is mirrored."""
     trial, spec, way = order(session, backbone, strategy, depth, min(epochs, 1.0), 0)
     session.engine.submit(replace(trial, rows=64), spec, way, far()).result()
 
@@ -340,7 +340,7 @@ def warm(session: Session, backbone: str, strategy: str, depth: Depth, epochs: f
 def order(
     session: Session, backbone: str, strategy: str, depth: Depth, epochs: float, seed: int
 ) -> tuple[Trial, BackboneSpec, Strategy]:
-    """What the engine is asked for to train a cell."""
+    """Return what the engine is asked for to train a cell."""
     fresh = strategy == SCRATCH.name
     spec = session.specs[backbone]
     candidate = Candidate(
@@ -358,7 +358,7 @@ def order(
 
 
 def train(session: Session, backbone: str, strategy: str, depth: Depth, epochs: float, seed: int) -> None:
-    """Trains a cell for so many epochs and records it, unless that was done."""
+    """Train a cell for so many epochs and record it, unless that was done."""
     trial, spec, way = order(session, backbone, strategy, depth, epochs, seed)
     recorded = session.recorded
     line = grid.Trained(
@@ -398,7 +398,7 @@ def train(session: Session, backbone: str, strategy: str, depth: Depth, epochs: 
 
 
 def of_rows(session: Session, done: TrialResult) -> np.ndarray:
-    """Probabilities (n, classes) of the judged images, in the grid's order."""
+    """Return the probabilities (n, classes) of the judged images, in the grid's order."""
     assert done.predictions is not None
     found = evidence.probabilities_of(session.folder / done.predictions, session.recorded.about.rows)
     assert found is not None, "the engine left rows out"
@@ -406,6 +406,6 @@ def of_rows(session: Session, done: TrialResult) -> np.ndarray:
 
 
 def accuracies(about: grid.Set, table: np.ndarray) -> str:
-    """Accuracy on select and test, for the log."""
+    """Return the accuracy on select and test, for the log."""
     right = table.argmax(1) == about.labels
     return f", select {right[about.part == 1].mean():.3f}, test {right[about.part == 2].mean():.3f}"

@@ -1,4 +1,4 @@
-"""What a choice costs in accuracy, and figures over many choices with their intervals. numpy alone."""
+"""Compute the regret of a choice, and figures over many choices with their intervals. numpy alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESAMPLES = 2000
 def regrets(
     right: np.ndarray, group: np.ndarray | None = None, halves: int = HALVES, seed: int = 0
 ) -> np.ndarray:
-    """Regret (cells,) of choosing each cell, a fraction: against the cell that is best on one half of the
+    """Return the regret (cells,) of choosing each cell, a fraction: against the cell that is best on one half of the
     test images, both scored on the other half, mean over `halves` random halves.
 
     `right` is (cells, images) bool; images of one group stay in one half. The best test score of a grid is
@@ -37,7 +37,7 @@ def regrets(
 
 
 def over_sets(values: Mapping[str, Sequence[float]], seed: int = 0) -> Interval:
-    """The mean over sets of each set's mean, with a 95 % interval from drawing sets with replacement.
+    """Return the mean over sets of each set's mean, with a 95 % interval from drawing sets with replacement.
 
     What was replayed on one set hangs together, so sets are drawn whole.
     """
@@ -49,10 +49,10 @@ def over_sets(values: Mapping[str, Sequence[float]], seed: int = 0) -> Interval:
 
 
 def worst(values: Mapping[str, Sequence[float]]) -> float:
-    """The mean of the set where it is largest."""
+    """Return the mean of the set where it is largest."""
     return max(float(np.mean(found)) for found in values.values())
 
 
 def median(values: Mapping[str, Sequence[float]]) -> float:
-    """Over all replays."""
+    """Return the median over all replays."""
     return float(np.median(np.concatenate([np.asarray(found) for found in values.values()])))

@@ -15,7 +15,7 @@ from autotl.stats import metrics
 from benchmarks.regret import regret
 from benchmarks.regret.learn import fitted_to
 from benchmarks.regret.policies import RANDOM, Choice, Policy, Prior, exhaustive, finished
-from benchmarks.regret.space import Purse, Recipe, Space
+from benchmarks.regret.space import Recipe, Space, Wallet
 
 LEVELS = (0.05, 0.1, 0.2)  # of the grid's cost; 2 % buys less than three cells of any grid we have
 POOLS = 10  # random sub-pools of backbones, besides all of them
@@ -41,7 +41,7 @@ class Outcome:
     cheapest: float | None = None  # what the cheapest member loses against the winner
     thinking: float = 0.0  # share of the spent time that the decision logic took
     covers: bool | None = None  # whether the interval of the choice holds its accuracy on new images
-    off: float | None = None  # what was promised less what the test images show
+    off: float | None = None  # expected minus measured on the test images
 
 
 def replay(
@@ -52,9 +52,9 @@ def replay(
     seeds: int = SEEDS,
     teachers: Mapping[str, Space] | None = None,
 ) -> list[Outcome]:
-    """Every policy on every set × sub-pool × level × seed; the same call gives the same outcomes.
+    """Return every policy on every set × sub-pool × level × seed; the same call gives the same outcomes.
 
-    What is learnt is learnt from `teachers`, or from these sets themselves, never from the one that is replayed.
+    What is fitted is fitted to `teachers`, or from these sets themselves, never from the one that is replayed.
     """
     outcomes = []
     for name, whole in spaces.items():
@@ -72,7 +72,7 @@ def _on(
     pools: int,
     seeds: int,
 ) -> list[Outcome]:
-    """The outcomes on one set; what is learnt is learnt from the others."""
+    """Return the outcomes on one set; what is fitted is fitted to the others."""
     outcomes = []
     prior = prior_from(others)
     with patch.object(search_prior, "FITTED", fitted_to(others)):
@@ -138,11 +138,11 @@ def kept(space: Space, choice: Choice) -> dict[str, Any]:
 
 
 def _ask(policy: Policy, space: Space, limit: float, prior: Prior, seed: int) -> Choice:
-    return policy(Purse(space=space, limit=limit), prior, np.random.default_rng(seed))
+    return policy(Wallet(space=space, limit=limit), prior, np.random.default_rng(seed))
 
 
 def sub_pools(space: Space, count: int, seed: int = 0) -> list[Space]:
-    """Random parts of the space, each of some of the backbones."""
+    """Return the random parts of the space, each of some of the backbones."""
     generator = np.random.default_rng(seed)
     size = max(2, round(POOL_SHARE * len(space.specs)))
     names = list(space.specs)
@@ -150,7 +150,7 @@ def sub_pools(space: Space, count: int, seed: int = 0) -> list[Space]:
 
 
 def prior_from(spaces: Sequence[Space]) -> dict[Recipe, float]:
-    """How far above a set's mean each recipe came on these sets' test images, mean over those that have it."""
+    """Return how far above a set's mean each recipe came on these sets' test images, mean over those that have it."""
     above: dict[Recipe, list[float]] = defaultdict(list)
     for space in spaces:
         scores = space.right.mean(1)

@@ -1,4 +1,4 @@
-"""A recorded set as a space to choose from: cells, what each scores and costs, and a purse to pay from. No torch.
+"""A recorded set as a space to choose from: cells, what each scores and costs, and a wallet to pay from. No torch.
 
 Costs are processor seconds of a machine whose reference step takes `STEP` seconds: what was recorded is
 divided by the reference step of the machine that recorded it, so recordings of several machines add up.
@@ -49,7 +49,7 @@ class Cell:
 
     @property
     def right(self) -> np.ndarray:
-        """(test,) bool of the longest training."""
+        """Return which test images the longest training has right, (test,) bool."""
         return self.tested[self.longest]
 
     @property
@@ -79,31 +79,31 @@ class Space:
 
     @property
     def labels(self) -> np.ndarray:
-        """Of the select images."""
+        """Return the select images."""
         return np.asarray(self.about.labels[self.about.part == 1])
 
     @property
     def group(self) -> np.ndarray | None:
-        """Of the select images."""
+        """Return the select images."""
         return None if self.about.group is None else self.about.group[self.about.part == 1]
 
     @property
     def right(self) -> np.ndarray:
-        """Answers (cells, test images) bool."""
+        """Return which test images each cell has right, (cells, test images) bool."""
         return np.stack([cell.right for cell in self.cells])
 
     @property
     def cost(self) -> float:
-        """Seconds of the whole grid: every cell at its full length, every backbone's features once."""
+        """Return the seconds of the whole grid: every cell at its full length, every backbone's features once."""
         images = self.about.train + len(self.labels)
         return sum(cell.cost[cell.longest] for cell in self.cells) + images * sum(self.image.values())
 
     def level(self, share: float) -> float:
-        """Seconds of a share of the grid's cost, and no less than `LEAST_CELLS` mean cells."""
+        """Return the seconds of a share of the grid's cost, and no less than `LEAST_CELLS` mean cells."""
         return self.cost * max(share, LEAST_CELLS / len(self.cells))
 
     def among(self, backbones: Iterable[str]) -> Space:
-        """The part of the space that these backbones span."""
+        """Return the part of the space that these backbones span."""
         wanted = set(backbones)
         return replace(
             self,
@@ -113,7 +113,7 @@ class Space:
         )
 
     def place(self, candidate: Candidate) -> int:
-        """Index of the cell of a recipe; raises `LookupError` for one that the grid lacks."""
+        """Return the index of the cell of a recipe; raises `LookupError` for one that the grid lacks."""
         for index, cell in enumerate(self.cells):
             if cell.candidate == candidate:
                 return index
@@ -121,7 +121,7 @@ class Space:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Purse:
+class Wallet:
     """Money to find out with. What was bought once is free."""
 
     space: Space
@@ -135,14 +135,14 @@ class Purse:
         return max(0.0, self.limit - self.spent)
 
     def pay(self, price: float) -> bool:
-        """Whether there was money for it."""
+        """Return whether there was money for it."""
         if price > self.left + 1e-9:
             return False
         self.spent += price
         return True
 
     def read(self, backbone: str, rows: int) -> tuple[int, dict[str, float]]:
-        """Reads features of as many of `rows` train images as can be paid: how many, and their scores.
+        """Read features of as many of `rows` train images as can be paid; return their number and scores.
 
         Scores are those of the largest recorded subsample among them; (0, {}) when not even one can be had.
         """
@@ -158,7 +158,7 @@ class Purse:
         return count, known[count].values
 
     def price(self, place: int, epochs: float | None = None, had: float = 0.0) -> float:
-        """Seconds that a training costs, with the features that a frozen head needs; `had` epochs were paid."""
+        """Return the seconds that a training costs, with the features of a frozen head; `had` epochs were paid."""
         cell = self.space.cells[place]
         epochs = cell.longest if epochs is None else epochs
         if (place, epochs) in self.bought:
@@ -171,7 +171,7 @@ class Purse:
         return max(price, 0.0)
 
     def train(self, place: int, epochs: float | None = None, had: float = 0.0) -> TrialResult | None:
-        """What a training shows on the select images; None when it cannot be paid."""
+        """Return what a training shows on the select images; None when it cannot be paid."""
         cell = self.space.cells[place]
         epochs = cell.longest if epochs is None else epochs
         if not self.pay(self.price(place, epochs, had)):
@@ -181,7 +181,7 @@ class Purse:
         return self.bought.setdefault((place, epochs), result_of(self.space, cell, epochs))
 
     def best(self) -> int | None:
-        """The cell with the best accuracy on select by its longest training that was bought; cheapest if equal."""
+        """Return the cell with the best accuracy on select by its longest training that was bought; cheapest if equal."""
         last: dict[int, float] = {}
         for place, epochs in self.bought:
             last[place] = max(epochs, last.get(place, 0.0))
@@ -192,12 +192,12 @@ class Purse:
 
 
 def seconds_of(line: grid.Line) -> float:
-    """Seconds of a line on the machine that costs are given for; its reference step stands in the line."""
+    """Return the seconds of a line on the machine that costs are given for; its reference step stands in the line."""
     return line.seconds * STEP / line.reference
 
 
 def result_of(space: Space, cell: Cell, epochs: float) -> TrialResult:
-    """The training as the engine would have answered it."""
+    """Return the training as the engine would have answered it."""
     trained = cell.trained[epochs]
     return TrialResult(
         trial=Trial(
@@ -215,7 +215,7 @@ def result_of(space: Space, cell: Cell, epochs: float) -> TrialResult:
 
 
 def read(folder: Path, names: Sequence[str] = ()) -> dict[str, Space]:
-    """The recorded sets by name, each with its finished backbones; without those that have fewer than `FEWEST`."""
+    """Return the recorded sets by name, each with its finished backbones; without those that have fewer than `FEWEST`."""
     found = [grid.read_set(path.parent) for path in sorted(folder.glob("*/rows.npz"))]
     found = [recorded for recorded in found if not names or recorded.about.name in names]
     quiet = quiet_reference(found)
@@ -230,7 +230,7 @@ def read(folder: Path, names: Sequence[str] = ()) -> dict[str, Space]:
 
 
 def quiet_reference(found: Sequence[grid.Recorded]) -> dict[str, float]:
-    """Seconds of the reference step of each kind of machine: the least that was measured, with nobody near."""
+    """Return the seconds of the reference step of each kind of machine: the least that was measured."""
     quiet: dict[str, float] = {}
     for recorded in found:
         for line in recorded.lines:
@@ -239,7 +239,7 @@ def quiet_reference(found: Sequence[grid.Recorded]) -> dict[str, float]:
 
 
 def of(recorded: grid.Recorded, specs: Mapping[str, BackboneSpec], seed: int = 0) -> Space | None:
-    """The space of a recorded set: those backbones whose every cell is there; None for fewer than `FEWEST`."""
+    """Return the space of a recorded set: those backbones whose every cell is there; None for fewer than `FEWEST`."""
     found = {
         backbone: lines
         for backbone in specs
@@ -271,7 +271,7 @@ def of(recorded: grid.Recorded, specs: Mapping[str, BackboneSpec], seed: int = 0
 
 
 def _by_recipe(recorded: grid.Recorded, backbone: str, seed: int) -> list[dict[float, grid.Trained]] | None:
-    """A backbone's trainings by length, for each recipe; None where one is missing."""
+    """Return a backbone's trainings by length, for each recipe; None where one is missing."""
     found = []
     for recipe in RECIPES:
         own = {

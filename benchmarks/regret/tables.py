@@ -1,4 +1,4 @@
-"""Outcomes of a replay as Markdown tables, and the targets they are held against."""
+"""Write outcomes of a replay as Markdown tables, with the targets beside them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BySet = dict[str, list[float]]
 
 
 def by_set(outcomes: Iterable[Outcome], value: Callable[[Outcome], float | None]) -> BySet:
-    """A value of the outcomes, by data set; outcomes without one are left out."""
+    """Return a value of the outcomes, by data set; outcomes without one are left out."""
     found: BySet = defaultdict(list)
     for outcome in outcomes:
         number = value(outcome)
@@ -28,12 +28,12 @@ def by_set(outcomes: Iterable[Outcome], value: Callable[[Outcome], float | None]
 
 
 def counted(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Those on sets whose test part is large enough to count."""
+    """Return those on sets whose test part is large enough to count."""
     return [outcome for outcome in outcomes if outcome.name not in UNCOUNTED]
 
 
 def table(outcomes: Sequence[Outcome], level: float) -> str:
-    """Regret and excess of every policy at a level, in points."""
+    """Return the regret and excess of every policy at a level, in points."""
     lines = [
         "| policy | regret | excess over exhaustive | median | worst set | spent |",
         "|---|---|---|---|---|---|",
@@ -52,16 +52,16 @@ def table(outcomes: Sequence[Outcome], level: float) -> str:
 
 
 def differences(outcomes: Sequence[Outcome], level: float) -> str:
-    """How much less autotl loses than each other policy on the same set and sub-pool, in points."""
-    lines = ["| against | autotl loses less by | significantly |", "|---|---|---|"]
+    """Return how much less autotl loses than each other policy on the same set and sub-pool, in points."""
+    lines = ["| against | difference (autotl better: positive) | significant |", "|---|---|---|"]
     for name, gap in sorted(gaps(outcomes, level).items(), key=lambda item: item[1].value):
-        sure = "yes" if gap.low > 0 else "no: worse" if gap.high < 0 else "no"
+        sure = "yes" if gap.low > 0 else "yes, autotl is worse" if gap.high < 0 else "no"
         lines.append(f"| {name} | {points(gap)} | {sure} |")
     return "\n".join(lines)
 
 
 def gaps(outcomes: Sequence[Outcome], level: float) -> dict[str, Interval]:
-    """The same, as intervals by policy."""
+    """Return the same, as intervals by policy."""
     here = _split([outcome for outcome in counted(outcomes) if outcome.level == level])
     own = {(o.name, o.pool): o.regret for o in here[AUTOTL]}
     return {
@@ -72,9 +72,9 @@ def gaps(outcomes: Sequence[Outcome], level: float) -> dict[str, Interval]:
 
 
 def sets_table(outcomes: Sequence[Outcome], level: float) -> str:
-    """Autotl's excess on each set, in points, all sets."""
+    """Return autotl's excess on each set, in points, all sets."""
     own = [outcome for outcome in outcomes if outcome.policy == AUTOTL and outcome.level == level]
-    lines = ["| set | excess, mean of sub-pools | largest |", "|---|---|---|"]
+    lines = ["| set | mean excess over the sub-pools | largest |", "|---|---|---|"]
     for name, values in by_set(own, lambda o: o.excess).items():
         note = " (not counted)" if name in UNCOUNTED else ""
         lines.append(f"| {name}{note} | {100 * np.mean(values):.1f} | {100 * max(values):.1f} |")
@@ -82,7 +82,7 @@ def sets_table(outcomes: Sequence[Outcome], level: float) -> str:
 
 
 def members_table(outcomes: Sequence[Outcome]) -> str:
-    """Autotl's winner's set, what its cheapest member costs, and what the deciding itself takes, by level."""
+    """Return autotl's winner's set, what its cheapest member loses, and the time of the decision itself, by level."""
     lines = [
         "| level | holds the best cell | size / on the finished grid | cheapest member loses | decision logic |",
         "|---|---|---|---|---|",
@@ -102,9 +102,9 @@ def members_table(outcomes: Sequence[Outcome]) -> str:
 
 
 def expected_table(outcomes: Sequence[Outcome]) -> str:
-    """How often the interval that goes with autotl's choice holds its accuracy on new images, by level, all sets."""
+    """Return how often the interval of autotl's expected accuracy covers, by level, all sets."""
     lines = [
-        "| level | replays | interval covers | expected less found | sets below 90 % |",
+        "| level | replays | interval covers | expected minus measured | sets below 90 % |",
         "|---|---|---|---|---|",
     ]
     own = [outcome for outcome in outcomes if outcome.covers is not None]
@@ -123,7 +123,7 @@ def expected_table(outcomes: Sequence[Outcome]) -> str:
 
 
 def about(spaces: Mapping[str, Space]) -> str:
-    """What was recorded: a row a set."""
+    """Return a table of what was recorded: a row a set."""
     lines = [
         "| set | classes | train / select / test | cells | epochs | cost in steps | best cell | over median |",
         "|---|---|---|---|---|---|---|---|",
@@ -142,7 +142,7 @@ def about(spaces: Mapping[str, Space]) -> str:
 
 
 def targets(outcomes: Sequence[Outcome], level: float) -> str:
-    """Each target with what was reached, and whether that is enough."""
+    """Return each target with what was reached, and whether that is enough."""
     own = [o for o in counted(outcomes) if o.policy == AUTOTL and o.level == level]
     excess = by_set(own, lambda o: o.excess)
     apart = [gap.low > 0 for name, gap in gaps(outcomes, level).items() if name not in UNPAID]
@@ -157,7 +157,7 @@ def targets(outcomes: Sequence[Outcome], level: float) -> str:
         ("mean excess over exhaustive validation", "≤ 0.5 points", f"{100 * mean:.1f}", mean <= 0.005),
         ("excess on the worst set", "≤ 2 points", f"{100 * most:.1f}", most <= 0.02),
         (
-            "baselines beaten significantly",
+            "baselines that autotl beats significantly",
             "all but two",
             f"{sum(apart)} of {len(apart)}",
             sum(apart) >= len(apart) - 2,
@@ -168,7 +168,7 @@ def targets(outcomes: Sequence[Outcome], level: float) -> str:
         ("95 % interval covers, all sets", "90–99 %", f"{rate:.0%}", 0.9 <= rate <= 0.99),
         ("decision logic, of a run", "≤ 2 %", f"{thinking:.1%}", thinking <= 0.02),
     ]
-    lines = ["| target | wanted | reached | |", "|---|---|---|---|"]
+    lines = ["| figure | target value | reached | |", "|---|---|---|---|"]
     lines += [
         f"| {what} | {want} | {got} | {'met' if enough else 'missed'} |" for what, want, got, enough in rows
     ]
@@ -178,24 +178,24 @@ def targets(outcomes: Sequence[Outcome], level: float) -> str:
 def page(
     spaces: Mapping[str, Space], outcomes: Sequence[Outcome], trained: Sequence[collapse.Seen] = ()
 ) -> str:
-    """All tables."""
-    parts = ["## What was recorded", about(spaces)]
+    """Return all tables."""
+    parts = ["## The recorded grid", about(spaces)]
     levels = sorted({outcome.level for outcome in outcomes})
     for level in levels:
         title = f"## At {level:.0%} of the grid's cost, and no less than {LEAST_CELLS} mean cells"
         parts += [title, table(outcomes, level)]
-    parts += ["## autotl against each", differences(outcomes, levels[0])]
-    parts += ["## Set by set", sets_table(outcomes, levels[0])]
+    parts += ["## autotl against each policy", differences(outcomes, levels[0])]
+    parts += ["## By data set", sets_table(outcomes, levels[0])]
     parts += ["## The winner's set", members_table(outcomes)]
-    parts += ["## The accuracy that is expected", expected_table(outcomes)]
+    parts += ["## Does the interval of the expected accuracy cover?", expected_table(outcomes)]
     if trained:
-        parts += ["## Trainings that collapse", collapse.table(trained)]
+        parts += ["## Collapsed trainings", collapse.table(trained)]
     parts += ["## Targets", targets(outcomes, levels[0])]
     return "\n\n".join(parts) + "\n"
 
 
 def points(found: Interval) -> str:
-    """An interval of fractions in points."""
+    """Return an interval of fractions in points."""
     return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 

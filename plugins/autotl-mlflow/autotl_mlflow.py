@@ -7,14 +7,14 @@ from pathlib import Path
 
 import mlflow
 
-from autotl import hookimpl, load
-from autotl.records import Event
+from autotl import load
+from autotl.plugin import Event, hookimpl
 
 ARTIFACTS = ("report.html", "report.md", "leaderboard.csv", "result.json", "model")
 
 
 class Tracker:
-    """What is open in MLflow for the autotl run that goes on."""
+    """The MLflow run that belongs to the autotl run in progress."""
 
     def __init__(self) -> None:
         self.folder: str | None = None
@@ -22,7 +22,7 @@ class Tracker:
         self.scores = 0
 
     def begin(self, folder: str) -> None:
-        """Takes the active MLflow run, or begins one named like the run folder."""
+        """Take the active MLflow run, or begin one named like the run folder."""
         self.folder, self.scores = folder, 0
         self.own = mlflow.active_run() is None
         if self.own:
@@ -31,7 +31,7 @@ class Tracker:
             mlflow.start_run(run_name=Path(folder).name)
 
     def score(self, event: Event) -> None:
-        """One point a candidate: its score, and the best so far."""
+        """Log one point per candidate: its score, and the best so far."""
         self.scores += 1
         mlflow.log_metric("score", float(event.score or 0.0), step=self.scores)
         if event.best is not None:
@@ -39,7 +39,7 @@ class Tracker:
         mlflow.log_metric("seconds", event.time, step=self.scores)
 
     def end(self) -> None:
-        """The verdict, what it rests on, and the files of the run folder."""
+        """Log the verdict, its figures, and the files of the run folder."""
         folder = Path(self.folder or "")
         run = load(folder)
         state = run.result
@@ -66,7 +66,7 @@ tracker = Tracker()
 
 @hookimpl
 def on_event(event: Event) -> None:
-    """Called for each event of a run, in order; autotl reports what goes wrong here, and runs on."""
+    """Record an event of a run, in order; autotl reports an exception of this hook and continues."""
     if event.folder != tracker.folder:
         tracker.begin(event.folder)
     if event.score is not None and event.stage in {"probe", "control"}:

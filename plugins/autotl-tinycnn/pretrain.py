@@ -19,7 +19,7 @@ MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.2
 
 
 def draw(shape: str, random: np.random.Generator) -> np.ndarray:
-    """One image (32, 32, 3) uint8."""
+    """Draw one image (32, 32, 3) uint8."""
     back, ink = random.integers(0, 256, 3), random.integers(0, 256, 3)
     while np.abs(back - ink).sum() < 120:
         ink = random.integers(0, 256, 3)

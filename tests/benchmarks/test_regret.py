@@ -14,7 +14,7 @@ import pytest
 from autotl.records import BackboneSpec, Interval, Split, Trial, TrialResult
 from benchmarks.regret import collapse, grid, policies, record, regret, space, tables
 from benchmarks.regret.replay import kept, prior_from, replay, sub_pools
-from benchmarks.regret.space import LENGTHS, RECIPES, Purse
+from benchmarks.regret.space import LENGTHS, RECIPES, Wallet
 
 BACKBONES = ("small", "medium", "large", "broad", "odd")
 CLASSES, TRAIN, SELECT, TEST = 4, 160, 100, 200
@@ -218,14 +218,14 @@ def test_a_level_buys_at_least_three_mean_cells(spaces: dict[str, space.Space]) 
 def test_a_purse_pays_once_and_never_more_than_it_holds(spaces: dict[str, space.Space]) -> None:
     whole = spaces["one"]
     place = policies.frozen_of(whole, "small")
-    purse = Purse(space=whole, limit=1e9)
-    assert purse.train(place) is not None
-    spent = purse.spent
-    assert purse.train(place) is not None
-    assert purse.spent == spent
-    assert purse.read("small", TRAIN)[0] == TRAIN
-    assert purse.spent == spent
-    poor = Purse(space=whole, limit=spent / 2)
+    wallet = Wallet(space=whole, limit=1e9)
+    assert wallet.train(place) is not None
+    spent = wallet.spent
+    assert wallet.train(place) is not None
+    assert wallet.spent == spent
+    assert wallet.read("small", TRAIN)[0] == TRAIN
+    assert wallet.spent == spent
+    poor = Wallet(space=whole, limit=spent / 2)
     assert poor.train(place) is None
     assert poor.spent == 0
 
@@ -242,15 +242,15 @@ def test_no_policy_spends_more_than_its_level(spaces: dict[str, space.Space]) ->
     whole = spaces["one"]
     prior = prior_from([spaces["two"], spaces["three"]])
     for name, policy in policies.available().items():
-        purse = Purse(space=whole, limit=whole.level(0.1))
-        choice = policy(purse, prior, np.random.default_rng(0))
+        wallet = Wallet(space=whole, limit=whole.level(0.1))
+        choice = policy(wallet, prior, np.random.default_rng(0))
         assert 0 <= choice.place < len(whole.cells)
-        assert name in policies.UNPAID or choice.spent <= purse.limit * 1.000001, name
+        assert name in policies.UNPAID or choice.spent <= wallet.limit * 1.000001, name
 
 
 def test_exhaustive_validation_takes_the_best_on_select(spaces: dict[str, space.Space]) -> None:
     whole = spaces["one"]
-    choice = policies.exhaustive(Purse(space=whole, limit=0.0), {}, np.random.default_rng(0))
+    choice = policies.exhaustive(Wallet(space=whole, limit=0.0), {}, np.random.default_rng(0))
     assert whole.cells[choice.place].selected[whole.cells[choice.place].longest] == max(
         cell.selected[cell.longest] for cell in whole.cells
     )
@@ -265,9 +265,9 @@ def test_a_planner_of_ones_own_is_asked(spaces: dict[str, space.Space]) -> None:
             told.append(result)
 
     told: list[object] = []
-    purse = Purse(space=spaces["one"], limit=spaces["one"].level(0.2))
+    wallet = Wallet(space=spaces["one"], limit=spaces["one"].level(0.2))
     choice = policies.Autotl(make=lambda profile, ranking, seconds: Nothing())(
-        purse, {}, np.random.default_rng(0)
+        wallet, {}, np.random.default_rng(0)
     )
     assert told
     assert spaces["one"].cells[choice.place].frozen
@@ -297,6 +297,7 @@ def test_the_prior_never_sees_its_own_set(spaces: dict[str, space.Space]) -> Non
     )
 
 
+@pytest.mark.process
 def test_replaying_needs_no_torch(tmp_path: Path) -> None:
     made_up(tmp_path, "one", 0)
     code = (

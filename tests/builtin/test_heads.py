@@ -91,7 +91,7 @@ def test_neighbours_vote_in_another_fold_when_their_number_is_chosen(
 def test_a_fine_tuning_starts_from_a_logistic_head(digits: tuple[np.ndarray, np.ndarray]) -> None:
     features, labels = digits
     head = heads.logistic(features, labels, 10, folds_for(labels, None), 0)
-    assert head.note.startswith("logistic")
+    assert head.method == "logistic"
     assert (answers(head, features).argmax(1) == labels).mean() > 0.95
 
 
@@ -108,10 +108,10 @@ def test_many_classes_and_rows_cost_no_more_than_they_must(
     )
     monkeypatch.setattr(heads, "LOGISTIC_WORK", 100 * 64 * 10)
     head = heads.linear(features[:400], labels[:400], 10, folds, 0)
-    assert head.note.startswith("ridge") and not fitted
+    assert head.method == "ridge" and not fitted
     assert (answers(head, features[400:]).argmax(1) == labels[400:]).mean() > 0.85
     head = heads.logistic(features[:400], labels[:400], 10, folds, 0)
-    assert head.note.startswith("logistic") and 0 < max(fitted) <= 100
+    assert head.method == "logistic" and 0 < max(fitted) <= 100
     assert (answers(head, features[400:]).argmax(1) == labels[400:]).mean() > 0.7
     monkeypatch.setattr(heads, "NEIGHBOUR_ROWS", 100)
     known = heads.knn(features[:400], labels[:400], 10, folds, 0)

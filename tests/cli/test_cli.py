@@ -325,7 +325,7 @@ def test_controls_are_named_under_the_table(tmp_path: Path) -> None:
 def test_leaderboard_of_no_run_is_a_handled_error(tmp_path: Path) -> None:
     found = invoke("leaderboard", tmp_path)
     assert found.exit_code == 1
-    assert "holds no result.json" in found.stderr
+    assert "has no result.json" in found.stderr
 
 
 def test_names_cannot_command_the_terminal(tmp_path: Path) -> None:

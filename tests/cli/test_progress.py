@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 
 import pytest
 
 from autotl.cli.progress import counting, line, live
-from autotl.records import Event
+from autotl.records import Event, Kind
 from autotl.report.format import duration, printable
 
 
@@ -26,7 +27,7 @@ def test_plain_lines_say_stage_candidate_best_and_time_left() -> None:
         observe(event(2.5, candidate="a@1/knn", score=0.5, best=0.75, left=90.4))
     assert out.getvalue().splitlines() == [
         "[   1.0 s] load       going on · 9 min 59 s left",
-        "[   2.5 s] probe      a@1/knn · going on · 0.500 · best 0.750 · 1 min 30 s left",
+        "[   2.5 s] probe      a@1/knn · going on · best 75.0 % · 1 min 30 s left",
     ]
 
 
@@ -37,7 +38,34 @@ def test_plain_lines_do_not_flood_a_log() -> None:
             observe(event(tenth / 10, candidate="a@1/knn"))
         observe(event(9.95, candidate="a@1/knn", score=0.5))
     assert 10 <= len(out.getvalue().splitlines()) <= 12
-    assert "0.500" in out.getvalue()
+    assert "[   9.9 s]" in out.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_training_that_reports_twice_a_second_takes_a_line_every_fifteen(terminal: bool) -> None:
+    out = Terminal() if terminal else io.StringIO()
+    with live(stream=out) as observe:
+        observe(
+            Event(time=0.0, stage="probe", message="4 epochs", kind=Kind.TRIAL_STARTED, candidate="a@1/f")
+        )
+        for half in range(1, 81):
+            training = {"kind": Kind.TRAINING, "candidate": "a@1/f", "score": 0.25}
+            message = f"epoch {half / 20:.1f} of 4, loss 0.751"
+            observe(Event(time=half / 2, stage="probe", message=message, **training))  # type: ignore[arg-type]
+        ended = Event(
+            time=40.5,
+            stage="probe",
+            message="accuracy 50.0 %",
+            kind=Kind.TRIAL_ENDED,
+            candidate="a@1/f",
+            score=0.5,
+        )
+        observe(ended)
+    text = out.getvalue()
+    assert "25.0" not in text  # a score on the first few images is not the candidate's
+    lines = re.findall(r"\[ +[0-9.]+ s\] probe", text)
+    assert len(lines) == (1 if terminal else 4)
+    assert "accuracy 50.0" in text
 
 
 def test_each_plugin_that_is_left_out_is_named() -> None:
@@ -52,8 +80,8 @@ def test_each_plugin_that_is_left_out_is_named() -> None:
 
 
 def test_a_score_the_message_has_is_not_said_again() -> None:
-    said = Event(time=1.0, stage="probe", message="accuracy 0.889", score=0.889, best=0.889)
-    assert line(said).count("0.889") == 1
+    said = Event(time=1.0, stage="probe", message="accuracy 88.9 %", score=0.889, best=0.889)
+    assert line(said).count("88.9") == 1
 
 
 def test_a_terminal_gets_a_panel_and_keeps_what_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,12 +115,12 @@ def test_interval_forecast_and_memory_fit_into_eighty_columns(monkeypatch: pytes
         memory=1_840_000_000,
         granted=8_000_000_000,
     )
-    assert "forecast 42 s · best 0.931 [0.91, 0.95]" in line(said)
+    assert "forecast 42 s · best 93.1 % [91.2–95.1]" in line(said)
     out = Console(file=io.StringIO(), width=80)
     out.print(two_lines(said, 12.0, 80))
     first, second = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert len(second.rstrip()) <= 80
-    assert "best 0.931 [0.91, 0.95]" in second and "1.8 of 8.0 GB" in second and "1 h 01 min left" in second
+    assert "best 93.1 % [91.2–95.1]" in second and "1.8 of 8.0 GB" in second and "1 h 01 min left" in second
     assert "timm:mobilenetv3" in first
     out = Console(file=io.StringIO(), width=80)
     out.print(two_lines(event(1.0, candidate="a@1/knn", left=9.0, forecast=5.0), 12.0, 80))

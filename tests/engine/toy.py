@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from autotl.engine import train
+from autotl.engine.augment import augment
 from autotl.engine.backbone import Backbone, build
-from autotl.engine.images import Squares
+from autotl.engine.images import Squares, to_input
+from autotl.engine.losses import cross_entropy
 from autotl.engine.model import Model
 from autotl.modality.image_store import Pixels
 from autotl.records import BackboneSpec, Preprocess
@@ -93,6 +95,9 @@ def setting(pictures: np.ndarray, labels: np.ndarray, **more: Any) -> train.Sett
     return train.Setting(
         squares=squares(pictures),
         labels=labels,
+        augment=augment,
+        to_input=to_input,
+        loss=cross_entropy,
         preprocess=Preprocess(crop=1.0),
         size=SIDE,
         **(values | more),

@@ -1,4 +1,4 @@
-"""docs/guide/plugins.md names every hook with its exact arguments; what a plugin needs has a stable path."""
+"""The documentation names every hook with its exact arguments; what a plugin needs has a stable path."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from autotl.plugins.loading import HOOKS, VERSION_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "guide" / "plugins.md").read_text(encoding="utf-8")
+API = (ROOT / "docs" / "reference" / "plugin-api.md").read_text(encoding="utf-8")
 SOURCES = [
     *(ROOT / "plugins").glob("*/autotl_*.py"),
     *(ROOT / "plugins").glob("*/autotl_*/*.py"),
@@ -26,8 +27,9 @@ def parameters(hook: str) -> list[str]:
 
 
 def test_the_page_shows_every_hook_with_its_exact_arguments() -> None:
-    headings = dict(re.findall(r"^#### `(\w+)\((.*)\)`$", PAGE, re.MULTILINE))
-    assert headings == {hook: ", ".join(parameters(hook)) for hook in HOOKS}
+    shown = dict(re.findall(r"^```text\n(\w+)\((.*)\) -> ", API, re.MULTILINE))
+    for hook in HOOKS:
+        assert re.findall(r"(\w+): ", shown[hook]) == parameters(hook)
 
 
 @pytest.mark.parametrize("hook", HOOKS)

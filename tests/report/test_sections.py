@@ -55,8 +55,6 @@ def test_the_three_figures_are_introduced_and_named_alike() -> None:
 
 
 def test_the_time_plan_stands_beside_what_a_stage_took() -> None:
-    plan = (StagePlan(stage="load", seconds=5.0, fixed=True),)
-    stages = view.view(example(time_plan=plan))["time"]["stages"]
-    planned = {stage["name"]: printable(stage["planned"]) for stage in stages}
-    assert planned["list files"] == "5.0 s"
-    assert planned["other"] == ""
+    plan = (StagePlan(stage="start", seconds=5.0, fixed=True, covers=("load", "start")),)
+    [row] = view.view(example(time_plan=plan, seconds={"load": 1.5, "start": 2.0}))["time"]["plan"]
+    assert (row["stage"], printable(row["planned"]), printable(row["used"])) == ("start", "5.0 s", "3.5 s")

@@ -21,6 +21,7 @@ from autotl.errors import RunError
 from autotl.hookspecs import hookimpl
 from autotl.plugins import manager
 from autotl.records import Kind, fact
+from autotl.report.wording import sentence
 from autotl.run_folder import result_file
 from autotl.run_folder.diff import compare
 from autotl.run_folder.replay import replay
@@ -139,11 +140,12 @@ def test_two_runs_differ_in_data_setup_and_scores(original: Path) -> None:
     assert {"fingerprint", "images, train"} <= {c.what for c in found.data}
     assert {"budget", "seed"} <= {c.what for c in found.setup}
     assert found.scores
-    assert any("data are not the same" in sentence for sentence in found.why)
+    assert Kind.DATA_DIFFER in [reason.kind for reason in found.why]
     told = CliRunner().invoke(main, ["diff", str(original / "run"), str(original / "second")])
     assert told.exit_code == 0 and "→" in told.output
     as_json = CliRunner().invoke(main, ["diff", "--json", str(original / "run"), str(original / "second")])
     assert json.loads(as_json.output)["scores"]
+    assert all(reason["text"] for reason in json.loads(as_json.output)["why"])
 
 
 def test_why_the_verdict_changed() -> None:
@@ -155,19 +157,20 @@ def test_why_the_verdict_changed() -> None:
     first, second = one.leaderboard[0].candidate, one.leaderboard[1].candidate
     assert one.decision is not None
     turned = replace(one, decision=replace(one.decision, winner=second, runner_up=first))
-    assert "tie fell the other way" in compare(one, turned).why[-1]
+    assert compare(one, turned).why[-1].kind is Kind.TIE
     gone = replace(turned, leaderboard=turned.leaderboard[1:])
-    assert any("was not tried in the second" in sentence for sentence in compare(one, gone).why)
+    missing = compare(one, gone).why[0]
+    assert missing.kind is Kind.WINNER_NOT_SCORED
+    assert f"{first}, which wins the first run, was not tried in the second" in sentence(missing)
     none = replace(one, decision=replace(one.decision, winner=None), winner=None)
-    assert "Only the first run" in compare(one, none).why[-1]
-    assert "came to a recommendation" in compare(none, one).why[-1]
+    assert compare(one, none).why[-1] == fact(Kind.ONE_RECOMMENDS, run=1)
+    assert compare(none, one).why[-1] == fact(Kind.ONE_RECOMMENDS, run=2)
     failed = tuple(
         replace(row, score_val=None, status="diverged", facts=(fact(Kind.FAILED, error="no number"),))
         if row.candidate == first
         else row
         for row in turned.leaderboard
     )
-    assert any(
-        "diverged (no number)" in sentence
-        for sentence in compare(one, replace(turned, leaderboard=failed)).why
+    assert "has no score (diverged) in the second: no number" in sentence(
+        compare(one, replace(turned, leaderboard=failed)).why[0]
     )

@@ -13,7 +13,7 @@ from made_images import pictures
 from simulated_run import TABLE, World
 
 from autotl.decision import judge
-from autotl.errors import AutotlError, BudgetError, DatasetError, RunError, UnknownNameError
+from autotl.errors import AutotlError, BudgetError, DatasetError, EngineError, RunError, UnknownNameError
 from autotl.ranking import history
 from autotl.records import (
     Candidate,
@@ -137,8 +137,6 @@ def test_a_final_fit_that_fails_ships_the_probe(
     original = TableEngine.answer
 
     def train(self: TableEngine, trial: Trial, *rest: Any) -> Any:
-        from autotl.errors import EngineError
-
         if trial.id == "final":
             raise EngineError("out of memory")
         return original(self, trial, *rest)
@@ -147,10 +145,42 @@ def test_a_final_fit_that_fails_ships_the_probe(
     folder = World().run(photos, tmp_path / "run")
     state = result_file.read(folder)
     assert state.winner is not None and state.winner.score_test is not None
+    assert state.winner.test_images == state.data.counts["test"]
     assert state.winner.model_is is ModelIs.PROBE
     assert (folder / "model" / "model.json").read_text() == state.winner.candidate
     failed = next(note for note in state.notes if note.kind == Kind.FINAL_FIT_FAILED)
     assert "out of memory" in failed.values["error"] and failed.values["probe"]
+
+
+@pytest.mark.parametrize("answered", [25, 5])
+def test_a_probe_is_tested_on_the_images_that_there_is_time_for(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answered: int
+) -> None:
+    train, predict = TableEngine._train, TableEngine.predict
+
+    def fails(self: TableEngine, trial: Trial, *rest: Any) -> Any:
+        if trial.id == "final":
+            raise EngineError("out of time")
+        return train(self, trial, *rest)
+
+    def ends_early(self: TableEngine, model: str, files: Any, *rest: Any) -> Any:
+        answers = predict(self, model, files, *rest)
+        answers.probabilities[answered:] = np.nan
+        late = ["not predicted: the time was over"] * (len(files) - answered)
+        return replace(answers, errors=[None] * answered + late)
+
+    monkeypatch.setattr(TableEngine, "_train", fails)
+    monkeypatch.setattr(TableEngine, "predict", ends_early)
+    folder = World().run(photos, tmp_path / "run")
+    state = result_file.read(folder)
+    assert state.winner is not None
+    notes = {note.kind: note.values for note in state.notes}
+    if answered < 20:
+        assert state.winner.score_test is None and Kind.NO_TEST_SCORE in notes
+        return
+    assert state.winner.score_test is not None and state.winner.test_images == 25
+    assert notes[Kind.TESTED_ON_PART] == {"images": 25, "of": state.data.counts["test"]}
+    assert f"25 of the {state.data.counts['test']} test images" in recommendation(state)
 
 
 def test_refit_says_that_its_figures_are_its_twins(photos: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def write_card(
     last: dict[str, Any],
     teachers: list[dict[str, Any]],
 ) -> None:
-    """Writes the card of one backbone; `facts` is plan.json, `last` the last line of log.jsonl."""
+    """Write the card of one backbone; `facts` is plan.json, `last` the last line of log.jsonl."""
     plan = facts["plan"]
     losses = [f"cross-entropy with labels smoothed by {plan['smoothing']} (weight {plan['label_weight']})"]
     if plan["feature_weight"]:

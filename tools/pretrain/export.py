@@ -25,7 +25,7 @@ SETTLED_ON = 4096  # training images that batch norm is made anew from
 
 
 def count_macs(model: nn.Module, size: int) -> int:
-    """Multiply-accumulates of one image at `size` pixels: convolutions and matrix products."""
+    """Return the multiply-accumulates of one image at `size` pixels: convolutions and matrix products."""
     model.eval()
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
@@ -34,7 +34,7 @@ def count_macs(model: nn.Module, size: int) -> int:
 
 
 def half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Floats as fp16, counters as they are."""
+    """Convert floats to fp16 and leave counters as they are."""
     return {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in state.items()
@@ -42,7 +42,7 @@ def half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def settle(model: nn.Module, source: Source, size: int, batch: int = 128) -> None:
-    """Batch norm's statistics from whole training images at `size` pixels, and back into eval mode.
+    """Estimate batch norm's statistics from whole training images at `size` pixels, and return to eval mode.
 
     Those of the training belong to the size that it saw (Touvron et al. 2019, "Fixing the train-test
     resolution discrepancy").
@@ -70,7 +70,7 @@ def export(
     folder: Path,
     teachers: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Writes ``<name>.safetensors``, ``<name>.md`` and the entry in `folder`'s index; returns it.
+    """Write ``<name>.safetensors``, ``<name>.md`` and the entry in `folder`'s index; return the entry.
 
     A student that is used at another size than it was trained at gets batch norm's statistics anew from `source`.
     Accuracy is measured with the weights as they were written. Raises `ValueError` when the checkpoint is

@@ -1,4 +1,4 @@
-"""What teachers say of fixed windows of every image, asked once and stored.
+"""The teachers' outputs for fixed windows of every image, computed once and stored.
 
 One file a teacher and kind: ``<teacher>.features.npy`` (n, views, d) and ``<teacher>.logits.npy``
 (n, views, classes), float16, and ``<teacher>.json`` with how many rows are done, so that an
@@ -41,7 +41,7 @@ def ask(
     bf16: bool,
     batch: int = 128,
 ) -> None:
-    """Stores the teacher's features and logits of `windows` (n, views, 4), rendered at `size` pixels."""
+    """Store the teacher's features and logits of `windows` (n, views, 4), rendered at `size` pixels."""
     folder.mkdir(parents=True, exist_ok=True)
     count, views = windows.shape[:2]
     state_file = folder / f"{teacher.name}.json"
@@ -72,7 +72,7 @@ def ask(
 
 
 def open_lessons(folder: Path, teacher: str, rows: int) -> Lessons:
-    """Opens the answers for the first `rows` images. Raises `ValueError` when not all were asked."""
+    """Open the answers for the first `rows` images. Raises `ValueError` when not all were asked."""
     state = json.loads((folder / f"{teacher}.json").read_text())
     if state["done"] < rows:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Which machine this is, and how fast: seconds of a step that is the same everywhere."""
+"""The machine's class and speed: seconds of a step that is the same everywhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 
 def machine_class() -> str:
-    """Processor, its widest vector extensions, and the number of threads torch uses."""
+    """Return the processor, its widest vector extensions, and the number of threads torch uses."""
     model, flags = platform.machine(), set[str]()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -28,7 +28,7 @@ def machine_class() -> str:
 
 
 def reference_step_seconds(repeats: int = 5) -> float:
-    """Fastest of some forward and backward passes of a fixed small network, fp32, batch 64 at 64 pixels."""
+    """Return the fastest of some forward and backward passes of a fixed small network, fp32, batch 64 at 64 pixels."""
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Conv2d(3, 32, 3, stride=2, padding=1),
@@ -52,7 +52,7 @@ def reference_step_seconds(repeats: int = 5) -> float:
 
 
 def bf16_is_faster(model: nn.Module, images: torch.Tensor) -> bool:
-    """Whether a training step under bfloat16 autocast beats fp32 here: the fastest of three each."""
+    """Return whether a training step under bfloat16 autocast beats fp32 here: the fastest of three each."""
     seconds = {}
     for bf16 in (False, True):
         best = float("inf")

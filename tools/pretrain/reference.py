@@ -21,13 +21,13 @@ BATCH = 250
 
 
 def coarse(images: np.ndarray, resolution: int) -> np.ndarray:
-    """Images (n, s, s, 3) uint8 reduced to `resolution` pixels and enlarged again."""
+    """Reduce images (n, s, s, 3) uint8 to `resolution` pixels and enlarge them again."""
     side = images.shape[1]
     return np.stack([square_image(square_image(one, resolution, resolution), side, side) for one in images])
 
 
 def write_reference(name: str, validation: Source, folder: Path) -> Path:
-    """Writes ``<domain>.reference.safetensors`` for the exported student `name` in `folder`.
+    """Write ``<domain>.reference.safetensors`` for the exported student `name` in `folder`.
 
     Pictures that the student was not trained on serve as sample: those of its training lie nearer to each
     other than new ones of the same kind do. They are seen at their own resolution: what comes later is reduced

@@ -1,4 +1,4 @@
-"""How far a training has come, by steps and, where a time is set, by the clock."""
+"""The progress of a training, by steps and, where a time is set, by the clock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Progress:
         self._pace = 0.0
 
     def advance(self, now: float) -> float:
-        """One step was made; `now` is in the deadline's clock. Returns the new fraction."""
+        """Count one step and return the new fraction; `now` is in the deadline's clock."""
         stride = 1.0 / self.steps
         if self.deadline is not None:
             if self._last is not None:
@@ -43,7 +43,7 @@ class Progress:
 
 
 def rate(progress: float, warmup: float = 0.05, floor: float = 0.01) -> float:
-    """Factor on the peak learning rate: linear warm-up, then half a cosine down to `floor`."""
+    """Return the factor on the peak learning rate: linear warm-up, then half a cosine down to `floor`."""
     if progress < warmup:
         return max(0.02, progress / warmup)
     along = (progress - warmup) / (1.0 - warmup)

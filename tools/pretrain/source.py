@@ -28,12 +28,12 @@ class Source:
 
     @property
     def side(self) -> int:
-        """Height and width of every image, pixels."""
+        """Return the height and width of every image, pixels."""
         return int(self.images.shape[1])
 
 
 def list_images(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
-    """Files, class indices and class names of a folder of class folders.
+    """Return the files, class indices and class names of a folder of class folders.
 
     Classes are in sorted order, files in turn one of each class: so every prefix is a stratified sample,
     and a trial on a fifth of the data needs only the teachers' answers for the first fifth.
@@ -48,7 +48,7 @@ def list_images(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
 
 
 def decode(path: Path, side: int) -> np.ndarray:
-    """One picture as (side, side, 3) uint8: shorter side resized, centre cropped where it is not square."""
+    """Decode one picture as (side, side, 3) uint8: shorter side resized, centre cropped if not square."""
     with Image.open(path) as picture:
         rgb = picture.convert("RGB")
     if rgb.size != (side, side):
@@ -61,7 +61,7 @@ def decode(path: Path, side: int) -> np.ndarray:
 
 
 def pack(folder: Path, packed: Path, side: int = 64, threads: int = 2) -> Source:
-    """Decodes `folder` into `packed` (``images.npy``, ``labels.npy``, ``classes.json``) and opens it.
+    """Decode `folder` into `packed` (``images.npy``, ``labels.npy``, ``classes.json``) and open it.
 
     Raises `ValueError` when the folder holds no picture.
     """
@@ -82,7 +82,7 @@ def pack(folder: Path, packed: Path, side: int = 64, threads: int = 2) -> Source
 
 
 def open_packed(packed: Path) -> Source:
-    """Opens what `pack` wrote. Raises `FileNotFoundError` when it was not."""
+    """Open what `pack` wrote. Raises `FileNotFoundError` when it was not."""
     images = np.load(packed / "images.npy", mmap_mode="r")
     labels = np.load(packed / "labels.npy")
     classes = tuple(json.loads((packed / "classes.json").read_text()))
@@ -90,6 +90,6 @@ def open_packed(packed: Path) -> Source:
 
 
 def batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """`rows` in slices of `size`, the last one shorter."""
+    """Yield `rows` in slices of `size`, the last one shorter."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

@@ -65,7 +65,7 @@ STUDENTS: tuple[Student, ...] = (
 
 
 def find_student(name: str) -> Student:
-    """The student of that name. Raises `KeyError` with the names there are."""
+    """Return the student of that name. Raises `KeyError` with the names there are."""
     for student in STUDENTS:
         if student.name == name:
             return student
@@ -73,7 +73,7 @@ def find_student(name: str) -> Student:
 
 
 def build(student: Student, classes: int, drop_path: float = 0.0) -> nn.Module:
-    """A fresh network with a head for `classes`, channels last."""
+    """Return a fresh network with a head for `classes`, channels last."""
     arguments: dict[str, Any] = {**student.arguments, "num_classes": classes}
     if drop_path:
         arguments["drop_path_rate"] = drop_path
@@ -82,14 +82,14 @@ def build(student: Student, classes: int, drop_path: float = 0.0) -> nn.Module:
 
 
 def see(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Pooled features (b, d), what enters the classifier, and logits (b, classes)."""
+    """Return the pooled features (b, d), what enters the classifier, and logits (b, classes)."""
     features: Tensor = model.forward_head(model.forward_features(images), pre_logits=True)  # type: ignore[operator]
     logits: Tensor = model.get_classifier()(features)  # type: ignore[operator]
     return features, logits
 
 
 def feature_dim(model: nn.Module, size: int) -> int:
-    """Width of the pooled features, by one forward pass."""
+    """Return the width of the pooled features, by one forward pass."""
     model.eval()
     with torch.no_grad():
         features, _ = see(model, torch.zeros(1, 3, size, size))

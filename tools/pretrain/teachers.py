@@ -32,7 +32,7 @@ class Teacher:
 
 
 def open_teacher(folder: Path, name: str) -> Teacher:
-    """Builds a teacher and loads its weights.
+    """Build a teacher and load its weights.
 
     Raises `KeyError` for an unknown name and `ValueError` for a licence that forbids teaching.
     """

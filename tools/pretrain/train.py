@@ -35,7 +35,7 @@ STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a student is trained; all that its result depends on beside data, machine and clock."""
+    """The settings of a student's training; its result depends on these, data, machine and clock."""
 
     epochs: float
     seed: int = 0
@@ -64,7 +64,7 @@ class Apprenticeship(nn.Module):
         self.logit_heads = nn.ModuleList(nn.Linear(width, lesson.logits.shape[2]) for lesson in lessons)
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Logits (b, classes), and for each teacher predicted features (b, d) and outputs (b, c)."""
+        """Return the logits (b, classes), and for each teacher predicted features (b, d) and outputs (b, c)."""
         features, logits = see(self.student, images)
         return (
             logits,
@@ -82,13 +82,13 @@ class Average:
         self._to = [value for value in self.module.state_dict().values() if value.is_floating_point()]
 
     def update(self, module: nn.Module, step: int) -> None:
-        """Moves the average towards `module`."""
+        """Move the average towards `module`."""
         now = [value for value in module.state_dict().values() if value.is_floating_point()]
         torch._foreach_lerp_(self._to, now, 1.0 - min(self.decay, (1 + step) / (10 + step)))
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay for matrices and kernels, none for vectors (biases and norms)."""
+    """Return groups with decay for matrices and kernels, and none for vectors (biases and norms)."""
     matrices = [value for value in module.parameters() if value.ndim > 1]
     vectors = [value for value in module.parameters() if value.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
@@ -101,7 +101,7 @@ def losses(
     taught_features: list[Tensor],
     taught_logits: list[Tensor],
 ) -> dict[str, Tensor]:
-    """The weighted losses of a batch by name; `targets` (b, classes) are shares."""
+    """Return the weighted losses of a batch by name; `targets` (b, classes) are shares."""
     logits, features, outputs = answer
     found = {"label": plan.label_weight * functional.cross_entropy(logits.float(), targets)}
     if plan.feature_weight:
@@ -128,7 +128,7 @@ def losses(
 def predict(
     model: nn.Module, images: np.ndarray, size: int, batch: int = 250
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pooled features and logits of whole images rendered at `size`, float32, in eval mode."""
+    """Return the pooled features and logits of whole images rendered at `size`, float32, in eval mode."""
     model.eval()
     features, logits = [], []
     with torch.no_grad():
@@ -142,13 +142,13 @@ def predict(
 
 
 def accuracy(model: nn.Module, source: Source, size: int) -> float:
-    """Share of `source` that the model's own head gets right at `size` pixels."""
+    """Return the share of `source` that the model's own head gets right at `size` pixels."""
     _, logits = predict(model, source.images, size)
     return float((logits.argmax(axis=1) == source.labels).mean())
 
 
 def save_atomically(state: dict[str, Any], path: Path) -> None:
-    """Writes a checkpoint so that a kill leaves the older one whole."""
+    """Write a checkpoint so that a kill leaves the older one whole."""
     unfinished = path.with_suffix(".part")
     torch.save(state, unfinished)
     unfinished.replace(path)
@@ -167,7 +167,7 @@ def train(  # noqa: PLR0913 (one entry for every way of training a student)
     evaluations: int = 8,
     start_from: Path | None = None,
 ) -> Path:
-    """Trains, or goes on with what `folder` holds, and returns the path of the finished checkpoint.
+    """Train, or continue from what `folder` holds, and return the path of the finished checkpoint.
 
     `folder` gets ``checkpoint.pt`` (some sixteen bytes a parameter, kept every minute), ``log.jsonl`` and
     ``plan.json``. `windows` (n, views, 4) are those that the teachers saw; without teachers every epoch

@@ -1,4 +1,4 @@
-"""What a network sees of an image: a random window of it, and a random change of appearance.
+"""Augmentation of an image: a random window of it, and a random change of appearance.
 
 Windows are drawn beforehand and numbered, because teachers are asked once and their answers are
 stored: student and teacher have to look at the same window, or the student learns to be wrong
@@ -21,7 +21,7 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 def draw_windows(
     images: int, views: int, seed: int, area: tuple[float, float] = (0.25, 1.0), first_whole: bool = True
 ) -> np.ndarray:
-    """Random resized crops with flips, (images, views, 4) float32.
+    """Draw random resized crops with flips, (images, views, 4) float32.
 
     A window is (x, y, w, h): its centre and half its size in a frame from -1 to 1; a negative w means
     mirrored. The first view is the whole image when `first_whole`. `area` is the range of the window's
@@ -43,7 +43,7 @@ def draw_windows(
 
 
 def render(images: np.ndarray, windows: np.ndarray, size: int) -> Tensor:
-    """Windows of uint8 images (b, h, w, 3) as float images (b, 3, size, size) from 0 to 1, channels last."""
+    """Render windows of uint8 images (b, h, w, 3) as floats (b, 3, size, size) from 0 to 1, channels last."""
     pixels = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float().div_(255.0)
     box = torch.from_numpy(np.array(windows))
     theta = torch.zeros(len(box), 2, 3)
@@ -55,7 +55,7 @@ def render(images: np.ndarray, windows: np.ndarray, size: int) -> Tensor:
 
 
 def change_appearance(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Brightness, contrast, saturation, sharpness and noise of each image changed at random, (b, 3, s, s).
+    """Change brightness, contrast, saturation, sharpness and noise of each image at random, (b, 3, s, s).
 
     Sharpness goes both ways: the source's pictures are small and become soft when enlarged, those that
     a user brings are reduced and crisp.
@@ -82,5 +82,5 @@ def change_appearance(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Images from 0 to 1 to a network's own scale."""
+    """Scale images from 0 to 1 to a network's own range."""
     return (images - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from autotl.records.candidate_id import hyper_of
 from autotl.records.result import Recommendation, Row
 from autotl.report import recorded
 from autotl.report.format import count, duration, interval, percent
@@ -97,5 +98,5 @@ def _line(row: Row, place: int, winner: str | None, floor: float) -> dict[str, A
 
 def _hyper(row: Row) -> str:
     """Return the hyperparameters that differ from the strategy's defaults, as in the candidate id."""
-    hyper = row.candidate.partition("?")[2]
+    hyper = hyper_of(row.candidate)
     return f" ({hyper.replace('&', ', ')})" if hyper else ""

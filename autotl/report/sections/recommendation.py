@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autotl.records import Interval
 from autotl.records.result import Recommendation, Row, Winner
 from autotl.report import recorded
 from autotl.report.format import NARROW, count, duration, percent, points, points_interval
@@ -25,9 +26,8 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
             "headline": headline, "lede": [sentence], "figures": [], "backbone": "", "how": "", "terms": "", **shared
         }  # fmt: skip
     row = next((row for row in result.leaderboard if row.candidate == winner.candidate), None)
-    expected = expected_score(result, winner)
     lede = [
-        wording.accuracy_and_cost(result, row, expected),
+        wording.accuracy_and_cost(result, row, expected_score(winner)),
         wording.certainty(result, no_signal=recorded.has_no_signal(result)),
     ]
     return {
@@ -36,15 +36,15 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
         "how": f"at {winner.input_size}{NARROW}px, {wording.recipe(winner.strategy, winner.unfreeze)}",
         "lede": [sentence for sentence in lede if sentence],
         "figures": _figures(result, winner, row),
-        "terms": wording.terms(result.metric, tested=winner.score_test is not None),
+        "terms": wording.terms(result, tested=winner.score_test is not None),
         **shared,
     }
 
 
-def expected_score(result: Recommendation, winner: Winner) -> float:
-    """Return the winner's score, corrected for being the best of several."""
-    score = result.decision.score if result.decision else None
-    return winner.score_val if score is None else score.value
+def expected_score(winner: Winner) -> Interval | None:
+    """Return the winner's expected score on new images with its own interval; None in runs that have none."""
+    value, low, high = winner.expected, winner.expected_low, winner.expected_high
+    return None if value is None or low is None or high is None else Interval(value=value, low=low, high=high)
 
 
 def _would_change(result: Recommendation) -> list[str]:
@@ -55,9 +55,13 @@ def _would_change(result: Recommendation) -> list[str]:
 
 def _figures(result: Recommendation, winner: Winner, row: Row | None) -> list[dict[str, str]]:
     metric = wording.metric_name(result.metric)
-    expected = expected_score(result, winner)
-    note = wording.score_note(winner.ci_low, winner.ci_high, winner.score_val, expected)
-    figures = [(f"expected {metric}", percent(expected), note)]
+    expected = expected_score(winner)
+    if expected is None:
+        note = wording.confidence_interval(winner.ci_low, winner.ci_high)
+        figures = [("score", percent(winner.score_val), note)]
+    else:
+        note = wording.score_note(expected, winner.score_val)
+        figures = [(f"expected {metric}", percent(expected.value), note)]
     if winner.score_test is not None:
         measured = winner.test_low is not None and winner.test_high is not None
         note = (

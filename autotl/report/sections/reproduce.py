@@ -1,4 +1,4 @@
-"""What is needed to reproduce the run, and its notes."""
+"""The section on reproducing the run, and its notes."""
 
 from __future__ import annotations
 

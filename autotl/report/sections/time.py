@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from autotl.records import Kind
 from autotl.records.result import Recommendation
 from autotl.report import trainings
 from autotl.report.format import MINUS, duration, percent
@@ -25,6 +26,8 @@ STAGES = {
     "timing": "time backbones",
     "controls": "controls",
     "final fit": "final fit",
+    "depth profiles": "measure depth profiles",
+    "out of distribution": "measure out-of-distribution distances",
     "similarity": "measure similarity",
     "explain": "explain predictions",
     "report": "write the report",
@@ -39,7 +42,6 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     rest = total - sum(stages.values())
     if stages and rest > 0.005 * total:
         stages["other"] = rest
-    planned = {row.stage: duration(row.seconds) for row in result.time_plan}
     whole = max(total, sum(stages.values()))
     longest = sorted(stages, key=lambda name: -stages[name])[: TONES - 1]  # each with a colour of its own
     return {
@@ -47,12 +49,12 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
         "budget": duration(budget) if budget else "",
         "trials": _trials(result),
         "forecasts": " ".join(filter(None, (terminal.forecast_outcome(result), _forecasts(result)))),
-        "spare": bool(result.status == "finished" and total and budget and total < 0.9 * budget),
+        "spare": any(note.kind is Kind.ENDED_EARLY for note in result.notes),
+        "plan": _plan(result),
         "stages": [
             {
                 "name": STAGES.get(name, name),
                 "time": duration(seconds),
-                "planned": planned.get(name, ""),
                 "width": round(100 * seconds / whole, 2) if whole else 0.0,
                 "tone": longest.index(name) if name in longest else TONES - 1,
             }
@@ -60,6 +62,19 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
         ],
         "agreement": agreement(result),
     }
+
+
+def _plan(result: Recommendation) -> list[dict[str, str]]:
+    """Return the rows of the time plan beside the seconds that were used."""
+    return [
+        {
+            "stage": row.stage,
+            "planned": duration(row.seconds),
+            "used": duration(sum(result.seconds.get(name, 0.0) for name in row.covers)),
+            "kind": terminal.planned(fixed=row.fixed),
+        }
+        for row in result.time_plan
+    ]
 
 
 def _trials(result: Recommendation) -> list[dict[str, str]]:

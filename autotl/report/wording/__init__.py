@@ -12,12 +12,12 @@ from typing import Any
 from autotl.records.data import Finding, Similarity
 from autotl.records.facts import Fact, Kind
 from autotl.records.result import ModelIs
-from autotl.report.format import duration, duration_interval
+from autotl.report.format import duration, duration_interval, percent
+from autotl.report.wording.comparison import COMPARISON
 from autotl.report.wording.decision import DECISION
 from autotl.report.wording.limits import LIMITS
 
-__all__ = ["SENTENCES", "joined", "sentence", "sentences"]
-__all__ = ["ACTIONS", "SENTENCES", "judged_on", "sentence", "sentences", "similarity"]
+__all__ = ["ACTIONS", "SENTENCES", "joined", "judged_on", "sentence", "sentences", "similarity"]
 
 
 def sentence(fact: Fact | Finding) -> str:
@@ -148,7 +148,7 @@ def _training(epoch: float, epochs: float, loss: float | None) -> str:
 
 
 def _trial_ended(metric: str, score: float | None, status: str, error: str) -> str:
-    ended = status if score is None else f"{metric.replace('_', ' ')} {score:.3f}"
+    ended = status if score is None else f"{metric.replace('_', ' ')} {percent(score)}"
     return f"{ended} ({error})" if error else ended
 
 
@@ -202,6 +202,10 @@ def _no_test_score(error: str) -> str:
     return f"No test score: {error or 'no time left'}"
 
 
+def _tested_on_part(images: int, of: int) -> str:
+    return f"The test score is that of {images:,} of the {of:,} test images: no time left for the others"
+
+
 def _no_ood(error: str) -> str:
     return f"The model cannot flag images far from its training images: {error or 'no time left to measure them'}"
 
@@ -221,8 +225,11 @@ def _within(low: float | None, high: float | None) -> str:
 # Notes of the engine on a trial.
 
 
-def _head_fitted(by: str) -> str:
-    return by
+def _head_fitted(method: str, setting: float | None) -> str:
+    if setting is None:
+        return {"constant": "one class only"}.get(method, method)
+    names = {"ridge": "ridge, penalty ", "logistic": "logistic, C=", "nearest": "k="}
+    return f"{names.get(method, f'{method}, ')}{setting:g}"
 
 
 def _fewer_rows(rows: int, of: int) -> str:
@@ -430,6 +437,7 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.REFIT_ON_TEST: _refit_on_test,
     Kind.REFIT_FAILED: _refit_failed,
     Kind.NO_TEST_SCORE: _no_test_score,
+    Kind.TESTED_ON_PART: _tested_on_part,
     Kind.NO_OOD: _no_ood,
     Kind.NO_EXPLANATION: _no_explanation,
     Kind.ENDED_EARLY: _ended_early,
@@ -499,5 +507,6 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.DOWNLOAD_TOO_LATE: _download_too_late,
     Kind.RANKED_TOO_LOW: _ranked_too_low,
     **DECISION,
+    **COMPARISON,
     **LIMITS,
 }

@@ -51,12 +51,12 @@ def recipe(strategy: str, unfreeze: Depth) -> str:
     return f"last {groups} fine-tuned ({strategy})"
 
 
-def terms(metric: str, *, tested: bool) -> str:
+def terms(result: Recommendation, *, tested: bool) -> str:
     """Introduce the figures: score, expected accuracy and test accuracy."""
-    name = metric_name(metric)
+    name = metric_name(result.metric)
     text = (
-        f"The score of a candidate is its {name} on the selection images, by which candidates are compared. The expected"
-        f" {name} is the winner's score, corrected for being the best of several."
+        f"The score of a candidate is its {name} on {evaluated_on(result)}, by which candidates are compared. The"
+        f" expected {name} is an estimate for new images, from the winner's score and those of similar candidates."
     )
     return text + (f" The test {name} is measured on images that no choice has used." if tested else "")
 
@@ -68,7 +68,7 @@ def no_winner(result: Recommendation) -> tuple[str, str]:
     return "No recommendation", "No candidate finished within the budget."
 
 
-def accuracy_and_cost(result: Recommendation, row: Row | None, expected: float) -> str:
+def accuracy_and_cost(result: Recommendation, row: Row | None, expected: Interval | None) -> str:
     """Return the accuracy with its interval, on which images, and what the winner costs."""
     winner = result.winner
     if winner is None:
@@ -76,15 +76,21 @@ def accuracy_and_cost(result: Recommendation, row: Row | None, expected: float) 
     metric = metric_name(result.metric)
     number = result.data.counts.get("test", 0)
     if winner.score_test is not None:
+        tested = winner.test_images or number
+        images = f"{tested:,}" if tested == number else f"{tested:,} of the {number:,} test"
         sure = (
             f" (95 % CI {interval(winner.test_low, winner.test_high)})" if winner.test_low is not None else ""
         )
         text = (
-            f"Test {metric}: {percent(winner.score_test)}{sure} on {number:,} images that no choice has used."
+            f"Test {metric}: {percent(winner.score_test)}{sure} on {images} images that no choice has used."
         )
     else:
-        sure = interval(winner.ci_low, winner.ci_high)
-        text = f"Expected {metric}: {percent(expected)} (95 % CI {sure}) on {evaluated_on(result)}."
+        if expected is None:
+            sure = interval(winner.ci_low, winner.ci_high)
+            text = f"Score: {percent(winner.score_val)} {metric} (95 % CI {sure}) on {evaluated_on(result)}."
+        else:
+            sure = interval(expected.low, expected.high)
+            text = f"Expected {metric} on new images: {percent(expected.value)} (95 % CI {sure})."
         if number:
             text += f" Not evaluated on the {number:,} test images: no time left."
     costs = []
@@ -131,10 +137,10 @@ def confidence_interval(low: float, high: float) -> str:
     return f"95 % interval {interval(low, high)}"
 
 
-def score_note(low: float, high: float, score: float, expected: float) -> str:
-    """Return the interval of the expected accuracy, and the score that it was derived from if it differs."""
-    text = confidence_interval(low, high)
-    return text if percent(score) == percent(expected) else f"{text}; score {percent(score)}"
+def score_note(expected: Interval, score: float) -> str:
+    """Return the interval of the expected accuracy, and the winner's score if it differs."""
+    text = confidence_interval(expected.low, expected.high)
+    return text if percent(score) == percent(expected.value) else f"{text}; score {percent(score)}"
 
 
 # --------------------------------------------------------------------------- cost and leaderboard

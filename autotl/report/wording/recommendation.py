@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autotl.records import Decision, Kind
-from autotl.records.result import ModelIs, Recommendation, Row, looks
+from autotl.records.result import ModelIs, Recommendation, Row, Winner, looks
 from autotl.report.wording import sentence, sentences
 from autotl.report.wording.decision import interval, points
 
@@ -50,11 +50,21 @@ def _use(result: Recommendation, row: Row) -> str:
     text = f"Use {row.backbone} at {row.input_size} px, {how} ({row.strategy}): {figures}"
     if winner.score_test is not None:
         times = looks(result)
-        which = "the untouched test images" if times <= 1 else f"the test images, seen by {times} models"
+        which = _tested_on(result, winner, times)
         text += f", test {measure} {winner.score_test:.1%} on {which}"
         if winner.test_low is not None and winner.test_high is not None:
             text += f" (95 % CI {winner.test_low:.1%} to {winner.test_high:.1%})"
     return text + "."
+
+
+def _tested_on(result: Recommendation, winner: Winner, times: int) -> str:
+    """Return which images the test score is measured on."""
+    number = result.data.counts.get("test", 0)
+    if winner.test_images is not None and winner.test_images < number:
+        return f"{winner.test_images:,} of the {number:,} test images"
+    return (
+        f"the {number:,} untouched test images" if times <= 1 else f"the test images, seen by {times} models"
+    )
 
 
 def _certainty(decision: Decision) -> list[str]:

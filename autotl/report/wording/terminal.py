@@ -22,9 +22,10 @@ def control(kind: str) -> str:
     return f"Control: {CONTROLS.get(kind, kind)}"
 
 
-def legend(metric: str, *, winner: bool, ties: int) -> str:
-    """Return the line under a leaderboard."""
-    parts = [f"score: {metric.replace('_', ' ')} on the selection images, in percent"]
+def legend(metric: str, *, winner: bool, ties: int, folds: int = 0) -> str:
+    """Return the line under a leaderboard; with `folds` the scores are out-of-fold."""
+    images = "the training images, out-of-fold" if folds else "the selection images"
+    parts = [f"score: {metric.replace('_', ' ')} on {images}, in percent"]
     if winner:
         parts.append("* recommended")
     if ties > 1:
@@ -92,3 +93,8 @@ def no_summary(result: Recommendation) -> str:
 
 def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.2f}"
+
+
+def planned(*, fixed: bool) -> str:
+    """Return what the seconds of a row of the time plan are."""
+    return "forecast or reserve" if fixed else "at most"

@@ -1,0 +1,54 @@
+"""Sentences on two runs that are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from autotl.records.facts import Fact, Kind
+
+RUNS = {1: "first", 2: "second"}
+
+
+def _metrics_differ(first: str, second: str) -> str:
+    return f"The first run is judged by {_words(first)}, the second by {_words(second)}"
+
+
+def _preferences_differ(first: str, second: str) -> str:
+    return f"The first run prefers {first}, the second {second}"
+
+
+def _winner_not_scored(
+    candidate: str, wins: int, run: int, status: str, reasons: Sequence[tuple[str, dict[str, Any]]]
+) -> str:
+    from autotl.report.wording import joined
+
+    why = joined(Fact(kind=Kind(kind), values=values) for kind, values in reasons)
+    state = "was not tried" if status == "skipped" else f"has no score ({status})"
+    return f"{candidate}, which wins the {RUNS[wins]} run, {state} in the {RUNS[run]}" + (
+        f": {why}" if why else ""
+    )
+
+
+def _scores_changed(candidate: str, first: float, second: float) -> str:
+    return f"{candidate} scores {first:.1%} in the first run and {second:.1%} in the second"
+
+
+def _words(metric: str) -> str:
+    return metric.replace("_", " ")
+
+
+COMPARISON: dict[Kind, Callable[..., str]] = {
+    Kind.DATA_DIFFER: lambda: "The data differ, so scores are measured on other images",
+    Kind.SPLIT_DIFFERS: lambda: "The same data are split differently, so scores are measured on other images",
+    Kind.METRICS_DIFFER: _metrics_differ,
+    Kind.PREFERENCES_DIFFER: _preferences_differ,
+    Kind.BOTH_RECOMMEND: lambda candidate: f"Both runs recommend {candidate}",
+    Kind.NEITHER_RECOMMENDS: lambda: "Neither run recommends a candidate",
+    Kind.ONE_RECOMMENDS: lambda run: f"Only the {RUNS[run]} run recommends a candidate",
+    Kind.WINNER_NOT_SCORED: _winner_not_scored,
+    Kind.SCORES_CHANGED: _scores_changed,
+    Kind.TIE: lambda: (
+        "The two are not significantly different in one of the runs, so either may be recommended"
+    ),
+}

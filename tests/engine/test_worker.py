@@ -1,0 +1,38 @@
+"""The worker's message loop, in this process."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from model_folder import picture
+
+from autotl.budget import Allowance
+from autotl.engine import messages
+from autotl.engine.worker import Worker
+from autotl.modality.image_store import decode
+
+
+def test_the_data_stay_open_when_the_start_is_asked_for_again(tmp_path: Path) -> None:
+    """The client gives the data at once and waits for the machine afterwards, with the same message."""
+    allowance = Allowance(deadline=time.monotonic() + 60)
+    picture(0, (60, 40)).save(tmp_path / "0.png")
+    decode([str(tmp_path / "0.png")], tmp_path / ".pixels", side=64, allowance=allowance)
+    rows = np.arange(1)
+    np.savez(tmp_path / "table.npz", labels=rows, part=rows, fold=rows - 1, order=rows)
+    start = messages.Start(
+        folder=str(tmp_path), cache=None, device="cpu", precision="fp32", seed=0, offline=True, sys_path=()
+    )
+    opened = messages.Open(
+        pixels=str(tmp_path / ".pixels"),
+        table=str(tmp_path / "table.npz"),
+        classes=("a",),
+        folds=0,
+        metric="accuracy",
+    )
+    worker = Worker()
+    worker.handle(start, allowance)
+    worker.handle(opened, allowance)
+    assert worker.handle(start, allowance).device == "cpu"
+    assert worker.session.data.columns.classes == ("a",)
