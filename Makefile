@@ -17,7 +17,7 @@ test: $(READY)
 
 ## test-fast: run the tests that need no torch, no process and no whole run: under a minute, for every commit
 test-fast: $(READY)
-	@$(BIN)/python -m pytest -m "$(FAST)" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(FAST)" $(ARGS)
 
 ## coverage: run the tests and print which share of lines and branches they run; make coverage FAST_ONLY=1 for the fast ones
 coverage: $(READY)
