@@ -104,7 +104,7 @@ class Run:
         from autotl.run_folder import redecide
 
         limit = None if max_params is None else int(max_params)
-        found = redecide.revise(
+        revision = redecide.revise(
             self.path,
             prefer=prefer,
             metric=metric,
@@ -114,8 +114,8 @@ class Run:
             licence=(licence,) if isinstance(licence, str) else licence,
         )
         if apply:
-            redecide.adopt(self.path, found)
-        return found.state
+            redecide.adopt(self.path, revision)
+        return revision.state
 
     def extend(
         self,
@@ -286,14 +286,12 @@ class Run:
 
     def __repr__(self) -> str:
         try:
-            found = self.result
+            result = self.result
         except RunError:
             return f"Run({str(self.path)!r}, unreadable)"
-        if found.winner is None:
-            return f"Run({str(self.path)!r}, {found.status}, no winner)"
-        return (
-            f"Run({str(self.path)!r}, {found.status}, {found.winner.candidate}, {found.winner.score_val:.3f})"
-        )
+        if result.winner is None:
+            return f"Run({str(self.path)!r}, {result.status}, no winner)"
+        return f"Run({str(self.path)!r}, {result.status}, {result.winner.candidate}, {result.winner.score_val:.3f})"
 
     def _repr_html_(self) -> str:
         try:
@@ -371,11 +369,11 @@ def profile(
         unlimited = Allowance(deadline=float("inf"))
         kind = modality.get(data.modality)
         decoded = kind.decode(list(data.files), work, side=_PROFILE_SIDE, allowance=unlimited)
-    found = stage.profile(data, decoded.statistics, decoded.thumbnails)
+    measured = stage.profile(data, decoded.statistics, decoded.thumbnails)
     broken = tuple(str(data.names[row]) for row in decoded.errors)
     unreadable = Finding(kind=Kind.BROKEN, count=len(broken), where=broken[:20], action="left_out")
-    findings = (*data.findings, *([unreadable] if broken else []), *found.findings)
-    return replace(found, findings=findings)
+    findings = (*data.findings, *([unreadable] if broken else []), *measured.findings)
+    return replace(measured, findings=findings)
 
 
 def _plain(budget: str | float) -> str | float:
@@ -384,7 +382,9 @@ def _plain(budget: str | float) -> str | float:
 
 def _recipe(state: records_result.Recommendation, name: str | None) -> Trial:
     """Return a trial of a candidate at the fidelity at which it was judged. Raises `RunError`, `UnknownNameError`."""
-    probes = [done for done in state.trials if records_result.is_probe(done) and not done.trial.control]
+    probes = [
+        result for result in state.trials if records_result.is_probe(result) and not result.trial.control
+    ]
     standing = representative_results(probes)
     name = name or (state.decision.winner if state.decision else None)
     if name is None:
@@ -393,7 +393,11 @@ def _recipe(state: records_result.Recommendation, name: str | None) -> Trial:
         )
     if name not in standing:
         raise UnknownNameError("trained candidate", name, standing)
-    done = standing[name]
+    result = standing[name]
     return Trial(
-        id="t000", candidate=done.trial.candidate, epochs=done.epochs_done, seed=state.seed, keep_model=True
+        id="t000",
+        candidate=result.trial.candidate,
+        epochs=result.epochs_done,
+        seed=state.seed,
+        keep_model=True,
     )

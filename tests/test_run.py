@@ -79,7 +79,7 @@ def test_it_follows_a_folder_that_is_still_written(folder: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_an_error_that_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"holds no result\.json"):
+    with pytest.raises(RunError, match=r"has no result\.json"):
         autotl.load(tmp_path)
     assert "unreadable" in repr(Run(tmp_path))
 

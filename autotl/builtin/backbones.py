@@ -51,7 +51,7 @@ TORCHVISION_FILES = "https://download.pytorch.org/models"
 @hookimpl
 def register_backbones(profile: Profile | None, settings: Settings) -> list[BackboneSpec]:
     """Return the built-in backbones. Of two with one name the first is kept (embedded, user's, cached, named)."""
-    found: dict[str, BackboneSpec] = {}
+    by_name: dict[str, BackboneSpec] = {}
     for spec in (
         *_embedded(),
         *(spec for folder in settings.weights for spec in discover(folder)[0]),
@@ -59,8 +59,8 @@ def register_backbones(profile: Profile | None, settings: Settings) -> list[Back
         *_curated(profile, settings),
         *_asked_for(settings.wanted),
     ):
-        found.setdefault(spec.name, spec)
-    return list(found.values())
+        by_name.setdefault(spec.name, spec)
+    return list(by_name.values())
 
 
 def discover(folder: str | Path) -> tuple[list[BackboneSpec], list[Skipped]]:
@@ -213,8 +213,8 @@ def _known_sizes(library: str, arch: str) -> tuple[int, int]:
     """Return size step and smallest size of an architecture: from the tables where it stands there, else 32 px."""
     if library == "timm" and (model := _timm_model(arch)):
         return model.size_step, model.min_size
-    if library == "torchvision" and (known := published.torchvision().get(arch)):
-        return known.size_step, known.min_size
+    if library == "torchvision" and (model_facts := published.torchvision().get(arch)):
+        return model_facts.size_step, model_facts.min_size
     return 32, 32
 
 
@@ -387,17 +387,17 @@ def _asked_for(wanted: Sequence[str]) -> Iterator[BackboneSpec]:
     """
     tables = {"timm": published.timm(), "torchvision": published.torchvision()} if wanted else {}
     for want in wanted:
-        found = False
+        matched = False
         for origin, table in tables.items():
             for model in table.values():
                 if any(fnmatch.fnmatchcase(name, want) for name in (f"{origin}:{model.name}", model.name)):
-                    found = True
+                    matched = True
                     yield _of(origin, model)
         untagged = want.removeprefix("timm:")
-        model_of_default_tag = _timm_model(untagged) if not found and "." not in untagged else None
+        model_of_default_tag = _timm_model(untagged) if not matched and "." not in untagged else None
         if model_of_default_tag is not None:
             yield replace(_of("timm", model_of_default_tag), name=f"timm:{untagged}")
-        elif not found and ":" not in want.removeprefix("timm:").removeprefix("torchvision:"):
+        elif not matched and ":" not in want.removeprefix("timm:").removeprefix("torchvision:"):
             bare = want.rpartition(":")[2]
             for origin, table in tables.items():
                 for name in difflib.get_close_matches(bare, table, n=3):

@@ -80,18 +80,18 @@ def _linear(
     if len(present) < 2:
         return _only(int(present[0]), classes, x.shape[1])
     place = np.searchsorted(present, labels)
-    found = _best_ridge(x, place, folds, weights) if with_ridge else None
+    best_ridge = _best_ridge(x, place, folds, weights) if with_ridge else None
     large = x.size * len(present) > LOGISTIC_WORK
-    if large and found is None:
+    if large and best_ridge is None:
         kept = _sample(labels, max(int(LOGISTIC_WORK / (x.shape[1] * len(present))), 2 * len(present)), seed)
         x, labels, folds, weights = x[kept], labels[kept], folds[kept], weights[kept]
     penalty, accuracy = (
-        (0.0, -1.0) if large and found is not None else _best_penalty(x, labels, folds, weights)
+        (0.0, -1.0) if large and best_ridge is not None else _best_penalty(x, labels, folds, weights)
     )
-    if found is not None and found.accuracy > accuracy:
-        weight, bias = ridge.fit(x, place, found.index, weights)
-        weight, bias = weight * found.sharpness, bias * found.sharpness
-        method, setting = "ridge", float(ridge.PENALTIES[found.index])
+    if best_ridge is not None and best_ridge.accuracy > accuracy:
+        weight, bias = ridge.fit(x, place, best_ridge.index, weights)
+        weight, bias = weight * best_ridge.sharpness, bias * best_ridge.sharpness
+        method, setting = "ridge", float(ridge.PENALTIES[best_ridge.index])
     else:
         present, weight, bias = _fit(x, labels, penalty, weights)
         method, setting = "logistic", float(penalty)
@@ -194,10 +194,10 @@ def _best_penalty(
             present, weight, bias = _fit(x[~out], labels[~out], penalty, weights[~out])
             logits = x[out] @ weight.T + bias
             place = np.searchsorted(present, labels[out])
-            known = (place < len(present)) & (present[np.minimum(place, len(present) - 1)] == labels[out])
+            fitted = (place < len(present)) & (present[np.minimum(place, len(present) - 1)] == labels[out])
             counting = weights[out]
-            loss += _log_loss(logits[known], place[known], counting[known]) * float(counting[known].sum())
-            right += float(counting[known] @ (logits[known].argmax(1) == place[known]))
+            loss += _log_loss(logits[fitted], place[fitted], counting[fitted]) * float(counting[fitted].sum())
+            right += float(counting[fitted] @ (logits[fitted].argmax(1) == place[fitted]))
             count += float(counting.sum())
         losses.append(loss)
         accuracies.append(right / max(count, 1e-9))

@@ -50,8 +50,8 @@ def gather(
     )
     if more:
         others = plugins.backbones(profile, replace(settings, wanted=tuple(more)))
-        known = {spec.name for spec in wanted}
-        wanted += [spec for spec in choose(others, more, "backbone") if spec.name not in known]
+        wanted_names = {spec.name for spec in wanted}
+        wanted += [spec for spec in choose(others, more, "backbone") if spec.name not in wanted_names]
     kept: list[BackboneSpec] = []
     skipped = unusable(settings.weights)
     for spec in wanted:

@@ -101,14 +101,14 @@ def decide(
 
 def expected_scores(belief: Belief, evidence: Sequence[Evidence]) -> dict[str, Interval]:
     """Return what each candidate that was tried is expected to score on new images, by id."""
-    found = {}
+    scores = {}
     for e in evidence:
         epochs = max(e.result.epochs_done, 1.0) if e.result.trial.epochs else 0.0
         interval = belief.estimate(e.candidate, epochs)
-        found[e.name] = Interval(
+        scores[e.name] = Interval(
             value=rounded(interval.value), low=rounded(interval.low), high=rounded(interval.high)
         )
-    return found
+    return scores
 
 
 def outlook(belief: Belief, evidence: Sequence[Evidence], case: Case) -> Outlook | None:

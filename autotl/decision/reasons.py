@@ -46,7 +46,7 @@ def _chosen(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
     if winner is not best:
         own, other = costs(winner), costs(best)
         pairs = {f: [getattr(own, f), getattr(other, f)] for f in FIGURES}
-        known = {f: pair for f, pair in pairs.items() if pair[0] and pair[1]}
+        measured = {f: pair for f, pair in pairs.items() if pair[0] and pair[1]}
         facts.append(
             fact(
                 Kind.CHOSEN_OVER_BEST,
@@ -54,8 +54,8 @@ def _chosen(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
                 gap=gap(best, winner, judged, goal),
                 members=len(choice.members),
                 prefer=goal.prefer,
-                less={f: pair for f, pair in known.items() if pair[0] < NOTICEABLE * pair[1]},
-                more={f: pair for f, pair in known.items() if pair[1] < NOTICEABLE * pair[0]},
+                less={f: pair for f, pair in measured.items() if pair[0] < NOTICEABLE * pair[1]},
+                more={f: pair for f, pair in measured.items() if pair[1] < NOTICEABLE * pair[0]},
                 exportable=winner.exportable and not best.exportable,
             )
         )

@@ -91,13 +91,13 @@ def costs(evidence: Evidence) -> Costs:
 
 def _cheapest(as_good: Sequence[Evidence], expected: Mapping[str, Interval], goal: Goal) -> Evidence:
     """Return the cheapest for the goal; figures that some were not measured in do not count."""
-    known = {e.name: costs(e) for e in as_good}
-    figures = [f for f in FIGURES if all(getattr(cost, f) for cost in known.values())]
+    costs_of = {e.name: costs(e) for e in as_good}
+    figures = [f for f in FIGURES if all(getattr(cost, f) for cost in costs_of.values())]
     first = {"speed": "latency", "size": "parameters"}.get(goal.prefer)
 
     def order(e: Evidence) -> tuple[float, float, float, str]:
-        preferred = getattr(known[e.name], first) if first else 0.0
-        mean = sum(math.log(getattr(known[e.name], figure)) for figure in figures)
+        preferred = getattr(costs_of[e.name], first) if first else 0.0
+        mean = sum(math.log(getattr(costs_of[e.name], figure)) for figure in figures)
         return preferred or (math.inf if first else 0.0), round(mean, 9), -expected[e.name].value, e.name
 
     return min(as_good, key=order)

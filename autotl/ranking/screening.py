@@ -173,7 +173,7 @@ class Screening:
         """Record that a backbone cannot be loaded or run: no size of it is asked for again."""
         for entry in self.entries.values():
             if entry.backbone == ask.backbone:
-                entry.failure = fact(Kind.TEXT, text=reason)
+                entry.failure = fact(Kind.UNUSABLE, message=reason)
         self.small[ask.backbone] = []
 
     def stands_in_for_floor(self, ask: Ask) -> bool:

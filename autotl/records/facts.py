@@ -21,6 +21,7 @@ class Kind(StrEnum):
     DOWNLOADING = "downloading"
     DOWNLOADED = "downloaded"
     STARTED = "started"
+    SIMILARITY = "similarity"  # level, domain, value, low, high
     NO_SIMILARITY = "no_similarity"
     SUBSAMPLED = "subsampled"
     RANKING = "ranking"
@@ -71,6 +72,7 @@ class Kind(StrEnum):
     NO_PIXELS = "no_pixels"
     TOO_MANY_PIXELS = "too_many_pixels"
     UNREADABLE = "not_a_readable_image"
+    NOT_REACHED = "not_reached"  # the budget ended before the image was decoded
     # the data: findings
     LEFT_OUT = "left_out"
     LARGE = "large"

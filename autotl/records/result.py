@@ -148,14 +148,16 @@ class Recommendation:
     )  # seconds of the engine by stage and kind
 
 
-def is_probe(done: TrialResult) -> bool:
+def is_probe(result: TrialResult) -> bool:
     """Return whether a trial was made to choose by, and not to be tested or shipped."""
-    return "test" not in done.trial.evaluate_on and "select" not in done.trial.fit_on
+    return "test" not in result.trial.evaluate_on and "select" not in result.trial.fit_on
 
 
 def looks(state: Recommendation) -> int:
     """Return how many models were tested on the test part; more than one biases its score."""
-    return sum("test" in done.trial.evaluate_on and done.predictions is not None for done in state.trials)
+    return sum(
+        "test" in result.trial.evaluate_on and result.predictions is not None for result in state.trials
+    )
 
 
 def interval_of(row: Row) -> Interval | None:

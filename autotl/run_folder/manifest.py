@@ -11,7 +11,7 @@ import numpy as np
 
 from autotl.cache import atomic_write
 from autotl.errors import RunError
-from autotl.records import PARTS, Columns, Dataset, Split
+from autotl.records import PARTS, Columns, Dataset, Kind, Split, fact
 from autotl.report import wording
 
 COLUMNS = ("path", "label", "part", "fold", "group", "finding")
@@ -53,6 +53,7 @@ class Manifest:
 def write(path: Path, data: Dataset, split: Split, reasons: dict[int, str] | None = None) -> None:
     """Write the manifest; `reasons` say why a row of the data set took no part."""
     reasons = reasons or {}
+    not_reached = wording.sentence(fact(Kind.NOT_REACHED))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -66,7 +67,7 @@ def write(path: Path, data: Dataset, split: Split, reasons: dict[int, str] | Non
                 PARTS[code] if code >= 0 else LEFT_OUT,
                 fold if fold >= 0 else "",
                 "" if data.group is None else int(data.group[row]),
-                reasons.get(row, "" if code >= 0 else "no time for it"),
+                reasons.get(row, "" if code >= 0 else not_reached),
             )
         )
     for left in data.left_out:

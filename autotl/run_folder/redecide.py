@@ -60,25 +60,33 @@ def revise(
     goal: Goal = replace(state.goal, **{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     case = replace(case_of(state, manifest.read(folder / "manifest.csv")), goal=goal)
     trials = tuple(
-        evidence.score_trial(done, folder, case.columns, goal) if result.is_probe(done) else done
-        for done in state.trials
+        evidence.score_trial(trial_result, folder, case.columns, goal)
+        if result.is_probe(trial_result)
+        else trial_result
+        for trial_result in state.trials
     )
-    found = judge.judge([done for done in trials if result.is_probe(done)], folder, case)
-    name = found.decision.winner
+    verdict = judge.judge(
+        [trial_result for trial_result in trials if result.is_probe(trial_result)], folder, case
+    )
+    name = verdict.decision.winner
     before = state.winner
     stands = (
         before is not None and before.candidate == name and before.model_is is not ModelIs.ANOTHER_CANDIDATES
     )
-    fits = [done for done in trials if not result.is_probe(done) and done.trial.candidate.id == name]
+    fits = [
+        trial_result
+        for trial_result in trials
+        if not result.is_probe(trial_result) and trial_result.trial.candidate.id == name
+    ]
     fit = fits[-1] if fits and (stands or _has_model(folder, fits[-1])) else None
     state = replace(
         state,
         goal=goal,
         metric=goal.metric,
-        decision=found.decision,
-        winners_set=found.decision.winners_set,
-        transfer=found.decision.transfer,
-        leaderboard=found.leaderboard,
+        decision=verdict.decision,
+        winners_set=verdict.decision.winners_set,
+        transfer=verdict.decision.transfer,
+        leaderboard=verdict.leaderboard,
         trials=trials,
     )
     ships = stands or fit is not None

@@ -69,12 +69,14 @@ def derive(recorded: Recommendation, folder: Path) -> Recommendation:
     try:
         case = case_of(recorded, table)
         trials = tuple(
-            evidence.score_trial(done, folder, case.columns, recorded.goal)
-            if result.is_probe(done)
-            else evidence.sealed(done, folder)
-            for done in recorded.trials
+            evidence.score_trial(trial_result, folder, case.columns, recorded.goal)
+            if result.is_probe(trial_result)
+            else evidence.sealed(trial_result, folder)
+            for trial_result in recorded.trials
         )
-        judged = judge.judge([done for done in trials if result.is_probe(done)], folder, case)
+        judged = judge.judge(
+            [trial_result for trial_result in trials if result.is_probe(trial_result)], folder, case
+        )
         again = replace(
             recorded,
             trials=trials,

@@ -41,8 +41,8 @@ def encoded(result: Recommendation) -> bytes:
 
 def version(folder: Path) -> int | None:
     """Return the schema version that a run folder was written in. Raises `RunError` as `read` does."""
-    found = _stored(folder).get("schema_version")
-    return found if isinstance(found, int) else None
+    written = _stored(folder).get("schema_version")
+    return written if isinstance(written, int) else None
 
 
 def read(folder: Path) -> Recommendation:

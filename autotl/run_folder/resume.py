@@ -44,19 +44,19 @@ def read(folder: Path) -> Earlier:
     if not (folder / "manifest.csv").is_file():
         raise RunError(f"{folder} holds no manifest.csv; expected the folder of a run; start a new one")
     _give_back(state, folder)
-    there = [
-        replace(done, model=None)
-        if done.model is not None and not (folder / done.model / "model.json").is_file()
-        else done
-        for done in state.trials
+    results = [
+        replace(trial_result, model=None)
+        if trial_result.model is not None and not (folder / trial_result.model / "model.json").is_file()
+        else trial_result
+        for trial_result in state.trials
     ]
-    probes = [done for done in there if result.is_probe(done)]
-    fits = [done for done in there if not result.is_probe(done)]
+    probes = [trial_result for trial_result in results if result.is_probe(trial_result)]
+    fits = [trial_result for trial_result in results if not result.is_probe(trial_result)]
     return Earlier(
         folder=folder,
         state=state,
-        probes=tuple(done for done in probes if not done.trial.control),
-        controls=tuple(done for done in probes if done.trial.control),
+        probes=tuple(trial_result for trial_result in probes if not trial_result.trial.control),
+        controls=tuple(trial_result for trial_result in probes if trial_result.trial.control),
         fits=tuple(fits),
     )
 
@@ -65,7 +65,11 @@ def _give_back(state: result.Recommendation, folder: Path) -> None:
     winner, model = state.winner, folder / "model"
     if winner is None or winner.model_is is not ModelIs.PROBE or not (model / "model.json").is_file():
         return
-    probes = [done for done in state.trials if result.is_probe(done) and not done.trial.control]
+    probes = [
+        trial_result
+        for trial_result in state.trials
+        if result.is_probe(trial_result) and not trial_result.trial.control
+    ]
     path = representative_results(probes)[winner.candidate].model
     if path is not None and not (folder / path).exists():
         shutil.copytree(model, folder / path)
@@ -136,7 +140,7 @@ def place(earlier: Earlier, data: Dataset, fresh: Split) -> tuple[Earlier, Split
     if (now == np.arange(len(now))).all():
         return earlier, split
     probes, controls, fits = (
-        _moved(earlier.folder, done, now) for done in (earlier.probes, earlier.controls, earlier.fits)
+        _moved(earlier.folder, results, now) for results in (earlier.probes, earlier.controls, earlier.fits)
     )
     return replace(earlier, probes=probes, controls=controls, fits=fits), split
 
@@ -144,11 +148,11 @@ def place(earlier: Earlier, data: Dataset, fresh: Split) -> tuple[Earlier, Split
 def _moved(folder: Path, trials: Sequence[TrialResult], now: np.ndarray) -> tuple[TrialResult, ...]:
     """Return the trials with new prediction files on the rows of today; the old files stay."""
     moved = []
-    for done in trials:
-        if done.predictions is None:
-            moved.append(done)
+    for trial_result in trials:
+        if trial_result.predictions is None:
+            moved.append(trial_result)
             continue
-        path = Path(done.predictions)
+        path = Path(trial_result.predictions)
         with np.load(folder / path, allow_pickle=False) as stored:
             columns = dict(stored)
         columns["rows"] = now[columns["rows"]]
@@ -158,5 +162,5 @@ def _moved(folder: Path, trials: Sequence[TrialResult], now: np.ndarray) -> tupl
         path = path.with_name(f"{path.stem.partition('-')[0]}-{number}.npz")
         with atomic(folder / path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **columns)
-        moved.append(evidence.sealed(replace(done, predictions=path.as_posix()), folder))
+        moved.append(evidence.sealed(replace(trial_result, predictions=path.as_posix()), folder))
     return tuple(moved)

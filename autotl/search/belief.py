@@ -154,25 +154,25 @@ class Belief:
     def latent(self, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and deviation (n,) of latent scores."""
         forms = [self._form(point) for point in points]
-        known = self._known()
-        own, seen = _matrices(forms, known.forms)
+        conditions = self._known()
+        own, seen = _matrices(forms, conditions.forms)
         mean = np.array([form.constant for form in forms])
         variance = (own**2).sum(1)
-        if known.forms:
-            between, among = own @ seen.T, seen @ seen.T + known.noise
-            mean = mean + between @ np.linalg.solve(among, known.surprise)
+        if conditions.forms:
+            between, among = own @ seen.T, seen @ seen.T + conditions.noise
+            mean = mean + between @ np.linalg.solve(among, conditions.surprise)
             variance = variance - (between * np.linalg.solve(among, between.T).T).sum(1)
         return mean, np.sqrt(np.maximum(variance, 1e-8))
 
     def latent_draws(self, points: Sequence[Point], number: int) -> np.ndarray:
         """Return joint draws (number, n) of latent scores; each variable has the same draws in every call."""
         forms = [self._form(point) for point in points]
-        known = self._known()
-        names = occurring([*forms, *known.forms])
-        own, seen = _matrices(forms, known.forms)
+        conditions = self._known()
+        names = occurring([*forms, *conditions.forms])
+        own, seen = _matrices(forms, conditions.forms)
         standard = np.stack([_standard(name, number) for name in names], axis=1)
         drawn = np.array([form.constant for form in forms]) + standard @ own.T
-        if known.forms:
+        if conditions.forms:
             errors = np.stack(
                 [
                     _standard(f"error {place} {key}", number)
@@ -180,9 +180,9 @@ class Belief:
                 ],
                 axis=1,
             )
-            among = seen @ seen.T + known.noise
-            shown = standard @ seen.T + errors @ _root(known.noise).T
-            drawn = drawn + (known.surprise - shown) @ np.linalg.solve(among, seen @ own.T)
+            among = seen @ seen.T + conditions.noise
+            shown = standard @ seen.T + errors @ _root(conditions.noise).T
+            drawn = drawn + (conditions.surprise - shown) @ np.linalg.solve(among, seen @ own.T)
         return np.asarray(drawn)
 
     def draws(self, points: Sequence[Point], number: int) -> np.ndarray:
@@ -460,10 +460,10 @@ def _gap(gap: np.ndarray) -> Interval:
     return Interval(value=float(gap.mean()), low=low, high=high)
 
 
-def _matrices(forms: Sequence[Form], known: Sequence[Form]) -> tuple[np.ndarray, np.ndarray]:
+def _matrices(forms: Sequence[Form], conditions: Sequence[Form]) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights (n, k) and (m, k) of forms on the variables of all of them."""
-    names = occurring([*forms, *known])
-    return matrix(forms, names), matrix(known, names)
+    names = occurring([*forms, *conditions])
+    return matrix(forms, names), matrix(conditions, names)
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

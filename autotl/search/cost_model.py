@@ -68,14 +68,14 @@ class CostModel:
     def fit(self, candidate: Candidate, epochs: float) -> float:
         """Return the forecast of the final fit of a recipe and of its test, without model saving and report."""
         entry = self._entry(candidate)
-        each = entry.seconds_per_image or 0.01
-        test = each * self.rows_test
+        image_seconds = entry.seconds_per_image or 0.01
+        test = image_seconds * self.rows_test
         folds = max(self.folds, 1)
         if not epochs:
             longer = self.rows_final / max(self.rows, 1) / folds
             seconds = sorted([HEAD, *self.heads.get(candidate.strategy, [])])
             usual = seconds[(len(seconds) - 1) // 2]  # of two the shorter: the first had libraries to load
-            return test + usual * longer + each * max(0, self.rows_final - entry.rows)
+            return test + usual * longer + image_seconds * max(0, self.rows_final - entry.rows)
         rows = self.rows_final + (self.rows_final + self.rows_test if self.refit else 0)
         return self.probe(candidate, epochs) * rows / max(self.rows, 1) / folds + test
 
@@ -94,8 +94,8 @@ class CostModel:
     def _plain(self, candidate: Candidate, epochs: float) -> float:
         """Return the forecast of a probe by timed batches alone."""
         entry = self._entry(candidate)
-        each = entry.seconds_per_image or 0.01
-        once = SETUP + (self.rows_select + min(RECALIBRATED, self.rows)) * each
+        image_seconds = entry.seconds_per_image or 0.01
+        once = SETUP + (self.rows_select + min(RECALIBRATED, self.rows)) * image_seconds
         return (self.rows * epochs * self._step(entry, candidate.unfreeze) * OVERHEAD + once) * max(
             self.folds, 1
         )
@@ -103,12 +103,12 @@ class CostModel:
     def _step(self, entry: Ranked, depth: Depth) -> float:
         """Return the seconds a training image takes: timed, or scaled from what was timed at other depths."""
         own = self.steps.get((entry.backbone, entry.input_size, depth))
-        each = entry.seconds_per_image or 0.01
-        return own or each + (self._training(entry) - each) * MOVED.get(depth, 0.7)
+        image_seconds = entry.seconds_per_image or 0.01
+        return own or image_seconds + (self._training(entry) - image_seconds) * MOVED.get(depth, 0.7)
 
     def _training(self, entry: Ranked) -> float:
         """Return the seconds a training image takes when everything moves: timed, or scaled from other backbones."""
-        each = entry.seconds_per_image or 0.01
+        image_seconds = entry.seconds_per_image or 0.01
         timed = self.timed.get((entry.backbone, entry.input_size))
         if timed is not None:
             return timed
@@ -117,7 +117,7 @@ class CostModel:
             for a in self.ranked
             if a.seconds_per_image and (a.backbone, a.input_size) in self.timed
         ]
-        return each * (sorted(factors)[len(factors) // 2] if factors else TRAIN_FACTOR)
+        return image_seconds * (sorted(factors)[len(factors) // 2] if factors else TRAIN_FACTOR)
 
     def _entry(self, candidate: Candidate) -> Ranked:
         key = (candidate.backbone, candidate.input_size)

@@ -176,10 +176,12 @@ class _Delivery:
         if not len(rows):
             return None
         allowance = context.budget.allowance(reserve=context.plan.last_seconds)
-        each, least = self._test_seconds(1), min(LEAST_TESTED, len(rows))
-        if allowance.left < least * each:  # a figure on few images is worth a report that is a little late
+        image_seconds, least = self._test_seconds(1), min(LEAST_TESTED, len(rows))
+        if (
+            allowance.left < least * image_seconds
+        ):  # a figure on few images is worth a report that is a little late
             allowance = context.budget.allowance()
-        able = len(rows) if each <= 0 else min(len(rows), int(allowance.left / each))
+        able = len(rows) if image_seconds <= 0 else min(len(rows), int(allowance.left / image_seconds))
         if able < least or allowance.expired:
             # A worker that is ended for being late would cost its start, to be late again.
             context.journal.note(fact(Kind.NO_TEST_SCORE, error=""))

@@ -64,10 +64,10 @@ def plan(options: Options) -> Plan:
     data = load.load(options.source, source_options(options), plugins)
     refuse_hopeless(options.budget, len(data.files))
     goal, settings = goal_of(options), settings_of(options)
-    found = gather.gather(plugins, _glance(data), settings, goal, options.strategies, options.more)
+    offered = gather.gather(plugins, _glance(data), settings, goal, options.strategies, options.more)
     gpu, images = hardware.has_gpu(options.device), len(data.files)
     planned = []
-    for spec in found.backbones:
+    for spec in offered.backbones:
         pace = hardware.seconds_per_image(spec, gpu=gpu)
         planned.append(
             Planned(
@@ -86,8 +86,8 @@ def plan(options: Options) -> Plan:
         classes=len(data.classes),
         budget=options.budget,
         planned=tuple(planned),
-        strategies=tuple(strategy.name for strategy in found.strategies),
-        skipped=found.skipped,
+        strategies=tuple(strategy.name for strategy in offered.strategies),
+        skipped=offered.skipped,
         downloads=sum(one.download for one in planned),
         time_plan=stages(time_plan(options.budget)),
         floor=least_seconds(images) + (planned[0].embed if planned else 0.0),

@@ -23,9 +23,9 @@ class ProfileResult:
 def profile(context: RunContext, parts: SplitResult) -> ProfileResult:
     """Return the profile of the data and the goal of the run."""
     with context.ledger.charge("profile"):
-        found = data_profile.profile(parts.data, parts.decoded.statistics, parts.decoded.thumbnails)
+        measured = data_profile.profile(parts.data, parts.decoded.statistics, parts.decoded.thumbnails)
     target = TARGET_KINDS[parts.data.targets[0].kind]
-    metric = context.options.metric or target.metric(found.imbalance)
+    metric = context.options.metric or target.metric(measured.imbalance)
     if context.options.metric is None and metric != target.metric(1.0):
-        context.journal.note(fact(Kind.IMBALANCED_METRIC, imbalance=found.imbalance))
-    return ProfileResult(profile=found, goal=goal_of(context.options, metric))
+        context.journal.note(fact(Kind.IMBALANCED_METRIC, imbalance=measured.imbalance))
+    return ProfileResult(profile=measured, goal=goal_of(context.options, metric))

@@ -9,7 +9,6 @@ import numpy as np
 from autotl.errors import AutotlError
 from autotl.ranking import similarity as ranking_similarity
 from autotl.records import Kind, Settings, Similarity, fact
-from autotl.report import wording
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
 
@@ -34,8 +33,9 @@ def similarity(context: RunContext, setup: Setup) -> tuple[Similarity, ...]:
                 similarities.append(ranking_similarity.similarity(groups, reference, setup.profile.side))
             except (AutotlError, ValueError) as error:
                 journal.note(fact(Kind.NO_SIMILARITY, domain=reference.domain, error=str(error)))
-    for found in similarities:
-        journal.event("similarity", fact(Kind.TEXT, text=wording.similarity(found)))
+    for overlap in similarities:
+        values = {name: getattr(overlap, name) for name in ("level", "domain", "value", "low", "high")}
+        journal.event("similarity", fact(Kind.SIMILARITY, **values))
     measured = tuple(similarities)
     journal.record(profile=replace(setup.profile, similarity=measured), similarity=measured)
     return measured

@@ -153,15 +153,15 @@ def _fetch_from_hub(weights: Weights, offline: bool, allowance: Allowance | None
         )
     try:
         url = hf_hub_url(repository, file, revision=weights.revision)
-        known = get_hf_file_metadata(url, timeout=PROBE_SECONDS)
-        etag, commit = _plain(known.etag), _plain(known.commit_hash)
+        metadata = get_hf_file_metadata(url, timeout=PROBE_SECONDS)
+        etag, commit = _plain(metadata.etag), _plain(metadata.commit_hash)
         folder = Path(constants.HF_HUB_CACHE) / cache_folder(repository)
         part = folder / "blobs" / f"{etag}.autotl.incomplete"
         token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
         # A token is for the hub alone, not for where it sends us.
-        at_home = token is not None and _same_host(known.location, constants.ENDPOINT)
+        at_home = token is not None and _same_host(metadata.location, constants.ENDPOINT)
         headers = {"Authorization": f"Bearer {token}"} if at_home else {}
-        _stream(known.location, part, known.size, headers, allowance, report)
+        _stream(metadata.location, part, metadata.size, headers, allowance, report)
     except WeightsUnavailable:
         raise
     except Exception as error:  # the connection may break in many ways, none of which is the user's bug
@@ -259,19 +259,19 @@ class _KeepTokens(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        found = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if found is not None and not _same_host(newurl, req.full_url):
-            found.remove_header("Authorization")
-        return found
+        redirected = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if redirected is not None and not _same_host(newurl, req.full_url):
+            redirected.remove_header("Authorization")
+        return redirected
 
 
 def _check(part: Path, digest: str, source: str) -> None:
     with part.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if not found.startswith(digest):
+        actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    if not actual.startswith(digest):
         part.unlink()
         raise WeightsUnavailable(
-            f"what came from {source} has the SHA-256 {found[:16]}..., expected {digest[:16]}...;"
+            f"what came from {source} has the SHA-256 {actual[:16]}..., expected {digest[:16]}...;"
             " it was damaged on the way and is deleted; fetch it again"
         )
 

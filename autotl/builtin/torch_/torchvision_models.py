@@ -41,9 +41,11 @@ def registered(name: str, **settings: Any) -> nn.Module:
 
     Raises `UnknownNameError` when torchvision has no such classification model.
     """
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
-        raise UnknownNameError("torchvision model", name, known, f"(torchvision {torchvision.__version__})")
+    available = torchvision.models.list_models(module=torchvision.models)
+    if name not in available:
+        raise UnknownNameError(
+            "torchvision model", name, available, f"(torchvision {torchvision.__version__})"
+        )
     if name in ("googlenet", "inception_v3"):
         # The auxiliary classifiers exist to train the network from nothing; the slow initialisation of
         # these two is pointless before weights are loaded.

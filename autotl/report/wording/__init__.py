@@ -283,9 +283,13 @@ def similarity_level(level: str) -> str:
 
 def similarity(near: Similarity) -> str:
     """Return a similarity as a sentence."""
+    return _similarity(near.level, near.domain, near.value, near.low, near.high)
+
+
+def _similarity(level: str, domain: str, value: float, low: float, high: float) -> str:
     return (
-        f"{similarity_level(near.level)} similarity to {near.domain}: overlap with its photographs {near.value:.2f}"
-        f" (95 % CI {near.low:.2f}–{near.high:.2f})"
+        f"{similarity_level(level)} similarity to {domain}: overlap with its photographs {value:.2f}"
+        f" (95 % CI {low:.2f}–{high:.2f})"
     )
 
 
@@ -420,6 +424,7 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.DOWNLOADING: _downloading,
     Kind.DOWNLOADED: _downloaded,
     Kind.STARTED: _started,
+    Kind.SIMILARITY: _similarity,
     Kind.NO_SIMILARITY: _no_similarity,
     Kind.SUBSAMPLED: _subsampled,
     Kind.RANKING: _ranking,
@@ -470,6 +475,7 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     Kind.NO_PIXELS: lambda: "an image without pixels",
     Kind.TOO_MANY_PIXELS: lambda: "too many pixels to be decoded safely",
     Kind.UNREADABLE: lambda error: f"not a readable image ({error})",
+    Kind.NOT_REACHED: lambda: "no time for it",
     Kind.LEFT_OUT: _left_out,
     Kind.LARGE: _large,
     Kind.ONE_SIDED_CLASS: _one_sided_class,
