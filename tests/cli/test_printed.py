@@ -63,3 +63,12 @@ def test_recipes_that_differ_in_a_hyperparameter_are_told_apart(tmp_path: Path) 
     other = replace(first, candidate=f"{first.candidate}?lr=0.0007")
     state = replace(state, leaderboard=(*state.leaderboard, other))
     assert "lr=0.0007" in printed("leaderboard", folder(tmp_path / "run", state))
+
+
+def test_a_table_whose_images_lie_elsewhere_says_what_it_expects(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "a.png").write_bytes(b"")
+    table = tmp_path / "data" / "table.csv"
+    table.write_text("path,label\n../a.png,a\n", encoding="utf-8")
+    output = CliRunner().invoke(main, ["run", str(table), "--out", str(tmp_path / "run")]).output
+    assert "1 file left out" in output and "in the folder of the CSV or below it" in output
