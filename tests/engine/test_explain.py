@@ -90,6 +90,8 @@ def test_a_worker_explains_rows_of_the_run_with_the_temperature_of_the_folder(tm
             classes=("a", "b", "c"),
             folds=0,
             metric="accuracy",
+            target="multiclass",
+            modality="image",
         ),
         allowance(),
     )

@@ -95,6 +95,8 @@ def test_a_worker_teaches_a_model_what_is_far(tmp_path: Path) -> None:
         classes=("a", "b", "c"),
         folds=0,
         metric="accuracy",
+        target="multiclass",
+        modality="image",
     )
     worker.handle(opened, allowance())
     body = messages.FitOod(model="model", rows=str(tmp_path / "rows.npz"))

@@ -30,6 +30,8 @@ def test_the_data_stay_open_when_the_start_is_asked_for_again(tmp_path: Path) ->
         classes=("a",),
         folds=0,
         metric="accuracy",
+        target="multiclass",
+        modality="image",
     )
     worker = Worker()
     worker.handle(start, allowance)
