@@ -85,14 +85,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         for marker in MARKED:
             if _has(marker, item.path):
                 item.add_marker(marker)
-        # pytest -n 2 --dist loadgroup: a file's tests share its fixtures, and what is timed runs one at a time.
-        alone = item.get_closest_marker("torch") or item.get_closest_marker("process")
-        item.add_marker(pytest.mark.xdist_group("one at a time" if alone else item.path.stem))
+        if config.pluginmanager.hasplugin("xdist"):
+            # With --dist loadgroup a file's tests share its fixtures, and what uses all cores runs one at a time.
+            alone = item.get_closest_marker("torch") or item.get_closest_marker("process")
+            item.add_marker(pytest.mark.xdist_group("one at a time" if alone else item.path.stem))
 
 
 @pytest.fixture(autouse=True)
