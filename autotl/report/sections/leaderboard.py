@@ -11,8 +11,8 @@ from autotl.report import recorded
 from autotl.report.format import count, duration, interval, percent
 from autotl.report.material import Material
 from autotl.report.trainings import rivals
-from autotl.report.wording import page as wording
 from autotl.report.wording import judged_on, terminal
+from autotl.report.wording import page as wording
 
 
 def section(result: Recommendation, _material: Material) -> dict[str, Any]:
