@@ -6,7 +6,7 @@ stand in sentences as they are; whoever prints escapes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from autotl.records.data import Finding, Similarity
