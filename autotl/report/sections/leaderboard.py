@@ -11,8 +11,8 @@ from autotl.report import recorded
 from autotl.report.format import count, duration, interval, percent
 from autotl.report.material import Material
 from autotl.report.trainings import rivals
-from autotl.report.wording import judged_on, terminal
 from autotl.report.wording import page as wording
+from autotl.report.wording import terminal
 
 
 def section(result: Recommendation, _material: Material) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def untrained(result: Recommendation) -> dict[str, str]:
     waiting: dict[str, str] = {}
     for place, ranked in enumerate(result.ranking.ranked if result.ranking else (), start=1):
         if ranked.backbone not in trained:
-            reason = wording.untrained(place, ranked.expected, judged_on(ranked.rows))
+            reason = wording.untrained(place, ranked.expected, recorded.reason(ranked))
             waiting.setdefault(ranked.backbone, reason)
     return waiting
 
