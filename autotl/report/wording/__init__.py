@@ -14,7 +14,7 @@ from autotl.records.facts import Fact, Kind
 from autotl.records.result import ModelIs
 from autotl.report.format import duration, duration_interval, percent
 from autotl.report.wording.comparison import COMPARISON, RUNS
-from autotl.report.wording.decision import DECISION
+from autotl.report.wording.decision import DECISION, SIMILARITY_LEVELS
 from autotl.report.wording.limits import LIMITS
 
 __all__ = ["ACTIONS", "SENTENCES", "joined", "judged_on", "sentence", "sentences", "similarity"]
@@ -215,7 +215,7 @@ def _no_explanation(error: str) -> str:
 
 
 def _ended_early(seconds: float) -> str:
-    return f"The run ended {duration(seconds)} before its budget"
+    return f"The final fit ended with {duration(seconds)} of the budget left"
 
 
 def _within(low: float | None, high: float | None) -> str:
@@ -276,13 +276,21 @@ def _memory_unknown(error: str) -> str:
 ACTIONS = {"kept": "kept", "left_out": "left out"}  # of `Finding.action`
 
 
+def similarity_level(level: str) -> str:
+    """Return a level of similarity in words."""
+    return SIMILARITY_LEVELS.get(level, level)
+
+
 def similarity(near: Similarity) -> str:
     """Return a similarity as a sentence."""
     return _similarity(near.level, near.domain, near.value, near.low, near.high)
 
 
 def _similarity(level: str, domain: str, value: float, low: float, high: float) -> str:
-    return f"{level} to {domain}: overlap with its photographs {value:.2f} (95 % CI {low:.2f}–{high:.2f})"
+    return (
+        f"{similarity_level(level)} similarity to {domain}: overlap with its photographs {value:.2f}"
+        f" (95 % CI {low:.2f}–{high:.2f})"
+    )
 
 
 def _number(count: int, noun: str, plural: str | None = None) -> str:
