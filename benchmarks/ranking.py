@@ -269,8 +269,8 @@ def table(teaching: Path, ten: Path, weights: str) -> None:
     specs = {spec.name: prior(spec) for spec in [*discover(weights)[0], *embedded()]}
     taught, held_out = _cases(teaching, specs), _cases(ten, specs)
     for rows in sorted({case.rows for case in taught if case.rows in SUBSAMPLES}):
-        weights = _learn([case for case in taught if case.few == (rows == min(SUBSAMPLES))])
-        print(f"fitted at {rows} images:", {name: round(value, 2) for name, value in weights.items()})
+        fitted = _learn([case for case in taught if case.few == (rows == min(SUBSAMPLES))])
+        print(f"fitted at {rows} images:", {name: round(value, 2) for name, value in fitted.items()})
     print(
         "| order by | "
         + " | ".join(f"{where}, {rows} images" for where in PLACES for rows in SUBSAMPLES)
