@@ -3,8 +3,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BUDGET ?= 90s
 READY := $(VENV)/.complete
+FAST := not torch and not process and not slow
 
-.PHONY: demo test check docs format clean
+.PHONY: demo test test-fast coverage check docs format clean
 
 ## demo: set up, run autotl on handwritten digits, print leaderboard, recommendation and report
 demo: $(READY)
@@ -13,6 +14,17 @@ demo: $(READY)
 ## test: set up and run the tests
 test: $(READY)
 	@$(BIN)/python -m pytest $(ARGS)
+
+## test-fast: run the tests that need no torch, no process and no whole run: under a minute, for every commit
+test-fast: $(READY)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(FAST)" $(ARGS)
+
+## coverage: run the tests and print which share of lines and branches they run; make coverage FAST_ONLY=1 for the fast ones
+coverage: $(READY)
+	@rm -rf .coverage
+	@$(BIN)/coverage run -m pytest $(if $(FAST_ONLY),-m "$(FAST)") $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 ## check: lint, formatting, types, import contracts
 check: $(READY)
@@ -32,7 +44,7 @@ format: $(READY)
 
 ## clean: remove the environment and everything that was built
 clean:
-	@rm -rf .venv .ci-env build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf .venv .ci-env .coverage build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(READY): pyproject.toml tools/setup.sh
 	@PYTHON="$(PYTHON)" tools/setup.sh "$(VENV)"

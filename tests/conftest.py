@@ -17,9 +17,32 @@ from autotl.plugins import manager
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything reads it: no test opens a connection
 
-# Tests that need torch, in this process or in the worker. The fast lane does not import these files.
-TORCH = ("engine", "shared", "whole", "testing/test_checks.py")
 HERE = Path(__file__).resolve().parent
+# Markers of whole folders and files; single tests have theirs beside them. The fast lane (`make test-fast`) leaves
+# all of them out, and does not even import those that need torch, in this process or in the worker.
+MARKED = {
+    "torch": (
+        "engine",
+        "plugins/test_packages.py",
+        "shared",
+        "stages/test_interruptions.py",
+        "test_examples.py",
+        "testing/test_checks.py",
+        "whole",
+    ),
+    "process": ("test_imports.py", "test_setup.py", "test_wheel.py"),
+    "slow": (  # whole runs on the simulated engine, a second or more each
+        "plugins/test_in_runs.py",
+        "report/test_model_card.py",
+        "run_folder/test_fit.py",
+        "run_folder/test_redecide.py",
+        "run_folder/test_replay.py",
+        "run_folder/test_resume.py",
+        "stages/test_pipeline.py",
+        "test_docs_run.py",
+        "weights/test_downloads.py",
+    ),
+}
 
 
 FINDER = pytest.StashKey["NoTorch"]()
@@ -44,9 +67,8 @@ def _without_torch(config: pytest.Config) -> bool:
     return "not torch" in config.option.markexpr
 
 
-def _needs_torch(path: Path) -> bool:
-    name = path.resolve().relative_to(HERE).as_posix() if path.resolve().is_relative_to(HERE) else ""
-    return any(name == start or name.startswith(f"{start}/") for start in TORCH)
+def _has(marker: str, path: Path) -> bool:
+    return any(path.resolve().is_relative_to(HERE / start) for start in MARKED[marker])
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,13 +80,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    return True if _without_torch(config) and _needs_torch(collection_path) else None
+    return True if _without_torch(config) and _has("torch", collection_path) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _needs_torch(item.path):
-            item.add_marker("torch")
+        for marker in MARKED:
+            if _has(marker, item.path):
+                item.add_marker(marker)
 
 
 @pytest.fixture(autouse=True)

@@ -185,6 +185,7 @@ def test_what_is_no_image_says_so(given: Any) -> None:
         as_image(given)
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_and_rows_come_as_it_goes(model: Path) -> None:
     asked = 0
 

@@ -233,7 +233,7 @@ class TableEngine:
 
     @property
     def worked(self) -> dict[str, float]:
-        """All seconds on the clock, as one kind."""
+        """Return all seconds on the clock, as one kind."""
         return {"forward": self.clock.now}
 
     def close(self) -> None:

@@ -297,6 +297,7 @@ def test_the_prior_never_sees_its_own_set(spaces: dict[str, space.Space]) -> Non
     )
 
 
+@pytest.mark.process
 def test_replaying_needs_no_torch(tmp_path: Path) -> None:
     made_up(tmp_path, "one", 0)
     code = (

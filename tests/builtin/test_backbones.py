@@ -326,6 +326,7 @@ SAMPLE = (
 
 
 @pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.torch
 def test_the_table_is_not_stale(name: str) -> None:
     import timm
 
@@ -347,6 +348,7 @@ def test_the_table_is_not_stale(name: str) -> None:
     assert fact.macs == pytest.approx(macs, rel=1e-3)
 
 
+@pytest.mark.torch
 def test_the_table_knows_every_model_of_its_timm() -> None:
     import timm
 

@@ -101,6 +101,7 @@ def test_score_and_its_interval_belong_together(folder: Path) -> None:
     assert winner.expected_low <= winner.expected <= winner.expected_high <= 1.0
 
 
+@pytest.mark.slow
 def test_recipes_of_an_excluded_strategy_are_not_open(folder: Path, tmp_path: Path) -> None:
     guest = SimpleNamespace(__name__="guest", register_backbones=hookimpl(lambda profile, settings: SPECS))
     load = manager.load_plugins

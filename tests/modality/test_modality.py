@@ -36,6 +36,7 @@ def test_every_modality_of_a_data_set_is_there_and_another_is_an_error() -> None
         modality.get("sound")
 
 
+@pytest.mark.torch
 def test_what_the_engine_calls_can_be_imported() -> None:
     for name in (IMAGE.AUGMENT, IMAGE.BATCH):
         module, _, attribute = name.partition(":")

@@ -39,6 +39,7 @@ def images(count: int, seed: int, shift: float = 0.0, spread: float = 1.0) -> li
     return list(points)
 
 
+@pytest.mark.slow
 def test_images_of_the_source_are_near_and_growing_shifts_fall_steadily(reference: Reference) -> None:
     found = [similarity(images(300, 1, shift), reference) for shift in (0.0, 1.0, 2.0, 4.0)]
     values = [each.value for each in found]
@@ -86,6 +87,7 @@ def test_the_shipped_reference_is_small_and_belongs_to_an_embedded_backbone() ->
     assert shipped.weights in (EMBEDDED / "index.json").read_text()
 
 
+@pytest.mark.torch
 def test_photographs_come_nearer_than_drawings_noise_and_flat_colours() -> None:
     values = {name: similarity(_embed(pictures), _shipped()).value for name, pictures in _pictures().items()}
     assert values["photographs"] > max(values["digits"], values["noise"], values["flat"])

@@ -56,6 +56,7 @@ def _named(kind: Kind) -> Callable[..., str]:
     return lambda **_: str(kind)
 
 
+@pytest.mark.slow
 def test_a_run_does_not_depend_on_sentences(
     guest: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

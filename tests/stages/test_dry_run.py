@@ -99,6 +99,7 @@ def test_the_command_shows_a_table_or_json(photos: Path) -> None:
     assert any(one["backbone"] == "autotl:levit_small" for one in offline["planned"])
 
 
+@pytest.mark.process
 def test_a_dry_run_imports_no_torch(photos: Path) -> None:
     code = (
         f"import sys; from autotl.cli import main; main(['run', {str(photos)!r}, '--dry-run', '--offline'],"

@@ -156,7 +156,7 @@ def test_a_final_fit_that_fails_ships_the_probe(
 def test_a_probe_is_tested_on_the_images_that_there_is_time_for(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answered: int
 ) -> None:
-    train, predict = TableEngine._train, TableEngine.predict
+    train, predict = TableEngine.answer, TableEngine.predict
 
     def fails(self: TableEngine, trial: Trial, *rest: Any) -> Any:
         if trial.id == "final":
@@ -169,7 +169,7 @@ def test_a_probe_is_tested_on_the_images_that_there_is_time_for(
         late = ["not predicted: the time was over"] * (len(files) - answered)
         return replace(answers, errors=[None] * answered + late)
 
-    monkeypatch.setattr(TableEngine, "_train", fails)
+    monkeypatch.setattr(TableEngine, "answer", fails)
     monkeypatch.setattr(TableEngine, "predict", ends_early)
     folder = World().run(photos, tmp_path / "run")
     state = result_file.read(folder)

@@ -19,6 +19,7 @@ def test_it_holds_every_kind_of_target_and_every_metric() -> None:
 
 
 @pytest.mark.parametrize("kind", TARGET_KINDS.values(), ids=list(TARGET_KINDS))
+@pytest.mark.torch
 def test_what_it_names_can_be_imported(kind: TargetKind) -> None:
     for name in (kind.head, kind.loss, kind.section):
         module, _, attribute = name.partition(":")
