@@ -117,7 +117,7 @@ class Cache:
         self.writable = True
 
     def path(self, key: str, suffix: str = ".npz") -> Path:
-        """Return where an entry lies or would lie. `key` is one of `key()`'s; anything else raises `ValueError`."""
+        """Return the path of an entry, stored or not. `key` is one of `key()`'s; anything else raises `ValueError`."""
         if not key or not all(c in "0123456789abcdef" for c in key):
             raise ValueError(
                 f"{key!r} is not a cache key; expected hexadecimal digits, as cache.key() makes them"

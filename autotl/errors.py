@@ -9,7 +9,7 @@ AutotlError
 ├─ EngineError               torch or timm is missing or broken, or the device is not there
 └─ PluginError               a plugin broke its contract; carries ``plugin`` and ``hook``
 
-A message says three things: what happened, with the value; what was expected; what to do.
+A message has three parts: what happened, with the value; what was expected; what to do.
 The command line prints an `AutotlError` on one line and exits with 1. Anything else keeps its
 traceback, because it is a bug of autotl.
 """
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class AutotlError(Exception):
-    """An error that the user can correct; the message says how."""
+    """An error that the user can correct; the message states how."""
 
 
 class DatasetError(AutotlError):
@@ -57,11 +57,11 @@ class UnknownNameError(AutotlError, LookupError):
 
 
 class BudgetError(AutotlError):
-    """The budget cannot hold a file list and one linear probe; says what it would take."""
+    """The budget cannot hold a file list and one linear probe; the message states what it would take."""
 
 
 class WeightsUnavailable(AutotlError):
-    """Pretrained weights are not to be had; says where they were looked for and how to bring them."""
+    """Pretrained weights are not available; the message states where they were looked for and how to provide them."""
 
 
 class RunError(AutotlError):

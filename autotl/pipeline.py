@@ -73,8 +73,8 @@ def recommend(
 ) -> Path:
     """Run all stages and return the run folder.
 
-    `earlier` is a run to continue: its trials are taken over and its folder is written on, for as long as
-    `options.budget` says. With a `recipe` that is trained instead of ranking and searching. `started` is when
+    `earlier` is a run to continue: its trials are taken over and its folder is written on, for
+    `options.budget` seconds. With a `recipe` that is trained instead of ranking and searching. `started` is when
     the command began, on the tools' clock; imports before this call then count in the budget.
 
     Raises `DatasetError`, `BudgetError`, `UnknownNameError`, `RunError`, `EngineError`. On Ctrl-C, and when a

@@ -132,7 +132,7 @@ class Run:
         """Continue this run for `budget`, or for the time that an interrupted one had left, and return it.
 
         What was tried is not trained again, images keep their part, and new images train. `backbones` and
-        `weights` add to those of the run; `source` says where its images lie now; `offline` holds for this
+        `weights` add to those of the run; `source` is the present place of its images; `offline` holds for this
         stretch alone. Raises an `AutotlError`
         for whatever the caller can put right, and leaves the folder as it was.
         """
@@ -211,7 +211,7 @@ class Run:
     ) -> Run:
         """Train the winner's recipe again, or that of another candidate, without a search.
 
-        `data` replaces the run's own; without it the same images are split the same way. `group` says which of
+        `data` replaces the run's own; without it the same images are split the same way. `group` names which of
         them stay together, "" that none do; by default as in the run. The outcome is a run
         of its own in `out`. `budget` is the most it may take; it ends as soon as the recipe is trained. Raises
         `UnknownNameError` for a candidate that was not trained here, else as `recommend` does.
@@ -222,7 +222,7 @@ class Run:
         recipe = _recipe(state, candidate)
         recorded = options_of_record(state.options)
         given = {name: value for name, value in recorded.items() if name in _KEPT}
-        if data is not None:  # what was said of the old data's parts need not hold for the new
+        if data is not None:  # options of the old data's parts need not hold for the new
             given = {k: v for k, v in given.items() if k not in {"test", "test_size"}} | {"source": str(data)}
         if group is not None:
             given["group"] = group or None
@@ -244,7 +244,7 @@ class Run:
     def export(self, to: Format, out: str | os.PathLike[str] | None = None) -> Path:
         """Write the model for other programs (safetensors, torch-export or onnx) and return the folder.
 
-        Beside it lie config.json (preprocessing, labels, licence, how well the two agree on images of the run),
+        Beside it are config.json (preprocessing, labels, licence, how well the two agree on images of the run),
         the model card and an example that runs without autotl. `out` is a new or empty folder, in the run's own
         by default. Imports torch here. Raises `RunError` without a model, `EngineError` when the network cannot
         be written in that format.

@@ -269,8 +269,8 @@ def table(teaching: Path, ten: Path, weights: str) -> None:
     specs = {spec.name: prior(spec) for spec in [*discover(weights)[0], *embedded()]}
     taught, held_out = _cases(teaching, specs), _cases(ten, specs)
     for rows in sorted({case.rows for case in taught if case.rows in SUBSAMPLES}):
-        weights = _learn([case for case in taught if case.few == (rows == min(SUBSAMPLES))])
-        print(f"fitted at {rows} images:", {name: round(value, 2) for name, value in weights.items()})
+        fitted = _learn([case for case in taught if case.few == (rows == min(SUBSAMPLES))])
+        print(f"fitted at {rows} images:", {name: round(value, 2) for name, value in fitted.items()})
     print(
         "| order by | "
         + " | ".join(f"{where}, {rows} images" for where in PLACES for rows in SUBSAMPLES)
@@ -336,10 +336,10 @@ def _learn(cases: list[Case]) -> dict[str, float]:
 def _compared(case: Case, name: str) -> tuple[float, float]:
     """Return Kendall's tau with the tested probes, and how much worse than the best the first of the order tests."""
     if name in (FUSED, FUSED_BLIND):
-        believed = score_weights.believe(case.judged, case.rows)
+        weighted = score_weights.weights(case.judged, case.rows)
         if name == FUSED_BLIND:
-            believed = tuple(replace(each, weight=each.usual) for each in believed)
-        shifts = score_weights.shifts(case.judged, believed)
+            weighted = tuple(replace(each, weight=each.usual) for each in weighted)
+        shifts = score_weights.shifts(case.judged, weighted)
         linear = np.array([one["linear"] for one in case.judged])
         noise = np.maximum(linear * (1 - linear), 0.02) / case.rows
         trust = PRIOR_DEVIATION**2 / (PRIOR_DEVIATION**2 + noise)

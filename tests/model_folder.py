@@ -1,4 +1,4 @@
-"""A small model folder without a run: an embedded backbone with a head that nothing was learnt by."""
+"""A small model folder without a run: an embedded backbone with a head that was not trained."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class Engine(TableEngine):
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the pages speak of: photos, tables, checkpoints, a finished run."""
+    """The files that the pages name: photos, tables, checkpoints, a finished run."""
     root = tmp_path_factory.mktemp("docs")
     for name in ("photos", "photos-later", "new-photos", "signs"):
         pictures(root / name, each=30 if name in ("photos", "signs") else 6, classes=3)

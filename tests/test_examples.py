@@ -34,7 +34,7 @@ def desk(tmp_path: Path) -> Path:
 
 
 def run(desk: Path, *words: str) -> str:
-    """What an example prints. `autotl` on the path is this one."""
+    """Return what an example prints. `autotl` on the path is this one."""
     (desk / "bin").mkdir()
     command = desk / "bin" / "autotl"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m autotl "$@"\n')

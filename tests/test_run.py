@@ -90,7 +90,7 @@ def test_a_notebook_shows_words_and_table_escaped(tmp_path: Path) -> None:
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert "unreadable" in repr(Run(tmp_path / "gone"))
-    assert "holds no" in Run(tmp_path / "gone")._repr_html_()
+    assert "has no" in Run(tmp_path / "gone")._repr_html_()
 
 
 def test_predict_keeps_the_order_and_gives_errors_as_rows(folder: Path, engine: list[FakeEngine]) -> None:

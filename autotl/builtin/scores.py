@@ -1,7 +1,7 @@
 """The transferability scores that come with autotl: numbers from features and labels, without training.
 
 Each takes ``(features (n, d), labels (n,), folds (n,), logits (n, s) or None)`` and returns a float;
-higher is better. Rows of one fold are predicted from the other folds, so that a group, which lies in one fold,
+higher is better. Rows of one fold are predicted from the other folds, so that a group, which is in one fold,
 is never predicted from itself.
 """
 

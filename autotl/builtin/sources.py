@@ -151,7 +151,7 @@ def _entries(folder: Path, root: Path, listing: Listing) -> list[os.DirEntry[str
 
 
 def _inside(path: Path, root: Path) -> bool:
-    """Return whether a path, links resolved, lies below `root` and is no parent of itself."""
+    """Return whether a path, links resolved, is below `root` and is no parent of itself."""
     real, base = path.resolve(), root.resolve()
     return real.is_relative_to(base) and not path.parent.resolve().is_relative_to(real)
 

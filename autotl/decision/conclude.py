@@ -38,7 +38,7 @@ def conclude(
 ) -> Recommendation:
     """Return the result with what follows from its decision: winner, test score and calibration.
 
-    `fit` is what ships of the winner, see `fit_of`; `ships` says whether the folder's model is the winner's
+    `fit` is what ships of the winner, see `fit_of`; `ships` is whether the folder's model is the winner's
     (by default: whether there is such a fit, or a probe that kept its model).
     """
     decision = state.decision

@@ -50,7 +50,7 @@ class Verdict:
 
 
 def judge(results: Sequence[TrialResult], folder: Path, case: Case) -> Verdict:
-    """Return decision and leaderboard from trial results whose predictions lie in `folder`.
+    """Return decision and leaderboard from trial results whose predictions are in `folder`.
 
     A goal that rules out one of `case.backbones` by what is declared of it rules out its candidates.
     """
@@ -83,7 +83,7 @@ def decide(
     """Return winner, winner's set and reasons; `expected` is each candidate's score on new images, by id."""
     choice = choose(evidence, judged, goal, expected)
     if choice is None:
-        return Decision(winner=None, reasons=tuple(reasons.nobody(evidence, goal)))
+        return Decision(winner=None, reasons=tuple(reasons.no_winner(evidence, goal)))
     winner, runner_up = choice.winner, choice.runner_up
     margin = paired(winner, runner_up, judged, goal) if runner_up else None
     interval = metrics.interval(goal.metric, judged.labels, winner.predicted, judged.classes, judged.group)

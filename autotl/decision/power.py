@@ -13,7 +13,7 @@ from autotl.stats import metrics
 __all__ = ["would_separate"]
 
 POWER = NormalDist().inv_cdf(0.8)  # of the test that more images would make possible
-HOPELESS = 50  # times the images there are, that nobody will label
+HOPELESS = 50  # times the images there are, that are too many to label
 FOLDS = 5  # of the cross-validation that would judge two candidates on every labelled image
 
 

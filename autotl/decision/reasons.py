@@ -12,7 +12,7 @@ from autotl.decision.winner import FIGURES, Choice, costs
 from autotl.records import Goal, Interval
 from autotl.records.facts import Fact, Kind, fact
 
-__all__ = ["nobody", "why"]
+__all__ = ["no_winner", "why"]
 
 NOTICEABLE = 0.95  # of the other's figure: less is named as cheaper
 
@@ -28,7 +28,7 @@ def why(choice: Choice, judged: Judged, goal: Goal, score_interval: Interval) ->
     ]
 
 
-def nobody(evidence: Sequence[Evidence], goal: Goal) -> list[Fact]:
+def no_winner(evidence: Sequence[Evidence], goal: Goal) -> list[Fact]:
     """Return why there is no winner; where limits are the reason, what the cheapest candidate would need."""
     if not evidence:
         return [fact(Kind.NOTHING_FINISHED)]

@@ -31,7 +31,7 @@ def gain(
 
     Compared is the best candidate on the winner's backbone that trained no longer than the control did (else
     the one that trained shortest). None as long as the control does not beat a constant answer: what has
-    learned nothing yet says nothing about pretraining.
+    learned nothing yet is no evidence on pretraining.
     """
     backbone = {c.evidence.name: c.evidence.candidate.backbone for c in candidates}
     related = [c for c in candidates if backbone[c.evidence.name] == backbone.get(winner)] or [*candidates]

@@ -17,7 +17,7 @@ from autotl.records import Goal, Interval
 
 __all__ = ["AS_GOOD", "AS_GOOD_FOR_LESS", "FIGURES", "Choice", "Costs", "choose", "costs"]
 
-AS_GOOD = 0.003  # of the expected score: for so little nobody trains longer
+AS_GOOD = 0.003  # of the expected score: a smaller gain is not worth longer training
 AS_GOOD_FOR_LESS = 0.01  # of the expected score that speed or size may cost
 LEAST_SECONDS = 1.0  # of training, that a stop-watch tells apart
 FIGURES = ("fit_time", "latency", "parameters")
@@ -54,7 +54,7 @@ def choose(
 
     The best has the highest expected score (`autotl.search.belief`). The winner's set holds every candidate whose
     paired difference to the best is within its 95 % interval, Bonferroni-corrected for the number compared. Of those
-    that are expected to be as good, `goal.prefer` says which is recommended: for accuracy the cheapest by the
+    that are expected to be as good, `goal.prefer` decides which is recommended: for accuracy the cheapest by the
     geometric mean of training time, latency and parameters; speed the least latency, size the fewest parameters.
     A head that cannot be exported is passed over where one that can is as good.
     """

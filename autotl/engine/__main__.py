@@ -1,4 +1,4 @@
-"""`python -m autotl.engine`: the worker process, started by `autotl.engine.client` and by nobody else."""
+"""`python -m autotl.engine`: the worker process, started by `autotl.engine.client` alone."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Start(msgspec.Struct, tag=True, frozen=True):
 
 
 class Open(msgspec.Struct, tag=True, frozen=True):
-    """The data of the run: decoded images and their `Columns`, whose arrays lie in an npz."""
+    """The data of the run: decoded images and their `Columns`, whose arrays are in an npz."""
 
     pixels: str
     table: str  # npz with labels, part, fold, order, and group and digests where there are

@@ -36,7 +36,7 @@ _POLL = 0.1
 
 
 class WorkerDied(Exception):
-    """The worker process ended while it had work; `overdue` says that the parent ended it."""
+    """The worker process ended while it had work; `overdue`:  the parent ended it."""
 
     def __init__(self, reason: str, *, overdue: bool) -> None:
         self.overdue = overdue

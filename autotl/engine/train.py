@@ -146,7 +146,7 @@ class _Losses:
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=WATCHED))
 
     def add(self, loss: float, *, warm: bool) -> None:
-        """Take the loss of a step; `warm` says that the warm-up is over."""
+        """Take the loss of a step; `warm`: the warm-up is over."""
         if warm:
             self._recent.append(loss)
         runaway = len(self._recent) == WATCHED and sum(self._recent) / WATCHED > self.highest

@@ -107,7 +107,7 @@ def run(
     allowance: Allowance,
     send: Send | None = None,
 ) -> TrialResult:
-    """Fit as the strategy says and predict the rows that are to be judged; out-of-fold where there are folds.
+    """Fit as the strategy defines and predict the rows that are to be judged; out-of-fold where there are folds.
 
     `send` receives the trial's progress while it trains. Predictions and model go into the run folder.
     """

@@ -62,7 +62,7 @@ def _open(path: Path, sha256: str | None) -> State:
     if not path.is_file():
         raise WeightsUnavailable(
             f"there is no file {path}; expected safetensors with the backbone's weights; bring the file, or "
-            "name the folder it lies in with --weights"
+            "name its folder with --weights"
         )
     if sha256:
         with path.open("rb") as stream:

@@ -44,7 +44,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             allowance = Allowance(deadline=time.monotonic() + message.seconds)
             allowances[message.number] = allowance
             waiting.put((message, allowance))
-        os._exit(0)  # the parent is gone: nobody waits for what is still being computed
+        os._exit(0)  # the parent is gone: nothing waits for what is still being computed
 
     threading.Thread(target=listen, daemon=True).start()
     worker = Worker()

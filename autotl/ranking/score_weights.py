@@ -15,7 +15,7 @@ from autotl.records import Fact, Kind, ScoreWeight, fact
 __all__ = ["PRIOR", "Judgement", "disagreement", "shifts", "weights"]
 
 # Share of a backbone's lead by a score, in units of the spread of the linear probes, that is kept.
-# Scores of plugins, which nobody has measured, are shown and weigh nothing.
+# Scores of plugins, which were not measured, are shown and weigh nothing.
 WEIGHTS = {"knn": 0.48, "logme": 0.2, "nleep": 0.19, "hscore": 0.0, "source_head": 0.0}
 PRIOR = "prior"
 PRIOR_IMAGES = 12.0  # the prior's weight is this over the images that scores were computed on,

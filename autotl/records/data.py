@@ -68,7 +68,7 @@ class Dataset:
     left_out: tuple[LeftOut, ...] = ()
     findings: tuple[Finding, ...] = ()
     digests: np.ndarray | None = None  # (n,) content digest of each file as text: equal files, equal digests
-    fingerprint: str = ""  # of contents, labels, parts and groups; independent of where the folder lies
+    fingerprint: str = ""  # of contents, labels, parts and groups; independent of the place of the folder
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ class Kind(StrEnum):
     SCORE_NOT_FINITE = "score_not_finite"
     NOT_EMBEDDED = "not_embedded"
     # Why a backbone is not tried.
-    UNUSABLE = "unusable"  # message: of the exception, which says what to do
+    UNUSABLE = "unusable"  # message: of the exception, which states what to do
     TOO_MANY_PARAMETERS = "too_many_parameters"  # parameters, allowed
     WEIGHTS_OVER_MEMORY = "weights_over_memory"  # bytes, allowed
     LICENCE_NOT_ALLOWED = "licence_not_allowed"  # licence, allowed: names or globs

@@ -177,4 +177,4 @@ class Event:
     forecast: float | None = None  # seconds that what begins now is expected to take
     memory: int | None = None  # bytes that run and worker hold
     granted: int | None = None  # bytes they may hold
-    folder: str = ""  # the run folder; not in events.jsonl, which lies in it
+    folder: str = ""  # the run folder; not in events.jsonl, which is in it

@@ -1,6 +1,6 @@
 """Derive a run's results again from what it recorded, and list where the two differ. No torch.
 
-Recorded inputs are the manifest, the prediction files and what result.json says of trials, goal and data.
+Recorded inputs are the manifest, the prediction files and what result.json records of trials, goal and data.
 Derived from them are scores, decision, leaderboard, winner, calibration and words; those are dropped, made
 again, and compared byte for byte.
 """

@@ -37,14 +37,12 @@ USUAL_EPOCHS = 6.0  # of an untried fine-tuning, where none was trained
 UNSEEN = 0.35  # deviation of a frozen head without a single image scored
 SHIFT = 0.15  # deviation between cross-validation on train images and the score on new images
 DRIFT = 0.07  # deviation between the selection images and other new images
-OWN_HEAD = (
-    0.1  # deviation of a closed-form head from what its cross-validation says beside the linear probe's
-)
+OWN_HEAD = 0.1  # deviation of a closed-form head from its cross-validation's value beside the linear probe's
 OTHER_HEAD = 0.4  # the same without cross-validation
 SMALLER = 0.15  # logits that half the input size costs a fine-tuning; a linear probe it costs more
-VAGUE = 2.0  # deviation of the level where no ranking says anything of it
+VAGUE = 2.0  # deviation of the level where the ranking has no score
 BETWEEN = 0.3  # deviation between backbones there, worth one backbone's score; half of it between sizes
-LOSS = -0.25  # share of the error that a training must add to be called a failure, and that one says at most
+LOSS = -0.25  # share of the error that a training must add to be called a failure, at most
 LEAST_ERROR = 0.01
 FAILING = 1.0  # deviation of what a strategy loses that failed once: others hardly learn from it
 PRIOR_IMAGES = 10.0  # that the usual correlation of hits counts for beside the measured one
@@ -122,9 +120,9 @@ class Belief:
     # -- what it is fed with
 
     def update(self, result: TrialResult, right: np.ndarray | None = None) -> None:
-        """Take in the score of a trial; `right` (rows,) says which selection images it answered rightly.
+        """Take in the score of a trial; `right` (rows,) is which selection images it predicted correctly.
 
-        A trial without a score says nothing.
+        A trial without a score changes nothing.
         """
         if result.score_val is None:
             return

@@ -135,7 +135,7 @@ class DefaultPlanner:
     def tell(self, result: TrialResult, right: np.ndarray | None = None) -> None:
         """Take in the result of a probe, its own or one that was made before it was asked.
 
-        `right` (rows,) says which selection images it answered rightly, where that is known.
+        `right` (rows,) is which selection images it predicted correctly, where that is known.
         """
         self.results.append(result)
         trial = result.trial

@@ -47,7 +47,7 @@ class TimePlan:
     report: float
     last_seconds: float  # of the report's seconds, what the last engine calls may not touch
     search: float
-    ends_early: float  # a run that leaves more than this unused says why
+    ends_early: float  # a run that leaves more than this unused records why
     similarity_images: int  # images that the similarity is measured on, at most
     scored_images: int  # images that scores are computed on, at most
     recipe_probe: (
@@ -57,7 +57,7 @@ class TimePlan:
 
     @property
     def end(self) -> float:
-        """Seconds that stages before the search leave for the test and the report, once there is a model."""
+        """Return the seconds that stages before the search leave for the test and the report, once there is a model."""
         return self.test + self.report
 
 

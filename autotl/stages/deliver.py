@@ -27,7 +27,7 @@ ENOUGH = 0.6  # of the planned epochs: a final fit that made fewer is no better 
 TEST_MARGIN = (
     1.5  # on the seconds that predicting the test images is forecast to take: they are decoded again
 )
-LEAST_TESTED = 20  # images, below which a test score says nothing
+LEAST_TESTED = 20  # images, below which a test score is too uncertain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Out-of-distribution distance: how far an image lies from the training images of a model.
+"""Out-of-distribution distance: how far an image is from the training images of a model.
 
 The distance of an image is that of its pooled features to the k-th nearest training image (Sun, Ming, Zhu,
 Li, ICML 2022). It needs no assumption about how features are spread, and leaving an image out of its own

@@ -15,7 +15,7 @@ from autotl.errors import PluginError, UnknownNameError
 from autotl.plugins.manager import BUILTIN, BUILTIN_NAMES, GROUP, Plugins, load_plugins
 from autotl.plugins.sandbox import PluginThread, text_of
 
-IMPORT_SECONDS = 30.0  # longer than in a run: the check of the listing says what was slow
+IMPORT_SECONDS = 30.0  # longer than in a run: the check of the listing reports what was slow
 
 
 @dataclass(slots=True, kw_only=True)

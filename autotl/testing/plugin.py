@@ -151,7 +151,7 @@ def list_alone() -> None:
 def other_sources(plugin: Plugin) -> None:
     """load_dataset returns None for sources that are not its own."""
     if plugin.value in BUILTIN:
-        raise SkipTest("it comes last, so it raises an error that says what was expected")
+        raise SkipTest("it comes last, so it raises an error that states what was expected")
     for source in ("no-such-folder-anywhere/", "no-such-table.csv", "unknown://nothing"):
         value = _implementation(plugin, "load_dataset")(source=source, options={})
         require(value is None, f"load_dataset returned {value!r:.60} for {source!r}; expected None")

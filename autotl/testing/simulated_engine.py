@@ -55,7 +55,7 @@ class Cell:
 
 @dataclass(slots=True)
 class TableClock:
-    """A clock that stands until somebody sets `now`."""
+    """A clock that stands until `now` is set."""
 
     now: float = 0.0
 

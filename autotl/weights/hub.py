@@ -190,7 +190,8 @@ def _fetch_torchvision(weights: Weights, offline: bool, allowance: Allowance | N
     target = _torchvision_file(weights)
     if target is None or weights.url is None:
         raise WeightsUnavailable(
-            f"where torchvision's {weights.location} lie is not known here; a run with a connection fetches them"
+            f"the weights {weights.location} of torchvision are not on this machine; expected their file;"
+            " fetch them with a connection"
         )
     host = urlsplit(weights.url).netloc
     if offline or not reachable(weights.url):

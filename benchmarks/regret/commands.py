@@ -36,7 +36,7 @@ def record(
     """Train what is missing in the grid; it can be interrupted and started again at any time."""
     from benchmarks.regret import record as recorder
 
-    arms = (*recorder.ARMS, ("lp_ft", "all")) if lp_ft else recorder.ARMS
+    recorded_recipes = (*recorder.RECIPES_RECORDED, ("lp_ft", "all")) if lp_ft else recorder.RECIPES_RECORDED
     recorder.record(
         sets,
         weights,
@@ -44,7 +44,7 @@ def record(
         work,
         names or recorder.SETS,
         backbones or recorder.BACKBONES,
-        arms,
+        recorded_recipes,
     )
 
 
@@ -67,9 +67,7 @@ def learn(folder: Path) -> None:
 @click.option(
     "--planner", help="module:function(profile, ranking, seconds) -> planner, instead of autotl's own"
 )
-@click.option(
-    "--fresh", is_flag=True, help="on the sets nobody had looked at, with a prior fitted to the others"
-)
+@click.option("--fresh", is_flag=True, help="on the fresh sets, with a prior fitted to the others")
 @click.option("--set", "names", multiple=True, help="some of the sets")
 @click.option("--pools", default=10, show_default=True, help="random sub-pools of backbones")
 @click.option("--seeds", default=3, show_default=True, help="of the policies that draw")

@@ -156,13 +156,13 @@ def screen(wallet: Wallet) -> tuple[Ranking, list[TrialResult]]:
 def timed(wallet: Wallet, ranking: Ranking) -> dict[tuple[str, int], float]:
     """Return the seconds a training image of the first few backbones, as three timed batches would show them."""
     found = {}
-    for arm in ranking.ranked[:TIMED]:
+    for entry in ranking.ranked[:TIMED]:
         whole = Candidate(
-            backbone=arm.backbone, input_size=arm.input_size, strategy="fine_tune", unfreeze="all"
+            backbone=entry.backbone, input_size=entry.input_size, strategy="fine_tune", unfreeze="all"
         )
         image = _batches(wallet, whole)
         if image is not None:
-            found[(arm.backbone, arm.input_size)] = image
+            found[(entry.backbone, entry.input_size)] = image
     return found
 
 

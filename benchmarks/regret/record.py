@@ -70,7 +70,7 @@ BACKBONES = (
     "mcunet_512kb_2mb",
     "mobilenetv2_035_imagenet_frozen",
 )
-ARMS: tuple[tuple[str, Depth], ...] = (
+RECIPES_RECORDED: tuple[tuple[str, Depth], ...] = (
     ("linear_probe", 0),
     ("fine_tune", "all"),
     ("fine_tune", 2),
@@ -116,7 +116,7 @@ def record(
     work: Path,
     names: Sequence[str] = SETS,
     backbones: Sequence[str] = BACKBONES,
-    arms: Sequence[tuple[str, Depth]] = ARMS,
+    recorded_recipes: Sequence[tuple[str, Depth]] = RECIPES_RECORDED,
     seed: int = 0,
 ) -> None:
     """Record what is missing: features, scores and linear probes of all sets, then fine-tunings set after set."""
@@ -124,9 +124,9 @@ def record(
     specs = plugins.backbones(None, Settings(weights=tuple(weights), offline=True))
     grid.write_specs(out, [specs[name] for name in backbones])
     names_of_scores = {score.name for score in plugins.scores().values() if not score.needs_logits}
-    frozen = [(strategy, depth, 0.0) for strategy, depth in arms if strategy == "linear_probe"]
-    tuned = [(strategy, depth) for strategy, depth in arms if strategy != "linear_probe"]
-    passes = [frozen, *([(*arm, length) for arm in tuned for length in lengths] for lengths in EPOCHS)]
+    frozen = [(strategy, depth, 0.0) for strategy, depth in recorded_recipes if strategy == "linear_probe"]
+    tuned = [(strategy, depth) for strategy, depth in recorded_recipes if strategy != "linear_probe"]
+    passes = [frozen, *([(*recipe, length) for recipe in tuned for length in lengths] for lengths in EPOCHS)]
     for cells, name in ((cells, name) for cells in passes for name in names):
         wanted = dict.fromkeys(backbones, cells)
         if cells is not frozen:

@@ -112,7 +112,7 @@ def test_a_download_that_comes_in_time_takes_part_and_wins(photos: Path, tmp_pat
     state = result_file.read(folder)
     assert state.winner is not None and state.winner.backbone == "mine:far"
     said = [event.message for event in world.events if event.stage == "download"]
-    assert said[0].startswith("84 MB in the background") and said[1] == "mine:far has arrived"
+    assert said[0].startswith("84 MB in the background") and said[1] == "mine:far is here"
     assert state.skipped == ()
 
 
@@ -130,7 +130,7 @@ def test_a_download_that_comes_too_late_is_a_row(photos: Path, tmp_path: Path) -
     state = result_file.read(folder)
     assert state.winner is not None and state.winner.backbone == "mine:small"
     (row,) = [row for row in state.leaderboard if row.backbone == "mine:far"]
-    assert row.status == "skipped" and sentence(row.notes[0]).startswith("84 MB had not arrived")
+    assert row.status == "skipped" and sentence(row.facts[0]).startswith("84 MB had not arrived")
 
 
 @pytest.mark.usefixtures("guests")
@@ -150,4 +150,4 @@ def test_offline_nothing_is_fetched(photos: Path, tmp_path: Path) -> None:
 
     world = World(CELLS | {("mine:far", 64): TABLE["mine:broken", 64]})
     folder = run(photos, tmp_path / "run", fetch, world, offline=True)
-    assert any(row.backbone == "mine:far" and row.notes for row in result_file.read(folder).leaderboard)
+    assert any(row.backbone == "mine:far" and row.facts for row in result_file.read(folder).leaderboard)

@@ -172,9 +172,9 @@ def test_the_command_fetches_and_says_what_it_cannot(hub: Hub) -> None:
     found = CliRunner().invoke(main, ["backbones", "--fetch", "timm:lcnet_050.ra2_in1k"])
     assert found.exit_code == 0, found.output
     assert Path(found.stdout.strip()).read_bytes() == CONTENT
-    assert "MB to fetch" in found.stderr
+    assert "MB to download" in found.stderr
     again = CliRunner().invoke(main, ["backbones", "--fetch", "timm:lcnet_050.ra2_in1k"])
-    assert "1 here already, 0 MB to fetch" in again.stderr
+    assert "1 on this machine, 0 MB to download" in again.stderr
     hub.status = 403
     refused = CliRunner().invoke(main, ["backbones", "--fetch", "timm:lcnet_075.ra2_in1k"])
     assert refused.exit_code == 1

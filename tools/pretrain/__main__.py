@@ -79,7 +79,7 @@ def teach(  # noqa: PLR0913, PLR0917 (click passes each option as a parameter)
     "--checkpoint-dir", required=True, type=click.Path(path_type=Path), help="Kept outside of the tree."
 )
 @click.option(
-    "--lessons", type=click.Path(exists=True, path_type=Path), help="What teachers said: see teach."
+    "--lessons", type=click.Path(exists=True, path_type=Path), help="Outputs of teachers: see teach."
 )
 @click.option("--teacher", "teachers", multiple=True)
 @click.option("--epochs", default=30.0, show_default=True)

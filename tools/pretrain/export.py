@@ -21,7 +21,7 @@ from tools.pretrain.views import WHOLE, normalise, render
 
 LICENCE = "Apache-2.0"
 DOMAIN = "imagenet-1k"
-SETTLED_ON = 4096  # training images that batch norm is made anew from
+SETTLED_ON = 4096  # training images that batch norm is estimated from
 
 
 def count_macs(model: nn.Module, size: int) -> int:
@@ -72,7 +72,7 @@ def export(
 ) -> dict[str, Any]:
     """Write ``<name>.safetensors``, ``<name>.md`` and the entry in `folder`'s index; return the entry.
 
-    A student that is used at another size than it was trained at gets batch norm's statistics anew from `source`.
+    A student that is used at another size than it was trained at gets new batch norm statistics from `source`.
     Accuracy is measured with the weights as they were written. Raises `ValueError` when the checkpoint is
     not that of a finished schedule.
     """

@@ -190,7 +190,7 @@ def train(  # noqa: PLR0913 (one entry for every way of training a student)
         width = int(see(network, torch.zeros(1, 3, size, size))[0].shape[1])
     module = Apprenticeship(network, width, lessons).train()
     if earlier is not None and earlier["module"].keys() == module.state_dict().keys():
-        # The same teachers: fresh maps to their answers would first undo what the student has learnt.
+        # The same teachers: fresh maps to their answers would first undo what the student has learned.
         module.load_state_dict(
             earlier["module"] | {f"student.{name}": value for name, value in earlier["average"].items()}
         )

@@ -20,7 +20,7 @@ CALIBRATED, NEARLY = 0.03, 0.06  # expected calibration errors up to which the w
 
 
 def section(result: Recommendation, material: Material) -> dict[str, Any]:
-    """Return the learning curve's sentence and all on the predictions; `none` says why there are none."""
+    """Return the learning curve's sentence and all on the predictions; `none` is the reason where there are none."""
     return {"curves": _curves(result), **errors(material)}
 
 

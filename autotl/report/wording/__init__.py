@@ -6,14 +6,14 @@ stand in sentences as they are; whoever prints escapes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from autotl.records.data import Finding, Similarity
 from autotl.records.facts import Fact, Kind
 from autotl.records.result import ModelIs
 from autotl.report.format import duration, duration_interval, percent
-from autotl.report.wording.comparison import COMPARISON
+from autotl.report.wording.comparison import COMPARISON, RUNS
 from autotl.report.wording.decision import DECISION, SIMILARITY_LEVELS
 from autotl.report.wording.limits import LIMITS
 
@@ -415,7 +415,19 @@ def _ranked_too_low(place: int, of: int, rows: int) -> str:
     return f"place {place} of {of} in the ranking, {judged_on(rows)}; not trained"
 
 
+# Beside `joined`: the sentences of other facts are part of this one.
+def _winner_not_scored(
+    candidate: str, wins: int, run: int, status: str, reasons: Sequence[tuple[str, dict[str, Any]]]
+) -> str:
+    why = joined(Fact(kind=Kind(kind), values=values) for kind, values in reasons)
+    state = "was not tried" if status == "skipped" else f"has no score ({status})"
+    return f"{candidate}, which wins the {RUNS[wins]} run, {state} in the {RUNS[run]}" + (
+        f": {why}" if why else ""
+    )
+
+
 SENTENCES: dict[Kind, Callable[..., str]] = {
+    Kind.WINNER_NOT_SCORED: _winner_not_scored,
     Kind.TEXT: _text,
     Kind.LOADED: _loaded,
     Kind.IMBALANCED_METRIC: _imbalanced_metric,

@@ -11,7 +11,7 @@ __all__ = ["recommendation"]
 
 
 def recommendation(result: Recommendation) -> str:
-    """Return the recommendation in plain words, a few sentences; says so where there is none."""
+    """Return the recommendation in plain words, a few sentences, or that there is none."""
     decision = result.decision
     if result.status == "running" and result.winner is None:
         return "No recommendation yet: the run goes on."
