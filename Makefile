@@ -3,6 +3,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BUDGET ?= 90s
 READY := $(VENV)/.complete
+JOBS ?= 2
+PARALLEL := -n $(JOBS) --dist loadgroup
 FAST := not torch and not process and not slow
 
 .PHONY: demo test test-fast coverage check docs format clean
@@ -11,20 +13,20 @@ FAST := not torch and not process and not slow
 demo: $(READY)
 	@$(BIN)/autotl demo --offline --budget $(BUDGET)
 
-## test: set up and run the tests
+## test: set up and run the tests, by two processes; make test JOBS=0 for one after the other
 test: $(READY)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 ## test-fast: run the tests that need no torch, no process and no whole run: under a minute, for every commit
 test-fast: $(READY)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(FAST)" $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m "$(FAST)" $(ARGS)
 
 ## coverage: run the tests and print which share of lines and branches they run; make coverage FAST_ONLY=1 for the fast ones
 coverage: $(READY)
 	@rm -rf .coverage
-	@$(BIN)/coverage run -m pytest $(if $(FAST_ONLY),-m "$(FAST)") $(ARGS)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report
+	-@$(BIN)/python -m coverage run -m pytest $(if $(FAST_ONLY),-m "$(FAST)") $(ARGS)
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
 
 ## check: lint, formatting, types, import contracts
 check: $(READY)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.abc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,11 +84,25 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if _without_torch(config) and _has("torch", collection_path) else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         for marker in MARKED:
             if _has(marker, item.path):
                 item.add_marker(marker)
+        if config.pluginmanager.hasplugin("xdist"):
+            # With --dist loadgroup a file's tests share its fixtures, and what uses all cores runs one at a time.
+            alone = item.get_closest_marker("torch") or item.get_closest_marker("process")
+            item.add_marker(pytest.mark.xdist_group("one at a time" if alone else item.path.stem))
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """Undo what the command line does with Ctrl-C and SIGTERM: both end the tests, whatever ran before."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

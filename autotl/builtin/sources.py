@@ -340,10 +340,14 @@ def _classes(
     classes = tuple(sorted({item.label for item in kept}))
     if not kept:
         reasons = sorted({out.reason.kind.replace("_", " ") for out in listing.left_out})
-        seen = f" ({len(listing.left_out)} files left out: {', '.join(reasons[:3])})" if reasons else ""
-        raise DatasetError(
-            f"{source} holds no labelled image{seen}; expected a folder for each class with images in it"
+        count = len(listing.left_out)
+        seen = f" ({count} {'file' if count == 1 else 'files'} left out: {', '.join(reasons[:3])})"
+        wanted = (
+            "rows with a label and the path of an image that lies in the folder of the CSV or below it"
+            if Path(source).is_file()
+            else "a folder for each class with images in it"
         )
+        raise DatasetError(f"{source} holds no labelled image{seen if reasons else ''}; expected {wanted}")
     if len(classes) < 2:
         raise DatasetError(
             f"{source} holds one class, {classes[0]!r}, with {len(kept)} images; expected at least two class folders"

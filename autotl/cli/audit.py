@@ -46,7 +46,8 @@ def replay(folder: str) -> None:
         )
     state = load(folder).result
     click.echo(
-        f"Reproduced byte for byte: {len(state.trials)} trials, {len(state.leaderboard)} leaderboard rows,"
+        f"Reproduced byte for byte: {_number(len(state.trials), 'trial')},"
+        f" {_number(len(state.leaderboard), 'leaderboard row')},"
         f" winner {state.decision.winner if state.decision else None}."
     )
 
@@ -70,6 +71,10 @@ def diff(first: str, second: str, as_json: bool) -> None:
         click.echo(encode(with_text(comparison)).decode(), nl=False)
         return
     click.echo("\n".join(_lines(comparison)))
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _lines(comparison: Comparison) -> list[str]:

@@ -98,6 +98,7 @@ def _plain(stream: TextIO) -> Observer:
             event.stage not in _SEPARATE
             and last
             and (last[0].stage, last[0].candidate) == (event.stage, event.candidate)
+            and (event.kind is Kind.TRAINING or event.kind is last[0].kind)
         )
         training = event.kind is Kind.TRAINING
         pause = _TRAINING if training else _QUIETER

@@ -189,7 +189,9 @@ def _flags(names: Iterable[str]) -> str:
 
 
 def _follow(start: Callable[..., Run], *, as_json: bool, quiet: bool) -> None:
-    """Run with live progress and show the outcome; after Ctrl-C show what was recorded."""
+    """Run with live progress and show the outcome; after Ctrl-C show what was recorded and how to continue."""
+    import shlex
+
     from autotl.cli.progress import live
     from autotl.cli.terminal import show_outcome
     from autotl.run import load
@@ -204,6 +206,7 @@ def _follow(start: Callable[..., Run], *, as_json: bool, quiet: bool) -> None:
 
         try:
             show_outcome(load(folders[-1]), as_json=as_json)
+            click.echo(f"Continue with: autotl run --continue {shlex.quote(folders[-1])}", err=True)
         except (RunError, IndexError):
             click.echo("Interrupted before the first result was recorded.", err=True)
         raise

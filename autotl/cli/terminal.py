@@ -162,9 +162,12 @@ def _cells(row: dict[str, Any], winner: str | None) -> list[str]:
 
 
 def recipe(row: dict[str, Any]) -> str:
-    """Return strategy and depth: ``fine_tune:2``."""
+    """Return strategy, depth and hyperparameters: ``fine_tune:2 lr=0.0003``."""
+    from autotl.records.candidate_id import hyper_of
+
     depth = "" if row["unfreeze"] in {0, None} else f":{row['unfreeze']}"
-    return f"{row['strategy']}{depth}"
+    hyper = hyper_of(row["candidate"])
+    return f"{row['strategy']}{depth}{f' {hyper}' if hyper else ''}"
 
 
 def rows_table(

@@ -84,13 +84,13 @@ def as_image(item: Any) -> Image.Image:
     picture = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (3, 4))
     if not picture or array.dtype.kind not in "uifb" or array.size == 0:
         raise DatasetError(
-            f"a {type(item).__name__} of shape {array.shape} and type {array.dtype} is no image; expected a path,"
+            f"a {type(item).__name__} of shape {array.shape} and type {array.dtype} is not an image; expected a path,"
             " a PIL image or an array (H, W), (H, W, 3) or (H, W, 4) of uint8 or of floats from 0 to 1"
         )
     if array.dtype.kind == "f":
         if not (np.nanmin(array) >= 0 and np.nanmax(array) <= 1):
             raise DatasetError(
-                f"an array of floats from {np.nanmin(array):g} to {np.nanmax(array):g} is no image; expected"
+                f"an array of floats from {np.nanmin(array):g} to {np.nanmax(array):g} is not an image; expected"
                 " floats from 0 to 1, or uint8; scale it"
             )
         array = np.rint(array * 255)

@@ -67,8 +67,8 @@ def action(item: Finding) -> str:
 
 
 def similarity_level(item: Similarity) -> str:
-    """Return ``near``, ``middling`` or ``far``."""
-    return item.level
+    """Return the level of a similarity in words."""
+    return wording.similarity_level(item.level)
 
 
 def similarity(item: Similarity) -> str:

@@ -107,7 +107,7 @@ class Journal:
             folder=str(self.folder),
         )
         columns = {
-            key: value for key, value in asdict(event).items() if value not in (None, {}) and key != "folder"
+            key: value for key, value in asdict(event).items() if value is not None and key != "folder"
         }
         with open(self.folder / EVENTS, "a", encoding="utf-8") as file:
             file.write(json.dumps(columns) + "\n")

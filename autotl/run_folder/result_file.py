@@ -109,6 +109,10 @@ def schema() -> dict[str, Any]:
     made = msgspec.json.schema(Recommendation)
     made["$defs"]["Recommendation"]["properties"]["schema_version"]["const"] = SCHEMA_VERSION
     made["$defs"]["Recommendation"]["required"].append("schema_version")
+    sentence = {"type": "string"}  # for readers: derived from kind and values, see `with_text`
+    made["$defs"]["Recommendation"]["properties"]["summary"] = sentence
+    for name in ("Fact", "Finding"):
+        made["$defs"][name]["properties"]["text"] = sentence
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "result.json of an autotl run",

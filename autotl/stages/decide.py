@@ -8,6 +8,7 @@ from autotl.decision import judge
 from autotl.decision.judge import Verdict
 from autotl.decision.limits import best_within_limits
 from autotl.records import Kind, TrialResult, fact
+from autotl.records.result import interval_of
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
 from autotl.stages.tried import Tried
@@ -25,7 +26,9 @@ def decide(
     case = setup.case(tried.ranking, tried.skipped)
     verdict = judge.judge([*probes, *controls], journal.folder, case)
     best = best_within_limits(probes, setup.goal)
-    journal.standing(None if best is None else best.score_val, verdict.decision.score)
+    rows = {row.candidate: row for row in verdict.leaderboard}
+    row = None if best is None else rows.get(best.trial.candidate.id)
+    journal.standing(None if row is None else row.score_val, None if row is None else interval_of(row))
     journal.held(max((result.cost.bytes for result in (*probes, *controls)), default=0))
     journal.record(
         ranking=tried.ranking,

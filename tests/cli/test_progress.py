@@ -68,6 +68,14 @@ def test_a_training_that_reports_twice_a_second_takes_a_line_every_fifteen(termi
     assert "accuracy 50.0" in text
 
 
+def test_a_trial_that_starts_right_after_another_of_its_candidate_has_its_line() -> None:
+    out = io.StringIO()
+    with live(stream=out) as observe:
+        observe(event(1.0, candidate="a@1/f", kind=Kind.TRIAL_ENDED, score=0.5))
+        observe(event(1.1, candidate="a@1/f", kind=Kind.TRIAL_STARTED))
+    assert len(out.getvalue().splitlines()) == 2
+
+
 def test_each_plugin_that_is_left_out_is_named() -> None:
     plain, terminal = io.StringIO(), Terminal()
     for out in (plain, terminal):

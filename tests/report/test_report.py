@@ -80,7 +80,7 @@ def test_it_says_what_to_use_how_good_it_is_and_how_sure(text: str) -> None:
     assert 'Use <span class="name">autotl:resnet14t_small</span>' in text
     assert "last 2 layer groups fine-tuned" in text
     assert "2 other candidates are not significantly worse" in text
-    assert "94.8–98.4" in text
+    assert "94.5–98.4" in text  # of the expected accuracy
     assert "2 without a score" in text
 
 

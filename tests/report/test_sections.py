@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from example_run import example
 
-from autotl.records import StagePlan
+from autotl.records import Kind, Ranked, Ranking, StagePlan, fact
 from autotl.report import render, view
 from autotl.report.format import printable
+from autotl.report.sections.leaderboard import untrained
 from autotl.report.wording import page as wording
 
 TEMPLATES = Path(render.__file__).parent / "templates"
@@ -52,6 +53,38 @@ def test_the_three_figures_are_introduced_and_named_alike() -> None:
     assert content["figures"][0]["value"].startswith("96.9")  # the corrected one, with its own interval
     assert "score 97.2" in content["figures"][0]["note"]
     assert content["lede"][0].startswith("Test accuracy: 96.7")
+
+
+def test_the_expected_accuracy_has_its_own_interval() -> None:
+    content = view.view(example())["recommendation"]
+    assert "94.5–98.4" in content["figures"][0]["note"]
+
+
+def test_a_backbone_that_was_ranked_and_not_trained_is_listed() -> None:
+    """As in a run that is interrupted before its end."""
+    ranked = (
+        Ranked(backbone="a:scored", input_size=64, expected=0.7, rows=118),
+        Ranked(backbone="a:unscored", input_size=64, expected=0.6),
+    )
+    state = example(ranking=Ranking(ranked=ranked))
+    waiting = untrained(state)
+    assert "118 images" in waiting["a:scored"] and "prior alone" in waiting["a:unscored"]
+    assert any(row["candidate"] == "a:scored" for row in view.view(state)["leaderboard"]["rest"])
+
+
+def test_a_run_that_ended_early_says_what_ended_its_search() -> None:
+    seconds, early = {"budget": 90.0, "total": 60.0}, fact(Kind.ENDED_EARLY, seconds=30.0)
+    fits, gains = (
+        view.view(example(seconds=seconds, notes=(fact(kind), early)))["time"]["spare"]
+        for kind in (Kind.NO_RECIPE_FITS, Kind.NO_GAIN_EXPECTED)
+    )
+    assert "fits into the time left" in fits and "expected" in gains and fits != gains
+    assert view.view(example(seconds=seconds | {"total": 89.0}, notes=()))["time"]["spare"] == ""
+
+
+@pytest.mark.parametrize(("ratios", "median"), [([1.45, 2.05], "1.75"), ([1.0, 2.0, 9.0], "2.00")])
+def test_the_median_of_the_forecasts_is_one(ratios: list[float], median: str) -> None:
+    assert f"took {median} times" in wording.forecasts(ratios, 1, 2)
 
 
 def test_the_time_plan_stands_beside_what_a_stage_took() -> None:

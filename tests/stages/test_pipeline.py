@@ -156,12 +156,12 @@ def test_a_final_fit_that_fails_ships_the_probe(
 def test_a_probe_is_tested_on_the_images_that_there_is_time_for(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answered: int
 ) -> None:
-    train, predict = TableEngine.answer, TableEngine.predict
+    answer, predict = TableEngine.answer, TableEngine.predict
 
     def fails(self: TableEngine, trial: Trial, *rest: Any) -> Any:
         if trial.id == "final":
             raise EngineError("out of time")
-        return train(self, trial, *rest)
+        return answer(self, trial, *rest)
 
     def ends_early(self: TableEngine, model: str, files: Any, *rest: Any) -> Any:
         answers = predict(self, model, files, *rest)
@@ -196,6 +196,9 @@ def test_events_are_written_and_observed(photos: Path, tmp_path: Path) -> None:
     folder = world.run(photos, tmp_path / "run")
     lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert len(lines) == len(world.events)
+    assert all({"kind", "values", "message"} <= set(line) for line in lines)
+    standing = [line for line in lines if "low" in line]
+    assert standing and all(line["low"] <= line["best"] <= line["high"] for line in standing)
     stages = [line["stage"] for line in lines]
     assert stages.index("load") < stages.index("rank") < stages.index("final fit") < stages.index("report")
 

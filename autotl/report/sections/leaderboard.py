@@ -48,7 +48,7 @@ def untrained(result: Recommendation) -> dict[str, str]:
     waiting: dict[str, str] = {}
     for place, ranked in enumerate(result.ranking.ranked if result.ranking else (), start=1):
         if ranked.backbone not in trained:
-            reason = wording.untrained(place, ranked.expected, recorded.reason(ranked))
+            reason = wording.untrained(place, ranked.expected, ranked.rows)
             waiting.setdefault(ranked.backbone, reason)
     return waiting
 

@@ -11,10 +11,11 @@ from autotl.report import trainings
 from autotl.report.format import MINUS, duration, percent
 from autotl.report.material import Material
 from autotl.report.wording import page as wording
-from autotl.report.wording import terminal
+from autotl.report.wording import sentence, terminal
 
 TONES = 6  # colours of the bar of time
 FEWEST_PAIRS = 4  # of score and training, for a correlation
+ENDS_SEARCH = (Kind.NO_RECIPE_FITS, Kind.NO_GAIN_EXPECTED, Kind.PROBES_WITHOUT_GAIN)
 STAGES = {
     "load": "list files",
     "decode": "decode images",
@@ -49,7 +50,7 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
         "budget": duration(budget) if budget else "",
         "trials": _trials(result),
         "forecasts": " ".join(filter(None, (terminal.forecast_outcome(result), _forecasts(result)))),
-        "spare": any(note.kind is Kind.ENDED_EARLY for note in result.notes),
+        "spare": _why_early(result) if any(note.kind is Kind.ENDED_EARLY for note in result.notes) else "",
         "plan": _plan(result),
         "stages": [
             {
@@ -62,6 +63,12 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
         ],
         "agreement": agreement(result),
     }
+
+
+def _why_early(result: Recommendation) -> str:
+    """Return why the search ended before its time was used up."""
+    reasons = [sentence(note) for note in result.notes if note.kind in ENDS_SEARCH]
+    return f"The run ended early: {'; '.join(reasons)}." if reasons else "The run ended early."
 
 
 def _plan(result: Recommendation) -> list[dict[str, str]]:

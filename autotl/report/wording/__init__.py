@@ -6,15 +6,15 @@ stand in sentences as they are; whoever prints escapes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from autotl.records.data import Finding, Similarity
 from autotl.records.facts import Fact, Kind
 from autotl.records.result import ModelIs
 from autotl.report.format import duration, duration_interval, percent
-from autotl.report.wording.comparison import COMPARISON
-from autotl.report.wording.decision import DECISION
+from autotl.report.wording.comparison import COMPARISON, RUNS
+from autotl.report.wording.decision import DECISION, SIMILARITY_LEVELS
 from autotl.report.wording.limits import LIMITS
 
 __all__ = ["ACTIONS", "SENTENCES", "joined", "judged_on", "sentence", "sentences", "similarity"]
@@ -215,7 +215,7 @@ def _no_explanation(error: str) -> str:
 
 
 def _ended_early(seconds: float) -> str:
-    return f"The run ended {duration(seconds)} before its budget"
+    return f"The final fit ended with {duration(seconds)} of the budget left"
 
 
 def _within(low: float | None, high: float | None) -> str:
@@ -276,13 +276,21 @@ def _memory_unknown(error: str) -> str:
 ACTIONS = {"kept": "kept", "left_out": "left out"}  # of `Finding.action`
 
 
+def similarity_level(level: str) -> str:
+    """Return a level of similarity in words."""
+    return SIMILARITY_LEVELS.get(level, level)
+
+
 def similarity(near: Similarity) -> str:
     """Return a similarity as a sentence."""
     return _similarity(near.level, near.domain, near.value, near.low, near.high)
 
 
 def _similarity(level: str, domain: str, value: float, low: float, high: float) -> str:
-    return f"{level} to {domain}: overlap with its photographs {value:.2f} (95 % CI {low:.2f}–{high:.2f})"
+    return (
+        f"{similarity_level(level)} similarity to {domain}: overlap with its photographs {value:.2f}"
+        f" (95 % CI {low:.2f}–{high:.2f})"
+    )
 
 
 def _number(count: int, noun: str, plural: str | None = None) -> str:
@@ -407,7 +415,19 @@ def _ranked_too_low(place: int, of: int, rows: int) -> str:
     return f"place {place} of {of} in the ranking, {judged_on(rows)}; not trained"
 
 
+# Beside `joined`: the sentences of other facts are part of this one.
+def _winner_not_scored(
+    candidate: str, wins: int, run: int, status: str, reasons: Sequence[tuple[str, dict[str, Any]]]
+) -> str:
+    why = joined(Fact(kind=Kind(kind), values=values) for kind, values in reasons)
+    state = "was not tried" if status == "skipped" else f"has no score ({status})"
+    return f"{candidate}, which wins the {RUNS[wins]} run, {state} in the {RUNS[run]}" + (
+        f": {why}" if why else ""
+    )
+
+
 SENTENCES: dict[Kind, Callable[..., str]] = {
+    Kind.WINNER_NOT_SCORED: _winner_not_scored,
     Kind.TEXT: _text,
     Kind.LOADED: _loaded,
     Kind.IMBALANCED_METRIC: _imbalanced_metric,

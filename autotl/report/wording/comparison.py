@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
-from autotl.records.facts import Fact, Kind
+from autotl.records.facts import Kind
 
 RUNS = {1: "first", 2: "second"}
 
@@ -16,18 +15,6 @@ def _metrics_differ(first: str, second: str) -> str:
 
 def _preferences_differ(first: str, second: str) -> str:
     return f"The first run prefers {first}, the second {second}"
-
-
-def _winner_not_scored(
-    candidate: str, wins: int, run: int, status: str, reasons: Sequence[tuple[str, dict[str, Any]]]
-) -> str:
-    from autotl.report.wording import joined
-
-    why = joined(Fact(kind=Kind(kind), values=values) for kind, values in reasons)
-    state = "was not tried" if status == "skipped" else f"has no score ({status})"
-    return f"{candidate}, which wins the {RUNS[wins]} run, {state} in the {RUNS[run]}" + (
-        f": {why}" if why else ""
-    )
 
 
 def _scores_changed(candidate: str, first: float, second: float) -> str:
@@ -46,7 +33,6 @@ COMPARISON: dict[Kind, Callable[..., str]] = {
     Kind.BOTH_RECOMMEND: lambda candidate: f"Both runs recommend {candidate}",
     Kind.NEITHER_RECOMMENDS: lambda: "Neither run recommends a candidate",
     Kind.ONE_RECOMMENDS: lambda run: f"Only the {RUNS[run]} run recommends a candidate",
-    Kind.WINNER_NOT_SCORED: _winner_not_scored,
     Kind.SCORES_CHANGED: _scores_changed,
     Kind.TIE: lambda: (
         "The two are not significantly different in one of the runs, so either may be recommended"

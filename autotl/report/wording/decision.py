@@ -9,6 +9,7 @@ from autotl.records.facts import Kind
 from autotl.report.wording.limits import LIMITS
 
 NOUNS = {"fit_time": "training time", "latency": "latency", "parameters": "parameters"}
+SIMILARITY_LEVELS = {"near": "high", "middling": "medium", "far": "low"}  # of `Similarity.level`
 RULES = {
     "frozen": "frozen backbone",
     "last layers": "fine-tuning of the last layers",
@@ -204,7 +205,7 @@ def _rule_of_thumb(
     gap: Mapping[str, float] | None = None,
 ) -> str:
     size = "large" if large else "small"
-    near = {"near": "high", "middling": "medium", "far": "low"}.get(similarity, similarity)
+    near = SIMILARITY_LEVELS.get(similarity, similarity)
     rule = f"rule of thumb: {size} data set ({images:,} images), {near} similarity to {domain} → {RULES[advised]}"
     if advised == chosen:
         return f"{rule}; the measurement agrees"

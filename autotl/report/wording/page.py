@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 from autotl.records import Calibration, Depth, DepthProfile, Goal, Interval
 from autotl.records.result import Recommendation, Row
@@ -176,10 +177,11 @@ SIGNIFICANTLY_WORSE = "Significantly worse"
 CONTROLS = "Controls"
 
 
-def untrained(place: int, expected: float, reason: str) -> str:
-    """Return why a ranked backbone has no score."""
+def untrained(place: int, expected: float, rows: int) -> str:
+    """Return why a ranked backbone has no score; `rows` are the images that it was scored on."""
+    source = f"scored on {rows:,} images" if rows else "ranked by its prior alone"
     return (
-        f"rank {place} before training, expected accuracy of a linear head {percent(expected, 0)}, {reason}; the search"
+        f"rank {place} before training, expected accuracy of a linear head {percent(expected, 0)}, {source}; the search"
         " ended first"
     )
 
@@ -385,7 +387,7 @@ def forecasts(ratios: Sequence[float], inside: int, intervals: int) -> str:
     if len(ratios) == 1:
         return f"The one training with a forecast took {ratios[0]:.2f} times its forecast."
     text = (
-        f"Trainings took {ratios[len(ratios) // 2]:.2f} times their forecast (median of {len(ratios)}; range"
+        f"Trainings took {median(ratios):.2f} times their forecast (median of {len(ratios)}; range"
         f" {ratios[0]:.2f} to {ratios[-1]:.2f})."
     )
     return text + (f" {inside} of {intervals} are inside their 80 % interval." if intervals else "")

@@ -1,0 +1,74 @@
+"""What the commands print of recorded runs: no name is cut, no line is wider than the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from example_run import example
+
+from autotl.cli import main
+from autotl.records.result import Recommendation
+from autotl.run_folder import result_file
+
+
+def folder(path: Path, state: Recommendation) -> str:
+    path.mkdir()
+    (path / "result.json").write_bytes(result_file.encoded(state))
+    return str(path)
+
+
+def printed(*arguments: str) -> str:
+    result = CliRunner().invoke(main, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_comparison_cuts_no_name_and_has_scores_in_percent(tmp_path: Path) -> None:
+    one = example()
+    assert one.winner is not None
+    names = tuple(f"timm:mobilenetv3_small_100.lamb_in1k@{size}/fine_tune:all" for size in range(64, 128, 8))
+    other = replace(one, winners_set=names, winner=replace(one.winner, score_val=0.5, score_test=None))
+    text = printed("diff", folder(tmp_path / "one", one), folder(tmp_path / "other", other))
+    assert "score: 97.2% → 50.0%" in text
+    assert "test score: 96.7% → nothing" in text
+    assert f"{sorted(names)[2]} and 5 more" in text and "..." not in text
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 100])
+def test_the_leaderboard_is_no_wider_than_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = printed("leaderboard", folder(tmp_path / "run", example())).splitlines()
+    table = lines[: next(n for n, line in enumerate(lines) if line.startswith("score:"))]
+    assert max(map(len, table)) <= columns
+    assert "score" in table[0]
+
+
+def test_scores_out_of_fold_are_named_so(tmp_path: Path) -> None:
+    state = example()
+    folds = replace(state, data=replace(state.data, folds=5))
+    assert "training images, out-of-fold" in " ".join(
+        printed("leaderboard", folder(tmp_path / "f", folds)).split()
+    )
+    assert "selection images" in " ".join(printed("leaderboard", folder(tmp_path / "s", state)).split())
+
+
+def test_recipes_that_differ_in_a_hyperparameter_are_told_apart(tmp_path: Path) -> None:
+    state = example()
+    first = next(row for row in state.leaderboard if row.strategy == "fine_tune" and row.score_val)
+    other = replace(first, candidate=f"{first.candidate}?lr=0.0007")
+    state = replace(state, leaderboard=(*state.leaderboard, other))
+    assert "lr=0.0007" in printed("leaderboard", folder(tmp_path / "run", state))
+
+
+def test_a_table_whose_images_lie_elsewhere_says_what_it_expects(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "a.png").write_bytes(b"")
+    table = tmp_path / "data" / "table.csv"
+    table.write_text("path,label\n../a.png,a\n", encoding="utf-8")
+    output = CliRunner().invoke(main, ["run", str(table), "--out", str(tmp_path / "run")]).output
+    assert "1 file left out" in output and "in the folder of the CSV or below it" in output
