@@ -280,7 +280,8 @@ class Run:
         model = next((place for place in places if (place / "model.json").is_file()), None)
         if model is None:
             raise RunError(
-                f"{self.path} holds no model yet; one is there once the first training has finished"
+                f"{self.path} holds no model yet; expected one after the first finished training; wait, or"
+                " continue the run"
             )
         return model
 

@@ -135,7 +135,7 @@ def load(folder: Path) -> tuple[Model, Description]:
         state = load_file(folder / FILE)
     except Exception as error:  # safetensors has an error of its own, and the file system has others
         raise RunError(
-            f"{folder / FILE} cannot be read: {error}; the folder is damaged, fit it again"
+            f"{folder / FILE} cannot be read: {error}; expected a model folder as autotl wrote it; fit it again"
         ) from error
     require_installed(description.backbone)
     backbone = build(description.backbone, description.input_size, pretrained=False)

@@ -62,13 +62,21 @@ def check_hooks(plugin: object, name: str) -> None:
     marked = [mark["specname"] or attribute for attribute, mark in marks.items() if mark is not None]
     unmarked = [hook for hook in HOOKS if callable(attributes.get(hook)) and marks[hook] is None]
     if unmarked:
-        raise PluginError("the function lacks its @hookimpl", plugin=name, hook=unmarked[0])
+        raise PluginError(
+            "the function lacks its @hookimpl; expected it above the function; add it",
+            plugin=name,
+            hook=unmarked[0],
+        )
     unknown = [hook for hook in marked if hook not in HOOKS]
     if unknown:
         message = f"there is no hook of that name; hooks are: {', '.join(sorted(HOOKS))}"
         raise PluginError(message, plugin=name, hook=unknown[0])
     if not marked:
-        raise PluginError("no function is marked with @hookimpl", plugin=name, hook="import")
+        raise PluginError(
+            "no function is marked with @hookimpl; expected at least one hook; add the mark",
+            plugin=name,
+            hook="import",
+        )
 
 
 def name_of(plugin: object) -> str:

@@ -76,7 +76,9 @@ def _stored(folder: Path) -> dict[str, Any]:
             f"{folder} has no {FILE} ({error.strerror}); expected a folder written by `autotl run`"
         ) from error
     except msgspec.DecodeError as error:
-        raise RunError(f"{path} is not JSON: {error}; run `autotl run` again") from error
+        raise RunError(
+            f"{path} is not JSON: {error}; expected result.json as autotl wrote it; run `autotl run` again"
+        ) from error
     if not isinstance(stored, dict):
         raise RunError(f"{path} is not a result of autotl; expected an object; run `autotl run` again")
     return stored

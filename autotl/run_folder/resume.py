@@ -115,7 +115,8 @@ def place(earlier: Earlier, data: Dataset, fresh: Split) -> tuple[Earlier, Split
     ]
     if changed:
         raise RunError(
-            f"{len(changed)} images have another label than in the run, such as {changed[0]}; start a new run"
+            f"{len(changed)} images have another label than in the run, such as {changed[0]};"
+            " expected the same labels; start a new run"
         )
     # What is new, or was not read in time, trains; choosing out-of-fold, it would be chosen by as well.
     part = np.where(np.isin(np.arange(len(data.names)), now[now >= 0]) & bool(state.data.folds), -1, 0)
