@@ -130,3 +130,12 @@ def printable(text: str) -> str:
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
         for character in text.replace(NARROW, " ")
     )
+
+
+def numbered(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun.
+
+    >>> numbered(1, "image"), numbered(1200, "entry", "entries")
+    ('1 image', '1,200 entries')
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

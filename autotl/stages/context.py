@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,3 +109,5 @@ def open_run(
             engine.close()
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # other runs are in it, or it is not ours
+                Path("runs").rmdir()

@@ -1,0 +1,142 @@
+"""Sentences of the data: files that are left out, findings, split, similarity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from autotl.records.data import Similarity
+from autotl.records.facts import Kind
+from autotl.report.format import numbered
+from autotl.report.wording.decision import SIMILARITY_LEVELS
+
+ACTIONS = {"kept": "kept", "left_out": "left out"}  # of `Finding.action`
+
+
+def similarity_level(level: str) -> str:
+    """Return a level of similarity in words."""
+    return SIMILARITY_LEVELS.get(level, level)
+
+
+def similarity(near: Similarity) -> str:
+    """Return a similarity as a sentence."""
+    return _similarity(near.level, near.domain, near.value, near.low, near.high)
+
+
+def _similarity(level: str, domain: str, value: float, low: float, high: float) -> str:
+    return (
+        f"{similarity_level(level)} similarity to {domain}: overlap with its photographs {value:.2f}"
+        f" (95 % CI {low:.2f}–{high:.2f})"
+    )
+
+
+def _named_twice(label: str | None = None) -> str:
+    return "named twice" if label is None else f"named twice, also as {label!r}"
+
+
+def _large(bytes: int, count: int) -> str:  # noqa: A002 (the fact's name)
+    return f"over {bytes / 1e9:.1f} GB of images: equal files are found by size, beginning and end"
+
+
+def _one_sided_class(part: str, count: int) -> str:
+    return f"{numbered(count, 'class', 'classes')} of train without an image in {part}"
+
+
+def _shared_group(count: int) -> str:
+    return f"{numbered(count, 'group')} with images in more than one of the given parts: scores there are too high"
+
+
+def _broken(count: int) -> str:
+    return f"{numbered(count, 'image')} could not be decoded"
+
+
+def _no_time(count: int, images: int | None = None, seconds_per_image: float | None = None) -> str:
+    if images is None or seconds_per_image is None:
+        return f"{numbered(count, 'image')} not read in the time there is; the others are a stratified sample"
+    return (
+        f"{count:,} of {images:,} images are not used: the cheapest backbone takes {seconds_per_image * 1e3:.1f} ms"
+        " an image, more than the budget allows; the others are a stratified sample"
+    )
+
+
+def _imbalance(ratio: float, count: int) -> str:
+    return f"the largest class has {ratio:.0f} times the images of the smallest"
+
+
+def _few(least: int, classes: int, count: int) -> str:
+    return f"fewer than {least} images in {count:,} of {numbered(classes, 'class', 'classes')}"
+
+
+def _duplicate(exact: bool, count: int) -> str:
+    return f"{count:,} images are {_equal(exact)} to another"
+
+
+def _leak(exact: bool, count: int) -> str:
+    return f"{numbered(count, 'set')} of {_equal(exact)} images in different given parts: scores there are too high"
+
+
+def _conflict(exact: bool, count: int) -> str:
+    return f"{numbered(count, 'set')} of {_equal(exact)} images with different labels"
+
+
+def _equal(exact: bool) -> str:
+    return "byte-equal" if exact else "nearly equal"
+
+
+def _quality(what: str) -> Callable[..., str]:
+    def text(count: int) -> str:
+        return f"{numbered(count, 'image is', 'images are')} {what}"
+
+    return text
+
+
+def _split_sizes(**sizes: int) -> str:
+    return ", ".join(f"{count:,} {part}" for part, count in sizes.items())
+
+
+def _no_test_part(too_few: bool) -> str:
+    return "no test part: too few images to set one aside" if too_few else "no test part"
+
+
+DATA: dict[Kind, Callable[..., str]] = {
+    Kind.SIMILARITY: _similarity,
+    Kind.HIDDEN: lambda: "hidden",
+    Kind.BESIDE_PARTS: lambda: "a folder beside train, val and test",
+    Kind.OUTSIDE_CLASS_FOLDERS: lambda: "outside every class folder",
+    Kind.NOT_AN_IMAGE: lambda: "not an image by its name",
+    Kind.LINK_OUTSIDE: lambda: "a link to a folder outside",
+    Kind.OUTSIDE_CSV_FOLDER: lambda: "outside the folder of the CSV",
+    Kind.NO_LABEL: lambda: "no label",
+    Kind.NO_SUCH_FILE: lambda: "no such file",
+    Kind.NAMED_TWICE: _named_twice,
+    Kind.EMPTY_FILE: lambda: "an empty file",
+    Kind.NO_PIXELS: lambda: "an image without pixels",
+    Kind.TOO_MANY_PIXELS: lambda: "too many pixels to be decoded safely",
+    Kind.UNREADABLE: lambda error: f"not a readable image ({error})",
+    Kind.NOT_REACHED: lambda: "no time for it",
+    Kind.LARGE: _large,
+    Kind.ONE_SIDED_CLASS: _one_sided_class,
+    Kind.SHARED_GROUP: _shared_group,
+    Kind.BROKEN: _broken,
+    Kind.NO_TIME: _no_time,
+    Kind.IMBALANCE: _imbalance,
+    Kind.FEW: _few,
+    Kind.DUPLICATE: _duplicate,
+    Kind.NEAR_DUPLICATE: _duplicate,
+    Kind.LEAK: _leak,
+    Kind.CONFLICT: _conflict,
+    Kind.DARK: _quality("almost black"),
+    Kind.BRIGHT: _quality("almost white"),
+    Kind.FLAT: _quality("without structure"),
+    Kind.BLURRED: _quality("blurred"),
+    Kind.TINY: _quality("smaller than 16 pixels"),
+    Kind.LONG: _quality("more than four times as long as wide; the middle is used"),
+    Kind.SPLIT_SIZES: _split_sizes,
+    Kind.TEST_HELD_OUT: lambda share: f"{share:.0%} held out as test part",
+    Kind.NO_TEST_PART: _no_test_part,
+    Kind.SELECT_GIVEN: lambda: "selection on the given validation part",
+    Kind.SELECT_OUT_OF_FOLD: lambda folds: (
+        f"few images: selection is out-of-fold over {folds} folds of train"
+    ),
+    Kind.SELECT_HELD_OUT: lambda images: f"{numbered(images, 'image')} of train held out for selection",
+    Kind.GROUPS_WHOLE: lambda: "groups kept whole",
+}

@@ -1,0 +1,235 @@
+"""Sentences of the events and notes of a run, and of why a backbone is not tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from autotl.records.facts import Kind
+from autotl.report.format import duration, duration_interval, numbered, percent
+from autotl.report.wording.ranking import judged_on
+
+
+def _loaded(images: int, classes: int) -> str:
+    return f"{images:,} images in {classes} classes"
+
+
+def _imbalanced_metric(imbalance: float) -> str:
+    return f"The largest class is {imbalance:.0f} times the smallest, so candidates are judged by balanced accuracy"
+
+
+def _continued(seconds: float, trials: int, budget: float) -> str:
+    return f"Continued after {duration(seconds)} with {numbered(trials, 'trial')}, for another {duration(budget)}"
+
+
+def _candidates(backbones: int, strategies: int) -> str:
+    return f"{numbered(backbones, 'backbone')}, {numbered(strategies, 'strategy', 'strategies')}"
+
+
+def _downloading(megabytes: float, seconds: float, backbones: list[str]) -> str:
+    return f"{megabytes:.0f} MB in the background, for at most {duration(seconds)}: {', '.join(backbones)}"
+
+
+def _downloaded(backbone: str) -> str:
+    return f"{backbone} is here"
+
+
+def _started(device: str, precision: str) -> str:
+    return f"on {device}, {precision}"
+
+
+def _no_similarity(domain: str, error: str) -> str:
+    return f"Similarity to {domain} not measured: {error}"
+
+
+def _subsampled(left_out: int, images: int, seconds_per_image: float) -> str:
+    return (
+        f"{left_out:,} of {images:,} images are left out, because the cheapest backbone needs"
+        f" {seconds_per_image * 1e3:.1f} ms an image and one pass over all of them does not fit; the rest is a"
+        " stratified sample"
+    )
+
+
+def _ranking() -> str:
+    return "embedding growing subsamples"
+
+
+def _embedding_failed(error: str) -> str:
+    return f"not embedded: {error}"
+
+
+def _scored(images: int, scores: dict[str, float]) -> str:
+    return f"{images:,} images" + "".join(f", {name} {value:.3f}" for name, value in scores.items())
+
+
+def _history_not_written(file: str, error: str) -> str:
+    return f"The history {file} was not written: {error}"
+
+
+def _no_depth_profile(backbone: str, error: str) -> str:
+    return f"No depth profile of {backbone}: {error}"
+
+
+def _not_timed(backbone: str, error: str) -> str:
+    return f"Training of {backbone} not timed: {error}"
+
+
+def _forecast(
+    *,
+    seconds: float,
+    seconds_low: float,
+    seconds_high: float,
+    bytes: int,  # noqa: A002  # the field's name
+    bytes_low: int,
+    bytes_high: int,
+) -> str:
+    interval = duration_interval(seconds_low, seconds_high)
+    time = f"Forecast: {duration(seconds)} in total (80 % interval {interval})"
+    if not bytes:
+        return time
+    held = f"{bytes_low / 1e9:.2f}–{bytes_high / 1e9:.2f} GB"
+    return f"{time}, {bytes / 1e9:.2f} GB of memory (80 % interval {held})"
+
+
+def _trial_started(epochs: float, low: float | None, high: float | None) -> str:
+    return (f"{epochs:g} epochs" if epochs else "closed form") + _within(low, high)
+
+
+def _training(epoch: float, epochs: float, loss: float | None) -> str:
+    return f"epoch {epoch:.1f} of {epochs:g}" + ("" if loss is None else f", loss {loss:.3f}")
+
+
+def _trial_ended(metric: str, score: float | None, status: str, error: str) -> str:
+    ended = status if score is None else f"{metric.replace('_', ' ')} {percent(score)}"
+    return f"{ended} ({error})" if error else ended
+
+
+def _plugin_left_out(problem: str) -> str:
+    return f"left out: {problem}"
+
+
+CONTROLS = {
+    "scratch": "same network from scratch",
+    "pixels": "random forest on pixels, no network",
+    "shuffled": "shuffled labels (sanity check)",
+}
+
+
+def _control_started(control: str) -> str:
+    return CONTROLS[control]
+
+
+def _controls_skipped() -> str:
+    return "Controls skipped: no time left"
+
+
+def _scratch_skipped() -> str:
+    return "Control from scratch skipped: no time left, so the gain of pretraining is unknown"
+
+
+def _final_fit(low: float | None, high: float | None) -> str:
+    return "on train and select" + _within(low, high)
+
+
+def _final_fit_short(epochs: float, planned: float) -> str:
+    return f"The final fit made {epochs:.1f} of {planned:g} epochs in its time"
+
+
+def _final_fit_failed(status: str, error: str, probe: str) -> str:
+    ships = f"; the model of probe {probe} ships instead" if probe else ""
+    return f"Final fit {status}: {error or 'out of time'}{ships}"
+
+
+def _refit_on_test() -> str:
+    return (
+        "The shipped model was fitted on the test images too; its figures are those of the fit without them"
+    )
+
+
+def _refit_failed(status: str) -> str:
+    return f"Fit on the test images too: {status}; the model fitted without them ships"
+
+
+def _no_test_score(error: str) -> str:
+    return f"No test score: {error or 'no time left'}"
+
+
+def _tested_on_part(images: int, of: int) -> str:
+    return f"The test score is that of {images:,} of the {of:,} test images: no time left for the others"
+
+
+def _no_ood(error: str) -> str:
+    return f"The model cannot flag images far from its training images: {error or 'no time left to measure them'}"
+
+
+def _no_explanation(error: str) -> str:
+    return f"Occlusion maps skipped: {error}"
+
+
+def _ended_early(seconds: float) -> str:
+    return f"The final fit ended with {duration(seconds)} of the budget left"
+
+
+def _within(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f", 80 % interval {low:.0f}–{high:.0f} s"
+
+
+def _unusable(message: str) -> str:
+    return message
+
+
+def _weights_missing_offline(backbone: str) -> str:
+    return (
+        "its weights are not on this machine and this run is offline; with a connection, fetch them with "
+        f"`autotl backbones --fetch {backbone}`"
+    )
+
+
+def _download_too_late(backbone: str, bytes: int) -> str:  # noqa: A002 - the value's name
+    return (
+        f"{bytes / 1e6:.0f} MB had not arrived in time; fetch them with `autotl backbones --fetch {backbone}`"
+    )
+
+
+def _ranked_too_low(place: int, of: int, rows: int) -> str:
+    return f"place {place} of {of} in the ranking, {judged_on(rows)}; not trained"
+
+
+RUN: dict[Kind, Callable[..., str]] = {
+    Kind.LOADED: _loaded,
+    Kind.IMBALANCED_METRIC: _imbalanced_metric,
+    Kind.CONTINUED: _continued,
+    Kind.CANDIDATES: _candidates,
+    Kind.DOWNLOADING: _downloading,
+    Kind.DOWNLOADED: _downloaded,
+    Kind.STARTED: _started,
+    Kind.NO_SIMILARITY: _no_similarity,
+    Kind.SUBSAMPLED: _subsampled,
+    Kind.RANKING: _ranking,
+    Kind.EMBEDDING_FAILED: _embedding_failed,
+    Kind.SCORED: _scored,
+    Kind.HISTORY_NOT_WRITTEN: _history_not_written,
+    Kind.NO_DEPTH_PROFILE: _no_depth_profile,
+    Kind.NOT_TIMED: _not_timed,
+    Kind.FORECAST: _forecast,
+    Kind.TRIAL_STARTED: _trial_started,
+    Kind.TRAINING: _training,
+    Kind.TRIAL_ENDED: _trial_ended,
+    Kind.CONTROL_STARTED: _control_started,
+    Kind.CONTROLS_SKIPPED: _controls_skipped,
+    Kind.SCRATCH_SKIPPED: _scratch_skipped,
+    Kind.FINAL_FIT: _final_fit,
+    Kind.FINAL_FIT_SHORT: _final_fit_short,
+    Kind.FINAL_FIT_FAILED: _final_fit_failed,
+    Kind.REFIT_ON_TEST: _refit_on_test,
+    Kind.REFIT_FAILED: _refit_failed,
+    Kind.NO_TEST_SCORE: _no_test_score,
+    Kind.TESTED_ON_PART: _tested_on_part,
+    Kind.NO_OOD: _no_ood,
+    Kind.NO_EXPLANATION: _no_explanation,
+    Kind.ENDED_EARLY: _ended_early,
+    Kind.UNUSABLE: _unusable,
+    Kind.WEIGHTS_MISSING_OFFLINE: _weights_missing_offline,
+    Kind.DOWNLOAD_TOO_LATE: _download_too_late,
+    Kind.RANKED_TOO_LOW: _ranked_too_low,
+    Kind.PLUGIN_LEFT_OUT: _plugin_left_out,
+}
