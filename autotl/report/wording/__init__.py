@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from autotl.records.data import Finding, Similarity
+from autotl.records.data import Finding
 from autotl.records.facts import Fact, Kind
 from autotl.records.result import ModelIs
-from autotl.report.format import duration, duration_interval, numbered, percent
+from autotl.report.format import numbered
 from autotl.report.wording.comparison import COMPARISON, RUNS
 from autotl.report.wording.data import ACTIONS, DATA, similarity, similarity_level
-from autotl.report.wording.decision import DECISION, SIMILARITY_LEVELS
+from autotl.report.wording.decision import DECISION
 from autotl.report.wording.limits import LIMITS
 from autotl.report.wording.ranking import RANKING, judged_on
 from autotl.report.wording.run import CONTROLS, RUN
