@@ -16,7 +16,7 @@ ASKED = """
 import sys
 from pathlib import Path
 import autotl
-from autotl import similarity
+from autotl.ranking import similarity
 from autotl.plugins.manager import load_plugins
 from autotl.records import Settings
 print(Path(autotl.__file__).parent)

@@ -11,7 +11,6 @@ import click
 
 from autotl.cli.options import AS_JSON, names_of, option, options
 from autotl.options import converted
-from autotl.report.format import short_count
 
 if TYPE_CHECKING:
     from autotl.errors import PluginError
@@ -122,6 +121,8 @@ def _advance(bar: Any, have: int) -> None:
 
 
 def _backbone_cells(spec: BackboneSpec) -> tuple[str, ...]:
+    from autotl.report.format import short_count
+
     present = spec.weights is None or spec.weights.present or spec.weights.kind == "file"
     return (
         "+" if present else "",

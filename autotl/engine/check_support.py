@@ -125,7 +125,7 @@ def train_toy(
             backbone=TOY.name, input_size=TOY.input_size, strategy=strategy.name, unfreeze=depth
         )
         asked = Trial(id="toy", candidate=candidate, epochs=epochs, keep_model=True)
-        result = trial.run(session, asked, TOY, strategy, _allowance())
+        result = trial.attempt(session, asked, TOY, strategy, _allowance())
         if result.predictions is None or result.model is None:
             return result, 0.0, []
         with np.load(root / result.predictions) as stored:

@@ -7,6 +7,7 @@ import importlib
 import math
 import re
 import time
+import traceback
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from autotl.engine.model import Description, Model, make_head, save, without_sou
 from autotl.engine.progress import Reporter, Send
 from autotl.engine.resolve import resolve
 from autotl.engine.session import Session
+from autotl.errors import AutotlError
 from autotl.records import (
     PARTS,
     BackboneSpec,
@@ -99,6 +101,25 @@ class Outcome:
 
 
 @stopwatch.on("other")
+def attempt(
+    session: Session,
+    trial: Trial,
+    spec: BackboneSpec,
+    strategy: Strategy,
+    allowance: Allowance,
+    send: Send | None = None,
+) -> TrialResult:
+    """Run a trial and return its result; one that raises is a failed trial, a row of the leaderboard."""
+    try:
+        return run(session, trial, spec, strategy, allowance, send)
+    except AutotlError as error:
+        return TrialResult(trial=trial, status="failed", error=str(error))
+    except Exception as error:
+        traceback.print_exc()
+        devices.release(session.device)
+        return TrialResult(trial=trial, status="failed", error=f"{type(error).__name__}: {error}")
+
+
 def run(
     session: Session,
     trial: Trial,

@@ -16,7 +16,6 @@ import numpy as np
 
 from autotl.budget import Allowance
 from autotl.cache import atomic
-from autotl.engine import device as devices
 from autotl.engine import messages, stopwatch, trial
 from autotl.engine.explain import explain
 from autotl.engine.inference import FILES_AT_ONCE, Predictor
@@ -131,15 +130,7 @@ class Worker:
         )
 
     def _train(self, body: messages.Train, allowance: Allowance, send: Send | None) -> TrialResult:
-        session = self.session
-        try:
-            return trial.run(session, body.trial, body.backbone, body.strategy, allowance, send)
-        except AutotlError as error:
-            return TrialResult(trial=body.trial, status="failed", error=str(error))
-        except Exception as error:  # a training that breaks is a row of the leaderboard
-            traceback.print_exc()
-            devices.release(session.device)
-            return TrialResult(trial=body.trial, status="failed", error=f"{type(error).__name__}: {error}")
+        return trial.attempt(self.session, body.trial, body.backbone, body.strategy, allowance, send)
 
     def _measure(self, body: messages.Measure, _: Allowance) -> Measurement:
         return trial.measure(self.session, body.candidate, body.backbone)

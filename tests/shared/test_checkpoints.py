@@ -19,7 +19,7 @@ from autotl.builtin.strategies import STRATEGIES
 from autotl.data import load
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.check_support import probabilities
-from autotl.engine.embed import embed
+from autotl.engine.embed import Store, embed
 from autotl.engine.images import Squares
 from autotl.engine.resolve import resolve
 from autotl.modality.image_store import Pixels, decode
@@ -200,7 +200,14 @@ def test_a_linear_probe_on_it_is_as_good_as_it_was(
     net = net_of(built, name).to(memory_format=torch.channels_last)
     rows = np.concatenate([flowers.train, flowers.test])
     digests = np.arange(len(flowers.labels)).astype(str)
-    found = embed(net, rows, flowers.squares, digests, None, torch.device("cpu"), "fp32", FOREVER)
+    found = embed(
+        net,
+        rows,
+        Store(squares=flowers.squares, digests=digests, cache=None),
+        torch.device("cpu"),
+        "fp32",
+        FOREVER,
+    )
     features, labels, count = found.groups[-1], flowers.labels[rows], len(flowers.train)
     probe = next(strategy for strategy in STRATEGIES if strategy.name == "linear_probe")
     folds = folds_for(labels[:count], None)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from autotl.cli import main
 from autotl.engine import client
+from autotl.report.wording import joined
 from autotl.run_folder import result_file
 from autotl.testing.simulated_engine import Cell, TableClock, TableEngine
 
@@ -128,7 +129,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "a budget of a second": (
         lambda here: pictures(here / "data", a=60, b=180),
         ("data", "--budget", "1s"),
-        "on these 24 images; that takes about 11 s; give --budget 12s or more",
+        "listing 24 images and one linear probe take about 11 s; use --budget 12s or more",
     ),
 }
 
@@ -241,7 +242,7 @@ def test_broken_weights_are_rows_with_a_reason_and_the_run_goes_on(here: Path) -
     assert done.returncode == 0, done.stderr
     state = result_file.read(here / "out")
     assert state.winner is not None and state.winner.backbone.startswith("autotl:mobilenet")
-    reasons = {row.backbone: row.reason for row in state.leaderboard if row.score_val is None}
+    reasons = {row.backbone: joined(row.facts) for row in state.leaderboard if row.score_val is None}
     assert "safetensors" in reasons["resnet14t"]
     assert "HTML" in reasons["resnet18"] or "page" in reasons["resnet18"]
     assert "pickle" in reasons["resnet34.pth"]

@@ -127,7 +127,7 @@ def test_json_on_standard_output_and_nothing_else(photos: Path, tmp_path: Path) 
         (("missing",), "does not exist"),
         (("list.csv",), "no column"),
         (("photos", "--backbones", "resnet81x"), "no backbone"),
-        (("photos", "--budget", "1s"), "takes about"),
+        (("photos", "--budget", "1s"), "is too small"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
