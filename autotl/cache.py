@@ -24,7 +24,8 @@ import platformdirs
 
 __all__ = ["Cache", "atomic", "atomic_write", "cache_folder", "key"]
 
-# What reading a damaged entry raises; the fifth: zipfile met an unknown compression.
+# What reading a damaged entry raises. NotImplementedError is zipfile's for a compression method that it does not
+# know, which is what a flipped byte in an entry's header looks like.
 DAMAGED = (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile)
 _TEMPORARY = ".tmp"
 _ABANDONED = 3600.0  # seconds after which a temporary file has no writer any more

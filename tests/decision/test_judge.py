@@ -203,7 +203,7 @@ def test_labels_and_minutes_that_would_separate_them_are_named() -> None:
     assert len(short.would_change) == 1  # too few at hand for cross-validation to do it
 
 
-def test_nobody_fine_tunes_for_so_little() -> None:
+def test_a_gain_so_small_is_not_worth_fine_tuning() -> None:
     frozen, tuned = evidence("a", 12), evidence("a", 11, unfreeze=2, fit_time=60.0)
     expected = {frozen.name: 0.970, tuned.name: 0.972}
     decision = decide([frozen, tuned], JUDGED, Goal(), expected)

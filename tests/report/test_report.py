@@ -12,7 +12,18 @@ import pytest
 from browser import CHROMIUM, browser
 from example_run import NASTY, example, full_folder, row
 
-from autotl.records import Calibration, CurvePoint, Explained, Goal, Kind, Profile, Ranked, Ranking, fact
+from autotl.records import (
+    Calibration,
+    CurvePoint,
+    Explained,
+    Finding,
+    Goal,
+    Kind,
+    Profile,
+    Ranked,
+    Ranking,
+    fact,
+)
 from autotl.report import figures, occlusion, predictions, render, trainings
 from autotl.report import material as report_material
 from autotl.report.format import count, duration, percent
@@ -175,6 +186,25 @@ def test_markdown_has_the_same_content(tmp_path: Path) -> None:
     ):
         assert heading in words
     assert words.partition("## Unfreeze")[0].count("\n| ") == 9  # heading, rule, seven candidates
+
+
+def test_files_left_out_are_named_in_both_reports(tmp_path: Path) -> None:
+    found = example()
+    broken = Finding(
+        kind=Kind.LEFT_OUT,
+        values={"reason": Kind.NOT_AN_IMAGE, "values": {}},
+        count=7,
+        where=(f"rose/{NASTY}", *(f"rose/{number}.png" for number in range(6))),
+        action="left_out",
+    )
+    found = replace(found, data=replace(found.data, findings=(broken,)))
+    render.render(found, tmp_path)
+    words = (tmp_path / "report.md").read_text(encoding="utf-8")
+    (line,) = [line for line in words.splitlines() if line.startswith("- 7 entries left out")]
+    assert "rose/3.png and 2 more." in line
+    assert "(left out)" not in line  # the sentence has said it
+    assert "<script>" not in line
+    assert "rose/3.png" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_nothing_half_written_is_left(tmp_path: Path) -> None:
