@@ -58,10 +58,11 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image to predict: its name in the output, and its file."""
+    """An image to predict: its name in the output, and its file; or a folder that cannot be listed, with the reason."""
 
     name: str
     file: str
+    error: str | None = None
 
 
 # --------------------------------------------------------------------------- images
@@ -84,7 +85,9 @@ def items_of(sources: Iterable[Any], folder: Path) -> Iterator[Item]:
             continue
         name = os.fspath(source)  # no Path for each file: Python would intern its parts for ever
         if os.path.isdir(name):
-            yield from (Item(str(image), str(image)) for image in images_below(Path(name)))
+            for path, problem in images_below(Path(name)):
+                error = None if problem is None else f"cannot be listed: {problem.strerror or problem}"
+                yield Item(str(path), str(path), error)
         elif name.lower().endswith((".csv", ".tsv")) and os.path.isfile(name):
             yield from _listed(Path(name))
         else:
@@ -127,7 +130,7 @@ def predictions(
     classes = class_names(model)
     for items, batch in _answers(model, sources, device, features=False):
         for row, item in enumerate(items):
-            error = batch.errors[row]
+            error = item.error or batch.errors[row]
             if error is not None:
                 yield Prediction(item.name, (), None, error)
                 continue

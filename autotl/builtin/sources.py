@@ -1,7 +1,7 @@
 """Folders of class folders and CSV files: the data sources that come with autotl.
 
 What cannot be used is left out with a reason, never silently: hidden files, files that are no images,
-images whose header cannot be read, and rows of a CSV that point outside its folder.
+images whose header cannot be read, links that lead nowhere, and rows of a CSV that point outside its folder.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ FULL_HASH_BYTES = 2 * 2**30  # of all files; a larger source is identified by si
 BLOCK = 65536
 MODALITY = "image"
 SHOWN = 20  # names in a finding
+LONGEST_CELL = 4096  # characters of a cell that names a file or a class: the longest path of Linux
+SHOWN_CELL = 80  # characters of a cell that is longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,14 @@ def walk_folder(root: Path, forced_part: int | None = None) -> Listing:
 
 
 def _class_folder(folder: Path, label: str, part: int, root: Path, key_root: Path, listing: Listing) -> None:
-    for entry in _entries(folder, root, listing):
+    open_folders = [iter(_entries(folder, root, listing))]  # folders may nest deeper than Python calls may
+    while open_folders:
+        entry = next(open_folders[-1], None)
+        if entry is None:
+            open_folders.pop()
+            continue
         if entry.is_dir():
-            _class_folder(Path(entry.path), label, part, root, key_root, listing)
+            open_folders.append(iter(_entries(Path(entry.path), root, listing)))
             continue
         name = Path(entry.path).relative_to(root).as_posix()
         if Path(entry.name).suffix.lower() not in modality.get(MODALITY).SUFFIXES:
@@ -129,17 +136,28 @@ def _class_folder(folder: Path, label: str, part: int, root: Path, key_root: Pat
 
 
 def _entries(folder: Path, root: Path, listing: Listing) -> list[os.DirEntry[str]]:
-    """Return the entries in order of name; hidden ones, and links to folders outside `root`, are left out."""
+    """Return the entries in order of name.
+
+    Hidden ones, links that lead nowhere, links to folders outside `root` or above themselves, and a folder below
+    `root` that cannot be listed are left out. Raises `DatasetError` when `root` cannot be listed.
+    """
     kept = []
     try:
         listed = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
+        if folder != root:
+            name = folder.relative_to(root).as_posix() + "/"
+            reason = fact(Kind.UNREADABLE_FOLDER, error=error.strerror or str(error))
+            listing.left_out.append(LeftOut(name=name, reason=reason))
+            return []
         raise DatasetError(
             f"{folder} cannot be listed ({error.strerror}); expected a readable folder"
         ) from error
     for entry in listed:
         name = Path(entry.path).relative_to(root).as_posix()
-        if entry.name.startswith(".") or entry.name in OVERLOOKED:
+        if entry.is_symlink() and not os.path.exists(entry.path):
+            listing.left_out.append(LeftOut(name=name, reason=fact(Kind.BROKEN_LINK)))
+        elif entry.name.startswith(".") or entry.name in OVERLOOKED:
             listing.left_out.append(
                 LeftOut(name=name + ("/" if entry.is_dir() else ""), reason=fact(Kind.HIDDEN))
             )
@@ -151,9 +169,12 @@ def _entries(folder: Path, root: Path, listing: Listing) -> list[os.DirEntry[str
 
 
 def _inside(path: Path, root: Path) -> bool:
-    """Return whether a path, links resolved, is below `root` and is no parent of itself."""
+    """Return whether a link leads below `root`, and not to a folder that it was reached through."""
     real, base = path.resolve(), root.resolve()
-    return real.is_relative_to(base) and not path.parent.resolve().is_relative_to(real)
+    if not real.is_relative_to(base):
+        return False
+    above = (parent for parent in path.parents if parent.is_relative_to(root))
+    return not any(parent.resolve().is_relative_to(real) for parent in above)
 
 
 def _add_test(listing: Listing, root: Path, folder: Path) -> None:
@@ -191,9 +212,33 @@ def read_csv(path: Path, label: str | None = None, group: str | None = None) -> 
             raise _missing(path, "label", header)
         if group is not None and group in header:
             columns["group"] = group
-        for row in reader:
+        for row in _rows(reader, listing):
             _csv_row(path, row, columns, listing)
     return listing
+
+
+def _rows(reader: csv.DictReader[str], listing: Listing) -> Iterator[dict[str, str]]:
+    """Yield the rows of a CSV; one that Python's reader refuses is left out."""
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            limit = csv.field_size_limit()
+            reason = fact(Kind.BAD_ROW, problem="long", longest=limit)
+            listing.left_out.append(LeftOut(name=f"line {reader.line_num}", reason=reason))
+            continue
+        yield row
+
+
+def _bad_cell(text: str) -> Fact | None:
+    """Return why a cell can name neither a file nor a class; None where it can."""
+    if "\0" in text:
+        return fact(Kind.BAD_ROW, problem="NUL")
+    if len(text) > LONGEST_CELL:
+        return fact(Kind.BAD_ROW, problem="long", longest=LONGEST_CELL)
+    return None
 
 
 def _column(path: Path, header: list[str], role: str, asked: str | None = None) -> str | None:
@@ -218,12 +263,18 @@ def _csv_row(path: Path, row: dict[str, str], columns: dict[str, str | None], li
     text = (row.get(columns["label"] or "") or "").strip()
     if not name:
         return
+    bad = _bad_cell(name) or _bad_cell(text)
+    if bad is not None:
+        listing.left_out.append(
+            LeftOut(name=name.replace("\0", "\N{REPLACEMENT CHARACTER}")[:SHOWN_CELL], reason=bad)
+        )
+        return
     target = path.parent / name
     if not target.resolve().is_relative_to(path.parent.resolve()):
         listing.left_out.append(LeftOut(name=name, reason=fact(Kind.OUTSIDE_CSV_FOLDER)))
     elif not text:
         listing.left_out.append(LeftOut(name=name, reason=fact(Kind.NO_LABEL)))
-    elif not target.is_file():
+    elif not os.path.isfile(target):  # false for a name that the system refuses, where Path's raises
         listing.left_out.append(LeftOut(name=name, reason=fact(Kind.NO_SUCH_FILE)))
     else:
         given = (row.get(columns["split"] or "") or "").strip().lower()
@@ -267,7 +318,7 @@ def _left_out(files: list[LeftOut]) -> list[Finding]:
 def _dataset(source: str, listing: Listing, group: str | None, *, is_csv: bool) -> Dataset:
     items, repeated = _unique(listing.items)
     listing.left_out += repeated
-    whole = sum(os.path.getsize(item.file) for item in items) <= FULL_HASH_BYTES
+    whole = sum(_size(item.file) for item in items) <= FULL_HASH_BYTES
     with ThreadPoolExecutor(4) as pool:
         checked = list(pool.map(lambda item: _checked(item.file, whole), items))
     good = [index for index, (_, problem) in enumerate(checked) if problem is None]
@@ -311,6 +362,14 @@ def _unique(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
         else:
             seen[item.name] = item
     return list(seen.values()), repeated
+
+
+def _size(file: str) -> int:
+    """Return the bytes of a file; 0 where they cannot be asked for, which `_checked` reports."""
+    try:
+        return os.path.getsize(file)
+    except OSError:
+        return 0
 
 
 def _checked(file: str, whole: bool) -> tuple[str, Fact | None]:
@@ -428,10 +487,25 @@ def _fingerprint(items: list[Item], digests: list[str], keys: list[str] | None) 
     return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
-def images_below(folder: Path) -> Iterator[Path]:
-    """Return the image files below a folder, judged by their names, sorted, without hidden ones."""
+def images_below(folder: Path) -> Iterator[tuple[Path, OSError | None]]:
+    """Yield the image files below a folder, judged by their names, sorted, without hidden ones.
+
+    A folder that cannot be listed is yielded with the error. Links to folders are not followed.
+    """
     suffixes = modality.get(MODALITY).SUFFIXES
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.suffix.lower() in suffixes and path.is_file():
-            yield path
+    waiting = [(os.fspath(folder), True)]  # paths, and whether they are folders; the next one last
+    while waiting:
+        path, is_folder = waiting.pop()
+        if not is_folder:
+            yield Path(path), None
+            continue
+        try:
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            yield Path(path), error
+            continue
+        for entry in entries:
+            below = entry.is_dir(follow_symlinks=False)
+            image = Path(entry.name).suffix.lower() in suffixes and os.path.isfile(entry.path)
+            if (below or image) and not entry.name.startswith("."):
+                waiting.append((entry.path, below))

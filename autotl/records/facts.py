@@ -64,6 +64,9 @@ class Kind(StrEnum):
     OUTSIDE_CLASS_FOLDERS = "outside_every_class_folder"
     NOT_AN_IMAGE = "not_an_image"
     LINK_OUTSIDE = "link_outside"
+    BROKEN_LINK = "broken_link"
+    UNREADABLE_FOLDER = "unreadable_folder"  # error: of the system
+    BAD_ROW = "bad_row"  # problem: NUL or long, a cell of a CSV; longest: characters that it may have
     OUTSIDE_CSV_FOLDER = "outside_csv_folder"
     NO_LABEL = "no_label"
     NO_SUCH_FILE = "no_such_file"

@@ -33,6 +33,12 @@ def _named_twice(label: str | None = None) -> str:
     return "named twice" if label is None else f"named twice, also as {label!r}"
 
 
+def _bad_row(problem: str, longest: int = 0) -> str:
+    return (
+        "a cell with a NUL character" if problem == "NUL" else f"a cell of more than {longest:,} characters"
+    )
+
+
 def _large(bytes: int, count: int) -> str:  # noqa: A002 (the fact's name)
     return f"over {bytes / 1e9:.1f} GB of images: equal files are found by size, beginning and end"
 
@@ -103,7 +109,10 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.BESIDE_PARTS: lambda: "a folder beside train, val and test",
     Kind.OUTSIDE_CLASS_FOLDERS: lambda: "outside every class folder",
     Kind.NOT_AN_IMAGE: lambda: "not an image by its name",
-    Kind.LINK_OUTSIDE: lambda: "a link to a folder outside",
+    Kind.LINK_OUTSIDE: lambda: "a link to a folder outside, or to one above itself",
+    Kind.BROKEN_LINK: lambda: "a link that leads nowhere",
+    Kind.UNREADABLE_FOLDER: lambda error: f"a folder that cannot be listed ({error})",
+    Kind.BAD_ROW: _bad_row,
     Kind.OUTSIDE_CSV_FOLDER: lambda: "outside the folder of the CSV",
     Kind.NO_LABEL: lambda: "no label",
     Kind.NO_SUCH_FILE: lambda: "no such file",
