@@ -133,8 +133,8 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "class0" / "more").mkdir()
     original = os.scandir
 
-    def scandir(path: str | os.PathLike[str]) -> object:
-        if Path(path).name == "more":
+    def scandir(path: str | os.PathLike[str] | int) -> object:
+        if not isinstance(path, int) and Path(path).name == "more":
             raise PermissionError(13, "Permission denied", str(path))
         return original(path)
 
