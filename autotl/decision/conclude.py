@@ -1,4 +1,4 @@
-"""Conclude a run from its decision: the winner with its figures, its test score and its calibration."""
+"""Conclude a run from its decision: the winner with its figures, its test score, warnings and calibration."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from autotl.decision.evidence import predicted_classes, probabilities_of, representative_results, selection
-from autotl.records import Calibration, Columns, Decision, Goal, Interval, TrialResult
+from autotl.decision.shift import shift
+from autotl.records import Calibration, Columns, Decision, Interval, TrialResult
 from autotl.records.result import ModelIs, Recommendation, Row, Winner, is_probe
 from autotl.stats import metrics
 from autotl.stats.calibration import calibrate
+from autotl.stats.two_sample import Answered
 
 __all__ = ["conclude", "fit_of"]
 
@@ -36,7 +38,7 @@ def conclude(
     *,
     ships: bool | None = None,
 ) -> Recommendation:
-    """Return the result with what follows from its decision: winner, test score and calibration.
+    """Return the result with what follows from its decision: winner, test score, warnings and calibration.
 
     `fit` is what ships of the winner, see `fit_of`; `ships` is whether the folder's model is the winner's
     (by default: whether there is such a fit, or a probe that kept its model).
@@ -44,37 +46,58 @@ def conclude(
     decision = state.decision
     if decision is None:
         return state
-    test, images = _tested(fit, folder, columns, state.goal)
+    tested = _tested(fit, folder, columns)
+    classes, metric = len(columns.classes), state.goal.metric
+    test = (
+        None
+        if tested is None
+        else metrics.interval(metric, tested.labels, tested.predicted, classes, tested.group)
+    )
     again = fit is not None and "select" in fit.trial.fit_on
     if ships is None:
         ships = fit is not None or _kept_model(state, decision.winner)
     model_is = ModelIs.REFITTED if again else ModelIs.PROBE if ships else ModelIs.ANOTHER_CANDIDATES
     winner, board = _winner(decision, state.leaderboard, test, model_is)
-    if winner is not None and test is not None:
-        winner = replace(winner, test_images=images)
+    differs = None
+    if winner is not None and tested is not None:
+        winner = replace(winner, test_images=len(tested.labels))
+        chosen = _chosen(state, decision.winner, folder, columns)
+        given = state.data.test_from == "given"
+        if chosen is not None:
+            differs = shift(decision, chosen, tested, columns, state.goal, given=given)
     return replace(
         state,
         winner=winner,
+        warnings=() if differs is None else (differs,),
         leaderboard=board,
         calibration=_calibrated(decision, state.trials, folder, columns),
     )
 
 
-def _tested(
-    fit: TrialResult | None, folder: Path, columns: Columns, goal: Goal
-) -> tuple[Interval | None, int]:
-    """Return a model's score on the test rows that it has predicted, and their number; None and 0 without any."""
+def _tested(fit: TrialResult | None, folder: Path, columns: Columns) -> Answered | None:
+    """Return the test rows that a model has predicted, None without any."""
     rows = np.flatnonzero(columns.part == 2)
     if fit is None or fit.predictions is None or not len(rows):
-        return None, 0
+        return None
     with np.load(folder / fit.predictions, allow_pickle=False) as stored:
         rows = rows[np.isin(rows, stored["rows"])]
-    predicted = predicted_classes(folder / fit.predictions, rows) if len(rows) else None
+    return _answered(folder / fit.predictions, rows, columns) if len(rows) else None
+
+
+def _chosen(state: Recommendation, winner: str | None, folder: Path, columns: Columns) -> Answered | None:
+    """Return the selection rows as the winner's representative probe predicts them, None without predictions."""
+    result = representative_results(_probes(state.trials)).get(winner or "")
+    if result is None or result.predictions is None:
+        return None
+    return _answered(folder / result.predictions, selection(columns.part, columns.folds), columns)
+
+
+def _answered(predictions: Path, rows: np.ndarray, columns: Columns) -> Answered | None:
+    predicted = predicted_classes(predictions, rows)
     if predicted is None:
-        return None, 0
+        return None
     group = None if columns.group is None else columns.group[rows]
-    labels = columns.labels[rows]
-    return metrics.interval(goal.metric, labels, predicted, len(columns.classes), group), len(rows)
+    return Answered(labels=columns.labels[rows], predicted=predicted, group=group)
 
 
 def _winner(

@@ -151,6 +151,7 @@ class Kind(StrEnum):
     PRETRAINING_GAIN = "pretraining_gain"
     SHUFFLED_LABELS = "shuffled_labels"
     PIXELS_ONLY = "pixels_only"
+    TEST_SCORE_DIFFERS = "test_score_differs"  # select, test, p, metric, given, grouped, folds
     # Why two runs have another verdict.
     DATA_DIFFER = "data_differ"
     SPLIT_DIFFERS = "split_differs"

@@ -127,6 +127,7 @@ class Recommendation:
     winner: Winner | None = None
     winners_set: tuple[str, ...] = ()
     transfer: Interval | None = None  # what pretraining gained over the same seconds without it
+    warnings: tuple[Fact, ...] = ()  # why the scores may mislead
     calibration: Calibration | None = None
     decision: Decision | None = None
     leaderboard: tuple[Row, ...] = ()

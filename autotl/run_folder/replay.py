@@ -28,6 +28,7 @@ DERIVED = (
     "winners_set",
     "transfer",
     "winner",
+    "warnings",
     "calibration",
     "leaderboard",
 )

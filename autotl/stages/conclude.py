@@ -26,6 +26,7 @@ def conclude_interrupted(context: RunContext) -> None:
         journal.record(
             winner=concluded.winner,
             leaderboard=concluded.leaderboard,
+            warnings=concluded.warnings,
             calibration=concluded.calibration,
         )
     report(context, "interrupted")

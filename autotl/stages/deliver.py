@@ -71,6 +71,7 @@ def conclude(context: RunContext, setup: Setup, fit: TrialResult | None) -> None
     journal.record(
         winner=concluded.winner,
         leaderboard=concluded.leaderboard,
+        warnings=concluded.warnings,
         calibration=concluded.calibration,
         trials=concluded.trials,
     )

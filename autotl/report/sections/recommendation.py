@@ -11,6 +11,7 @@ from autotl.report.format import NARROW, count, duration, percent, points, point
 from autotl.report.material import Material
 from autotl.report.sections.leaderboard import untrained
 from autotl.report.wording import page as wording
+from autotl.report.wording.warnings import warnings
 
 
 def section(result: Recommendation, _material: Material) -> dict[str, Any]:
@@ -19,6 +20,7 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     shared = {
         "reasons": [wording.as_sentence(text) for text in recorded.reasons(result)],
         "would_change": [wording.as_sentence(text) for text in _would_change(result)],
+        "warnings": warnings(result),
     }
     if winner is None:
         headline, sentence = wording.no_winner(result)

@@ -20,6 +20,7 @@ from autotl.report.wording.limits import LIMITS
 from autotl.report.wording.ranking import RANKING, judged_on
 from autotl.report.wording.run import CONTROLS, RUN
 from autotl.report.wording.trial import TRIAL
+from autotl.report.wording.warnings import WARNINGS
 
 __all__ = [
     "ACTIONS",
@@ -94,4 +95,5 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     **DECISION,
     **COMPARISON,
     **LIMITS,
+    **WARNINGS,
 }

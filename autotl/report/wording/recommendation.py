@@ -6,6 +6,7 @@ from autotl.records import Decision, Kind
 from autotl.records.result import ModelIs, Recommendation, Row, Winner, looks
 from autotl.report.wording import sentence, sentences
 from autotl.report.wording.decision import interval, points
+from autotl.report.wording.warnings import warnings
 
 __all__ = ["recommendation"]
 
@@ -23,6 +24,7 @@ def recommendation(result: Recommendation) -> str:
         return f"No recommendation: {why}."
     parts = [_use(result, row), *_certainty(decision)]
     parts += [f"Warning: {sentence(f)}." for f in decision.reasons if f.kind is Kind.NO_SIGNAL]
+    parts += warnings(result)
     if row.pred_time:
         parts.append(f"It predicts about {1 / row.pred_time:,.0f} images a second here.")
     if result.winner.model_is is ModelIs.ANOTHER_CANDIDATES:

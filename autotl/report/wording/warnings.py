@@ -1,0 +1,52 @@
+"""Sentences of what makes the scores of a run mislead, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from autotl.records.facts import Fact, Kind
+from autotl.records.result import Recommendation
+
+__all__ = ["WARNINGS", "warnings"]
+
+
+def warnings(result: Recommendation) -> list[str]:
+    """Return the warnings that belong beside the scores of a run, as sentences."""
+    return [f"Warning: {WARNINGS[fact.kind](**fact.values)}." for fact in _facts(result)]
+
+
+def _facts(result: Recommendation) -> tuple[Fact, ...]:
+    return result.warnings
+
+
+def _test_score_differs(
+    select: float, test: float, p: float, metric: str, given: bool, grouped: bool, folds: int
+) -> str:
+    measure = metric.replace("_", " ")
+    chance = "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"
+    images = "training images, out-of-fold" if folds else "selection images"
+    fell = test < select
+    text = (
+        f"the test {measure} {test:.1%} is {'below' if fell else 'above'} the {select:.1%} on the {images}, and not by"
+        f" chance ({chance})"
+    )
+    if not fell:
+        return f"{text}: the test images are easier, or copies of training images are among them"
+    if not given:
+        return (
+            f"{text}: trust the test {measure}; both parts were drawn at random, and more images would tell"
+        )
+    cause = (
+        "the declared groups do not hold together what belongs together"
+        if grouped
+        else "images of one origin (person, object, video) are both trained on and selected by; declare it with --group"
+    )
+    return (
+        f"{text}: trust the test {measure}; either the test images differ from the others (another camera, place or"
+        f" time; add such images to DATA), or {cause}"
+    )
+
+
+WARNINGS: dict[Kind, Callable[..., str]] = {
+    Kind.TEST_SCORE_DIFFERS: _test_score_differs,
+}
