@@ -104,7 +104,7 @@ def _storage(report: Examination) -> None:
             else f"{downloads.megabytes(missing):.0f} MB in a 10-minute run, unless --offline",
         )
     )
-    report.warnings += [f"plugin left out: {problem}" for problem in plugins.problems]
+    report.warnings += [f"problem of a plugin: {problem}" for problem in plugins.problems]
 
 
 def _size(folder: Path) -> int:

@@ -233,7 +233,8 @@ def _problems(problems: Iterable[PluginError | str]) -> None:
     from autotl.report.format import printable
 
     for problem in problems:
-        click.echo(printable(f"left out: {problem}"), err=True)
+        what = "left out" if isinstance(problem, str) else "problem"
+        click.echo(printable(f"{what}: {problem}"), err=True)
 
 
 COMMANDS: tuple[click.Command, ...] = (backbones, strategies, scores, plugins)

@@ -47,6 +47,17 @@ def show_outcome(run: Run, *, as_json: bool) -> None:
     for name, title in (("report.html", "Report"), ("model", "Model")):
         if (run.path / name).exists():
             out.print(_text(f"{title}: {run.path / name}"), soft_wrap=True)
+    problems(run.result.problems)
+
+
+def problems(texts: Sequence[str]) -> None:
+    """Print the problems of plugins, which are the last lines."""
+    if texts:
+        click.echo("\nProblems of plugins:")
+    for text in texts[:SHOWN_REASONS]:
+        paragraph(f"  {text}")
+    if len(texts) > SHOWN_REASONS:
+        click.echo(f"  and {len(texts) - SHOWN_REASONS} more, see result.json")
 
 
 def outcome(state: Recommendation) -> None:

@@ -14,8 +14,9 @@ from autotl.engine import device as devices
 from autotl.engine import stopwatch
 from autotl.engine.backbone import Backbone
 from autotl.engine.images import Squares, side_before_crop, to_input
+from autotl.errors import EngineError
 
-VERSION = 1  # of the stored arrays: raised when the computation changes
+VERSION = 2  # of the stored arrays: raised when the computation changes
 BATCH = 32
 
 
@@ -109,9 +110,23 @@ def _compute(
             if logits is not None:
                 named["logits"] = logits
             for column, value in named.items():
+                _require_finite(backbone, column, value, precision)
                 half = value.float().clamp(-6e4, 6e4).cpu().numpy().astype(np.float16)
                 columns.setdefault(column, []).append(half)
     return {column: np.concatenate(parts) for column, parts in columns.items()}, seconds / max(timed, 1)
+
+
+def _require_finite(backbone: Backbone, column: str, values: torch.Tensor, precision: str) -> None:
+    """Raise `EngineError` for features that are not numbers: nothing can be computed on them, or cached."""
+    finite = torch.isfinite(values).flatten(1).all(1)
+    if bool(finite.all()):
+        return
+    layers = "its logits" if column == "logits" else f"layer group {int(column[1:]) + 1}"
+    advice = "" if precision == "fp32" else f"; it computed in {precision}: try --precision fp32"
+    raise EngineError(
+        f"backbone {backbone.spec.name!r} gives NaN or infinity for {int((~finite).sum())} of {len(finite)} images, "
+        f"in {layers}; expected finite numbers; check its weights and its preprocessing{advice}"
+    )
 
 
 def _key(backbone: Backbone, precision: str) -> str:

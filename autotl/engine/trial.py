@@ -26,7 +26,8 @@ from autotl.engine.model import Description, Model, make_head, save, without_sou
 from autotl.engine.progress import Reporter, Send
 from autotl.engine.resolve import resolve
 from autotl.engine.session import Session
-from autotl.errors import AutotlError
+from autotl.errors import AutotlError, EngineError
+from autotl.plugins import validation
 from autotl.records import (
     PARTS,
     BackboneSpec,
@@ -256,8 +257,11 @@ def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray) -> Head:
     fit = getattr(importlib.import_module(module), name)
     weights = metrics.fitting_weights(task.session.data.metric, labels)
     with hardware.one_thread():
-        head: Head = fit(features, labels, len(task.columns.classes), folds, task.trial.seed, weights)
-    return head
+        head = fit(features, labels, len(task.columns.classes), folds, task.trial.seed, weights)
+    flaw = validation.head_flaw(head, len(task.columns.classes), features.shape[1])
+    if flaw is not None:
+        raise EngineError(f"the head {task.strategy.head!r} {flaw}")
+    return head  # type: ignore[no-any-return]
 
 
 # --------------------------------------------------------------------------- training

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterable
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -10,27 +12,52 @@ from autotl import hookspecs
 from autotl.errors import PluginError
 from autotl.hookspecs import API_VERSION
 from autotl.plugins import sandbox
-from autotl.plugins.sandbox import PluginThread, text_of
+from autotl.plugins.sandbox import Overdue, PluginThread, text_of
 
+# What takes seconds to import, and belongs to the engine.
+HEAVY = ("torch", "torchvision", "timm", "tensorflow", "jax")
+IMPORT_LATE = 'import it inside the function that "module:attr" names'
 VERSION_NAME = "AUTOTL_API_VERSION"  # the attribute in which a plugin states the version it was written for
 HOOKS = tuple(name for name, value in vars(hookspecs).items() if getattr(value, "autotl_spec", None))
 
 
-def import_plugin(point: EntryPoint, thread: PluginThread) -> object:
+def import_plugin(name: str, point: EntryPoint, thread: PluginThread) -> object:
     """Import what an entry point names, in the plugin's thread. Raises `PluginError`."""
+    before = set(sys.modules)
     try:
         return thread.call(point.load, sandbox.IMPORT_SECONDS)
     except Exception as error:
-        text = f"import of {point.value}: {text_of(error)}"
-        raise PluginError(text, plugin=point.name, hook="import") from error
+        heavy = loaded(before) if isinstance(error, Overdue) else ""
+        advice = f"; it imports {heavy} at its top: {IMPORT_LATE}" if heavy else ""
+        text = f"import of {point.value}: {text_of(error)}{advice}"
+        raise PluginError(text, plugin=name, hook="import") from error
 
 
-def unique(points: Iterable[EntryPoint]) -> list[EntryPoint]:
-    """Return the entry points with each value once: a module is one plugin."""
+def loaded(before: Collection[str]) -> str:
+    """Return the names of heavy packages that were imported since `before`, as text."""
+    return ", ".join(name for name in HEAVY if name in sys.modules and name not in before)
+
+
+def named(points: Iterable[EntryPoint], taken: Collection[str]) -> list[tuple[str, EntryPoint]]:
+    """Return the entry points with their names as plugins, each value once: a module is one plugin.
+
+    Where several have one name, or it is among those `taken`, the package is part of the name: ``net (my-package)``.
+    """
     by_value: dict[str, EntryPoint] = {}
     for point in points:
         by_value.setdefault(point.value, point)
-    return list(by_value.values())
+    counts = Counter(point.name for point in by_value.values())
+    return [
+        (f"{point.name} ({package_of(point)[0]})", point)
+        if counts[point.name] > 1 or point.name in taken
+        else (point.name, point)
+        for point in by_value.values()
+    ]
+
+
+def package_of(point: EntryPoint) -> tuple[str, str]:
+    """Return the package of an entry point and its version; the module and no version for one that has none."""
+    return (point.value, "") if point.dist is None else (point.dist.name, point.dist.version)
 
 
 def check_version(plugin: object, name: str) -> None:
@@ -66,6 +93,13 @@ def check_hooks(plugin: object, name: str) -> None:
             "the function lacks its @hookimpl; expected it above the function; add it",
             plugin=name,
             hook=unmarked[0],
+        )
+    wrapper = [name for name, mark in marks.items() if mark and (mark["wrapper"] or mark["hookwrapper"])]
+    if wrapper:
+        raise PluginError(
+            "it is marked as a wrapper, and no plugin wraps another's hook; expected a plain @hookimpl",
+            plugin=name,
+            hook=wrapper[0],
         )
     unknown = [hook for hook in marked if hook not in HOOKS]
     if unknown:

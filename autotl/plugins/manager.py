@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from autotl import hookspecs
-from autotl.errors import PluginError
+from autotl.errors import DatasetError, PluginError
 from autotl.plugins import loading, validation
 from autotl.plugins.checked_planner import CheckedPlanner
 from autotl.plugins.sandbox import CLASH, LOAD_SECONDS, Sandbox
@@ -38,6 +39,9 @@ SWITCH = (
     "AUTOTL_PLUGINS"  # 0: built-in plugins only; otherwise modules that are plugins without being installed
 )
 
+OWN_PREFIXES = ("autotl:", "timm:", "torchvision:")  # of the names of backbones
+NOUNS = {"register_backbones": "backbone", "register_strategies": "strategy", "register_scores": "score"}
+
 Named = TypeVar("Named", BackboneSpec, Strategy, Score)
 
 
@@ -47,7 +51,8 @@ class Plugins:
 
     manager: pluggy.PluginManager
     sandbox: Sandbox
-    _scores: dict[str, str] = field(default_factory=dict)  # the plugin that registered each score
+    origins: dict[str, tuple[str, str]] = field(default_factory=dict)  # package and version of each guest
+    _owners: dict[str, dict[str, str]] = field(default_factory=dict)  # plugin of each name, by hook
 
     @property
     def problems(self) -> list[PluginError]:
@@ -80,10 +85,21 @@ class Plugins:
         return self._collect("register_scores", Score)
 
     def load_dataset(self, source: str, options: dict[str, str]) -> Dataset | None:
-        """Return the first plugin's dataset for a source. Raises the `DatasetError` that a plugin raises."""
+        """Return the first plugin's dataset for a source.
+
+        Raises the `DatasetError` that a plugin raises. Where plugins broke before it, the message begins with them.
+        """
         arguments = {"source": source, "options": options}
+        before = len(self.problems)
         for implementation in self._latest_first("load_dataset"):
-            dataset = self._ask("load_dataset", implementation, arguments, LOAD_SECONDS, user_errors=True)
+            try:
+                dataset = self._ask("load_dataset", implementation, arguments, LOAD_SECONDS, user_errors=True)
+            except DatasetError as error:
+                broken = [str(problem) for problem in self.problems[before:]]
+                if not broken:
+                    raise
+                advice = "correct or uninstall the plugin, if the data are not its own"
+                raise DatasetError(f"{'; '.join(broken)}; {advice}. Without it: {error}") from error
             if dataset is None:
                 continue
             problem = f"{type(dataset).__name__}, expected a Dataset or None"
@@ -132,11 +148,31 @@ class Plugins:
         return default
 
     def compute(self, score: Score, function: Callable[[], float]) -> float | None:
-        """Call a score's function for the plugin that registered the score; return None when that fails."""
-        plugin = self._scores.get(score.name)
-        if plugin is None:  # no hook registered it: an exception is its caller's
+        """Call a score's function for the plugin that registered the score, and raise what it raises.
+
+        Returns None when the plugin is in quarantine, or when this call takes too long and puts it there.
+        """
+        plugin = self.owner("register_scores", score.name)
+        if plugin is None:  # no hook registered it
             return function()
-        return self.sandbox.call(f"score {score.name}", plugin, function)  # type: ignore[no-any-return]
+        return self.sandbox.attempt(f"score {score.name}", plugin, function)  # type: ignore[no-any-return]
+
+    def owner(self, hook: str, name: str) -> str | None:
+        """Return the plugin that registered a name through a hook, None when no plugin did."""
+        return self._owners.get(hook, {}).get(name)
+
+    def is_guests(self, hook: str, name: str) -> bool:
+        """Return whether a name was registered by another plugin than autotl's own."""
+        return self.owner(hook, name) not in {None, *BUILTIN_NAMES}
+
+    def blame(self, hook: str, name: str, message: str) -> None:
+        """Name the guest that registered what failed in a run, once for each name; a built-in is not named."""
+        plugin = self.owner(hook, name)
+        if plugin is None or not self.is_guests(hook, name):
+            return
+        what = f"{NOUNS[hook]} {name}"
+        if not any(problem.plugin == plugin and problem.hook == what for problem in self.problems):
+            self.sandbox.name(what, plugin, message)
 
     def notify(self, event: Event) -> None:
         """Pass an event to every observer; one that fails is reported once and not called again."""
@@ -144,22 +180,25 @@ class Plugins:
             self._ask("on_event", implementation, {"event": event})
 
     def _collect(self, hook: str, kind: type[Named], **arguments: Any) -> dict[str, Named]:
+        """Return the values by name. A guest loses against a built-in of its name; two guests lose both."""
         values: dict[str, tuple[str, Named]] = {}
         refused: set[str] = set()
-        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+        # Marks such as tryfirst change the order of a hook's implementations; built-ins come first here.
+        implementations = getattr(self.manager.hook, hook).get_hookimpls()
+        for implementation in sorted(implementations, key=lambda one: one.plugin_name not in BUILTIN_NAMES):
             for value in self._values(hook, implementation, kind, arguments):
                 plugin, earlier = values.setdefault(value.name, (implementation.plugin_name, value))
-                if earlier != value:
+                if earlier == value:
+                    continue
+                loser = f"plugin {plugin!r} registers something else as {value.name!r}; neither is used: rename one"
+                if plugin in BUILTIN_NAMES:
+                    loser = f"autotl itself registers {value.name!r}, which is used; give yours another name"
+                else:
                     refused.add(value.name)
-                    self._report(
-                        CLASH,
-                        implementation,
-                        f"plugin {plugin!r} registers something else as {value.name!r};"
-                        " neither is used: rename one of them or uninstall a plugin",
-                    )
-        if kind is Score:
-            self._scores = {name: plugin for name, (plugin, _) in values.items()}
-        return {name: value for name, (_, value) in values.items() if name not in refused}
+                self.sandbox.name(CLASH, implementation.plugin_name, loser)
+        kept = {name: pair for name, pair in values.items() if name not in refused}
+        self._owners.setdefault(hook, {}).update({name: plugin for name, (plugin, _) in kept.items()})
+        return {name: value for name, (_, value) in kept.items()}
 
     def _values(
         self, hook: str, implementation: Any, kind: type[Named], arguments: dict[str, Any]
@@ -169,10 +208,15 @@ class Plugins:
             return [] if answer is None else list(answer)  # a generator runs here, inside the sandbox
 
         valid: list[Named] = []
+        guest = implementation.plugin_name not in BUILTIN_NAMES
         for value in self.sandbox.call(hook, implementation.plugin_name, listed) or []:
             flaw: str | None = f"expected {kind.__name__} values"
             if isinstance(value, kind):
                 flaw = validation.flaw(value)
+                if flaw is None and guest and value.name.startswith(OWN_PREFIXES):
+                    flaw = f"names that begin with {' or '.join(OWN_PREFIXES)} are autotl's own; use another prefix"
+                    self.sandbox.name(CLASH, implementation.plugin_name, f"{value.name!r}: {flaw}")
+                    continue
                 if flaw is None:
                     valid.append(value)
                     continue
@@ -216,19 +260,28 @@ def load_plugins(extra: Sequence[object] | Mapping[str, object] = (), *, install
     if installed and switch != "0":
         modules = [name for name in map(str.strip, switch.split(",")) if name]
         named = [EntryPoint(name=module, value=module, group=GROUP) for module in modules]
-        for point in loading.unique([*entry_points(group=GROUP), *named]):
-            thread = plugins.sandbox.thread(point.name)
-            _register(plugins, point.name, partial(loading.import_plugin, point, thread))
+        for name, point in loading.named([*entry_points(group=GROUP), *named], BUILTIN_NAMES):
+            plugins.origins[name] = loading.package_of(point)
+            _import(plugins, name, point)
     objects = extra.items() if isinstance(extra, Mapping) else [(loading.name_of(p), p) for p in extra]
     for name, plugin in objects:
         _register(plugins, name, partial(loading.check_instance, plugin))
     return plugins
 
 
+def _import(plugins: Plugins, name: str, point: EntryPoint) -> None:
+    before = set(sys.modules)
+    _register(plugins, name, partial(loading.import_plugin, name, point, plugins.sandbox.thread(name)))
+    heavy = loading.loaded(before)
+    if heavy and not plugins.quarantined(name):
+        text = f"imports {heavy} at its top, which every command waits for: {loading.IMPORT_LATE}"
+        plugins.sandbox.name("import", name, text)
+
+
 def _register(plugins: Plugins, name: str, find: Callable[[], object]) -> None:
     manager = plugins.manager
     if manager.has_plugin(name):
-        plugins.sandbox.report(CLASH, name, "another plugin has this name and is used")
+        plugins.sandbox.name(CLASH, name, "another plugin has this name and is used; rename one of them")
         return
     try:
         plugin = loading.check_instance(find())
@@ -238,6 +291,6 @@ def _register(plugins: Plugins, name: str, find: Callable[[], object]) -> None:
     except Exception as error:  # import errors of every kind, pluggy's validation
         if not isinstance(error, PluginError):
             error = PluginError(f"{type(error).__name__}: {error}", plugin=name, hook="import")
-        plugins.problems.append(error)
+        plugins.sandbox.leave_out(error)
         if manager.has_plugin(name):
             manager.unregister(name=name)

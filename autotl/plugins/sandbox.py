@@ -14,7 +14,16 @@ from autotl.errors import AutotlError, PluginError
 CALL_SECONDS = 10.0  # a call of a hook that takes longer has failed
 LOAD_SECONDS = 120.0  # the same for load_dataset: listing the items of a source may mean reading a long index
 IMPORT_SECONDS = 10.0  # the same for the import of a plugin
-CLASH = "a name taken twice"  # the one problem that does not put a plugin in quarantine
+CLASH = "a name taken twice"  # the hook that such a problem stands under
+
+
+class Escaped(RuntimeError):
+    """A call that did not return and raised no exception of its own: the message says what happened."""
+
+
+class Overdue(Escaped):
+    """A call that takes over its limit. Its thread is lost: it may go on for ever."""
+
 
 _Calls = queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
 
@@ -29,7 +38,7 @@ class PluginThread:
     def call(self, function: Callable[[], Any], seconds: float) -> Any:
         """Return what the function returns, or raise what it raises.
 
-        Raises `RuntimeError` when it takes over `seconds`, or raises something that would end the program.
+        Raises `Overdue` when it takes over `seconds`, `Escaped` when it raises what would end the program.
         """
         future: Future[Any] = Future()
         self._calls.put((future, function))
@@ -38,7 +47,7 @@ class PluginThread:
         except TimeoutError:
             if future.done():  # the function itself raised it
                 raise
-            raise RuntimeError(f"took over {seconds:g} s") from None
+            raise Overdue(f"took over {seconds:g} s") from None
 
     def __del__(self) -> None:
         self._calls.put(None)  # the thread ends with this object
@@ -52,7 +61,7 @@ def _work(calls: _Calls) -> None:
         except Exception as error:
             future.set_exception(error)
         except BaseException as error:  # a plugin may not end a run with SystemExit
-            future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
+            future.set_exception(Escaped(f"raised {type(error).__name__}: {error}"))
         del call, future, function  # the thread keeps no arguments alive while it waits
 
 
@@ -60,8 +69,11 @@ def _work(calls: _Calls) -> None:
 class Sandbox:
     """Calls plugins, and remembers which of them broke."""
 
-    trusted: Collection[str] = ()  # plugins that are called directly: the built-in ones
+    trusted: Collection[
+        str
+    ] = ()  # the built-in plugins: called directly, and whatever the input, never quarantined
     problems: list[PluginError] = field(default_factory=list)
+    _broken: set[str] = field(default_factory=set)
     _threads: dict[str, PluginThread] = field(default_factory=dict)
 
     def call(
@@ -78,28 +90,52 @@ class Sandbox:
         With `user_errors`, an `AutotlError` is raised: its message is for the user. Without `seconds` the limit
         is `CALL_SECONDS`.
         """
-        if self.quarantined(plugin):
-            return None
         try:
-            if plugin in self.trusted:
-                return function()
-            return self.thread(plugin).call(function, CALL_SECONDS if seconds is None else seconds)
+            return self.attempt(hook, plugin, function, seconds)
         except AutotlError as error:
             if user_errors:
                 raise
             self.report(hook, plugin, str(error))
         except Exception as error:  # whatever a plugin raises must not end the run
-            self.report(hook, plugin, text_of(error, "raised "))
+            self.report(hook, plugin, text_of(error))
         return None
+
+    def attempt(
+        self, hook: str, plugin: str, function: Callable[[], Any], seconds: float | None = None
+    ) -> Any:
+        """Return what `function` returns and raise what it raises, which has no consequence for its plugin.
+
+        Returns None when the plugin is in quarantine, and when the call takes over its limit, which puts it there.
+        """
+        if self.quarantined(plugin):
+            return None
+        if plugin in self.trusted:
+            return function()
+        try:
+            return self.thread(plugin).call(function, CALL_SECONDS if seconds is None else seconds)
+        except Overdue as error:
+            self.report(hook, plugin, str(error))
+            return None
 
     def quarantined(self, plugin: str) -> bool:
         """Return whether a plugin broke its contract, so that it is not called any more."""
-        return any(problem.plugin == plugin for problem in self.problems if problem.hook != CLASH)
+        return plugin in self._broken
 
     def report(self, hook: str, plugin: str, message: str) -> None:
-        """Add a problem to the list, once."""
+        """Add a problem to the list, once, and put its plugin in quarantine."""
+        self.name(hook, plugin, message)
+        if plugin not in self.trusted:
+            self._broken.add(plugin)
+
+    def leave_out(self, problem: PluginError) -> None:
+        """Put a plugin in quarantine that cannot be registered."""
+        self.problems.append(problem)
+        self._broken.add(problem.plugin)
+
+    def name(self, hook: str, plugin: str, message: str) -> None:
+        """Add a problem to the list, once: each listing finds it again. The plugin is still called."""
         problem = PluginError(message, plugin=plugin, hook=hook)
-        if str(problem) not in map(str, self.problems):  # each listing finds a clash again
+        if str(problem) not in map(str, self.problems):
             self.problems.append(problem)
 
     def thread(self, plugin: str) -> PluginThread:
@@ -109,6 +145,6 @@ class Sandbox:
         return self._threads[plugin]
 
 
-def text_of(error: Exception, prefix: str = "") -> str:
-    """Return an exception as text: `PluginThread`'s own as they stand, others with their type."""
-    return str(error) if type(error) is RuntimeError else f"{prefix}{type(error).__name__}: {error}"
+def text_of(error: Exception) -> str:
+    """Return an exception as text: `Escaped` as it stands, others with their type."""
+    return str(error) if isinstance(error, Escaped) else f"raised {type(error).__name__}: {error}"

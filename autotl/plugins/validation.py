@@ -12,8 +12,9 @@ import msgspec
 import numpy as np
 
 from autotl.records import BackboneSpec, Dataset, Phase, Score, Strategy
+from autotl.records.head import Head
 
-__all__ = ["flaw"]
+__all__ = ["flaw", "head_flaw"]
 
 _CALLABLE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
@@ -23,6 +24,30 @@ Value = BackboneSpec | Strategy | Score | Dataset
 def flaw(value: Value) -> str | None:
     """Return the first problem with a value as a sentence; None when it is valid."""
     return next(_flaws(value), None)
+
+
+def head_flaw(head: Any, classes: int, width: int) -> str | None:
+    """Return the first problem with what a head's function returned, as the rest of a sentence about it."""
+    if not isinstance(head, Head):
+        return f"returned a {type(head).__name__}; expected autotl.plugin.Head"
+    kinds = {"linear": ("weight", "bias"), "knn": ("features", "labels", "centre", "count")}
+    if head.kind not in kinds:
+        return f"returned a head of kind {head.kind!r}; expected linear or knn"
+    if set(head.arrays) != set(kinds[head.kind]):
+        found = ", ".join(sorted(head.arrays)) or "none"
+        return f"returned the arrays {found}; expected {', '.join(kinds[head.kind])}"
+    arrays = {name: np.asarray(array) for name, array in head.arrays.items()}
+    rows = len(arrays["labels"]) if head.kind == "knn" else 0
+    expected = {
+        "weight": (classes, width), "bias": (classes,),
+        "features": (rows, width), "labels": (rows,), "centre": (width,), "count": (),
+    }  # fmt: skip
+    for name, array in arrays.items():
+        if array.shape != expected[name]:
+            return f"returned {name} of the shape {array.shape}; expected {expected[name]}"
+        if not np.isfinite(array).all():
+            return f"returned {name} with NaN or infinity; expected finite numbers"
+    return None
 
 
 def _flaws(value: Value) -> Iterator[str]:

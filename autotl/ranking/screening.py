@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from autotl import hardware
+from autotl.errors import AutotlError
 from autotl.ranking import score_weights
 from autotl.records import BackboneSpec, Fact, Kind, Ranked, Ranking, Score, ScoreWeight, fact
 
@@ -295,13 +296,13 @@ def score_features(
     folds: np.ndarray,
     logits: np.ndarray | None = None,
     call: Call = lambda score, compute: compute(),
-) -> tuple[dict[str, float], list[Fact]]:
-    """Return every score on features (n, d) with labels (n,) and folds (n,), and facts about those that failed.
+) -> tuple[dict[str, float], dict[str, Fact]]:
+    """Return every score on features (n, d) with labels (n,) and folds (n,), and why others have none, by name.
 
     `call` calls a score's function and may return None for one that is not to be called any more.
     """
     values: dict[str, float] = {}
-    problems: list[Fact] = []
+    problems: dict[str, Fact] = {}
     for score in scores:
         if score.needs_logits and logits is None:
             continue
@@ -309,14 +310,13 @@ def score_features(
             with hardware.one_thread():
                 value = call(score, partial(_compute, score, features, labels, folds, logits))
         except Exception as error:  # a plugin's score, or features that no score can be computed on
-            problems.append(
-                fact(Kind.SCORE_FAILED, score=score.name, error=f"{type(error).__name__}: {error}")
-            )
+            text = str(error) if isinstance(error, AutotlError) else f"{type(error).__name__}: {error}"
+            problems[score.name] = fact(Kind.SCORE_FAILED, score=score.name, error=text)
             continue
         if value is None:
             continue
         if math.isfinite(value):
             values[score.name] = value
         else:
-            problems.append(fact(Kind.SCORE_NOT_FINITE, score=score.name, value=str(value)))
+            problems[score.name] = fact(Kind.SCORE_NOT_FINITE, score=score.name, value=str(value))
     return values, problems

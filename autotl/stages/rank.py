@@ -26,6 +26,7 @@ from autotl.records import (
     TrialResult,
     fact,
 )
+from autotl.report.wording import ranking as wording
 from autotl.stages import trials
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
@@ -157,11 +158,13 @@ class _Ranker:
             embedding = context.engine.embed(self.backbones[ask.backbone], ask.input_size, rows, allowance)
         except AutotlError as error:
             self.screening.fail(ask, str(error))
+            context.plugins.blame("register_backbones", ask.backbone, str(error))
             context.journal.event(
                 "rank", fact(Kind.EMBEDDING_FAILED, error=str(error)), candidate=ask.backbone
             )
             return
         stored_rows, features, logits = _features(context, embedding)
+        self._compare_width(ask.backbone, features.shape[1])
         if len(stored_rows) < min(len(rows), 2 * len(columns.classes)):
             self.screening.update(ask, 0, {}, None)
             return
@@ -182,7 +185,10 @@ class _Ranker:
             None if logits is None else logits[:most],
             context.plugins.compute,
         )
-        self.notes += notes
+        for name, note in notes.items():
+            note = replace(note, values={**note.values, "backbone": ask.backbone})  # noqa: PLW2901 (one more value)
+            self.notes.append(note)
+            context.plugins.blame("register_scores", name, wording.score_problem(note))
         self.screening.update(ask, embedding.rows, values, seconds)
         context.journal.event(
             "rank",
@@ -190,6 +196,12 @@ class _Ranker:
             candidate=f"{ask.backbone}@{ask.input_size}",
             score=values.get("linear"),
         )
+
+    def _compare_width(self, backbone: str, width: int) -> None:
+        declared = self.backbones[backbone].feature_dim
+        if declared not in {None, width}:
+            problem = wording.wrong_width(backbone, declared, width)
+            self.context.plugins.blame("register_backbones", backbone, problem)
 
     def _first_model(self, ask: screening.Ask) -> None:
         """Fit a closed-form head on the cheapest backbone."""

@@ -72,9 +72,20 @@ def finish(
     probes = [*probes, result]
     if best_within_limits(probes, setup.goal) is result and result.model is not None:
         ship(context.journal.folder / result.model, context.journal.folder)
+    if result.status == "failed":
+        _blame(context, result)
     decide(context, setup, Tried(probes=tuple(probes), ranking=ranking))
     report_end(context, "probe", result, setup.goal)
     return result
+
+
+def _blame(context: RunContext, result: TrialResult) -> None:
+    """Name the guest whose strategy, or else whose backbone, failed."""
+    candidate, error = result.trial.candidate, result.error or "it failed without a message"
+    if context.plugins.is_guests("register_strategies", candidate.strategy):
+        context.plugins.blame("register_strategies", candidate.strategy, error)
+    else:
+        context.plugins.blame("register_backbones", candidate.backbone, error)
 
 
 def report_end(context: RunContext, stage: str, result: TrialResult, goal: Goal) -> None:

@@ -10,7 +10,7 @@ from unittest import SkipTest
 
 from autotl.errors import AutotlError
 from autotl.plugins.loading import HOOKS, name_of
-from autotl.plugins.sandbox import PluginThread
+from autotl.plugins.sandbox import Escaped, Overdue, PluginThread
 from autotl.records import BackboneSpec, Score, Strategy
 from autotl.testing.backbone import BACKBONE
 from autotl.testing.contract import CHECK_SECONDS, ContractError
@@ -103,10 +103,12 @@ def outcomes(plugin: str | object, seconds: float = CHECK_SECONDS) -> Iterator[O
             status, message = "skipped", str(reason)
         except ContractError as error:
             status, message = "failed", str(error)
-        except RuntimeError as error:
+        except Overdue as error:
             status, message = "failed", str(error)
             hung.add(check.subject)
             thread = PluginThread("check")
+        except Escaped as error:
+            status, message = "failed", str(error)
         yield Outcome(
             subject=check.subject,
             check=check.name,

@@ -15,8 +15,6 @@ LISTING_SECONDS = 1.0  # to import a plugin and list what it registers: every co
 SCORE_SECONDS = 5.0  # a score of 500 rows, 512 wide; a run computes it some dozen times
 HANG_SECONDS = 30.0  # a new Python process that takes longer hangs
 CHECK_SECONDS = 120.0  # a check that takes longer hangs
-HEAVY = ("torch", "torchvision", "timm", "tensorflow", "jax")
-OWN_PREFIXES = ("autotl:", "timm:", "torchvision:")
 
 
 class ContractError(AssertionError):

@@ -15,8 +15,8 @@ from importlib.metadata import EntryPoint
 from typing import Any
 from unittest import SkipTest
 
-from autotl.plugins.loading import run
-from autotl.plugins.manager import BUILTIN, BUILTIN_NAMES, GROUP, Plugins, load_plugins
+from autotl.plugins.loading import HEAVY, run
+from autotl.plugins.manager import BUILTIN, BUILTIN_NAMES, GROUP, OWN_PREFIXES, Plugins, load_plugins
 from autotl.plugins.sandbox import CLASH
 from autotl.records import (
     Candidate,
@@ -30,7 +30,7 @@ from autotl.records import (
     Trial,
     TrialResult,
 )
-from autotl.testing.contract import HANG_SECONDS, HEAVY, LISTING_SECONDS, OWN_PREFIXES, ContractError, require
+from autotl.testing.contract import HANG_SECONDS, LISTING_SECONDS, ContractError, require
 from autotl.testing.discovery import Plugin
 
 

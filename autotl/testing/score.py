@@ -12,9 +12,10 @@ from unittest import SkipTest
 
 import numpy as np
 
+from autotl.plugins.loading import HEAVY
 from autotl.records import Score
 from autotl.stats.folds import folds_for
-from autotl.testing.contract import CHECK_SECONDS, HEAVY, SCORE_SECONDS, described, require, resolve
+from autotl.testing.contract import CHECK_SECONDS, SCORE_SECONDS, described, require, resolve
 
 
 def made_features(

@@ -8,8 +8,8 @@ from unittest import SkipTest
 
 import numpy as np
 
+from autotl.plugins import validation
 from autotl.records import Strategy
-from autotl.records.head import Head
 from autotl.report.wording import sentences
 from autotl.testing.contract import described, require, resolve
 from autotl.testing.score import made_features
@@ -22,13 +22,8 @@ def _fitted(
     from autotl.engine.check_support import probabilities
 
     head = resolve(name)(*case[:2], classes, case[2], seed, np.ones(len(case[0])))
-    require(isinstance(head, Head), f"it returned a {type(head).__name__}; expected autotl.plugin.Head")
-    require(head.kind in ("linear", "knn"), f"the kind of head is {head.kind!r}; expected linear or knn")
-    width = case[0].shape[1]
-    if head.kind == "linear":
-        shapes = {key: array.shape for key, array in head.arrays.items()}
-        expected = {"weight": (classes, width), "bias": (classes,)}
-        require(shapes == expected, f"its arrays are {shapes}; expected {expected}")
+    flaw = validation.head_flaw(head, classes, case[0].shape[1])
+    require(flaw is None, f"it {flaw}")
     table = probabilities(head, classes, case[0])
     require(np.isfinite(table).all(), "its probabilities hold values that are not finite; expected numbers")
     require(

@@ -16,6 +16,7 @@ from autotl.cache import Cache
 from autotl.engine import embed as stage
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.embed import Features, Store, embed
+from autotl.errors import EngineError
 
 PICTURES, _ = toy.images(80)
 DIGESTS = np.array([f"{row:032x}" for row in range(80)])
@@ -68,6 +69,26 @@ def test_features_are_the_backbones_own_at_every_group() -> None:
     image = stage.to_input(PICTURES[[3, 1, 2]], toy.SIDE, backbone.spec.preprocess, torch.device("cpu"))
     with torch.inference_mode():
         assert np.allclose(found.groups[-1], backbone(image).numpy(), atol=1e-2)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("group", [0, 2])
+def test_features_that_are_not_finite_are_refused_by_name_and_not_cached(
+    value: float, group: int, cache: Cache
+) -> None:
+    broken = Counted()
+    original = broken.backbone.forward_source
+
+    def forward(x: torch.Tensor) -> object:
+        groups, logits = original(x)
+        groups[group][1] = value
+        return groups, logits
+
+    broken.backbone.forward_source = forward  # type: ignore[method-assign, assignment]
+    name = broken.backbone.spec.name
+    with pytest.raises(EngineError, match=rf"'{name}' gives NaN or infinity for 1 of 3.*group {group + 1}"):
+        broken.embed([3, 1, 2], cache)
+    assert Counted().embed([3, 1, 2], cache).cached == 0
 
 
 def test_what_is_known_costs_nothing(cache: Cache) -> None:

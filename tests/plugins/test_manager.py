@@ -87,11 +87,83 @@ def test_nonsense_is_refused_at_the_border() -> None:
     assert "expected BackboneSpec" in str(loaded.problems[0])
 
 
-def test_one_name_for_two_things_is_used_by_neither() -> None:
-    other = guest(register_strategies=lambda profile: [replace(PROBE, summary="another")])
+@pytest.mark.parametrize("mark", [{}, {"tryfirst": True}, {"trylast": True}])
+def test_a_guest_that_takes_the_name_of_a_built_in_loses_it(mark: dict[str, bool]) -> None:
+    other = SimpleNamespace(__name__="guest")
+    hook = hookimpl(lambda profile: [replace(PROBE, summary="another")], **mark)
+    other.register_strategies = hook
     loaded = load_plugins([other])
-    assert "linear_probe" not in loaded.strategies(None)
-    assert "linear_probe" in str(loaded.problems[0])
+    assert loaded.strategies(None)["linear_probe"].summary != "another"
+    assert "autotl itself registers 'linear_probe'" in str(loaded.problems[0])
+    assert not loaded.quarantined("guest")
+
+
+def test_a_name_of_two_guests_is_used_by_neither() -> None:
+    guests = {
+        n: guest(register_strategies=lambda profile, n=n: [replace(PROBE, name="x", summary=n)]) for n in "ab"
+    }
+    loaded = load_plugins(guests)
+    assert "x" not in loaded.strategies(None) and "linear_probe" in loaded.strategies(None)
+    assert "neither is used" in str(loaded.problems[0])
+
+
+@pytest.mark.parametrize("name", ["timm:resnet18.a1_in1k", "torchvision:resnet18", "autotl:new"])
+def test_a_guests_backbone_has_a_prefix_of_its_own(name: str) -> None:
+    loaded = load_plugins(
+        [guest(register_backbones=lambda profile, settings: [replace(SPEC, name=name), SPEC])]
+    )
+    offered = loaded.backbones(None, Settings(wanted=(name,)))
+    assert offered.get(name) is None or offered[name].build != SPEC.build
+    assert "mine:net" in offered and "are autotl's own" in str(loaded.problems[0])
+
+
+def test_two_packages_with_one_entry_point_name_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for module, package in (("named_alike", "first"), ("another_alike", "second")):
+        info = tmp_path / f"{package}-2.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 2.0\n")
+        (info / "entry_points.txt").write_text(f"[autotl]\nmine = {module}\n")
+        source = "from autotl.hookspecs import hookimpl\n@hookimpl\ndef register_scores():\n    return []\n"
+        (tmp_path / f"{module}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    loaded = load_plugins()
+    assert not loaded.problems
+    assert {"mine (first)", "mine (second)"} <= set(loaded.names())
+    assert loaded.origins["mine (second)"] == ("second", "2.0")
+
+
+@pytest.mark.parametrize("error", [ValueError("no rows"), KeyError("x")])
+def test_a_reader_that_raises_is_named_before_the_error_of_the_next_one(
+    tmp_path: Path, error: Exception
+) -> None:
+    def reads(source: str, options: dict[str, str]) -> None:
+        raise error
+
+    (tmp_path / "x.sqlite").write_bytes(b"0")
+    expected = rf"^plugin 'guest', load_dataset: raised {type(error).__name__}.*Without it: .*single file"
+    with pytest.raises(DatasetError, match=expected):
+        load_plugins([guest(load_dataset=reads)]).load_dataset(str(tmp_path / "x.sqlite"), {})
+
+
+def test_a_wrapper_is_refused() -> None:
+    wrapper = SimpleNamespace(__name__="guest", register_scores=hookimpl(lambda: (yield), wrapper=True))
+    assert "marked as a wrapper" in str(load_plugins([wrapper]).problems[0])
+
+
+def test_heavy_imports_at_the_top_are_named(
+    entry_point, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "jax.py").write_text("")
+    entry_point(
+        "import jax\nfrom autotl.hookspecs import hookimpl\n@hookimpl\ndef register_scores():\n    return []"
+    )
+    (problem,) = load_plugins().problems
+    sys.modules.pop("jax", None)
+    assert "imports jax at its top" in str(problem) and 'inside the function that "module:attr" names' in str(
+        problem
+    )
 
 
 def test_a_misspelt_hook_is_named() -> None:

@@ -403,8 +403,8 @@ def agreement(tau: float) -> str:
 
 
 def plugin_problem(problem: str) -> str:
-    """Return that a plugin was left out."""
-    return f"Plugin left out: {problem}"
+    """Return that a plugin broke its contract."""
+    return f"Problem of a plugin: {problem}"
 
 
 # --------------------------------------------------------------------------- model card

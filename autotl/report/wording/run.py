@@ -104,7 +104,7 @@ def _trial_ended(metric: str, score: float | None, status: str, error: str) -> s
 
 
 def _plugin_left_out(problem: str) -> str:
-    return f"left out: {problem}"
+    return f"problem: {problem}"
 
 
 CONTROLS = {
