@@ -18,7 +18,8 @@ from autotl import predict as autotl_predict
 from autotl.engine import client
 from autotl.errors import DatasetError, RunError
 from autotl.modality.image import as_image
-from autotl.modality.image_store import load_image, reason
+from autotl.modality.image_file import reason
+from autotl.modality.image_store import load_image
 from autotl.predict import Prediction
 from autotl.records import Answers
 

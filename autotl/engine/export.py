@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,6 +20,7 @@ from autotl.engine import model
 from autotl.engine.images import side_before_crop
 from autotl.engine.resolve import resolve
 from autotl.errors import EngineError
+from autotl.modality import image_file
 
 Format = Literal["safetensors", "torch-export", "onnx"]
 FILES: dict[Format, str] = {
@@ -137,11 +137,11 @@ def _batch(plain: model.Model, images: Sequence[str]) -> Tensor:
     if not images:
         side = plain.backbone.input_size
         return torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(0))
-    opened = []
+    batch = []
     for file in images:
-        with Image.open(file) as image:
-            opened.append(plain.transform(image))
-    return torch.stack(opened)
+        with image_file.open(file, model.DECODED_SIDE) as opened:
+            batch.append(plain.transform(opened.image))
+    return torch.stack(batch)
 
 
 def _config(plain: model.Model, to: Format) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from autotl.budget import Allowance
 from autotl.engine import device as devices
 from autotl.engine import model, stopwatch
 from autotl.engine.images import side_before_crop, to_input
-from autotl.modality.image_store import available_threads, load_image, reason, square_image
+from autotl.modality.image_file import reason
+from autotl.modality.image_store import available_threads, load_image, square_image
 from autotl.records import Answers
 from autotl.stats import ood
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from autotl.budget import Allowance
 from autotl.errors import DatasetError
-from autotl.modality import image_store
+from autotl.modality import image_file, image_store
 from autotl.modality.image_store import STATISTICS, Decoded, Pixels
 from autotl.records import Fact, Kind, fact
 
@@ -50,8 +50,8 @@ QUALITY = 78  # of a thumbnail's JPEG
 def check(file: BinaryIO) -> Fact | None:
     """See `Modality.check`. The header alone is read."""
     try:
-        with Image.open(file) as image:
-            return fact(Kind.NO_PIXELS) if min(image.size) < 1 else None
+        with image_file.open(file, LARGEST_SIDE) as opened:
+            return fact(Kind.NO_PIXELS) if min(opened.width, opened.height) < 1 else None
     except Image.DecompressionBombError:
         return fact(Kind.TOO_MANY_PIXELS)
     except Exception as error:  # PIL raises what it likes on a bad header
@@ -157,8 +157,8 @@ def glance(files: Sequence[str]) -> tuple[int, int, int]:
     """See `Modality.glance`. Sizes are shorter sides in pixels."""
     sides = []
     for file in files[:: max(1, len(files) // GLANCED)]:
-        with suppress(Exception), Image.open(file) as image:  # a run names what is wrong with a file
-            sides.append(min(image.size))
+        with suppress(Exception), image_file.open(file, LARGEST_SIDE) as opened:  # a run names the reason
+            sides.append(min(opened.width, opened.height))
     low, middle, high = np.quantile(sides or [USUAL_SIDE], (0.05, 0.5, 0.95)).astype(int).tolist()
     return low, middle, high
 

@@ -6,19 +6,22 @@ reads. An image is reduced so that its shorter side is at most `side` pixels, ne
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from autotl.budget import Allowance
 from autotl.cache import atomic
+from autotl.modality import image_file
 
 Interpolation = Literal["bilinear", "bicubic", "nearest", "lanczos"]
 FILTERS = {
@@ -30,6 +33,8 @@ FILTERS = {
 LONGEST = 4  # longer side / shorter side that is kept; beyond, the middle is
 STORE_BYTES = 2 * 2**30
 CHUNK = 64
+LEAST_SECONDS = 5.0  # for the first chunk, where the allowance is smaller
+LARGE = 2**24  # pixels, beyond which an image is reduced before it is converted: that takes several copies
 THUMBNAIL = 16  # pixels: enough to separate copies from different images
 
 # Columns of `Decoded.statistics`, one row an image.
@@ -44,6 +49,7 @@ class Decoded:
     errors: dict[int, str]  # row → why it cannot be decoded
     statistics: np.ndarray  # (n, len(STATISTICS)) float32, NaN where not decoded
     thumbnails: np.ndarray  # (n, THUMBNAIL, THUMBNAIL, 3) uint8, black where not decoded
+    digests: np.ndarray  # (n,) str: content of the stored pixels, "" where not decoded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +103,9 @@ def decode(
 ) -> Decoded:
     """Decode files in the given order (row numbers) until the allowance expires, and write the store.
 
+    The first `CHUNK` files have at least `LEAST_SECONDS`. An image that is not decoded when the time is over is
+    not present, and has no error.
+
     Images with an alpha channel that is used are laid on white, or on black where the drawing itself is
     bright, so that the drawing differs from its ground.
     """
@@ -108,8 +117,10 @@ def decode(
     height, width = np.zeros(count, np.int32), np.zeros(count, np.int32)
     statistics = np.full((count, len(STATISTICS)), np.nan, np.float32)
     thumbnails = np.zeros((count, THUMBNAIL, THUMBNAIL, 3), np.uint8)
+    digests = np.full(count, "", object)
     errors: dict[int, str] = {}
     place = 0
+    least = replace(allowance, deadline=max(allowance.deadline, allowance.clock() + LEAST_SECONDS))
     with (
         atomic(folder / "pixels.bin") as temporary,
         open(temporary, "wb") as out,
@@ -118,19 +129,26 @@ def decode(
         for first in range(0, len(order), CHUNK):
             if first and allowance.expired:
                 break
-            rows = order[first : first + CHUNK]
-            answers = pool.map(lambda row: _read(files[row], side), rows)
-            for row, (pixels, figures, thumbnail, problem) in zip(rows, answers, strict=True):
-                if pixels is None:
-                    errors[int(row)] = problem
-                    continue
-                out.write(pixels.tobytes())
-                offset[row], height[row], width[row] = place, *pixels.shape[:2]
-                place += pixels.size
-                statistics[row], thumbnails[row] = figures, thumbnail
+            rows, granted = order[first : first + CHUNK], allowance if first else least
+            answers = pool.map(partial(_read, side=side, allowance=granted), [files[row] for row in rows])
+            try:
+                for row, answer in zip(rows, answers, strict=True):
+                    if isinstance(answer, _Image):
+                        out.write(answer.pixels.data)
+                        offset[row], height[row], width[row] = place, *answer.pixels.shape[:2]
+                        place += answer.pixels.size
+                        statistics[row], thumbnails[row] = answer.statistics, answer.thumbnail
+                        digests[row] = answer.digest
+                    elif answer is not None:
+                        errors[int(row)] = answer
+            except BaseException:
+                allowance.cancelled.set()  # else the pool waits for what is still being decoded
+                raise
     with atomic(folder / "pixels.npz") as temporary, open(temporary, "wb") as out:
         np.savez(out, offset=offset, height=height, width=width)
-    return Decoded(present=offset >= 0, errors=errors, statistics=statistics, thumbnails=thumbnails)
+    return Decoded(
+        present=offset >= 0, errors=errors, statistics=statistics, thumbnails=thumbnails, digests=digests
+    )
 
 
 def available_threads() -> int:
@@ -138,19 +156,46 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def load_image(file: str | Path, side: int) -> tuple[np.ndarray, dict[str, float]]:
+def load_image(
+    file: str | Path, side: int, allowance: Allowance | None = None
+) -> tuple[np.ndarray, dict[str, float]]:
     """Return one image as (H, W, 3) uint8 with a shorter side of at most `side`, and its size and use of alpha.
 
-    Raises whatever PIL raises for a broken file.
+    Raises as `image_file.open` does.
     """
-    with Image.open(file) as opened:
+    with image_file.open(file, side, allowance) as opened:
         about: dict[str, float] = {"width": opened.width, "height": opened.height}
-        if opened.format == "JPEG":
-            opened.draft("RGB", (side, side))  # decodes at a half, quarter or eighth where that suffices
-        image: Image.Image = ImageOps.exif_transpose(opened)
+        image = opened.image
+        ImageOps.exif_transpose(image, in_place=True)  # in place: a copy of a large image is large
         image.load()
+        image = _without_surplus(image, side)
     pixels, about["alpha"] = _reduced(image, side)
     return pixels, about
+
+
+def _without_surplus(image: Image.Image, side: int) -> Image.Image:
+    """Return a large image cut to what is kept and reduced by a whole factor, its shorter side at least 2·`side`.
+
+    Smaller images are returned as they are.
+    """
+    if image.width * image.height <= LARGE:
+        return image
+    shorter = min(image.size)
+    width, height = (min(length, LONGEST * shorter) for length in image.size)
+    if (width, height) != image.size:
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        image = image.crop((left, top, left + width, top + height))
+    factor = shorter // (2 * side)
+    return _reducible(image).reduce(factor) if factor > 1 else image
+
+
+def _reducible(image: Image.Image) -> Image.Image:
+    """Return the image in a mode that can be averaged."""
+    if image.mode == "P":
+        return image.convert("RGBA" if "transparency" in image.info else "RGB")
+    others = {"1": "L", "PA": "RGBA"}
+    mode = "I" if image.mode.startswith("I;16") else others.get(image.mode, image.mode)
+    return image if mode == image.mode else image.convert(mode)
 
 
 def reduced(image: Image.Image, side: int) -> np.ndarray:
@@ -169,25 +214,6 @@ def _reduced(image: Image.Image, side: int) -> tuple[np.ndarray, float]:
         new = (max(side, round(image.width * scale)), max(side, round(image.height * scale)))
         image = image.resize(new, Image.Resampling.BILINEAR, reducing_gap=3.0)
     return np.asarray(image), alpha
-
-
-def reason(error: Exception) -> str:
-    """Return why an image cannot be read, in a few words: what PIL and the file system raise is for programmers."""
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
-    if isinstance(error, IsADirectoryError):
-        return "a folder, not an image"
-    if isinstance(error, PermissionError):
-        return "cannot be read: permission denied"
-    if isinstance(error, Image.DecompressionBombError):
-        return "too many pixels to be decoded safely"
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known format"
-    if isinstance(error, OSError) and error.errno is not None:
-        return f"cannot be read: {error.strerror}"
-    if "truncated" in str(error):
-        return "a damaged image: the file breaks off"
-    return f"a damaged image ({type(error).__name__})"
 
 
 def _as_rgb(image: Image.Image) -> tuple[Image.Image, float]:
@@ -210,17 +236,32 @@ def _as_rgb(image: Image.Image) -> tuple[Image.Image, float]:
     return image.convert("RGB"), 0.0
 
 
-def _read(file: str, side: int) -> tuple[np.ndarray | None, Any, Any, str]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Image:
+    """One decoded image."""
+
+    pixels: np.ndarray  # (H, W, 3) uint8, contiguous
+    digest: str
+    statistics: tuple[float, ...]
+    thumbnail: np.ndarray
+
+
+def _read(file: str, *, side: int, allowance: Allowance) -> _Image | str | None:
+    """Return an image, or why it cannot be decoded; None when there was no time for it."""
     try:
-        pixels, about = load_image(file, side)
+        pixels, about = load_image(file, side, allowance)
+    except image_file.OutOfTime:
+        return None
     except Exception as error:  # PIL raises what it likes on a broken file
-        return None, None, None, reason(error)
+        return image_file.reason(error)
+    pixels = np.ascontiguousarray(pixels)
+    digest = hashlib.blake2b(pixels.data, digest_size=16, salt=b"%dx%d" % pixels.shape[:2]).hexdigest()
     small = np.asarray(
         Image.fromarray(pixels).resize((2 * THUMBNAIL, 2 * THUMBNAIL), Image.Resampling.BOX), np.float32
     )
     gray = small.mean(2)
     laplacian = 4 * gray[1:-1, 1:-1] - gray[:-2, 1:-1] - gray[2:, 1:-1] - gray[1:-1, :-2] - gray[1:-1, 2:]
-    figures = (
+    statistics = (
         about["width"],
         about["height"],
         float(gray.mean()),
@@ -231,7 +272,7 @@ def _read(file: str, side: int) -> tuple[np.ndarray | None, Any, Any, str]:
         float(os.path.getsize(file)),
     )
     thumbnail = small.reshape(THUMBNAIL, 2, THUMBNAIL, 2, 3).mean((1, 3)).round().astype(np.uint8)
-    return pixels, figures, thumbnail, ""
+    return _Image(pixels, digest, statistics, thumbnail)
 
 
 def square(

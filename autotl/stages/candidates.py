@@ -87,7 +87,7 @@ def hand_over(context: RunContext, setup: Setup) -> None:
         journal.folder / STORE,
         setup.columns,
         metric=setup.goal.metric,
-        digests=None if data.digests is None else data.digests.tolist(),
+        digests=parts.decoded.digests.tolist(),
     )
     counts: dict[str, int] = {name: int((split.part == code).sum()) for code, name in enumerate(PARTS)}
     journal.record(

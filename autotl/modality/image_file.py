@@ -1,0 +1,205 @@
+"""Open image files that may come from anyone: listed raster formats only, within limits of pixels, memory and time.
+
+Every image that autotl reads from a file or a stream is opened here, so training and predict accept the same ones.
+The format is recognised by the content, never by the name, and only `DECODERS` are asked. None of them starts
+another program; Pillow itself also knows formats that are programs, such as PostScript.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import stat
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO, cast
+
+from PIL import Image, UnidentifiedImageError
+
+from autotl.budget import Allowance
+
+__all__ = [
+    "DECODERS",
+    "MOST_PIXELS",
+    "SECONDS",
+    "NotAFile",
+    "Opened",
+    "OutOfTime",
+    "TooLaborious",
+    "open",
+    "reason",
+]
+
+# Names of Pillow's formats, in the order in which they are asked. TGA has no signature, so it comes last.
+DECODERS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "TGA")
+MOST_PIXELS = (
+    89_478_485  # decoded at once; a JPEG is decoded at a fraction of its size. Pillow warns from here on
+)
+MEMORY = 2**30  # bytes that images under decoding take together; one image may take `MOST_PIXELS` on its own
+SECONDS = 10.0  # of processor time for one image: a busy machine or a slow disk makes no image a bad one
+PIXEL_BYTES = 8  # Pillow keeps a colour pixel in 4 bytes, and a step of the reduction holds a second copy
+PROGRESSIVE_BYTES = 6  # coefficients of a progressive JPEG, held at its full size
+PROGRESSIVE_BLOCK = (
+    4096  # bytes between two looks at the clock: 64 kB may hold hundreds of passes over the image
+)
+
+
+class TooLaborious(Exception):
+    """An image took more than `SECONDS` of processor time."""
+
+
+class NotAFile(Exception):
+    """A pipe, a socket or a device."""
+
+
+class OutOfTime(Exception):
+    """The time for decoding was over before the image was decoded: this is no fault of the image."""
+
+
+@cache
+def _decoders() -> tuple[str, ...]:
+    """Return those of `DECODERS` that this Pillow has."""
+    Image.init()
+    return tuple(name for name in DECODERS if name in Image.OPEN)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """An image whose header has been read."""
+
+    image: Image.Image  # not yet decoded: `load()` does that
+    width: int  # in the file, in pixels; a JPEG is decoded smaller
+    height: int
+
+
+@contextmanager
+def open(  # noqa: A001 (read as image_file.open)
+    file: str | Path | IO[bytes], side: int, allowance: Allowance | None = None
+) -> Iterator[Opened]:
+    """Yield an opened image, to be decoded in the block and in the same thread.
+
+    A JPEG is decoded at a half, quarter or eighth of its size where both its sides stay at least `side`. Raises
+    `UnidentifiedImageError` for what is no image of a listed format, `NotAFile`, `Image.DecompressionBombError`
+    for too many pixels, `TooLaborious` for an image that takes too long, `OutOfTime` when the allowance ends, and
+    whatever Pillow raises for a broken file.
+    """
+    with ExitStack() as stack:
+        if isinstance(file, str | Path):
+            _require_regular(file)
+            file = stack.enter_context(builtins.open(file, "rb"))
+        timed = cast("IO[bytes]", _Timed(file, allowance))
+        image = stack.enter_context(Image.open(timed, formats=_decoders()))
+        opened = Opened(image, *image.size)
+        coefficients = 0
+        if image.info.get("progressive"):
+            image.decodermaxblock = PROGRESSIVE_BLOCK
+            coefficients = image.width * image.height
+        if image.format == "JPEG":
+            image.draft("RGB", (side, side))
+        pixels = image.width * image.height
+        if max(pixels, coefficients) > MOST_PIXELS:
+            raise Image.DecompressionBombError(f"{opened.width} × {opened.height} pixels")
+        stack.enter_context(_MEMORY.hold(pixels * PIXEL_BYTES + coefficients * PROGRESSIVE_BYTES))
+        yield opened
+
+
+def _require_regular(file: str | Path) -> None:
+    """Raise for a pipe or a device: opening one may wait for ever. Raises `OSError` as the file system does."""
+    mode = os.stat(file).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(file)
+    if not stat.S_ISREG(mode):
+        raise NotAFile(file)
+
+
+# Pillow warns of many pixels and of damaged metadata. The limit here is stricter, metadata do not matter, and a
+# warning would break the progress line. Filters of the user's own come first.
+warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
+
+
+class _Timed:
+    """A stream that looks at the clocks whenever it is read.
+
+    It has no file descriptor: Pillow would map the file, and a file cut off meanwhile would end the process.
+    """
+
+    def __init__(self, stream: IO[bytes], allowance: Allowance | None) -> None:
+        self._stream = stream
+        self._end = time.thread_time() + SECONDS
+        self._allowance = allowance
+
+    def read(self, size: int = -1) -> bytes:
+        if time.thread_time() > self._end:
+            raise TooLaborious
+        if self._allowance is not None and self._allowance.expired:
+            raise OutOfTime
+        return self._stream.read(size)
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._stream.readline(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def close(self) -> None:
+        """Leave the stream to whoever opened it."""
+
+    @property
+    def closed(self) -> bool:
+        return self._stream.closed
+
+
+class _Memory:
+    """Bytes that threads share: one that wants more than are left waits, unless it is alone."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._used = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, amount: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._used == 0 or self._used + amount <= self._size)
+            self._used += amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= amount
+                self._changed.notify_all()
+
+
+_MEMORY = _Memory(MEMORY)
+
+
+def reason(error: Exception) -> str:
+    """Return why an image cannot be read, in a few words: what PIL and the file system raise is for programmers."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, IsADirectoryError):
+        return "a folder, not an image"
+    if isinstance(error, NotAFile):
+        return "a pipe or a device, not a file"
+    if isinstance(error, PermissionError):
+        return "cannot be read: permission denied"
+    if isinstance(error, Image.DecompressionBombError):
+        return "too many pixels to be decoded safely"
+    if isinstance(error, TooLaborious):
+        return f"takes more than {SECONDS:.0f} s to be decoded"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read: {error.strerror}"
+    if "truncated" in str(error):
+        return "a damaged image: the file breaks off"
+    return f"a damaged image ({type(error).__name__})"
