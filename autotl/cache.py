@@ -1,7 +1,8 @@
 """A content-addressed store on disk, and atomic writes.
 
 An entry's name is a digest of everything it depends on, so nothing is ever invalidated: a changed input has
-another name. A bad entry is a miss, never an error; without a writable disk a run is slower, and works.
+another name. An entry begins with a digest of its name and content; one that differs from it in any byte is a miss,
+never an error. Without a writable disk a run is slower, and works.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import secrets
 import time
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,7 @@ import platformdirs
 
 __all__ = ["Cache", "atomic", "atomic_write", "cache_folder", "key"]
 
-# What reading a damaged entry raises. NotImplementedError is zipfile's for a compression method that it does not
-# know, which is what a flipped byte in an entry's header looks like.
-DAMAGED = (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile)
+_DIGEST = 32  # bytes
 _TEMPORARY = ".tmp"
 _ABANDONED = 3600.0  # seconds after which a temporary file has no writer any more
 
@@ -117,29 +116,29 @@ class Cache:
         self.folder = cache_folder() if folder is None else Path(folder)
         self.writable = True
 
-    def path(self, key: str, suffix: str = ".npz") -> Path:
+    def path(self, key: str) -> Path:
         """Return the path of an entry, stored or not. `key` is one of `key()`'s; anything else raises `ValueError`."""
         if not key or not all(c in "0123456789abcdef" for c in key):
             raise ValueError(
                 f"{key!r} is not a cache key; expected hexadecimal digits, as cache.key() makes them"
             )
-        return self.folder / key[:2] / (key + suffix)
+        return self.folder / key[:2] / f"{key}.arrays"
 
     def get(self, key: str) -> dict[str, np.ndarray] | None:
-        """Return the arrays put under `key`, or None. An entry that cannot be read is removed."""
+        """Return the arrays put under `key`, or None. A damaged entry is removed."""
         path = self.path(key)
         try:
-            with (
-                open(path, "rb") as file,
-                np.load(file, allow_pickle=False) as entry,
-            ):  # numpy leaves bad ones open
-                arrays = {name: entry[name] for name in entry.files}
+            stored = path.read_bytes()
         except FileNotFoundError:
             return None
-        except DAMAGED:
-            with contextlib.suppress(OSError):
-                path.unlink()
+        except OSError:
+            stored = b""
+        content = memoryview(stored)[_DIGEST:]
+        if stored[:_DIGEST] != _digest(key, content):
+            _remove(path)
             return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as entry:
+            arrays = {name: entry[name] for name in entry.files}
         with contextlib.suppress(OSError):
             os.utime(path)  # the time of last use, which prune() goes by
         return arrays
@@ -149,9 +148,12 @@ class Cache:
         path = self.path(key)
         if not self.writable:
             return False
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **arrays)
         try:
             with atomic(path) as temporary, open(temporary, "xb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
+                file.write(_digest(key, content.getbuffer()))
+                file.write(content.getbuffer())
         except OSError as error:
             self.writable = False
             warnings.warn(
@@ -198,6 +200,12 @@ class Cache:
                 if time.time() - status.st_mtime > _ABANDONED and _remove(path):
                     freed += status.st_size
         return freed
+
+
+def _digest(key: str, content: memoryview) -> bytes:
+    digest = hashlib.sha256(key.encode())
+    digest.update(content)
+    return digest.digest()
 
 
 def _remove(path: Path) -> bool:

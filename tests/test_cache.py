@@ -160,7 +160,7 @@ def test_many_writers_and_readers_of_one_entry(cache: Cache) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(60)))
-    assert [path.suffix for path in cache.folder.glob("??/*")] == [".npz"]
+    assert [path.suffix for path in cache.folder.glob("??/*")] == [".arrays"]
 
 
 def test_a_folder_that_cannot_be_written_to_costs_time_not_the_run(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_pruning_takes_the_least_recently_used(cache: Cache) -> None:
 
 def test_pruning_sweeps_up_after_writers_that_died(cache: Cache) -> None:
     cache.put(key(1), {"x": np.zeros(10)})
-    left = cache.path(key(1)).with_name(".a.npz.1.ff.tmp")
+    left = cache.path(key(1)).with_name(".a.arrays.1.ff.tmp")
     left.write_bytes(b"12345")
     assert cache.prune() == 0, "its writer may be alive"
     os.utime(left, (time.time() - 7200,) * 2)

@@ -31,6 +31,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from autotl.builtin.builds import BUILTIN_BUILDS, require_plain_arguments
 from autotl.engine.groups import LayerGroups, Trace, capture, find_groups, pool, run
+from autotl.engine.identity import network_digest
 from autotl.engine.resolve import resolve
 from autotl.engine.weights import fill, read
 from autotl.errors import AutotlError, EngineError
@@ -65,6 +66,7 @@ class Backbone(nn.Module):
         self._source = [source_head] if source_head is not None else []  # a list hides it from state_dict()
         self._source_tap = source_tap
         self._trained: frozenset[int] = frozenset()
+        self._digest: str | None = None
         self._norm: Norm = "with_group"
         self._group_of = {name: i for i, names in enumerate(layers.modules) for name in names}
         self.freeze(0)
@@ -117,6 +119,12 @@ class Backbone(nn.Module):
             handle.remove()
         return groups, tapped[0]
 
+    def digest(self) -> str:
+        """Return the digest of what this network computes, see `network_digest`; computed once after each `freeze`."""
+        if self._digest is None:
+            self._digest = network_digest([self.body, *self._source], self.spec.build)
+        return self._digest
+
     def freeze(self, depth: Depth, norm: Norm = "with_group") -> None:
         """Make the last `depth` layer groups trainable and the others not; it holds until called again.
 
@@ -131,6 +139,7 @@ class Backbone(nn.Module):
         trained = count if depth == "all" else min(depth, count)
         self._trained = frozenset(range(count - trained, count))
         self._norm = norm
+        self._digest = None  # what is not frozen changes
         own = dict(self.body.named_parameters())
         for index, names in enumerate(self.layers.parameters):
             for name in names:

@@ -16,7 +16,6 @@ from autotl.engine.backbone import Backbone
 from autotl.engine.images import Squares, side_before_crop, to_input
 from autotl.errors import EngineError
 
-VERSION = 2  # of the stored arrays: raised when the computation changes
 BATCH = 32
 
 
@@ -49,7 +48,8 @@ def embed(
     allowance: Allowance,
 ) -> Features:
     """Return features of as many of `rows`, in their order, as the allowance grants; cached ones cost nothing."""
-    name, digests, cache = _key(backbone, precision), store.digests, store.cache
+    digests, cache = store.digests, store.cache
+    name = "" if cache is None else _key(backbone, precision)
     cached = (cache.get(name) if cache is not None else None) or {}
     cached_digests = cached.get("digests", np.zeros(0, str))
     place = {digest: index for index, digest in enumerate(cached_digests.tolist())}
@@ -130,20 +130,13 @@ def _require_finite(backbone: Backbone, column: str, values: torch.Tensor, preci
 
 
 def _key(backbone: Backbone, precision: str) -> str:
-    spec, weights = backbone.spec, backbone.spec.weights
-    source = (
-        None
-        if weights is None
-        else (weights.kind, weights.sha256 or weights.location, weights.revision, weights.bytes)
-    )
+    spec = backbone.spec
     exact = "exact" if precision == "fp32" else precision
     return key(
         "features",
-        VERSION,
+        backbone.digest(),
         spec.build,
         spec.arguments,
-        source,
-        spec.init,
         spec.preprocess,
         backbone.input_size,
         exact,

@@ -28,6 +28,7 @@ __all__ = [
     "DECODERS",
     "MOST_PIXELS",
     "SECONDS",
+    "MemoryGate",
     "NotAFile",
     "Opened",
     "OutOfTime",
@@ -158,7 +159,7 @@ class _Timed:
         return self._stream.closed
 
 
-class _Memory:
+class MemoryGate:
     """Bytes that threads share: one that wants more than are left waits, unless it is alone."""
 
     def __init__(self, size: int) -> None:
@@ -179,7 +180,7 @@ class _Memory:
                 self._changed.notify_all()
 
 
-_MEMORY = _Memory(MEMORY)
+_MEMORY = MemoryGate(MEMORY)
 
 
 def reason(error: Exception) -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +15,17 @@ import numpy as np
 import pytest
 import torch
 import toy
+from safetensors.torch import save_file
 
 from autotl.budget import Allowance
 from autotl.cache import Cache
 from autotl.engine import embed as stage
+from autotl.engine import identity
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.embed import Features, Store, embed
+from autotl.engine.identity import source_digest
 from autotl.errors import EngineError
+from autotl.records import Weights
 
 PICTURES, _ = toy.images(80)
 DIGESTS = np.array([f"{row:032x}" for row in range(80)])
@@ -158,7 +167,6 @@ def test_another_precision_size_or_preprocessing_is_another_entry(cache: Cache) 
     for other in (
         build(toy.spec(), 24),
         build(toy.spec(preprocess=replace(toy.spec().preprocess, mean=(0.5, 0.5, 0.5))), toy.SIDE),
-        build(toy.spec(arguments={}, init="random"), toy.SIDE),
     ):
         changed = Counted(other)
         changed.embed(range(8), cache)
@@ -175,7 +183,7 @@ def test_the_name_of_a_backbone_is_not_what_it_is(cache: Cache) -> None:
 def test_a_damaged_entry_is_computed_again(cache: Cache) -> None:
     counted = Counted()
     counted.embed(range(8), cache)
-    (entry,) = cache.folder.glob("??/*.npz")
+    (entry,) = cache.folder.glob("??/*")
     entry.write_bytes(entry.read_bytes()[:100])
     counted.embed(range(8), cache)
     assert counted.images == 8
@@ -183,3 +191,81 @@ def test_a_damaged_entry_is_computed_again(cache: Cache) -> None:
 
 def test_no_rows_at_all(cache: Cache) -> None:
     assert len(Counted().embed(np.zeros(0, np.int64), cache).rows) == 0
+
+
+def test_the_weights_count_not_where_they_lie(cache: Cache) -> None:
+    Counted().embed(range(8), cache)
+    backbone = toy.backbone()
+    with torch.no_grad():
+        next(backbone.body.parameters()).mul_(1.01)
+    assert computed(backbone, cache) == 8, "retrained in place: same name, same size"
+    assert computed(toy.backbone(), cache) == 0
+
+
+def test_a_checkpoint_of_the_same_size_in_the_same_place_is_another(cache: Cache, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    weights = Weights(kind="file", location=str(path), bytes=1, present=True)
+    found = []
+    for scale in (1.0, 2.0, 2.0, 1.0):
+        save_file({name: scale * value for name, value in toy.Net().state_dict().items()}, path)
+        found.append(computed(build(toy.spec(weights=weights), toy.SIDE), cache))
+    assert found == [8, 8, 0, 0]
+
+
+GUEST = """
+import torch
+from {package}.parts import Block
+
+def net():
+    torch.manual_seed(0)
+    return Block()
+"""
+PARTS = """
+import torch
+
+class Block(torch.nn.Conv2d):
+    def __init__(self):
+        super().__init__(3, 4, 3)
+
+    def forward(self, x):
+        return super().forward(x) * {factor}
+"""
+
+
+def test_the_code_of_a_guest_counts(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for factor in (1, 2, 1):  # the same weights; another forward pass in a module that the builder imports
+        folder = tmp_path / "guest_of_embed"
+        folder.mkdir(exist_ok=True)
+        (folder / "__init__.py").write_text("")
+        (folder / "builder.py").write_text(GUEST.format(package="guest_of_embed"))
+        (folder / "parts.py").write_text(PARTS.format(factor=factor))
+        for name in [name for name in sys.modules if name.startswith("guest_of_embed")]:
+            monkeypatch.delitem(sys.modules, name)
+        importlib.invalidate_caches()
+        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+        source_digest.cache_clear()
+        spec = toy.spec(build="guest_of_embed.builder:net")
+        found.append(computed(build(spec, toy.SIDE), cache))
+    assert found == [8, 8, 0]
+
+
+def test_the_digest_is_the_same_in_another_process() -> None:
+    code = "import toy; print(toy.backbone().digest())"
+    paths = os.pathsep.join([str(Path(toy.__file__).parent), *sys.path])
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "7"},
+    )  # fmt: skip
+    assert found.stdout.strip() == toy.backbone().digest()
+
+
+def test_own_modules_are_found_and_hashed() -> None:
+    assert all(importlib.util.find_spec(name) for name in identity.OWN)
+
+
+def computed(backbone: Backbone, cache: Cache) -> int:
+    counted = Counted(backbone)
+    counted.embed(range(8), cache)
+    return counted.images

@@ -23,6 +23,7 @@ from autotl.modality import image, image_file, image_store
 from autotl.modality.image_file import reason
 from autotl.modality.image_store import decode, load_image
 
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # of damaged files; runs ignore them, see image_file
 FOREVER = Allowance(deadline=float("inf"))
 MUTANTS = 1000
 
@@ -156,7 +157,6 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path: Path, width: int, h
     assert found is not None and found.kind == "too_many_pixels"
 
 
-@pytest.mark.filterwarnings("ignore:Image size:Warning:PIL")
 def test_a_large_jpeg_is_decoded_small(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     Image.new("L", (10_000, 9_500), 90).save(path)
@@ -193,7 +193,7 @@ def test_large_images_come_out_as_small_ones_do(
 
 
 def test_images_together_take_no_more_memory_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = image_file._Memory(100)
+    gate = image_file.MemoryGate(100)
     inside, most = 0, 0
     guard = threading.Lock()
 
@@ -276,7 +276,6 @@ def mutants(count: int) -> Iterator[bytes]:
         yield bytes(content)
 
 
-@pytest.mark.filterwarnings("ignore:::PIL")  # of damaged metadata; runs are silent about them, see image_file
 def test_mutants_of_images_are_a_row_or_a_reason(tmp_path: Path) -> None:
     files = []
     for number, content in enumerate(mutants(MUTANTS)):
