@@ -43,9 +43,9 @@ def forest(them: Opened) -> float:
     store = image_store.Pixels.open(them.folder / ".pixels")
     train, test = them.rows("train"), them.rows("test")
     labels, classes = them.data.labels, len(them.data.classes)
-    table = controls.forest(
-        image.by_hand(store, train), labels[train], image.by_hand(store, test), classes, 0
-    )
+    features = {part: image.by_hand(store, rows)["pixels"] for part, rows in (("fit", train), ("test", test))}
+    how = controls.Fitting(metric="accuracy", classes=classes)
+    table = controls.forest(features["fit"], labels[train], features["test"], how)
     return them.accuracy(table.argmax(1))
 
 

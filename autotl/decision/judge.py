@@ -56,7 +56,8 @@ def judge(results: Sequence[TrialResult], folder: Path, case: Case) -> Verdict:
     """
     columns, goal = case.columns, case.goal
     judged = judged_rows(columns)
-    evidence, failed = _evidence(results, folder, case)
+    shuffled = [result for result in results if result.trial.control == "shuffled"]
+    evidence, failed = _evidence([r for r in results if r not in shuffled], folder, case)
     rivals = [e for e in evidence if not e.result.trial.control]
     controls = [e for e in evidence if e.result.trial.control]
     belief = belief_of(results, folder, case)
@@ -70,10 +71,11 @@ def judge(results: Sequence[TrialResult], folder: Path, case: Case) -> Verdict:
         reasons=(*decision.reasons, *([rule] if rule else [])),
         would_change=(*decision.would_change, *_more_training_images(decision, rivals, case.ranking)),
     )
-    decision = _with_controls(decision, rivals, controls, judged, goal, train)
+    decision = _with_controls(decision, rivals, controls, shuffled, judged, case)
     decision = msgspec.convert(rounded(msgspec.to_builtins(decision)), Decision)
     board = leaderboard.rows(rivals, decision, judged, goal, failed)
     board += tuple(leaderboard.control_row(e, judged, goal) for e in controls)
+    board += tuple(leaderboard.shuffled_row(result) for result in shuffled)
     return Verdict(decision=decision, leaderboard=board + _skipped(case.skipped))
 
 
@@ -226,26 +228,29 @@ def _with_controls(
     decision: Decision,
     rivals: Sequence[Evidence],
     controls: Sequence[Evidence],
+    shuffled: Sequence[TrialResult],
     judged: Judged,
-    goal: Goal,
-    images: int,
+    case: Case,
 ) -> Decision:
-    """Return the decision with what the controls show: what pretraining gained, and a fact for each."""
-    if decision.winner is None:
+    """Return the decision with what the controls show: what pretraining gained, and facts."""
+    winner = next((e for e in rivals if e.name == decision.winner), None)
+    if winner is None:
         return decision
-    facts: list[Fact] = []
-    gained: Interval | None = None
-    for control in controls:
-        kind = control.result.trial.control
-        if kind == "scratch":
-            timed = [_timed(e, images) for e in rivals]
-            gained, shown = transfer.gain(timed, _timed(control, images), decision.winner, judged, goal)
-            facts += [shown] if shown else []
-        elif kind == "pixels":
-            facts.append(transfer.pixels(control, decision, judged, goal))
-        else:
-            facts.append(transfer.shuffled(control, judged, goal))
-    return replace(decision, transfer=gained, reasons=(*decision.reasons, *facts))
+    goal, images = case.goal, int((case.columns.part == 0).sum())
+    gained, shown = transfer.verdict(winner, controls, judged, goal)
+    by_hand = transfer.without_network(winner, controls, judged, goal)
+    if shown is not None and shown.kind is Kind.PRETRAINING_GAIN and by_hand is not None:
+        same = shown.values["control"] == by_hand.values["control"]
+        by_hand = None if same else by_hand  # it is in the verdict
+    scratch = next((e for e in controls if e.result.trial.control == "scratch"), None)
+    ahead = None
+    if scratch is not None:
+        timed = [_timed(e, images) for e in rivals]
+        ahead = transfer.head_start(timed, _timed(scratch, images), winner.name, judged, goal)
+    facts = [shown, ahead, by_hand, *(note for result in shuffled for note in result.notes)]
+    return replace(
+        decision, transfer=gained, reasons=(*decision.reasons, *(one for one in facts if one is not None))
+    )
 
 
 def _timed(evidence: Evidence, images: int) -> transfer.Timed:

@@ -10,7 +10,7 @@ from autotl.records import Decision, Fact, Goal, Kind, TrialResult, fact
 from autotl.records.result import Row
 from autotl.stats import metrics
 
-__all__ = ["control_row", "rows"]
+__all__ = ["control_row", "rows", "shuffled_row"]
 
 
 def rows(
@@ -36,6 +36,25 @@ def rows(
 def control_row(evidence: Evidence, judged: Judged, goal: Goal) -> Row:
     """Return the row of a control, which never competes."""
     return _row(evidence, Decision(winner=None), judged, goal)
+
+
+def shuffled_row(result: TrialResult) -> Row:
+    """Return the row of the permutation test: the chance level, and where 95 % of the permutations score."""
+    candidate = result.trial.candidate
+    values = next((note.values for note in result.notes if note.kind is Kind.SHUFFLED_LABELS), {})
+    return Row(
+        candidate=candidate.id,
+        status=result.status,
+        backbone=candidate.backbone,
+        input_size=candidate.input_size,
+        strategy=candidate.strategy,
+        score_val=values.get("chance"),
+        ci_low=values.get("low"),
+        ci_high=values.get("high"),
+        fit_time=result.cost.seconds,
+        control=result.trial.control,
+        facts=result.notes,
+    )
 
 
 def _row(e: Evidence, decision: Decision, judged: Judged, goal: Goal) -> Row:

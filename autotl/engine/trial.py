@@ -8,7 +8,7 @@ import math
 import re
 import time
 import traceback
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -60,7 +60,7 @@ NOTHING = np.zeros((0, 1), np.float32)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Task:
-    """A trial with all it works with; `columns` are the session's, with shuffled labels in that control."""
+    """A trial with all it works with; `columns` are the session's."""
 
     session: Session
     trial: Trial
@@ -135,9 +135,6 @@ def run(
     """
     before = stopwatch.so_far()
     columns = session.data.columns
-    if trial.control == "shuffled":
-        shuffled = np.random.default_rng(trial.seed).permutation(columns.labels)
-        columns = replace(columns, labels=shuffled)
     runs = _runs(columns, trial)
     reporter = None if send is None else Reporter(send, trial, len(runs))
     task = Task(

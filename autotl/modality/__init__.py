@@ -70,8 +70,8 @@ class Modality(Protocol):
         """Return the 5 %, 50 % and 95 % quantiles of the items' sizes, from the headers of some files."""
         ...
 
-    def by_hand(self, store: Pixels, rows: np.ndarray) -> np.ndarray:
-        """Return simple features (m, d) float32 of some rows: the baseline without a network."""
+    def by_hand(self, store: Pixels, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return simple features (m, d) float32 of some rows, "pixels" first: for the baselines without a network."""
         ...
 
     def thumbnail(self, store: Path, row: int, file: Path) -> bytes:

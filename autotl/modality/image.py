@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from autotl.budget import Allowance
 from autotl.errors import DatasetError
-from autotl.modality import image_file, image_store
+from autotl.modality import hog, image_file, image_store
 from autotl.modality.image_store import STATISTICS, Decoded, Pixels
 from autotl.records import Fact, Kind, fact
 
@@ -43,6 +43,7 @@ GLANCED = 64  # images whose header is read
 USUAL_SIDE = 224  # pixels, assumed where no header can be read
 HAND_SIDE = 16  # pixels, of the small images among the features made by hand
 HAND_BINS = 8  # of each colour's histogram
+GRADIENT_SIDE = 48  # pixels, of the images whose gradients are counted
 THUMBNAIL_SIDE = 128  # pixels, shorter side; shown at half on sharp screens
 QUALITY = 78  # of a thumbnail's JPEG
 
@@ -163,17 +164,21 @@ def glance(files: Sequence[str]) -> tuple[int, int, int]:
     return low, middle, high
 
 
-def by_hand(store: Pixels, rows: np.ndarray) -> np.ndarray:
-    """See `Modality.by_hand`: small images and a histogram of each colour, (m, 16·16·3 + 24)."""
+def by_hand(store: Pixels, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """See `Modality.by_hand`: small images with a histogram of each colour, (m, 16·16·3 + 24), and gradients."""
     small = image_store.square(store, rows, HAND_SIDE, HAND_SIDE)
-    histograms = np.stack(
+    colours = np.stack(
         [
             np.stack([np.histogram(small[i, ..., c], HAND_BINS, (0, 256))[0] for c in range(3)]).ravel()
             for i in range(len(small))
         ]
     )
-    shares = histograms / (HAND_SIDE * HAND_SIDE)
-    return np.concatenate([small.reshape(len(small), -1) / 255.0, shares], axis=1).astype(np.float32)
+    shares = colours / (HAND_SIDE * HAND_SIDE)
+    pixels = np.concatenate([small.reshape(len(small), -1) / 255.0, shares], axis=1).astype(np.float32)
+    return {
+        "pixels": pixels,
+        "gradients": hog.histograms(image_store.square(store, rows, GRADIENT_SIDE, GRADIENT_SIDE)),
+    }
 
 
 def thumbnail(store: Path, row: int, file: Path) -> bytes:

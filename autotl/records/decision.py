@@ -50,7 +50,7 @@ class Decision:
     open: tuple[Prospect, ...] = ()  # untried recipes that may, likeliest first
     runner_up: str | None = None
     margin: Interval | None = None
-    transfer: Interval | None = None  # winner minus the same training without pretraining
+    transfer: Interval | None = None  # winner minus the best without pretraining
     reasons: tuple[Fact, ...] = ()
     would_change: tuple[Fact, ...] = ()
 

@@ -37,7 +37,7 @@ class Kind(StrEnum):
     PLUGIN_LEFT_OUT = "plugin_left_out"
     CONTROL_STARTED = "control_started"
     CONTROLS_SKIPPED = "controls_skipped"
-    SCRATCH_SKIPPED = "scratch_skipped"
+    SCRATCH_SKIPPED = "scratch_skipped"  # epochs: the least that are worth training
     FINAL_FIT = "final_fit"
     FINAL_FIT_SHORT = "final_fit_short"
     FINAL_FIT_FAILED = "final_fit_failed"
@@ -147,10 +147,11 @@ class Kind(StrEnum):
     MORE_SELECTION_IMAGES = "more_selection_images"
     CROSS_VALIDATION_WOULD_TELL = "cross_validation_would_tell"
     RULE_OF_THUMB = "rule_of_thumb"
-    PRETRAINING_UNKNOWN = "pretraining_unknown"
-    PRETRAINING_GAIN = "pretraining_gain"
-    SHUFFLED_LABELS = "shuffled_labels"
-    PIXELS_ONLY = "pixels_only"
+    PRETRAINING_UNKNOWN = "pretraining_unknown"  # control, score, epochs: of the best without it
+    PRETRAINING_GAIN = "pretraining_gain"  # the same, converged, gap: of the winner to it
+    HEAD_START = "head_start"  # candidate, seconds, scratch_seconds, gap: at equal seconds
+    SHUFFLED_LABELS = "shuffled_labels"  # score, chance, low, high, p, permutations, images
+    PIXELS_ONLY = "pixels_only"  # control, score, gap: of the best without a network to the winner
     TEST_SCORE_DIFFERS = "test_score_differs"  # select, test, p, metric, given, grouped, folds
     # Why two runs have another verdict.
     DATA_DIFFER = "data_differ"

@@ -126,7 +126,7 @@ class Recommendation:
     metric: Metric
     winner: Winner | None = None
     winners_set: tuple[str, ...] = ()
-    transfer: Interval | None = None  # what pretraining gained over the same seconds without it
+    transfer: Interval | None = None  # winner minus the best without pretraining
     warnings: tuple[Fact, ...] = ()  # why the scores may mislead
     calibration: Calibration | None = None
     decision: Decision | None = None

@@ -14,7 +14,7 @@ Depth = int | Literal["all"]
 Status = Literal["finished", "stopped", "diverged", "failed", "skipped"]
 
 
-Control = Literal["", "scratch", "pixels", "shuffled"]
+Control = Literal["", "scratch", "scratch_half", "pixels", "pixels_ridge", "gradients", "shuffled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -207,9 +207,9 @@ def transfer(pair: tuple[Training, Training] | None, without: float | None, metr
             axes.plot([x[-1], end], [y[-1]] * 2, color=colour, linewidth=1.2, linestyle=(0, (1, 2)))
     if without is not None:
         (line,) = axes.plot(
-            [0, end], [without] * 2, color=SOFT, linestyle=(0, (4, 3)), label="random forest on pixels"
+            [0, end], [without] * 2, color=SOFT, linestyle=(0, (4, 3)), label="best without a network"
         )
-        drawing.hover(line, f"random forest on pixels, no network\n{percent(without)}")
+        drawing.hover(line, f"best without a network\n{percent(without)}")
     axes.set_xlim(left=0)
     axes.set_xlabel("training time (s)")
     axes.set_ylabel(metric)

@@ -10,7 +10,7 @@ from autotl.records.result import Recommendation, Row
 from autotl.report import wording
 
 _ON_DEPTH = (Kind.FROZEN_OR_TUNED, Kind.FROZEN_ALONE, Kind.DEPTH_COMPARED)
-_ON_PRETRAINING = (Kind.PRETRAINING_GAIN, Kind.PRETRAINING_UNKNOWN)
+_ON_PRETRAINING = (Kind.PRETRAINING_GAIN, Kind.PRETRAINING_UNKNOWN, Kind.HEAD_START, Kind.PIXELS_ONLY)
 
 
 def _reasons(result: Recommendation, kinds: Container[Kind] = frozenset(Kind)) -> list[str]:
@@ -31,6 +31,12 @@ def depth_reasons(result: Recommendation) -> list[str]:
 def pretraining_reasons(result: Recommendation) -> list[str]:
     """Return the reasons that concern pretraining."""
     return _reasons(result, _ON_PRETRAINING)
+
+
+def transfer_is_bound(result: Recommendation) -> bool:
+    """Return True if what pretraining gains is less than or equal to the figure: nothing without it had converged."""
+    reasons = result.decision.reasons if result.decision else ()
+    return any(reason.kind is Kind.PRETRAINING_GAIN and not reason.values["converged"] for reason in reasons)
 
 
 def has_no_signal(result: Recommendation) -> bool:

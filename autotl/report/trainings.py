@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autotl.decision.evidence import representative_results
+from autotl.decision.transfer import NO_NETWORK
 from autotl.records import CurvePoint, Depth, DepthProfile, TrialResult
 from autotl.records.result import Recommendation, Row, is_probe
 
@@ -88,8 +89,9 @@ def _training(trial: TrialResult, images: int) -> Training:
 
 
 def without_network(result: Recommendation) -> float | None:
-    """Return the score of the baseline without a network, if it was measured."""
-    return next((row.score_val for row in result.leaderboard if row.control == "pixels"), None)
+    """Return the score of the best baseline without a network, if one was measured."""
+    scores = [row.score_val for row in result.leaderboard if row.control in NO_NETWORK]
+    return max((score for score in scores if score is not None), default=None)
 
 
 def value_at(curve: Points, x: float) -> float:

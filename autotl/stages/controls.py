@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from autotl import modality
+from autotl import hardware, modality
 from autotl.cache import atomic
 from autotl.candidates import gather
 from autotl.decision import controls as decision_controls
+from autotl.decision.controls import ByHand, Fitting
 from autotl.decision.evidence import representative_results, selection
 from autotl.decision.judge import Verdict
+from autotl.errors import AutotlError
 from autotl.records import BackboneSpec, Cost, Kind, Strategy, Trial, TrialResult, fact
+from autotl.search.cost_model import CostModel
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
 from autotl.stages.split import STORE
 from autotl.stages.trials import report_end, report_progress, scored
 from autotl.stages.tried import Tried
+from autotl.stats.folds import folds_for
+from autotl.stats.permutation import permutation_test, rows_in_seconds
+
+SHUFFLED_SHARE = 0.25  # of the seconds of the controls, for the permutation test
 
 
 def controls(context: RunContext, setup: Setup, searched: Tried, verdict: Verdict) -> tuple[TrialResult, ...]:
@@ -34,9 +42,9 @@ def controls(context: RunContext, setup: Setup, searched: Tried, verdict: Verdic
         return setup.controls
     runner = _Runner(context, setup, end=budget.left - seconds)
     with context.ledger.charge("controls"):
-        runner.shuffled(searched)
-        runner.forest()
-        runner.scratch(best)
+        runner.shuffled(searched, best)
+        runner.by_hand()
+        runner.scratch(best, searched, searched.costs)
     return tuple(runner.controls.values())
 
 
@@ -52,67 +60,104 @@ class _Runner:
         """Return the seconds that the controls still have."""
         return self.context.budget.left - self.end
 
-    def shuffled(self, searched: Tried) -> None:
-        """Fit a closed-form head on shuffled labels."""
-        trial = decision_controls.shuffled(
-            searched.ranking.ranked,
-            list(self.setup.strategies.values()),
-            len(self.setup.parts.rows(0)),
-            self.context.options.seed,
-        )
-        if trial is None or "shuffled" in self.controls:
+    def shuffled(self, searched: Tried, best: TrialResult) -> None:
+        """Test whether a linear probe on the train images scores more with their labels than with shuffled ones."""
+        context, columns, rows = self.context, self.setup.columns, self.setup.parts.rows(0)
+        entry = decision_controls.shuffled_on(searched.ranking.ranked, best.trial.candidate, len(rows))
+        if entry is None or "shuffled" in self.controls:
             return
-        candidate = trial.candidate
-        spec, strategy = self.setup.backbones[candidate.backbone], self.setup.strategies[candidate.strategy]
-        self._train(trial, spec, strategy)
+        begun, seconds = context.budget.spent, SHUFFLED_SHARE * self.left
+        spec, seed = self.setup.backbones[entry.backbone], context.options.seed
+        rows = rows[: rows_in_seconds(len(columns.classes), seconds)]
+        try:
+            allowance = context.budget.allowance(reserve=self.end)
+            embedding = context.engine.embed(spec, entry.input_size, rows, allowance)
+        except AutotlError:
+            return  # the features were there a moment ago, and nothing depends on the test
+        with np.load(context.journal.folder / embedding.path, allow_pickle=False) as stored:
+            rows, features = stored["rows"], stored[f"g{embedding.groups - 1}"]
+        labels, group = columns.labels[rows], None if columns.group is None else columns.group[rows]
+        with hardware.one_thread():
+            found = permutation_test(
+                self.setup.goal.metric, features, labels, folds_for(labels, group), seed, group
+            )
+        if found is None:
+            return
+        result = decision_controls.shuffled(entry, found, seed)
+        self._keep(replace(result, cost=Cost(other=round(context.budget.spent - begun, 4))))
 
-    def forest(self) -> None:
-        """Fit a random forest on pixels and colours; computed here, not by the engine."""
-        if "pixels" in self.controls or self.left <= decision_controls.FOREST_SECONDS:
-            return
-        context, columns, seed = self.context, self.setup.columns, self.context.options.seed
-        begun = context.budget.spent
+    def by_hand(self) -> None:
+        """Fit classifiers on features without a network; computed here, not by the engine."""
         kind = modality.get(self.setup.parts.data.modality)
-        store = kind.open(context.journal.folder / STORE)
-        judged = selection(columns.part, columns.folds)
+        judged = selection(self.setup.columns.part, self.setup.columns.folds)
         train = self.setup.parts.rows(0)
-        probabilities = np.zeros((len(judged), len(columns.classes)), np.float32)
+        rows = np.unique(np.concatenate([judged, train[: decision_controls.BY_HAND_ROWS]]))
+        features: dict[str, np.ndarray] = {}
+        for baseline in decision_controls.BY_HAND:
+            if baseline.control in self.controls or self.left <= decision_controls.BY_HAND_SECONDS:
+                continue
+            begun = self.context.budget.spent
+            features = features or kind.by_hand(kind.open(self.context.journal.folder / STORE), rows)
+            self._fit_by_hand(baseline, rows, features[baseline.features], judged, begun)
+
+    def _fit_by_hand(
+        self, baseline: ByHand, rows: np.ndarray, features: np.ndarray, judged: np.ndarray, begun: float
+    ) -> None:
+        """Fit one on features (m, d) of `rows` in ascending order, and predict the judged rows."""
+        context, columns = self.context, self.setup.columns
+        place = np.searchsorted(rows, np.arange(len(columns.labels)))
+        train = np.intersect1d(self.setup.parts.rows(0), rows)
+        table = np.zeros((len(judged), len(columns.classes)), np.float32)
         fold = columns.fold[judged] if columns.folds else np.full(len(judged), -1, np.int8)
         for number in np.unique(fold):
             fitted = train if number < 0 else train[columns.fold[train] != number]
-            fitted = fitted[: decision_controls.FOREST_ROWS]
             held_out = fold == number
-            probabilities[held_out] = decision_controls.forest(
-                kind.by_hand(store, fitted),
-                columns.labels[fitted],
-                kind.by_hand(store, judged[held_out]),
-                len(columns.classes),
-                seed,
+            how = Fitting(
+                metric=self.setup.goal.metric,
+                classes=len(columns.classes),
+                seed=context.options.seed,
+                group=None if columns.group is None else columns.group[fitted],
             )
-        predictions = "trials/pixels.npz"
+            with hardware.one_thread():
+                table[held_out] = baseline.fit(
+                    features[place[fitted]], columns.labels[fitted], features[place[judged[held_out]]], how
+                )
+        predictions = f"trials/{baseline.control}.npz"
         with atomic(context.journal.folder / predictions) as temporary, open(temporary, "wb") as file:
-            np.savez(file, rows=judged, proba=probabilities, fold=fold)
-        trial = Trial(id="c-pixels", candidate=decision_controls.PIXELS, seed=seed, control="pixels")
+            np.savez(file, rows=judged, proba=table, fold=fold)
+        trial = replace(baseline.trial, seed=context.options.seed)
         cost = Cost(other=round(context.budget.spent - begun, 4))
         self._keep(TrialResult(trial=trial, status="finished", predictions=predictions, cost=cost))
 
-    def scratch(self, best: TrialResult) -> None:
-        """Train the best candidate's network from random weights, at its smallest input: the most steps in the time."""
-        candidate = best.trial.candidate
-        spec = self.setup.backbones[candidate.backbone]
-        if self.left < decision_controls.LEAST_SECONDS or spec.init == "random":
-            self.context.journal.note(fact(Kind.SCRATCH_SKIPPED))
-            return
-        smallest = min(gather.sizes(spec, self.setup.profile.side)[-1], candidate.input_size)
-        trial, fresh = decision_controls.scratch(best, spec, smallest, self.context.options.seed)
-        before = self.controls.get("scratch")
-        if before is None or before.trial.candidate != trial.candidate:
-            self._train(trial, fresh, decision_controls.SCRATCH)
+    def scratch(self, best: TrialResult, searched: Tried, costs: CostModel) -> None:
+        """Train the best candidate's network from random weights for two lengths, if the longer one has enough epochs.
 
-    def _train(self, trial: Trial, spec: BackboneSpec, strategy: Strategy) -> None:
+        Its smallest input gives it the most steps in the time.
+        """
+        candidate, fewest = best.trial.candidate, decision_controls.FEWEST_EPOCHS
+        spec = self.setup.backbones[candidate.backbone]
+        if spec.init == "random":
+            return
+        priced = {e.input_size for e in searched.ranking.ranked if e.backbone == spec.name}
+        sizes = [size for size in gather.sizes(spec, self.setup.profile.side) if size in priced]
+        smallest = min([candidate.input_size, *sizes])
+        half, fresh = decision_controls.scratch(best, spec, smallest, self.context.options.seed, half=True)
+        trial, _ = decision_controls.scratch(best, spec, smallest, self.context.options.seed)
+        before = self.controls.get("scratch")
+        if before is not None and before.trial.candidate == trial.candidate:
+            return
+        seconds = costs.probe(trial.candidate, fewest) / (1 - decision_controls.HALF_SHARE)
+        if self.left < seconds:
+            self.context.journal.note(fact(Kind.SCRATCH_SKIPPED, epochs=fewest))
+            return
+        share = decision_controls.HALF_SHARE * self.left
+        self._train(half, fresh, decision_controls.SCRATCH, self.end + self.left - share)
+        self._train(trial, fresh, decision_controls.SCRATCH, self.end)
+
+    def _train(self, trial: Trial, spec: BackboneSpec, strategy: Strategy, reserve: float) -> None:
         started = fact(Kind.CONTROL_STARTED, control=trial.control)
         self.context.journal.event("control", started, candidate=trial.candidate.id)
-        allowance = self.context.budget.allowance(reserve=self.end)
+        allowance = self.context.budget.allowance(reserve=reserve)
         progress = partial(report_progress, self.context, "control", trial.candidate.id)
         self._keep(self.context.engine.submit(trial, spec, strategy, allowance, progress).result())
 

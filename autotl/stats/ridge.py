@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 0.5, 2.0)  # relative to the mean eigenvalue of the Gram matrix
@@ -30,40 +32,43 @@ def left_out(
     one_hot, shares = _centred(labels, weights)
     if weights is not None:  # least squares with weights are plain ones on rows times the root of theirs
         root = np.sqrt(weights)[:, None]
-        return [scores / root + shares for scores in _left_out(root * x, root * one_hot, folds)]
-    return [scores + shares for scores in _left_out(x, one_hot, folds)]
+        return [scores / root + shares for scores in left_out_targets(root * x, root * one_hot, folds)]
+    return [scores + shares for scores in left_out_targets(x, one_hot, folds)]
 
 
-def _left_out(x: np.ndarray, one_hot: np.ndarray, folds: np.ndarray) -> list[np.ndarray]:
+def left_out_targets(
+    x: np.ndarray, targets: np.ndarray, folds: np.ndarray, indices: Sequence[int] = range(len(PENALTIES))
+) -> list[np.ndarray]:
+    """Return predictions (n, k) of centred targets (n, k), left out with their fold, for ``PENALTIES[index]`` each."""
     values, vectors = _spectrum(x)
     blocks = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
-    penalties = _penalties(values, len(x))
+    penalties = [_penalties(values, len(x))[index] for index in indices]
     if max(map(len, blocks)) > x.shape[1]:
-        return _refitted(x, one_hot, blocks, penalties)
+        return _refitted(x, targets, blocks, penalties)
     basis = vectors if x.shape[1] > len(x) else x @ vectors / np.sqrt(values)  # (n, rank) orthonormal
-    projected = basis.T @ one_hot
+    projected = basis.T @ targets
     answers = []
     for penalty in penalties:
         shrink = values / (values + penalty)
-        residuals = one_hot - basis @ (shrink[:, None] * projected)
-        scores = np.empty_like(one_hot)
+        residuals = targets - basis @ (shrink[:, None] * projected)
+        scores = np.empty_like(targets)
         for block in blocks:
             rows = basis[block]
             corner = np.eye(len(block)) - (rows * shrink) @ rows.T
-            scores[block] = one_hot[block] - np.linalg.solve(corner, residuals[block])
+            scores[block] = targets[block] - np.linalg.solve(corner, residuals[block])
         answers.append(scores)
     return answers
 
 
 def _refitted(
-    x: np.ndarray, one_hot: np.ndarray, blocks: list[np.ndarray], penalties: list[float]
+    x: np.ndarray, targets: np.ndarray, blocks: list[np.ndarray], penalties: list[float]
 ) -> list[np.ndarray]:
-    gram, cross = x.T @ x, x.T @ one_hot
-    answers = [np.empty_like(one_hot) for _ in penalties]
+    gram, cross = x.T @ x, x.T @ targets
+    answers = [np.empty_like(targets) for _ in penalties]
     for block in blocks:
         rest = gram - x[block].T @ x[block]
         values, vectors = np.linalg.eigh(rest)
-        rotated, aimed = x[block] @ vectors, vectors.T @ (cross - x[block].T @ one_hot[block])
+        rotated, aimed = x[block] @ vectors, vectors.T @ (cross - x[block].T @ targets[block])
         for scores, penalty in zip(answers, penalties, strict=True):
             scores[block] = rotated @ (aimed / (np.maximum(values, 0.0) + penalty)[:, None])
     return answers

@@ -183,9 +183,7 @@ class TableEngine:
                     )
                 )
         accuracy = cell.linear
-        if trial.control == "shuffled":
-            accuracy = 1 / len(self.classes)
-        elif trial.control == "scratch":
+        if trial.control in ("scratch", "scratch_half"):
             accuracy = cell.scratch
         elif trial.epochs:
             top = cell.tuned.get(candidate.unfreeze, cell.linear)

@@ -22,7 +22,6 @@ from autotl.engine.session import Data, Session
 from autotl.records import (
     Candidate,
     Columns,
-    Control,
     Depth,
     Kind,
     Phase,
@@ -306,12 +305,10 @@ def test_a_training_reports_its_progress(tmp_path: Path, monkeypatch: pytest.Mon
         assert reports[-1][0].loss == pytest.approx(done.curve[-1].loss, rel=0.5)
 
 
-@pytest.mark.parametrize("control", ["shuffled", ""])
-def test_flips_are_compared_with_the_true_labels(tmp_path: Path, control: Control) -> None:
-    """The result holds for the whole run, so the control that shuffles labels must not shape it."""
+def test_flips_are_compared_on_the_labels_of_the_data(tmp_path: Path) -> None:
     made = session(tmp_path)
     candidate = Candidate(backbone="toy", input_size=toy.SIDE, strategy="tune", unfreeze=1)
-    asked = Trial(id="t1", candidate=candidate, epochs=1.0, control=control)
+    asked = Trial(id="t1", candidate=candidate, epochs=1.0)
     done = trial.run(made, asked, toy.spec(), TUNE, Allowance(deadline=time.monotonic() + 60))
     (note,) = [note for note in done.notes if note.kind == Kind.FLIPS]
     assert note.values["plain"] > 0.8

@@ -60,7 +60,11 @@ def test_items_are_decoded_described_and_shown(tmp_path: Path) -> None:
     ]
     store = IMAGE.open(tmp_path / "store")
     assert store.image(0).shape == (256, 341, 3)
-    assert IMAGE.by_hand(store, np.array([0, 1])).shape == (2, 16 * 16 * 3 + 24)
+    by_hand = IMAGE.by_hand(store, np.array([0, 1]))
+    assert {name: array.shape for name, array in by_hand.items()} == {
+        "pixels": (2, 16 * 16 * 3 + 24),
+        "gradients": (2, 5 * 5 * 36),
+    }
     for folder in (tmp_path / "store", tmp_path / "gone"):
         shown = Image.open(io.BytesIO(IMAGE.thumbnail(folder, 0, Path(files[0]))))
         assert max(shown.size) <= 256 and shown.format == "JPEG"

@@ -558,7 +558,7 @@ def test_the_winner_is_held_against_scratch_and_against_no_network(tmp_path: Pat
         "autotl:resnet14t_small@96/scratch:all",
     ]
     drawn = report_material.gather(found, made).drawings["transfer"]
-    for label in ("pretrained", "from scratch", "random forest on pixels"):
+    for label in ("pretrained", "from scratch", "best without a network"):
         assert f">{label}</text>" in drawn
     frozen = replace(found.winner, candidate="autotl:resnet14t_small@96/linear_probe")
     drawn = report_material.gather(replace(found, winner=frozen), made).drawings["transfer"]

@@ -73,6 +73,8 @@ def _figures(result: Recommendation, winner: Winner, row: Row | None) -> list[di
     if result.transfer is not None:
         gain = result.transfer
         note = f"95 % interval {points_interval(gain.low, gain.high)}"
+        if recorded.transfer_is_bound(result):
+            note = f"{wording.AT_MOST}; {note}"
         figures.append(("effect of pretraining", points(gain.value), note))
     if row is not None and row.fit_time is not None:
         figures.append(("training time", duration(row.fit_time), "all trials of the candidate"))

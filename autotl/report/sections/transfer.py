@@ -16,9 +16,10 @@ from autotl.report.wording import terminal
 def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     """Return the effect with its interval, the controls, and start, slope and asymptote of both curves."""
     pair = trainings.transfer_pair(result)
+    verdict, *more = map(wording.as_sentence, recorded.pretraining_reasons(result) or [""])
     return {
-        "verdict": wording.pretraining(result.transfer) if result.transfer else "",
-        "sentences": [wording.as_sentence(text) for text in recorded.pretraining_reasons(result)],
+        "verdict": verdict,
+        "sentences": more,
         "controls": [
             {
                 "candidate": row.candidate,

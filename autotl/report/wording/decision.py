@@ -10,6 +10,7 @@ from autotl.report.wording.limits import LIMITS
 
 NOUNS = {"fit_time": "training time", "latency": "latency", "parameters": "parameters"}
 SIMILARITY_LEVELS = {"near": "high", "middling": "medium", "far": "low"}  # of `Similarity.level`
+SIGNIFICANT = 0.05  # p-value
 RULES = {
     "frozen": "frozen backbone",
     "last layers": "fine-tuning of the last layers",
@@ -214,42 +215,72 @@ def _rule_of_thumb(
     return f"{rule}; measured best: {RULES[chosen]}, against {other} {_difference(**gap)}"
 
 
-def _pretraining_unknown(seconds: float) -> str:
+# The controls, as a comparison names them.
+WITHOUT_PRETRAINING = {
+    "scratch": "the same network from scratch",
+    "pixels": "a random forest on pixels",
+    "pixels_ridge": "ridge regression on pixels",
+    "gradients": "ridge regression on gradients (HOG)",
+}
+
+
+def _pretraining_unknown(control: str, score: float, epochs: float) -> str:
     return (
-        f"pretraining: its gain is unknown, because the same network from scratch had learned nothing after"
-        f" {seconds:.0f} s of training"
+        f"what pretraining gains is unknown: without it {WITHOUT_PRETRAINING[control]} reaches {score:.1%}, far below"
+        f" the winner, and {_not_converged(epochs)}"
     )
 
 
+def _not_converged(epochs: float) -> str:
+    if not epochs:
+        return "there was no time to train the same network from scratch"
+    return f"the same network from scratch had not converged after {epochs:.0f} epochs"
+
+
 def _pretraining_gain(
-    candidate: str,
-    seconds: float,
-    scratch_seconds: float,
-    gap: Mapping[str, float],
+    control: str, score: float, epochs: float, converged: bool, gap: Mapping[str, float]
 ) -> str:
-    verdict = "pretraining gains accuracy"
+    best = f"the best without it is {WITHOUT_PRETRAINING[control]} with {score:.1%}"
     if gap["high"] < 0:
         verdict = "pretraining does not help here (negative transfer)"
     elif gap["low"] <= 0:
         verdict = "pretraining: no significant gain"
+    elif converged:
+        verdict = "pretraining helps"
+    else:
+        verdict = f"pretraining gains {100 * gap['difference']:.1f} points at most"
+        return f"{verdict}: {best}, {_difference(**gap)}; {_not_converged(epochs)}"
+    return f"{verdict}: {best}, {_difference(**gap)}"
+
+
+def _head_start(candidate: str, seconds: float, scratch_seconds: float, gap: Mapping[str, float]) -> str:
     return (
-        f"{verdict}: {candidate} after {seconds:.0f} s against the same network from scratch after"
+        f"head start at equal seconds: {candidate} after {seconds:.0f} s against the same network from scratch after"
         f" {scratch_seconds:.0f} s, {_difference(**gap)}"
     )
 
 
-def _shuffled_labels(score: float, above: bool) -> str:
-    if above:
+def _shuffled_labels(
+    score: float, chance: float, low: float, high: float, p: float, permutations: int, images: int
+) -> str:
+    at_chance = (
+        f"with the labels shuffled {permutations} times (sanity check) a linear probe scores {chance:.1%} on average"
+        f" (95 % range {low:.1%} to {high:.1%}), its chance level on {images:,} images"
+    )
+    if p > SIGNIFICANT:
         return (
-            f"warning: with shuffled labels (sanity check) a probe scores {score:.1%}, significantly more than a constant"
-            " answer; something other than the labels' meaning can be learned here"
+            f"warning: with the true labels a linear probe scores {score:.1%}, not significantly more than by chance"
+            f" (p = {p:.2g}); {at_chance}"
         )
-    return f"with shuffled labels (sanity check) a probe scores {score:.1%}: no signal, as expected"
+    return f"{at_chance}; with the true labels it scores {score:.1%} (p = {p:.2g})"
 
 
-def _pixels_only(score: float, ahead: bool) -> str:
-    text = f"without any network, a random forest on pixels and colours scores {score:.1%}"
-    return f"warning: {text}, more than the winner" if ahead else text
+def _pixels_only(control: str, score: float, gap: Mapping[str, float]) -> str:
+    text = (
+        f"without any network, {WITHOUT_PRETRAINING[control]} scores {score:.1%}, compared with the winner"
+        f" {_difference(**gap)}"
+    )
+    return f"warning: {text}" if gap["low"] > 0 else text
 
 
 DECISION: dict[Kind, Callable[..., str]] = {
@@ -281,6 +312,7 @@ DECISION: dict[Kind, Callable[..., str]] = {
     Kind.RULE_OF_THUMB: _rule_of_thumb,
     Kind.PRETRAINING_UNKNOWN: _pretraining_unknown,
     Kind.PRETRAINING_GAIN: _pretraining_gain,
+    Kind.HEAD_START: _head_start,
     Kind.SHUFFLED_LABELS: _shuffled_labels,
     Kind.PIXELS_ONLY: _pixels_only,
 }

@@ -7,7 +7,7 @@ from statistics import median
 
 from autotl.records import Calibration, Depth, DepthProfile, Goal, Interval
 from autotl.records.result import Recommendation, Row
-from autotl.report.format import count, duration, interval, percent, points, points_interval
+from autotl.report.format import count, duration, interval, percent, points
 
 FEW_IMAGES = 5  # of a class, below which its figures are hardly informative
 
@@ -209,15 +209,7 @@ def features_by_depth(profile: DepthProfile, *, deepest_is_best: bool) -> str:
 # --------------------------------------------------------------------------- pretraining
 
 
-def pretraining(gain: Interval) -> str:
-    """Return whether pretraining helps."""
-    numbers = f"{points(gain.value)} (95 % CI {points_interval(gain.low, gain.high)})"
-    against = "compared with the same network from scratch, trained at least as long"
-    if gain.low > 0:
-        return f"Pretraining helps: {numbers} {against}."
-    if gain.high < 0:
-        return f"Pretraining is harmful: {numbers} {against}."
-    return f"Pretraining: {numbers} {against}: not significant."
+AT_MOST = "at most"  # of what pretraining gains, where the network from scratch had not converged
 
 
 def reached(score: float, seconds: float, scratch: float, scratch_seconds: float) -> str:

@@ -109,8 +109,11 @@ def _plugin_left_out(problem: str) -> str:
 
 CONTROLS = {
     "scratch": "same network from scratch",
+    "scratch_half": "same network from scratch, half the time",
     "pixels": "random forest on pixels, no network",
-    "shuffled": "shuffled labels (sanity check)",
+    "pixels_ridge": "ridge regression on pixels, no network",
+    "gradients": "ridge regression on gradients (HOG), no network",
+    "shuffled": "shuffled labels (sanity check), chance level",
 }
 
 
@@ -122,8 +125,8 @@ def _controls_skipped() -> str:
     return "Controls skipped: no time left"
 
 
-def _scratch_skipped() -> str:
-    return "Control from scratch skipped: no time left, so the gain of pretraining is unknown"
+def _scratch_skipped(epochs: float) -> str:
+    return f"Control from scratch skipped: no time for {epochs:.0f} epochs, so it would show nothing"
 
 
 def _final_fit(low: float | None, high: float | None) -> str:
