@@ -13,6 +13,14 @@ from autotl import records
 from autotl.records import Decision, Finding, Goal, Interval, Kind, Profile, fact, result
 from autotl.run_folder import manifest, result_file
 
+GAIN = fact(
+    Kind.PRETRAINING_GAIN,
+    control="scratch",
+    score=0.61,
+    epochs=20.0,
+    converged=True,
+    gap={"difference": 0.36, "low": 0.31, "high": 0.41, "images": 360},
+)
 SCRATCH = "control: the same network without pretraining"
 NASTY = '<script>alert("x")</script>|`*_'
 
@@ -230,6 +238,7 @@ def full_folder(
                 pixels = generator.integers(0, 255, (40, 60, 3), dtype=np.uint8)
                 Image.fromarray(pixels).resize((240, 160), Image.Resampling.BICUBIC).save(source / each)
     found = example(**changes)
+    assert found.decision is not None
     best = found.leaderboard[0].candidate
     (folder / "trials").mkdir(exist_ok=True)
     trials = []
@@ -268,6 +277,7 @@ def full_folder(
         leaderboard=(*found.leaderboard, scratch),
         ranking=records.Ranking(ranked=ranked),
         transfer=Interval(value=0.36, low=0.31, high=0.41),
+        decision=replace(found.decision, reasons=(*found.decision.reasons, GAIN)),
         depth_profiles=tuple(_profile(name, 96) for name in ("autotl:lcnet_050", "autotl:resnet14t_small")),
     )
     assert found.winner is not None
