@@ -91,6 +91,11 @@ class Options:
     strategies: tuple[str, ...] = _option(
         (), "names", "Strategies to try, as names or glob patterns; may be repeated.", metavar="NAME",
     )  # fmt: skip
+    scores: tuple[str, ...] = _option(
+        (), "names",
+        "Transferability scores to compute besides the usual ones, as names or glob patterns; may be repeated.",
+        metavar="NAME",
+    )  # fmt: skip
     group: str | None = _option(
         None, "group",
         "Images that must stay in the same part (one person, one video): a regular expression that is searched"
@@ -154,6 +159,7 @@ class OptionArguments(TypedDict, total=False):
     weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     backbones: str | Sequence[str]
     strategies: str | Sequence[str]
+    scores: str | Sequence[str]
     group: str | None
     label: str | None
     metric: Metric | None

@@ -37,11 +37,13 @@ SCORES = (
         name="hscore",
         summary="H-score with shrunk covariance (Ibrahim et al., ECML PKDD 2022)",
         compute="autotl.builtin.scores:hscore",
+        proposed=False,
     ),
     Score(
         name="nleep",
         summary="log likelihood of labels given Gaussian clusters of features (Li et al., CVPR 2021)",
         compute="autotl.builtin.scores:nleep",
+        proposed=False,
     ),
     Score(
         name="source_head",

@@ -163,6 +163,7 @@ def belief_of(results: Iterable[TrialResult], folder: Path, case: Case) -> Belie
         comparable=case.goal.metric == "accuracy",
         out_of_fold=bool(case.columns.folds),
         recoverable={p.backbone: depth_profile.recoverable(p) for p in case.depth_profiles},
+        rows=int((case.columns.part == 0).sum()),
     )
     for result in results:
         if not result.trial.control:

@@ -19,7 +19,7 @@ from autotl.builtin.heads import SHARPNESS, Head
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import side_before_crop, to_input
 from autotl.engine.resolve import require_installed
-from autotl.errors import RunError
+from autotl.errors import EngineError, RunError
 from autotl.modality.image_store import reduced, square_image
 from autotl.records import BackboneSpec, Preprocess
 
@@ -173,6 +173,23 @@ def plain(folder: Path) -> Model:
     model.transform = Transform(description.backbone.preprocess, description.input_size)
     model.classes, model.temperature = description.classes, description.temperature
     return model
+
+
+def load_weights(model: Model, run_folder: Path, folder: str) -> None:
+    """Give a network of the same shape the weights of a model folder within `run_folder`.
+
+    Raises `EngineError` for a folder elsewhere, and for weights that do not fit.
+    """
+    path = (run_folder / folder / FILE).resolve()
+    if not path.is_relative_to(run_folder.resolve()):
+        raise EngineError(f"{folder!r} is outside the run folder; expected the model folder of a trial in it")
+    try:
+        model.load_state_dict(load_file(path), strict=True)
+    except Exception as error:
+        raise EngineError(
+            f"the training cannot be continued from {folder}: {error}; expected the weights of a shorter trial of"
+            " the same candidate; train it from the start"
+        ) from error
 
 
 def without_source(spec: BackboneSpec) -> BackboneSpec:

@@ -78,7 +78,8 @@ class Reporter:
         loss = sum(self._losses) / len(self._losses) if self._losses else self._progress.loss
         mean_epoch = self._progress.epoch
         if epoch is not None:
-            mean_epoch = (self._finished_runs * self._trial.epochs + epoch) / self._runs
+            mean_epoch = self._trial.resumed_epochs
+            mean_epoch += (self._finished_runs * self._trial.epochs + epoch) / self._runs
         self._progress = Progress(
             trial=self._trial.id,
             epoch=round(mean_epoch, 3),

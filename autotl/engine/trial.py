@@ -10,6 +10,7 @@ import time
 import traceback
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import torch
 from torch import nn
@@ -18,11 +19,12 @@ from autotl import __version__, hardware
 from autotl.budget import Allowance
 from autotl.builtin.heads import Head
 from autotl.cache import atomic
+from autotl.cache import key as cache_key
 from autotl.engine import device as devices
 from autotl.engine import memory, stopwatch, train
 from autotl.engine.augment import augment
 from autotl.engine.images import normalised, side_before_crop
-from autotl.engine.model import Description, Model, make_head, save, without_source
+from autotl.engine.model import Description, Model, load_weights, make_head, save, without_source
 from autotl.engine.progress import Reporter, Send
 from autotl.engine.resolve import resolve
 from autotl.engine.session import Session
@@ -156,7 +158,25 @@ def run(
 
 @stopwatch.on("timing")
 def measure(session: Session, candidate: Candidate, spec: BackboneSpec) -> Measurement:
-    """Return the seconds of a training image and of a predicted image, from three timed batches of noise."""
+    """Return the seconds of a training image and of a predicted image, from three timed batches of noise.
+
+    What was measured once is kept in the cache, by machine, architecture, input size and depth.
+    """
+    described = (*devices.identity(session.device), session.threads, session.wanted_precision)
+    architecture = (spec.build, spec.arguments, candidate.input_size, str(candidate.unfreeze))
+    name = cache_key("measurement", __version__, described, architecture)
+    cached = None if session.cache is None else session.cache.get(name)
+    if cached is not None and "measurement" in cached:
+        measured = msgspec.json.decode(bytes(cached["measurement"]), type=Measurement)
+        return replace(measured, candidate=candidate.id, peak=devices.peak_memory(session.device))
+    measured = _timed(session, candidate, spec)
+    if session.cache is not None:
+        session.cache.put(name, {"measurement": np.frombuffer(msgspec.json.encode(measured), np.uint8)})
+    return measured
+
+
+def _timed(session: Session, candidate: Candidate, spec: BackboneSpec) -> Measurement:
+    """Return what three batches of noise take."""
     backbone = session.fresh(spec, candidate.input_size)
     precision = session.precision(backbone, training=True)
     classes = max(2, len(session.data.columns.classes))
@@ -280,22 +300,26 @@ def _tune(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     rate = float(hyper.get("lr", task.strategy.phases[0].lr))
     rates = iter(RATES)
     factor = next(rates)
+    resumed = task.trial.resumed_epochs
+    epochs = task.trial.epochs - resumed
+    # A model that is continued has the phases before the last behind it.
+    phases = task.strategy.phases[-1:] if task.trial.resume_from else task.strategy.phases
     while True:
         try:
             course = train.fit(
                 outcome.model,
-                task.strategy.phases,
+                phases,
                 task.trial.candidate.unfreeze,
                 rows.fitted,
-                task.trial.epochs,
+                epochs,
                 setting,
                 time_to_train,
                 hyper,
             )
             cause = "constant"
             labels = task.columns.labels[rows.fitted]
-            if time_to_train.expired or not _collapsed(course.curve, labels, task.trial.epochs):
-                outcome.course = course
+            if time_to_train.expired or not _collapsed(course.curve, labels, epochs):
+                outcome.course = _counted_from(resumed, course)
                 break
         except train.Diverged:
             course, cause = None, "diverged"
@@ -314,11 +338,17 @@ def _tune(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
         outcome.notes.append(fact(Kind.RATE_LOWERED, cause=cause, rate=factor * rate, next_rate=lower * rate))
         factor, hyper["lr"] = lower, lower * rate
         outcome.model.load_state_dict(first)
-    epochs = outcome.course.epochs
-    if outcome.status == "finished" and epochs < 0.98 * task.trial.epochs:
+    trained = outcome.course.epochs
+    if outcome.status == "finished" and trained < 0.98 * task.trial.epochs:
         outcome.status = "stopped"
-        outcome.notes.append(fact(Kind.FEWER_EPOCHS, epochs=round(epochs, 4), of=task.trial.epochs))
+        outcome.notes.append(fact(Kind.FEWER_EPOCHS, epochs=round(trained, 4), of=task.trial.epochs))
     return outcome
+
+
+def _counted_from(resumed: float, course: train.Course) -> train.Course:
+    """Return a course whose epochs include those that the model had made before."""
+    curve = [replace(point, epoch=round(point.epoch + resumed, 3)) for point in course.curve]
+    return train.Course(curve=curve, steps=course.steps, epochs=course.epochs + resumed)
 
 
 def _accept(outcome: Outcome, course: train.Course | None, rate: float) -> None:
@@ -352,6 +382,9 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
     setting.followed = rows.judged if trial.evaluate_on == ("select",) else None  # the test part is seen once
     phase = strategy.phases[0]
     backbone.freeze(train.trained_groups(phase, trial.candidate.unfreeze), phase.norm)
+    if trial.resume_from is not None:
+        load_weights(outcome.model, session.folder, trial.resume_from)
+        return outcome, setting
     if backbone.folded:
         outcome.notes.append(fact(Kind.BATCH_NORM_MEASURED))
     if strategy.head:

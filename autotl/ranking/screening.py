@@ -12,12 +12,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import partial
 
 import numpy as np
 
 from autotl import hardware
-from autotl.errors import AutotlError
+from autotl.errors import AutotlError, UnknownNameError
 from autotl.ranking import score_weights
 from autotl.records import BackboneSpec, Fact, Kind, Ranked, Ranking, Score, ScoreWeight, fact
 
@@ -25,7 +26,8 @@ PRIOR_DEVIATION = 0.05  # of what all but the linear probe expect, from what it 
 FEWEST_MEASURED = 3
 Call = Callable[[Score, Callable[[], float]], float | None]
 
-RUNG_SHARE = (0.3, 0.6, 1.0)  # of the screening time that each rung may have used when it ends
+RUNG_SHARE = (0.6, 1.0)  # of the screening time that each rung may have used when it ends
+DOUBLED = 0.19  # logits that a linear probe gains where its images are doubled: mean over the recorded sets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,8 @@ class Entry:
     prior: float
     native: float  # its prior at the backbone's native size
     cost: float  # of an image relative to the others, before anything was measured
-    rows: int = 0
+    rows: int = 0  # images that were embedded
+    scored: int = 0  # images that the scores were computed on
     scores: dict[str, float] = field(default_factory=dict)
     seconds_per_image: float | None = None
     failure: Fact | None = None  # why it takes no part any more
@@ -95,7 +98,9 @@ class Screening:
             self._enter(spec, sizes[spec.name])
         first = min(rows, max(64, 2 * classes))
         second = min(rows, max(256, 5 * classes))
-        self.rungs = sorted({first, second, rows}) if rows > 1.5 * second else sorted({first, rows})
+        # Few images are read whole; of many, the search decides whose features of all are worth their seconds.
+        self.rungs = sorted({first, second if rows > 1.5 * second else rows})
+        self.rows = rows
         self.rung = 0
         self.queue: list[tuple[str, int]] = []
         self.floor: tuple[str, int] | None = None
@@ -105,7 +110,7 @@ class Screening:
         entry = min(self.entries.values(), key=lambda a: (a.cost, a.backbone))
         self.floor = entry.key
         self._fill()
-        return Ask(backbone=entry.backbone, input_size=entry.input_size, rows=self.rungs[-1])
+        return Ask(backbone=entry.backbone, input_size=entry.input_size, rows=self.rows)
 
     def join(self, spec: BackboneSpec, sizes: Sequence[int]) -> None:
         """Add a backbone whose weights came late: it starts on few images; the others keep their scores."""
@@ -159,11 +164,20 @@ class Screening:
         return self.rung == 0 and len(measured) < FEWEST_MEASURED and entry.seconds_per_image is None
 
     def update(
-        self, ask: Ask, rows: int, scores: Mapping[str, float], seconds_per_image: float | None
+        self,
+        ask: Ask,
+        rows: int,
+        scores: Mapping[str, float],
+        seconds_per_image: float | None,
+        scored: int | None = None,
     ) -> None:
-        """Record the scores of an ask's features on `rows` rows; no rows: it takes no part any more."""
+        """Record that `rows` rows were embedded, and the scores on `scored` of them (by default on all).
+
+        Without rows it takes no part any more.
+        """
         entry = self.entries[(ask.backbone, ask.input_size)]
         entry.rows, entry.scores = rows, dict(scores)
+        entry.scored = rows if scored is None else scored
         self.weights_on.clear()
         if seconds_per_image:
             entry.seconds_per_image = seconds_per_image
@@ -200,37 +214,42 @@ class Screening:
         return float(np.median([(a.seconds_per_image or 0.0) / a.cost for a in basis])) * entry.cost
 
     def expected(self, entry: Entry) -> float:
-        """Return the expected accuracy: the linear probe's, shrunk towards the prior mean where images are few."""
+        """Return the expected accuracy of a linear probe on all images, shrunk towards the prior mean."""
         peers = self._peers(entry)
         if not peers:
             return entry.prior
+        read = entry.scored if entry in peers else float(np.median([a.scored for a in peers]))
+        return grown(self._expected_as_read(entry, peers), read, self.rows)
+
+    def _expected_as_read(self, entry: Entry, peers: Sequence[Entry]) -> float:
+        """Return the expected accuracy on as many images as were read."""
         level = float(np.mean([a.scores["linear"] for a in peers]))
         if "linear" not in entry.scores:
             usual = float(np.mean([a.prior for a in peers]))
             return level + score_weights.PRIOR_ALONE * (entry.prior - usual)
         judged = [a.judgement for a in peers]
-        if entry.rows not in self.weights_on:
-            self.weights_on[entry.rows] = score_weights.weights(judged, entry.rows)
-        weights = self.weights_on[entry.rows]
+        if entry.scored not in self.weights_on:
+            self.weights_on[entry.scored] = score_weights.weights(judged, entry.scored)
+        weights = self.weights_on[entry.scored]
         prior_mean = level + score_weights.shifts(judged, weights)[peers.index(entry)]
         measured = entry.scores["linear"]
-        noise = max(measured * (1 - measured), 0.02) / entry.rows
+        noise = max(measured * (1 - measured), 0.02) / entry.scored
         trust = PRIOR_DEVIATION**2 / (PRIOR_DEVIATION**2 + noise)
         return trust * measured + (1 - trust) * prior_mean
 
     def _peers(self, entry: Entry) -> list[Entry]:
         """Return the entries scored on as many images, since some scores grow with them; all for one without scores."""
         judged = [a for a in self.entries.values() if "linear" in a.scores]
-        return [a for a in judged if a.rows == entry.rows] if entry in judged else judged
+        return [a for a in judged if a.scored == entry.scored] if entry in judged else judged
 
     def weights(self) -> tuple[ScoreWeight, ...]:
         """Return the weight of each score on the number of images that most backbones were judged on."""
         judged = [a for a in self.entries.values() if "linear" in a.scores]
-        counts = Counter(a.rows for a in judged)
+        counts = Counter(a.scored for a in judged)
         if not counts:
             return ()
         rows = max(counts, key=lambda r: (counts[r], r))
-        return score_weights.weights([a.judgement for a in judged if a.rows == rows], rows)
+        return score_weights.weights([a.judgement for a in judged if a.scored == rows], rows)
 
     def ranking(self, facts: Sequence[Fact] = ()) -> Ranking:
         """Return the entries, best first: those judged on more images before those judged on fewer."""
@@ -246,7 +265,8 @@ class Screening:
                     expected=round(self.expected(a), 6),
                     prior=round(a.native, 6),
                     scores=tuple((name, round(value, 6)) for name, value in sorted(a.scores.items())),
-                    rows=a.rows,
+                    rows=a.scored,
+                    embedded=a.rows,
                     seconds_per_image=a.seconds_per_image,
                 )
                 for a in alive
@@ -267,13 +287,40 @@ class Screening:
             return
         before = self.rungs[self.rung - 1]
         judged = [a for a in alive if a.rows >= before] or alive[:1]
-        keep = max(3, math.ceil(len(judged) / 3)) if self.rung < len(self.rungs) - 1 else 4
+        keep = max(4, math.ceil(len(judged) / 3))
         self.queue = []
         for entry in judged[:keep]:
             self.queue.append(entry.key)
             if self.rung == 1:  # a smaller input joins where its native one did well
                 for smaller in self.small[entry.backbone]:
                     self.queue.append(self.entries.setdefault(smaller.key, smaller).key)
+
+
+def chosen_scores(scores: Mapping[str, Score], wanted: Sequence[str]) -> list[Score]:
+    """Return the scores that every run computes and those that are `wanted` by name or pattern.
+
+    Raises `UnknownNameError` for one that no score matches.
+    """
+    for pattern in wanted:
+        if not any(fnmatchcase(name, pattern) for name in scores):
+            raise UnknownNameError("transferability score", pattern, scores)
+    return [
+        score
+        for name, score in scores.items()
+        if score.proposed or any(fnmatchcase(name, pattern) for pattern in wanted)
+    ]
+
+
+def grown(accuracy: float, read: float, rows: int) -> float:
+    """Return the accuracy that a linear probe on `rows` images is expected to have, by its accuracy on `read` of them.
+
+    >>> grown(0.5, 100, 400) > grown(0.5, 100, 200) > grown(0.5, 100, 100) == 0.5
+    True
+    """
+    gain = DOUBLED * math.log2(max(rows / max(read, 1.0), 1.0))
+    if not gain or not 0 < accuracy < 1:
+        return accuracy
+    return 1 / (1 + math.exp(-gain) * (1 - accuracy) / accuracy)
 
 
 def scorer(score: Score) -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None], float]:

@@ -122,7 +122,6 @@ class Kind(StrEnum):
     RANKED_TOO_LOW = "ranked_too_low"  # place, of, rows: images that the ranking rests on
     # search and decision
     NO_RECIPE_FITS = "no_recipe_fits"
-    PROBES_WITHOUT_GAIN = "probes_without_gain"
     NO_GAIN_EXPECTED = "no_gain_expected"
     FAILED = "failed"  # error: of a trial without predictions
     NO_PREDICTIONS = "no_predictions"

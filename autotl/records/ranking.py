@@ -14,10 +14,11 @@ class Ranked:
 
     backbone: str
     input_size: int
-    expected: float  # accuracy, a fraction; the ranking is sorted by it
+    expected: float  # accuracy of a linear probe on all train images, a fraction; the ranking is sorted by it
     prior: float | None = None  # expected on any data, at its native input size
     scores: tuple[tuple[str, float], ...] = ()
     rows: int = 0  # images that its scores were computed on; 0: ranked by its prior alone
+    embedded: int = 0  # images whose features are stored
     seconds_per_image: float | None = None
 
 

@@ -113,3 +113,4 @@ class Score:
     summary: str  # with its paper
     compute: str  # "module:attr" of (features, labels, folds, logits or None) -> float; higher is better
     needs_logits: bool = False
+    proposed: bool = True  # computed in every run; else only where it is asked for by name

@@ -51,6 +51,10 @@ class Trial:
     forecast_low: float | None = None  # 80 % interval of that
     forecast_high: float | None = None
     control: Control = ""  # what it is held against the others for; a control never competes
+    resume_from: str | None = (
+        None  # model folder of a shorter trial, relative to the run folder, that it continues
+    )
+    resumed_epochs: float = 0.0  # passes which that model has made; `epochs` counts them too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,9 @@ CROSS_VALIDATED = {"linear_probe": "linear", "knn": "knn"}  # ranking score of e
 USUAL_EPOCHS = 6.0  # of an untried fine-tuning, where none was trained
 UNSEEN = 0.35  # deviation of a frozen head without a single image scored
 SHIFT = 0.15  # deviation between cross-validation on train images and the score on new images
+# Deviations of what a linear probe gains where its images are doubled: between data sets, and between the backbones
+# of one. The ranking's expected score has the mean; all three are those of the recorded sets.
+DOUBLED_DATA, DOUBLED_OWN = 0.14, 0.13
 DRIFT = 0.07  # deviation between the selection images and other new images
 OWN_HEAD = 0.1  # deviation of a closed-form head from its cross-validation's value beside the linear probe's
 OTHER_HEAD = 0.4  # the same without cross-validation
@@ -100,8 +103,11 @@ class Belief:
         comparable: bool = True,
         out_of_fold: bool = False,
         recoverable: Mapping[str, tuple[int, float]] | None = None,
+        rows: int = 0,
     ) -> None:
         """Start from the prior; `recoverable` is by backbone (`autotl.ranking.depth_profile.recoverable`).
+
+        `rows` is how many images a training fits on: a ranking entry's score on fewer is expected to grow.
 
         With `out_of_fold` the selection images are the train images: a ranking entry's score then speaks only
         as long as no frozen head of the entry has one.
@@ -111,6 +117,7 @@ class Belief:
         self.comparable = comparable
         self.out_of_fold = out_of_fold
         self.recoverable = dict(recoverable or {})
+        self.rows = rows
         self._observed: list[Observation] = []
         self._failed: dict[Candidate, Observation] = {}
         self._failing: set[str] = set()
@@ -288,13 +295,15 @@ class Belief:
             math.sqrt(search_prior.OTHERS),
         )
         alone = math.sqrt(1 - search_prior.SAME_BACKBONE)
+        doublings = math.log2(max(self.rows / entry.rows, 1.0))
         return Form(
             mean,
             {
                 "train images": error * others,
                 f"train images {backbone}": error * same,
                 f"train images {backbone}@{size}": error * alone,
-                own: SHIFT,
+                "more images": DOUBLED_DATA * doublings,
+                own: math.hypot(SHIFT, DOUBLED_OWN * doublings),
             },
         )
 

@@ -14,6 +14,7 @@ MOVED: dict[Depth, float] = {"all": 1.0, 2: 0.4, 1: 0.2}
 OVERHEAD = 1.25  # on timed batches: optimiser, reading, following the score
 SETUP = 0.5  # seconds: building, keeping a copy of the weights, writing
 RECALIBRATED = 192  # images that batch norm is measured on before the first step
+LAST_EPOCHS = 3.0  # by which the final fit continues a probe at least, where there is time
 MARGIN = 1.15  # on the forecast of a final fit: when it is short of time, all that came before was for less
 SPARE = 0.5  # seconds, the same for the shortest
 HEAD = 0.5  # seconds of a head in closed form, where none was fitted yet
@@ -32,6 +33,9 @@ class CostModel:
     rows_test: int  # images the final fit is judged on
     folds: int = 0
     refit: bool = False  # a last fit on the test images too
+    last_fit: float = (
+        math.inf
+    )  # seconds that are kept for the last epochs of a winner that is continued, at most
     # Seconds a training image when everything moves, measured for some backbones at a size.
     timed: Mapping[tuple[str, int], float] = field(default_factory=dict)
     # The same for the very recipes that were about to be probed.
@@ -56,32 +60,65 @@ class CostModel:
         if not result.trial.epochs and result.status == "finished":
             fitting = result.cost.backward + result.cost.other
             self.heads.setdefault(candidate.strategy, []).append(fitting)
-        if not (result.trial.epochs and result.epochs_done > 0.5 and result.cost.seconds > 0):
+        trained = result.epochs_done - result.trial.resumed_epochs
+        if not (result.trial.epochs and trained > 0.5 and result.cost.seconds > 0):
             return
-        forecast = self._plain(candidate, result.epochs_done)
+        forecast = self._plain(candidate, trained)
         self.errors.append((_key(candidate), math.log(result.cost.seconds / forecast)))
 
-    def probe(self, candidate: Candidate, epochs: float) -> float:
-        """Return the forecast of a fine-tuning of some epochs, as a probe."""
-        return self._plain(candidate, epochs) * self._pace(candidate)
+    def probe(self, candidate: Candidate, epochs: float, trained: float = 0.0) -> float:
+        """Return the forecast of a probe: a fine-tuning, of which `trained` epochs are made already, or a head.
 
-    def fit(self, candidate: Candidate, epochs: float) -> float:
-        """Return the forecast of the final fit of a recipe and of its test, without model saving and report."""
+        A head's features are computed with it where the ranking read fewer images.
+        """
+        if not epochs:
+            entry = self._entry(candidate)
+            missing = max(0, self.rows - entry.embedded) + (0 if self.folds else self.rows_select)
+            return self._head(candidate) + missing * (entry.seconds_per_image or 0.01)
+        return self._plain(candidate, epochs - trained) * self._pace(candidate)
+
+    def fit(self, candidate: Candidate, epochs: float, trained: float = 0.0) -> float:
+        """Return the forecast of the final fit of a recipe and of its test, without model saving and report.
+
+        `trained` of the `epochs` are made already: by the probe that it continues.
+        """
         entry = self._entry(candidate)
         image_seconds = entry.seconds_per_image or 0.01
         test = image_seconds * self.rows_test
         folds = max(self.folds, 1)
         if not epochs:
             longer = self.rows_final / max(self.rows, 1) / folds
-            seconds = sorted([HEAD, *self.heads.get(candidate.strategy, [])])
-            usual = seconds[(len(seconds) - 1) // 2]  # of two the shorter: the first had libraries to load
-            return test + usual * longer + image_seconds * max(0, self.rows_final - entry.rows)
+            return (
+                test
+                + self._head(candidate) * longer
+                + image_seconds * max(0, self.rows_final - entry.embedded)
+            )
         rows = self.rows_final + (self.rows_final + self.rows_test if self.refit else 0)
-        return self.probe(candidate, epochs) * rows / max(self.rows, 1) / folds + test
+        return self.probe(candidate, epochs, trained) * rows / max(self.rows, 1) / folds + test
 
     def final(self, candidate: Candidate, epochs: float) -> float:
-        """Return the seconds reserved for a final fit, which are more than its forecast."""
-        return MARGIN * self.fit(candidate, epochs) + SPARE
+        """Return the seconds reserved for a final fit, which are more than its forecast.
+
+        A fine-tuned probe's model can ship as it is: only its test must follow, and a few more epochs on all images
+        that may be fitted, as far as `last_fit` seconds go. Out-of-fold no probe was fitted on all train images.
+        """
+        if not epochs or self.folds:
+            return MARGIN * self.fit(candidate, epochs) + SPARE
+        test = (self._entry(candidate).seconds_per_image or 0.01) * self.rows_test
+        last = min(self.fit(candidate, min(epochs, LAST_EPOCHS)) - test, self.last_fit)
+        return MARGIN * (last + test) + SPARE
+
+    def last_epochs(self, candidate: Candidate, seconds: float, trained: float) -> float:
+        """Return by how many epochs the final fit continues a probe of `trained` epochs within `seconds`."""
+        one = self.fit(candidate, 1.0)
+        each = self.fit(candidate, 2.0) - one
+        able = 1 + (seconds / MARGIN - one) / max(each, 1e-9)
+        return max(0.0, min(able, max(trained, LAST_EPOCHS)))
+
+    def _head(self, candidate: Candidate) -> float:
+        """Return the seconds that fitting a head in closed form takes, its features aside."""
+        seconds = sorted([HEAD, *self.heads.get(candidate.strategy, [])])
+        return seconds[(len(seconds) - 1) // 2]  # of two the shorter: the first had libraries to load
 
     def _pace(self, candidate: Candidate) -> float:
         """Return how much longer trainings take than timed batches say: a mean in which similar recipes count most."""

@@ -39,6 +39,7 @@ def rehearse(planner: DefaultPlanner, seconds: float, gain: float) -> float:
                 status="finished",
                 score_val=entry.expected + (1 - entry.expected) * grown,
                 epochs_done=trial.epochs,
+                model=trial.id,
                 cost=Cost(other=cost),
             )
         )
@@ -46,7 +47,10 @@ def rehearse(planner: DefaultPlanner, seconds: float, gain: float) -> float:
     if not scored:
         return spent
     best = max(scored, key=lambda result: result.score_val or 0.0)
-    return spent + planner.costs.fit(best.trial.candidate, best.epochs_done)
+    epochs = best.epochs_done
+    if epochs and not planner.facts.folds:
+        epochs = planner.costs.last_epochs(best.trial.candidate, seconds - spent, epochs)
+    return spent + planner.costs.fit(best.trial.candidate, epochs)
 
 
 def foresee(

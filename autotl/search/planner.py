@@ -1,14 +1,18 @@
 """Ask for trials within a budget and take in their results: the default planner. Pure: no torch, no clock.
 
-First the closed-form heads on every backbone whose features are at hand; they cost next to nothing.
-Then fine-tuning, one probe at a time. What recipes may score is drawn from the run's belief
-(`autotl.search.belief`). Those that together have the largest expected maximum within the seconds left are a plan;
-its best member is asked for, and the plan is made again with what it showed. A recipe is only asked for when it
-and the final fit fit into the seconds left.
+Closed-form heads on features that are at hand come first: they cost next to nothing. From then on everything that
+fits into the seconds left is an option: a frozen head on a backbone that must still be embedded, a fine-tuning, and
+the continuation of one, which costs only the epochs that it adds. What they may score is drawn from the run's belief
+(`autotl.search.belief`). Those that together have the largest expected maximum within the time are a plan; its
+member with the most expected gain for its seconds is asked for, and the plan is made again with what it showed.
+
+The search ends when nothing fits any more, or when the chance is small that an option is better than the best so far
+by a difference that matters.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,18 +21,23 @@ import numpy as np
 from autotl.records import Candidate, Ranked, Strategy, Trial, TrialResult
 from autotl.records.facts import Fact, Kind, fact
 from autotl.search import knapsack
-from autotl.search.belief import Belief, Selection
+from autotl.search.belief import Belief, Point, Selection
 from autotl.search.cost_model import CostModel
 from autotl.search.recipe import recipes
 
 EPOCHS = (4.0, 6.0, 9.0, 14.0, 20.0, 30.0)
 FEWEST_STEPS = 40  # fewer optimiser steps than this teach a new head little
-WORTH = 0.0003  # expected gain in score for which another probe is made: what few images can show of it
-PATIENCE = 6  # probes in a row that may bring nothing
-LONGER = 0.001  # score that a training must be expected to gain for taking twice as long as another
+CONTINUED = 1.4  # times its length that a training is continued to, at least: less would show nothing
+MATTERS, MATTERS_OF_ERROR = (
+    0.005,
+    0.1,
+)  # a better score: by so much, or by so much of the best's error if that is more
+UNLIKELY = 0.05  # chance of a better score, below which the search ends
+HASTE = 0.5  # power of a training's seconds that its gain is divided by: 0 asks for the largest gain, 1 for the fastest
 DRAWS = 512  # of the scores that all recipes may have
 GENTLE_RATE = 7e-4  # peak learning rate that is tried too where the usual one lost to the linear probe
 CLOSE = 0.01  # scores so near the best may win in the end
+HEAD_SECONDS = 2.0  # left, below which no further head is fitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +50,9 @@ class Facts:
     rows_test: int  # images the final fit is judged on
     folds: int = 0
     refit: bool = False  # a last fit on the test images too
+    last_fit: float = (
+        math.inf
+    )  # seconds that are kept for the last epochs of a winner that is continued, at most
     batch: int = 32
     seed: int = 0
     comparable: bool = True  # the metric is accuracy, as the ranking's scores are
@@ -54,17 +66,22 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """A fine-tuning that could be probed."""
+    """A training that could be made next."""
 
     candidate: Candidate
-    epochs: float
+    epochs: float  # in all; 0 for a head in closed form
     seconds: float  # forecast of the probe
-    final: float  # forecast of the final fit
+    final: float  # forecast of what must follow should it win
+    continues: TrialResult | None = None  # the shorter training of the recipe whose model goes on
+
+    @property
+    def point(self) -> Point:
+        return self.candidate, self.epochs
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class DefaultPlanner:
-    """Closed-form heads first, then fine-tuning where its expected gain is largest."""
+    """Heads on stored features first, then what is expected to gain most for its seconds."""
 
     ranked: Sequence[Ranked]
     strategies: Sequence[Strategy]
@@ -86,6 +103,7 @@ class DefaultPlanner:
             rows_test=facts.rows_test,
             folds=facts.folds,
             refit=facts.refit,
+            last_fit=facts.last_fit,
             timed=facts.timed,
         )
         self.belief = Belief(
@@ -94,38 +112,20 @@ class DefaultPlanner:
             comparable=facts.comparable,
             out_of_fold=bool(facts.folds),
             recoverable=facts.recoverable,
+            rows=facts.rows,
         )
 
     def ask(self, seconds: float) -> Trial | None:
         """Return the next probe, to be done with its final fit within `seconds`; None when nothing is worth it."""
-        head = self._next_head(seconds)
+        head = self._head_at_hand(seconds)
         if head is not None:
-            return self._trial(head, 0.0)
+            return self._trial(head)
         reserve = self._best_final()
         options = self.options(seconds, reserve)
         if not options:
-            self.stopped = self.stopped or fact(Kind.NO_RECIPE_FITS)
-            return None
-        best = self.best_value() or 0.0
-        if best > 1 - 1 / max(self.facts.rows_select, 1):  # no selection image is left to show a better one
-            self.stopped = fact(Kind.NO_GAIN_EXPECTED)
-            return None
-        if self._in_vain() >= PATIENCE:
-            self.stopped = fact(Kind.PROBES_WITHOUT_GAIN, probes=PATIENCE)
-            return None
-        plan = knapsack.best_plan(
-            self.drawn(options),
-            best,
-            np.array([option.seconds for option in options]),
-            np.array([option.final for option in options]),
-            seconds,
-            reserve,
-        )
-        if plan.first is None or plan.gain < WORTH:
-            self.stopped = fact(Kind.NO_GAIN_EXPECTED)
-            return None
-        option = options[plan.first]
-        return self._trial(option.candidate, option.epochs, option.seconds)
+            return self._last_resort(seconds)
+        option = self._most_valuable(options, seconds, reserve)
+        return None if option is None else self._trial(option)
 
     def take_back(self, trial: Trial) -> None:
         """Take back a trial that was asked for: its cost is known better now."""
@@ -156,14 +156,6 @@ class DefaultPlanner:
         ]
         return list(zip(scored, self.belief.means(points).tolist(), strict=True)) if scored else []
 
-    def _in_vain(self) -> int:
-        """Return how many fine-tunings there were since one was better than all before."""
-        best, count = -1.0, 0
-        for result, value in self._values():
-            count = 0 if value > best + WORTH else count + bool(result.trial.epochs)
-            best = max(best, value)
-        return count
-
     def _best_final(self) -> float:
         """Return the dearest final fit among those that may win, which a probe must leave time for."""
         values = self._values()
@@ -177,44 +169,56 @@ class DefaultPlanner:
             default=0.0,
         )
 
-    # -- closed-form heads
-
-    def _next_head(self, seconds: float) -> Candidate | None:
-        closed = [strategy for strategy in self.strategies if strategy.head and not strategy.phases]
-        whole = [entry for entry in self.ranked if entry.rows >= self.facts.rows]
-        for candidate in recipes(whole, closed):
-            if (candidate.id, 0.0) not in self.asked and seconds > 2.0:
-                return candidate
-        return None
-
-    # -- fine-tuning
+    # -- what could be tried
 
     def options(self, seconds: float, reserve: float = 0.0) -> list[Option]:
-        """Return the fine-tunings that fit into `seconds`, at every length that does."""
-        options = []
-        for candidate in self._candidates():
-            if self.belief.failed(candidate):
-                continue
-            longest = max(
-                (r.trial.epochs for r in self.results if r.trial.candidate == candidate), default=0.0
-            )
-            for epochs in EPOCHS:
-                if epochs <= longest or (candidate.id, epochs) in self.asked:
-                    continue
-                if epochs * self.facts.rows / self.facts.batch < FEWEST_STEPS:
-                    continue
-                cost, final = self.costs.probe(candidate, epochs), self.costs.final(candidate, epochs)
-                if cost + max(final, reserve) > seconds:
-                    break
-                options.append(Option(candidate=candidate, epochs=epochs, seconds=cost, final=final))
-        return options
+        """Return the trainings that fit into `seconds`, with what must follow: `reserve`, or more for a dearer one."""
+        return [o for o in self._all_options() if o.seconds + max(o.final, reserve) <= seconds]
+
+    def _all_options(self) -> list[Option]:
+        """Return every training that could be made, whatever it costs."""
+        heads = recipes(self._timed(), self._closed()[:1])  # the others follow once the features are stored
+        options = [self._head(head) for head in heads if (head.id, 0.0) not in self.asked]
+        return options + [
+            option for candidate in self._candidates() for option in self._lengths_of(candidate)
+        ]
+
+    def _head_at_hand(self, seconds: float) -> Option | None:
+        """Return a closed-form head that was not tried on features that are stored."""
+        if seconds <= HEAD_SECONDS:
+            return None
+        embedded = [entry for entry in self.ranked if self._is_embedded(entry)]
+        untried = (c for c in recipes(embedded, self._closed()) if (c.id, 0.0) not in self.asked)
+        return next((self._head(candidate) for candidate in untried), None)
+
+    def _is_embedded(self, entry: Ranked) -> bool:
+        """Return whether features of all images are stored: by the ranking, or by a head that was fitted on them."""
+        return entry.embedded >= self.facts.rows or any(
+            _same_features(result.trial.candidate, entry)
+            for result in self.results
+            if not result.trial.epochs and result.score_val is not None
+        )
+
+    def _closed(self) -> list[Strategy]:
+        return [strategy for strategy in self.strategies if strategy.head and not strategy.phases]
+
+    def _timed(self) -> list[Ranked]:
+        return [entry for entry in self.ranked if entry.seconds_per_image is not None]
+
+    def _head(self, candidate: Candidate) -> Option:
+        costs = self.costs
+        return Option(
+            candidate=candidate,
+            epochs=0.0,
+            seconds=costs.probe(candidate, 0.0),
+            final=costs.final(candidate, 0.0),
+        )
 
     def _candidates(self) -> list[Candidate]:
         """Return every fine-tuning, those that lost to their linear probe at a gentler rate too."""
-        timed = [entry for entry in self.ranked if entry.seconds_per_image is not None]
         rates = {strategy.name: strategy.phases[0].lr for strategy in self.strategies if strategy.phases}
         candidates = []
-        for candidate in recipes(timed, [s for s in self.strategies if s.phases]):
+        for candidate in recipes(self._timed(), [s for s in self.strategies if s.phases]):
             candidates.append(candidate)
             if rates[candidate.strategy] > GENTLE_RATE and self._lost(candidate):
                 candidates.append(replace(candidate, hyper=(("lr", GENTLE_RATE),)))
@@ -228,23 +232,96 @@ class DefaultPlanner:
         base = self.belief.frozen(candidate)
         return any(result.score_val is None or result.score_val < base for result in own)
 
-    def drawn(self, options: Sequence[Option]) -> np.ndarray:
-        """Return draws (draws, options) of what these are expected to score once they are probed.
+    def _lengths_of(self, candidate: Candidate) -> list[Option]:
+        """Return the trainings of a recipe that are longer than those it had."""
+        if self.belief.failed(candidate):
+            return []
+        own = [result for result in self.results if result.trial.candidate == candidate]
+        longest = max((result.trial.epochs for result in own), default=0.0)
+        continues = next((r for r in own if r.trial.epochs == longest and self._can_go_on(r)), None)
+        trained = 0.0 if continues is None else continues.epochs_done
+        return [
+            Option(
+                candidate=candidate,
+                epochs=epochs,
+                seconds=self.costs.probe(candidate, epochs, trained),
+                final=self.costs.final(candidate, epochs),
+                continues=continues,
+            )
+            for epochs in self._lengths()
+            if epochs >= CONTINUED * longest and (candidate.id, epochs) not in self.asked
+        ]
 
-        A longer training must be worth its time.
-        """
-        values = self.belief.forthcoming([(option.candidate, option.epochs) for option in options], DRAWS)
-        seconds = np.array([option.seconds for option in options])
-        return np.asarray(values - LONGER * np.log2(seconds / seconds.min()))
+    def _lengths(self) -> list[float]:
+        """Return the lengths of a fine-tuning in epochs: those that are enough steps, longer ones for few images."""
+        steps = self.facts.rows / self.facts.batch  # in an epoch
+        enough = [epochs for epochs in EPOCHS if epochs * steps >= FEWEST_STEPS]
+        return enough or [math.ceil(FEWEST_STEPS / steps), math.ceil(2 * FEWEST_STEPS / steps)]
 
-    def _trial(self, candidate: Candidate, epochs: float, forecast: float | None = None) -> Trial:
-        self.asked.add((candidate.id, epochs))
+    def _can_go_on(self, result: TrialResult) -> bool:
+        """Return whether a training left the one model that goes on: out-of-fold there is one for each fold."""
+        return not self.facts.folds and result.model is not None and result.score_val is not None
+
+    # -- which one is next
+
+    def _most_valuable(self, options: Sequence[Option], seconds: float, reserve: float) -> Option | None:
+        """Return the member of the best plan that gains most for its seconds; None when a better score is unlikely."""
+        best = self.best_value() or 0.0
+        matters = max(MATTERS, MATTERS_OF_ERROR * (1 - best))
+        points = [option.point for option in options]
+        better = self._better(points, matters)
+        chance = float(better.any(1).mean())
+        if chance < UNLIKELY:
+            self.stopped = fact(Kind.NO_GAIN_EXPECTED, chance=round(chance, 4), gain=round(matters, 4))
+            return None
+        values = self.belief.forthcoming(points, DRAWS)
+        costs = np.array([option.seconds for option in options])
+        finals = np.array([option.final for option in options])
+        plan = knapsack.best_plan(values, best, costs, finals, seconds, reserve)
+        gains = np.maximum(values, best).mean(0) - best
+        if not plan.chosen:  # no probe is expected to show it, yet a better score is not unlikely
+            gains = better.mean(0)
+        places = plan.chosen or range(len(options))
+        return options[max(places, key=lambda place: (gains[place] / costs[place] ** HASTE, -place))]
+
+    def _better(self, points: Sequence[Point], matters: float) -> np.ndarray:
+        """Return draws (draws, points) of whether these are better than the best so far by `matters`."""
+        values = self._values()
+        if not values:
+            return np.ones((1, len(points)), bool)
+        best, _ = max(values, key=lambda pair: pair[1])
+        own = (best.trial.candidate, max(best.epochs_done, 1.0) if best.trial.epochs else 0.0)
+        drawn = self.belief.draws([*points, own], DRAWS)
+        return np.asarray(drawn[:, :-1] > drawn[:, -1:] + matters)
+
+    def _last_resort(self, seconds: float) -> Trial | None:
+        """Return the cheapest training where nothing fits and nothing has a score: the clock then ends it."""
+        tried = any(result.score_val is not None for result in self.results)
+        options = [] if tried else self._all_options()
+        if not options or seconds <= HEAD_SECONDS:
+            self.stopped = fact(Kind.NO_RECIPE_FITS)
+            return None
+        return self._trial(min(options, key=lambda option: (option.seconds, option.candidate.id)))
+
+    def _trial(self, option: Option) -> Trial:
+        self.asked.add((option.candidate.id, option.epochs))
         self.counter += 1
+        continues = option.continues
         return Trial(
             id=f"t{self.counter:03d}",
-            candidate=candidate,
-            epochs=epochs,
+            candidate=option.candidate,
+            epochs=option.epochs,
             seed=self.facts.seed,
             keep_model=True,
-            forecast=forecast,
+            forecast=option.seconds,
+            resume_from=None if continues is None else continues.model,
+            resumed_epochs=0.0 if continues is None else continues.epochs_done,
         )
+
+
+def _features_of(candidate: Candidate) -> tuple[str, int]:
+    return candidate.backbone, candidate.input_size
+
+
+def _same_features(candidate: Candidate, entry: Ranked) -> bool:
+    return _features_of(candidate) == (entry.backbone, entry.input_size)

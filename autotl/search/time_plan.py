@@ -16,7 +16,7 @@ __all__ = ["TimePlan", "least_seconds", "refuse_hopeless", "stages", "time_plan"
 START = 8.0  # forecast of the seconds until the worker has imported torch and is ready
 REPORT = 3.0  # report and last writes
 MOST_TEST = 3.0  # for the test of a model whose final fit has no time
-RANK_SHARE = 0.3  # of the budget without start and report
+RANK_SHARE = 0.12  # of the budget without start and report
 FEWEST_IMAGES = 200  # the images of the smallest useful run: one linear probe on them needs
 IMAGE_SECONDS = 0.004  # seconds each
 
@@ -35,11 +35,14 @@ class TimePlan:
     downloads: float  # in the background, from the beginning of the run
     similarity: float
     pass_over_images: float  # one pass of all images through the cheapest backbone; more images are left out
-    rank: float  # embedding and scoring
+    rank: float  # embedding and scoring, without the first model
     next_download: float  # waiting for weights when nothing else is left to rank
     learning_curves: float  # after which no further curve is begun
     depth_profiles: float
     timing: float  # timing batches of the backbones that ranked first
+    last_fit: (
+        float  # of the search's seconds, for the last epochs of the winner on all images that may be fitted
+    )
     controls: float
     out_of_distribution: float  # measuring which images are far from the training images, at least
     explain: float
@@ -70,13 +73,14 @@ def time_plan(budget: float) -> TimePlan:
     """
     rank = RANK_SHARE * max(0.0, budget - START - REPORT)
     plan = {
-        "similarity": 0.05 * budget,
+        "similarity": 0.02 * budget,
         "learning_curves": 0.01 * budget,
         "depth_profiles": 0.02 * budget,
-        "timing": 0.04 * budget,
+        "timing": 0.03 * budget,
+        "last_fit": 0.08 * budget,
         "controls": 0.1 * budget,
         "out_of_distribution": 0.02 * budget,
-        "explain": 0.05 * budget,
+        "explain": 0.03 * budget,
     }
     decode = max(5.0, 0.2 * budget)
     taken = START + decode + rank + REPORT + sum(plan.values())
@@ -112,7 +116,9 @@ def stages(plan: TimePlan) -> tuple[StagePlan, ...]:
         StagePlan(stage="rank", seconds=plan.rank + plan.learning_curves, covers=("rank",)),
         StagePlan(stage="depth profiles", seconds=plan.depth_profiles, covers=("depth profiles",)),
         StagePlan(stage="timing", seconds=plan.timing, covers=("timing",)),
-        StagePlan(stage="search and final fit", seconds=plan.search, covers=("search", "final fit")),
+        StagePlan(
+            stage="search and final fit", seconds=plan.search + plan.last_fit, covers=("search", "final fit")
+        ),
         StagePlan(stage="controls", seconds=plan.controls, covers=("controls",)),
         StagePlan(
             stage="out of distribution", seconds=plan.out_of_distribution, covers=("out of distribution",)

@@ -90,7 +90,11 @@ class _Delivery:
         earlier, probe = self.earlier, self.probe
         if earlier is not None and self.setup.same_data and _is_refit_of(earlier, probe):
             return earlier
-        result = self._train(self._trial())
+        trial = self._trial()
+        if trial is None:  # no time for an epoch more: the probe's model is good as it is
+            ship(self.context.journal.folder / str(probe.model), self.context.journal.folder)
+            return self._tested()
+        result = self._train(trial)
         if self._ships(result):
             return result
         error = result.error or "; ".join(wording.sentences(result.notes))
@@ -102,9 +106,17 @@ class _Delivery:
         ship(self.context.journal.folder / probe.model, self.context.journal.folder)
         return self._tested()
 
-    def _trial(self) -> Trial:
-        candidate, epochs = self.probe.trial.candidate, self.probe.epochs_done
+    def _trial(self) -> Trial | None:
+        """Return the final fit; None where a probe's model ships as it is."""
+        candidate, trained = self.probe.trial.candidate, self.probe.epochs_done
         costs, fits = self.searched.costs, self.setup.fits
+        continued = bool(trained) and self.probe.model is not None and not self.setup.columns.folds
+        more = 0.0
+        if continued and costs is not None:
+            more = float(int(costs.last_epochs(candidate, self.context.budget.left - self._kept(), trained)))
+            if more < 1:
+                return None
+        epochs = trained + more
         trial = Trial(
             id=f"final{len(fits) + 1}" if fits else "final",
             candidate=candidate,
@@ -113,37 +125,51 @@ class _Delivery:
             evaluate_on=("test",) if len(self.setup.parts.rows(2)) else (),
             seed=self.context.options.seed,
             keep_model=True,
-            forecast=None if costs is None else costs.fit(candidate, epochs),
+            forecast=None if costs is None else costs.fit(candidate, epochs, trained if more else 0.0),
+            resume_from=self.probe.model if more else None,
+            resumed_epochs=trained if more else 0.0,
         )
         return with_interval(trial, self.searched.probes)
 
-    def _train(self, trial: Trial) -> TrialResult:
+    def _kept(self) -> float:
+        """Return the seconds that a final fit leaves: for the test of the probe should it fail, and what follows."""
         plan = self.context.plan
-        test = min(self._test_seconds(), plan.test)  # of the probe, should the fit not finish
+        return plan.last_seconds + plan.out_of_distribution + min(self._test_seconds(), plan.test)
+
+    def _train(self, trial: Trial) -> TrialResult:
         self.context.journal.event(
             "final fit",
             fact(Kind.FINAL_FIT, low=trial.forecast_low, high=trial.forecast_high),
             candidate=trial.candidate.id,
             forecast=trial.forecast,
         )
-        return self._submit(trial, plan.last_seconds + plan.out_of_distribution + test)
+        return self._submit(trial, self._kept())
 
     def _ships(self, result: TrialResult) -> bool:
         """Put the model of a fit in place that trained long enough; return whether it did."""
-        planned = result.trial.epochs
-        trained = result.status in ("finished", "stopped") and result.epochs_done >= ENOUGH * planned
-        if not trained or result.model is None:
+        planned, before = result.trial.epochs, result.trial.resumed_epochs
+        long_enough = result.epochs_done - before >= ENOUGH * (planned - before)
+        if result.status not in ("finished", "stopped") or not long_enough or result.model is None:
             return False
-        if result.epochs_done < planned:
+        if result.epochs_done < planned and not before:
             self.context.journal.note(fact(Kind.FINAL_FIT_SHORT, epochs=result.epochs_done, planned=planned))
         ship(self.context.journal.folder / result.model, self.context.journal.folder)
         if self.context.options.refit and result.trial.evaluate_on:
-            self._refit(result.trial)
+            self._refit(result)
         return True
 
-    def _refit(self, trial: Trial) -> None:
+    def _refit(self, fit: TrialResult) -> None:
         """Fit on the test images too; the figures stay those of the fit without them."""
+        trial = fit.trial
         everything = replace(trial, id="refit", fit_on=("train", "select", "test"), evaluate_on=())
+        if trial.resume_from is not None:
+            more = trial.epochs - trial.resumed_epochs
+            everything = replace(
+                everything,
+                epochs=fit.epochs_done + more,
+                resume_from=fit.model,
+                resumed_epochs=fit.epochs_done,
+            )
         result = self._submit(everything, self.context.plan.last_seconds)
         if result.status == "finished" and result.model is not None:
             ship(self.context.journal.folder / result.model, self.context.journal.folder)
@@ -219,7 +245,7 @@ def earlier_fit(context: RunContext, fits: tuple[TrialResult, ...], winner: str)
 
 
 def _is_refit_of(fit: TrialResult, probe: TrialResult) -> bool:
-    return "select" in fit.trial.fit_on and fit.trial.epochs == probe.epochs_done
+    return "select" in fit.trial.fit_on and probe.epochs_done in (fit.trial.epochs, fit.trial.resumed_epochs)
 
 
 def _measure_ood(context: RunContext, setup: Setup, fit: TrialResult | None) -> None:

@@ -78,7 +78,7 @@ class _Ranker:
         self.backbones = dict(setup.backbones)
         self.probes: list[TrialResult] = list(setup.probes)
         self.rows = setup.parts.rows(0)
-        self.scores = list(context.plugins.scores().values())
+        self.scores = screening.chosen_scores(context.plugins.scores(), context.options.scores)
         self.notes: list[Fact] = []
         if not self.backbones:
             self._arrived(patience=context.budget.left)
@@ -189,7 +189,7 @@ class _Ranker:
             note = replace(note, values={**note.values, "backbone": ask.backbone})  # noqa: PLW2901 (one more value)
             self.notes.append(note)
             context.plugins.blame("register_scores", name, wording.score_problem(note))
-        self.screening.update(ask, embedding.rows, values, seconds)
+        self.screening.update(ask, embedding.rows, values, seconds, len(scored_rows))
         context.journal.event(
             "rank",
             fact(Kind.SCORED, images=len(scored_rows), scores=dict(sorted(values.items()))),
@@ -229,7 +229,7 @@ def _learning_curves(
     budget, plan, columns = context.budget, context.plan, setup.columns
     rows = setup.parts.rows(0)
     end = budget.left - plan.learning_curves
-    embedded = [entry for entry in ranking.ranked if entry.rows == len(rows)]
+    embedded = [entry for entry in ranking.ranked if entry.embedded == len(rows)]
     for entry in embedded[:CURVES]:
         if budget.left < max(end, CURVES_LEAST):
             return

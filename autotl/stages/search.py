@@ -165,6 +165,7 @@ class _Searcher:
             rows_test=test,
             folds=columns.folds,
             refit=self.context.options.refit,
+            last_fit=self.context.plan.last_fit,
             comparable=setup.goal.metric == "accuracy",
             selection=selection_images(judged_rows(columns), setup.goal),
             seed=self.context.options.seed,
@@ -238,7 +239,7 @@ class _Searcher:
             too_slow = fact(Kind.TOO_SLOW, latency=entry.seconds_per_image, allowed=limit)
             self.skipped.append(Skipped(name=f"{entry.backbone}@{entry.input_size}", reason=too_slow))
         # An entry without rows and seconds is not asked for; trials of it can still be looked up.
-        return [replace(e, rows=0, seconds_per_image=None) if e in slow else e for e in ranked]
+        return [replace(e, rows=0, embedded=0, seconds_per_image=None) if e in slow else e for e in ranked]
 
     def _final_fit(self, trial: Trial) -> float:
         """Return the seconds of the longest final fit among those that may follow: of the best, and of `trial`."""

@@ -143,8 +143,8 @@ def screen(wallet: Wallet) -> tuple[Ranking, list[TrialResult]]:
     ask: ranking_screening.Ask | None = screening.start()
     start = 0.0
     while ask is not None:
-        rows, scores = wallet.read(ask.backbone, ask.rows)
-        screening.update(ask, rows, scores, space.image[ask.backbone] if rows else None)
+        rows, scores, scored = wallet.read(ask.backbone, ask.rows, ask.rows)
+        screening.update(ask, rows, scores, space.image[ask.backbone] if rows else None, scored)
         if not results and screening.stands_in_for_floor(ask):
             done = wallet.train(frozen_of(space, ask.backbone))
             results += [done] if done else []
@@ -193,21 +193,24 @@ def answer(wallet: Wallet, trial: Trial) -> TrialResult:
         return TrialResult(trial=trial, status="skipped", error=str(problem))
     cell = wallet.space.cells[place]
     lengths = [length for length in cell.trained if length <= trial.epochs] or [min(cell.trained)]
-    done = wallet.train(place, max(lengths)) or _stopped(wallet, place, lengths)
+    had = max((length for length in cell.trained if length <= trial.resumed_epochs), default=0.0)
+    done = wallet.train(place, max(lengths), had) or _stopped(wallet, place, lengths, had)
     return done or TrialResult(trial=trial, status="skipped", error="no money left for it")
 
 
-def _stopped(wallet: Wallet, place: int, lengths: Sequence[float]) -> TrialResult | None:
+def _stopped(wallet: Wallet, place: int, lengths: Sequence[float], had: float) -> TrialResult | None:
     """Return a training that the clock ends: all that is left is spent, and a shorter one gives its result."""
-    able = [length for length in lengths if wallet.price(place, length) <= wallet.left]
-    done = wallet.train(place, max(able)) if able else None
+    able = [length for length in lengths if wallet.price(place, length, had) <= wallet.left]
+    done = wallet.train(place, max(able), had) if able else None
     wallet.pay(wallet.left)
     return done
 
 
 def belief_of(space: Space, bought: Sequence[TrialResult], ranking: Ranking) -> Belief:
     """Return the belief that a ranking and these trials give."""
-    belief = Belief(entries=ranking.ranked, selection=selection_images(judged(space), Goal()))
+    belief = Belief(
+        entries=ranking.ranked, selection=selection_images(judged(space), Goal()), rows=space.about.train
+    )
     for result in bought:
         belief.update(result, right_of(space, result))
     return belief
@@ -255,6 +258,7 @@ def finished(space: Space) -> Decision:
             expected=space.scores[name][max(space.scores[name])].values["linear"],
             prior=ranking_screening.prior(space.specs[name]),
             rows=max(space.scores[name]),
+            embedded=max(space.scores[name]),
             scores=tuple(sorted(space.scores[name][max(space.scores[name])].values.items())),
         )
         for name in space.specs
@@ -304,7 +308,7 @@ def logme_tuned(wallet: Wallet, prior: Prior, generator: np.random.Generator) ->
     space = wallet.space
     counts = sorted(set.intersection(*(set(space.scores[name]) for name in space.specs)))
     able = [count for count in counts if count * sum(space.image.values()) <= wallet.left] or counts[:1]
-    values = {name: wallet.read(name, able[-1])[1].get("logme", -math.inf) for name in space.specs}
+    values = {name: wallet.read(name, able[-1], able[-1])[1].get("logme", -math.inf) for name in space.specs}
     name = max(values, key=lambda n: (values[n], n))
     return Choice(place=tuned_of(space, name), spent=wallet.spent)
 

@@ -141,21 +141,23 @@ class Wallet:
         self.spent += price
         return True
 
-    def read(self, backbone: str, rows: int) -> tuple[int, dict[str, float]]:
-        """Read features of as many of `rows` train images as can be paid; return their number and scores.
+    def read(self, backbone: str, rows: int, scored: int) -> tuple[int, dict[str, float], int]:
+        """Read features of as many of `rows` train images as can be paid; return their number, scores and of how many.
 
-        Scores are those of the largest recorded subsample among them; (0, {}) when not even one can be had.
+        Scores are those of the largest recorded subsample of at most `scored` among them; (0, {}, 0) when not even
+        one can be had.
         """
         each, known = self.space.image[backbone], self.space.scores[backbone]
         able = self.features[backbone] + int(self.left / each + 1e-9)
         offered = [count for count in known if count <= min(rows, able)]
         if not offered:
-            return 0, {}
+            return 0, {}, 0
         count = max(offered)
         self.spent += each * max(0, count - self.features[backbone])
         self.features[backbone] = max(count, self.features[backbone])
-        self.spent = min(self.limit, self.spent + seconds_of(known[count]))
-        return count, known[count].values
+        judged = max([few for few in offered if few <= scored] or [min(offered)])
+        self.spent = min(self.limit, self.spent + seconds_of(known[judged]))
+        return count, known[judged].values, judged
 
     def price(self, place: int, epochs: float | None = None, had: float = 0.0) -> float:
         """Return the seconds that a training costs, with the features of a frozen head; `had` epochs were paid."""
@@ -208,6 +210,7 @@ def result_of(space: Space, cell: Cell, epochs: float) -> TrialResult:
         cost=Cost(backward=cell.cost[epochs]),
         steps_done=trained.steps,
         epochs_done=epochs,
+        model=cell.candidate.id,  # a longer training of the cell may continue it
         latency=space.image[cell.candidate.backbone],
         parameters=trained.parameters,
         macs=trained.macs,

@@ -223,7 +223,7 @@ def test_a_purse_pays_once_and_never_more_than_it_holds(spaces: dict[str, space.
     spent = wallet.spent
     assert wallet.train(place) is not None
     assert wallet.spent == spent
-    assert wallet.read("small", TRAIN)[0] == TRAIN
+    assert wallet.read("small", TRAIN, TRAIN)[0] == TRAIN
     assert wallet.spent == spent
     poor = Wallet(space=whole, limit=spent / 2)
     assert poor.train(place) is None

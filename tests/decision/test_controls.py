@@ -160,7 +160,7 @@ def test_its_row_in_the_leaderboard_is_the_chance_level() -> None:
 
 def test_labels_are_shuffled_for_the_winners_backbone_else_for_the_cheapest() -> None:
     def arm(name: str, rows: int, seconds: float) -> Ranked:
-        return Ranked(backbone=name, input_size=64, expected=0.5, rows=rows, seconds_per_image=seconds)
+        return Ranked(backbone=name, input_size=64, expected=0.5, embedded=rows, seconds_per_image=seconds)
 
     ranked = [arm("slow", 100, 0.01), arm("part", 50, 0.001), arm("quick", 100, 0.002)]
     for winner, chosen in (("slow", "slow"), ("part", "quick"), ("gone", "quick")):

@@ -43,7 +43,7 @@ def views(folder: Path) -> tuple[Belief, DefaultPlanner, list[Candidate], dict[s
     probes = [trial for trial in state.trials if is_probe(trial) and not trial.trial.control]
     judged = evidence.judged_rows(case.columns)
     facts = Facts(
-        rows=200,
+        rows=int((case.columns.part == 0).sum()),
         rows_final=250,
         rows_select=len(judged.labels),
         rows_test=0,

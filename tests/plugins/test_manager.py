@@ -465,7 +465,7 @@ REMOVED = {
     Strategy: ("objective", "prepare", "sampler", "combine", "worth", "parents"),
     Phase: ("views", "data"),
     BackboneSpec: ("text_head", "modality"),
-    Trial: ("resume_from", "parents"),
+    Trial: ("parents",),
 }
 
 

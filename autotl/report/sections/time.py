@@ -15,7 +15,7 @@ from autotl.report.wording import sentence, terminal
 
 TONES = 6  # colours of the bar of time
 FEWEST_PAIRS = 4  # of score and training, for a correlation
-ENDS_SEARCH = (Kind.NO_RECIPE_FITS, Kind.NO_GAIN_EXPECTED, Kind.PROBES_WITHOUT_GAIN)
+ENDS_SEARCH = (Kind.NO_RECIPE_FITS, Kind.NO_GAIN_EXPECTED)
 STAGES = {
     "load": "list files",
     "decode": "decode images",

@@ -35,15 +35,14 @@ def _difference(difference: float, low: float, high: float, images: float) -> st
 
 
 def _no_recipe_fits() -> str:
-    return "no further recipe fits into the time left"
+    return "nothing that is left to try fits into the time left"
 
 
-def _probes_without_gain(probes: int) -> str:
-    return f"{probes} probes in a row brought nothing better"
-
-
-def _no_gain_expected() -> str:
-    return "no further probe is expected to find a better score"
+def _no_gain_expected(chance: float, gain: float) -> str:
+    return (
+        f"the probability that anything left to try is better by {100 * gain:.1f} points or more is"
+        f" {max(100 * chance, 1):.0f} % or less"
+    )
 
 
 def _nothing_finished() -> str:
@@ -150,7 +149,7 @@ def _best_probability(recipes: int, tried: int, behind: float, low: float, high:
 def _open_recipes(first: Sequence[Sequence[str | float]], more: int) -> str:
     names = ", ".join(f"{name} ({chance:.0%})" for name, chance in first)
     rest = f" and {more} more" if more else ""
-    return f"not tried and possibly better (probability to be the best): {names}{rest}; a larger --budget tries them"
+    return f"not tried and possibly better (probability to be the best): {names}{rest}; a larger --budget may reach them"
 
 
 def _more_training_images(
@@ -285,7 +284,6 @@ def _pixels_only(control: str, score: float, gap: Mapping[str, float]) -> str:
 
 DECISION: dict[Kind, Callable[..., str]] = {
     Kind.NO_RECIPE_FITS: _no_recipe_fits,
-    Kind.PROBES_WITHOUT_GAIN: _probes_without_gain,
     Kind.NO_GAIN_EXPECTED: _no_gain_expected,
     Kind.FAILED: lambda error: error,
     Kind.NO_PREDICTIONS: lambda: "predictions do not cover every selection row",
