@@ -19,6 +19,7 @@ from autotl.engine import device as devices
 from autotl.engine import messages, trial
 from autotl.engine.progress import Send
 from autotl.engine.session import Data, Session
+from autotl.errors import EngineError
 from autotl.records import (
     Candidate,
     Columns,
@@ -84,9 +85,8 @@ def attempt(
         backbone="toy", input_size=toy.SIDE, strategy=strategy.name,
         unfreeze="all" if strategy.phases else 0, hyper=tuple(sorted(hyper.items())),
     )  # fmt: skip
-    asked = Trial(
-        id="t1", candidate=candidate, epochs=6.0 if strategy.phases else 0.0, keep_model=True, **more
-    )
+    epochs = more.pop("epochs", 6.0 if strategy.phases else 0.0)
+    asked = Trial(id="t1", candidate=candidate, epochs=epochs, keep_model=True, **more)
     right = allowance or Allowance(deadline=time.monotonic() + 60)
     return trial.run(session(folder, folds=folds), asked, toy.spec(), strategy, right, send)
 
@@ -260,6 +260,24 @@ def test_time_that_runs_out_is_stopped_not_failed(tmp_path: Path) -> None:
     assert accuracy(tmp_path, done)[1] == 30, "and yet every image is judged"
 
 
+@pytest.mark.parametrize("strategy", [TUNE, LP_FT], ids=lambda strategy: strategy.name)
+def test_a_training_is_continued_from_the_model_of_a_shorter_one(tmp_path: Path, strategy: Strategy) -> None:
+    shorter = attempt(tmp_path, strategy)
+    longer = {"epochs": 9.0, "resume_from": shorter.model, "resumed_epochs": shorter.epochs_done}
+    done = attempt(tmp_path, strategy, **longer)
+    assert done.status == "finished" and done.epochs_done == 9.0
+    assert done.steps_done < shorter.steps_done, "three epochs are paid for, not nine"
+    assert 6.0 < done.curve[0].epoch <= 9.0
+    assert done.curve[0].loss < shorter.curve[0].loss, "it starts where the shorter one ended"
+    assert done.model != shorter.model
+
+
+def test_a_training_is_not_continued_from_elsewhere(tmp_path: Path) -> None:
+    for folder, told in (("../else", "outside the run folder"), ("trials/none/model", "cannot be continued")):
+        with pytest.raises(EngineError, match=told):
+            attempt(tmp_path, epochs=9.0, resume_from=folder, resumed_epochs=6.0)
+
+
 def test_the_same_trial_gives_the_same_predictions(tmp_path: Path) -> None:
     tables = []
     for name in ("a", "b"):
@@ -289,6 +307,15 @@ def test_timed_batches_tell_step_answer_augmentation_and_memory_apart(tmp_path: 
     found = trial.measure(session(tmp_path), candidate, toy.spec())
     assert found.seconds_per_image > 0 and found.latency > 0 and found.prepare > 0
     assert found.peak > found.bytes > 0
+
+
+def test_timed_batches_are_remembered_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    candidate = Candidate(backbone="toy", input_size=toy.SIDE, strategy="tune", unfreeze="all")
+    measured = trial.measure(session(tmp_path), candidate, toy.spec())
+    monkeypatch.setattr(trial, "_timed", lambda *_: pytest.fail("timed again"))
+    again = trial.measure(session(tmp_path), replace(candidate, strategy="other"), toy.spec())
+    assert again.seconds_per_image == measured.seconds_per_image
+    assert again.candidate == replace(candidate, strategy="other").id
 
 
 @pytest.mark.parametrize("folds", [0, 3])
