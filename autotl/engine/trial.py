@@ -169,13 +169,13 @@ def measure(session: Session, candidate: Candidate, spec: BackboneSpec) -> Measu
     if cached is not None and "measurement" in cached:
         measured = msgspec.json.decode(bytes(cached["measurement"]), type=Measurement)
         return replace(measured, candidate=candidate.id, peak=devices.peak_memory(session.device))
-    measured = _timed(session, candidate, spec)
+    measured = timed_batches(session, candidate, spec)
     if session.cache is not None:
         session.cache.put(name, {"measurement": np.frombuffer(msgspec.json.encode(measured), np.uint8)})
     return measured
 
 
-def _timed(session: Session, candidate: Candidate, spec: BackboneSpec) -> Measurement:
+def timed_batches(session: Session, candidate: Candidate, spec: BackboneSpec) -> Measurement:
     """Return what three batches of noise take."""
     backbone = session.fresh(spec, candidate.input_size)
     precision = session.precision(backbone, training=True)

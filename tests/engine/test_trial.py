@@ -309,10 +309,12 @@ def test_timed_batches_tell_step_answer_augmentation_and_memory_apart(tmp_path: 
     assert found.peak > found.bytes > 0
 
 
-def test_timed_batches_are_remembered_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timed_batches_are_remembered_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     candidate = Candidate(backbone="toy", input_size=toy.SIDE, strategy="tune", unfreeze="all")
     measured = trial.measure(session(tmp_path), candidate, toy.spec())
-    monkeypatch.setattr(trial, "_timed", lambda *_: pytest.fail("timed again"))
+    monkeypatch.setattr(trial, "timed_batches", lambda *_: pytest.fail("timed again"))
     again = trial.measure(session(tmp_path), replace(candidate, strategy="other"), toy.spec())
     assert again.seconds_per_image == measured.seconds_per_image
     assert again.candidate == replace(candidate, strategy="other").id
