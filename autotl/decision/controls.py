@@ -130,7 +130,7 @@ def scratch(
 
 def shuffled_on(ranked: Sequence[Ranked], winner: Candidate, rows: int) -> Ranked | None:
     """Return the backbone that labels are shuffled for: the winner's, else the cheapest whose features are at hand."""
-    whole = [entry for entry in ranked if entry.rows >= rows and entry.seconds_per_image is not None]
+    whole = [entry for entry in ranked if entry.embedded >= rows and entry.seconds_per_image is not None]
     own = [e for e in whole if (e.backbone, e.input_size) == (winner.backbone, winner.input_size)]
     return min(own or whole, key=lambda e: (e.seconds_per_image, e.backbone), default=None)
 

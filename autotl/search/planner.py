@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from autotl.records import Candidate, Ranked, Strategy, Trial, TrialResult
+from autotl.records import Candidate, Ranked, Ranking, Strategy, Trial, TrialResult
 from autotl.records.facts import Fact, Kind, fact
 from autotl.search import knapsack
 from autotl.search.belief import Belief, Point, Selection
@@ -142,6 +142,18 @@ class DefaultPlanner:
         self.asked.add((trial.candidate.id, trial.epochs))
         self.costs.tell(result)
         self.belief.update(result, right)
+
+    def with_embedded(self, ranking: Ranking) -> Ranking:
+        """Return the ranking with the images whose features were stored since, for heads that were fitted on them."""
+        return replace(
+            ranking,
+            ranked=tuple(
+                replace(entry, embedded=max(entry.embedded, self.facts.rows))
+                if self._is_embedded(entry)
+                else entry
+                for entry in ranking.ranked
+            ),
+        )
 
     def best_value(self) -> float | None:
         """Return the best expected score of the candidates tried so far."""

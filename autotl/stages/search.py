@@ -126,7 +126,7 @@ class _Searcher:
             raise trials.nothing_finished(self.context, skipped, self.probes)
         return Tried(
             probes=tuple(self.probes),
-            ranking=self.ranking,
+            ranking=self.default.with_embedded(self.ranking),
             skipped=(*self.skipped, *untried(self.ranking.ranked, self.probes, skipped)),
             measurements=tuple(self.measurements),
             forecast=self.forecast,
