@@ -105,7 +105,14 @@ def leaderboard(result: Recommendation, rows: Sequence[dict[str, Any]]) -> None:
         if len(scored) > SHOWN_ROWS:
             click.echo(f"  and {len(scored) - SHOWN_ROWS} more, see leaderboard.csv")
         ties = sum(bool(row["in_winners_set"]) for row in scored)
-        legend = wording.legend(result.metric, winner=winner is not None, ties=ties, folds=result.data.folds)
+        tied = [row["score_val"] for row in scored if row["in_winners_set"]]
+        legend = wording.legend(
+            result.metric,
+            winner=winner is not None,
+            ties=ties,
+            folds=result.data.folds,
+            behind=max(tied) - min(tied) if tied else 0.0,
+        )
         paragraph(legend, "dim")
     for row in controls:
         paragraph(f"{wording.control(row['control'])}: {100 * row['score_val']:.1f}", "dim")

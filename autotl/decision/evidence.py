@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import NormalDist
 
 import msgspec
 import numpy as np
@@ -48,6 +49,12 @@ class Judged:
     classes: int
     group: np.ndarray | None = None
     labelled: int | None = None  # images of train and select together; None: these rows are all
+    comparisons: int = 1  # made on these rows: the level of each interval is corrected for so many
+
+    @property
+    def z(self) -> float:
+        """Return the two-sided 95 % point of the standard normal, Bonferroni-corrected."""
+        return NormalDist().inv_cdf(1 - 0.05 / (2 * max(self.comparisons, 1)))
 
 
 def selection(part: np.ndarray, folds: int) -> np.ndarray:
@@ -171,10 +178,10 @@ def belief_of(results: Iterable[TrialResult], folder: Path, case: Case) -> Belie
     return belief
 
 
-def paired(one: Evidence, other: Evidence, judged: Judged, goal: Goal, z: float = metrics.Z95) -> Interval:
-    """Return the paired difference of two candidates' scores, with an interval at ±`z` errors."""
+def paired(one: Evidence, other: Evidence, judged: Judged, goal: Goal) -> Interval:
+    """Return the paired difference of two candidates' scores, with its 95 % interval, corrected for `comparisons`."""
     difference = metrics.paired_difference(
-        goal.metric, judged.labels, one.predicted, other.predicted, judged.classes, judged.group, z
+        goal.metric, judged.labels, one.predicted, other.predicted, judged.classes, judged.group, judged.z
     )
     return Interval(**{name: rounded(getattr(difference, name)) for name in ("value", "low", "high")})
 
@@ -197,4 +204,5 @@ def gap_of(interval: Interval, judged: Judged) -> dict[str, float]:
         "low": interval.low,
         "high": interval.high,
         "images": len(judged.labels),
+        "comparisons": judged.comparisons,
     }

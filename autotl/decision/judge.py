@@ -87,6 +87,7 @@ def decide(
     if choice is None:
         return Decision(winner=None, reasons=tuple(reasons.no_winner(evidence, goal)))
     winner, runner_up = choice.winner, choice.runner_up
+    judged = replace(judged, comparisons=choice.comparisons)  # one level of significance in all that is said
     margin = paired(winner, runner_up, judged, goal) if runner_up else None
     interval = metrics.interval(goal.metric, judged.labels, winner.predicted, judged.classes, judged.group)
     return Decision(
@@ -96,7 +97,7 @@ def decide(
         winners_set=tuple(e.name for e in choice.members),
         runner_up=runner_up.name if runner_up else None,
         margin=margin,
-        reasons=tuple(reasons.why(choice, judged, goal, interval)),
+        reasons=tuple(reasons.why(choice, judged, goal)),
         would_change=tuple(power.would_separate(winner, runner_up, margin, judged)),
     )
 

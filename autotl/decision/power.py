@@ -8,7 +8,6 @@ from statistics import NormalDist
 from autotl.decision.evidence import Evidence, Judged
 from autotl.records import Interval
 from autotl.records.facts import Fact, Kind, fact
-from autotl.stats import metrics
 
 __all__ = ["would_separate"]
 
@@ -33,9 +32,9 @@ def would_separate(
     difference = abs(margin.value)
     if difference <= 0.001:
         return [fact(Kind.RUNNER_UP_EQUAL, candidate=name, images=rows)]
-    error = (margin.high - margin.low) / 2 / metrics.Z95
+    error = (margin.high - margin.low) / 2 / judged.z
     # Twice the images at least: with fewer, a difference that is not significant could not have been.
-    needed = rows * max(2.0, ((metrics.Z95 + POWER) * error / difference) ** 2)
+    needed = rows * max(2.0, ((judged.z + POWER) * error / difference) ** 2)
     if needed > HOPELESS * rows:
         return [fact(Kind.MORE_IMAGES_HOPELESS, candidate=name)]
     share = rows / (judged.labelled or rows)

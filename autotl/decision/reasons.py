@@ -8,22 +8,23 @@ import numpy as np
 
 from autotl.decision import limits
 from autotl.decision.evidence import Evidence, Judged, gap, score
-from autotl.decision.winner import FIGURES, Choice, costs
-from autotl.records import Goal, Interval
+from autotl.decision.winner import FIGURES, NOTICEABLE, Choice, costs
+from autotl.records import Goal
 from autotl.records.facts import Fact, Kind, fact
+from autotl.stats.permutation import association
 
 __all__ = ["no_winner", "why"]
 
-NOTICEABLE = 0.95  # of the other's figure: less is named as cheaper
+SIGNIFICANT = 0.05  # p-value
 
 
-def why(choice: Choice, judged: Judged, goal: Goal, score_interval: Interval) -> list[Fact]:
-    """Return the reasons for a choice; `score_interval` is the winner's on the selection images."""
+def why(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
+    """Return the reasons for a choice."""
     return [
         *_chosen(choice, judged, goal),
         *_frozen_or_tuned(choice, judged, goal),
         *_backbone(choice, judged, goal),
-        *_signal(judged, goal, score_interval),
+        *_signal(choice.winner, judged, goal),
         *_limited(choice, judged, goal),
     ]
 
@@ -111,10 +112,15 @@ def _backbone(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
     ]
 
 
-def _signal(judged: Judged, goal: Goal, interval: Interval) -> list[Fact]:
+def _signal(winner: Evidence, judged: Judged, goal: Goal) -> list[Fact]:
+    """Return a fact where labels in any other order would be met as often: nothing was learned of them."""
+    p = association(goal.metric, judged.labels, winner.predicted, judged.classes, judged.group)
+    if p <= SIGNIFICANT:
+        return []
     majority = np.bincount(judged.labels, minlength=judged.classes).max() / max(len(judged.labels), 1)
-    constant = float(majority) if goal.metric == "accuracy" else 1.0 / judged.classes
-    return [fact(Kind.NO_SIGNAL, constant=constant)] if interval.low <= constant else []
+    present = max(len(np.unique(judged.labels)), 1)
+    constant = float(majority) if goal.metric == "accuracy" else 1.0 / present
+    return [fact(Kind.NO_SIGNAL, constant=constant, score=score(winner, judged, goal), p=p)]
 
 
 def _limited(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:

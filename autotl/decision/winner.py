@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import NormalDist
+from dataclasses import dataclass, replace
 
 from autotl.decision import limits
 from autotl.decision.evidence import Evidence, Judged, paired, score
 from autotl.records import Goal, Interval
 
-__all__ = ["AS_GOOD", "AS_GOOD_FOR_LESS", "FIGURES", "Choice", "Costs", "choose", "costs"]
+__all__ = ["AS_GOOD", "AS_GOOD_FOR_LESS", "FIGURES", "NOTICEABLE", "Choice", "Costs", "choose", "costs"]
 
 AS_GOOD = 0.003  # of the expected score: a smaller gain is not worth longer training
 AS_GOOD_FOR_LESS = 0.01  # of the expected score that speed or size may cost
+TIE = 0.01  # of the expected score, within which one of an equal score is as good
+NOTICEABLE = 0.95  # of the other's figure: less is named as cheaper
 LEAST_SECONDS = 1.0  # of training, that a stop-watch tells apart
 FIGURES = ("fit_time", "latency", "parameters")
 
@@ -41,6 +42,7 @@ class Choice:
     members: tuple[Evidence, ...]  # the winner's set, best first
     ordered: tuple[Evidence, ...]  # all that keep the limits, best first
     excluded: tuple[Evidence, ...]  # those that do not
+    comparisons: int  # with the best, that the winner's set rests on
 
     @property
     def runner_up(self) -> Evidence | None:
@@ -56,7 +58,8 @@ def choose(
     paired difference to the best is within its 95 % interval, Bonferroni-corrected for the number compared. Of those
     that are expected to be as good, `goal.prefer` decides which is recommended: for accuracy the cheapest by the
     geometric mean of training time, latency and parameters; speed the least latency, size the fewest parameters.
-    A head that cannot be exported is passed over where one that can is as good.
+    A head that cannot be exported is passed over where one that can is as good; so is a candidate where another has the
+    same score or a higher one, is expected to be within `TIE`, and is cheaper in every figure of the leaderboard.
     """
     allowed = [e for e in evidence if limits.broken_by(e, goal) is None]
     if not allowed:
@@ -65,17 +68,32 @@ def choose(
         allowed, key=lambda e: (-expected[e.name].value, -round(score(e, judged, goal), 6), e.name)
     )
     best = ordered[0]
-    z = NormalDist().inv_cdf(1 - 0.05 / (2 * max(len(allowed) - 1, 1)))
-    members = [e for e in ordered if e is best or paired(best, e, judged, goal, z).low <= 0]
-    given = AS_GOOD if goal.prefer == "accuracy" else AS_GOOD_FOR_LESS
-    as_good = [e for e in members if expected[e.name].value >= expected[best.name].value - given]
-    as_good = [e for e in as_good if e.exportable] or as_good
+    judged = replace(judged, comparisons=max(len(allowed) - 1, 1))
+    members = [e for e in ordered if e is best or paired(best, e, judged, goal).low <= 0]
+    scores = {e.name: round(score(e, judged, goal), 6) for e in members}
+
+    def within(leeway: float, least_score: float = 0.0) -> list[Evidence]:
+        least = expected[best.name].value - leeway
+        return [e for e in members if expected[e.name].value >= least and scores[e.name] >= least_score]
+
+    as_good = within(AS_GOOD if goal.prefer == "accuracy" else AS_GOOD_FOR_LESS)
+    exportable = [e for e in as_good if e.exportable]
+    as_good = exportable or [e for e in within(TIE, scores[best.name]) if e.exportable] or as_good
+    winner = _cheapest(as_good, expected, goal)
+    # Nothing that the leaderboard shows to be as accurate and cheaper in every way stands below the winner.
+    while cheaper := [
+        e
+        for e in within(TIE, scores[winner.name])
+        if _cheaper(e, winner) and e.exportable >= winner.exportable
+    ]:
+        winner = _cheapest(cheaper, expected, goal)
     return Choice(
-        winner=_cheapest(as_good, expected, goal),
+        winner=winner,
         best=best,
         members=tuple(members),
         ordered=tuple(ordered),
         excluded=tuple(e for e in evidence if e not in allowed),
+        comparisons=judged.comparisons,
     )
 
 
@@ -87,6 +105,14 @@ def costs(evidence: Evidence) -> Costs:
         latency=None if not result.latency else round(result.latency, 6),
         parameters=None if not result.parameters else float(result.parameters),
     )
+
+
+def _cheaper(one: Evidence, other: Evidence) -> bool:
+    """Return whether one costs no more in any figure that both have, and noticeably less in one."""
+    own, its = costs(one), costs(other)
+    pairs = [(getattr(own, f), getattr(its, f)) for f in FIGURES]
+    both = [(a, b) for a, b in pairs if a is not None and b is not None]
+    return all(a <= b for a, b in both) and any(a < NOTICEABLE * b for a, b in both)
 
 
 def _cheapest(as_good: Sequence[Evidence], expected: Mapping[str, Interval], goal: Goal) -> Evidence:

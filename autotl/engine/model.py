@@ -42,7 +42,7 @@ class Description:
 
 
 class KnnHead(nn.Module):
-    """Votes of the nearest stored features by cosine similarity; the logits are the logarithms of their shares."""
+    """Votes of the nearest stored features by cosine similarity; the logits are the logarithms of smoothed shares."""
 
     features: Tensor
     labels: Tensor
@@ -63,7 +63,9 @@ class KnnHead(nn.Module):
             similarity, place = (x @ self.features.T).topk(self.neighbours, dim=1)
         votes = x.new_zeros(x.shape[0], self.classes)  # len() would fix the batch of an exported graph
         votes.scatter_add_(1, self.labels[place], torch.exp(SHARPNESS * (similarity - 1)))
-        return torch.log(votes / votes.sum(1, keepdim=True) + 1e-4)
+        # A vote that is spread over all classes: a few neighbours that agree are no certainty.
+        shares = self.neighbours * votes / votes.sum(1, keepdim=True)
+        return torch.log((shares + 1 / self.classes) / (self.neighbours + 1))
 
 
 class Model(nn.Module):

@@ -60,6 +60,9 @@ class Session:
         self._backbones: dict[tuple[str, str, int], Backbone] = {}
         self._precisions: dict[tuple[str, int, bool], str] = {}
         self._flips: tuple[bool, Fact] | None = None
+        self.latencies: dict[
+            tuple[str, int, str], float
+        ] = {}  # seconds an image, by backbone, size, precision
         self._predictor: tuple[tuple[object, ...], Predictor] | None = None
 
     def machine(self) -> Machine:

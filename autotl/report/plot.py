@@ -118,8 +118,13 @@ def _style() -> Iterator[None]:
 
 
 def share_axis(axis: Any) -> None:
-    """Label the ticks of an axis of fractions in percent."""
-    axis.set_major_formatter(lambda value, _: f"{100 * value:g}\N{NARROW NO-BREAK SPACE}%")
+    """Label the ticks of an axis of fractions in percent; it ends at 100 %, with room for half a dot."""
+    axis.set_major_formatter(
+        lambda value, _: "" if value > 1 + 1e-9 else f"{100 * value:g}\N{NARROW NO-BREAK SPACE}%"
+    )
+    low, high = sorted(axis.get_view_interval())
+    if high > 1:
+        (axis.axes.set_ylim if axis is axis.axes.yaxis else axis.axes.set_xlim)(low, 1 + 0.02 * (1 - low))
 
 
 def _tidy(text: str, name: str, label: str, words: Sequence[str]) -> str:

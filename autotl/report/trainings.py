@@ -54,6 +54,13 @@ def deepest_is_best(profile: DepthProfile) -> bool:
     return max(point.linear for point in profile.points) - last <= error
 
 
+def enough_depth(profile: DepthProfile) -> int:
+    """Return the shallowest depth that is at most two standard errors less accurate than the last."""
+    last = profile.points[-1].linear
+    error = 2 * math.sqrt(max(last * (1 - last), 0.01 / max(profile.rows, 1)) / max(profile.rows, 1))
+    return next(point.depth for point in profile.points if point.linear >= last - min(error, 0.01))
+
+
 # --------------------------------------------------------------------------- with and without pretraining
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from autotl.records import Metric
 from autotl.stats import metrics, ridge
 
-__all__ = ["PERMUTATIONS", "Permuted", "permutation_test", "permuted", "rows_in_seconds"]
+__all__ = ["PERMUTATIONS", "Permuted", "association", "permutation_test", "permuted", "rows_in_seconds"]
 
 PERMUTATIONS = 300
 PENALTY = 2  # of `ridge.PENALTIES`: one for all, as choosing one would be part of what is tested
@@ -79,6 +79,28 @@ def permutation_test(
 
     shuffled = [score(permuted(labels, group, generator)) for _ in range(PERMUTATIONS)]
     return Permuted(score=score(labels), shuffled=np.array(shuffled), rows=len(labels))
+
+
+def association(
+    metric: Metric,
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    classes: int,
+    group: np.ndarray | None = None,
+) -> float:
+    """Return the p-value of predictions: how often permuted labels are predicted as well as the true ones.
+
+    One class for everything has a p-value of 1, however often it is right.
+    """
+    if not len(labels):
+        return 1.0
+    generator = np.random.default_rng(0)
+    shuffled = [
+        metrics.score(metric, permuted(labels, group, generator), predicted, classes)
+        for _ in range(PERMUTATIONS)
+    ]
+    reached = metrics.score(metric, labels, predicted, classes)
+    return Permuted(score=reached, shuffled=np.array(shuffled), rows=len(labels)).p
 
 
 def permuted(labels: np.ndarray, group: np.ndarray | None, generator: np.random.Generator) -> np.ndarray:

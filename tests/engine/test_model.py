@@ -134,3 +134,12 @@ def test_weights_have_the_mode_of_other_files(tmp_path: Path) -> None:
     other.touch()
     for file in (tmp_path / "model").iterdir():
         assert file.stat().st_mode == other.stat().st_mode, file.name
+
+
+def test_a_few_neighbours_that_agree_are_no_certainty() -> None:
+    """Five equal images around, of one class: the answer is sure of no more than five images can show."""
+    features = torch.nn.functional.normalize(torch.randn(36, 8), dim=1)
+    head = model.KnnHead(2, features, torch.arange(36) // 18, centre=torch.zeros(8), count=torch.tensor(5))
+    shares = torch.softmax(head(features), 1)
+    assert shares.max() <= (5 + 0.5) / 6 + 1e-6
+    assert torch.allclose(shares.sum(1), torch.ones(36))

@@ -369,3 +369,24 @@ def test_a_phase_moves_the_statistics_that_its_norm_names(tmp_path: Path, norm: 
     assert {name.split(".")[2] for name in moved if "running" not in name and "num_batches" not in name} == {
         "2"
     }
+
+
+def test_one_backbone_has_one_latency_whatever_its_head_is(tmp_path: Path) -> None:
+    """Heads differ by their own time alone; what neighbours store counts as size."""
+    made = session(tmp_path)
+    done = {}
+    for name in ("linear", "knn"):
+        strategy = Strategy(name=name, summary="", head=f"autotl.builtin.heads:{name}")
+        candidate = Candidate(backbone="toy", input_size=toy.SIDE, strategy=name)
+        done[name] = trial.run(
+            made,
+            Trial(id=name, candidate=candidate),
+            toy.spec(),
+            strategy,
+            Allowance(deadline=time.monotonic() + 60),
+        )
+    assert len(made.latencies) == 1
+    (body,) = made.latencies.values()
+    for one in done.values():
+        assert one.latency is not None and one.latency > body
+    assert (done["knn"].parameters or 0) > (done["linear"].parameters or 0)

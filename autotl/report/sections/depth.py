@@ -18,7 +18,8 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     sentences = recorded.depth_reasons(result)
     for profile in trainings.depth_profiles(result)[:1]:
         deepest = trainings.deepest_is_best(profile)
-        sentences.append(wording.features_by_depth(profile, deepest_is_best=deepest))
+        enough = trainings.enough_depth(profile)
+        sentences.append(wording.features_by_depth(profile, enough=enough, deepest_is_best=deepest))
     return {
         "sentences": [wording.as_sentence(text) for text in sentences],
         "tables": [

@@ -104,7 +104,8 @@ def _class_line(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _classes(lines: list[dict[str, Any]], total: int) -> str:
-    lowest = next((line for line in lines if line["support"] >= wording.FEW_IMAGES), lines[0])
+    missed = [line for line in lines if line["recall"].value < 1]
+    lowest = next((line for line in missed or lines if line["support"] >= wording.FEW_IMAGES), lines[0])
     few = sum(line["support"] < wording.FEW_IMAGES for line in lines)
     return wording.classes(
         lowest["name"], lowest["recall"], lowest["support"], few, total - len(lines), total

@@ -28,10 +28,16 @@ def interval(low: float, high: float) -> str:
     return f"95 % CI {points(low)} to {points(high)}"
 
 
-def _difference(difference: float, low: float, high: float, images: float) -> str:
-    """Return ``difference +1.2 points (95 % CI −0.8 to +3.2, 306 images): not significant``."""
+def _difference(difference: float, low: float, high: float, images: float, comparisons: float = 1) -> str:
+    """Return ``difference +1.2 points (95 % CI −0.8 to +3.2, 306 images): not significant``.
+
+    With more than one comparison the interval is the wider one that holds for all of them together.
+    """
     unsure = ": not significant" if low <= 0 <= high else ""
-    return f"difference {points(difference)} points ({interval(low, high)}, {images:,.0f} images){unsure}"
+    level = f" for {comparisons:.0f} comparisons" if comparisons > 1 else ""
+    return (
+        f"difference {points(difference)} points ({interval(low, high)}{level}, {images:,.0f} images){unsure}"
+    )
 
 
 def _no_recipe_fits() -> str:
@@ -90,7 +96,7 @@ def _chosen_over_best(
     exportable: bool,
 ) -> str:
     taken = {
-        "accuracy": "the recommended one is expected to be as good and costs less",
+        "accuracy": "the recommended one is expected to be as good" + (" and costs less" if less else ""),
         "speed": "the recommended one is the fastest of those expected to be as good (--prefer speed)",
         "size": "the recommended one is the smallest of those expected to be as good (--prefer size)",
     }[prefer]
@@ -98,7 +104,7 @@ def _chosen_over_best(
         taken = "the recommended one is expected to be as good and can be exported"
     if less:
         taken += f": {_figures(less)}"
-    if more:
+    if more and less:
         taken += f" (but {_figures(more)})"
     return f"the highest expected accuracy is that of {other}, {_difference(**gap)}; {taken}"
 
@@ -134,8 +140,11 @@ def _backbone_compared(other: str, gap: Mapping[str, float]) -> str:
     return f"backbone: against {other}, {_difference(**gap)}"
 
 
-def _no_signal(constant: float) -> str:
-    return f"no signal: always answering one class would reach {constant:.1%}"
+def _no_signal(constant: float, score: float, p: float) -> str:
+    return (
+        f"no signal: the winner scores {score:.1%}, always answering one class {constant:.1%}; shuffled labels are"
+        f" predicted as well (p = {p:.2g})"
+    )
 
 
 def _best_probability(recipes: int, tried: int, behind: float, low: float, high: float, chance: float) -> str:

@@ -9,6 +9,7 @@ from autotl.records import Calibration, Depth, DepthProfile, Goal, Interval
 from autotl.records.result import Recommendation, Row
 from autotl.report.format import count, duration, interval, percent, points
 
+FEWEST_ERRORS = 10  # among which a confusion can be called frequent
 FEW_IMAGES = 5  # of a class, below which its figures are hardly informative
 
 
@@ -153,7 +154,7 @@ def speed(candidates: int, *, faster: str = "", factor: float = 1.0, difference:
         return "Only one candidate was measured, so there is no trade-off to show."
     if faster:
         return f"If speed matters: {faster} is {factor:.1f} times as fast as the winner, at {points(difference)}."
-    return "No measured candidate is much faster than the winner."
+    return "No measured candidate is noticeably faster than the winner."
 
 
 def limits(goal: Goal) -> str:
@@ -189,20 +190,30 @@ def untrained(place: int, expected: float, rows: int) -> str:
 # --------------------------------------------------------------------------- depth
 
 
-def features_by_depth(profile: DepthProfile, *, deepest_is_best: bool) -> str:
-    """Return at which depth the frozen features are most accurate, and what follows from it."""
+def features_by_depth(profile: DepthProfile, *, enough: int, deepest_is_best: bool) -> str:
+    """Return at which depth the frozen features are most accurate, and what follows from it.
+
+    `enough` is the shallowest depth that is as accurate as the last one.
+    """
     last, first = profile.points[-1], profile.points[0]
     number = len(profile.points)
-    if deepest_is_best:
+    if not deepest_is_best:
+        best = max(profile.points, key=lambda point: point.linear)
         return (
-            f"Frozen features of {profile.backbone}: the last of {number} depths is the best, {percent(last.linear)} with"
-            f" a linear head, compared with {percent(first.linear)} at the first; truncating the backbone does not help."
+            f"Frozen features of {profile.backbone}: layer group {best.depth} of {number} is the best,"
+            f" {percent(best.linear)} with a linear head, compared with {percent(last.linear)} at the last. The last"
+            " layer groups are specific to the pretraining task, which favours fine-tuning them."
         )
-    best = max(profile.points, key=lambda point: point.linear)
+    if enough < last.depth:
+        point = profile.points[enough - 1]
+        return (
+            f"Frozen features of {profile.backbone}: a linear head on layer group {enough} of {number} is as accurate as"
+            f" on the last, {percent(point.linear)} and {percent(last.linear)} ({profile.rows:,} images). The layer groups"
+            " behind it add nothing measurable: a truncated backbone would do."
+        )
     return (
-        f"Frozen features of {profile.backbone}: layer group {best.depth} of {number} is the best,"
-        f" {percent(best.linear)} with a linear head, compared with {percent(last.linear)} at the last. The last layer"
-        " groups are specific to the pretraining task, which favours fine-tuning them."
+        f"Frozen features of {profile.backbone}: the last of {number} depths is the best, {percent(last.linear)} with"
+        f" a linear head, compared with {percent(first.linear)} at the first; truncating the backbone does not help."
     )
 
 
@@ -293,6 +304,8 @@ def confusions(
         return "No image is misclassified."
     if attractor:
         return f"{attracted:,} of the {wrong:,} errors are images of other classes classified as {attractor}."
+    if wrong < FEWEST_ERRORS:
+        return f"{wrong:,} {'error' if wrong == 1 else 'errors'}: too few to show a pattern."
     if pairs > 2 and top >= 0.4 * wrong:
         return f"The two most frequent confusions make up {percent(top / wrong, 0)} of the {wrong:,} errors."
     if classes > 2 and top < 0.15 * wrong:

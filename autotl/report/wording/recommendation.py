@@ -73,6 +73,8 @@ def _certainty(decision: Decision) -> list[str]:
     others = len(decision.winners_set) - 1
     if others > 0:
         many = "1 other candidate is" if others == 1 else f"{others} other candidates are"
+        if decision.runner_up not in decision.winners_set:
+            return [f"{many} not significantly worse on this many images."]
         return [f"{many} not significantly worse on this many images; the next is {decision.runner_up}."]
     if decision.runner_up and decision.margin:
         gap = decision.margin

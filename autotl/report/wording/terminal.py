@@ -17,19 +17,26 @@ STATUS = {
 }
 
 
+WIDE = 0.05  # of the score: a difference that needs a word when it is not significant
+
+
 def control(kind: str) -> str:
     """Return the name of a control."""
     return f"Control: {CONTROLS.get(kind, kind)}"
 
 
-def legend(metric: str, *, winner: bool, ties: int, folds: int = 0) -> str:
-    """Return the line under a leaderboard; with `folds` the scores are out-of-fold."""
+def legend(metric: str, *, winner: bool, ties: int, folds: int = 0, behind: float = 0.0) -> str:
+    """Return the line under a leaderboard; with `folds` the scores are out-of-fold.
+
+    `behind` is how far the lowest score that is not significantly worse is below the winner's.
+    """
     images = "the training images, out-of-fold" if folds else "the selection images"
     parts = [f"score: {metric.replace('_', ' ')} on {images}, in percent"]
     if winner:
         parts.append("* recommended")
     if ties > 1:
-        parts.append("= not significantly worse")
+        few = f" (these are too few images to tell {100 * behind:.0f} points apart)" if behind >= WIDE else ""
+        parts.append(f"= not significantly worse{few}")
     return "; ".join(parts)
 
 

@@ -1,0 +1,93 @@
+"""Sentences that another number of the same page would contradict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from example_run import example
+
+from autotl.records import DepthPoint, DepthProfile, Interval
+from autotl.records.result import Row
+from autotl.report import plot, trainings
+from autotl.report.sections import cost, depth, model
+from autotl.report.wording import page as wording
+from autotl.report.wording import terminal
+
+
+def line(name: str, right: int, images: int) -> dict[str, Any]:
+    share = right / images
+    return {"name": name, "support": images, "recall": Interval(value=share, low=share, high=share)}
+
+
+def test_every_class_is_right_only_where_every_class_is() -> None:
+    lines = [line("rare", 0, 1), line("common", 60, 60)]
+    assert model._classes(lines, 2).startswith("Lowest recall: rare, 0")
+    lines = [line("rare", 0, 1), line("middling", 9, 10), line("common", 60, 60)]
+    assert model._classes(lines, 3).startswith("Lowest recall: middling")
+    assert model._classes([line("rare", 1, 1), line("common", 60, 60)], 2).startswith("Every image")
+
+
+@pytest.mark.parametrize(("wrong", "named"), [(5, False), (9, False), (20, True)])
+def test_two_errors_of_five_are_no_frequent_confusion(wrong: int, named: bool) -> None:
+    text = wording.confusions(wrong, 10, round(0.4 * wrong), 4)
+    assert ("most frequent" in text) == named
+    assert named or "too few to show a pattern" in text
+
+
+def profile(*linear: float) -> DepthProfile:
+    points = tuple(
+        DepthPoint(depth=place, linear=value, knn=value, width=8)
+        for place, value in enumerate(linear, start=1)
+    )
+    return DepthProfile(backbone="timm:a", size=64, points=points, rows=200)
+
+
+@pytest.mark.parametrize(
+    ("linear", "words"),
+    [
+        ((1.0, 1.0, 1.0, 1.0), "layer group 1 of 4 is as accurate as on the last"),
+        ((0.5, 0.7, 0.9, 0.95), "truncating the backbone does not help"),
+        ((0.5, 0.9, 0.95, 0.7), "layer group 3 of 4 is the best"),
+    ],
+)
+def test_a_truncated_backbone_that_would_do_is_named(linear: tuple[float, ...], words: str) -> None:
+    state = replace(example(), depth_profiles=(profile(*linear),))
+    content = depth.section(state, None)  # type: ignore[arg-type]
+    assert any(words in sentence for sentence in content["sentences"])
+    assert trainings.enough_depth(profile(1.0, 1.0, 1.0)) == 1
+
+
+def test_what_is_as_accurate_and_faster_is_named_before_what_is_only_faster() -> None:
+    board = (
+        row("a:won@64/linear_probe", 0.9, 0.0020),
+        row("a:same@64/linear_probe", 0.9, 0.0015),
+        row("a:poor@64/linear_probe", 0.723, 0.0012),
+    )
+    state = example()
+    assert state.winner is not None
+    state = replace(state, leaderboard=board, winner=replace(state.winner, candidate=board[0].candidate))
+    sentence = cost.section(state, None)["sentence"]  # type: ignore[arg-type]
+    assert "a:same@64/linear_probe is 1.3 times as fast" in sentence
+
+
+def row(candidate: str, score: float, latency: float) -> Row:
+    return Row(candidate=candidate, status="finished", score_val=score, pred_time=latency)
+
+
+def test_a_wide_tie_says_that_the_images_are_too_few() -> None:
+    wide = terminal.legend("accuracy", winner=True, ties=3, behind=0.308)
+    assert "too few images to tell 31 points apart" in wide
+    assert "too few" not in terminal.legend("accuracy", winner=True, ties=3, behind=0.01)
+
+
+def test_no_axis_of_shares_goes_beyond_a_hundred_percent() -> None:
+    drawing = plot.Drawing()
+    drawing.axes.plot([1, 2, 3], [1.0, 1.0, 1.0])
+    plot.share_axis(drawing.axes.yaxis)
+    low, high = drawing.axes.get_ylim()
+    assert low < 1.0 < high < 1.01
+    form = drawing.axes.yaxis.get_major_formatter()
+    assert form(1.02) == "" and form(np.float64(1.0)).startswith("100")
