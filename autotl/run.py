@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from autotl import predict as autotl_predict
 from autotl.budget import Allowance, parse_seconds
@@ -24,6 +25,7 @@ from autotl.options import (
     several,
     takes_options,
 )
+from autotl.progress.live import live
 from autotl.records import Decision, Event, Finding, Kind, Metric, Prefer, Profile, Trial
 from autotl.records import result as records_result
 from autotl.records.result import Recommendation
@@ -37,12 +39,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from autotl.engine.export import Format
+    from autotl.pipeline import Tools
     from autotl.stages.dry_run import Plan
 
 # Options of a run that hold for another fit of its recipe.
 _KEPT = {"source", *(name for name, definition in DEFINITIONS.items() if definition.refits)}
 _SHOWN = 32  # images that an exported model is compared on
 _PROFILE_SIDE = 64  # pixels: what is measured of an image is measured before it is made smaller
+
+
+class Following(TypedDict, total=False):
+    """How a run is followed, and what is recorded of its caller."""
+
+    progress: bool  # show it in the terminal, in the notebook's cell or as lines, on standard error
+    observers: Sequence[Callable[[Event], None]]  # called with each event
+    command: str  # recorded
+    started: float | None  # the `time.monotonic()` from which the budget counts; None: now
 
 
 class Run:
@@ -125,16 +137,14 @@ class Run:
         backbones: str | Sequence[str] = (),
         weights: str | Sequence[str] = (),
         offline: bool = False,
-        command: str = "",
-        observers: Sequence[Callable[[Event], None]] = (),
-        started: float | None = None,
+        **following: Unpack[Following],
     ) -> Run:
         """Continue this run for `budget`, or for the time that an interrupted one had left, and return it.
 
         What was tried is not trained again, images keep their part, and new images train. `backbones` and
         `weights` add to those of the run; `source` is the present place of its images; `offline` holds for this
-        stretch alone. Raises an `AutotlError`
-        for whatever the caller can put right, and leaves the folder as it was.
+        stretch alone. `progress`, `observers`, `command` and `started` are as in `recommend`. Raises an
+        `AutotlError` for whatever the caller can put right, and leaves the folder as it was.
         """
         from autotl import pipeline
         from autotl.run_folder import resume
@@ -150,11 +160,10 @@ class Run:
             more=tuple(dict.fromkeys((*before.more, *several(backbones)))),
             weights=tuple(dict.fromkeys((*before.weights, *several(weights)))),
             offline=offline,
-            command=" && ".join(filter(None, (earlier.state.command, command))),
+            command=" && ".join(filter(None, (earlier.state.command, following.get("command", "")))),
         )
-        pipeline.recommend(
-            options, tools=pipeline.Tools(observers=observers), started=started, earlier=earlier
-        )
+        with _tools(following) as tools:
+            pipeline.recommend(options, tools=tools, started=following.get("started"), earlier=earlier)
         return self
 
     @property
@@ -205,16 +214,15 @@ class Run:
         group: str | None = None,
         out: str | os.PathLike[str] | None = None,
         budget: str | float = "1h",
-        command: str = "",
-        observers: Sequence[Callable[[Event], None]] = (),
-        started: float | None = None,
+        **following: Unpack[Following],
     ) -> Run:
         """Train the winner's recipe again, or that of another candidate, without a search.
 
         `data` replaces the run's own; without it the same images are split the same way. `group` names which of
         them stay together, "" that none do; by default as in the run. The outcome is a run
-        of its own in `out`. `budget` is the most it may take; it ends as soon as the recipe is trained. Raises
-        `UnknownNameError` for a candidate that was not trained here, else as `recommend` does.
+        of its own in `out`. `budget` is the most it may take; it ends as soon as the recipe is trained.
+        `progress`, `observers`, `command` and `started` are as in `recommend`. Raises `UnknownNameError` for a
+        candidate that was not trained here, else as `recommend` does.
         """
         from autotl import pipeline
 
@@ -233,13 +241,12 @@ class Run:
             backbones=(recipe.candidate.backbone,),
             strategies=(recipe.candidate.strategy,),
             metric=state.metric,
-            command=command,
+            command=following.get("command", ""),
         )
-        return Run(
-            pipeline.recommend(
-                options, tools=pipeline.Tools(observers=observers), started=started, recipe=recipe
+        with _tools(following) as tools:
+            return Run(
+                pipeline.recommend(options, tools=tools, started=following.get("started"), recipe=recipe)
             )
-        )
 
     def export(self, to: Format, out: str | os.PathLike[str] | None = None) -> Path:
         """Write the model for other programs (safetensors, torch-export or onnx) and return the folder.
@@ -317,6 +324,7 @@ def recommend(
     source: str | os.PathLike[str],
     budget: str | float = DEFAULT_BUDGET,
     *,
+    progress: bool = False,
     command: str = "",
     observers: Sequence[Callable[[Event], None]] = (),
     started: float | None = None,
@@ -324,15 +332,16 @@ def recommend(
 ) -> Run:
     """Find the best way to transfer a pretrained backbone to the images in `source`, and train it.
 
-    `observers` are called with each `Event`; `started` is the `time.monotonic()` from which the budget counts,
+    `progress` shows how far the run is: a panel in a terminal, a block in a notebook, lines on standard error
+    elsewhere. `observers` are called with each `Event`; `started` is the `time.monotonic()` from which the budget counts,
     by default now; `command` is recorded. The options are those of ``autotl run``. Raises an `AutotlError`
     for everything that the caller can put right.
     """
     from autotl import pipeline
 
     asked = options_from(source, budget, options, command=command)
-    tools = pipeline.Tools(observers=observers)
-    return Run(pipeline.recommend(asked, tools=tools, started=started))
+    with _tools(Following(progress=progress, observers=observers)) as tools:
+        return Run(pipeline.recommend(asked, tools=tools, started=started))
 
 
 @takes_options
@@ -375,6 +384,20 @@ def profile(
     unreadable = Finding(kind=Kind.BROKEN, count=len(broken), where=broken[:20], action="left_out")
     findings = (*data.findings, *([unreadable] if broken else []), *measured.findings)
     return replace(measured, findings=findings)
+
+
+@contextmanager
+def _tools(following: Following) -> Iterator[Tools]:
+    """Yield the tools of a run that is followed. Raises `TypeError` for an argument that there is not."""
+    from autotl import pipeline
+
+    unknown = sorted(set(following) - set(Following.__annotations__))
+    if unknown:
+        raise TypeError(
+            f"{unknown[0]!r} is not an argument; expected one of {', '.join(Following.__annotations__)}"
+        )
+    with live(quiet=not following.get("progress", False)) as observe:
+        yield pipeline.Tools(observers=(*following.get("observers", ()), observe))
 
 
 def _plain(budget: str | float) -> str | float:

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from example_run import NASTY, example, row, run_folder
+from example_run import NASTY, example, full_folder, row, run_folder
 
 import autotl
 from autotl import pipeline
 from autotl.engine import client
 from autotl.errors import BudgetError, RunError
 from autotl.options import Options
-from autotl.records import Answers
+from autotl.records import Answers, Event
 from autotl.run import Run
 from autotl.run_folder.journal import run_folder as new_folder
 
@@ -150,6 +150,37 @@ def test_recommend_hands_over_what_it_was_asked_for(monkeypatch: pytest.MonkeyPa
     assert options.weights == ("mine",)
     assert options.max_params == 5_000_000
     assert options.out is None  # the run names its folder
+
+
+@pytest.mark.parametrize("how", ["recommend", "extend", "fit"])
+def test_progress_is_shown_where_it_is_asked_for(
+    how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = full_folder(tmp_path / "run", options={"source": "photos"})
+
+    def fake(options: pipeline.Options, *, tools: pipeline.Tools, **_: object) -> Path:
+        for observe in tools.observers:
+            observe(Event(time=1.0, stage="load", message="3 images", left=59.0))
+        return folder
+
+    monkeypatch.setattr(pipeline, "recommend", fake)
+    seen: list[Event] = []
+
+    def start(**following: Any) -> None:
+        following["observers"] = [seen.append]
+        if how == "recommend":
+            autotl.recommend("photos", "90s", **following)
+        elif how == "extend":
+            Run(folder).extend("90s", **following)
+        else:
+            Run(folder).fit(**following)
+
+    start(progress=True)
+    assert capsys.readouterr().err == "[   1.0 s] load       3 images · 59 s left\n"
+    start()
+    assert capsys.readouterr().err == "" and len(seen) == 2
+    with pytest.raises(TypeError, match="'progres' is not a"):
+        start(progres=True)
 
 
 def test_a_budget_that_is_none_is_refused() -> None:

@@ -119,8 +119,8 @@ def fit(
     Writes a new run folder with the scores of this recipe on these data and a model.
     """
     started = time.monotonic()
-    from autotl.cli.progress import live
     from autotl.cli.terminal import show_outcome
+    from autotl.progress.live import live
     from autotl.run import load
 
     with live(quiet=quiet or as_json) as observe:
@@ -194,8 +194,8 @@ def _follow(start: Callable[..., Run], *, as_json: bool, quiet: bool) -> None:
     """Run with live progress and show the outcome; after Ctrl-C show what was recorded and how to continue."""
     import shlex
 
-    from autotl.cli.progress import live
     from autotl.cli.terminal import show_outcome
+    from autotl.progress.live import live
     from autotl.run import load
 
     folders: list[str] = []
