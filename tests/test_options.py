@@ -49,7 +49,9 @@ def test_field_command_line_and_python_have_the_same_options() -> None:
     assert defined == {item.name for item in fields(Options)} - INTERNAL
     assert set(click_options("run")) - OF_THE_COMMAND == defined
     assert set(OptionArguments.__annotations__) == defined - {"budget"}
-    assert set(keywords(autotl.recommend)) - {"command", "observers", "progress", "started"} == defined - {"budget"}
+    assert set(keywords(autotl.recommend)) - {"command", "observers", "progress", "started"} == defined - {
+        "budget"
+    }
     assert set(keywords(api.plan)) == defined - {"budget"}
 
 
