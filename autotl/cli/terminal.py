@@ -22,7 +22,7 @@ WIDTH, WIDEST, NARROWEST = 80, 100, 40  # columns: into a file, and the limits i
 ELASTIC = 12  # columns that the elastic column of a table keeps at least
 NAME_WIDTH = 24  # columns for a backbone's name, below which a row of the leaderboard takes two lines
 ALWAYS = 4  # columns of the leaderboard that the narrowest terminal shows: mark, size, strategy, score
-SHOWN_ROWS, SHOWN_REASONS = 20, 8
+SHOWN_ROWS, SHOWN_REASONS, SHOWN_CAUTIONS = 20, 8, 6
 
 
 def console() -> Console:
@@ -67,10 +67,31 @@ def outcome(state: Recommendation) -> None:
     from autotl.run_folder import table as board
 
     leaderboard(state, board.rows(state))
-    for text in (render.summary(state), wording.forecast_outcome(state)):
+    blocks = [
+        wording.forecast_outcome(state),
+        render.summary(state, warned=False),
+        wording.higher_scores(state),
+    ]
+    for text in blocks:
         if text:
             click.echo()
             paragraph(text)
+    _cautions(state)
+
+
+def _cautions(state: Recommendation) -> None:
+    """Print what a reader must know before the figures above are believed."""
+    from autotl.report import cautions
+    from autotl.report.wording.page import as_sentence
+
+    warnings = cautions.warnings(state)
+    if not warnings:
+        return
+    click.echo("\n" + click.style("Beware:", fg="yellow", bold=True))
+    for text in warnings[:SHOWN_CAUTIONS]:
+        paragraph(f"  {as_sentence(text)}")
+    if len(warnings) > SHOWN_CAUTIONS:
+        click.echo(f"  and {len(warnings) - SHOWN_CAUTIONS} more, see report.html")
 
 
 def paragraph(text: str, style: str = "") -> None:

@@ -152,6 +152,8 @@ class Kind(StrEnum):
     SHUFFLED_LABELS = "shuffled_labels"  # score, chance, low, high, p, permutations, images
     PIXELS_ONLY = "pixels_only"  # control, score, gap: of the best without a network to the winner
     TEST_SCORE_DIFFERS = "test_score_differs"  # select, test, p, metric, given, grouped, folds
+    TEST_SEEN = "test_seen"  # models: that were tested on the test part
+    WIDE_INTERVAL = "wide_interval"  # metric, low, high: of the expected score
     # Why two runs have another verdict.
     DATA_DIFFER = "data_differ"
     SPLIT_DIFFERS = "split_differs"

@@ -18,9 +18,9 @@ __all__ = ["html", "markdown", "render", "summary"]
 HTML, MARKDOWN = "report.html", "report.md"
 
 
-def summary(result: Recommendation) -> str:
-    """Return the recommendation in words, or why there is none."""
-    return recommendation(result)
+def summary(result: Recommendation, *, warned: bool = True) -> str:
+    """Return the recommendation in words, or why there is none; `warned`: with the warnings of the decision."""
+    return recommendation(result, warned=warned)
 
 
 def render(result: Recommendation, folder: Path, material: Material | None = None) -> None:

@@ -6,12 +6,11 @@ from typing import Any
 
 from autotl.records import Interval
 from autotl.records.result import Recommendation, Row, Winner
-from autotl.report import recorded
+from autotl.report import cautions, recorded
 from autotl.report.format import NARROW, count, duration, percent, points, points_interval
 from autotl.report.material import Material
 from autotl.report.sections.leaderboard import untrained
 from autotl.report.wording import page as wording
-from autotl.report.wording.warnings import warnings
 
 
 def section(result: Recommendation, _material: Material) -> dict[str, Any]:
@@ -20,7 +19,7 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     shared = {
         "reasons": [wording.as_sentence(text) for text in recorded.reasons(result)],
         "would_change": [wording.as_sentence(text) for text in _would_change(result)],
-        "warnings": warnings(result),
+        "warnings": [wording.as_sentence(text) for text in cautions.warnings(result)],
     }
     if winner is None:
         headline, sentence = wording.no_winner(result)

@@ -6,13 +6,15 @@ from autotl.records import Decision, Kind
 from autotl.records.result import ModelIs, Recommendation, Row, Winner, looks
 from autotl.report.wording import sentence, sentences
 from autotl.report.wording.decision import interval, points
-from autotl.report.wording.warnings import warnings
 
 __all__ = ["recommendation"]
 
 
-def recommendation(result: Recommendation) -> str:
-    """Return the recommendation in plain words, a few sentences, or that there is none."""
+def recommendation(result: Recommendation, *, warned: bool = True) -> str:
+    """Return the recommendation in plain words, a few sentences, or that there is none.
+
+    With `warned` the warnings of the decision are among them; whoever shows all cautions in a list leaves them out.
+    """
     decision = result.decision
     if result.status == "running" and result.winner is None:
         return "No recommendation yet: the run goes on."
@@ -23,8 +25,9 @@ def recommendation(result: Recommendation) -> str:
         why = "; ".join(sentences(decision.reasons)) or "no candidate finished in the time available"
         return f"No recommendation: {why}."
     parts = [_use(result, row), *_certainty(decision)]
-    parts += [f"Warning: {sentence(f)}." for f in decision.reasons if f.kind is Kind.NO_SIGNAL]
-    parts += warnings(result)
+    if warned:
+        grave = [fact for fact in decision.reasons if fact.kind is Kind.NO_SIGNAL]
+        parts += [f"Warning: {sentence(fact)}." for fact in (*grave, *result.warnings)]
     if row.pred_time:
         parts.append(f"It predicts about {1 / row.pred_time:,.0f} images a second here.")
     if result.winner.model_is is ModelIs.ANOTHER_CANDIDATES:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from autotl.records.result import Recommendation, looks
-from autotl.report.format import duration, duration_interval
+from autotl.report.format import duration, duration_interval, numbered
 from autotl.report.wording import CONTROLS
 
+CHEAPER = {"accuracy": "cheapest", "speed": "fastest", "size": "smallest"}  # by the goal's preference
 STATUS = {
     "finished": "finished",
     "stopped": "stopped early",
@@ -38,6 +39,30 @@ def legend(metric: str, *, winner: bool, ties: int, folds: int = 0, behind: floa
         few = f" (these are too few images to tell {100 * behind:.0f} points apart)" if behind >= WIDE else ""
         parts.append(f"= not significantly worse{few}")
     return "; ".join(parts)
+
+
+def higher_scores(result: Recommendation) -> str:
+    """Return why ties with a higher score are not recommended; an empty text where there are none."""
+    winner = result.winner
+    if winner is None:
+        return ""
+    above = [
+        row
+        for row in result.leaderboard
+        if row.in_winners_set and row.score_val is not None and row.score_val > winner.score_val
+    ]
+    if not above:
+        return ""
+    highest = max(above, key=lambda row: row.score_val or 0.0)
+    gap = (highest.score_val or 0.0) - winner.score_val
+    images = result.data.counts.get("train" if result.data.folds else "select", 0)
+    number = numbered(len(above), "candidate scores", "candidates score")
+    return (
+        f"{number} higher than the recommended one, at most by {100 * gap:.1f} points ({highest.candidate}): not"
+        f" significant on {images:,} images. The choice goes by the expected {result.metric.replace('_', ' ')} on new"
+        " images, which also counts cross-validation on the training images and what other candidates show; of those"
+        f" that are expected to be as good it takes the {CHEAPER[result.goal.prefer]}."
+    )
 
 
 def forecast_outcome(result: Recommendation) -> str:

@@ -1,22 +1,12 @@
-"""Sentences of what makes the scores of a run mislead, and what to do about it."""
+"""Sentences of what makes the scores of a run mislead, and what to do about it; `cautions` gathers the facts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from autotl.records.facts import Fact, Kind
-from autotl.records.result import Recommendation
+from autotl.records.facts import Kind
 
-__all__ = ["WARNINGS", "warnings"]
-
-
-def warnings(result: Recommendation) -> list[str]:
-    """Return the warnings that belong beside the scores of a run, as sentences."""
-    return [f"Warning: {WARNINGS[fact.kind](**fact.values)}." for fact in _facts(result)]
-
-
-def _facts(result: Recommendation) -> tuple[Fact, ...]:
-    return result.warnings
+__all__ = ["WARNINGS"]
 
 
 def _test_score_differs(
@@ -47,6 +37,22 @@ def _test_score_differs(
     )
 
 
+def _test_seen(models: int) -> str:
+    return (
+        f"the test part was used for {models} models, so the test score is a little too high; the next choice needs test"
+        " images that no model has seen"
+    )
+
+
+def _wide_interval(metric: str, low: float, high: float) -> str:
+    return (
+        f"the expected {metric.replace('_', ' ')} is known only to {100 * (high - low):.0f} points ({low:.1%} to"
+        f" {high:.1%}); more labelled images narrow it"
+    )
+
+
 WARNINGS: dict[Kind, Callable[..., str]] = {
     Kind.TEST_SCORE_DIFFERS: _test_score_differs,
+    Kind.TEST_SEEN: _test_seen,
+    Kind.WIDE_INTERVAL: _wide_interval,
 }

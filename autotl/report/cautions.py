@@ -1,0 +1,100 @@
+"""What changes how far the figures of a run can be trusted: the facts of all its records that say so, gravest first.
+
+Terminal, HTML and Markdown show them beside the recommendation; all other findings and notes stand in their sections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from autotl.records import Fact, Finding, Kind, fact
+from autotl.records.result import Recommendation, looks
+from autotl.report import wording
+
+__all__ = ["cautions", "warnings"]
+
+WIDE = 0.1  # width of the interval of the expected score from which it is a caution of its own
+NAMED = 3  # files that a caution names
+# Of the decision, of the notes of the run and of its findings, each in the order of gravity.
+_REASONS = (Kind.NO_SIGNAL, Kind.SHUFFLED_LABELS, Kind.PIXELS_ONLY)
+_NOTES = (
+    Kind.FINAL_FIT_FAILED, Kind.FINAL_FIT_SHORT, Kind.NO_TEST_SCORE, Kind.TESTED_ON_PART, Kind.REFIT_ON_TEST,
+    Kind.REFIT_FAILED,
+)  # fmt: skip
+_FINDINGS = (
+    Kind.LEAK, Kind.SHARED_GROUP, Kind.CONFLICT, Kind.ONE_SIDED_CLASS, Kind.NO_TIME, Kind.BROKEN, Kind.LEFT_OUT,
+    Kind.FEW,
+)  # fmt: skip
+# Why a file is left out that was meant to be an image of a class.
+_MEANT = {
+    Kind.UNREADABLE, Kind.EMPTY_FILE, Kind.NO_PIXELS, Kind.TOO_MANY_PIXELS, Kind.NOT_REACHED, Kind.NO_LABEL,
+    Kind.NO_SUCH_FILE, Kind.BROKEN_LINK, Kind.UNREADABLE_FOLDER, Kind.BAD_ROW,
+}  # fmt: skip
+_FILES = {Kind.CONFLICT, Kind.BROKEN, Kind.LEFT_OUT}  # findings whose files are named
+
+
+def warnings(result: Recommendation) -> list[str]:
+    """Return the cautions of a run as sentences, without their full stop, each once."""
+    return list(dict.fromkeys(_named(item) for item in cautions(result)))
+
+
+def cautions(result: Recommendation) -> list[Fact | Finding]:
+    """Return what a reader must know before the figures of a run are believed, the gravest first."""
+    return [
+        *_in_order(result.decision.reasons if result.decision else (), _REASONS),
+        *result.warnings,
+        *_on_the_test(result),
+        *_in_order((*result.data.findings, *result.profile.findings), _FINDINGS),
+        *_precision(result),
+        *(fact(Kind.PLUGIN_LEFT_OUT, problem=problem) for problem in result.problems),
+    ]
+
+
+def _in_order(items: tuple[Fact | Finding, ...], kinds: tuple[Kind, ...]) -> list[Fact | Finding]:
+    chosen = [item for item in items if item.kind in kinds and _counts(item)]
+    return sorted(chosen, key=lambda item: kinds.index(item.kind))
+
+
+def _counts(item: Fact | Finding) -> bool:
+    """Return whether an item is a caution by its values: a control only where it is alarming."""
+    match item.kind:
+        case Kind.SHUFFLED_LABELS:
+            return bool(item.values.get("above"))
+        case Kind.PIXELS_ONLY:
+            return bool(item.values.get("ahead"))
+        case Kind.LEFT_OUT:
+            return Kind(item.values["reason"]) in _MEANT
+    return True
+
+
+def _on_the_test(result: Recommendation) -> Iterator[Fact | Finding]:
+    """Yield how the test score came about, or that there is none."""
+    yield from _in_order(result.notes, _NOTES)
+    yield from (item for item in result.data.split if item.kind is Kind.NO_TEST_PART)
+    scored = result.winner is not None and result.winner.score_test is not None
+    noted = any(note.kind is Kind.NO_TEST_SCORE for note in result.notes)
+    if result.winner is not None and result.data.counts.get("test") and not scored and not noted:
+        yield fact(Kind.NO_TEST_SCORE, error="")
+    if scored and looks(result) > 1:
+        yield fact(Kind.TEST_SEEN, models=looks(result))
+
+
+def _precision(result: Recommendation) -> Iterator[Fact]:
+    """Yield that the expected score is known only within a wide interval."""
+    winner = result.winner
+    if winner is None:
+        return
+    low, high = winner.expected_low, winner.expected_high
+    if low is None or high is None:
+        low, high = winner.ci_low, winner.ci_high
+    if high - low >= WIDE:
+        yield fact(Kind.WIDE_INTERVAL, metric=result.metric, low=low, high=high)
+
+
+def _named(item: Fact | Finding) -> str:
+    """Return the sentence of a caution, with the first files that a finding is about."""
+    sentence = wording.sentence(item)
+    if not isinstance(item, Finding) or item.kind not in _FILES or not item.where:
+        return sentence
+    more = f" and {item.count - NAMED:,} more" if item.count > NAMED else ""
+    return f"{sentence}: {', '.join(item.where[:NAMED])}{more}"

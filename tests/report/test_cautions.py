@@ -1,0 +1,128 @@
+"""What changes how far the figures can be trusted stands in the last screen of the terminal and first in the report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from example_run import NASTY, example
+
+from autotl.cli import terminal
+from autotl.records import Fact, Finding, Kind, fact
+from autotl.records.result import Recommendation
+from autotl.report.cautions import cautions, warnings
+from autotl.report.view import view
+
+
+def clean() -> Recommendation:
+    """A run about which there is nothing to warn of."""
+    state = example()
+    return replace(state, data=replace(state.data, findings=()))
+
+
+def with_finding(kind: Kind, **more: object) -> Recommendation:
+    state = clean()
+    finding = Finding(kind=kind, count=2, where=("a.png", "b.png"), **more)  # type: ignore[arg-type]
+    return replace(state, profile=replace(state.profile, findings=(finding,)))
+
+
+def with_reason(reason: Fact) -> Recommendation:
+    state = clean()
+    assert state.decision is not None
+    return replace(state, decision=replace(state.decision, reasons=(*state.decision.reasons, reason)))
+
+
+def untested() -> Recommendation:
+    state = clean()
+    assert state.winner is not None
+    return replace(state, winner=replace(state.winner, score_test=None, test_low=None, test_high=None))
+
+
+def wide() -> Recommendation:
+    state = clean()
+    assert state.winner is not None
+    return replace(state, winner=replace(state.winner, expected_low=0.5, expected_high=0.9))
+
+
+def noted(note: Fact) -> Recommendation:
+    return replace(clean(), notes=(note,))
+
+
+DIFFERS = fact(
+    Kind.TEST_SCORE_DIFFERS,
+    select=0.97,
+    test=0.75,
+    p=0.0,
+    metric="accuracy",
+    given=True,
+    grouped=False,
+    folds=0,
+)
+LEFT_OUT = {"reason": "empty_file", "values": {}}
+UNTRUSTED = {
+    "leak": (with_finding(Kind.LEAK, values={"exact": False}), "nearly equal images in different given parts"),
+    "labels": (with_finding(Kind.CONFLICT, values={"exact": True}), "different labels: a.png, b.png"),
+    "group": (with_finding(Kind.SHARED_GROUP), "in more than one of the given parts"),
+    "broken": (with_finding(Kind.BROKEN), "2 images could not be decoded: a.png, b.png"),
+    "left out": (with_finding(Kind.LEFT_OUT, values=LEFT_OUT), "left out: an empty file: a.png, b.png"),
+    "test differs": (replace(clean(), warnings=(DIFFERS,)), "75.0% is below the 97.0%"),
+    "not tested": (untested(), "No test score"),
+    "tested on a part": (noted(fact(Kind.TESTED_ON_PART, images=9, of=90)), "9 of the 90 test images"),
+    "wide": (wide(), "known only to 40 points (50.0% to 90.0%)"),
+    "plugin": (replace(clean(), problems=("thing: broke",)), "thing: broke"),
+    "chance": (with_reason(fact(Kind.NO_SIGNAL, constant=0.9)), "No signal"),
+    "pixels": (with_reason(fact(Kind.PIXELS_ONLY, score=0.99, ahead=True)), "random forest on pixels"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNTRUSTED)
+def test_a_caution_stands_on_the_last_screen_and_first_in_the_report(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, words = UNTRUSTED[name]
+    terminal.outcome(state)
+    beware = " ".join(capsys.readouterr().out.partition("Beware:")[2].split())
+    assert words in beware
+    assert words in " ".join(view(state)["recommendation"]["warnings"])
+
+
+def test_what_misleads_nobody_is_no_caution(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cautions(clean()) == []
+    terminal.outcome(clean())
+    assert "Beware" not in capsys.readouterr().out
+    harmless = {"reason": "not_an_image", "values": {}}
+    assert not warnings(with_finding(Kind.LEFT_OUT, values=harmless))
+    assert not warnings(with_finding(Kind.DUPLICATE, values={"exact": True}))
+    assert not warnings(with_reason(fact(Kind.PIXELS_ONLY, score=0.2, ahead=False)))
+    assert not warnings(with_reason(fact(Kind.SHUFFLED_LABELS, score=0.2, above=False)))
+
+
+def test_the_gravest_comes_first() -> None:
+    state = replace(
+        with_finding(Kind.BROKEN), warnings=(DIFFERS,), notes=(fact(Kind.TESTED_ON_PART, images=9, of=90),)
+    )
+    assert [item.kind for item in cautions(state)] == [
+        Kind.TEST_SCORE_DIFFERS,
+        Kind.TESTED_ON_PART,
+        Kind.BROKEN,
+    ]
+
+
+def test_a_file_name_reaches_the_terminal_without_control_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    state = with_finding(Kind.BROKEN)
+    finding = replace(state.profile.findings[0], where=("\x1b]0;title\x07" + NASTY,))
+    terminal.outcome(replace(state, profile=replace(state.profile, findings=(finding,))))
+    out = capsys.readouterr().out
+    assert "\x1b]0" not in out and "<script>" in out
+
+
+def test_a_higher_score_that_is_not_recommended_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.outcome(clean())
+    assert "higher than the recommended one" not in capsys.readouterr().out
+    state = clean()
+    board = list(state.leaderboard)
+    board[1] = replace(board[1], score_val=0.985)
+    terminal.outcome(replace(state, leaderboard=tuple(board)))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "1 candidate scores higher than the recommended one, at most by 1.3 points" in text
+    assert "not significant on 360 images" in text and "it takes the cheapest" in text
