@@ -152,10 +152,11 @@ _NUMBERS = ("px", "score", "95 %", "fit", "1 image")
 
 
 def _scored_table(scored: Sequence[dict[str, Any]], winner: str | None) -> None:
-    """Print rows in one line each where names have room, otherwise in two: the name, then its figures."""
-    from autotl.report.format import short_names
+    """Print rows in one line each where names have room, otherwise in two: mark and name, then the figures."""
+    from autotl.report.format import bare_names, name_parts
 
     names = [row["backbone"] or row["candidate"] for row in scored]
+    bare = bare_names(names)
     cells = [_cells(row, winner) for row in scored]
     width = console().width
     others = [
@@ -164,17 +165,19 @@ def _scored_table(scored: Sequence[dict[str, Any]], winner: str | None) -> None:
     room = width - sum(others) - len(others)
     gap = 2 if room - len(others) >= NAME_WIDTH else 1
     room -= (gap - 1) * len(others)
-    short = short_names(names, max(room, NAME_WIDTH))
     bold = [row["candidate"] == winner for row in scored]
-    if max(len(short[name]) for name in names) <= room:
-        lines = [[row[0], short[name], *row[2:]] for name, row in zip(names, cells, strict=True)]
+    if room >= min(NAME_WIDTH, max(len(bare[name]) for name in names)):
+        lines = [[row[0], bare[name], *row[2:]] for name, row in zip(names, cells, strict=True)]
         rows_table(_LEADERBOARD, lines, right=_NUMBERS, elastic=1, bold=bold, gap=gap)
         return
-    short = short_names(names, width - 2)
-    titles = (_LEADERBOARD[0], *_LEADERBOARD[2:])
-    above = [short[name] for name in names]
-    lines = [[row[0], *row[2:]] for row in cells]
+    titles = ("", *_LEADERBOARD[2:])
+    above = [
+        f"{row[0]:<2}" + "\n  ".join(name_parts(bare[name], width - 2))
+        for name, row in zip(names, cells, strict=True)
+    ]
+    lines = [["", *row[2:]] for row in cells]
     widths = [max(len(title), *(len(row[n]) for row in lines)) for n, title in enumerate(titles)]
+    widths[2] = max(ELASTIC, *(len(word) for row in lines for word in row[2].split()))  # wraps between words
     kept = len(titles)
     while kept > ALWAYS and sum(widths[:kept]) + 2 * (kept - 1) > width:
         kept -= 1
@@ -244,7 +247,7 @@ def rows_table(
     click.echo("─" * (sum(widths) + gap * (len(widths) - 1)))
     for number, row in enumerate(cells):
         cell, width = row[stretched], widths[stretched]
-        printed = [f"  {_printable(above[number])}"] if above else []
+        printed = [_printable(text) for text in above[number].split("\n")] if above else []
         if len(cell) > width and max(map(len, cell.split())) > width:  # an identifier: on a line of its own
             printed.append((" " * gap).join([*map(str.ljust, row[:stretched], widths), cell]))
             printed.append(line([*[""] * (stretched + 1), *row[stretched + 1 :]]))

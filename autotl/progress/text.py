@@ -6,7 +6,6 @@ terminal is broken where one of its parts ends.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from autotl.progress import standing as standings
 from autotl.progress.standing import Standing
 from autotl.records import Event, Kind
 from autotl.records.candidate_id import without_origin
-from autotl.report.format import duration, interval, percent, printable
+from autotl.report.format import duration, interval, name_parts, percent, printable
 
 __all__ = ["Line", "Span", "kept", "logged", "panel", "plain"]
 
@@ -156,15 +155,5 @@ def packed(spans: Sequence[Span], width: int, gap: str) -> list[Line]:
 
 def _parts(span: Span, most: int) -> Iterator[tuple[Span, bool]]:
     """Yield the span, in pieces if it is wider than `most`; the second value: it continues the piece before."""
-    if len(span.text) <= most:
-        yield span, False
-        return
-    piece, joined = "", False
-    for part in re.findall(r"[^/_.:@&?\s-]*[/_.:@&?\s-]*", span.text):
-        for chunk in (part[first : first + most] for first in range(0, len(part), most)):
-            if piece and len(piece) + len(chunk) > most:
-                yield Span(piece, span.style), joined
-                piece, joined = "", True
-            piece += chunk
-    if piece:
-        yield Span(piece, span.style), joined
+    for number, piece in enumerate(name_parts(span.text, most)):
+        yield Span(piece, span.style), number > 0

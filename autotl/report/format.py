@@ -101,16 +101,30 @@ def shorten(name: str, most: int) -> str:
     return name if len(name) <= most else f"{name[:keep]}…{name[len(name) - keep :]}"
 
 
-def short_names(names: Iterable[str], most: int) -> dict[str, str]:
-    """Return a short form of each name: without its origin where that is unique, then cut in the middle.
+def name_parts(name: str, most: int) -> list[str]:
+    """Return a name in pieces of at most `most` characters, each of which ends where a part of the name ends.
 
-    >>> short_names(["autotl:a", "timm:a", "timm:b"], 20)
+    >>> name_parts("mobilenetv3_small_100.lamb_in1k@96", 24)
+    ['mobilenetv3_small_100.', 'lamb_in1k@96']
+    """
+    pieces = [""]
+    for part in re.findall(r"[^/_.:@&?\s-]+[/_.:@&?\s-]*|[/_.:@&?\s-]+", name):
+        for chunk in (part[first : first + most] for first in range(0, len(part), most)):
+            if pieces[-1] and len(pieces[-1]) + len(chunk) > most:
+                pieces.append("")
+            pieces[-1] += chunk
+    return pieces
+
+
+def bare_names(names: Iterable[str]) -> dict[str, str]:
+    """Return each name without its origin where that is unique.
+
+    >>> bare_names(["autotl:a", "timm:a", "timm:b"])
     {'autotl:a': 'autotl:a', 'timm:a': 'timm:a', 'timm:b': 'b'}
     """
     distinct = list(dict.fromkeys(names))
     uses = Counter(map(without_origin, distinct))
-    bare = {name: without_origin(name) if uses[without_origin(name)] == 1 else name for name in distinct}
-    return {name: shorten(short, most) for name, short in bare.items()}
+    return {name: without_origin(name) if uses[without_origin(name)] == 1 else name for name in distinct}
 
 
 def shown(text: str) -> str:

@@ -48,6 +48,32 @@ def test_the_leaderboard_is_no_wider_than_the_terminal(
     assert "score" in table[0]
 
 
+LONG = "timm:vit_base_patch16_clip_quickgelu_378.dfn5b_ft_in12k_in1k"
+
+
+@pytest.mark.parametrize("columns", [40, 48, 60, 72, 80, 100])
+@pytest.mark.parametrize("long", [False, True])
+def test_the_leaderboard_breaks_no_name_within_a_word_and_keeps_the_star(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int, long: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    state = example()
+    board = list(state.leaderboard)
+    if long:
+        board[0] = replace(board[0], backbone=LONG)
+    state = replace(state, leaderboard=tuple(board))
+    text = printed("leaderboard", folder(tmp_path / "run", state)).partition("score:")[0]
+    assert "…" not in text
+    star = next(line for line in text.splitlines() if line.startswith("*"))
+    assert star.split()[1].startswith("vit_base" if long else "resnet14t_small")
+    packed = "".join(text.split())
+    for row in board[:7]:
+        bare = row.backbone.partition(":")[2]
+        assert bare in packed
+        assert len(bare) > columns - 2 or bare in text.split()  # in one piece where a line holds it
+    assert max(map(len, text.splitlines())) <= columns or (long and columns > 60)
+
+
 def test_scores_out_of_fold_are_named_so(tmp_path: Path) -> None:
     state = example()
     folds = replace(state, data=replace(state.data, folds=5))
