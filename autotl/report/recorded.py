@@ -13,14 +13,9 @@ _ON_DEPTH = (Kind.FROZEN_OR_TUNED, Kind.FROZEN_ALONE, Kind.DEPTH_COMPARED)
 _ON_PRETRAINING = (Kind.PRETRAINING_GAIN, Kind.PRETRAINING_UNKNOWN, Kind.HEAD_START, Kind.PIXELS_ONLY)
 
 
-def _reasons(result: Recommendation, kinds: Container[Kind] = frozenset(Kind)) -> list[str]:
+def _reasons(result: Recommendation, kinds: Container[Kind]) -> list[str]:
     reasons = result.decision.reasons if result.decision else ()
     return [wording.sentence(reason) for reason in reasons if reason.kind in kinds]
-
-
-def reasons(result: Recommendation) -> list[str]:
-    """Return why the winner was chosen."""
-    return _reasons(result)
 
 
 def depth_reasons(result: Recommendation) -> list[str]:

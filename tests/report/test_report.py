@@ -450,7 +450,7 @@ def test_one_candidate_is_not_drawn_against_anything(tmp_path: Path) -> None:
 
 def test_a_test_part_that_was_not_reached_is_said() -> None:
     found = example(winner=replace(example().winner, score_test=None))
-    assert "Not evaluated on the 301 test images" in view(found)["recommendation"]["lede"][0]
+    assert "Not evaluated on the 301 test images" in view(found)["recommendation"]["lede"][0][1]
 
 
 def test_every_class_counting_alike_is_told_beside_the_share_of_right_answers(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_the_three_figures_are_introduced_and_named_alike() -> None:
     assert [figure["label"] for figure in content["figures"]][:2] == ["expected accuracy", "test accuracy"]
     assert content["figures"][0]["value"].startswith("96.9")  # the corrected one, with its own interval
     assert "score 97.2" in content["figures"][0]["note"]
-    assert content["lede"][0].startswith("Test accuracy: 96.7")
+    assert dict(content["lede"])["How good"].startswith("Test accuracy: 96.7")
 
 
 def test_the_expected_accuracy_has_its_own_interval() -> None:
@@ -92,3 +93,34 @@ def test_the_time_plan_stands_beside_what_a_stage_took() -> None:
     plan = (StagePlan(stage="start", seconds=5.0, fixed=True, covers=("load", "start")),)
     [row] = view.view(example(time_plan=plan, seconds={"load": 1.5, "start": 2.0}))["time"]["plan"]
     assert (row["stage"], printable(row["planned"]), printable(row["used"])) == ("start", "5.0 s", "3.5 s")
+
+
+def test_a_reader_with_a_minute_has_at_most_five_reasons_each_with_its_number() -> None:
+    state = example()
+    assert state.decision is not None
+    gap = {"difference": 0.041, "low": 0.02, "high": 0.062, "images": 640}
+    some = [
+        fact(
+            Kind.RULE_OF_THUMB,
+            images=9,
+            large=False,
+            similarity="far",
+            domain="d",
+            advised="all",
+            chosen="all",
+        )
+    ]
+    some += [fact(Kind.FROZEN_ALONE)]
+    some += [fact(Kind.BACKBONE_COMPARED, other=f"timm:b{number}@96/knn", gap=gap) for number in range(4)]
+    some += [fact(Kind.HIGHER_SCORE_NOT_CHOSEN, candidate="timm:z@96/knn", best="timm:y@96/knn", gap=gap)]
+    some += [fact(Kind.PIXELS_ONLY, score=0.99, ahead=True)]
+    decision = replace(state.decision, reasons=(*some, *state.decision.reasons))
+    content = view.view(replace(state, decision=decision))["recommendation"]
+    first, rest = content["reasons"], content["more_reasons"]
+    assert len(first) == 5 and first[0].startswith("timm:z@96/knn has a higher score")
+    assert all(re.search(r"[0-9]", reason) for reason in first)
+    assert len(rest) == 4 and rest[0].startswith("Rule of thumb") and rest[1].startswith("Frozen")
+    assert sum("random forest" in text for text in (*first, *rest, *content["warnings"])) == 1
+    page = render.html(view.view(replace(state, decision=decision)))
+    assert page.index("How good") < page.index("How sure") < page.index("Beware") < page.index("Why<")
+    assert page.index("Why<") < page.index("<details>") < page.index("Rule of thumb")

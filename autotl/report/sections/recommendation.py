@@ -4,42 +4,66 @@ from __future__ import annotations
 
 from typing import Any
 
-from autotl.records import Interval
+from autotl.records import Fact, Interval, Kind
 from autotl.records.result import Recommendation, Row, Winner
 from autotl.report import cautions, recorded
 from autotl.report.format import NARROW, count, duration, percent, points, points_interval
 from autotl.report.material import Material
 from autotl.report.sections.leaderboard import untrained
 from autotl.report.wording import page as wording
+from autotl.report.wording import sentences
+
+MOST_REASONS = 5  # that stand open; the others fold away
+# Reasons with a figure, in the order of their weight for a reader who has a minute.
+WEIGHTY = (
+    Kind.LIMITS_COST, Kind.CHOSEN_OVER_BEST, Kind.BEST_AND_PREFERRED, Kind.HIGHER_SCORE_NOT_CHOSEN,
+    Kind.FROZEN_OR_TUNED, Kind.PRETRAINING_GAIN, Kind.BACKBONE_COMPARED, Kind.DEPTH_COMPARED, Kind.BEST_PROBABILITY,
+)  # fmt: skip
 
 
 def section(result: Recommendation, _material: Material) -> dict[str, Any]:
-    """Return headline, first sentences, figures and reasons."""
+    """Return headline, first sentences, cautions, figures and reasons."""
     winner = result.winner
+    first, rest = split_reasons(result)
     shared = {
-        "reasons": [wording.as_sentence(text) for text in recorded.reasons(result)],
+        "reasons": first,
+        "more_reasons": rest,
         "would_change": [wording.as_sentence(text) for text in _would_change(result)],
         "warnings": [wording.as_sentence(text) for text in cautions.warnings(result)],
     }
     if winner is None:
         headline, sentence = wording.no_winner(result)
         return {
-            "headline": headline, "lede": [sentence], "figures": [], "backbone": "", "how": "", "terms": "", **shared
+            "headline": headline, "lede": [("", sentence)], "figures": [], "backbone": "", "how": "", "terms": "",
+            **shared,
         }  # fmt: skip
     row = next((row for row in result.leaderboard if row.candidate == winner.candidate), None)
     lede = [
-        wording.accuracy_and_cost(result, row, expected_score(winner)),
-        wording.certainty(result, no_signal=recorded.has_no_signal(result)),
+        ("How good", wording.accuracy_and_cost(result, row, expected_score(winner))),
+        ("How sure", wording.certainty(result, no_signal=recorded.has_no_signal(result))),
     ]
     return {
         "headline": f"Use {winner.backbone}",
         "backbone": winner.backbone,
         "how": f"at {winner.input_size}{NARROW}px, {wording.recipe(winner.strategy, winner.unfreeze)}",
-        "lede": [sentence for sentence in lede if sentence],
+        "lede": [(question, sentence) for question, sentence in lede if sentence],
         "figures": _figures(result, winner, row),
         "terms": wording.terms(result, tested=winner.score_test is not None),
         **shared,
     }
+
+
+def split_reasons(result: Recommendation) -> tuple[list[str], list[str]]:
+    """Return the weightiest reasons, and the others; what is a caution stands there alone."""
+    cautioned = cautions.cautions(result)
+    reasons = [r for r in (result.decision.reasons if result.decision else ()) if r not in cautioned]
+    weighty = sorted((r for r in reasons if r.kind in WEIGHTY), key=lambda r: WEIGHTY.index(r.kind))
+    first = weighty[:MOST_REASONS]
+
+    def texts(facts: list[Fact]) -> list[str]:
+        return [wording.as_sentence(text) for text in sentences(facts)]
+
+    return texts(first), texts([r for r in reasons if r not in first])
 
 
 def expected_score(winner: Winner) -> Interval | None:
