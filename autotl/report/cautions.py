@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from autotl.records import Fact, Finding, Kind, fact
 from autotl.records.result import Recommendation, looks
 from autotl.report import wording
+from autotl.report.wording.decision import SIGNIFICANT
 
 __all__ = ["cautions", "warnings"]
 
@@ -59,9 +60,9 @@ def _counts(item: Fact | Finding) -> bool:
     """Return whether an item is a caution by its values: a control only where it is alarming."""
     match item.kind:
         case Kind.SHUFFLED_LABELS:
-            return bool(item.values.get("above"))
+            return bool(item.values["p"] > SIGNIFICANT)
         case Kind.PIXELS_ONLY:
-            return bool(item.values.get("ahead"))
+            return bool(item.values["gap"]["low"] > 0)
         case Kind.LEFT_OUT:
             return Kind(item.values["reason"]) in _MEANT
     return True

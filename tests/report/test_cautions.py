@@ -48,6 +48,18 @@ def noted(note: Fact) -> Recommendation:
     return replace(clean(), notes=(note,))
 
 
+def pixels(*, ahead: bool) -> Fact:
+    low = 0.01 if ahead else -0.9
+    gap = {"difference": low + 0.02, "low": low, "high": low + 0.05, "images": 99}
+    return fact(Kind.PIXELS_ONLY, control="pixels", score=0.99, gap=gap)
+
+
+def shuffled(p: float) -> Fact:
+    return fact(
+        Kind.SHUFFLED_LABELS, score=0.5, chance=0.4, low=0.3, high=0.6, p=p, permutations=200, images=99
+    )
+
+
 DIFFERS = fact(
     Kind.TEST_SCORE_DIFFERS,
     select=0.97,
@@ -71,7 +83,8 @@ UNTRUSTED = {
     "wide": (wide(), "known only to 40 points (50.0% to 90.0%)"),
     "plugin": (replace(clean(), problems=("thing: broke",)), "thing: broke"),
     "chance": (with_reason(fact(Kind.NO_SIGNAL, constant=0.9)), "No signal"),
-    "pixels": (with_reason(fact(Kind.PIXELS_ONLY, score=0.99, ahead=True)), "random forest on pixels"),
+    "no more than by chance": (with_reason(shuffled(p=0.4)), "not significantly more than by chance"),
+    "pixels": (with_reason(pixels(ahead=True)), "random forest on pixels"),
 }  # fmt: skip
 
 
@@ -93,8 +106,8 @@ def test_what_misleads_nobody_is_no_caution(capsys: pytest.CaptureFixture[str]) 
     harmless = {"reason": "not_an_image", "values": {}}
     assert not warnings(with_finding(Kind.LEFT_OUT, values=harmless))
     assert not warnings(with_finding(Kind.DUPLICATE, values={"exact": True}))
-    assert not warnings(with_reason(fact(Kind.PIXELS_ONLY, score=0.2, ahead=False)))
-    assert not warnings(with_reason(fact(Kind.SHUFFLED_LABELS, score=0.2, above=False)))
+    assert not warnings(with_reason(pixels(ahead=False)))
+    assert not warnings(with_reason(shuffled(p=0.001)))
 
 
 def test_the_gravest_comes_first() -> None:

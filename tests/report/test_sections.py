@@ -113,7 +113,7 @@ def test_a_reader_with_a_minute_has_at_most_five_reasons_each_with_its_number() 
     some += [fact(Kind.FROZEN_ALONE)]
     some += [fact(Kind.BACKBONE_COMPARED, other=f"timm:b{number}@96/knn", gap=gap) for number in range(4)]
     some += [fact(Kind.HIGHER_SCORE_NOT_CHOSEN, candidate="timm:z@96/knn", best="timm:y@96/knn", gap=gap)]
-    some += [fact(Kind.PIXELS_ONLY, score=0.99, ahead=True)]
+    some += [fact(Kind.PIXELS_ONLY, control="pixels", score=0.99, gap=gap)]
     decision = replace(state.decision, reasons=(*some, *state.decision.reasons))
     content = view.view(replace(state, decision=decision))["recommendation"]
     first, rest = content["reasons"], content["more_reasons"]
