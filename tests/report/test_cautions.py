@@ -82,7 +82,7 @@ UNTRUSTED = {
     "tested on a part": (noted(fact(Kind.TESTED_ON_PART, images=9, of=90)), "9 of the 90 test images"),
     "wide": (wide(), "known only to 40 points (50.0% to 90.0%)"),
     "plugin": (replace(clean(), problems=("thing: broke",)), "thing: broke"),
-    "chance": (with_reason(fact(Kind.NO_SIGNAL, constant=0.9)), "No signal"),
+    "chance": (with_reason(fact(Kind.NO_SIGNAL, constant=0.9, score=0.9, p=0.4)), "No signal"),
     "no more than by chance": (with_reason(shuffled(p=0.4)), "not significantly more than by chance"),
     "pixels": (with_reason(pixels(ahead=True)), "random forest on pixels"),
 }  # fmt: skip
