@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from autotl.engine.export import Format
     from autotl.pipeline import Tools
+    from autotl.records.evaluation import Evaluation
     from autotl.stages.dry_run import Plan
 
 # Options of a run that hold for another fit of its recipe.
@@ -198,6 +199,25 @@ class Run:
     ) -> Iterator[autotl_predict.Prediction]:
         """Yield what `predict` returns, one at a time, in the order of `images` and with flat memory."""
         return autotl_predict.predictions(self._model(), images, device=device, top=top)
+
+    def evaluate(
+        self,
+        data: str | os.PathLike[str],
+        *,
+        group: str | None = None,
+        label: str | None = None,
+        device: str = "auto",
+    ) -> Evaluation:
+        """Return how the model does on labelled images that the run has not seen; writes nothing.
+
+        `data`, `group` and `label` are as in `recommend`; all images are used, whichever part they are in. Raises
+        `DatasetError` where no image has a label of the model, else as `predict` does.
+        """
+        from autotl import evaluate
+
+        given = {"group": group, "label": label}
+        options = {name: value for name, value in given.items() if value is not None}
+        return evaluate.evaluate(self._model(), self.result, str(data), options, device=device)
 
     def embed(self, images: Any, *, device: str = "auto") -> np.ndarray:
         """Return the pooled features (n, d) float32 of images; NaN where one cannot be read.

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from autotl import __version__
-from autotl.cli import audit, check, listing, machine, predict, profile, results, run
+from autotl.cli import audit, check, evaluate, listing, machine, predict, profile, results, run
 from autotl.errors import AutotlError
 
 __all__ = ["main"]
@@ -36,7 +36,7 @@ class Handled(click.ClickException):
 # Commands as `autotl --help` lists them.
 SECTIONS = {
     "Run": ("run", "demo", "fit"),
-    "Use a run": ("leaderboard", "decide", "report", "predict", "export"),
+    "Use a run": ("leaderboard", "decide", "report", "predict", "evaluate", "export"),
     "Check a run": ("replay", "diff"),
     "Inspect": ("profile", "backbones", "strategies", "scores"),
     "Plugins": ("plugins", "check"),
@@ -129,6 +129,7 @@ for _command in (
     *run.COMMANDS,
     *results.COMMANDS,
     *predict.COMMANDS,
+    *evaluate.COMMANDS,
     *audit.COMMANDS,
     *profile.COMMANDS,
     *listing.COMMANDS,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from autotl.records import Profile
+    from autotl.records.evaluation import Evaluation
     from autotl.records.result import Recommendation
     from autotl.run import Run
     from autotl.stages.dry_run import Plan
@@ -313,6 +314,43 @@ def profile(profiled: Profile) -> None:
     for finding in profiled.findings:
         action = recorded.action(finding)
         paragraph(f"- {recorded.finding(finding)}{f' ({action})' if action else ''}")
+
+
+def evaluation(found: Evaluation) -> None:
+    """Print an evaluation: classes, confusions, thresholds, and the sentences on the whole."""
+    from autotl.report.format import interval, percent
+    from autotl.report.wording import evaluation as wording
+
+    lines = sorted(found.classes, key=lambda line: line.recall.value if line.recall else 2.0)
+    rows = [
+        (
+            line.name,
+            f"{line.images:,}",
+            "" if line.recall is None else percent(line.recall.value),
+            "" if line.recall is None else interval(line.recall.low, line.recall.high),
+            percent(line.precision),
+        )
+        for line in lines[:SHOWN_ROWS]
+    ]
+    columns = ("class", "images", "recall", "95 %", "precision")
+    rows_table(columns, rows, right=columns[1:], elastic=0)
+    if len(lines) > SHOWN_ROWS:
+        click.echo(f"  and {len(lines) - SHOWN_ROWS} more, see --json")
+    if found.confusions:
+        click.echo()
+        confused = [(true, predicted, f"{count:,}") for true, predicted, count in found.confusions]
+        rows_table(("true class", "predicted class", "images"), confused, right=("images",), elastic=0)
+    if found.thresholds:
+        click.echo()
+        cuts = [
+            (f"{cut.probability:.1f}", percent(cut.precision), percent(cut.recall))
+            for cut in found.thresholds
+        ]
+        titles = (f"{found.positive} from", "precision", "recall")
+        rows_table(titles, cuts, right=titles, elastic=0)
+    click.echo()
+    for text in wording.sentences(found):
+        paragraph(text)
 
 
 def plan(planned: Plan) -> None:

@@ -1,0 +1,65 @@
+"""Sentences of the evaluation of a model on new labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from autotl.records import Interval
+from autotl.records.evaluation import Evaluation
+from autotl.report.format import numbered
+
+SIGNIFICANT = 0.01  # p-value, below which more images are far from the training images than by chance
+
+
+def sentences(found: Evaluation) -> Iterator[str]:
+    """Yield what an evaluation says: the score, how it compares with the run, calibration, shift, what was left out."""
+    metric = found.metric.replace("_", " ")
+    text = f"{metric} {found.score.value:.1%} ({_interval(found.score)}) on {numbered(found.images, 'image')}"
+    others = [f"accuracy {found.accuracy.value:.1%}"] if found.metric != "accuracy" else []
+    others += [f"top-5 accuracy {found.top5:.1%}"] if found.top5 is not None else []
+    others += [f"AUC {found.auc:.3f}"] if found.auc is not None else []
+    others += [f"log loss {found.log_loss:.3f}"]
+    yield f"{text}; {', '.join(others)}."
+    yield from _compared(found)
+    yield (
+        f"Calibration: mean confidence {found.confidence:.1%}, accuracy {found.accuracy.value:.1%}, expected calibration"
+        f" error {found.calibration_error:.1%}."
+    )
+    if found.far is not None and found.far_p is not None:
+        share = f"{found.far:,} of {numbered(found.images, 'image')} are far from the training images"
+        beyond = found.far_p < SIGNIFICANT
+        yield (
+            f"Shift: {share}, more than by chance (p = {found.far_p:.2g}; about 1 % is usual): these images differ from"
+            " those of the run."
+            if beyond
+            else f"No shift seen: {share}; about 1 % is usual."
+        )
+    if found.unreadable:
+        yield f"{numbered(found.unreadable, 'image')} could not be read and {_are(found.unreadable)} not counted."
+    if found.unknown:
+        names = ", ".join(f"{name} ({count:,})" for name, count in found.unknown[:5])
+        more = f" and {len(found.unknown) - 5} more" if len(found.unknown) > 5 else ""
+        yield f"Labels that the model does not have are not counted: {names}{more}."
+
+
+def _compared(found: Evaluation) -> Iterator[str]:
+    """Yield how the score compares with what the run expected and measured."""
+    metric = found.metric.replace("_", " ")
+    for name, before in (("expected", found.expected), ("test", found.test)):
+        if before is None:
+            continue
+        text = f"The run's {name} {metric} is {before.value:.1%} ({_interval(before)})"
+        if found.score.high < before.low:
+            yield f"{text}: these images score lower, and the intervals do not overlap."
+        elif found.score.low > before.high:
+            yield f"{text}: these images score higher, and the intervals do not overlap."
+        else:
+            yield f"{text}: the intervals overlap."
+
+
+def _interval(interval: Interval) -> str:
+    return f"95 % CI {interval.low:.1%} to {interval.high:.1%}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
