@@ -12,6 +12,7 @@ from autotl.records import Dataset, Finding, Kind, Profile
 
 SHOWN = 20  # names in a finding
 FEW = 30  # items of a class
+WEIGHTY = 10  # items of a class, from which it may weigh as much as the others
 IMBALANCED = 10  # largest class / smallest class, above which it is a finding
 
 
@@ -41,6 +42,15 @@ def profile(data: Dataset, statistics: np.ndarray, thumbnails: np.ndarray) -> Pr
         ),
         **kind.describe(statistics),
     )
+
+
+def imbalance(counts: np.ndarray) -> float:
+    """Return largest / smallest class by images that may be chosen by, without classes of hardly any; 1 for one class.
+
+    Where every class weighs the same, a class of three images would decide by one of them.
+    """
+    weighty = counts[counts >= WEIGHTY]
+    return float(weighty.max() / weighty.min()) if len(weighty) else 1.0
 
 
 def _balance(data: Dataset, counts: np.ndarray) -> list[Finding]:

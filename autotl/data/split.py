@@ -8,23 +8,28 @@ from typing import Any
 import numpy as np
 import numpy.random  # else numpy loads it at its first use, in a run that is under way, and that swallows a Ctrl-C
 
-from autotl.records import PARTS, Dataset, Kind, Split, fact
+from autotl.errors import DatasetError
+from autotl.records import PARTS, Dataset, Fact, Kind, Split, fact
 from autotl.stats.folds import stratified_order
 
 TEST_SHARE = 0.15
 SELECT_SHARE = 0.2
-FEW_IMAGES = 200  # with fewer train images than this, or
-FEW_A_CLASS = 10  # fewer in the median class, selection is out-of-fold
+FEW_IMAGES = 200  # with fewer train images than this, selection is out-of-fold,
+FEW_A_CLASS = 10  # or with fewer in the median class,
+MANY_IMAGES = 2000  # unless there are so many: training for each fold would take too long
 FOLDS = 5
-TEST_NEEDS = (100, 5)  # images, and images a class, to set a test part aside
+TEST_NEEDS = (100, 5)  # images, and images in the median class, to set a test part aside
+RARE = 5  # images of a class, fewer of which are too few to judge by
 
 
 def split(data: Dataset, *, test_size: float | None = None, seed: int = 0) -> Split:
     """Return the parts, folds and order of a data set.
 
     Given parts are kept. Without a test part, 15 % are set aside where there are at least 100 images and
-    5 a class (`test_size` replaces the share, 0 sets none aside). Without a select part, a fifth of train is held
-    out for selection; where train is small, selection is out-of-fold over train instead.
+    5 in the median class (`test_size` replaces the share, 0 sets none aside). Without a select part, a fifth of train
+    is held out for selection; where train is small, selection is out-of-fold over train instead. A rare class changes
+    none of this: it is named. Raises `DatasetError` where all images that are to train and to select are one picture
+    or one group.
     """
     labels, classes, group = data.labels, len(data.classes), _together(data)
     generator = np.random.default_rng(seed)
@@ -32,7 +37,7 @@ def split(data: Dataset, *, test_size: float | None = None, seed: int = 0) -> Sp
     facts = []
     test_from = "given" if (data.given == 2).any() else None
     counts = np.bincount(labels[part == 0], minlength=classes)
-    enough = (part == 0).sum() >= TEST_NEEDS[0] and counts[counts > 0].min() >= TEST_NEEDS[1]
+    enough = (part == 0).sum() >= TEST_NEEDS[0] and np.median(counts[counts > 0]) >= TEST_NEEDS[1]
     share = test_size if test_size is not None else (TEST_SHARE if enough else 0.0)
     if test_from is None and share > 0:
         part[hold_out(labels, part == 0, group, share, generator)] = 2
@@ -42,22 +47,30 @@ def split(data: Dataset, *, test_size: float | None = None, seed: int = 0) -> Sp
     elif test_from is None:
         facts.append(fact(Kind.NO_TEST_PART, too_few=test_size != 0))
     counts = np.bincount(labels[part == 0], minlength=classes)
-    few = (part == 0).sum() < FEW_IMAGES or np.median(counts[counts > 0]) < FEW_A_CLASS
     fold, folds = np.full(len(labels), -1, np.int8), 0
     if (part == 1).any():
         select_from = "given"
         facts.append(fact(Kind.SELECT_GIVEN))
-    elif few:
-        select_from = "out-of-fold"
-        folds = int(max(2, min(FOLDS, counts[counts > 0].min())))
-        rows = np.flatnonzero(part == 0)
-        fold[rows] = fold_of(labels[rows], None if group is None else group[rows], folds, generator)
-        folds = len(np.unique(fold[rows]))
-        facts.append(fact(Kind.SELECT_OUT_OF_FOLD, folds=folds))
     else:
-        select_from = "held out"
-        part[hold_out(labels, part == 0, group, SELECT_SHARE, generator)] = 1
-        facts.append(fact(Kind.SELECT_HELD_OUT, images=int((part == 1).sum())))
+        _refuse_one_unit(data, part == 0, group)
+        held_out = (
+            _no_rows() if _small(counts) else hold_out(labels, part == 0, group, SELECT_SHARE, generator)
+        )
+        if len(held_out):
+            select_from = "held out"
+            part[held_out] = 1
+            facts.append(fact(Kind.SELECT_HELD_OUT, images=len(held_out)))
+        else:
+            select_from = "out-of-fold"
+            rows = np.flatnonzero(part == 0)
+            unit, alone = _units_of_folds(labels[rows], None if group is None else group[rows])
+            wanted = int(max(2, min(FOLDS, np.median(counts[counts > 0]))))
+            fold[rows] = fold_of(labels[rows], unit, wanted, generator)
+            folds = len(np.unique(fold[rows]))
+            facts.append(fact(Kind.SELECT_OUT_OF_FOLD, folds=folds))
+            if alone:
+                facts.append(fact(Kind.ONE_GROUP_CLASSES, classes=alone, grouped=data.group is not None))
+    facts += _rare(labels, part, folds, classes)
     if data.group is not None:
         facts.append(fact(Kind.GROUPS_WHOLE))
     sizes = {name: int((part == code).sum()) for code, name in enumerate(PARTS) if (part == code).any()}
@@ -72,6 +85,62 @@ def split(data: Dataset, *, test_size: float | None = None, seed: int = 0) -> Sp
         seed=seed,
         facts=(fact(Kind.SPLIT_SIZES, **sizes), *facts),
     )
+
+
+def _small(counts: np.ndarray) -> bool:
+    """Return whether selection is out-of-fold, by the train images of each class."""
+    images = counts.sum()
+    return bool(images < FEW_IMAGES or (np.median(counts[counts > 0]) < FEW_A_CLASS and images < MANY_IMAGES))
+
+
+def _no_rows() -> np.ndarray:
+    return np.zeros(0, np.int64)
+
+
+def _refuse_one_unit(data: Dataset, candidates: np.ndarray, group: np.ndarray | None) -> None:
+    """Raise `DatasetError` where nothing can be left out that was not trained on."""
+    rows = np.flatnonzero(candidates)
+    if len(rows) < 2 or group is None or len(np.unique(group[rows])) > 1:
+        return
+    if data.group is not None:
+        raise DatasetError(
+            f"all {len(rows):,} images that train are in one group; expected at least two groups, so that one can be"
+            " judged by the others; use another --group, or none"
+        )
+    raise DatasetError(
+        f"all {len(rows):,} images that train are one picture (equal files); expected at least two different images;"
+        " look at the source of the files"
+    )
+
+
+def _units_of_folds(labels: np.ndarray, group: np.ndarray | None) -> tuple[np.ndarray | None, int]:
+    """Return the units (n,) that share a fold, and how many classes lie in one group.
+
+    A fold with all of a class would leave none of it to train on. Its images are spread over the folds instead, and
+    are judged by others of their own group.
+    """
+    if group is None:
+        return None, 0
+    unit = np.unique(group, return_inverse=True)[1].astype(np.int64)
+    alone = 0
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        if len(rows) > 1 and len(np.unique(unit[rows])) == 1:
+            unit[rows] = unit.max() + 1 + np.arange(len(rows))
+            alone += 1
+    return unit, alone
+
+
+def _rare(labels: np.ndarray, part: np.ndarray, folds: int, classes: int) -> list[Fact]:
+    """Return a fact where classes have too few images to choose or to be tested by."""
+    present = np.bincount(labels, minlength=classes) > 0
+    judged = {"select": part == (0 if folds else 1), "test": part == 2}
+    few = {
+        name: int((present & (np.bincount(labels[rows], minlength=classes) < RARE)).sum())
+        for name, rows in judged.items()
+        if rows.any()
+    }
+    return [fact(Kind.RARE_CLASSES, least=RARE, **few)] if any(few.values()) else []
 
 
 def _together(data: Dataset) -> np.ndarray | None:

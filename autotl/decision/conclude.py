@@ -13,7 +13,7 @@ from autotl.decision.shift import shift
 from autotl.records import Calibration, Columns, Decision, Interval, TrialResult
 from autotl.records.result import ModelIs, Recommendation, Row, Winner, is_probe
 from autotl.stats import metrics
-from autotl.stats.calibration import calibrate
+from autotl.stats.calibration import calibrate, errors
 from autotl.stats.two_sample import Answered
 
 __all__ = ["conclude", "fit_of"]
@@ -70,7 +70,7 @@ def conclude(
         winner=winner,
         warnings=() if differs is None else (differs,),
         leaderboard=board,
-        calibration=_calibrated(decision, state.trials, folder, columns),
+        calibration=_on_test(_calibrated(decision, state.trials, folder, columns), fit, folder, columns),
     )
 
 
@@ -146,6 +146,21 @@ def _calibrated(
     group = None if columns.group is None else columns.group[rows]
     shares = probabilities_of(folder / result.predictions, rows)
     return None if shares is None else calibrate(shares, columns.labels[rows], group)
+
+
+def _on_test(
+    calibration: Calibration | None, fit: TrialResult | None, folder: Path, columns: Columns
+) -> Calibration | None:
+    """Return the calibration with the errors of what ships on the test rows, at its temperature."""
+    if calibration is None or fit is None or fit.predictions is None:
+        return calibration
+    rows = np.flatnonzero(columns.part == 2)
+    with np.load(folder / fit.predictions, allow_pickle=False) as stored:
+        rows = rows[np.isin(rows, stored["rows"])]
+    shares = probabilities_of(folder / fit.predictions, rows) if len(rows) else None
+    if shares is None:
+        return calibration
+    return replace(calibration, test=errors(shares, columns.labels[rows], calibration.temperature))
 
 
 def _probes(trials: Sequence[TrialResult]) -> list[TrialResult]:

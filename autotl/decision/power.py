@@ -8,6 +8,7 @@ from statistics import NormalDist
 from autotl.decision.evidence import Evidence, Judged
 from autotl.records import Interval
 from autotl.records.facts import Fact, Kind, fact
+from autotl.stats import metrics
 
 __all__ = ["would_separate"]
 
@@ -32,7 +33,8 @@ def would_separate(
     difference = abs(margin.value)
     if difference <= 0.001:
         return [fact(Kind.RUNNER_UP_EQUAL, candidate=name, images=rows)]
-    error = (margin.high - margin.low) / 2 / judged.z
+    point = metrics.point(judged.z, metrics.clusters(judged.group, rows))
+    error = (margin.high - margin.low) / 2 / point
     # Twice the images at least: with fewer, a difference that is not significant could not have been.
     needed = rows * max(2.0, ((judged.z + POWER) * error / difference) ** 2)
     if needed > HOPELESS * rows:

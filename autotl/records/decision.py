@@ -56,6 +56,16 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbabilityErrors:
+    """The errors of a model's probabilities on images that it was not fitted on."""
+
+    ece: float  # expected calibration error
+    nll: float  # negative log likelihood: mean of -log of the true class's probability
+    brier: float  # mean squared error over all classes, from 0 to 2
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """The calibration of the winner's probabilities, on images that it was not fitted on."""
 
@@ -63,6 +73,7 @@ class Calibration:
     ece: float  # expected calibration error with it, each image judged by a temperature fitted without it
     ece_before: float
     images: int
+    test: ProbabilityErrors | None = None  # of the model that ships, at this temperature, on the test images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -103,6 +103,8 @@ class Kind(StrEnum):
     SELECT_OUT_OF_FOLD = "select_out_of_fold"
     SELECT_HELD_OUT = "select_held_out"
     GROUPS_WHOLE = "groups_whole"
+    RARE_CLASSES = "rare_classes"  # least; select, test: classes with fewer images there
+    ONE_GROUP_CLASSES = "one_group_classes"  # classes, grouped: judged by images of their own group
     # the ranking
     PAST_RUNS = "past_runs"
     SCORE_CONSTANT = "score_constant"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from autotl.data import profile as data_profile
 from autotl.options import goal_of
 from autotl.records import Goal, Kind, Profile, fact
@@ -25,7 +27,10 @@ def profile(context: RunContext, parts: SplitResult) -> ProfileResult:
     with context.ledger.charge("profile"):
         measured = data_profile.profile(parts.data, parts.decoded.statistics, parts.decoded.thumbnails)
     target = TARGET_KINDS[parts.data.targets[0].kind]
-    metric = context.options.metric or target.metric(measured.imbalance)
+    columns = parts.columns
+    counts = np.bincount(columns.labels[np.isin(columns.part, (0, 1))], minlength=len(columns.classes))
+    imbalance = data_profile.imbalance(counts)
+    metric = context.options.metric or target.metric(imbalance)
     if context.options.metric is None and metric != target.metric(1.0):
-        context.journal.note(fact(Kind.IMBALANCED_METRIC, imbalance=measured.imbalance))
+        context.journal.note(fact(Kind.IMBALANCED_METRIC, imbalance=round(imbalance, 6)))
     return ProfileResult(profile=measured, goal=goal_of(context.options, metric))

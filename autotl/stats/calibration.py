@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from autotl.cache import atomic_write
-from autotl.records import Calibration
+from autotl.records import Calibration, ProbabilityErrors
 from autotl.stats.folds import folds_for
 
 BINS = 15
@@ -84,6 +84,18 @@ def expected_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     gap = np.bincount(place, weights=right - confidence, minlength=BINS)
     return float(np.abs(gap).sum() / len(labels))
+
+
+def errors(probabilities: np.ndarray, labels: np.ndarray, by: float) -> ProbabilityErrors:
+    """Return the errors of probabilities (n, classes) at a temperature, on images with `labels` (n,)."""
+    shares = apply(probabilities, by)
+    true = np.eye(shares.shape[1])[labels]
+    return ProbabilityErrors(
+        ece=_six(expected_error(shares, labels)),
+        nll=_six(_loss(shares, labels)),
+        brier=_six(float(((shares - true) ** 2).sum(1).mean())),
+        images=len(labels),
+    )
 
 
 def write(calibration: Calibration, model: Path) -> None:

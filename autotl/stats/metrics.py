@@ -7,6 +7,7 @@ import numpy as np
 from autotl.records import Interval, Metric
 
 Z95 = 1.959964  # two-sided 95 % point of the standard normal
+LARGE = 200  # degrees of freedom, from which Student's t is the normal
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -76,13 +77,27 @@ def standard_error(values: np.ndarray, weights: np.ndarray, cluster: np.ndarray)
     return float(np.sqrt(np.sum(sums**2) * number / (number - 1)))
 
 
+def point(z: float, cluster: np.ndarray) -> float:
+    """Return the point of Student's t that stands for `z` of the normal, by the number of clusters less one.
+
+    A standard error that few clusters gave is itself uncertain (Cameron, Gelbach and Miller 2008).
+    """
+    freedom = int((np.bincount(cluster) > 0).sum()) - 1
+    if freedom < 1 or freedom >= LARGE:
+        return z
+    from scipy.special import ndtr, stdtrit
+
+    return float(stdtrit(freedom, ndtr(z)))
+
+
 def interval(
     metric: Metric, labels: np.ndarray, predicted: np.ndarray, classes: int, group: np.ndarray | None = None
 ) -> Interval:
     """Return the metric with a 95 % interval for its value on new images of the same kind.
 
     Wilson's score interval on the effective number of rows (weights and clusters taken into account),
-    which stays inside 0..1 and keeps its coverage near both ends (Wilson, JASA 22, 1927).
+    which stays inside 0..1 and keeps its coverage near both ends (Wilson, JASA 22, 1927). With groups Student's t
+    stands in for the normal.
     """
     value = score(metric, labels, predicted, classes)
     weights = row_weights(metric, labels, classes)
@@ -96,8 +111,9 @@ def interval(
     else:  # all right or all wrong: the variance is 0, so the design alone counts
         rows = independent
     rows = max(rows, 1.0)
-    centre = (value + Z95**2 / (2 * rows)) / (1 + Z95**2 / rows)
-    half = Z95 / (1 + Z95**2 / rows) * np.sqrt(value * (1 - value) / rows + Z95**2 / (4 * rows**2))
+    t = Z95 if group is None else point(Z95, cluster)
+    centre = (value + t**2 / (2 * rows)) / (1 + t**2 / rows)
+    half = t / (1 + t**2 / rows) * np.sqrt(value * (1 - value) / rows + t**2 / (4 * rows**2))
     return Interval(value=value, low=float(max(0.0, centre - half)), high=float(min(1.0, centre + half)))
 
 
@@ -112,15 +128,17 @@ def paired_difference(
 ) -> Interval:
     """Return the metric of `one` minus that of `other` on the same rows, with an interval at ±`z` errors.
 
-    The variance of a paired difference has a floor of one discordant row, as in the add-one form of
-    McNemar's test: that two models agree on every one of 20 images does not prove them equal.
+    Few rows or groups make it the point of Student's t that corresponds to `z`. The variance of a paired difference
+    has a floor of one discordant row, as in the add-one form of McNemar's test: that two models agree on every one
+    of 20 images does not prove them equal.
     """
     weights = row_weights(metric, labels, classes)
     difference = (labels == one).astype(float) - (labels == other).astype(float)
     value = float(weights @ difference)
     if metric == "macro_f1":
         value = score(metric, labels, one, classes) - score(metric, labels, other, classes)
-    error = standard_error(difference, weights, clusters(group, len(labels)))
+    cluster = clusters(group, len(labels))
+    error, z = standard_error(difference, weights, cluster), point(z, cluster)
     floor = float(np.sqrt(np.sum(weights**2) / max(len(labels), 1)))
     error = max(error, floor) if error == error else 1.0
     return Interval(value=value, low=value - z * error, high=value + z * error)

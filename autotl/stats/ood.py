@@ -29,13 +29,18 @@ class OutOfDistribution:
     """Features of training images, and the distance from them above which an image is out of distribution."""
 
     features: np.ndarray  # (m, d), of length 1
-    threshold: float
+    threshold: float  # of the distance to the k-th nearest
     held_out: int  # images the threshold was set on; 0: training images, each left out of its own neighbours
+    first: float = 0.0  # threshold of the distance to the nearest; 0 in older folders, which have none
 
     def distance(self, features: np.ndarray) -> np.ndarray:
         """Return distances (n,) of features (n, d), in units of the threshold: above 1 is out of distribution."""
-        distances = _nearest(_on_sphere(features), self.features)
-        return np.asarray(distances / self.threshold, np.float32)
+        place = _on_sphere(features)
+        far = _nearest(place, self.features) / self.threshold
+        if self.first:
+            # Near one training image is near: a class may have fewer images than there are neighbours.
+            far = np.minimum(far, _nearest(place, self.features, 1) / self.first)
+        return np.asarray(far, np.float32)
 
 
 def fit(features: np.ndarray, held_out: np.ndarray) -> OutOfDistribution | None:
@@ -48,11 +53,15 @@ def fit(features: np.ndarray, held_out: np.ndarray) -> OutOfDistribution | None:
         return None
     reference = _on_sphere(features[:MOST])
     if len(held_out) >= ENOUGH:
-        distances, number = _nearest(_on_sphere(held_out), reference), len(held_out)
+        judged, number = _on_sphere(held_out), len(held_out)
     else:
-        distances, number = _nearest(reference, reference, itself=True), 0
-    threshold = float(np.quantile(distances, 1 - FALSE_ALARMS, method="higher"))
-    return OutOfDistribution(reference, max(threshold, 1e-6), number)
+        judged, number = reference, 0
+
+    def threshold(neighbour: int) -> float:
+        distances = _nearest(judged, reference, neighbour, itself=not number)
+        return max(float(np.quantile(distances, 1 - FALSE_ALARMS, method="higher")), 1e-6)
+
+    return OutOfDistribution(reference, threshold(NEIGHBOUR), number, threshold(1))
 
 
 def write(reference: OutOfDistribution, folder: Path) -> None:
@@ -62,6 +71,7 @@ def write(reference: OutOfDistribution, folder: Path) -> None:
     arrays: dict[str, np.ndarray] = {
         "features": reference.features.astype(np.float16),
         "threshold": np.array([reference.threshold], np.float32),
+        "first": np.array([reference.first], np.float32),
         "held_out": np.array([reference.held_out], np.int64),
     }
     with atomic(folder / FILE) as temporary:
@@ -80,6 +90,7 @@ def read(folder: Path) -> OutOfDistribution | None:
         arrays["features"].astype(np.float32),
         float(arrays["threshold"][0]),
         int(arrays["held_out"][0]),
+        float(arrays["first"][0]) if "first" in arrays else 0.0,
     )
 
 
@@ -88,11 +99,13 @@ def _on_sphere(features: np.ndarray) -> np.ndarray:
     return np.asarray(features / (np.linalg.norm(features, axis=1, keepdims=True) + 1e-12))
 
 
-def _nearest(features: np.ndarray, reference: np.ndarray, *, itself: bool = False) -> np.ndarray:
+def _nearest(
+    features: np.ndarray, reference: np.ndarray, neighbour: int = NEIGHBOUR, *, itself: bool = False
+) -> np.ndarray:
     """Return the distance (n,) to the k-th nearest of `reference`; with `itself` both are the same rows."""
     cosine = features @ reference.T
     if itself:
         np.fill_diagonal(cosine, -1.0)
-    k = min(NEIGHBOUR, cosine.shape[1])
+    k = min(neighbour, cosine.shape[1])
     kth = np.partition(cosine, -k, axis=1)[:, -k]
     return np.asarray(np.sqrt(np.maximum(2 - 2 * kth, 0.0)))

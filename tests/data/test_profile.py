@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autotl.data.profile import profile
+from autotl.data.profile import imbalance, profile
 from autotl.modality.image_store import STATISTICS, THUMBNAIL
 from autotl.records import Dataset, Finding, Profile, Target
 
@@ -147,3 +147,10 @@ def test_at_most_twenty_are_named() -> None:
     found = look(dataset([0, 1] * 30), contrast=0.1)
     (flat,) = of_kind(found, "flat")
     assert flat.count == 60 and len(flat.where) == 20
+
+
+def test_a_class_of_hardly_any_images_does_not_choose_the_metric() -> None:
+    assert imbalance(np.array([500, 3])) == 1.0
+    assert imbalance(np.array([450, 15])) == 30.0
+    assert imbalance(np.array([500, 40, 3])) == 12.5
+    assert imbalance(np.array([4, 3])) == 1.0

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from autotl.data.split import fold_of, hold_out, split, stratified_order
+from autotl.errors import DatasetError
 from autotl.records import Dataset, Kind, Split, Target, fact
+from autotl.report import wording
 
 
 def data(
@@ -88,8 +90,61 @@ def test_no_test_part_when_none_is_wanted_or_too_few_images() -> None:
     labels = np.tile(np.arange(2), 300)
     assert split(data(labels), test_size=0.0).test_from is None
     assert sizes(split(data(labels), test_size=0.3))[2] == 180
-    rare = np.concatenate([labels, [2, 2, 2]])
-    assert split(data(rare)).test_from is None, "a class of three images has none to spare"
+    assert split(data(labels[:99])).test_from is None
+
+
+def test_one_rare_class_is_named_and_changes_nothing_else() -> None:
+    labels = np.repeat([0, 1], [500, 3])
+    found = split(data(labels))
+    assert (found.test_from, found.select_from, found.folds) == ("held out", "held out", 0)
+    assert (found.part[labels == 1] == 0).sum() >= 2
+    assert fact(Kind.NO_TEST_PART, too_few=True) not in found.facts
+    (rare,) = [one for one in found.facts if one.kind is Kind.RARE_CLASSES]
+    assert rare.values == {"least": 5, "select": 1, "test": 1}
+    assert "1 class with fewer than 5 images to choose by" in wording.sentence(rare)
+    assert not [one for one in split(data(np.repeat([0, 1], 300))).facts if one.kind is Kind.RARE_CLASSES]
+
+
+def test_a_rare_class_does_not_force_two_folds() -> None:
+    labels = np.repeat([0, 1, 2], [60, 60, 2])
+    assert split(data(labels), test_size=0.0).folds == 5
+
+
+def test_many_images_of_many_classes_are_held_out() -> None:
+    """Out-of-fold would train each candidate five times on 8,000 images."""
+    labels = np.repeat(np.arange(1000), 8)
+    found = split(data(labels))
+    assert (found.select_from, found.folds) == ("held out", 0)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_class_of_one_picture_or_one_group_is_trained_on_in_every_fold(grouped: bool) -> None:
+    """60 images: a fold with all of a class would leave none of it to train on."""
+    labels = np.repeat([0, 1, 2], 20)
+    content = np.concatenate([np.zeros(20, int), np.arange(1, 41)])
+    given = {"group": content} if grouped else {"digests": content.astype(str)}
+    found = split(data(labels, **given))
+    assert found.folds >= 2
+    for number in range(found.folds):
+        assert set(labels[found.fold != number]) == {0, 1, 2}
+    assert fact(Kind.ONE_GROUP_CLASSES, classes=1, grouped=grouped) in found.facts
+
+
+@pytest.mark.parametrize("count", [60, 600])
+def test_one_picture_for_everything_is_refused(count: int) -> None:
+    labels = np.arange(count) % 3
+    with pytest.raises(DatasetError, match="are one picture"):
+        split(data(labels, digests=np.full(count, "same")))
+    with pytest.raises(DatasetError, match="in one group"):
+        split(data(labels, group=np.zeros(count, int)))
+
+
+def test_two_pictures_of_many_copies_are_judged_out_of_fold() -> None:
+    """No copy may be held out from the others of its class, so there is no part to select on."""
+    labels = np.repeat([0, 1], 300)
+    found = split(data(labels, digests=labels.astype(str)))
+    assert found.select_from == "out-of-fold" and found.folds >= 2
+    assert fact(Kind.ONE_GROUP_CLASSES, classes=2, grouped=False) in found.facts
 
 
 def test_groups_stay_whole_in_parts_and_folds() -> None:

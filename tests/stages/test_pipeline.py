@@ -281,6 +281,12 @@ def test_the_best_is_held_against_no_pretraining_no_network_and_shuffled_labels(
     assert state.seconds["controls"] <= 0.1 * 180.0
 
 
+def test_the_shipped_models_probabilities_are_judged_on_the_test_images(photos: Path, tmp_path: Path) -> None:
+    state = result_file.read(World().run(photos, tmp_path / "run"))
+    assert state.calibration is not None and state.calibration.test is not None
+    assert state.winner is not None and state.calibration.test.images == state.winner.test_images
+
+
 def test_controls_give_way_when_time_is_short(photos: Path, tmp_path: Path) -> None:
     state = result_file.read(World().run(photos, tmp_path / "run", budget=15.0))
     assert state.transfer is None

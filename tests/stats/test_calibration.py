@@ -115,3 +115,23 @@ def test_a_folder_of_the_first_version_is_read_under_its_old_name(tmp_path: Path
 
 def test_too_few_training_images_say_nothing() -> None:
     assert ood.fit(kind(ood.FEWEST - 1, 0), kind(300, 1)) is None
+
+
+def test_images_of_a_class_of_three_are_near_themselves() -> None:
+    """The fifth nearest of such an image is of another class, far away."""
+    rare = 40 + kind(3, 5)
+    found = ood.fit(np.concatenate([kind(400, 0), rare]), kind(300, 1))
+    assert found is not None
+    assert (found.distance(rare) < 1).all()
+    assert (found.distance(kind(2000, 2)) > 1).mean() < 0.03
+
+
+def test_errors_of_probabilities_are_those_of_their_definitions() -> None:
+    probabilities, labels = drawn(400, 3.0)
+    found = calibration.errors(probabilities, labels, 1.0)
+    true = np.eye(5)[labels]
+    assert found.nll == pytest.approx(-np.log((probabilities * true).sum(1)).mean(), abs=1e-4)
+    assert found.brier == pytest.approx(((probabilities - true) ** 2).sum(1).mean(), abs=1e-4)
+    assert found.ece == pytest.approx(calibration.expected_error(probabilities, labels), abs=1e-4)
+    cooler = calibration.errors(probabilities, labels, 3.0)
+    assert cooler.nll < found.nll and cooler.brier < found.brier and cooler.ece < found.ece

@@ -87,3 +87,26 @@ def test_what_is_fitted_for_a_metric_weighs_rows_as_the_metric_does() -> None:
     weights = metrics.fitting_weights("balanced_accuracy", labels)
     assert weights is not None
     assert weights.tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2.0])
+
+
+@pytest.mark.parametrize("groups", [4, 8])
+def test_few_groups_have_the_wider_interval_of_students_t(groups: int) -> None:
+    """Two candidates of equal accuracy whose luck goes by groups: 0 is inside 95 times in 100, not 85."""
+    generator = np.random.default_rng(4)
+    group = np.repeat(np.arange(groups), 40)
+    labels = np.zeros(len(group), np.int64)
+    covered = normal = 0
+    for _ in range(400):
+        shares = np.clip(0.7 + 0.12 * generator.normal(size=(2, groups)), 0, 1)
+        one, other = (generator.random(len(group)) > share[group] for share in shares)
+        found = metrics.paired_difference("accuracy", labels, one * 1, other * 1, 2, group)
+        covered += found.low <= 0 <= found.high
+        narrow = (found.high - found.low) / 2 * metrics.Z95 / metrics.point(metrics.Z95, group)
+        normal += abs(found.value) <= narrow
+    assert 0.91 <= covered / 400 <= 0.98
+    assert normal < covered
+
+
+def test_many_groups_have_the_normal_interval() -> None:
+    assert metrics.point(metrics.Z95, np.arange(1000)) == metrics.Z95
+    assert metrics.point(metrics.Z95, np.arange(5)) == pytest.approx(2.776, abs=0.001)

@@ -103,6 +103,24 @@ def _no_test_part(too_few: bool) -> str:
     return "no test part: too few images to set one aside" if too_few else "no test part"
 
 
+def _rare_classes(least: int, select: int = 0, test: int = 0) -> str:
+    where = {"to choose by": select, "in the test part": test}
+    texts = [
+        f"{numbered(count, 'class', 'classes')} with fewer than {least} images {name}"
+        for name, count in where.items()
+        if count
+    ]
+    return f"{' and '.join(texts)}: too few for a reliable figure of {'it' if select + test == 1 else 'each'}"
+
+
+def _one_group_classes(classes: int, grouped: bool) -> str:
+    unit = "in one group" if grouped else "of one picture (equal files)"
+    return (
+        f"{numbered(classes, 'class', 'classes')} {unit}: such images are judged by others of the same, and their scores"
+        " are too high"
+    )
+
+
 DATA: dict[Kind, Callable[..., str]] = {
     Kind.SIMILARITY: _similarity,
     Kind.HIDDEN: lambda: "hidden",
@@ -148,4 +166,6 @@ DATA: dict[Kind, Callable[..., str]] = {
     ),
     Kind.SELECT_HELD_OUT: lambda images: f"{numbered(images, 'image')} of train held out for selection",
     Kind.GROUPS_WHOLE: lambda: "groups kept whole",
+    Kind.RARE_CLASSES: _rare_classes,
+    Kind.ONE_GROUP_CLASSES: _one_group_classes,
 }

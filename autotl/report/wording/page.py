@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from autotl.records import Calibration, Depth, DepthProfile, Goal, Interval
+from autotl.records import Calibration, Depth, DepthProfile, Goal, Interval, ProbabilityErrors
 from autotl.records.result import Recommendation, Row
 from autotl.report.format import count, duration, interval, percent, points
 
@@ -208,8 +208,8 @@ def features_by_depth(profile: DepthProfile, *, enough: int, deepest_is_best: bo
         point = profile.points[enough - 1]
         return (
             f"Frozen features of {profile.backbone}: a linear head on layer group {enough} of {number} is as accurate as"
-            f" on the last, {percent(point.linear)} and {percent(last.linear)} ({profile.rows:,} images). The layer groups"
-            " behind it add nothing measurable: a truncated backbone would do."
+            f" on the last, {percent(point.linear)} and {percent(last.linear)} ({profile.rows:,} images). The layer"
+            " groups behind it add nothing measurable: a truncated backbone would do."
         )
     return (
         f"Frozen features of {profile.backbone}: the last of {number} depths is the best, {percent(last.linear)} with"
@@ -347,6 +347,8 @@ def calibration(
         f"{CALIBRATION[verdict]} Mean confidence {percent(confidence)}, accuracy {percent(accuracy)}, expected"
         f" calibration error {percent(error)}."
     )
+    if fitted is not None and fitted.test is not None:
+        text = f"{text} {probability_errors(fitted.test)}"
     if fitted is None or fitted.temperature == 1.0:
         return text
     return (
@@ -439,8 +441,16 @@ def licence(name: str | None) -> str:
     )
 
 
+def probability_errors(measured: ProbabilityErrors) -> str:
+    """Return the errors of the shipped model's probabilities on the test images."""
+    return (
+        f"On the {measured.images:,} test images: expected calibration error {measured.ece:.1%}, negative log likelihood"
+        f" {measured.nll:.3f}, Brier score {measured.brier:.3f} (0 is perfect, 2 the worst)."
+    )
+
+
 def temperature(calibration: Calibration) -> str:
-    """Return the temperature of the probabilities and their calibration error."""
+    """Return the temperature of the probabilities and their calibration errors."""
     text = (
         "Probabilities are not scaled"
         if calibration.temperature == 1
@@ -449,4 +459,5 @@ def temperature(calibration: Calibration) -> str:
     return (
         f"{text}; expected calibration error {calibration.ece:.1%} out-of-fold on {calibration.images:,} images"
         f" ({calibration.ece_before:.1%} without)."
+        + (f" {probability_errors(calibration.test)}" if calibration.test else "")
     )
