@@ -104,13 +104,13 @@ def _no_test_part(too_few: bool) -> str:
 
 
 def _rare_classes(least: int, select: int = 0, test: int = 0) -> str:
-    where = {"to choose by": select, "in the test part": test}
-    texts = [
+    where = {"to choose by": select, "to test": test}
+    parts = [
         f"{numbered(count, 'class', 'classes')} with fewer than {least} images {name}"
         for name, count in where.items()
         if count
     ]
-    return f"{' and '.join(texts)}: too few for a reliable figure of {'it' if select + test == 1 else 'each'}"
+    return f"{', '.join(parts)}: figures of such a class are unreliable"
 
 
 def _one_group_classes(classes: int, grouped: bool) -> str:
