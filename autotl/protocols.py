@@ -93,10 +93,18 @@ class Engine(Protocol):
         """Predict image files with a model folder, absolute or relative to the run folder."""
         ...
 
-    def fit_ood(self, model: str, fitted: np.ndarray, held_out: np.ndarray, allowance: Allowance) -> bool:
+    def fit_ood(
+        self,
+        model: str,
+        fitted: np.ndarray,
+        held_out: np.ndarray,
+        allowance: Allowance,
+        frozen: tuple[BackboneSpec, int] | None = None,
+    ) -> bool:
         """Fit the detector of out-of-distribution images and write it into a model folder.
 
-        `fitted` are rows of the data that the model was trained on, `held_out` rows that it was not. Returns
+        `fitted` are rows of the data that the model was trained on, `held_out` rows that it was not. A model whose
+        backbone was not trained names it and its input size in `frozen`: its features are stored already. Returns
         False when there were too few images or no time for them.
         """
         ...

@@ -167,7 +167,6 @@ def belief_of(results: Iterable[TrialResult], folder: Path, case: Case) -> Belie
     belief = Belief(
         entries=case.ranking.ranked if case.ranking else (),
         selection=selection_images(judged, case.goal),
-        comparable=case.goal.metric == "accuracy",
         out_of_fold=bool(case.columns.folds),
         recoverable={p.backbone: depth_profile.recoverable(p) for p in case.depth_profiles},
         rows=int((case.columns.part == 0).sum()),

@@ -117,11 +117,10 @@ def expected_scores(belief: Belief, evidence: Sequence[Evidence]) -> dict[str, I
 def outlook(belief: Belief, evidence: Sequence[Evidence], case: Case) -> Outlook | None:
     """Return all recipes that the run may try, and those that it tried, seen together.
 
-    None where the ranking's scores are not of the metric, or on the selection images themselves, and where no
-    frozen head was tried: nothing is known then of what was not tried.
+    None where the ranking's scores are on the selection images themselves, and where no frozen head was tried: nothing
+    is known then of what was not tried.
     """
-    speaks = case.goal.metric == "accuracy" and not case.columns.folds
-    if case.ranking is None or not speaks or not evidence:
+    if case.ranking is None or case.columns.folds or not evidence:
         return None
     candidates = {e.name: e.candidate for e in evidence}
     for candidate in recipes(case.ranking.ranked, case.strategies):

@@ -167,10 +167,19 @@ class ProcessEngine:
         columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
         return Answers(errors=errors, **columns)
 
-    def fit_ood(self, model: str, fitted: np.ndarray, held_out: np.ndarray, allowance: Allowance) -> bool:
+    def fit_ood(
+        self,
+        model: str,
+        fitted: np.ndarray,
+        held_out: np.ndarray,
+        allowance: Allowance,
+        frozen: tuple[BackboneSpec, int] | None = None,
+    ) -> bool:
         """See `autotl.protocols.Engine.fit_ood`."""
         path = self._write_rows(fitted=fitted, held_out=held_out)
-        return self._wait(self._request(messages.FitOod(model=model, rows=path), bool, allowance))
+        spec, size = frozen or (None, 0)
+        body = messages.FitOod(model=model, rows=path, frozen=spec, input_size=size)
+        return self._wait(self._request(body, bool, allowance))
 
     def explain(self, model: str, rows: np.ndarray, classes: np.ndarray, allowance: Allowance) -> Explained:
         """See `autotl.protocols.Engine.explain`."""

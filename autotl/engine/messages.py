@@ -74,6 +74,8 @@ class Predict(msgspec.Struct, tag=True, frozen=True):
 class FitOod(msgspec.Struct, tag=True, frozen=True):
     model: str
     rows: str  # npz with `fitted` and `held_out`
+    frozen: BackboneSpec | None = None  # whose features the model computes
+    input_size: int = 0
 
 
 class Explain(msgspec.Struct, tag=True, frozen=True):

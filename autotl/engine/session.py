@@ -31,6 +31,7 @@ from autotl.stats.folds import folds_for
 from autotl.stats.target_kinds import TARGET_KINDS
 
 BACKBONES_KEPT = 2
+WORTH_TIMING = 300  # images; comparing two precisions takes about as long as embedding a hundred
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,7 +110,8 @@ class Session:
         """Compute features of `rows` of the run's data, as many as the allowance grants."""
         backbone = self.backbone(spec, size)
         store = Store(squares=self.data.squares, digests=self.data.digests, cache=self.cache)
-        return embed(backbone, rows, store, self.device, self.precision(backbone), allowance)
+        precision = self._settled(backbone) if len(rows) < WORTH_TIMING else self.precision(backbone)
+        return embed(backbone, rows, store, self.device, precision, allowance)
 
     # ----------------------------------------------------------------------- precision
 
@@ -128,20 +130,36 @@ class Session:
             self._precisions[key] = self._faster(choices, backbone, training)
         return self._precisions[key]
 
+    def _settled(self, backbone: Backbone) -> str:
+        """Return the precision that was chosen before, in this run or on this machine; the first one without a choice."""
+        choices = devices.possible(self.device, self.wanted_precision)
+        own = self._precisions.get((backbone.spec.name, backbone.input_size, False))
+        return own or self._remembered(choices, backbone, training=False) or choices[0]
+
+    def _remembered(
+        self, choices: tuple[devices.Precision, ...], backbone: Backbone, training: bool
+    ) -> str | None:
+        """Return the faster precision as the cache holds it for such a machine."""
+        cached = None if self.cache is None else self.cache.get(self._name(backbone, training))
+        known = None if cached is None or "precision" not in cached else str(cached["precision"])
+        return known if known in choices else None
+
+    def _name(self, backbone: Backbone, training: bool) -> str:
+        described = (*devices.identity(self.device), backbone.spec.build, backbone.spec.arguments)
+        return cache_key("precision", described, backbone.input_size, training)
+
     @stopwatch.on("timing")
     def _faster(self, choices: tuple[devices.Precision, ...], backbone: Backbone, training: bool) -> str:
         """Return the faster precision, as the cache holds it for such a machine or as timed now."""
-        described = (*devices.identity(self.device), backbone.spec.build, backbone.spec.arguments)
-        name = cache_key("precision", described, backbone.input_size, training)
-        cached = None if self.cache is None else self.cache.get(name)
-        if cached is not None and "precision" in cached and str(cached["precision"]) in choices:
-            return str(cached["precision"])
+        known = self._remembered(choices, backbone, training)
+        if known is not None:
+            return known
         batch = torch.randn(16, 3, backbone.input_size, backbone.input_size, device=self.device)
         batch = batch.contiguous(memory_format=torch.channels_last)
         run = _training_step(backbone, batch) if training else _forward_pass(backbone, batch)
         fastest = devices.faster(choices, run, self.device)
         if self.cache is not None:
-            self.cache.put(name, {"precision": np.array(fastest)})
+            self.cache.put(self._name(backbone, training), {"precision": np.array(fastest)})
         return fastest
 
     # ----------------------------------------------------------------------- flips

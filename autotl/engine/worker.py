@@ -152,8 +152,16 @@ class Worker:
         arrays = take_arrays(body.rows)
         predictor = self.session.predictor(body.model)
         half = Allowance(deadline=time.monotonic() + allowance.left / 2, cancelled=allowance.cancelled)
-        held_out = self._pooled(predictor, arrays["held_out"][: ood.MOST], half)
-        fitted = self._pooled(predictor, arrays["fitted"][: ood.MOST], allowance)
+        if body.frozen is None:
+            held_out = self._pooled(predictor, arrays["held_out"][: ood.MOST], half)
+            fitted = self._pooled(predictor, arrays["fitted"][: ood.MOST], allowance)
+        else:
+            held_out, fitted = (
+                self.session.features(body.frozen, body.input_size, arrays[name][: ood.MOST], granted).groups[
+                    -1
+                ]
+                for name, granted in (("held_out", half), ("fitted", allowance))
+            )
         with stopwatch.on("head"):
             detector = ood.fit(fitted, held_out)
         if detector is None:

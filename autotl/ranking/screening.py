@@ -20,7 +20,7 @@ import numpy as np
 from autotl import hardware
 from autotl.errors import AutotlError, UnknownNameError
 from autotl.ranking import score_weights
-from autotl.records import BackboneSpec, Fact, Kind, Ranked, Ranking, Score, ScoreWeight, fact
+from autotl.records import BackboneSpec, Fact, Kind, Metric, Ranked, Ranking, Score, ScoreWeight, fact
 
 PRIOR_DEVIATION = 0.05  # of what all but the linear probe expect, from what it reaches in the end
 FEWEST_MEASURED = 3
@@ -294,6 +294,22 @@ class Screening:
             if self.rung == 1:  # a smaller input joins where its native one did well
                 for smaller in self.small[entry.backbone]:
                     self.queue.append(self.entries.setdefault(smaller.key, smaller).key)
+
+
+def rows_for_scores(labels: np.ndarray, metric: Metric, most: int) -> np.ndarray:
+    """Return the rows of `labels` (n,) that scores are computed on: at most `most`, so that accuracy is the metric.
+
+    Where every class weighs the same, rows of small classes are repeated: all classes have as many. A row and its
+    repetitions belong into one fold.
+
+    >>> rows_for_scores(np.array([0, 0, 0, 1]), "balanced_accuracy", 100).tolist()
+    [0, 1, 2, 3, 3, 3]
+    """
+    if metric == "accuracy":
+        return np.arange(min(len(labels), most))
+    classes, counts = np.unique(labels, return_counts=True)
+    each = min(int(counts.max()), max(1, most // len(classes)))
+    return np.sort(np.concatenate([np.resize(np.flatnonzero(labels == label), each) for label in classes]))
 
 
 def chosen_scores(scores: Mapping[str, Score], wanted: Sequence[str]) -> list[Score]:

@@ -10,8 +10,8 @@ Selection images are the same for every trial: their errors go together as the p
 images give a frozen head too much, by its cross-validation on the train images, is thereby taken off the fine-tunings
 too (control variates).
 
-The ranking's scores are accuracies on train images. Where another metric is asked for (`comparable` false) they are
-left out: the latent score is then the logit of that metric, and selection scores alone feed it.
+Scores are of the goal's metric, the ranking's too (`autotl.ranking.screening.rows_for_scores`). Where small classes
+weigh as much as large ones, an image is worth fewer than one.
 """
 
 from __future__ import annotations
@@ -47,6 +47,9 @@ VAGUE = 2.0  # deviation of the level where the ranking has no score
 BETWEEN = 0.3  # deviation between backbones there, worth one backbone's score; half of it between sizes
 LOSS = -0.25  # share of the error that a training must add to be called a failure, at most
 LEAST_ERROR = 0.01
+# How much more than usual fine-tunings may differ on these data, with the logarithm of its prior probability: on most
+# sets they gain a little, on a few more than a logit, which no single normal prior holds.
+SCALES = {1.0: math.log(0.7), 2.0: math.log(0.2), 4.0: math.log(0.1)}
 FAILING = 1.0  # deviation of what a strategy loses that failed once: others hardly learn from it
 PRIOR_IMAGES = 10.0  # that the usual correlation of hits counts for beside the measured one
 Z95 = 1.959964
@@ -100,7 +103,6 @@ class Belief:
         *,
         entries: Sequence[Ranked],
         selection: Selection,
-        comparable: bool = True,
         out_of_fold: bool = False,
         recoverable: Mapping[str, tuple[int, float]] | None = None,
         rows: int = 0,
@@ -114,7 +116,6 @@ class Belief:
         """
         self.entries = {(entry.backbone, entry.input_size): entry for entry in entries}
         self.selection = selection
-        self.comparable = comparable
         self.out_of_fold = out_of_fold
         self.recoverable = dict(recoverable or {})
         self.rows = rows
@@ -122,6 +123,7 @@ class Belief:
         self._failed: dict[Candidate, Observation] = {}
         self._failing: set[str] = set()
         self._between = BETWEEN
+        self._scale = 1.0
         self._conditions: _Conditions | None = None
 
     # -- what it is fed with
@@ -258,18 +260,20 @@ class Belief:
         base, level = self._base(candidate), self._level()
         fitted = search_prior.FITTED
         end = level.times(1 - fitted.slope) + base.times(fitted.slope)
-        end = end + search_prior.particular(candidate, fitted)
+        end = end + search_prior.particular(candidate, fitted).times(self._scale)
         end = end + Form(search_prior.usual(candidate, self._ranked(candidate), fitted), {})
         end = end + Form(self._regained(candidate, base.constant), {})
         if candidate.strategy in self._failing:
             end = end + Form(0.0, {f"failing {candidate.strategy}": FAILING})
-        share = grown(epochs)
-        return base.times(1 - share) + end.times(share)
+        share = grown(min(epochs, USUAL_EPOCHS))
+        doublings = math.log2(max(epochs / USUAL_EPOCHS, 1.0))
+        longer = search_prior.longer(candidate, doublings, self._scale)
+        return base.times(1 - share) + end.times(share) + longer
 
     def _head(self, candidate: Candidate) -> Form:
         """Return the latent score of a closed-form head: the linear probe's, and what sets it apart."""
         entry = self._ranked(candidate)
-        scores = dict(entry.scores) if self.comparable else {}
+        scores = dict(entry.scores)
         own, linear = scores.get(CROSS_VALIDATED.get(candidate.strategy, "")), scores.get("linear")
         form = self._features(candidate)
         if candidate.strategy == "linear_probe":
@@ -288,7 +292,7 @@ class Belief:
             return level + Form(0.0, {name: self._between, own: self._between / 2})
         if not entry.rows:
             return Form(logit(entry.expected), {own: UNSEEN})
-        mean, variance = empirical(entry.expected, entry.rows)
+        mean, variance = empirical(entry.expected, max(1.0, entry.rows * self._worth()))
         error = math.sqrt(variance)
         same, others = (
             math.sqrt(search_prior.SAME_BACKBONE - search_prior.OTHERS),
@@ -307,6 +311,11 @@ class Belief:
             },
         )
 
+    def _worth(self) -> float:
+        """Return how many independent images one image is worth, where small classes weigh as much as large ones."""
+        weights = self.selection.weights
+        return 1.0 if weights is None else 1 / (len(weights) * float(np.sum(weights**2)))
+
     def _level(self) -> Form:
         """Return what fine-tunings are counted from: the best frozen head by the ranking, or what is common to all."""
         spoken = [logit(entry.expected) for entry in self.entries.values() if self._speaks(entry)]
@@ -316,7 +325,7 @@ class Belief:
 
     def _speaks(self, entry: Ranked) -> bool:
         """Return whether a ranking entry's scores count: the same metric, on other images than the selection."""
-        if not self.comparable or (entry.backbone, entry.input_size) not in self.entries:
+        if (entry.backbone, entry.input_size) not in self.entries:
             return False
         key = (entry.backbone, entry.input_size)
         return not (
@@ -360,13 +369,28 @@ class Belief:
             self._failed = {name: o for name, o in longest.items() if self._failure(o)}
             self._failing = {o.candidate.strategy for o in self._observed if self._failure(o)}
             self._between = self._spread()
-            forms, surprise = [], []
-            for o in self._observed:
-                form = self._latent(o.candidate, o.epochs)
-                forms.append(form)
-                surprise.append(self._measured(o, bounded=True)[0] - form.constant)
-            self._conditions = _Conditions(tuple(forms), self._noise(), np.array(surprise))
+            noise = self._noise()
+            self._scale = max(SCALES, key=lambda scale: self._likelihood(scale, noise))
+            self._conditions = self._conditioned(noise)
         return self._conditions
+
+    def _conditioned(self, noise: np.ndarray) -> _Conditions:
+        """Return the observations as forms, whose errors have the covariance `noise`."""
+        forms = [self._latent(o.candidate, o.epochs) for o in self._observed]
+        measured = [self._measured(o, bounded=True)[0] for o in self._observed]
+        surprise = np.array(measured) - np.array([form.constant for form in forms])
+        return _Conditions(tuple(forms), noise, surprise)
+
+    def _likelihood(self, scale: float, noise: np.ndarray) -> float:
+        """Return the logarithm of how likely the observations are if fine-tunings differ by `scale` times the usual."""
+        self._scale = scale
+        if not any(o.epochs for o in self._observed):
+            return SCALES[scale]
+        conditions = self._conditioned(noise)
+        seen = matrix(conditions.forms)
+        among = seen @ seen.T + noise
+        fit = float(conditions.surprise @ np.linalg.solve(among, conditions.surprise))
+        return SCALES[scale] - 0.5 * (fit + float(np.linalg.slogdet(among)[1]))
 
     def _measured(self, observation: Observation, *, bounded: bool = False) -> tuple[float, float]:
         """Return the empirical logit of a score and its variance; of a failure no less than it may say, if `bounded`."""

@@ -44,6 +44,8 @@ class CostModel:
     errors: list[tuple[tuple[str, int, Depth], float]] = field(default_factory=list)
     # Seconds that heads in closed form took, by strategy, without features.
     heads: dict[str, list[float]] = field(default_factory=dict)
+    # Backbones and sizes whose features of all images that probes need are stored: heads were fitted on them.
+    embedded: set[tuple[str, int]] = field(default_factory=set)
 
     def measured(self, candidate: Candidate, seconds: float) -> None:
         """Take in the seconds that an image of a recipe's training took in timed batches, its augmentation included."""
@@ -60,6 +62,7 @@ class CostModel:
         if not result.trial.epochs and result.status == "finished":
             fitting = result.cost.backward + result.cost.other
             self.heads.setdefault(candidate.strategy, []).append(fitting)
+            self.embedded.add((candidate.backbone, candidate.input_size))
         trained = result.epochs_done - result.trial.resumed_epochs
         if not (result.trial.epochs and trained > 0.5 and result.cost.seconds > 0):
             return
@@ -73,7 +76,7 @@ class CostModel:
         """
         if not epochs:
             entry = self._entry(candidate)
-            missing = max(0, self.rows - entry.embedded) + (0 if self.folds else self.rows_select)
+            missing = max(0, self._judged_and_fitted() - self._stored(entry))
             return self._head(candidate) + missing * (entry.seconds_per_image or 0.01)
         return self._plain(candidate, epochs - trained) * self._pace(candidate)
 
@@ -88,11 +91,9 @@ class CostModel:
         folds = max(self.folds, 1)
         if not epochs:
             longer = self.rows_final / max(self.rows, 1) / folds
-            return (
-                test
-                + self._head(candidate) * longer
-                + image_seconds * max(0, self.rows_final - entry.embedded)
-            )
+            # The probe has stored the features of all images that it was fitted or judged on.
+            missing = max(0, self.rows_final - self._judged_and_fitted())
+            return test + self._head(candidate) * longer + image_seconds * missing
         rows = self.rows_final + (self.rows_final + self.rows_test if self.refit else 0)
         return self.probe(candidate, epochs, trained) * rows / max(self.rows, 1) / folds + test
 
@@ -114,6 +115,14 @@ class CostModel:
         each = self.fit(candidate, 2.0) - one
         able = 1 + (seconds / MARGIN - one) / max(each, 1e-9)
         return max(0.0, min(able, max(trained, LAST_EPOCHS)))
+
+    def _judged_and_fitted(self) -> int:
+        return self.rows + (0 if self.folds else self.rows_select)
+
+    def _stored(self, entry: Ranked) -> int:
+        """Return the images whose features are stored."""
+        own = (entry.backbone, entry.input_size) in self.embedded
+        return self._judged_and_fitted() if own else entry.embedded
 
     def _head(self, candidate: Candidate) -> float:
         """Return the seconds that fitting a head in closed form takes, its features aside."""

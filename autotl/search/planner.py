@@ -55,7 +55,6 @@ class Facts:
     )  # seconds that are kept for the last epochs of a winner that is continued, at most
     batch: int = 32
     seed: int = 0
-    comparable: bool = True  # the metric is accuracy, as the ranking's scores are
     selection: Selection | None = None  # the images that judge; None: `rows_select` of equal weight
     # Seconds a training image when everything moves, measured for some backbones at a size.
     timed: Mapping[tuple[str, int], float] = field(default_factory=dict)
@@ -109,7 +108,6 @@ class DefaultPlanner:
         self.belief = Belief(
             entries=self.ranked,
             selection=facts.selection or Selection(rows=facts.rows_select),
-            comparable=facts.comparable,
             out_of_fold=bool(facts.folds),
             recoverable=facts.recoverable,
             rows=facts.rows,

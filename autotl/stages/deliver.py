@@ -45,7 +45,7 @@ def deliver(context: RunContext, setup: Setup, searched: Tried, verdict: Verdict
         with context.ledger.charge("final fit"):
             fit = _Delivery(context, setup, searched, winner).fit()
         with context.ledger.charge("out of distribution"):
-            _measure_ood(context, setup, fit)
+            _measure_ood(context, setup, fit, evidence.representative_results(searched.probes)[winner])
     conclude(context, setup, fit)
     if searched.costs is not None and context.budget.left > context.plan.ends_early:
         context.journal.note(fact(Kind.ENDED_EARLY, seconds=context.budget.left))
@@ -248,8 +248,10 @@ def _is_refit_of(fit: TrialResult, probe: TrialResult) -> bool:
     return "select" in fit.trial.fit_on and probe.epochs_done in (fit.trial.epochs, fit.trial.resumed_epochs)
 
 
-def _measure_ood(context: RunContext, setup: Setup, fit: TrialResult | None) -> None:
+def _measure_ood(context: RunContext, setup: Setup, fit: TrialResult | None, probe: TrialResult) -> None:
     """Let the model that ships measure which images are far from its training images."""
+    candidate = probe.trial.candidate
+    frozen = None if probe.trial.epochs else (setup.backbones[candidate.backbone], candidate.input_size)
     budget, plan, parts = context.budget, context.plan, setup.parts
     refitted = fit is not None and "select" in fit.trial.fit_on
     fitted = np.concatenate([parts.rows(0), parts.rows(1)]) if refitted else parts.rows(0)
@@ -265,7 +267,7 @@ def _measure_ood(context: RunContext, setup: Setup, fit: TrialResult | None) -> 
     if context.options.refit:
         held_out = held_out[:0]
     try:
-        measured = context.engine.fit_ood("model", fitted, held_out, allowance)
+        measured = context.engine.fit_ood("model", fitted, held_out, allowance, frozen)
     except AutotlError as error:
         context.journal.note(missing(str(error)))
         return

@@ -176,13 +176,14 @@ class _Ranker:
         most = min(SCORED, context.plan.scored_images)
         scored_rows = stored_rows[:most]
         labels = columns.labels[scored_rows]
-        group = None if columns.group is None else columns.group[scored_rows]
+        folds = folds_for(labels, None if columns.group is None else columns.group[scored_rows])
+        at = screening.rows_for_scores(labels, self.setup.goal.metric, most)
         values, notes = screening.score_features(
             self.scores,
-            features[:most],
-            labels,
-            folds_for(labels, group),
-            None if logits is None else logits[:most],
+            features[at],
+            labels[at],
+            folds[at],
+            None if logits is None else logits[at],
             context.plugins.compute,
         )
         for name, note in notes.items():

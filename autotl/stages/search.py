@@ -166,7 +166,6 @@ class _Searcher:
             folds=columns.folds,
             refit=self.context.options.refit,
             last_fit=self.context.plan.last_fit,
-            comparable=setup.goal.metric == "accuracy",
             selection=selection_images(judged_rows(columns), setup.goal),
             seed=self.context.options.seed,
             timed=timed,

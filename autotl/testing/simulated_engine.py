@@ -217,7 +217,14 @@ class TableEngine:
         shares = np.full((len(files), len(self.classes)), 1 / len(self.classes), np.float32)
         return Answers(probabilities=shares, errors=[None] * len(files))
 
-    def fit_ood(self, model: str, fitted: np.ndarray, held_out: np.ndarray, allowance: Allowance) -> bool:
+    def fit_ood(
+        self,
+        model: str,
+        fitted: np.ndarray,
+        held_out: np.ndarray,
+        allowance: Allowance,
+        frozen: tuple[BackboneSpec, int] | None = None,
+    ) -> bool:
         """Fit nothing: a table has no features."""
         return False
 

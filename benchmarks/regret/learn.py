@@ -40,17 +40,17 @@ def fitted_to(spaces: Sequence[Space]) -> prior.Prior:
         return prior.FITTED
     best = minimize(
         lambda logs: _fit(tables, logs)[0],
-        np.full(4, CENTRE),
+        np.full(3, CENTRE),
         method="Nelder-Mead",
         options={"maxiter": 400, "xatol": 0.01, "fatol": 0.01},
     )
     weights = _fit(tables, best.x)[1]
-    data, depth, backbone, recipe = np.exp(best.x).round(4).tolist()
+    depth, backbone, recipe = np.exp(best.x).round(4).tolist()
     return prior.Prior(
         mean={name: round(float(weight), 4) for name, weight in zip(DEPTHS, weights, strict=False)},
         slope=round(float(weights[-2]), 4),
         lead=round(float(weights[-1]), 4),
-        data=data,
+        data=prior.DATA,
         depth=depth,
         backbone=backbone,
         recipe=recipe,
@@ -89,9 +89,9 @@ def _one_hot(depth: Depth) -> list[float]:
 
 def _fit(tables: Sequence[Table], logs: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the negative log likelihood with the weights integrated out, and the weights."""
-    data, depth, backbone, recipe = np.exp(logs)
+    depth, backbone, recipe = np.exp(logs)
     numbers = prior.Prior(
-        mean={}, slope=0.0, lead=0.0, data=data, depth=depth, backbone=backbone, recipe=recipe
+        mean={}, slope=0.0, lead=0.0, data=prior.DATA, depth=depth, backbone=backbone, recipe=recipe
     )
     width = tables[0].features.shape[1]
     precision, moment, total = (

@@ -47,7 +47,6 @@ def views(folder: Path) -> tuple[Belief, DefaultPlanner, list[Candidate], dict[s
         rows_final=250,
         rows_select=len(judged.labels),
         rows_test=0,
-        comparable=case.goal.metric == "accuracy",
         selection=evidence.selection_images(judged, case.goal),
         folds=case.columns.folds,
         recoverable={p.backbone: depth_profile.recoverable(p) for p in case.depth_profiles},

@@ -176,13 +176,13 @@ def test_a_fine_tuning_without_a_frozen_head_counts_as_tried() -> None:
     assert one.point(recipe("b")) == (recipe("b"), 6.0)
 
 
-def test_scores_of_another_metric_than_accuracy_stand_without_the_ranking() -> None:
-    one = belief(entry("a", 0.2), comparable=False)
-    one.update(trained(recipe("a", 0), 0.8))
-    assert one.estimate(recipe("a", 0), 0.0).value == pytest.approx(0.8, abs=0.02)
-    other = belief(entry("a", 0.9), comparable=False)
-    other.update(trained(recipe("a", 0), 0.8))
-    assert one.estimate(recipe("a", 2), 6.0) == other.estimate(recipe("a", 2), 6.0)
+def test_where_small_classes_weigh_more_an_image_is_worth_less() -> None:
+    weights = np.array([0.01] * 50 + [0.5])
+    for given, least in ((None, 0.0), (weights / weights.sum(), 0.1)):
+        one = Belief(entries=[entry("a", 0.8)], selection=Selection(rows=51, weights=given))
+        interval = one.estimate(recipe("a", 0), 0.0)
+        assert interval.high - interval.low > least
+        least = interval.high - interval.low
 
 
 def test_out_of_fold_the_ranking_speaks_of_what_has_no_score_yet() -> None:
@@ -196,7 +196,7 @@ def test_the_best_of_many_equal_ones_is_not_taken_at_its_word() -> None:
     raw, expected = [], []
     for seed in range(8):
         generator = np.random.default_rng(seed)
-        one = belief(comparable=False)
+        one = belief()
         scores = {f"b{number:02d}": float((generator.random(ROWS) < 0.8).mean()) for number in range(20)}
         for name, score in scores.items():
             one.update(trained(recipe(name, 0), score))

@@ -64,8 +64,8 @@ def test_closed_form_heads_come_first_and_fine_tuning_follows_where_it_helps() -
 def test_it_gives_up_on_fine_tuning_that_hurts() -> None:
     planner = search_planner.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES, facts=FACTS)
     trials, left = play(planner, 3000.0, tuned=0.5)
-    assert sum(t.epochs > 0 for t in trials) <= 8
-    assert left > 1500.0
+    assert sum(t.epochs > 0 for t in trials) <= 10
+    assert left > 1000.0
     assert planner.stopped is not None and planner.stopped.kind == Kind.NO_GAIN_EXPECTED
     assert planner.stopped.values["chance"] < search_planner.UNLIKELY
 
