@@ -27,6 +27,7 @@ from autotl.search.recipe import recipes
 
 EPOCHS = (4.0, 6.0, 9.0, 14.0, 20.0, 30.0)
 FEWEST_STEPS = 40  # fewer optimiser steps than this teach a new head little
+BEGUN = 2  # lengths, the shortest ones, that a training is begun with
 CONTINUED = 1.4  # times its length that a training is continued to, at least: less would show nothing
 MATTERS, MATTERS_OF_ERROR = (
     0.005,
@@ -250,6 +251,9 @@ class DefaultPlanner:
         longest = max((result.trial.epochs for result in own), default=0.0)
         continues = next((r for r in own if r.trial.epochs == longest and self._can_go_on(r)), None)
         trained = 0.0 if continues is None else continues.epochs_done
+        lengths = [e for e in self._lengths() if e >= CONTINUED * longest and (candidate.id, e) not in self.asked]
+        if not self.facts.folds:  # a short training shows whether a longer one, which continues it, is worth its time
+            lengths = lengths[: 1 if longest else BEGUN]
         return [
             Option(
                 candidate=candidate,
@@ -258,8 +262,7 @@ class DefaultPlanner:
                 final=self.costs.final(candidate, epochs),
                 continues=continues,
             )
-            for epochs in self._lengths()
-            if epochs >= CONTINUED * longest and (candidate.id, epochs) not in self.asked
+            for epochs in lengths
         ]
 
     def _lengths(self) -> list[float]:
