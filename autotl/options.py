@@ -112,7 +112,7 @@ class Options:
     )  # fmt: skip
     prefer: Prefer = _option(  # noqa: RUF009 (a dataclasses.field)
         "accuracy", "choice", "Criterion among candidates that are not significantly worse than the best and are"
-        " expected to score within 1 point of it (0.3 points with accuracy).",
+        " expected to score within 1 point of it (0.1 points with accuracy).",
         choices=("accuracy", "speed", "size"),
     )  # fmt: skip
     max_params: int | None = _option(

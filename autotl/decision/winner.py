@@ -16,7 +16,7 @@ from autotl.records import Goal, Interval
 
 __all__ = ["AS_GOOD", "AS_GOOD_FOR_LESS", "FIGURES", "NOTICEABLE", "Choice", "Costs", "choose", "costs"]
 
-AS_GOOD = 0.003  # of the expected score: a smaller gain is not worth longer training
+AS_GOOD = 0.001  # of the expected score: a smaller difference is none
 AS_GOOD_FOR_LESS = 0.01  # of the expected score that speed or size may cost
 TIE = 0.01  # of the expected score, within which one of an equal score is as good
 NOTICEABLE = 0.95  # of the other's figure: less is named as cheaper
