@@ -251,8 +251,12 @@ class DefaultPlanner:
         longest = max((result.trial.epochs for result in own), default=0.0)
         continues = next((r for r in own if r.trial.epochs == longest and self._can_go_on(r)), None)
         trained = 0.0 if continues is None else continues.epochs_done
-        lengths = [e for e in self._lengths() if e >= CONTINUED * longest and (candidate.id, e) not in self.asked]
-        if not self.facts.folds:  # a short training shows whether a longer one, which continues it, is worth its time
+        lengths = [
+            e for e in self._lengths() if e >= CONTINUED * longest and (candidate.id, e) not in self.asked
+        ]
+        if (
+            not self.facts.folds
+        ):  # a short training shows whether a longer one, which continues it, is worth its time
             lengths = lengths[: 1 if longest else BEGUN]
         return [
             Option(

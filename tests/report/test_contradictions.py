@@ -24,10 +24,10 @@ def line(name: str, right: int, images: int) -> dict[str, Any]:
 
 def test_every_class_is_right_only_where_every_class_is() -> None:
     lines = [line("rare", 0, 1), line("common", 60, 60)]
-    assert model._classes(lines, 2).startswith("Lowest recall: rare, 0")
+    assert model.lowest_recall(lines, 2).startswith("Lowest recall: rare, 0")
     lines = [line("rare", 0, 1), line("middling", 9, 10), line("common", 60, 60)]
-    assert model._classes(lines, 3).startswith("Lowest recall: middling")
-    assert model._classes([line("rare", 1, 1), line("common", 60, 60)], 2).startswith("Every image")
+    assert model.lowest_recall(lines, 3).startswith("Lowest recall: middling")
+    assert model.lowest_recall([line("rare", 1, 1), line("common", 60, 60)], 2).startswith("Every image")
 
 
 @pytest.mark.parametrize(("wrong", "named"), [(5, False), (9, False), (20, True)])

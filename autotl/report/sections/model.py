@@ -40,7 +40,7 @@ def errors(material: Material) -> dict[str, Any]:
         "pairs_sentence": _confusions(predictions, pairs, wrong),
         "hidden": material.hidden,
         "classes": [_class_line(line) for line in lines],
-        "classes_sentence": _classes(lines, len(predictions.classes)),
+        "classes_sentence": lowest_recall(lines, len(predictions.classes)),
         "fold": len(lines) > LONG,
         "calibration": _calibration(predictions, material.calibration),
         "errors": _most_confident(predictions, material),
@@ -103,7 +103,7 @@ def _class_line(line: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _classes(lines: list[dict[str, Any]], total: int) -> str:
+def lowest_recall(lines: list[dict[str, Any]], total: int) -> str:
     missed = [line for line in lines if line["recall"].value < 1]
     lowest = next((line for line in missed or lines if line["support"] >= wording.FEW_IMAGES), lines[0])
     few = sum(line["support"] < wording.FEW_IMAGES for line in lines)
