@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from example_run import example
+from example_run import example, row
 
 from autotl.records import Kind, Ranked, Ranking, StagePlan, fact
 from autotl.report import render, view
@@ -124,3 +124,22 @@ def test_a_reader_with_a_minute_has_at_most_five_reasons_each_with_its_number() 
     page = render.html(view.view(replace(state, decision=decision)))
     assert page.index("How good") < page.index("How sure") < page.index("Beware") < page.index("Why<")
     assert page.index("Why<") < page.index("<details>") < page.index("Rule of thumb")
+
+
+def test_controls_do_not_set_the_scale_on_which_the_leaders_are_compared() -> None:
+    state = example()
+    weak = row("autotl:resnet14t_small@64/knn", 0.05, control="shuffled", ci_low=0.01, ci_high=0.1)
+    bad = row("autotl:levit_small@64/knn", 0.3, ci_low=0.25, ci_high=0.35)
+    board = view.view(replace(state, leaderboard=(*state.leaderboard, bad, weak)))["leaderboard"]
+    first, last = board["rows"][0], board["rows"][-1]
+    assert first["width"] > 100 / 7  # of the rail
+    assert not first["off"] and last["off"] and last["dot"] == 0
+    assert [printable(tick) for tick in board["scale"]][2] == "100 %"
+    assert view.view(replace(state, leaderboard=()))["leaderboard"]["scale"][0].startswith("0")
+
+
+def test_a_head_of_a_table_is_made_of_cells() -> None:
+    """What is not laid out as a cell drops out of a head that a printer repeats."""
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    heads = re.findall(r"(?m)^\s*(?:th|thead|td)[^{]*{[^}]*display:[^}]*}", style)
+    assert not heads

@@ -14,32 +14,55 @@ from autotl.report.trainings import rivals
 from autotl.report.wording import page as wording
 from autotl.report.wording import terminal
 
+RAIL = 6  # widths of the best row's interval that the rail shows at most
+LEAST_WIDTH = 0.01  # of that interval
+
 
 def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     """Return rows in groups, the scale of their intervals, and candidates without a score."""
     scored = rivals(result)
     controls = [row for row in result.leaderboard if row.score_val is not None and row.control]
     rest = [row for row in result.leaderboard if row.score_val is None]
-    lows = [
-        value for row in [*scored, *controls] for value in (row.ci_low, row.score_val) if value is not None
-    ]
-    floor = (
-        min(0.9, math.floor(min(lows) * 20) / 20) if lows else 0.0
-    )  # a round figure left of every interval
+    low, high = _scale(scored or controls)
     winner = result.winner.candidate if result.winner else None
-    lines = [_line(row, place, winner, floor) for place, row in enumerate(scored, start=1)]
+    lines = [_line(row, place, winner, (low, high)) for place, row in enumerate(scored, start=1)]
     groups = _groups(lines)
     if controls:
-        groups.append({"title": wording.CONTROLS, "rows": [_line(row, 0, winner, floor) for row in controls]})
+        groups.append(
+            {"title": wording.CONTROLS, "rows": [_line(row, 0, winner, (low, high)) for row in controls]}
+        )
     without = [(row.candidate, terminal.STATUS[row.status], recorded.reason(row)) for row in rest]
     without += [(name, terminal.STATUS["skipped"], reason) for name, reason in untrained(result).items()]
     return {
         "rows": lines,
         "groups": groups,
-        "scale": (percent(floor, 0), percent((1 + floor) / 2, 1 if floor * 100 % 2 else 0), percent(1.0, 0)),
+        "scale": tuple(percent(value, 0) for value in (low, (low + high) / 2, high)),
         "ties": sum(row.in_winners_set for row in scored),
         "rest": [{"candidate": name, "status": status, "reason": reason} for name, status, reason in without],
     }
+
+
+def _scale(rows: list[Row]) -> tuple[float, float]:
+    """Return the ends of the rail, round figures, so that the best interval takes a visible share of it.
+
+    Rows that lie left of it, and controls, are marked at its end.
+    """
+    ends = [(_low(row), _high(row)) for row in rows]
+    if not ends:
+        return 0.0, 1.0
+    best_low, best_high = ends[0]
+    least = max(min(low for low, _ in ends), best_high - RAIL * max(best_high - best_low, LEAST_WIDTH))
+    low = max(0.0, math.floor(least * 50) / 50)
+    high = min(1.0, math.ceil(max(high for _, high in ends) * 50) / 50)
+    return low, max(high, low + 0.02)
+
+
+def _low(row: Row) -> float:
+    return (row.score_val or 0.0) if row.ci_low is None else row.ci_low
+
+
+def _high(row: Row) -> float:
+    return (row.score_val or 0.0) if row.ci_high is None else row.ci_high
 
 
 def untrained(result: Recommendation) -> dict[str, str]:
@@ -63,13 +86,11 @@ def _groups(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*groups, {"title": wording.SIGNIFICANTLY_WORSE, "rows": worse}] if worse else groups
 
 
-def _line(row: Row, place: int, winner: str | None, floor: float) -> dict[str, Any]:
-    score = row.score_val or 0.0
-    low = score if row.ci_low is None else row.ci_low
-    high = score if row.ci_high is None else row.ci_high
+def _line(row: Row, place: int, winner: str | None, scale: tuple[float, float]) -> dict[str, Any]:
+    score, low, high = row.score_val or 0.0, _low(row), _high(row)
 
     def across(value: float) -> float:
-        return round(100 * min(1.0, max(0.0, (value - floor) / (1 - floor))), 2)
+        return round(100 * min(1.0, max(0.0, (value - scale[0]) / (scale[1] - scale[0]))), 2)
 
     return {
         "place": place or "",
@@ -83,6 +104,7 @@ def _line(row: Row, place: int, winner: str | None, floor: float) -> dict[str, A
         "score_value": score,
         "interval": "" if row.ci_low is None else interval(low, high),
         "dot": across(score),
+        "off": score < scale[0],
         "left": across(low),
         "width": round(across(high) - across(low), 2),
         "fit": "" if row.fit_time is None else duration(row.fit_time),
