@@ -17,7 +17,8 @@ __all__ = ["cautions", "warnings"]
 WIDE = 0.1  # width of the interval of the expected score from which it is a caution of its own
 NAMED = 3  # files that a caution names
 # Of the decision, of the notes of the run and of its findings, each in the order of gravity.
-_REASONS = (Kind.NO_SIGNAL, Kind.SHUFFLED_LABELS, Kind.PIXELS_ONLY)
+_REASONS = (Kind.NO_SIGNAL, Kind.SHUFFLED_LABELS, Kind.PRETRAINING_GAIN, Kind.PIXELS_ONLY)
+_SPLIT = (Kind.NO_TEST_PART, Kind.ONE_GROUP_CLASSES, Kind.RARE_CLASSES)
 _NOTES = (
     Kind.FINAL_FIT_FAILED, Kind.FINAL_FIT_SHORT, Kind.NO_TEST_SCORE, Kind.TESTED_ON_PART, Kind.REFIT_ON_TEST,
     Kind.REFIT_FAILED,
@@ -61,6 +62,8 @@ def _counts(item: Fact | Finding) -> bool:
     match item.kind:
         case Kind.SHUFFLED_LABELS:
             return bool(item.values["p"] > SIGNIFICANT)
+        case Kind.PRETRAINING_GAIN:
+            return bool(item.values["gap"]["high"] < 0)
         case Kind.PIXELS_ONLY:
             return bool(item.values["gap"]["low"] > 0)
         case Kind.LEFT_OUT:
@@ -71,7 +74,7 @@ def _counts(item: Fact | Finding) -> bool:
 def _on_the_test(result: Recommendation) -> Iterator[Fact | Finding]:
     """Yield how the test score came about, or that there is none."""
     yield from _in_order(result.notes, _NOTES)
-    yield from (item for item in result.data.split if item.kind is Kind.NO_TEST_PART)
+    yield from _in_order(result.data.split, _SPLIT)
     scored = result.winner is not None and result.winner.score_test is not None
     noted = any(note.kind is Kind.NO_TEST_SCORE for note in result.notes)
     if result.winner is not None and result.data.counts.get("test") and not scored and not noted:

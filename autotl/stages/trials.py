@@ -19,6 +19,8 @@ from autotl.stages.decide import decide
 from autotl.stages.setup import Setup
 from autotl.stages.tried import Tried
 
+NAMED_REASONS = 5  # in the message of a run without a score
+
 
 def run(
     context: RunContext,
@@ -134,9 +136,7 @@ def nothing_finished(
         ]
     )
     return AutotlError(
-        f"no candidate finished in {context.budget.spent:.0f} of {context.options.budget:.0f} s:"
-        f" {'; '.join(list(reasons)[:5]) or 'no time for one'}; expected at least one; use a larger --budget or"
-        " other --backbones"
+        wording.nothing_finished(context.budget.spent, context.options.budget, list(reasons)[:NAMED_REASONS])
     )
 
 

@@ -139,3 +139,21 @@ def test_a_higher_score_that_is_not_recommended_is_explained(capsys: pytest.Capt
     text = " ".join(capsys.readouterr().out.split())
     assert "1 candidate scores higher than the recommended one, at most by 1.3 points" in text
     assert "not significant on 360 images" in text and "it takes the cheapest" in text
+
+
+def test_a_class_that_cannot_be_judged_is_a_caution() -> None:
+    state = clean()
+    rare = fact(Kind.RARE_CLASSES, least=5, select=1)
+    alone = fact(Kind.ONE_GROUP_CLASSES, classes=1, grouped=False)
+    state = replace(state, data=replace(state.data, split=(rare, alone)))
+    first, second = warnings(state)
+    assert first.startswith("1 class of one picture") and second.startswith(
+        "1 class with fewer than 5 images"
+    )
+
+
+@pytest.mark.parametrize(("high", "alarming"), [(-0.01, True), (0.02, False)])
+def test_negative_transfer_is_a_caution(high: float, alarming: bool) -> None:
+    gap = {"difference": -0.04, "low": -0.07, "high": high, "images": 99, "comparisons": 1}
+    gain = fact(Kind.PRETRAINING_GAIN, control="pixels", score=0.97, epochs=0.0, converged=False, gap=gap)
+    assert any("negative transfer" in text for text in warnings(with_reason(gain))) == alarming

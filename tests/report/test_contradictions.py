@@ -13,8 +13,8 @@ from autotl.records import DepthPoint, DepthProfile, Interval
 from autotl.records.result import Row
 from autotl.report import plot, trainings
 from autotl.report.sections import cost, depth, model
+from autotl.report.wording import nothing_finished, terminal
 from autotl.report.wording import page as wording
-from autotl.report.wording import terminal
 
 
 def line(name: str, right: int, images: int) -> dict[str, Any]:
@@ -91,3 +91,9 @@ def test_no_axis_of_shares_goes_beyond_a_hundred_percent() -> None:
     assert low < 1.0 < high < 1.01
     form = drawing.axes.yaxis.get_major_formatter()
     assert form(1.02) == "" and form(np.float64(1.0)).startswith("100")
+
+
+def test_a_larger_budget_is_advised_only_where_this_one_was_used_up() -> None:
+    early, late = nothing_finished(10, 60, []), nothing_finished(58, 60, ["mine: no weights"])
+    assert "--budget" not in early and "--strategies" in early and "no time" not in early
+    assert late.endswith("use a larger --budget or other --backbones") and "mine: no weights" in late

@@ -28,6 +28,7 @@ __all__ = [
     "SENTENCES",
     "joined",
     "judged_on",
+    "nothing_finished",
     "sentence",
     "sentences",
     "similarity",
@@ -50,6 +51,17 @@ def sentences(facts: Iterable[Fact | Finding]) -> tuple[str, ...]:
 def joined(facts: Iterable[Fact]) -> str:
     """Return the sentences of facts in one line, such as the reason beside a leaderboard row."""
     return "; ".join(sentences(facts))
+
+
+SPENT = 0.8  # of the budget, from which time may have been the reason
+
+
+def nothing_finished(spent: float, budget: float, reasons: Sequence[str]) -> str:
+    """Return the message of a run without a score; a larger budget is advised only where this one was used up."""
+    late = spent >= SPENT * budget
+    why = "; ".join(reasons) or ("no time for one" if late else "none of what was asked for could be tried")
+    advice = "use a larger --budget or other --backbones" if late else "use other --backbones or --strategies"
+    return f"no candidate finished in {spent:.0f} of {budget:.0f} s: {why}; expected at least one; {advice}"
 
 
 MODEL_IS = {
