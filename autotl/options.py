@@ -102,6 +102,10 @@ class Options:
         " in each path and whose groups form the key, or a column of a CSV.",
         metavar="REGEX|COLUMN", refits=True,
     )  # fmt: skip
+    no_auto_group: bool = _option(
+        False, "flag", "Split images at random although their names and features show groups that nobody declared.",
+        refits=True,
+    )  # fmt: skip
     label: str | None = _option(
         None, "text", "Column with the labels, if DATA is a CSV.", metavar="COLUMN", refits=True,
     )  # fmt: skip
@@ -161,6 +165,7 @@ class OptionArguments(TypedDict, total=False):
     strategies: str | Sequence[str]
     scores: str | Sequence[str]
     group: str | None
+    no_auto_group: bool
     label: str | None
     metric: Metric | None
     prefer: Prefer

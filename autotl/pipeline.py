@@ -11,6 +11,8 @@ load               the labelled items of the source                            d
 split              which item trains, selects and tests; decoded items         data, modality (decoding)
 profile            size, balance and quality of the data; the metric           data, stats (metrics)
 candidates         backbones and strategies within the limits                  candidates, weights (downloads)
+doctor             copies, undeclared groups and odd test images; the parts    data (doctor, groups, duplicates, shift)
+                   again, with what belongs together on one side
 similarity         how near the images are to ImageNet                         ranking
 subsample          a sample, where all items do not fit into the budget        search (time_plan.py)
 rank               the order of backbones before training, by scores           ranking (scores: builtin/scores.py)
@@ -49,6 +51,7 @@ from autotl.stages.controls import controls
 from autotl.stages.decide import decide
 from autotl.stages.deliver import deliver
 from autotl.stages.depth_profiles import depth_profiles
+from autotl.stages.doctor import doctor
 from autotl.stages.load import load
 from autotl.stages.profile import profile
 from autotl.stages.rank import rank
@@ -102,7 +105,7 @@ def recommend(
 
 def _run(context: RunContext, data: Dataset, earlier: Earlier | None, recipe: Trial | None) -> None:
     parts = split(context, data, earlier)
-    setup = candidates(context, parts, profile(context, parts))
+    setup = doctor(context, candidates(context, parts, profile(context, parts)))
     if recipe is None:
         setup = replace(setup, similarity=similarity(context, setup))
         setup = replace(setup, parts=subsample(context, setup))

@@ -245,6 +245,7 @@ class Run:
         candidate that was not trained here, else as `recommend` does.
         """
         from autotl import pipeline
+        from autotl.data.doctor import expression_held
 
         state = self.result
         recipe = _recipe(state, candidate)
@@ -252,6 +253,8 @@ class Run:
         given = {name: value for name, value in recorded.items() if name in _KEPT}
         if data is not None:  # options of the old data's parts need not hold for the new
             given = {k: v for k, v in given.items() if k not in {"test", "test_size"}} | {"source": str(data)}
+        elif (found := expression_held(state.profile.findings)) is not None:
+            given.setdefault("group", found)  # the same images are split the same way
         if group is not None:
             given["group"] = group or None
         options = replace(
@@ -388,6 +391,7 @@ def profile(
 ) -> Profile:
     """Return the profile of the data. Reads every image once and trains nothing. Raises `DatasetError`."""
     from autotl import modality
+    from autotl.data import copies
     from autotl.data import load as data_load
     from autotl.data import profile as stage
     from autotl.plugins.manager import load_plugins
@@ -399,10 +403,11 @@ def profile(
         unlimited = Allowance(deadline=float("inf"))
         kind = modality.get(data.modality)
         decoded = kind.decode(list(data.files), work, side=_PROFILE_SIDE, allowance=unlimited)
-    measured = stage.profile(data, decoded.statistics, decoded.thumbnails)
+    measured = stage.profile(data, decoded.statistics)
+    equal = copies.findings(data, copies.copies(data, decoded.thumbnails, decoded.present))
     broken = tuple(str(data.names[row]) for row in decoded.errors)
     unreadable = Finding(kind=Kind.BROKEN, count=len(broken), where=broken[:20], action="left_out")
-    findings = (*data.findings, *([unreadable] if broken else []), *measured.findings)
+    findings = (*data.findings, *([unreadable] if broken else []), *measured.findings, *equal)
     return replace(measured, findings=findings)
 
 

@@ -38,7 +38,17 @@ _EXTENDS = {*(name for name, definition in DEFINITIONS.items() if definition.ext
     " --weights are added to those of the run.",
 )  # fmt: skip
 @options(
-    "test", "test_size", "weights", "backbones", "strategies", "scores", "group", "label", "metric", "prefer"
+    "test",
+    "test_size",
+    "weights",
+    "backbones",
+    "strategies",
+    "scores",
+    "group",
+    "no_auto_group",
+    "label",
+    "metric",
+    "prefer",
 )
 @options("max_params", "max_latency", "max_memory", "licence")
 @options("device", "precision", "seed", "offline", "refit", "history")

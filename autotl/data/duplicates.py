@@ -1,4 +1,4 @@
-"""Families of nearly equal images: re-encoded, resized or slightly brightened copies. numpy only.
+"""Families of nearly equal images: re-encoded, resized, mirrored or slightly brightened copies. numpy only.
 
 Thumbnails are compared after their brightness and contrast are removed; the gap of two is one minus their
 correlation. Saving a photo again moves it by about 0.001, and two photos are 0.1 and more apart. Images of
@@ -49,7 +49,25 @@ def families(thumbnails: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
         to_sample = 1.0 - unit_rows(thumbnails[rows[members[at]]]) @ sample.T
         usual[members[at]] = np.partition(to_sample, place, axis=1)[:, place]
     real = gap <= np.maximum(SAME, CLOSER * np.minimum(usual[one], usual[other]))
-    return [rows[family] for family in _joined(len(rows), one[real], other[real])]
+    return [rows[family] for family in joined(len(rows), one[real], other[real])]
+
+
+def upright(thumbnails: np.ndarray) -> np.ndarray:
+    """Return thumbnails (n, S, S, 3) mirrored and turned so that their light lies to the lower right.
+
+    Whichever way an image was mirrored or turned by quarters, its thumbnail becomes the same.
+    """
+    light = thumbnails.astype(np.float32) @ LIGHT
+    light -= light.mean((1, 2), keepdims=True)
+    axis = np.linspace(-1, 1, thumbnails.shape[1], dtype=np.float32)
+    across, down = (light @ axis).sum(1), (axis @ light).sum(1)
+    placed = thumbnails.copy()
+    steep = np.abs(across) < np.abs(down)
+    placed[steep] = placed[steep].transpose(0, 2, 1, 3)
+    across, down = np.where(steep, down, across), np.where(steep, across, down)
+    placed[across < 0] = placed[across < 0][:, :, ::-1]
+    placed[down < 0] = placed[down < 0][:, ::-1]
+    return placed
 
 
 def unit_rows(thumbnails: np.ndarray) -> np.ndarray:
@@ -98,7 +116,7 @@ def _candidates(
     return rows, np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
 
 
-def _joined(count: int, one: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
+def joined(count: int, one: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
     """Return positions of each connected family that the pairs make among `count`."""
     parent = list(range(count))
 

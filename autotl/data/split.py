@@ -22,20 +22,24 @@ TEST_NEEDS = (100, 5)  # images, and images in the median class, to set a test p
 RARE = 5  # images of a class, fewer of which are too few to judge by
 
 
-def split(data: Dataset, *, test_size: float | None = None, seed: int = 0) -> Split:
+def split(
+    data: Dataset, *, test_size: float | None = None, seed: int = 0, usable: np.ndarray | None = None
+) -> Split:
     """Return the parts, folds and order of a data set.
 
     Given parts are kept. Without a test part, 15 % are set aside where there are at least 100 images and
     5 in the median class (`test_size` replaces the share, 0 sets none aside). Without a select part, a fifth of train
     is held out for selection; where train is small, selection is out-of-fold over train instead. A rare class changes
     none of this: it is named. Raises `DatasetError` where all images that are to train and to select are one picture
-    or one group.
+    or one group. Rows that are not `usable` (n,) bool take no part.
     """
     labels, classes, group = data.labels, len(data.classes), _together(data)
     generator = np.random.default_rng(seed)
     part = np.where(data.given < 0, 0, data.given).astype(np.int8)
+    if usable is not None:
+        part[~usable] = -1
     facts = []
-    test_from = "given" if (data.given == 2).any() else None
+    test_from = "given" if (part == 2).any() else None
     counts = np.bincount(labels[part == 0], minlength=classes)
     enough = (part == 0).sum() >= TEST_NEEDS[0] and np.median(counts[counts > 0]) >= TEST_NEEDS[1]
     share = test_size if test_size is not None else (TEST_SHARE if enough else 0.0)
@@ -71,8 +75,9 @@ def split(data: Dataset, *, test_size: float | None = None, seed: int = 0) -> Sp
             if alone:
                 facts.append(fact(Kind.ONE_GROUP_CLASSES, classes=alone, grouped=data.group is not None))
     facts += _rare(labels, part, folds, classes)
+    grouped = data.group is not None and data.group_from != "copies"
     if data.group is not None:
-        facts.append(fact(Kind.GROUPS_WHOLE))
+        facts.append(fact(Kind.GROUPS_WHOLE if grouped else Kind.COPIES_WHOLE))
     sizes = {name: int((part == code).sum()) for code, name in enumerate(PARTS) if (part == code).any()}
     return Split(
         part=part,
@@ -81,7 +86,7 @@ def split(data: Dataset, *, test_size: float | None = None, seed: int = 0) -> Sp
         folds=folds,
         select_from=select_from,  # type: ignore[arg-type]
         test_from=test_from,  # type: ignore[arg-type]
-        grouped=data.group is not None,
+        grouped=grouped,
         seed=seed,
         facts=(fact(Kind.SPLIT_SIZES, **sizes), *facts),
     )
@@ -141,6 +146,13 @@ def _rare(labels: np.ndarray, part: np.ndarray, folds: int, classes: int) -> lis
         if rows.any()
     }
     return [fact(Kind.RARE_CLASSES, least=RARE, **few)] if any(few.values()) else []
+
+
+def cuts(group: np.ndarray, given: np.ndarray, split: Split) -> bool:
+    """Return whether a split has a group on two sides; rows whose part was given are where they are."""
+    rows = np.flatnonzero((given < 0) & (split.part >= 0))
+    sides = np.unique(np.stack([group[rows], split.part[rows], split.fold[rows]]), axis=1)
+    return bool(len(np.unique(sides[0])) < sides.shape[1])
 
 
 def _together(data: Dataset) -> np.ndarray | None:

@@ -62,9 +62,8 @@ def conclude(
     if winner is not None and tested is not None:
         winner = replace(winner, test_images=len(tested.labels))
         chosen = _chosen(state, decision.winner, folder, columns)
-        given = state.data.test_from == "given"
         if chosen is not None:
-            differs = shift(decision, chosen, tested, columns, state.goal, given=given)
+            differs = shift(decision, chosen, tested, state.data, state.goal)
     return replace(
         state,
         winner=winner,

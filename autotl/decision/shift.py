@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from autotl.records import Columns, Decision, Fact, Goal, Kind, fact
+from autotl.records import Decision, Fact, Goal, Kind, fact
+from autotl.records.result import Data
 from autotl.stats import metrics
 from autotl.stats.two_sample import Answered, p_value
 
 SIGNIFICANT = 0.01  # p-value, below which the two scores differ
 
 
-def shift(
-    decision: Decision, chosen: Answered, tested: Answered, columns: Columns, goal: Goal, *, given: bool
-) -> Fact | None:
+def shift(decision: Decision, chosen: Answered, tested: Answered, data: Data, goal: Goal) -> Fact | None:
     """Return that the winner scores otherwise on the test part than on the selection rows, or None.
 
     A winner is chosen for its score on the selection rows, so that score is a little too high; a fall is judged from
-    the expected score where that is lower. `given` is whether the source named the test images.
+    the expected score where that is lower.
     """
-    classes = len(columns.classes)
+    classes = len(data.classes)
     select, test = (
         metrics.score(goal.metric, answered.labels, answered.predicted, classes)
         for answered in (chosen, tested)
@@ -33,7 +32,7 @@ def shift(
         test=round(test, 6),
         p=round(p, 6),
         metric=goal.metric,
-        given=given,
-        grouped=columns.group is not None,
-        folds=columns.folds,
+        given=data.test_from == "given",
+        grouped=data.grouped,
+        folds=data.folds,
     )

@@ -12,7 +12,12 @@ from autotl.records.facts import Fact, Kind
 Part = Literal["train", "select", "test"]
 
 
-Action = Literal["kept", "left_out"]
+Action = Literal["kept", "left_out", "held_together"]
+
+
+GroupFrom = Literal[
+    "declared", "names", "copies"
+]  # by the user, found in the names, nearly equal images alone
 
 
 TargetName = Literal["multiclass"]  # a key of `autotl.stats.target_kinds.TARGET_KINDS`
@@ -32,6 +37,7 @@ class Finding:
     )  # JSON-able; its sentence is made of these and `count`
     count: int = 0  # number of items, classes or groups that it concerns
     where: tuple[str, ...] = ()  # names of some of them, at most 20
+    pairs: tuple[tuple[str, ...], ...] = ()  # names to be looked at side by side
     certainty: float = 1.0
     action: Action = "kept"
 
@@ -65,6 +71,7 @@ class Dataset:
     targets: tuple[Target, ...]  # one, today
     given: np.ndarray  # (n,) int8: index into PARTS of the part the source gave, -1 where it gave none
     group: np.ndarray | None = None  # (n,) int64: rows of one number stay together
+    group_from: GroupFrom = "declared"  # where `group` comes from
     left_out: tuple[LeftOut, ...] = ()
     findings: tuple[Finding, ...] = ()
     digests: np.ndarray | None = None  # (n,) content digest of each file as text: equal files, equal digests

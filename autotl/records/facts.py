@@ -22,6 +22,7 @@ class Kind(StrEnum):
     DOWNLOADED = "downloaded"
     STARTED = "started"
     SIMILARITY = "similarity"  # level, domain, value, low, high
+    NOT_EXAMINED = "not_examined"  # error: no features to find groups by
     NO_SIMILARITY = "no_similarity"
     SUBSAMPLED = "subsampled"
     RANKING = "ranking"
@@ -75,6 +76,7 @@ class Kind(StrEnum):
     NO_PIXELS = "no_pixels"
     TOO_MANY_PIXELS = "too_many_pixels"
     UNREADABLE = "not_a_readable_image"
+    CONTRADICTED = "contradicted"  # the same image has another label too
     NOT_REACHED = "not_reached"  # the budget ended before the image was decoded
     # the data: findings
     LEFT_OUT = "left_out"
@@ -85,10 +87,13 @@ class Kind(StrEnum):
     NO_TIME = "no_time"
     IMBALANCE = "imbalance"
     FEW = "few"
+    CLASSES_ALIKE = "classes_alike"
     DUPLICATE = "duplicate"
     NEAR_DUPLICATE = "near_duplicate"
     LEAK = "leak"
     CONFLICT = "conflict"
+    GROUPS = "groups"  # expression, examples, images, measured, shared, held, safe
+    TEST_IMAGES_DIFFER = "test_images_differ"  # area, p, classes, grouped
     DARK = "dark"
     BRIGHT = "bright"
     FLAT = "flat"
@@ -105,6 +110,7 @@ class Kind(StrEnum):
     GROUPS_WHOLE = "groups_whole"
     RARE_CLASSES = "rare_classes"  # least; select, test: classes with fewer images there
     ONE_GROUP_CLASSES = "one_group_classes"  # classes, grouped: judged by images of their own group
+    COPIES_WHOLE = "copies_whole"
     # the ranking
     PAST_RUNS = "past_runs"
     SCORE_CONSTANT = "score_constant"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autotl.errors import RunError
 from autotl.records import Calibration, Metric
 from autotl.records.result import Recommendation
 from autotl.report import figures, occlusion, trainings
 from autotl.report.predictions import Predictions, most_confident_errors, reliability, winner_predictions
 from autotl.report.thumbnails import thumbnails
 from autotl.report.wording import page as wording
+from autotl.run_folder import manifest
 
 ERRORS = 12  # most confident errors that are shown
 
@@ -25,6 +27,7 @@ class Material:
     calibration: Calibration | None = None  # of the predictions
     errors: tuple[int, ...] = ()  # places in `predictions`
     pictures: dict[int, str] = field(default_factory=dict)  # row → data: address
+    compared: dict[str, str] = field(default_factory=dict)  # name of an image in a finding → data: address
     explained: dict[int, occlusion.Picture] = field(default_factory=dict)  # by place in `predictions`
     hidden: int = 0  # classes that the confusion matrix leaves out
     missing: str = ""  # why there are no figures
@@ -39,6 +42,7 @@ def gather(result: Recommendation, folder: Path) -> Material:
     if predictions is not None:
         names = {int(predictions.rows[place]): str(predictions.names[place]) for place in places}
         pictures = thumbnails(folder, Path(result.data.source), names)
+    compared = _compared(result, folder)
     drawings: dict[str, str] = {}
     hidden, missing = 0, ""
     try:
@@ -52,10 +56,26 @@ def gather(result: Recommendation, folder: Path) -> Material:
         calibration=result.calibration,
         errors=places,
         pictures=pictures,
+        compared=compared,
         explained={} if predictions is None else occlusion.pictures(folder, predictions),
         hidden=hidden,
         missing=missing,
     )
+
+
+def _compared(result: Recommendation, folder: Path) -> dict[str, str]:
+    """Return the pictures of the images that findings show side by side."""
+    findings = (*result.data.findings, *result.profile.findings)
+    names = {name for finding in findings for pair in finding.pairs for name in pair}
+    if not names:
+        return {}
+    try:
+        rows = {str(name): row for row, name in enumerate(manifest.read(folder / "manifest.csv").names)}
+    except RunError:
+        return {}
+    shown = {rows[name]: name for name in sorted(names) if name in rows}
+    made = thumbnails(folder, Path(result.data.source), shown)
+    return {shown[row]: address for row, address in made.items()}
 
 
 def _draw(result: Recommendation, predictions: Predictions | None) -> tuple[dict[str, str], int]:

@@ -21,7 +21,7 @@ from autotl.records import Dataset, Split, TrialResult, result
 from autotl.records.result import ModelIs
 from autotl.run_folder import manifest, result_file
 
-__all__ = ["Earlier", "place", "read", "time_left"]
+__all__ = ["Earlier", "place", "read", "time_left", "with_groups"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -144,6 +144,17 @@ def place(earlier: Earlier, data: Dataset, fresh: Split) -> tuple[Earlier, Split
         _moved(earlier.folder, results, now) for results in (earlier.probes, earlier.controls, earlier.fits)
     )
     return replace(earlier, probes=probes, controls=controls, fits=fits), split
+
+
+def with_groups(earlier: Earlier, data: Dataset) -> Dataset:
+    """Return the data with the groups that the run kept whole; images that were added are groups of their own."""
+    before = manifest.read(earlier.folder / "manifest.csv")
+    if before.group is None or (data.group is not None and data.group_from == "declared"):
+        return data
+    of_name = {str(name): f"{group}" for name, group in zip(before.names, before.group, strict=True)}
+    keys = [of_name.get(str(name), f"\0{name}") for name in data.names]
+    group = np.unique(np.array(keys, str), return_inverse=True)[1].astype(np.int64)
+    return replace(data, group=group, group_from="names" if earlier.state.data.grouped else "copies")
 
 
 def _moved(folder: Path, trials: Sequence[TrialResult], now: np.ndarray) -> tuple[TrialResult, ...]:

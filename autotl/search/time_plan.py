@@ -33,6 +33,7 @@ class TimePlan:
     start: float
     decode: float  # reading the images
     downloads: float  # in the background, from the beginning of the run
+    doctor: float  # features of the images, by which groups and odd test images are found
     similarity: float
     pass_over_images: float  # one pass of all images through the cheapest backbone; more images are left out
     rank: float  # embedding and scoring, without the first model
@@ -73,6 +74,7 @@ def time_plan(budget: float) -> TimePlan:
     """
     rank = RANK_SHARE * max(0.0, budget - START - REPORT)
     plan = {
+        "doctor": 0.03 * budget,
         "similarity": 0.02 * budget,
         "learning_curves": 0.01 * budget,
         "depth_profiles": 0.02 * budget,
@@ -112,6 +114,7 @@ def stages(plan: TimePlan) -> tuple[StagePlan, ...]:
             stage="start", seconds=plan.start, fixed=True, covers=("imports", "load", "profile", "start")
         ),
         StagePlan(stage="decode", seconds=plan.decode, covers=("decode",)),
+        StagePlan(stage="doctor", seconds=plan.doctor, covers=("doctor",)),
         StagePlan(stage="similarity", seconds=plan.similarity, covers=("similarity",)),
         StagePlan(stage="rank", seconds=plan.rank + plan.learning_curves, covers=("rank",)),
         StagePlan(stage="depth profiles", seconds=plan.depth_profiles, covers=("depth profiles",)),

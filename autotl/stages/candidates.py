@@ -16,6 +16,7 @@ from autotl.records import (
     fact,
 )
 from autotl.records.result import Data
+from autotl.report import wording
 from autotl.run_folder import manifest
 from autotl.run_folder.resume import Earlier
 from autotl.search import time_plan
@@ -82,7 +83,8 @@ def hand_over(context: RunContext, setup: Setup) -> None:
     """Give the engine the data, and write to the folder which row is in which part."""
     parts, journal = setup.parts, context.journal
     data, split = parts.data, parts.split
-    manifest.write(journal.folder / "manifest.csv", data, split, dict(parts.decoded.errors))
+    reasons = {row: wording.sentence(why) for row, why in parts.contradicted.items()} | parts.decoded.errors
+    manifest.write(journal.folder / "manifest.csv", data, split, reasons)
     context.engine.open(
         journal.folder / STORE,
         setup.columns,

@@ -25,7 +25,7 @@ class ProfileResult:
 def profile(context: RunContext, parts: SplitResult) -> ProfileResult:
     """Return the profile of the data and the goal of the run."""
     with context.ledger.charge("profile"):
-        measured = data_profile.profile(parts.data, parts.decoded.statistics, parts.decoded.thumbnails)
+        measured = data_profile.profile(parts.data, parts.decoded.statistics)
     target = TARGET_KINDS[parts.data.targets[0].kind]
     columns = parts.columns
     counts = np.bincount(columns.labels[np.isin(columns.part, (0, 1))], minlength=len(columns.classes))

@@ -1,4 +1,7 @@
-"""Split: which row trains, selects and tests; the images are decoded, and those that cannot be take no part."""
+"""Split: which row trains, selects and tests; the images are decoded, and those that cannot be take no part.
+
+Copies are on one side, and images under two labels take no part.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autotl import modality
+from autotl.data import copies
 from autotl.data import split as data_split
 from autotl.modality.image_store import Decoded
-from autotl.records import Columns, Dataset, Finding, Kind, Split, fact
+from autotl.records import Columns, Dataset, Fact, Finding, Kind, Split, fact
 from autotl.run_folder import resume
 from autotl.stages.context import RunContext
 
@@ -26,6 +30,7 @@ class SplitResult:
     split: Split
     decoded: Decoded
     earlier: resume.Earlier | None  # the run that is continued, its trials on the rows of today
+    contradicted: Mapping[int, Fact]  # decoded rows that take no part, and why
 
     @property
     def columns(self) -> Columns:
@@ -55,10 +60,36 @@ def split(context: RunContext, data: Dataset, earlier: resume.Earlier | None) ->
     parts = data_split.split(data, test_size=options.test_size, seed=options.seed)
     if earlier is not None:
         earlier, parts = resume.place(earlier, data, parts)
+        data = resume.with_groups(earlier, data)
+        parts = replace(parts, grouped=earlier.state.data.grouped)
     with context.ledger.charge("decode"):
         decoded = _decode(context, data, parts)
     data, parts = _without(data, parts, decoded.errors, decoded.present)
-    return SplitResult(data=data, split=parts, decoded=decoded, earlier=earlier)
+    with context.ledger.charge("profile"):
+        found = copies.copies(data, decoded.thumbnails, decoded.present)
+    contradicted = {
+        row: why for row, why in copies.contradictions(data, found).items() if decoded.present[row]
+    }
+    data = replace(data, findings=(*data.findings, *copies.findings(data, found)))
+    result = SplitResult(data=data, split=parts, decoded=decoded, earlier=earlier, contradicted=contradicted)
+    if earlier is None:
+        return again(context, result, copies.held_together(data, found))
+    part = parts.part.copy()
+    part[[row for row in contradicted if part[row] == 0 and not parts.folds]] = -1
+    return replace(result, split=replace(parts, part=part))
+
+
+def again(context: RunContext, parts: SplitResult, data: Dataset) -> SplitResult:
+    """Return the parts of the data with its groups on one side each; the same parts where no group is cut."""
+    usable = parts.decoded.present.copy()
+    usable[list(parts.contradicted)] = False
+    cut = data.group is not None and data_split.cuts(data.group, data.given, parts.split)
+    if not cut and not parts.contradicted:
+        return replace(parts, data=data)
+    split = data_split.split(
+        data, test_size=context.options.test_size, seed=context.options.seed, usable=usable
+    )
+    return replace(parts, data=data, split=split)
 
 
 def _decode(context: RunContext, data: Dataset, parts: Split) -> Decoded:

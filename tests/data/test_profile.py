@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from autotl.data.profile import imbalance, profile
-from autotl.modality.image_store import STATISTICS, THUMBNAIL
+from autotl.modality.image_store import STATISTICS
 from autotl.records import Dataset, Finding, Profile, Target
 
 USUAL = {
@@ -17,9 +18,7 @@ USUAL = {
 }  # fmt: skip
 
 
-def dataset(
-    labels: list[int], *, given: list[int] | None = None, digests: list[str] | None = None
-) -> Dataset:
+def dataset(labels: list[int], *, given: list[int] | None = None) -> Dataset:
     count = len(labels)
     names = np.array([f"{label}/{row}.png" for row, label in enumerate(labels)], object)
     classes = tuple("abcdefgh"[: max(labels) + 1])
@@ -30,21 +29,15 @@ def dataset(
         names=names,
         targets=(Target(name="label", kind="multiclass", classes=classes, values=np.array(labels)),),
         given=np.array(given or [-1] * count, np.int8),
-        digests=np.array(digests or [str(row) for row in range(count)], object),
     )
 
 
-def look(data: Dataset, *, same: tuple[tuple[int, int], ...] = (), **columns: Any) -> Profile:
-    """The profile of unlike images, but for the pairs in `same` and the columns given."""
-    generator = np.random.default_rng(0)
-    count = len(data.files)
-    thumbnails = generator.integers(0, 255, (count, THUMBNAIL, THUMBNAIL, 3), dtype=np.uint8)
-    for one, other in same:
-        thumbnails[other] = thumbnails[one].clip(0, 250) + 1
-    table = np.tile([float(USUAL[name]) for name in STATISTICS], (count, 1)).astype(np.float32)
+def look(data: Dataset, **columns: Any) -> Profile:
+    """The profile of usual images, but for the columns given."""
+    table = np.tile([float(USUAL[name]) for name in STATISTICS], (len(data.files), 1)).astype(np.float32)
     for name, values in columns.items():
         table[:, STATISTICS.index(name)] = values
-    return profile(data, table, thumbnails)
+    return profile(data, table)
 
 
 def of_kind(found: Profile, kind: str) -> list[Finding]:
@@ -72,39 +65,6 @@ def test_gray_and_alpha_are_shares() -> None:
     assert (found.gray, found.alpha) == (0.25, 0.1)
 
 
-def test_byte_equal_images_are_reported_once_and_not_again_as_nearly_equal() -> None:
-    digests = [str(row) for row in range(40)]
-    digests[7] = digests[3]
-    found = look(dataset([0, 1] * 20, digests=digests), same=((3, 7),))
-    (duplicate,) = of_kind(found, "duplicate")
-    assert duplicate.count == 2 and duplicate.where == ("1/3.png", "1/7.png")
-    assert not of_kind(found, "near_duplicate") and not of_kind(found, "leak")
-
-
-def test_nearly_equal_images_stand_side_by_side() -> None:
-    found = look(dataset([0] * 40 + [1] * 40), same=((2, 31), (5, 9)))
-    (near,) = of_kind(found, "near_duplicate")
-    assert near.count == 4 and near.certainty < 1
-    assert sorted([near.where[:2], near.where[2:]]) == [("0/2.png", "0/31.png"), ("0/5.png", "0/9.png")]
-
-
-@pytest.mark.parametrize("exact", [True, False])
-def test_copies_across_given_parts_are_a_leak_and_across_labels_a_conflict(exact: bool) -> None:
-    digests = [str(row) for row in range(40)]
-    if exact:
-        digests[25], digests[6] = digests[2], digests[1]
-    found = look(dataset([0, 1] * 20, given=[0] * 20 + [2] * 20, digests=digests), same=((2, 25), (1, 6)))
-    (leak,), (conflict,) = of_kind(found, "leak"), of_kind(found, "conflict")
-    assert leak.count == 1 and set(leak.where) == {"0/2.png", "1/25.png"}
-    assert leak.values == conflict.values == {"exact": exact}
-    assert conflict.count == 2 and len(conflict.where) == 4
-
-
-def test_copies_within_one_part_are_no_leak() -> None:
-    found = look(dataset([0] * 40 + [1] * 4, given=[0] * 40 + [2] * 4), same=((2, 31),))
-    assert of_kind(found, "near_duplicate") and not of_kind(found, "leak")
-
-
 @pytest.mark.parametrize(
     ("column", "value", "kind"),
     [
@@ -130,11 +90,8 @@ def test_nothing_is_said_of_usual_images() -> None:
 def test_images_that_were_not_decoded_do_not_count() -> None:
     width = np.full(40, 200.0)
     width[:30] = np.nan
-    found = look(
-        dataset([0, 1] * 20), same=((1, 5),), width=width, height=np.where(np.isnan(width), np.nan, 64.0)
-    )
+    found = look(dataset([0, 1] * 20), width=width, height=np.where(np.isnan(width), np.nan, 64.0))
     assert found.images == 40 and found.side == 64
-    assert not of_kind(found, "near_duplicate")
 
 
 def test_no_image_decoded_at_all_is_no_crash() -> None:
@@ -154,3 +111,23 @@ def test_a_class_of_hardly_any_images_does_not_choose_the_metric() -> None:
     assert imbalance(np.array([450, 15])) == 30.0
     assert imbalance(np.array([500, 40, 3])) == 12.5
     assert imbalance(np.array([4, 3])) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("classes", "alike"),
+    [
+        (("Cat", "cat", "dog"), ("Cat", "cat")),
+        (("café", "cafe", "tea"), ("café", "cafe")),
+        (("left hand", "left_hand", "LeftHand"), ("left hand", "left_hand", "LeftHand")),
+        (("a", "b", "c"), ()),
+        (("1", "11", "2"), ()),
+        (("+", "-", "猫", "犬"), ()),
+    ],
+)
+def test_classes_whose_names_hardly_differ_are_named(
+    classes: tuple[str, ...], alike: tuple[str, ...]
+) -> None:
+    data = dataset([number % len(classes) for number in range(40 * len(classes))])
+    data = replace(data, targets=(replace(data.targets[0], classes=classes),))
+    found = of_kind(look(data), "classes_alike")
+    assert [finding.where for finding in found] == ([alike] if alike else [])

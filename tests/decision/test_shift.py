@@ -11,8 +11,8 @@ from example_run import example, full_folder
 
 from autotl.decision.conclude import conclude
 from autotl.decision.shift import shift
-from autotl.records import Columns, Decision, Goal, Interval, Kind
-from autotl.records.result import Recommendation
+from autotl.records import Decision, Goal, Interval, Kind
+from autotl.records.result import Data, Recommendation
 from autotl.report import wording
 from autotl.report.render import summary
 from autotl.report.view import view
@@ -27,9 +27,15 @@ def answered(right: int, rows: int) -> Answered:
     return Answered(labels=labels, predicted=(np.arange(rows) >= right).astype(np.int64))
 
 
-def columns(group: np.ndarray | None = None) -> Columns:
-    rows = np.zeros(4, np.int64)
-    return Columns(labels=rows, part=rows, fold=rows, group=group, order=rows, classes=("a", "b"))
+def data(*, given: bool = True, grouped: bool = False) -> Data:
+    return Data(
+        source="photos",
+        fingerprint="",
+        classes=("a", "b"),
+        counts={},
+        grouped=grouped,
+        test_from="given" if given else "held out",
+    )
 
 
 def decision(expected: float) -> Decision:
@@ -37,40 +43,36 @@ def decision(expected: float) -> Decision:
 
 
 def test_a_fall_is_reported_with_both_scores_and_the_way_out() -> None:
-    found = shift(decision(0.95), answered(286, 300), answered(219, 300), columns(), GOAL, given=True)
+    found = shift(decision(0.95), answered(286, 300), answered(219, 300), data(), GOAL)
     assert found is not None and found.kind is Kind.TEST_SCORE_DIFFERS
     text = wording.sentence(found)
     assert "73.0%" in text and "95.3%" in text and "--group" in text and "p < 0.0001" in text
 
 
 def test_declared_groups_are_not_asked_for_again() -> None:
-    found = shift(
-        decision(0.95), answered(286, 300), answered(219, 300), columns(np.arange(4)), GOAL, given=True
-    )
+    found = shift(decision(0.95), answered(286, 300), answered(219, 300), data(grouped=True), GOAL)
     assert found is not None and "--group" not in wording.sentence(found)
 
 
 def test_a_test_part_drawn_at_random_is_not_blamed() -> None:
-    found = shift(decision(0.95), answered(286, 300), answered(219, 300), columns(), GOAL, given=False)
+    found = shift(decision(0.95), answered(286, 300), answered(219, 300), data(given=False), GOAL)
     assert found is not None and "at random" in wording.sentence(found)
 
 
 def test_easier_test_images_are_reported_too() -> None:
-    found = shift(decision(0.75), answered(219, 300), answered(295, 300), columns(), GOAL, given=True)
+    found = shift(decision(0.75), answered(219, 300), answered(295, 300), data(), GOAL)
     assert found is not None and "easier" in wording.sentence(found)
 
 
 @pytest.mark.parametrize("right", [280, 286, 290])
 def test_what_chance_explains_is_not_reported(right: int) -> None:
-    assert (
-        shift(decision(0.95), answered(286, 300), answered(right, 300), columns(), GOAL, given=True) is None
-    )
+    assert shift(decision(0.95), answered(286, 300), answered(right, 300), data(), GOAL) is None
 
 
 def test_a_winner_that_was_chosen_for_its_luck_is_judged_by_its_expected_score() -> None:
     chosen, tested = answered(290, 300), answered(268, 300)
-    assert shift(decision(0.96), chosen, tested, columns(), GOAL, given=True) is not None
-    assert shift(decision(0.93), chosen, tested, columns(), GOAL, given=True) is None
+    assert shift(decision(0.96), chosen, tested, data(), GOAL) is not None
+    assert shift(decision(0.93), chosen, tested, data(), GOAL) is None
 
 
 def _concluded(folder: Path, wrong: float) -> Recommendation:

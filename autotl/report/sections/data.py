@@ -16,7 +16,7 @@ SHOWN_NAMES = 5  # of the images that a finding concerns
 SHOWN_SHARE = 0.005  # of grayscale or transparent images, below which they are not mentioned
 
 
-def section(result: Recommendation, _material: Material) -> dict[str, Any]:
+def section(result: Recommendation, material: Material) -> dict[str, Any]:
     """Return facts, findings, similarity and the bars of images per class."""
     profile = result.profile
     most = max(profile.counts, default=0)
@@ -36,7 +36,7 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
         "hidden": hidden,
         "label": min(14, max((len(name) for name in profile.classes), default=1)) + 1,  # characters
         "split": wording.as_sentence(split) if split else "",
-        "findings": _findings(result),
+        "findings": _findings(result, material),
         "similarity": [
             {
                 "domain": similar.domain,
@@ -48,7 +48,7 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     }
 
 
-def _findings(result: Recommendation) -> list[dict[str, Any]]:
+def _findings(result: Recommendation, material: Material) -> list[dict[str, Any]]:
     """Return the findings of reading and of the profile, each once."""
     distinct: dict[tuple[str, str], Finding] = {}
     for finding in (*result.data.findings, *result.profile.findings):
@@ -60,6 +60,11 @@ def _findings(result: Recommendation) -> list[dict[str, Any]]:
             "action": "" if finding.kind is Kind.LEFT_OUT else recorded.action(finding),
             "where": list(finding.where[:SHOWN_NAMES]),
             "more": max(0, finding.count - SHOWN_NAMES) if finding.where else 0,
+            "pairs": [
+                [{"name": name, "picture": material.compared[name]} for name in pair]
+                for pair in finding.pairs
+                if all(name in material.compared for name in pair)
+            ],
             "certainty": wording.certainty_of_finding(finding.certainty),
         }
         for finding in distinct.values()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from autotl.records.data import Similarity
 from autotl.records.facts import Kind
 from autotl.report.format import numbered
 from autotl.report.wording.decision import SIMILARITY_LEVELS
 
-ACTIONS = {"kept": "kept", "left_out": "left out"}  # of `Finding.action`
+ACTIONS = {"kept": "kept", "left_out": "left out", "held_together": "kept on one side"}  # of `Finding.action`
 
 
 def similarity_level(level: str) -> str:
@@ -72,20 +72,62 @@ def _few(least: int, classes: int, count: int) -> str:
     return f"fewer than {least} images in {count:,} of {numbered(classes, 'class', 'classes')}"
 
 
-def _duplicate(exact: bool, count: int) -> str:
-    return f"{count:,} images are {_equal(exact)} to another"
+def _classes_alike(count: int) -> str:
+    return f"{numbered(count, 'class', 'classes')} whose names differ only by case, accents, spaces or signs: one class?"
 
 
-def _leak(exact: bool, count: int) -> str:
-    return f"{numbered(count, 'set')} of {_equal(exact)} images in different given parts: scores there are too high"
+def _duplicate(exact: bool, count: int, turned: bool = False) -> str:
+    return f"{count:,} images are {_equal(exact, turned)} to another"
+
+
+def _leak(exact: bool, count: int, turned: bool = False) -> str:
+    sets = f"{numbered(count, 'set')} of {_equal(exact, turned)} images"
+    return f"{sets} in different given parts: scores there are too high; remove the copies"
 
 
 def _conflict(exact: bool, count: int) -> str:
     return f"{numbered(count, 'set')} of {_equal(exact)} images with different labels"
 
 
-def _equal(exact: bool) -> str:
-    return "byte-equal" if exact else "nearly equal"
+def _groups(
+    expression: str,
+    examples: Sequence[str],
+    images: int,
+    measured: Mapping[str, float],
+    shared: int,
+    held: bool,
+    safe: bool,
+    count: int,
+) -> str:
+    text = (
+        f"{numbered(count, 'group')} in the names of {images:,} images that nobody declared ({', '.join(examples)}, …):"
+        f" the nearest image of the class is of the same group for {measured['nearest']:.0%} (by chance"
+        f" {measured['chance']:.0%}); a linear classifier on features scores {measured['random']:.1%} with a random split"
+        f" and {measured['whole']:.1%} with whole groups"
+    )
+    if shared:
+        text += f"; {numbered(shared, 'group')} in more than one of the given parts"
+    if held:
+        return (
+            f"{text}. They are kept whole; --group '{expression}' declares them, --no-auto-group splits them"
+        )
+    if safe:
+        return f"{text}. They are split, as --no-auto-group asks; --group '{expression}' keeps them whole"
+    return f"{text}. Too few groups of each class to split by them; add some, then --group '{expression}'"
+
+
+def _test_images_differ(area: float, p: float, classes: Sequence[str], grouped: bool, count: int) -> str:
+    most = f", most of all {', '.join(classes)}" if classes else ""
+    other = "another camera, place or time (add such images to DATA)"
+    why = other if grouped else f"other persons, objects or films (declare them with --group), or {other}"
+    return (
+        f"the {count:,} test images differ from the others{most}: features tell them apart in {area:.0%} of pairs of one"
+        f" class (by chance 50 %). They may show {why}"
+    )
+
+
+def _equal(exact: bool, turned: bool = False) -> str:
+    return "byte-equal" if exact else "mirrored or turned and then nearly equal" if turned else "nearly equal"
 
 
 def _quality(what: str) -> Callable[..., str]:
@@ -147,10 +189,15 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.NO_TIME: _no_time,
     Kind.IMBALANCE: _imbalance,
     Kind.FEW: _few,
+    Kind.CLASSES_ALIKE: _classes_alike,
     Kind.DUPLICATE: _duplicate,
     Kind.NEAR_DUPLICATE: _duplicate,
     Kind.LEAK: _leak,
     Kind.CONFLICT: _conflict,
+    Kind.CONTRADICTED: lambda: "the same image under another label: one of the two is wrong",
+    Kind.GROUPS: _groups,
+    Kind.TEST_IMAGES_DIFFER: _test_images_differ,
+    Kind.NOT_EXAMINED: lambda error: f"not examined for groups: {error}",
     Kind.DARK: _quality("almost black"),
     Kind.BRIGHT: _quality("almost white"),
     Kind.FLAT: _quality("without structure"),
@@ -168,4 +215,5 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.GROUPS_WHOLE: lambda: "groups kept whole",
     Kind.RARE_CLASSES: _rare_classes,
     Kind.ONE_GROUP_CLASSES: _one_group_classes,
+    Kind.COPIES_WHOLE: lambda: "nearly equal images kept on one side",
 }

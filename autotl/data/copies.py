@@ -1,0 +1,157 @@
+"""Images that are in the data more than once: byte-equal, saved again, resized, mirrored or turned. numpy only.
+
+Copies on both sides of a split make scores too high, and copies under two labels contradict each other. Copies stay
+on one side; contradictions take no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autotl.data import duplicates
+from autotl.records import Action, Dataset, Fact, Finding, Kind, fact
+
+SHOWN = 20  # names in a finding
+PAIRS = 6  # that are shown as pictures
+CONTRADICTED = 0.05  # of a class: with more, two classes overlap, and leaving images out is no remedy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Copies:
+    """Families of equal images: rows of the data set."""
+
+    exact: tuple[np.ndarray, ...]  # byte-equal files
+    near: tuple[np.ndarray, ...] = ()  # nearly equal, and not all of them byte-equal
+    turned: tuple[np.ndarray, ...] = ()  # nearly equal once they are mirrored or turned by quarters
+
+    @property
+    def families(self) -> tuple[np.ndarray, ...]:
+        return (*self.exact, *self.near, *self.turned)
+
+
+def copies(data: Dataset, thumbnails: np.ndarray, decoded: np.ndarray) -> Copies:
+    """Return the copies among the decoded rows (n,) bool; byte-equal files also among the others."""
+    rows = np.flatnonzero(decoded)
+    near = duplicates.families(thumbnails, rows)
+    if data.digests is not None:
+        near = [family for family in near if len(set(data.digests[family].tolist())) > 1]
+    exact = _equal_files(data)
+    alike = np.arange(len(decoded)) if not (exact or near) else joined(len(decoded), None, [*exact, *near])
+    turned = [
+        family
+        for family in duplicates.families(duplicates.upright(thumbnails), rows)
+        if len(np.unique(alike[family])) > 1
+    ]
+    return Copies(exact=tuple(exact), near=tuple(near), turned=tuple(turned))
+
+
+def findings(data: Dataset, found: Copies) -> list[Finding]:
+    """Return what copies mean for training and for scores."""
+    return [
+        *_findings(data, found.exact, {"exact": True}),
+        *_findings(data, found.near, {"exact": False}),
+        *_findings(data, found.turned, {"exact": False, "turned": True}),
+    ]
+
+
+def held_together(data: Dataset, found: Copies) -> Dataset:
+    """Return the data with groups in which nearly equal images are together. Byte-equal files are so in any split."""
+    if not found.near and not found.turned:
+        return data
+    group_from = "copies" if data.group is None else data.group_from
+    return replace(data, group=joined(len(data.files), data.group, found.families), group_from=group_from)
+
+
+def contradictions(data: Dataset, found: Copies) -> Mapping[int, Fact]:
+    """Return the images under two labels that take no part: at least one label is wrong, and nobody knows which.
+
+    Given test images stay, since they are the measure. Where much of a class is the same as another, all stay. An image
+    that is another one mirrored or turned may well have another label: a 6 is a 9.
+    """
+    rows = [family for family in (*found.exact, *found.near) if _contradicts(data, family)]
+    if not rows:
+        return {}
+    contradicted = np.unique(np.concatenate(rows))
+    counts = np.bincount(data.labels, minlength=len(data.classes))
+    share = np.bincount(data.labels[contradicted], minlength=len(data.classes)) / np.maximum(counts, 1)
+    out = contradicted[(share[data.labels[contradicted]] <= CONTRADICTED) & (data.given[contradicted] != 2)]
+    return {int(row): fact(Kind.CONTRADICTED) for row in out}
+
+
+def joined(count: int, group: np.ndarray | None, families: Sequence[np.ndarray]) -> np.ndarray:
+    """Return groups (count,) int64 in which every family is whole: two groups with copies of each other become one."""
+    group = np.arange(count) if group is None else np.unique(group, return_inverse=True)[1]
+    of_family = [group[family] for family in families]
+    one = np.concatenate([np.repeat(first[0], len(first) - 1) for first in of_family])
+    other = np.concatenate([first[1:] for first in of_family])
+    renamed = np.arange(count)
+    for family in duplicates.joined(count, one, other):
+        renamed[family] = family.min()
+    return np.unique(renamed[group], return_inverse=True)[1].astype(np.int64)
+
+
+def with_names(data: Dataset, group: np.ndarray) -> Dataset:
+    """Return the data with groups that were found in the names; copies that were together stay so."""
+    if data.group is not None:
+        order = np.argsort(data.group, kind="stable")
+        families = np.split(order, np.cumsum(np.unique(data.group, return_counts=True)[1])[:-1])
+        group = joined(len(group), group, [family for family in families if len(family) > 1])
+    return replace(data, group=group, group_from="names")
+
+
+def _equal_files(data: Dataset) -> list[np.ndarray]:
+    """Return the rows of each family of byte-equal files."""
+    if data.digests is None:
+        return []
+    _, inverse, sizes = np.unique(data.digests.astype(str), return_inverse=True, return_counts=True)
+    order = np.argsort(inverse, kind="stable")
+    return [family for family in np.split(order, np.cumsum(sizes)[:-1]) if len(family) > 1]
+
+
+def _findings(data: Dataset, families: Sequence[np.ndarray], values: dict[str, bool]) -> list[Finding]:
+    if not families:
+        return []
+
+    def finding(kind: Kind, some: Sequence[np.ndarray], count: int) -> Finding:
+        names = tuple(str(name) for name in data.names[np.concatenate(some)[:SHOWN]])  # side by side
+        return Finding(
+            kind=kind,
+            values=values,
+            count=count,
+            where=names,
+            pairs=tuple(tuple(str(name) for name in data.names[family[:2]]) for family in some[:PAIRS]),
+            certainty=1.0 if exact else 0.9,
+            action=action[kind],
+        )
+
+    exact, turned = values["exact"], values.get("turned", False)
+    left_out = contradictions(data, Copies(exact=tuple(families)))
+    action: Mapping[Kind, Action] = {
+        Kind.DUPLICATE: "held_together",
+        Kind.NEAR_DUPLICATE: "held_together",
+        Kind.LEAK: "kept",
+        Kind.CONFLICT: "left_out" if left_out else "kept",
+    }
+    made = [finding(Kind.DUPLICATE if exact else Kind.NEAR_DUPLICATE, families, sum(map(len, families)))]
+    leaks = [family for family in families if len(np.unique(data.given[family][data.given[family] >= 0])) > 1]
+    if leaks:
+        made.append(finding(Kind.LEAK, [_unlike(family, data.given) for family in leaks], len(leaks)))
+    conflicts = [family for family in families if _contradicts(data, family)]
+    if conflicts and not turned:
+        made.append(
+            finding(Kind.CONFLICT, [_unlike(family, data.labels) for family in conflicts], len(conflicts))
+        )
+    return made
+
+
+def _unlike(family: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return a family with two rows of different values first."""
+    other = int(np.flatnonzero(values[family] != values[family[0]])[0])
+    return np.concatenate([family[[0, other]], np.delete(family, [0, other])])
+
+
+def _contradicts(data: Dataset, family: np.ndarray) -> bool:
+    return len(np.unique(data.labels[family])) > 1

@@ -1,0 +1,130 @@
+"""Names and features → groups that nobody declared, and test images that differ from the others. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autotl.data import groups
+from autotl.data.shift import shifted
+from autotl.records import Dataset, Finding, Kind
+
+SHOWN = 20  # names in a finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Diagnosis:
+    """What was found, and the groups that a split keeps whole."""
+
+    findings: tuple[Finding, ...] = ()
+    group: np.ndarray | None = None  # (n,) int64: found in the names; None: nothing is to be held together
+
+
+def together(layers: Sequence[np.ndarray]) -> np.ndarray:
+    """Return pooled features (m, d_i) of several layer groups side by side, each centred and of equal weight."""
+    parts = []
+    for layer in layers:
+        centred = layer.astype(np.float32) - layer.astype(np.float32).mean(0)
+        length = np.linalg.norm(centred, axis=1, keepdims=True)
+        parts.append(centred / (np.maximum(length, 1e-9) * np.sqrt(len(layers))))
+    return np.concatenate(parts, axis=1)
+
+
+def rows_to_examine(data: Dataset, usable: np.ndarray, *, most_tests: int, seed: int = 0) -> np.ndarray:
+    """Return the rows whose features are needed: those that train, in blocks of neighbours, then given test rows.
+
+    Both in an order of which any beginning is a sample.
+    """
+    generator = np.random.default_rng(seed)
+    trains = groups.sample(data.names, np.flatnonzero(usable & (data.given != 2)), generator)
+    tests = generator.permutation(np.flatnonzero(usable & (data.given == 2)))[:most_tests]
+    return np.concatenate([trains, tests])
+
+
+def diagnose(
+    data: Dataset, rows: np.ndarray, features: np.ndarray, *, auto_group: bool = True, seed: int = 0
+) -> Diagnosis:
+    """Return what names and the features (m, d) of `rows` show; `features` are those of `together`."""
+    findings: list[Finding] = []
+    suspected = None
+    if data.group is None or data.group_from == "copies":
+        trains = data.given[rows] != 2
+        names = data.names.tolist()
+        suspected = groups.suspected(names, data.labels, rows[trains], features[trains], seed=seed)
+    held = suspected is not None and suspected.safe and auto_group
+    if suspected is not None:
+        findings.append(_of_groups(data, suspected, held=held))
+    group = data.group if suspected is None else suspected.key.group
+    findings += _of_shift(data, rows, features, group, seed)
+    return Diagnosis(
+        findings=tuple(findings), group=suspected.key.group if held and suspected is not None else None
+    )
+
+
+def expression_held(findings: Sequence[Finding]) -> str | None:
+    """Return the expression of the groups that were found in the names and kept whole, None without any."""
+    for finding in findings:
+        if finding.kind is Kind.GROUPS and finding.action == "held_together":
+            return str(finding.values["expression"])
+    return None
+
+
+def _of_groups(data: Dataset, of: groups.Suspected, *, held: bool) -> Finding:
+    given = data.given >= 0
+    cells = np.unique(np.stack([of.key.group[given], data.given[given]]), axis=1)
+    largest = np.argsort(-np.bincount(of.key.group), kind="stable")[:3]
+    pairs = tuple(_names(data, np.array(pair)) for pair in of.pairs)
+    return Finding(
+        kind=Kind.GROUPS,
+        values={
+            "expression": of.key.expression,
+            "examples": [of.key.keys[number] for number in largest],
+            "images": of.images,
+            "measured": {name: getattr(of, name) for name in ("nearest", "chance", "random", "whole")},
+            "shared": int((np.bincount(cells[0]) > 1).sum()) if given.any() else 0,
+            "held": held,
+            "safe": of.safe,
+        },
+        count=of.groups,
+        where=tuple(name for pair in pairs for name in pair)[:SHOWN],
+        pairs=pairs,
+        certainty=0.9,
+        action="held_together" if held else "kept",
+    )
+
+
+def _of_shift(
+    data: Dataset, rows: np.ndarray, features: np.ndarray, group: np.ndarray | None, seed: int
+) -> list[Finding]:
+    """Return whether the test images that the source gave differ from the others."""
+    test = data.given[rows] == 2
+    if test.all() or not test.any():
+        return []
+    of_rows = None if group is None else group[rows]
+    shift = shifted(features, test, data.labels[rows], of_rows, seed=seed)
+    if shift is None:
+        return []
+    pairs = tuple(
+        _names(data, np.array(pair)) for pair in zip(rows[shift.other], rows[shift.most], strict=True)
+    )
+    return [
+        Finding(
+            kind=Kind.TEST_IMAGES_DIFFER,
+            values={
+                "area": shift.auc,
+                "p": shift.p,
+                "classes": [data.classes[label] for label in shift.classes],
+                "grouped": group is not None,
+            },
+            count=int((data.given == 2).sum()),
+            where=tuple(name for pair in pairs for name in pair)[:SHOWN],
+            pairs=pairs,
+            certainty=0.99,
+        )
+    ]
+
+
+def _names(data: Dataset, rows: np.ndarray) -> tuple[str, ...]:
+    return tuple(str(name) for name in data.names[rows[:SHOWN]])

@@ -1,0 +1,95 @@
+"""Keys that names of files may hold: a prefix, a number, a folder. Each is a regular expression for ``--group``.
+
+Nothing is known of what a key means; `autotl.data.groups` measures on features whether its images belong together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+FIELDS = 6  # fields of a name that are looked at
+SAMPLE = 200  # names from which the number of fields is read
+FIELD, SEPARATOR = r"[^/_\-. ]+", r"[_\-. ]"
+REST = rf"{SEPARATOR}[^/]*$"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NameKey:
+    """A partition of the images by their names."""
+
+    expression: str  # searched in each name; its groups form the key
+    group: np.ndarray  # (n,) int64: number of the key
+    keys: tuple[str, ...]  # by number
+
+
+def name_keys(names: Sequence[str]) -> list[NameKey]:
+    """Return every partition of the names by a field, by the fields up to it, or by a folder; each once.
+
+    A field may count for itself (one person in all classes) or within its folder (numbers that begin again in each).
+    """
+    found: dict[bytes, NameKey] = {}
+    for expression in _expressions(names):
+        key = keyed(expression, names)
+        if 1 < len(key.keys) < len(names):
+            found.setdefault(key.group.tobytes(), key)
+    return list(found.values())
+
+
+def keyed(expression: str, names: Sequence[str]) -> NameKey:
+    """Return the partition by an expression, as ``--group`` makes it; a name without a match is a group of its own."""
+    pattern, texts = re.compile(expression), []
+    for name in names:
+        match = pattern.search(name)
+        texts.append(f"\0{name}" if match is None else "\1".join(match.groups()))
+    keys, group = np.unique(np.array(texts, str), return_inverse=True)
+    return NameKey(
+        expression=expression,
+        group=group.astype(np.int64),
+        keys=tuple(str(key).replace("\1", "/").lstrip("\0") for key in keys),
+    )
+
+
+def simplest(key: NameKey, names: Sequence[str]) -> NameKey:
+    """Return the same partition by the plainest expression that makes it, for a person to read."""
+    for expression in _plain(key, names):
+        plain = keyed(expression, names)
+        if (plain.group == key.group).all():
+            return plain
+    return key
+
+
+def _expressions(names: Sequence[str]) -> Iterator[str]:
+    sampled = names[:: max(1, len(names) // SAMPLE)]
+    fields = max((len(re.split(SEPARATOR, name.rpartition("/")[2])) - 1 for name in sampled), default=0)
+    for number in range(min(FIELDS, fields)):
+        before = rf"(?:{FIELD}{SEPARATOR}){{{number}}}" if number else ""
+        for start in ("(?:^|/)", "([^/]+)/"):
+            yield rf"{start}{before}({FIELD}){REST}"
+            if number:
+                yield rf"{start}({before}{FIELD}){REST}"
+    yield r"(?:^|/)([A-Za-z]+)[^/]*$"
+    yield r"([^/]+)/[^/]+$"
+    yield r"([^/]+)/[^/]+/[^/]+$"
+    yield r"([^/]+/[^/]+)/[^/]+$"
+
+
+def _plain(key: NameKey, names: Sequence[str]) -> Iterator[str]:
+    """Yield short expressions that may make the same partition: the first key's letters, and what stands around it."""
+    match = re.search(key.expression, names[0])
+    if match is None:
+        return
+    last = match.lastindex or 0
+    before, value, after = names[0][: match.start(last)], match.group(last), names[0][match.end(last) :][:1]
+    letters = re.match(r"[A-Za-z]*", value)
+    word = letters.group() if letters else ""
+    beginning = before[before.rfind("/") + 1 :]
+    lefts = ["/" if before.endswith("/") else re.escape(beginning[-8:]), ""]
+    for shape in ([rf"{word}\d+"] if word else [r"\d+"]) + [r"\w+?", "[^/]+?"]:
+        for left in dict.fromkeys(lefts):
+            yield rf"{left}({shape}){re.escape(after)}"
+        if match.re.groups > 1 and not beginning:
+            yield from (rf"({folder}/{shape}){re.escape(after)}" for folder in (r"\d+", r"\w+", "[^/]+"))

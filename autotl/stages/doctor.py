@@ -1,0 +1,80 @@
+"""Doctor: features show groups that nobody declared and test images that differ; the parts are made again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from autotl import hardware
+from autotl.data import copies
+from autotl.data import doctor as data_doctor
+from autotl.errors import AutotlError
+from autotl.ranking import similarity as ranking_similarity
+from autotl.records import Finding, Kind, Settings, fact
+from autotl.stages import split
+from autotl.stages.candidates import hand_over
+from autotl.stages.context import RunContext
+from autotl.stages.setup import Setup
+
+MOST_TESTS = 500  # test images whose features are compared with those that train
+FEWEST_SECONDS = 1.0  # for features, below which the time is better spent
+DEEPEST = 3  # layer groups whose features are compared: the first show colours and edges alone
+KINDS = frozenset({Kind.GROUPS, Kind.TEST_IMAGES_DIFFER})
+
+
+def doctor(context: RunContext, setup: Setup) -> Setup:
+    """Return the setup with what was found in the data, and with the groups that were found on one side each.
+
+    A run that is continued keeps its parts and its findings.
+    """
+    parts, journal = setup.parts, context.journal
+    if parts.earlier is not None:
+        kept = [f for f in parts.earlier.state.profile.findings if f.kind in KINDS]
+        return _with_findings(setup, kept)
+    with context.ledger.charge("doctor"):
+        diagnosis = _diagnosis(context, setup)
+    if diagnosis is None:
+        return setup
+    setup = _with_findings(setup, diagnosis.findings)
+    for finding in diagnosis.findings:
+        journal.event("doctor", fact(finding.kind, **finding.values, count=finding.count))
+    if diagnosis.group is not None:
+        data = copies.with_names(parts.data, diagnosis.group)
+        setup = replace(setup, parts=split.again(context, parts, data))
+        hand_over(context, setup)
+    return setup
+
+
+def _diagnosis(context: RunContext, setup: Setup) -> data_doctor.Diagnosis | None:
+    """Return what the features of the first reference backbone show; None where there are none."""
+    plan, parts, seed = context.plan, setup.parts, context.options.seed
+    reference = next(iter(ranking_similarity.references()), None)
+    embedded = context.plugins.backbones(None, Settings(offline=True))
+    spec = None if reference is None else embedded.get(f"autotl:{reference.backbone}")
+    if reference is None or spec is None or plan.doctor < FEWEST_SECONDS:
+        return None
+    rows = data_doctor.rows_to_examine(parts.data, parts.split.part >= 0, most_tests=MOST_TESTS, seed=seed)
+    allowance = context.budget.allowance(plan.doctor, reserve=plan.report)
+    try:
+        embedding = context.engine.embed(spec, reference.input_size, rows, allowance)
+        with np.load(context.journal.folder / embedding.path, allow_pickle=False) as stored:
+            embedded_rows = stored["rows"]
+            layers = [stored[f"g{depth}"] for depth in range(embedding.groups)][-DEEPEST:]
+    except AutotlError as error:
+        context.journal.note(fact(Kind.NOT_EXAMINED, error=str(error)))
+        return None
+    with hardware.one_thread():
+        return data_doctor.diagnose(
+            parts.data,
+            embedded_rows,
+            data_doctor.together(layers),
+            auto_group=not context.options.no_auto_group,
+            seed=seed,
+        )
+
+
+def _with_findings(setup: Setup, findings: Sequence[Finding]) -> Setup:
+    profile = setup.profile
+    return replace(setup, profile=replace(profile, findings=(*profile.findings, *findings)))

@@ -1,0 +1,91 @@
+"""Groups that nobody declared are found where images of one key belong together, and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autotl.data import groups
+from autotl.data.doctor import together
+
+
+def planted(
+    seed: int, *, strength: float, persons: int = 8, classes: int = 4, each: int = 6, spread: float = 1.0
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Names, labels and features: classes that are told apart, and persons that lend their images a likeness."""
+    generator = np.random.default_rng(seed)
+    centres = generator.normal(size=(classes, 64))
+    own = generator.normal(size=(persons, classes, 64))
+    names, labels, features = [], [], []
+    for label in range(classes):
+        for person in range(persons):
+            for shot in range(each):
+                names.append(f"class{label}/p{person:02}_{shot:03}.png")
+                labels.append(label)
+                features.append(
+                    0.4 * centres[label] + strength * own[person, label] + spread * generator.normal(size=64)
+                )
+    return names, np.array(labels), together([np.array(features, np.float32)])
+
+
+def found(names: list[str], labels: np.ndarray, features: np.ndarray) -> groups.Suspected | None:
+    return groups.suspected(names, labels, np.arange(len(names)), features)
+
+
+def test_planted_groups_are_found_with_the_expression_that_declares_them() -> None:
+    outcomes = [found(*planted(seed, strength=0.8)) for seed in range(10)]
+    declared = [of for of in outcomes if of is not None and "p" in of.key.expression]
+    assert len(declared) >= 9
+    of = declared[0]
+    assert of.safe and of.images == 192
+    assert of.nearest > 3 * of.chance
+    assert of.whole < of.random
+    assert all(one // 6 == other // 6 for one, other in of.pairs)
+
+
+def test_keys_without_meaning_are_no_groups() -> None:
+    assert not [seed for seed in range(30) if found(*planted(seed, strength=0.0)) is not None]
+
+
+def test_a_part_of_each_class_that_looks_alike_is_no_group_by_another_key() -> None:
+    _names, labels, features = planted(0, strength=0.8)
+    generator = np.random.default_rng(1)
+    renamed = [f"class{label}/q{generator.integers(8)}_{row}.png" for row, label in enumerate(labels)]
+    assert found(renamed, labels, features) is None
+
+
+def test_few_groups_a_class_are_reported_and_not_safe_to_split_by() -> None:
+    of = found(*planted(0, strength=0.8, persons=3, each=16))
+    assert of is not None and not of.safe
+
+
+def test_numbers_that_begin_again_in_each_class_are_counted_within_it() -> None:
+    of = found(*planted(0, strength=0.8))
+    assert of is not None
+    assert of.groups == 32
+
+
+def test_a_person_in_all_classes_is_one_group() -> None:
+    generator = np.random.default_rng(0)
+    names, labels, _ = planted(0, strength=0.0)
+    person = np.array([int(name.split("/p")[1][:2]) for name in names])
+    of_person, centres = generator.normal(size=(8, 64)), generator.normal(size=(4, 64))
+    features = 0.4 * centres[labels] + 0.8 * of_person[person] + generator.normal(size=(len(names), 64))
+    of = found(names, labels, together([features.astype(np.float32)]))
+    assert of is not None
+    assert of.groups == 8
+
+
+def test_too_few_images_say_nothing() -> None:
+    assert found(*planted(0, strength=0.8, persons=4, classes=2)) is None
+
+
+@pytest.mark.parametrize("rows", [100, 5000])
+def test_a_sample_holds_neighbours_and_any_beginning_of_it_many_classes(rows: int) -> None:
+    names = np.array([f"{row // (rows // 5)}/{row // 5:05}_{row}.png" for row in range(rows)], object)
+    chosen = groups.sample(names, np.arange(rows), np.random.default_rng(0))
+    assert len(chosen) == min(rows, groups.MOST_IMAGES) == len(set(chosen.tolist()))
+    beginning = chosen[: len(chosen) // 2]
+    assert len({names[row][0] for row in beginning}) >= 3
+    films = np.bincount(beginning // 5)
+    assert (films[films > 0] > 1).mean() > 0.9
