@@ -7,7 +7,7 @@ JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadgroup
 FAST := not torch and not process and not slow
 
-.PHONY: demo test test-fast coverage check docs format clean
+.PHONY: demo test test-fast coverage check docs site format clean
 
 ## demo: set up, run autotl on handwritten digits, print leaderboard, recommendation and report
 demo: $(READY)
@@ -38,6 +38,10 @@ check: $(READY)
 ## docs: write the generated pages again (the tests fail when they are stale)
 docs: $(READY)
 	@$(BIN)/python tools/write_docs.py
+
+## site: build the documentation as a site, in build/site; a broken link ends it
+site: $(READY)
+	@$(BIN)/python -m mkdocs build --strict
 
 ## format: put the code into shape
 format: $(READY)

@@ -9,8 +9,9 @@ group ``autotl``:
     def register_backbones(profile, settings):
         return [BackboneSpec(name="mine:net", build="my_package.net:build", feature_dim=128)]
 
-An implementation takes any of the arguments below, by name; those that it does not need it leaves out. Import
-nothing heavy at the top of a plugin: what needs torch is named by ``"module:attr"``, and the engine imports
+An implementation takes any of the arguments below, by name; those that it does not need it leaves out. `call` is a
+frozen record of all of them: fields may be added to it, and arguments may not. The others are as of version 1.
+Import nothing heavy at the top of a plugin: what needs torch is named by ``"module:attr"``, and the engine imports
 it when it is used.
 
 All calls of one plugin come from one thread of its own, one at a time, so that its state needs no lock. An
@@ -26,27 +27,35 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from autotl.protocols import CostModel, Planner, PlannerFacts
+    from autotl.protocols import CostModel, ListingCall, Planner, PlannerCall, PlannerFacts, SourceCall
     from autotl.records import BackboneSpec, Dataset, Event, Profile, Ranking, Score, Settings, Strategy
 
-__all__ = ["API_VERSION", "hookimpl", "hookspec"]
+__all__ = ["API_VERSION", "CHANGES", "OLDEST_API", "hookimpl", "hookspec"]
 
 # The version of hooks, records and protocols in `autotl.plugin`. It rises when a plugin that works with the version
 # before would not work with the next: a hook, an argument, a field or a name is removed or changes its meaning.
-# An addition does not raise it.
-API_VERSION = 1
+# An addition that a plugin can do without does not raise it. Plugins of OLDEST_API and later work.
+API_VERSION = 2
+OLDEST_API = 1
+# What a plugin of the version before has to look at.
+CHANGES = {
+    2: "each hook may take one record, `call`; on_event is called aside, and its last event has the stage 'end'"
+}
 
 hookspec = pluggy.HookspecMarker("autotl")
 hookimpl = pluggy.HookimplMarker("autotl")
 
 
 @hookspec
-def register_backbones(profile: Profile | None, settings: Settings) -> Iterable[BackboneSpec]:  # type: ignore[empty-body]
+def register_backbones(  # type: ignore[empty-body]
+    call: ListingCall, profile: Profile | None, settings: Settings
+) -> Iterable[BackboneSpec]:
     """Return backbones to choose from.
 
     Called by every command that lists backbones, and once or twice at the start of a run.
 
     Args:
+        call: All arguments as one record.
         profile: The data, as measured before any training; None when a command only lists.
         settings: The user's options. `settings.wanted` holds the names or globs that the user asked for; a
             plugin may then return specs that it does not propose by default. With `settings.offline` it opens
@@ -55,32 +64,37 @@ def register_backbones(profile: Profile | None, settings: Settings) -> Iterable[
 
 
 @hookspec
-def register_strategies(profile: Profile | None) -> Iterable[Strategy]:  # type: ignore[empty-body]
+def register_strategies(call: ListingCall, profile: Profile | None) -> Iterable[Strategy]:  # type: ignore[empty-body]
     """Return strategies: ways to transfer a backbone to new data.
 
     Called by every command that lists strategies, and once at the start of a run.
 
     Args:
+        call: All arguments as one record.
         profile: The data, as measured before any training; None when a command only lists.
     """
 
 
 @hookspec
-def register_scores() -> Iterable[Score]:  # type: ignore[empty-body]
+def register_scores(call: ListingCall) -> Iterable[Score]:  # type: ignore[empty-body]
     """Return transferability scores: numbers from features and labels, computed before any training.
 
     Called by every command that lists scores, and once at the start of a run.
+
+    Args:
+        call: The data and the user's options as one record.
     """
 
 
 @hookspec(firstresult=True)
-def load_dataset(source: str, options: dict[str, str]) -> Dataset | None:
+def load_dataset(call: SourceCall, source: str, options: dict[str, str]) -> Dataset | None:
     """Return the labelled items of a source that this plugin can read, else None.
 
     Called once at the start of a run and of ``autotl profile``. The first plugin that does not return None
     decides; autotl's own readers come last. Limit: 120 s.
 
     Args:
+        call: All arguments as one record.
         source: The data as the user named them: a path, a URL, a name.
         options: The user's options on the data, of those that are set: ``test``, ``group``, ``label``.
 
@@ -92,6 +106,7 @@ def load_dataset(source: str, options: dict[str, str]) -> Dataset | None:
 
 @hookspec(firstresult=True)
 def make_planner(
+    call: PlannerCall,
     profile: Profile,
     ranking: Ranking,
     seconds: float,
@@ -105,6 +120,7 @@ def make_planner(
     a call. Each trial is checked; when the planner breaks, the default planner takes over with all results so far.
 
     Args:
+        call: All arguments as one record; only there are `goal` and `default`, the default planner to delegate to.
         profile: The data, as measured before any training.
         ranking: The backbones that may be tried, each at an input size, best expected first.
         seconds: The time that is left of the budget, in seconds.
@@ -116,7 +132,16 @@ def make_planner(
 
 @hookspec
 def on_event(event: Event) -> None:
-    """Observe a run: called for each of its events, in order, while the run waits.
+    """Observe a run: called for each of its events, in order, aside. The run does not wait.
+
+    Stages come in the order load, split, candidates, start, similarity, sample, rank, forecast, probe, control,
+    final fit, report, end; not each run has all of them. The first probe belongs to the ranking, and `download` and
+    `plugins` come at any time. A `score` is what a leaderboard calls
+    `score_val`, except in the stage `rank`, where it is the linear probe's, before any training.
+
+    The last event has the stage ``end`` and the kind ``run_ended``, whatever happens; `values["status"]` is finished,
+    interrupted or failed, and `values["error"]` the error. An event may take 10 s, the last one 30 s. An observer
+    that raises hears only the end.
 
     Args:
         event: What happened: the stage, a message, and where there is one the candidate and its score (a

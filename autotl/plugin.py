@@ -3,16 +3,26 @@
 Names here do not move between modules, and change only with `API_VERSION`. A plugin may state the version
 it was written for:
 
-    AUTOTL_API_VERSION = 1
+    AUTOTL_API_VERSION = 2
 
-autotl then leaves the plugin out, with the reason, where it has another one. A plugin that states none is accepted.
+autotl then leaves the plugin out, with the reason, where it does not support that version. A plugin that states
+none is accepted.
 """
 
 from __future__ import annotations
 
 from autotl.errors import AutotlError, DatasetError, PluginError, UnknownNameError, WeightsUnavailable
 from autotl.hookspecs import API_VERSION, hookimpl
-from autotl.protocols import CostModel, Engine, Planner, PlannerFacts
+from autotl.protocols import (
+    CostModel,
+    DefaultPlanner,
+    Engine,
+    ListingCall,
+    Planner,
+    PlannerCall,
+    PlannerFacts,
+    SourceCall,
+)
 from autotl.records import (
     BackboneSpec,
     Candidate,
@@ -47,15 +57,18 @@ __all__ = [
     "CurvePoint",
     "Dataset",
     "DatasetError",
+    "DefaultPlanner",
     "Engine",
     "Event",
     "Finding",
     "Goal",
     "Head",
     "LeftOut",
+    "ListingCall",
     "Part",
     "Phase",
     "Planner",
+    "PlannerCall",
     "PlannerFacts",
     "PluginError",
     "Preprocess",
@@ -64,6 +77,7 @@ __all__ = [
     "Ranking",
     "Score",
     "Settings",
+    "SourceCall",
     "Strategy",
     "Target",
     "Trial",

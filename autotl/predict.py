@@ -159,6 +159,21 @@ def class_names(model: Path) -> list[str]:
     return [str(name) for name in classes]
 
 
+def other_plugin(model: Path) -> str | None:
+    """Return that the plugin which builds a model's backbone has another version here; None where it has not."""
+    from autotl.plugins.provenance import package_of
+
+    try:
+        description = msgspec.json.decode((model / "model.json").read_bytes())
+        package, build = description.get("package", ""), description["backbone"]["build"]
+    except (OSError, msgspec.DecodeError, AttributeError, KeyError, TypeError):
+        return None  # `class_names` says what is wrong
+    installed = package_of(build) if package else ""
+    if installed in {"", package}:  # where it is missing, the engine says so
+        return None
+    return f"the model was trained with {package}, and {installed} is installed: predictions may differ"
+
+
 def _answers(
     model: Path, sources: Iterable[Any], device: str, *, features: bool
 ) -> Iterator[tuple[list[Item], Answers]]:

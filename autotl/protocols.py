@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,10 +18,14 @@ from autotl.records import (
     Columns,
     Embedding,
     Explained,
+    Goal,
     Machine,
     Measurement,
     Metric,
+    Profile,
     Progress,
+    Ranking,
+    Settings,
     Strategy,
     Trial,
     TrialResult,
@@ -173,6 +178,14 @@ class PlannerFacts(Protocol):
         ...
 
 
+class DefaultPlanner(Protocol):
+    """The default planner, for a planner that delegates to it. It receives every result by itself."""
+
+    def ask(self, seconds: float) -> Trial | None:
+        """Return the trial that the default planner would make next; None where it would end the search."""
+        ...
+
+
 class CostModel(Protocol):
     """Forecasts of trainings in seconds on this machine. They improve with every result."""
 
@@ -183,3 +196,36 @@ class CostModel(Protocol):
     def final(self, candidate: Candidate, epochs: float) -> float:
         """Return the seconds to reserve for the final fit of a recipe; `epochs` is 0 for a closed-form head."""
         ...
+
+
+# --------------------------------------------------------------------------- what a hook receives
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingCall:
+    """A call of `register_backbones`, `register_strategies` or `register_scores`."""
+
+    profile: Profile | None  # the data, as measured before any training; None when a command only lists
+    settings: Settings  # the user's options, as far as they are known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceCall:
+    """A call of `load_dataset`."""
+
+    source: str  # the data as the user named them: a path, a URL, a name
+    options: Mapping[str, str]  # the user's options on the data, of those that are set: test, group, label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlannerCall:
+    """A call of `make_planner`."""
+
+    profile: Profile  # the data, as measured before any training
+    ranking: Ranking  # the backbones that may be tried, each at an input size, best expected first
+    seconds: float  # left of the budget
+    strategies: tuple[Strategy, ...]  # that may be tried
+    facts: PlannerFacts  # rows, folds and seed
+    costs: CostModel  # forecasts in seconds, by what was measured; `final` is the time to reserve for the final fit
+    goal: Goal  # the metric, the preference and the limits
+    default: DefaultPlanner  # to delegate to

@@ -25,13 +25,22 @@ MARKED = {
     "torch": (
         "engine",
         "plugins/test_packages.py",
+        "plugins/test_zoo.py",
         "shared",
         "stages/test_interruptions.py",
         "test_examples.py",
         "testing/test_checks.py",
+        "testing/test_new_package.py",
         "whole",
     ),
-    "process": ("test_imports.py", "test_setup.py", "test_wheel.py"),
+    "process": (
+        "cli/test_check.py",
+        "cli/test_standard_output.py",
+        "test_imports.py",
+        "test_setup.py",
+        "test_site.py",
+        "test_wheel.py",
+    ),
     "slow": (  # whole runs on the simulated engine, a second or more each
         "plugins/test_in_runs.py",
         "report/test_model_card.py",

@@ -15,7 +15,19 @@ from typing import Any
 import click
 
 from autotl import __version__
-from autotl.cli import audit, check, evaluate, listing, machine, predict, profile, results, run
+from autotl.cli import (
+    audit,
+    check,
+    evaluate,
+    listing,
+    machine,
+    new,
+    predict,
+    profile,
+    results,
+    run,
+    standard_output,
+)
 from autotl.errors import AutotlError
 
 __all__ = ["main"]
@@ -39,7 +51,7 @@ SECTIONS = {
     "Use a run": ("leaderboard", "decide", "report", "predict", "evaluate", "export"),
     "Check a run": ("replay", "diff"),
     "Inspect": ("profile", "backbones", "strategies", "scores"),
-    "Plugins": ("plugins", "check"),
+    "Plugins": ("plugins", "check", "new"),
     "Machine": ("cache", "doctor", "completion"),
 }
 
@@ -65,7 +77,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         _interrupt_once()
         try:
-            return super().invoke(ctx)
+            with standard_output.of_the_command():
+                return super().invoke(ctx)
         except AutotlError as error:
             raise Handled(str(error)) from error
         except KeyboardInterrupt:
@@ -134,6 +147,7 @@ for _command in (
     *profile.COMMANDS,
     *listing.COMMANDS,
     *check.COMMANDS,
+    *new.COMMANDS,
     *machine.COMMANDS,
 ):
     main.add_command(_command)

@@ -32,6 +32,8 @@ def replay(folder: str) -> None:
     from pathlib import Path
 
     from autotl.errors import RunError
+    from autotl.plugins import provenance
+    from autotl.report.wording import sentence
     from autotl.run import load
     from autotl.run_folder.replay import replay as differences_of
 
@@ -50,6 +52,8 @@ def replay(folder: str) -> None:
         f" {_number(len(state.leaderboard), 'leaderboard row')},"
         f" winner {state.decision.winner if state.decision else None}."
     )
+    for difference in provenance.differences(state.plugins):
+        click.echo(f"Note: {sentence(difference)}")
 
 
 @click.command(

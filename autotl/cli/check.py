@@ -14,13 +14,21 @@ _MARK = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 @click.command(epilog="Example: autotl check autotl.scores", short_help="Test a plugin against its contract.")
 @click.argument("plugin", metavar="PLUGIN")
+@click.option(
+    "--limit",
+    type=click.FloatRange(min=1),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time limit of each check.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the requirement of each check.")
-def check(plugin: str, as_json: bool) -> None:
+def check(plugin: str, limit: float, as_json: bool) -> None:
     """Test a plugin against its contract: its hooks, and each backbone, strategy and score that it adds.
 
     PLUGIN is the name of an installed plugin, a module, a Python file or the folder of a project. Backbones
-    are built and trained for two steps, strategies on a small network; nothing is downloaded. Exits with 1
-    if a check fails.
+    are built and trained for two steps, strategies on a small network; nothing is downloaded. The checks are made
+    in a process of their own, so that one that hangs or crashes is named. Exits with 1 if a check fails.
     """
     import sys
 
@@ -29,14 +37,15 @@ def check(plugin: str, as_json: bool) -> None:
     from autotl.cli import terminal
     from autotl.errors import PluginError
     from autotl.report.format import printable
-    from autotl.testing import outcomes
+    from autotl.testing.isolated import outcomes_aside
 
     live = sys.stderr.isatty()
-    checked: list[Outcome] = []
-    for outcome in outcomes(plugin):
-        checked.append(outcome)
+
+    def show(check: str) -> None:
         if live:
-            click.echo(f"\r\033[K{printable(str(outcome.subject))}", nl=False, err=True)
+            click.echo(f"\r\033[K{printable(check)}", nl=False, err=True)
+
+    checked: list[Outcome] = list(outcomes_aside(plugin, limit, show))
     if live:
         click.echo("\r\033[K", nl=False, err=True)
     failed = [outcome for outcome in checked if outcome.status == "failed"]

@@ -51,10 +51,12 @@ def predict(
 
     from autotl.cli.progress import counting
     from autotl.errors import DatasetError
-    from autotl.predict import writer
+    from autotl.predict import other_plugin, writer
     from autotl.run import load
 
     run = load(folder)
+    if (note := other_plugin(run.path / "model")) is not None:
+        click.echo(f"Note: {note}", err=True)
     top = min(top, len(run.classes))
     if style is None:
         style = _SUFFIXES.get(out.suffix.lower(), "csv") if out else "csv"

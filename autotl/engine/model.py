@@ -39,6 +39,7 @@ class Description:
     precision: str = "fp32"
     temperature: float = 1.0
     autotl: str = ""
+    package: str = ""  # with its version, of the plugin that builds the backbone
 
 
 class KnnHead(nn.Module):
@@ -139,7 +140,7 @@ def load(folder: Path) -> tuple[Model, Description]:
         raise RunError(
             f"{folder / FILE} cannot be read: {error}; expected a model folder as autotl wrote it; fit it again"
         ) from error
-    require_installed(description.backbone)
+    require_installed(description.backbone, description.package)
     backbone = build(description.backbone, description.input_size, pretrained=False)
     classes = len(description.classes)
     if description.head == "knn":

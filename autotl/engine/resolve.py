@@ -38,25 +38,25 @@ def resolve(name: str) -> Callable[..., Any]:
     return value  # type: ignore[no-any-return]
 
 
-def require_installed(spec: BackboneSpec) -> None:
+def require_installed(spec: BackboneSpec, package: str = "") -> None:
     """Refuse a spec that was read from a file unless its build comes with autotl or an installed plugin.
 
     Call it before `build` for every spec out of a model folder or a run folder. Plugins are asked only when
-    the build is not autotl's own. Raises `EngineError`.
+    the build is not autotl's own. `package` is what the build was part of. Raises `EngineError`.
     """
     named: frozenset[str] = frozenset()
     if spec.build not in BUILTIN_BUILDS:
         offered = load_plugins().backbones(None, Settings(offline=True, wanted=(spec.name,)))
         named = frozenset(spec.build for spec in offered.values())
-    require_known(spec, named)
+    require_known(spec, named, package)
 
 
-def require_known(spec: BackboneSpec, named_by_plugins: Collection[str] = ()) -> None:
+def require_known(spec: BackboneSpec, named_by_plugins: Collection[str] = (), package: str = "") -> None:
     """Refuse a spec whose build is neither autotl's nor among `named_by_plugins`. Raises `EngineError`."""
     if spec.build not in BUILTIN_BUILDS and spec.build not in named_by_plugins:
         raise EngineError(
             f"backbone {spec.name!r} is built by {spec.build!r}, which no installed plugin names; files "
-            "may not choose code; install the plugin that the model was trained with"
+            f"may not choose code; install {package or 'the plugin that the model was trained with'}"
         )
     if spec.build in BUILTIN_BUILDS:
         require_plain_arguments(spec.arguments)

@@ -17,6 +17,7 @@ from torch import nn
 
 from autotl import __version__, hardware
 from autotl.budget import Allowance
+from autotl.builtin.builds import BUILTIN_BUILDS
 from autotl.builtin.heads import Head
 from autotl.cache import atomic
 from autotl.cache import key as cache_key
@@ -30,6 +31,7 @@ from autotl.engine.resolve import resolve
 from autotl.engine.session import Session
 from autotl.errors import AutotlError, EngineError
 from autotl.plugins import validation
+from autotl.plugins.provenance import package_of
 from autotl.records import (
     PARTS,
     BackboneSpec,
@@ -485,6 +487,7 @@ def _write_model(task: Task, outcome: Outcome) -> str | None:
         classes=task.columns.classes,
         precision=outcome.precision,
         autotl=__version__,
+        package="" if task.spec.build in BUILTIN_BUILDS else package_of(task.spec.build),
     )
     save(outcome.model, description, task.session.folder / path)
     return path

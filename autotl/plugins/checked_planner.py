@@ -14,6 +14,17 @@ from autotl.records import Trial, TrialResult
 HYPER = ("lr", "layer_decay", "weight_decay", "augment", "batch", "flip")  # what the engine reads
 
 
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """What a plugin's planner sees of the default planner, which receives the results from `CheckedPlanner`."""
+
+    _planner: Planner
+
+    def ask(self, seconds: float) -> Trial | None:
+        """Return the default planner's next probe."""
+        return self._planner.ask(seconds)
+
+
 @dataclass(slots=True, kw_only=True)
 class CheckedPlanner:
     """Check every trial that a plugin's planner proposes; the default planner takes over once it breaks."""

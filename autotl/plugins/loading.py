@@ -10,7 +10,7 @@ from typing import Any
 
 from autotl import hookspecs
 from autotl.errors import PluginError
-from autotl.hookspecs import API_VERSION
+from autotl.hookspecs import API_VERSION, CHANGES, OLDEST_API
 from autotl.plugins import sandbox
 from autotl.plugins.sandbox import Overdue, PluginThread, text_of
 
@@ -63,7 +63,7 @@ def package_of(point: EntryPoint) -> tuple[str, str]:
 def check_version(plugin: object, name: str) -> None:
     """Raise `PluginError` when a plugin was written for another version of the plugin API than this one.
 
-    A plugin that states none is accepted.
+    Versions from `OLDEST_API` on work; a plugin that states none is accepted.
     """
     stated = getattr(plugin, VERSION_NAME, API_VERSION)
     if isinstance(stated, bool) or not isinstance(stated, int):
@@ -72,11 +72,17 @@ def check_version(plugin: object, name: str) -> None:
             plugin=name,
             hook="import",
         )
-    if stated == API_VERSION:
+    if OLDEST_API <= stated <= API_VERSION:
         return
-    advice = "install a newer autotl" if stated > API_VERSION else "install a newer version of the plugin"
+    changes = "; ".join(
+        f"since version {v}: {CHANGES[v]}" for v in sorted(CHANGES) if stated < v <= API_VERSION
+    )
+    advice = "install a newer autotl"
+    if stated < OLDEST_API:
+        advice = f"install a newer version of the plugin, or change it ({changes}) and state {API_VERSION}"
     raise PluginError(
-        f"it is written for version {stated} of the plugin API, and this autotl has version {API_VERSION}; {advice}",
+        f"it is written for version {stated} of the plugin API, and this autotl has versions {OLDEST_API} to "
+        f"{API_VERSION}; {advice}",
         plugin=name,
         hook="import",
     )

@@ -11,21 +11,24 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import pluggy
 
 from autotl import hookspecs
 from autotl.errors import DatasetError, PluginError
-from autotl.plugins import loading, validation
-from autotl.plugins.checked_planner import CheckedPlanner
+from autotl.plugins import first_import, loading, validation
+from autotl.plugins.checked_planner import CheckedPlanner, Delegate
+from autotl.plugins.observers import Observers
 from autotl.plugins.sandbox import CLASH, LOAD_SECONDS, Sandbox
-from autotl.protocols import CostModel, Planner, PlannerFacts
-from autotl.records import BackboneSpec, Dataset, Event, Profile, Ranking, Score, Settings, Strategy
+from autotl.protocols import CostModel, ListingCall, Planner, PlannerCall, PlannerFacts, SourceCall
+from autotl.records import BackboneSpec, Dataset, Event, Goal, Profile, Ranking, Score, Settings, Strategy
+from autotl.records.result import Guest
 
 GROUP = "autotl"
 BUILTIN = (
@@ -39,6 +42,7 @@ SWITCH = (
     "AUTOTL_PLUGINS"  # 0: built-in plugins only; otherwise modules that are plugins without being installed
 )
 
+ANY_GOAL = Goal()
 OWN_PREFIXES = ("autotl:", "timm:", "torchvision:")  # of the names of backbones
 NOUNS = {"register_backbones": "backbone", "register_strategies": "strategy", "register_scores": "score"}
 
@@ -52,6 +56,8 @@ class Plugins:
     manager: pluggy.PluginManager
     sandbox: Sandbox
     origins: dict[str, tuple[str, str]] = field(default_factory=dict)  # package and version of each guest
+    _observers: Observers | None = None
+    _did: dict[str, str] = field(default_factory=dict)  # plugin that read the data, and that planned
     _owners: dict[str, dict[str, str]] = field(default_factory=dict)  # plugin of each name, by hook
 
     @property
@@ -74,22 +80,27 @@ class Plugins:
 
     def backbones(self, profile: Profile | None, settings: Settings) -> dict[str, BackboneSpec]:
         """Return every backbone that the plugins register, by name."""
-        return self._collect("register_backbones", BackboneSpec, profile=profile, settings=settings)
+        call = ListingCall(profile=profile, settings=settings)
+        return self._collect(
+            "register_backbones", BackboneSpec, call=call, profile=profile, settings=settings
+        )
 
     def strategies(self, profile: Profile | None) -> dict[str, Strategy]:
         """Return every strategy that the plugins register, by name."""
-        return self._collect("register_strategies", Strategy, profile=profile)
+        call = ListingCall(profile=profile, settings=Settings())
+        return self._collect("register_strategies", Strategy, call=call, profile=profile)
 
     def scores(self) -> dict[str, Score]:
         """Return every transferability score that the plugins register, by name."""
-        return self._collect("register_scores", Score)
+        return self._collect("register_scores", Score, call=ListingCall(profile=None, settings=Settings()))
 
     def load_dataset(self, source: str, options: dict[str, str]) -> Dataset | None:
         """Return the first plugin's dataset for a source.
 
         Raises the `DatasetError` that a plugin raises. Where plugins broke before it, the message begins with them.
         """
-        arguments = {"source": source, "options": options}
+        call = SourceCall(source=source, options=MappingProxyType(dict(options)))
+        arguments = {"call": call, "source": source, "options": options}
         before = len(self.problems)
         for implementation in self._latest_first("load_dataset"):
             try:
@@ -106,6 +117,7 @@ class Plugins:
             if isinstance(dataset, Dataset):
                 flaw = validation.flaw(dataset)
                 if flaw is None:
+                    self._did["data"] = implementation.plugin_name
                     return dataset
                 problem = flaw
             self._report("load_dataset", implementation, f"of what it returned for {source}: {problem}")
@@ -121,6 +133,7 @@ class Plugins:
         facts: PlannerFacts,
         costs: CostModel,
         default: Planner,
+        goal: Goal = ANY_GOAL,
     ) -> Planner:
         """Return the first planner that a plugin makes, checked at every call, or `default`."""
         arguments = {
@@ -131,11 +144,13 @@ class Plugins:
             "facts": facts,
             "costs": costs,
         }
+        arguments["call"] = PlannerCall(**arguments, goal=goal, default=Delegate(default))  # type: ignore[arg-type]
         for implementation in self._latest_first("make_planner"):
             planner = self._ask("make_planner", implementation, arguments)
             if planner is None:
                 continue
             if callable(getattr(planner, "ask", None)) and callable(getattr(planner, "tell", None)):
+                self._did["planner"] = implementation.plugin_name
                 return CheckedPlanner(
                     sandbox=self.sandbox,
                     plugin=implementation.plugin_name,
@@ -175,9 +190,36 @@ class Plugins:
             self.sandbox.name(what, plugin, message)
 
     def notify(self, event: Event) -> None:
-        """Pass an event to every observer; one that fails is reported once and not called again."""
+        """Pass an event to every observer, aside; one that fails is reported and hears only the end."""
+        self._listening.notify(event)
+
+    def close(self, event: Event) -> None:
+        """Pass the last event of a run to every observer and wait until it is taken, within limits."""
+        self._listening.close(event)
+
+    @property
+    def _listening(self) -> Observers:
+        if self._observers is None:
+            self._observers = Observers(self.sandbox, self.manager.hook.on_event.get_hookimpls())
+        return self._observers
+
+    def guests(self, used: Mapping[str, Collection[str]]) -> tuple[Guest, ...]:
+        """Return the guests that contributed to a run; `used` are the names that it could choose from, by hook."""
+        contributed: dict[str, list[str]] = {}
+        for hook, names in used.items():
+            for name in names:
+                if self.is_guests(hook, name):
+                    contributed.setdefault(str(self.owner(hook, name)), []).append(f"{NOUNS[hook]} {name}")
+        for what, plugin in self._did.items():
+            if plugin not in BUILTIN_NAMES:
+                contributed.setdefault(plugin, []).append(what)
         for implementation in self.manager.hook.on_event.get_hookimpls():
-            self._ask("on_event", implementation, {"event": event})
+            contributed.setdefault(implementation.plugin_name, []).append("observer")
+        return tuple(
+            Guest(plugin=plugin, package=package, version=version, contributed=tuple(what))
+            for plugin, what in sorted(contributed.items())
+            for package, version in [self.origins.get(plugin, (plugin, ""))]
+        )
 
     def _collect(self, hook: str, kind: type[Named], **arguments: Any) -> dict[str, Named]:
         """Return the values by name. A guest loses against a built-in of its name; two guests lose both."""
@@ -260,9 +302,15 @@ def load_plugins(extra: Sequence[object] | Mapping[str, object] = (), *, install
     if installed and switch != "0":
         modules = [name for name in map(str.strip, switch.split(",")) if name]
         named = [EntryPoint(name=module, value=module, group=GROUP) for module in modules]
-        for name, point in loading.named([*entry_points(group=GROUP), *named], BUILTIN_NAMES):
+        guests = loading.named([*entry_points(group=GROUP), *named], BUILTIN_NAMES)
+        deadly = first_import.deadly([point for _, point in guests]) if guests else {}
+        for name, point in guests:
             plugins.origins[name] = loading.package_of(point)
-            _import(plugins, name, point)
+            if point.value in deadly:
+                text = f"{point.value}: {deadly[point.value]}"
+                plugins.sandbox.leave_out(PluginError(text, plugin=name, hook="import"))
+            else:
+                _import(plugins, name, point)
     objects = extra.items() if isinstance(extra, Mapping) else [(loading.name_of(p), p) for p in extra]
     for name, plugin in objects:
         _register(plugins, name, partial(loading.check_instance, plugin))

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import sys
+import sysconfig
 import threading
+import traceback
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from autotl.errors import AutotlError, PluginError
 
+_PACKAGES = sysconfig.get_path("purelib")
+_LIBRARIES = tuple(f"{_PACKAGES}{os.sep}{name}{os.sep}" for name in ("torch", "torchvision", "timm", "numpy"))
+_OWN = f"{Path(__file__).parents[1]}{os.sep}"
 CALL_SECONDS = 10.0  # a call of a hook that takes longer has failed
 LOAD_SECONDS = 120.0  # the same for load_dataset: listing the items of a source may mean reading a long index
 IMPORT_SECONDS = 10.0  # the same for the import of a plugin
@@ -33,24 +41,44 @@ class PluginThread:
 
     def __init__(self, name: str) -> None:
         self._calls: _Calls = queue.SimpleQueue()
-        threading.Thread(target=_work, args=(self._calls,), daemon=True, name=f"plugin {name}").start()
+        self._thread = threading.Thread(target=_work, args=(self._calls,), daemon=True, name=f"plugin {name}")
+        self._thread.start()
+
+    def post(self, function: Callable[[], Any]) -> Future[Any]:
+        """Call a function after those that wait already; return the future of its result at once."""
+        future: Future[Any] = Future()
+        self._calls.put((future, function))
+        return future
 
     def call(self, function: Callable[[], Any], seconds: float) -> Any:
         """Return what the function returns, or raise what it raises.
 
         Raises `Overdue` when it takes over `seconds`, `Escaped` when it raises what would end the program.
         """
-        future: Future[Any] = Future()
-        self._calls.put((future, function))
+        future = self.post(function)
         try:
             return future.result(seconds)
         except TimeoutError:
             if future.done():  # the function itself raised it
                 raise
-            raise Overdue(f"took over {seconds:g} s") from None
+            raise Overdue(f"took over {seconds:g} s{self.place()}") from None
+
+    def place(self) -> str:
+        """Return the line that the thread is at, as the end of a sentence: the innermost one of a plugin's code."""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        lines = traceback.extract_stack(frame) if frame is not None else []
+        own = [line for line in lines if is_plugins(line.filename)]
+        return f", in {own[-1].name} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
 
     def __del__(self) -> None:
         self._calls.put(None)  # the thread ends with this object
+
+
+def is_plugins(file: str) -> bool:
+    """Return whether a file is neither autotl's own nor one of Python or of a library that calls plugins."""
+    if file.startswith((_OWN, "<", *_LIBRARIES)):
+        return False
+    return file.startswith(_PACKAGES) or not file.startswith(sysconfig.get_path("stdlib"))
 
 
 def _work(calls: _Calls) -> None:
@@ -73,6 +101,9 @@ class Sandbox:
         str
     ] = ()  # the built-in plugins: called directly, and whatever the input, never quarantined
     problems: list[PluginError] = field(default_factory=list)
+    hung: set[str] = field(
+        default_factory=set
+    )  # plugins with a call that did not return: no other can be made
     _broken: set[str] = field(default_factory=set)
     _threads: dict[str, PluginThread] = field(default_factory=dict)
 
@@ -114,6 +145,7 @@ class Sandbox:
         try:
             return self.thread(plugin).call(function, CALL_SECONDS if seconds is None else seconds)
         except Overdue as error:
+            self.hung.add(plugin)
             self.report(hook, plugin, str(error))
             return None
 

@@ -16,6 +16,7 @@ from autotl.records.head import Head
 
 __all__ = ["flaw", "head_flaw"]
 
+MOST_WEIGHT = 0.5  # that a score may state: as much as the best built-in one has
 _CALLABLE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
 Value = BackboneSpec | Strategy | Score | Dataset
@@ -140,6 +141,8 @@ def _of_phase(phase: Phase) -> Iterator[str]:
         number = getattr(phase, name)
         if not low < number <= high:
             yield f"{name} is {number}; expected more than {low:g} and at most {high:g}"
+    if phase.trains == "none":
+        yield "trains is 'none', so the phase would train nothing; expected head, k or all"
     if not 0 <= phase.weight_decay < 1:
         yield f"weight_decay is {phase.weight_decay}; expected 0 or more, less than 1"
 
@@ -148,6 +151,8 @@ def _of_score(score: Score) -> Iterator[str]:
     yield from _of_name(score.name, "/?:&=@\\")
     yield from _of_summary(score.summary)
     yield from _of_callable("compute", score.compute)
+    if not 0 <= score.weight <= MOST_WEIGHT:
+        yield f"weight is {score.weight}; expected 0 to {MOST_WEIGHT:g}"
 
 
 def _of_summary(summary: str) -> Iterator[str]:

@@ -46,6 +46,8 @@ def _log(stream: TextIO) -> Observer:
     last: list[Event] = []
 
     def observe(event: Event) -> None:
+        if event.kind is Kind.RUN_ENDED:  # the outcome follows
+            return
         same = (
             event.stage not in SEPARATE
             and last
@@ -86,6 +88,8 @@ def _terminal(stream: TextIO) -> Iterator[Observer]:
 
     def observe(event: Event) -> None:
         nonlocal arrived
+        if event.kind is Kind.RUN_ENDED:  # the outcome follows
+            return
         # A finished step stays on the screen; the current one is the panel below it.
         before = standing[-1].event if standing else None
         over = before is not None and not _ends(before) and before.kind is not Kind.TRAINING
@@ -121,6 +125,8 @@ def _block(display: Callable[..., Any]) -> Observer:
 
     def observe(event: Event) -> None:
         nonlocal shown
+        if event.kind is Kind.RUN_ENDED:  # the outcome follows
+            return
         standing[:] = [after(standing[-1] if standing else None, event)]
         if event.kind is Kind.TRAINING and time.monotonic() - shown < QUIETER:
             return

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from autotl.errors import RunError
-from autotl.ranking.score_weights import PRIOR_ALONE
+from autotl.ranking.score_weights import MOST, PRIOR_ALONE, share_of
 from autotl.records import BackboneSpec, Profile, Ranking
 from autotl.records.encoding import rounded
 
@@ -34,6 +34,7 @@ class PastRun:
     imbalance: float
     similarity: dict[str, float]
     scores: dict[str, float]  # accuracy that the ranking expected of each backbone at its best input size
+    agreement: dict[str, tuple[float, int]] = field(default_factory=dict)  # each score's tau, and backbones
 
 
 def record(fingerprint: str, profile: Profile, ranking: Ranking) -> PastRun:
@@ -51,6 +52,11 @@ def record(fingerprint: str, profile: Profile, ranking: Ranking) -> PastRun:
         imbalance=profile.imbalance,
         similarity={near.domain: near.value for near in profile.similarity},
         scores=scores,
+        agreement={
+            weight.score: (weight.agreement, weight.backbones)
+            for weight in ranking.weights
+            if weight.agreement is not None
+        },
     )
 
 
@@ -116,6 +122,16 @@ def evidence(
             lead = run.scores[name] - level - PRIOR_ALONE * (prior[name] - usual)
             leads.setdefault(name, []).append(lead / PRIOR_ALONE)
     return {name: sum(values) / (len(values) + DOUBT) for name, values in leads.items()}
+
+
+def usual_weights(past: Sequence[PastRun], stated: Mapping[str, float]) -> dict[str, float]:
+    """Return the weight that each score of a plugin begins with: as stated, moved by its agreement in past runs."""
+    usual: dict[str, float] = {}
+    for name, weight in stated.items():
+        shares = [share_of(*run.agreement[name], guest=True) for run in past if name in run.agreement]
+        mean = (sum(shares) + DOUBT) / (len(shares) + DOUBT)  # of a share of 1, as long as there is no run
+        usual[name] = round(min(MOST, weight * mean), 6)
+    return usual
 
 
 def _foreign(path: str | Path, line: int, why: str) -> str:

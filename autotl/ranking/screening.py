@@ -77,7 +77,8 @@ def prior(spec: BackboneSpec) -> float:
 class Screening:
     """Successive halving over backbones on nested subsamples (Jamieson & Talwalkar, AISTATS 2016), by ask and update.
 
-    `past` is what earlier runs add to the prior of a backbone, by name. The caller passes the seconds spent, so
+    `past` is what earlier runs add to the prior of a backbone, `guests` the usual weight of each score that a plugin
+    registers, by name. The caller passes the seconds spent, so
     that the policy is a function of recorded numbers.
     """
 
@@ -88,12 +89,14 @@ class Screening:
         rows: int,
         classes: int,
         past: Mapping[str, float] | None = None,
+        guests: Mapping[str, float] | None = None,
     ) -> None:
         self.entries: dict[tuple[str, int], Entry] = {}
         self.small: dict[str, list[Entry]] = {}
         self.late: set[tuple[str, int]] = set()
         self.weights_on: dict[int, tuple[ScoreWeight, ...]] = {}  # by number of images, until scores change
         self.past = past or {}
+        self.guests = guests or {}
         for spec in backbones:
             self._enter(spec, sizes[spec.name])
         first = min(rows, max(64, 2 * classes))
@@ -229,7 +232,7 @@ class Screening:
             return level + score_weights.PRIOR_ALONE * (entry.prior - usual)
         judged = [a.judgement for a in peers]
         if entry.scored not in self.weights_on:
-            self.weights_on[entry.scored] = score_weights.weights(judged, entry.scored)
+            self.weights_on[entry.scored] = score_weights.weights(judged, entry.scored, self.guests)
         weights = self.weights_on[entry.scored]
         prior_mean = level + score_weights.shifts(judged, weights)[peers.index(entry)]
         measured = entry.scores["linear"]
@@ -249,7 +252,7 @@ class Screening:
         if not counts:
             return ()
         rows = max(counts, key=lambda r: (counts[r], r))
-        return score_weights.weights([a.judgement for a in judged if a.scored == rows], rows)
+        return score_weights.weights([a.judgement for a in judged if a.scored == rows], rows, self.guests)
 
     def ranking(self, facts: Sequence[Fact] = ()) -> Ranking:
         """Return the entries, best first: those judged on more images before those judged on fewer."""

@@ -36,6 +36,8 @@ class Kind(StrEnum):
     TRAINING = "training"
     TRIAL_ENDED = "trial_ended"
     PLUGIN_LEFT_OUT = "plugin_left_out"
+    PLUGIN_MISSING = "plugin_missing"  # plugin, package, version: of a run, and not installed now
+    PLUGIN_DIFFERS = "plugin_differs"  # plugin, package, version, installed: the version now
     CONTROL_STARTED = "control_started"
     CONTROLS_SKIPPED = "controls_skipped"
     SCRATCH_SKIPPED = "scratch_skipped"  # epochs: the least that are worth training
@@ -48,6 +50,7 @@ class Kind(StrEnum):
     TESTED_ON_PART = "tested_on_part"
     NO_OOD = "no_ood"
     NO_EXPLANATION = "no_explanation"
+    RUN_ENDED = "run_ended"  # status (finished, interrupted, failed), error
     ENDED_EARLY = "ended_early"
     # Notes of the engine on a trial.
     HEAD_FITTED = "head_fitted"  # method, setting: of a closed-form head

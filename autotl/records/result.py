@@ -108,6 +108,18 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """An installed plugin that contributed to a run."""
+
+    plugin: str  # its name
+    package: str  # that it is part of; the module of a plugin without package
+    version: str  # of the package; empty where there is none
+    contributed: tuple[
+        str, ...
+    ]  # "backbone mine:net", "strategy x", "score x", "data", "planner", "observer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
     """The whole of a run, as result.json holds it."""
 
@@ -138,6 +150,7 @@ class Recommendation:
     strategies: tuple[Strategy, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     problems: tuple[str, ...] = ()  # of plugins
+    plugins: tuple[Guest, ...] = ()  # that contributed, without autotl's own
     notes: tuple[Fact, ...] = ()  # what was skipped, shortened or changed on the way
     seconds: dict[str, float] = field(default_factory=dict)  # budget, total, by stage
     measurements: tuple[Measurement, ...] = ()  # timed batches, by which trainings were forecast

@@ -114,3 +114,4 @@ class Score:
     compute: str  # "module:attr" of (features, labels, folds, logits or None) -> float; higher is better
     needs_logits: bool = False
     proposed: bool = True  # computed in every run; else only where it is asked for by name
+    weight: float = 0.1  # usual share of its lead that counts, 0 to 0.5; a run moves it by agreement

@@ -16,6 +16,7 @@ from autotl.records.result import Recommendation, Winner, is_probe
 from autotl.report import recorded
 from autotl.report.wording import page as wording
 from autotl.report.wording.recommendation import recommendation
+from autotl.report.wording.run import guest
 from autotl.run_folder import manifest
 from autotl.stats import metrics
 
@@ -64,6 +65,8 @@ def _lines(state: Recommendation, winner: Winner, folder: Path) -> Iterator[str]
     versions = ", ".join(f"{name} {version}" for name, version in state.versions.items())
     how = wording.recipe(winner.strategy, winner.unfreeze)
     yield f"Recipe: {how}. Seed: {state.seed}. Device: {state.device}. Versions: {versions}."
+    if state.plugins:
+        yield f"Plugins of the run: {_plain('; '.join(map(guest, state.plugins)))}."
     yield ""
     yield from _evaluation(state, winner, folder)
     yield "## Licence"

@@ -7,17 +7,18 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from autotl import hardware
 from autotl.budget import Budget, Ledger
 from autotl.errors import RunError
 from autotl.options import Options
 from autotl.plugins.manager import Plugins
-from autotl.records import Event, Fact, Interval
+from autotl.records import Event, Fact, Interval, Kind, Ranking
 from autotl.records.result import Recommendation
 from autotl.report import wording
 from autotl.run_folder import result_file
@@ -87,9 +88,39 @@ class Journal:
         score: float | None = None,
         forecast: float | None = None,
     ) -> None:
-        """Write a line to events.jsonl and call every observer."""
+        """Write a line to events.jsonl and call every observer; those of plugins are called aside."""
+        event = self._event(stage, fact, candidate, score, forecast)
+        self._append(event)
+        for observer in self.observers:
+            observer(event)
+        self.plugins.notify(event)
+
+    def end(self, status: Literal["finished", "interrupted", "failed"], error: str = "") -> None:
+        """Write the last event, and wait within limits until the observers of plugins have taken it.
+
+        Nothing is raised: the run is over, or an error is on its way.
+        """
+        event = self._event("end", Fact(kind=Kind.RUN_ENDED, values={"status": status, "error": error}))
+        with suppress(OSError):
+            self._append(event)
+        for observer in self.observers:
+            observer(event)
+        before = len(self.plugins.problems)
+        self.plugins.close(event)
+        if len(self.plugins.problems) > before and self.recorded:
+            with suppress(OSError):
+                self.record()
+
+    def _event(
+        self,
+        stage: str,
+        fact: Fact,
+        candidate: str | None = None,
+        score: float | None = None,
+        forecast: float | None = None,
+    ) -> Event:
         memory = hardware.held()
-        event = Event(
+        return Event(
             time=round(self.before + self.budget.spent, 3),
             stage=stage,
             kind=fact.kind,
@@ -106,14 +137,13 @@ class Journal:
             granted=memory + hardware.memory(),
             folder=str(self.folder),
         )
+
+    def _append(self, event: Event) -> None:
         columns = {
             key: value for key, value in asdict(event).items() if value is not None and key != "folder"
         }
         with open(self.folder / EVENTS, "a", encoding="utf-8") as file:
             file.write(json.dumps(columns) + "\n")
-        for observer in self.observers:
-            observer(event)
-        self.plugins.notify(event)
 
     def standing(self, best: float | None, interval: Interval | None) -> None:
         """Set the best score so far and its interval, which the events to come carry."""
@@ -128,6 +158,7 @@ class Journal:
         self._fields.update(fields)
         self._fields["notes"] = tuple(self._notes)
         self._fields["problems"] = tuple(str(problem) for problem in self.plugins.problems)
+        self._fields["plugins"] = self.plugins.guests(self._used())
         self._fields["seconds"] = self._seconds()
         self._fields["worked"] = self._worked()
         if self.recorded:
@@ -138,6 +169,15 @@ class Journal:
         problems = [str(problem) for problem in self.plugins.problems[self._problems :]]
         self._problems += len(problems)
         return problems
+
+    def _used(self) -> dict[str, list[str]]:
+        """Return what the run could choose from, by the hook that registers it."""
+        ranking: Ranking | None = self._fields.get("ranking")
+        return {
+            "register_backbones": [spec.name for spec in self._fields.get("backbones", ())],
+            "register_strategies": [strategy.name for strategy in self._fields.get("strategies", ())],
+            "register_scores": [] if ranking is None else [weight.score for weight in ranking.weights],
+        }
 
     def _seconds(self) -> dict[str, float]:
         """Return the seconds by stage, with those of the run that is continued."""

@@ -8,7 +8,9 @@ from dataclasses import asdict, replace
 from autotl import __version__
 from autotl.budget import Allowance
 from autotl.candidates import gather
+from autotl.errors import RunError
 from autotl.options import settings_of
+from autotl.plugins import provenance
 from autotl.records import (
     PARTS,
     BackboneSpec,
@@ -32,6 +34,8 @@ def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult)
     """Ask the plugins for backbones and strategies, start the downloads, and give the engine its data."""
     options, journal, earlier = context.options, context.journal, parts.earlier
     settings, goal = settings_of(options), profiled.goal
+    if earlier is not None:
+        _compare_plugins(context, earlier)
     tried = () if earlier is None else dict.fromkeys(r.trial.candidate.backbone for r in earlier.probes)
     gathered = gather.gather(
         context.plugins, profiled.profile, settings, goal, options.strategies, (*options.more, *tried)
@@ -77,6 +81,22 @@ def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult)
     )
     journal.event("start", fact(Kind.STARTED, device=machine.device, precision=machine.precision))
     return setup
+
+
+def _compare_plugins(context: RunContext, earlier: Earlier) -> None:
+    """Note which plugins of the earlier run have another version now. Raises `RunError` for a missing one it needs."""
+    recipes = [result.trial.candidate for result in earlier.probes]
+    needed = {f"backbone {c.backbone}" for c in recipes} | {f"strategy {c.strategy}" for c in recipes}
+    for guest in provenance.missing(earlier.state.plugins):
+        if needed.intersection(guest.contributed):
+            package = f"{guest.package} {guest.version}".strip()
+            raise RunError(
+                f"the run tried {', '.join(sorted(needed.intersection(guest.contributed)))} of plugin {guest.plugin!r}, "
+                f"which is not installed; expected {package}; install it"
+            )
+    for difference in provenance.differences(earlier.state.plugins):
+        context.journal.note(difference)
+        context.journal.event("plugins", difference)
 
 
 def hand_over(context: RunContext, setup: Setup) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from autotl.budget import Budget, Clock, Ledger
 from autotl.cache import cache_folder
@@ -90,6 +91,8 @@ def open_run(
             observers=tools.observers,
             earlier=None if earlier is None else earlier.state,
         )
+        status: Literal["finished", "interrupted", "failed"] = "finished"
+        error = ""
         try:
             yield RunContext(
                 options=options,
@@ -102,7 +105,12 @@ def open_run(
                 fetch=tools.fetch,
                 history=past,
             )
+        except BaseException as raised:
+            status = "interrupted" if isinstance(raised, KeyboardInterrupt) else "failed"
+            error = "" if status == "interrupted" else f"{type(raised).__name__}: {raised}"
+            raise
         finally:
+            journal.end(status, error)
             keep = keep or journal.worth_keeping
     finally:  # Ctrl-C may come at any line
         if engine is not None:

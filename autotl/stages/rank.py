@@ -92,6 +92,7 @@ class _Ranker:
             len(self.rows),
             len(setup.columns.classes),
             self._evidence(specs),
+            history.usual_weights(context.history, self._guests()),
         )
 
     def screen(self) -> None:
@@ -131,6 +132,11 @@ class _Ranker:
         if past:
             self.notes.append(fact(Kind.PAST_RUNS, runs=len(past), backbones=len(evidence)))
         return evidence
+
+    def _guests(self) -> dict[str, float]:
+        """Return the weight that each score of a plugin states."""
+        plugins = self.context.plugins
+        return {s.name: s.weight for s in self.scores if plugins.is_guests("register_scores", s.name)}
 
     def _arrived(self, patience: float = 0.0) -> list[BackboneSpec]:
         """Return the backbones whose weights came; wait `patience` seconds for one, within what downloads may take."""

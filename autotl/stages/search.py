@@ -84,6 +84,7 @@ class _Searcher:
             facts=facts,
             costs=self.default.costs,
             default=self.default,
+            goal=setup.goal,
         )
         for result in self.probes:
             self._update(result)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 from unittest import SkipTest
 
 from autotl.errors import AutotlError
 from autotl.plugins.loading import HOOKS, name_of
-from autotl.plugins.sandbox import Escaped, Overdue, PluginThread
+from autotl.plugins.manager import BUILTIN
+from autotl.plugins.sandbox import Escaped, Overdue, PluginThread, is_plugins
 from autotl.records import BackboneSpec, Score, Strategy
 from autotl.testing.backbone import BACKBONE
-from autotl.testing.contract import CHECK_SECONDS, ContractError
+from autotl.testing.contract import CHECK_SECONDS, ContractError, HungError
 from autotl.testing.discovery import Plugin, find
 from autotl.testing.plugin import NEEDS, PLUGIN, contributions, imports
 from autotl.testing.score import SCORE
@@ -37,15 +41,19 @@ class Check:
         """Return what the check requires, as one sentence."""
         return " ".join((self.function.__doc__ or "").partition("\n\n")[0].split())
 
-    def __call__(self) -> None:
+    def __call__(self, seconds: float | None = None) -> None:
+        """Make the check. Raises `ContractError` when it fails or takes over `seconds`, `SkipTest` as the check does."""
+        limit = CHECK_SECONDS if seconds is None else seconds
         try:
-            self.function(self.value)
+            PluginThread("check").call(partial(self.function, self.value), limit)
         except (ContractError, SkipTest):
             raise
-        except AutotlError as error:
+        except Overdue as error:
+            raise HungError(f"{error}; expected it to return") from error
+        except (AutotlError, Escaped) as error:
             raise ContractError(str(error)) from error
         except Exception as error:
-            raise ContractError(f"raised {type(error).__name__}: {error}") from error
+            raise ContractError(f"raised {type(error).__name__}: {error}{_where(error)}") from error
 
     def __str__(self) -> str:
         return f"{self.subject} / {self.name}"
@@ -86,37 +94,45 @@ def checks_of(value: BackboneSpec | Strategy | Score) -> list[Check]:
 
 
 def outcomes(plugin: str | object, seconds: float = CHECK_SECONDS) -> Iterator[Outcome]:
-    """Make the checks of a plugin one by one; one that takes over `seconds` has failed.
+    """Make the checks of a plugin one by one in this process; one that takes over `seconds` has failed.
 
     The later checks of the same subject are skipped then.
     """
-    thread = PluginThread("check")
     hung: set[str] = set()
     for check in checks(plugin):
-        status: Literal["passed", "failed", "skipped"] = "passed"
-        message, begun = "", time.monotonic()
-        try:
-            if check.subject in hung:
-                raise SkipTest("a check before this one hung")
-            thread.call(check, seconds)
-        except SkipTest as reason:
-            status, message = "skipped", str(reason)
-        except ContractError as error:
-            status, message = "failed", str(error)
-        except Overdue as error:
-            status, message = "failed", str(error)
+        yield outcome_of(check, hung, seconds)
+
+
+def outcome_of(check: Check, hung: set[str], seconds: float = CHECK_SECONDS) -> Outcome:
+    """Make a check and return its outcome; `hung` are subjects with a check that hung, which are not checked further."""
+    status: Literal["passed", "failed", "skipped"] = "passed"
+    message, begun = "", time.monotonic()
+    try:
+        if check.subject in hung:
+            raise SkipTest("a check before this one hung")
+        check(seconds)
+    except SkipTest as reason:
+        status, message = "skipped", str(reason)
+    except ContractError as error:
+        status, message = "failed", str(error)
+        if isinstance(error, HungError):
             hung.add(check.subject)
-            thread = PluginThread("check")
-        except Escaped as error:
-            status, message = "failed", str(error)
-        yield Outcome(
-            subject=check.subject,
-            check=check.name,
-            requirement=check.requirement,
-            status=status,
-            message=message,
-            seconds=round(time.monotonic() - begun, 3),
-        )
+    return Outcome(
+        subject=check.subject,
+        check=check.name,
+        requirement=check.requirement,
+        status=status,
+        message=message,
+        seconds=round(time.monotonic() - begun, 3),
+    )
+
+
+def _where(error: Exception) -> str:
+    """Return the line of the plugin that raised, as the end of a sentence."""
+    lines = [line for line in traceback.extract_tb(error.__traceback__) if is_plugins(line.filename)]
+    return (
+        f", in {lines[-1].name} ({Path(lines[-1].filename).name}, line {lines[-1].lineno})" if lines else ""
+    )
 
 
 def _checks_of_plugin(plugin: Plugin) -> list[Check]:
@@ -124,6 +140,8 @@ def _checks_of_plugin(plugin: Plugin) -> list[Check]:
     if plugin.problem:
         return [Check(subject, imports, plugin)]
     implemented = {hook for hook in HOOKS if getattr(plugin.object, hook, None) is not None}
+    if plugin.value not in BUILTIN and plugin.name not in plugin.plugins().names():  # left out, with a reason
+        implemented = set()
     result = [
         Check(subject, function, plugin)
         for function in PLUGIN

@@ -21,6 +21,10 @@ class ContractError(AssertionError):
     """A plugin breaks its contract: what was found, what is expected, what to do."""
 
 
+class HungError(ContractError):
+    """A check takes over its limit."""
+
+
 def require(holds: object, message: str) -> None:
     """Raise `ContractError` with the message unless the condition holds."""
     if not holds:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from autotl.errors import PluginError, UnknownNameError
+from autotl.plugins import first_import
 from autotl.plugins.manager import BUILTIN, BUILTIN_NAMES, GROUP, Plugins, load_plugins
 from autotl.plugins.sandbox import PluginThread, text_of
 
@@ -26,12 +27,18 @@ class Plugin:
     value: str = ""  # "module" or "module:attr"; empty for an object without import path
     object: Any = None
     problem: str = ""  # why it cannot be imported
+    _registered: Plugins | None = None
 
     def plugins(self) -> Plugins:
-        """Register the built-in plugins and this one, and no other."""
-        if self.value in BUILTIN:
-            return load_plugins(installed=False)
-        return load_plugins({self.name: self.object}, installed=False)
+        """Return the built-in plugins and this one, registered once: a hook that broke is not called again."""
+        if self._registered is None:
+            guests = {} if self.value in BUILTIN else {self.name: self.object}
+            self._registered = load_plugins(guests, installed=False)
+        return self._registered
+
+    def broken(self) -> bool:
+        """Return whether one of its hooks broke, which is the failure of one check and not of the others."""
+        return self.plugins().quarantined(self.name)
 
 
 def find(target: str) -> list[Plugin]:
@@ -96,9 +103,11 @@ def _importable(module: str) -> bool:
 
 def load(name: str, value: str) -> Plugin:
     """Import a plugin; an exception becomes its `problem`."""
+    point = EntryPoint(name=name, value=value, group=GROUP)
+    if (reason := first_import.deadly([point]).get(value)) is not None:
+        return Plugin(name=name, value=value, problem=f"import of {value}: {reason}")
     try:
-        import_object = EntryPoint(name=name, value=value, group=GROUP).load
-        plugin = PluginThread(name).call(import_object, IMPORT_SECONDS)
+        plugin = PluginThread(name).call(point.load, IMPORT_SECONDS)
     except Exception as error:
         return Plugin(name=name, value=value, problem=f"import of {value}: {text_of(error)}")
     return Plugin(name=name, value=value, object=plugin)

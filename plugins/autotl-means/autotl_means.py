@@ -6,7 +6,7 @@ import numpy as np
 
 from autotl.plugin import Head, Score, Strategy, hookimpl
 
-AUTOTL_API_VERSION = 1
+AUTOTL_API_VERSION = 2
 
 
 @hookimpl
@@ -25,6 +25,7 @@ def register_scores() -> list[Score]:
         name="h_score",
         summary="share of the features' variance that the class means explain (Bao et al., ICIP 2019)",
         compute="autotl_means:h_score",
+        weight=0.1,
     )
     return [h_score]
 

@@ -38,9 +38,19 @@ class Tracker:
             mlflow.log_metric("best", event.best, step=self.scores)
         mlflow.log_metric("seconds", event.time, step=self.scores)
 
-    def end(self) -> None:
-        """Log the verdict, its figures, and the files of the run folder."""
-        folder = Path(self.folder or "")
+    def end(self, status: str) -> None:
+        """Log the verdict, its figures and the files of the run folder, and close the MLflow run in any case."""
+        try:
+            self.outcome(Path(self.folder or ""))
+        finally:
+            if self.own:
+                mlflow.end_run({"finished": "FINISHED", "interrupted": "KILLED"}.get(status, "FAILED"))
+            self.folder = None
+
+    def outcome(self, folder: Path) -> None:
+        """Log what a run folder holds; a run that failed early has none."""
+        if not (folder / "result.json").is_file():
+            return
         run = load(folder)
         state = run.result
         asked = {name: str(value)[:500] for name, value in state.options.items()}
@@ -56,9 +66,6 @@ class Tracker:
                 mlflow.log_artifacts(str(folder / name), name)
             elif (folder / name).is_file():
                 mlflow.log_artifact(str(folder / name))
-        if self.own:
-            mlflow.end_run("FINISHED" if state.status == "finished" else "KILLED")
-        self.folder = None
 
 
 tracker = Tracker()
@@ -71,5 +78,5 @@ def on_event(event: Event) -> None:
         tracker.begin(event.folder)
     if event.score is not None and event.stage in {"probe", "control"}:
         tracker.score(event)
-    if event.stage == "report":
-        tracker.end()
+    if event.stage == "end":
+        tracker.end(str(event.values["status"]))

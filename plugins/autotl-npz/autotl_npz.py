@@ -9,20 +9,20 @@ import numpy as np
 from PIL import Image
 from platformdirs import user_cache_path
 
-from autotl.plugin import Dataset, DatasetError, Target, hookimpl
+from autotl.plugin import Dataset, DatasetError, SourceCall, Target, hookimpl
 
-AUTOTL_API_VERSION = 1
+AUTOTL_API_VERSION = 2
 PARTS = {"train": 0, "val": 1, "test": 2}  # prefix of the arrays: index of autotl's part
 NO_PART = -1  # autotl splits these itself
 
 
 @hookimpl
-def load_dataset(source: str) -> Dataset | None:
+def load_dataset(call: SourceCall) -> Dataset | None:
     """Read `images` and `labels`, or `train_images`, `train_labels` and the same of `val` and `test`.
 
     Images are (n, H, W) or (n, H, W, 3) uint8, labels (n,) or (n, 1) integers or texts.
     """
-    path = Path(source)
+    path = Path(call.source)
     if path.suffix != ".npz" or not path.is_file():
         return None
     parts = _parts(path)
@@ -46,7 +46,7 @@ def load_dataset(source: str) -> Dataset | None:
         values=values.astype(np.int64),
     )
     return Dataset(
-        source=source,
+        source=call.source,
         modality="image",
         files=np.array([str(folder / name) for name in names], object),
         names=np.array(names, object),

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from autotl.plugin import Candidate, CostModel, PlannerFacts, Ranking, Strategy, Trial, TrialResult, hookimpl
+from autotl.plugin import Candidate, PlannerCall, Strategy, Trial, TrialResult, hookimpl
 
-AUTOTL_API_VERSION = 1
+AUTOTL_API_VERSION = 2
 EPOCHS = (4.0, 9.0, 20.0)  # of a fine-tuning
 DEPTHS = (1, 2, "all")  # layer groups that it unfreezes
 
 
 @hookimpl
-def make_planner(
-    ranking: Ranking, strategies: Sequence[Strategy], facts: PlannerFacts, costs: CostModel
-) -> RandomSearch:
-    return RandomSearch(ranking, strategies, costs, np.random.default_rng(facts.seed))
+def make_planner(call: PlannerCall) -> RandomSearch:
+    return RandomSearch(call)
 
 
 class RandomSearch:
     """Try recipes in a random order, each once, as long as one fits into the time left."""
 
-    def __init__(
-        self,
-        ranking: Ranking,
-        strategies: Sequence[Strategy],
-        costs: CostModel,
-        generator: np.random.Generator,
-    ) -> None:
-        self.costs, self.number, self.reserve = costs, 0, 0.0
+    def __init__(self, call: PlannerCall) -> None:
+        self.costs, self.number, self.reserve = call.costs, 0, 0.0
+        generator = np.random.default_rng(call.facts.seed)
         recipes = [
             recipe
-            for entry in ranking.ranked
-            for strategy in strategies
+            for entry in call.ranking.ranked
+            for strategy in call.strategies
             for recipe in _recipes(entry.backbone, entry.input_size, strategy)
         ]
         self.recipes = [recipes[index] for index in generator.permutation(len(recipes))]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -22,7 +23,9 @@ def register_scores():
 @pytest.fixture
 def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     monkeypatch.setattr("sys.path", [*sys.path])
-    return tmp_path / f"{request.node.name}.py"  # a module is imported once, so each has its own name
+    return (
+        tmp_path / f"{re.sub(r'[^a-z_]', '_', request.node.name)}.py"
+    )  # a module is imported once, so each has its own name
 
 
 def test_a_sound_plugin_is_a_table_and_exit_code_0(guest: Path) -> None:
@@ -47,6 +50,29 @@ def test_as_json_it_is_every_check_with_its_promise(guest: Path) -> None:
     assert done.exit_code == 1
     (found,) = json.loads(done.stdout)
     assert found["check"] == "imports" and found["status"] == "failed" and "nothing_of" in found["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("while True: pass", r"took over 2 s, in f \(.*\.py, line"),
+        ("os._exit(7)", "ended its process with exit code 7"),
+        ("os.kill(os.getpid(), 11)", "ended its process by SIGSEGV"),
+        ("re.match('(a*)*b', 'a' * 60)", "took over 12 s and did not let go of Python"),
+    ],
+    ids=("hangs", "exits", "crashes", "hangs_in_c"),
+)
+def test_a_check_that_hangs_or_crashes_is_named_and_the_others_are_made(
+    guest: Path, body: str, message: str
+) -> None:
+    function = f"\ndef f(*args):\n    import os, re\n    {body}\n"
+    guest.write_text(GUEST.format(compute=f"{guest.stem}:f") + function)
+    done = CliRunner().invoke(main, ["check", str(guest), "--json", "--limit", "2"])
+    outcomes = json.loads(done.stdout)
+    of_score = [outcome for outcome in outcomes if outcome["subject"] == "score mine"]
+    (failed,) = [outcome for outcome in of_score if outcome["status"] == "failed"]
+    assert failed["check"] == "gives_a_number" and re.search(message, failed["message"]), failed
+    assert [outcome["status"] for outcome in of_score[2:]] == ["skipped"] * 5
 
 
 def test_an_unknown_plugin_is_one_line() -> None:

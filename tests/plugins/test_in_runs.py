@@ -6,22 +6,24 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import zoo
 from made_images import pictures
 from simulated_run import SPECS, TABLE, World
 
-from autotl import load, pipeline
+from autotl import hookspecs, load, pipeline
 from autotl.cli import terminal
 from autotl.errors import EngineError
 from autotl.hookspecs import hookimpl
 from autotl.plugins import sandbox
 from autotl.plugins.manager import load_plugins
-from autotl.records import BackboneSpec, Candidate, Kind, Ranking, Score, Strategy, Trial, TrialResult
+from autotl.records import Candidate, Event, Kind, Ranking, Score, Strategy, Trial, TrialResult
 from autotl.records.result import Recommendation
 from autotl.run_folder import result_file
 from autotl.testing.simulated_engine import Cell, TableEngine
@@ -52,29 +54,6 @@ def score(name: str) -> Callable[[], list[Score]]:
     return lambda: [Score(name=f"guests_{name}", summary="a guest's", compute=f"{__name__}:{name}")]
 
 
-BROKEN: dict[str, tuple[dict[str, Any], str]] = {
-    "misspelt hook": ({"register_backbone": lambda profile, settings: []}, "there is no hook"),
-    "backbones raise": ({"register_backbones": lambda profile, settings: 1 / 0}, "ZeroDivisionError"),
-    "backbones hang": ({"register_backbones": lambda profile, settings: hangs()}, "took over"),
-    "backbones leave": ({"register_backbones": lambda profile, settings: leaves()}, "enough"),
-    "backbones are texts": ({"register_backbones": lambda profile, settings: ["resnet18"]}, "resnet18"),
-    "a backbone is nonsense": (
-        {"register_backbones": lambda profile, settings: [BackboneSpec(name=None, build=3)]},  # type: ignore[arg-type]
-        "wrong kind",
-    ),
-    "strategies raise": ({"register_strategies": lambda profile: 1 / 0}, "ZeroDivisionError"),
-    "scores are no list": ({"register_scores": lambda: 7}, "TypeError"),
-    "a score raises": ({"register_scores": score("breaks")}, "boom"),
-    "a score hangs": ({"register_scores": score("hangs")}, "took over"),
-    "a score is missing": ({"register_scores": score("nothing_of_the_kind")}, "AttributeError"),
-    "a reader raises": ({"load_dataset": lambda source, options: 1 / 0}, "ZeroDivisionError"),
-    "a reader answers a text": ({"load_dataset": lambda source, options: source}, "expected a Dataset"),
-    "an observer raises": ({"on_event": lambda event: 1 / 0}, "ZeroDivisionError"),
-    "an observer hangs": ({"on_event": hangs}, "took over"),
-    "a planner is none": ({"make_planner": lambda profile, ranking, seconds: 3}, "without ask()"),
-}
-
-
 def offering(name: str, hooks: dict[str, Any]) -> SimpleNamespace:
     return SimpleNamespace(__name__=name, **{hook: hookimpl(function) for hook, function in hooks.items()})
 
@@ -94,18 +73,19 @@ def problems_of(state: Recommendation) -> list[str]:
 def test_a_run_goes_on_without_its_broken_guests_and_names_each(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_guests(monkeypatch, **{what: hooks for what, (hooks, _) in BROKEN.items()})
+    good = offering("good", {"register_backbones": lambda profile, settings: SPECS})
+    guests = {"good": good, **{name: animal.plugin(name) for name, animal in zoo.ANIMALS.items()}}
+    monkeypatch.setattr(sandbox, "CALL_SECONDS", 0.3)
+    monkeypatch.setattr(pipeline, "load_plugins", lambda: load_plugins(guests))
     state = result_file.read(World().run(photos, tmp_path / "run", budget=40.0))
     assert state.status == "finished"
     assert state.winner is not None and state.winner.backbone.startswith("mine:")
+    assert len(zoo.ANIMALS) >= 30 and len(problems_of(state)) == len(zoo.ANIMALS)
     report = (tmp_path / "run" / "report.md").read_text()
-    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
-    said = [event["message"] for event in events if event["stage"] == "plugins"]
-    assert len(problems_of(state)) == len(BROKEN)
-    for what, (_, word) in BROKEN.items():
-        assert any(f"'{what}'" in problem and word in problem for problem in state.problems), what
-        assert any(f"'{what}'" in message for message in said), what
-        assert what in report
+    for name, animal in zoo.ANIMALS.items():
+        (problem,) = [one for one in state.problems if one.startswith(f"plugin {name!r}")]
+        assert (animal.run or animal.check) in problem, name
+        assert name in report
 
 
 class Planner:
@@ -162,6 +142,11 @@ def test_a_score_that_is_no_number_is_a_note(
     assert any(
         note.kind == Kind.SCORE_NOT_FINITE and note.values["value"] == "nan" for note in state.ranking.facts
     )
+
+
+def counts(*_: Any) -> float:
+    calls.append(1)
+    return float(len(calls))
 
 
 def once(*_: Any) -> float:
@@ -243,6 +228,75 @@ def test_a_guests_strategy_that_fails_is_named_where_the_user_looks(
     terminal.show_outcome(run, as_json=False)
     end = capsys.readouterr().out.partition("Problems of plugins:")[2]
     assert "strategy mine_head" in end and "Report:" not in end
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(None, "finished"), (KeyboardInterrupt, "interrupted"), (ZeroDivisionError, "failed")],
+)
+def test_an_observer_hears_the_end_whatever_it_is(
+    error: type[BaseException] | None,
+    status: str,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[Event] = []
+    with_guests(
+        monkeypatch,
+        tracker={"on_event": lambda event: heard.append(event)},  # noqa: PLW0108 (a built-in takes no mark)
+    )
+
+    class Engine(TableEngine):
+        def answer(self, trial: Trial, *rest: Any) -> TrialResult:
+            if error is not None and trial.id != "t000":
+                raise error("on the way")
+            return super().answer(trial, *rest)
+
+    monkeypatch.setattr("simulated_run.TableEngine", Engine)
+    with pytest.raises(error) if error else nullcontext():
+        World().run(photos, tmp_path / "run", budget=40.0)
+    assert [event.stage for event in heard].count("end") == 1
+    assert heard[-1].kind is Kind.RUN_ENDED and heard[-1].values["status"] == status
+    assert heard[-1].values["error"] == ("ZeroDivisionError: on the way" if status == "failed" else "")
+    lines = (tmp_path / "run" / "events.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["stage"] == "end" and len(lines) == len(heard)
+
+
+def test_events_come_in_the_documented_order_and_a_score_is_score_val(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Event] = []
+    with_guests(monkeypatch, tracker={"on_event": lambda event: heard.append(event) and None})
+    state = result_file.read(World().run(photos, tmp_path / "run", budget=120.0))
+    text = " ".join((hookspecs.on_event.__doc__ or "").split())
+    order = text.partition("in the order ")[2].partition(";")[0].split(", ")
+    stages = [event.stage for event in heard if event.stage not in {"download", "plugins"}]
+    searched = stages.index("forecast")
+    stages = [stage for stage in stages[:searched] if stage != "probe"] + stages[searched:]
+    assert list(dict.fromkeys(stages)) == [stage for stage in order if stage in stages]
+    assert stages == sorted(stages, key=order.index)
+    assert {"load", "rank", "probe", "control", "final fit", "report", "end"} <= set(stages)
+    scores = {result.trial.candidate.id: result.score_val for result in state.trials if result.score_val}
+    ended = [event for event in heard if event.score is not None and event.kind is Kind.TRIAL_ENDED]
+    assert ended and all(event.stage in {"probe", "control"} for event in ended)
+    assert {event.score for event in ended if event.stage == "probe"} <= set(scores.values())
+    assert any("linear" in event.values.get("scores", {}) for event in heard if event.stage == "rank")
+
+
+def test_a_run_names_the_guests_that_contributed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_guests(
+        monkeypatch, scorer={"register_scores": score("counts")}, idle={"load_dataset": lambda source: None}
+    )
+    state = result_file.read(World().run(photos, tmp_path / "run", budget=40.0))
+    assert {one.plugin: one.contributed for one in state.plugins} == {
+        "good": ("backbone mine:small", "backbone mine:good", "backbone mine:broken"),
+        "scorer": ("score guests_counts",),
+    }
+    assert "good, without a version (backbone mine:small" in (tmp_path / "run" / "report.md").read_text()
+    assert "Plugins of the run: good" in (tmp_path / "run" / "model" / "README.md").read_text()
 
 
 def test_the_early_model_is_another_ones_when_the_cheapest_backbone_breaks(

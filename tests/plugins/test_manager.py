@@ -7,7 +7,7 @@ import sys
 import textwrap
 import threading
 import time
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, fields, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from autotl.errors import DatasetError
-from autotl.hookspecs import API_VERSION, hookimpl
-from autotl.plugins import manager, sandbox
+from autotl.hookspecs import API_VERSION, OLDEST_API, hookimpl
+from autotl.plugins import loading, manager, sandbox
 from autotl.plugins.manager import Plugins, load_plugins
-from autotl.protocols import Planner
+from autotl.protocols import Planner, PlannerCall
 from autotl.records import (
     BackboneSpec,
     Candidate,
@@ -37,6 +37,12 @@ from autotl.records import (
 
 SPEC = BackboneSpec(name="mine:net", build="mine:build")
 PROBE = Strategy(name="linear_probe", summary="as before", head="autotl.builtin.heads:linear")
+
+
+@pytest.fixture(autouse=True)
+def _no_child_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First imports in a child process have tests of their own, in tests/cli/test_standard_output.py."""
+    monkeypatch.setattr(manager.first_import, "deadly", lambda points: {})
 
 
 def guest(**functions: object) -> SimpleNamespace:
@@ -78,7 +84,8 @@ def test_a_broken_guest_is_not_called_again() -> None:
     loaded = load_plugins([guest(on_event=broken)])
     for _ in range(3):
         loaded.notify(Event(time=0.0, stage="x", message="y"))
-    assert len(calls) == 1
+    loaded.close(Event(time=0.0, stage="end", message="y"))
+    assert [event.stage for event in calls] == ["x", "end"]
 
 
 def test_nonsense_is_refused_at_the_border() -> None:
@@ -342,6 +349,7 @@ def test_all_calls_of_a_guest_come_from_one_thread() -> None:
     loaded = load_plugins([guest(on_event=lambda event: seen.add(threading.get_ident()))])
     for _ in range(3):
         loaded.notify(Event(time=0.0, stage="x", message="y"))
+    loaded.close(Event(time=0.0, stage="end", message="y"))
     assert len(seen) == 1 and threading.get_ident() not in seen
 
 
@@ -442,7 +450,10 @@ def test_a_planner_receives_what_the_default_one_receives() -> None:
     ("stated", "reason"),
     [
         (API_VERSION + 1, "install a newer autotl"),
-        (API_VERSION - 1, "install a newer version of the plugin"),
+        (
+            OLDEST_API - 1,
+            "install a newer version of the plugin, or change it (since version 2: each hook may take",
+        ),
         ("1.0", "expected a whole number"),
     ],
 )
@@ -455,10 +466,53 @@ def test_a_plugin_for_another_api_version_is_left_out_with_the_reason(stated: ob
     assert problem.plugin == "guest" and repr(stated) in str(problem) and reason in str(problem)
 
 
-def test_a_plugin_for_this_api_version_is_accepted() -> None:
+@pytest.mark.parametrize("version", range(OLDEST_API, API_VERSION + 1))
+def test_a_plugin_for_a_supported_api_version_is_accepted(version: int) -> None:
     plugin = guest(register_backbones=lambda profile, settings: [SPEC])
-    plugin.AUTOTL_API_VERSION = API_VERSION
-    assert not load_plugins([plugin]).problems
+    plugin.AUTOTL_API_VERSION = version
+    loaded = load_plugins([plugin])
+    assert "mine:net" in loaded.backbones(None, Settings()) and not loaded.problems
+
+
+def test_every_hook_takes_one_record(tmp_path: Path) -> None:
+    """Fields can be added to a record without breaking a plugin; `on_event` takes its event."""
+    calls: dict[str, object] = {}
+    marked = {
+        name: hookimpl(lambda call, name=name: calls.setdefault(name, call) and None)
+        for name in loading.HOOKS
+        if name != "on_event"
+    }
+    loaded = load_plugins([SimpleNamespace(__name__="guest", **marked)])
+    loaded.backbones(None, Settings(offline=True))
+    loaded.strategies(None)
+    loaded.scores()
+    with pytest.raises(DatasetError):
+        loaded.load_dataset(str(tmp_path / "nothing"), {"label": "x"})
+    planner_of(loaded)
+    assert not loaded.problems and len(calls) == len(loading.HOOKS) - 1
+    assert {type(call).__name__ for call in calls.values()} == {"ListingCall", "SourceCall", "PlannerCall"}
+    assert calls["register_backbones"].settings.offline  # type: ignore[attr-defined]
+    assert dict(calls["load_dataset"].options) == {"label": "x"}  # type: ignore[attr-defined]
+    for call in calls.values():
+        name = fields(call)[0].name  # type: ignore[arg-type]
+        with pytest.raises(FrozenInstanceError):
+            setattr(call, name, None)
+
+
+def test_a_planner_may_delegate_to_the_default_one() -> None:
+    class Own:
+        def __init__(self, call: PlannerCall) -> None:
+            self.call = call
+
+        def ask(self, seconds: float) -> Trial | None:
+            return self.call.default.ask(seconds)
+
+        def tell(self, result: object) -> None:
+            pass
+
+    planner = planner_of(load_plugins([guest(make_planner=lambda call: Own(call=call))]))
+    assert planner is not DEFAULT
+    assert planner.ask(1.0) == DEFAULT.ask(1.0)
 
 
 REMOVED = {

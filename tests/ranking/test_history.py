@@ -95,3 +95,19 @@ def test_what_did_better_than_its_prior_is_favoured_the_more_often_the_more() ->
 
 def test_runs_of_other_backbones_say_nothing() -> None:
     assert history.evidence([replace(ONE, scores={"good": 0.8, "else": 0.1})], SPECS, PRIOR) == {}
+
+
+def test_the_weight_of_a_plugins_score_is_learned_from_past_runs() -> None:
+    def runs(tau: float, count: int) -> list[history.PastRun]:
+        run = history.PastRun(
+            autotl_memory=1, fingerprint="", images=100, classes=2, side=64, imbalance=1.0, similarity={},
+            scores={}, agreement={"mine": (tau, 8)},
+        )  # fmt: skip
+        return [run] * count
+
+    stated = {"mine": 0.1}
+    assert history.usual_weights((), stated) == stated
+    good = [history.usual_weights(runs(0.9, count), stated)["mine"] for count in (1, 3, 20)]
+    bad = [history.usual_weights(runs(-0.1, count), stated)["mine"] for count in (1, 3, 20)]
+    assert 0.1 < good[0] < good[1] < good[2] <= 0.2
+    assert 0.1 > bad[0] > bad[1] > bad[2] >= 0

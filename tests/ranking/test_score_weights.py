@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from autotl.ranking import score_weights
@@ -43,10 +44,42 @@ def test_a_constant_score_has_no_weight() -> None:
     assert score_weights.disagreement(found) == fact(Kind.SCORE_CONSTANT, score="logme")
 
 
-def test_a_score_of_a_plugin_is_shown_and_weighs_nothing() -> None:
-    found = of("mine", field(mine=LINEAR[::-1]))
-    assert found.weight == 0 and found.agreement == -1.0
-    assert score_weights.disagreement(found) is None
+def guests(count: int, *, perfect: bool) -> ScoreWeight:
+    """Return the weight of a plugin's score on so many backbones; one that is not perfect is random."""
+    linear = [0.5 + 0.4 * place / count for place in range(count)]
+    values = linear if perfect else np.random.default_rng(1).permutation(linear).tolist()
+    judged = [{"linear": one, "mine": other} for one, other in zip(linear, values, strict=True)]
+    (weight,) = score_weights.weights(judged, 100, {"mine": 0.1})
+    return weight
+
+
+def test_a_plugins_score_that_agrees_weighs_more_than_it_states_and_one_that_does_not_soon_nothing() -> None:
+    assert guests(3, perfect=True).weight == 0.1  # too few to compare
+    assert guests(6, perfect=True).weight == 0.2 and guests(12, perfect=True).weight == 0.2
+    assert guests(12, perfect=False).weight == 0
+    assert guests(12, perfect=False).usual == 0.1
+
+
+def order(judged: dict[str, dict[str, float]]) -> list[str]:
+    """Return the order of backbones in a screening on 64 images."""
+    specs = [BackboneSpec(name=name, build="m:b", size_step=0, published=0.5, macs=1e8) for name in judged]
+    screening = Screening(specs, {s.name: [224] for s in specs}, 64, 2, guests={"mine": 0.5})
+    screening.start()
+    for name, scores in judged.items():
+        screening.update(Ask(backbone=name, input_size=224, rows=64), 64, scores, 0.01)
+    return [entry.backbone for entry in screening.ranking().ranked]
+
+
+def test_a_perfect_score_moves_the_order_and_a_worthless_one_does_not() -> None:
+    names = "abcdefgh"
+    linear = dict(zip(names, LINEAR, strict=True))
+    alone = order({name: {"linear": value} for name, value in linear.items()})
+    assert alone == [*reversed(names)]
+    better = {**linear, "g": 1.5}  # agrees with the linear probes, and knows that g is far ahead of h
+    assert order({n: {"linear": linear[n], "mine": better[n]} for n in names})[:2] == ["g", "h"]
+    noise = dict(zip(names, [5.0, 1.0, 7.0, 3.0, 2.0, 6.0, 9.0, 4.0], strict=True))
+    noise["g"], noise["h"] = 2.0, 1.0
+    assert order({n: {"linear": linear[n], "mine": noise[n]} for n in names}) == alone
 
 
 def test_linear_probes_that_are_all_equal_change_no_weight() -> None:

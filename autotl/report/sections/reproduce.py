@@ -8,6 +8,7 @@ from autotl.records.result import Recommendation
 from autotl.report import recorded
 from autotl.report.material import Material
 from autotl.report.wording import page as wording
+from autotl.report.wording.run import guest
 
 
 def section(result: Recommendation, material: Material) -> dict[str, Any]:
@@ -18,6 +19,7 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
         ("precision", result.precision),
         ("data fingerprint", result.data.fingerprint),
         ("versions", ", ".join(f"{name} {version}" for name, version in result.versions.items())),
+        ("plugins", "; ".join(map(guest, result.plugins))),
         ("model", recorded.model_is(result)),
     )
     notes = [

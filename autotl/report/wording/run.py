@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from autotl.records.facts import Kind
+from autotl.records.result import Guest
 from autotl.report.format import duration, duration_interval, numbered, percent
 from autotl.report.wording.ranking import judged_on
 
@@ -105,6 +106,28 @@ def _trial_ended(metric: str, score: float | None, status: str, error: str) -> s
 
 def _plugin_left_out(problem: str) -> str:
     return f"problem: {problem}"
+
+
+def _plugin_missing(plugin: str, package: str, version: str) -> str:
+    return f"plugin {plugin!r} of this run is not installed; it was {_package(package, version)}"
+
+
+def _plugin_differs(plugin: str, package: str, version: str, installed: str) -> str:
+    now = _package(package, installed)
+    return f"plugin {plugin!r} of this run was {_package(package, version)}; installed is {now}"
+
+
+def _package(package: str, version: str) -> str:
+    return f"{package} {version}" if version else f"{package}, without a version"
+
+
+def guest(one: Guest) -> str:
+    """Return a guest of a run with what it contributed."""
+    return f"{_package(one.package, one.version)} ({', '.join(one.contributed)})"
+
+
+def _run_ended(status: str, error: str) -> str:
+    return f"run {status}: {error}" if error else f"run {status}"
 
 
 CONTROLS = {
@@ -235,4 +258,7 @@ RUN: dict[Kind, Callable[..., str]] = {
     Kind.DOWNLOAD_TOO_LATE: _download_too_late,
     Kind.RANKED_TOO_LOW: _ranked_too_low,
     Kind.PLUGIN_LEFT_OUT: _plugin_left_out,
+    Kind.PLUGIN_MISSING: _plugin_missing,
+    Kind.PLUGIN_DIFFERS: _plugin_differs,
+    Kind.RUN_ENDED: _run_ended,
 }

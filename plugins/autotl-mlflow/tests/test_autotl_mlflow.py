@@ -15,7 +15,6 @@ mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed: pip inst
 autotl_mlflow = pytest.importorskip("autotl_mlflow", reason="the plugin is not installed")
 
 import autotl  # noqa: E402
-from autotl.errors import RunError  # noqa: E402
 from autotl.plugins.manager import load_plugins  # noqa: E402
 from autotl.records import Event  # noqa: E402
 
@@ -79,8 +78,8 @@ def test_an_active_run_is_logged_to_and_left_open(tmp_path: Path) -> None:
             Event(time=1.0, stage="probe", message="", score=0.5, best=0.6, folder=str(tmp_path))
         )
         assert mlflow.active_run().info.run_id == mine.info.run_id
-        with pytest.raises(RunError):  # the folder is none: autotl would report it and go on
-            autotl_mlflow.on_event(Event(time=2.0, stage="report", message="", folder=str(tmp_path)))
+        end = Event(time=2.0, stage="end", message="", values={"status": "failed"}, folder=str(tmp_path))
+        autotl_mlflow.on_event(end)
         assert mlflow.active_run() is not None
     time.sleep(0.01)
     assert only_run().data.metrics["best"] == 0.6

@@ -1,0 +1,58 @@
+"""Compare the plugins that contributed to a run with those that are installed now."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+
+from autotl.records import Fact, Kind, fact
+from autotl.records.result import Guest
+
+__all__ = ["differences", "missing", "package_of"]
+
+
+def package_of(build: str) -> str:
+    """Return the installed package of a ``"module:attr"`` with its version, or an empty text."""
+    top = build.partition(":")[0].partition(".")[0]
+    packages = packages_distributions().get(top, [])
+    return f"{packages[0]} {version(packages[0])}" if packages else ""
+
+
+def differences(guests: Iterable[Guest]) -> list[Fact]:
+    """Return a fact for each guest of a run that is missing here, or has another version."""
+    return [one for one in map(_difference, guests) if one is not None]
+
+
+def missing(guests: Iterable[Guest]) -> list[Guest]:
+    """Return the guests of a run that are not installed here."""
+    return [guest for guest in guests if _installed(guest.package) is None]
+
+
+def _difference(guest: Guest) -> Fact | None:
+    installed = _installed(guest.package)
+    if installed is None:
+        return fact(Kind.PLUGIN_MISSING, plugin=guest.plugin, package=guest.package, version=guest.version)
+    if installed == guest.version:
+        return None
+    return fact(
+        Kind.PLUGIN_DIFFERS,
+        plugin=guest.plugin,
+        package=guest.package,
+        version=guest.version,
+        installed=installed,
+    )
+
+
+def _installed(package: str) -> str | None:
+    """Return the version of a package, empty for a module that is no package, None where there is neither."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        pass
+    except ValueError:
+        return None
+    try:
+        return "" if importlib.util.find_spec(package.partition(":")[0]) is not None else None
+    except (ImportError, ValueError):
+        return None
