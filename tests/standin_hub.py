@@ -23,6 +23,7 @@ class Hub:
     etag: str | None = None
     breaks_after: int | None = None  # bytes of the body, then the connection is closed
     pause: float = 0.0  # seconds after each kilobyte
+    announced: int | None = None  # bytes, if not the true number
     redirect: str | None = None  # where the file lies, if not here
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
@@ -59,7 +60,8 @@ def serving(hub: Hub) -> Iterator[Hub]:
             self.send_response(206 if start and hub.status == 200 else hub.status)
             self.send_header("X-Repo-Commit", COMMIT)
             self.send_header("ETag", f'"{etag}"')
-            self.send_header("Content-Length", str(len(content)))
+            length = len(content) if body or hub.announced is None else hub.announced
+            self.send_header("Content-Length", str(length))
             self.end_headers()
             if body:
                 self.send(content)

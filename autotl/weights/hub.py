@@ -1,8 +1,10 @@
 """Find pretrained weights in the caches of this machine, and fetch those that are missing.
 
 A file is fetched once, into the cache where the hub's own client (or torchvision) looks for it, and is checked
-against the digest its source states. An interrupted download is continued. Whether a host answers
-is tested once for all files, in at most `PROBE_SECONDS`. Imports no torch.
+against the digest its source states. An interrupted download is continued, in the next run too, and ends with the
+allowance: the hub's client does neither, so the bytes are read here; addresses, cache and token are the client's.
+Processes that want the same file take turns. Whether a host answers is tested once for all files, in at most
+`PROBE_SECONDS`. Imports no torch.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
 
 from autotl.budget import Allowance
 from autotl.cache import atomic_write
@@ -27,6 +32,7 @@ from autotl.errors import WeightsUnavailable
 from autotl.records import BackboneSpec, Weights
 
 __all__ = [
+    "KeepTokens",
     "TooLate",
     "away",
     "fetch",
@@ -42,6 +48,8 @@ PROBE_SECONDS = 3.0
 SILENCE = 10.0  # seconds without a byte, after which a connection is given up
 HUB_FILE = "model.safetensors"
 CHUNK = 1 << 18
+LARGEST = 100 * 10**9  # bytes of a file whose source announces no size
+TURN = 0.2  # seconds between two tries to get a turn
 
 Report = Callable[[int], None]
 
@@ -62,15 +70,15 @@ def hub_cache() -> Path:
     """Return the cache folder of the hub's client, from its environment variables."""
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if value := os.environ.get(variable):
-            return Path(value).expanduser()
+            return Path(os.path.expanduser(value))
     parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("HF_HOME") or f"{parent}/huggingface").expanduser() / "hub"
+    return Path(os.path.expanduser(os.environ.get("HF_HOME") or f"{parent}/huggingface")) / "hub"
 
 
 def torch_hub() -> Path:
     """Return the cache folder of torch.hub, from its environment variables."""
     parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("TORCH_HOME") or f"{parent}/torch").expanduser() / "hub"
+    return Path(os.path.expanduser(os.environ.get("TORCH_HOME") or f"{parent}/torch")) / "hub"
 
 
 def is_cached(repository: str) -> bool:
@@ -161,14 +169,18 @@ def _fetch_from_hub(weights: Weights, offline: bool, allowance: Allowance | None
         # A token is for the hub alone, not for where it sends us.
         at_home = token is not None and _same_host(metadata.location, constants.ENDPOINT)
         headers = {"Authorization": f"Bearer {token}"} if at_home else {}
-        _stream(metadata.location, part, metadata.size, headers, allowance, report)
+        _require_as_safe(constants.ENDPOINT, metadata.location)
+        with _turn(part, allowance):
+            if (there := find(weights)) is not None:
+                return there
+            _stream(metadata.location, part, metadata.size, headers, allowance, report)
+            if re.fullmatch(r"[0-9a-f]{64}", etag):
+                _check(part, etag, page)
+            return _place(part, folder, etag, commit, file, weights.revision or "main")
     except WeightsUnavailable:
         raise
     except Exception as error:  # the connection may break in many ways, none of which is the user's bug
         raise _explained(error, repository, file, weights.revision, page) from None
-    if re.fullmatch(r"[0-9a-f]{64}", etag):
-        _check(part, etag, page)
-    return _place(part, folder, etag, commit, file, weights.revision or "main")
 
 
 def _place(part: Path, folder: Path, etag: str, commit: str, file: str, revision: str) -> Path:
@@ -201,22 +213,45 @@ def _fetch_torchvision(weights: Weights, offline: bool, allowance: Allowance | N
         )
     part = target.with_name(f"{target.name}.incomplete")
     try:
-        _stream(weights.url, part, None, {}, allowance, report)
+        with _turn(part, allowance):
+            if target.is_file():
+                return target
+            _stream(weights.url, part, None, {}, allowance, report)
+            digest = re.search(r"-([0-9a-f]{8,})\.", target.name)  # torchvision's file names end in one
+            if digest:
+                _check(part, digest[1], weights.url)
+            os.replace(part, target)
+            return target
     except WeightsUnavailable:
         raise
     except Exception as error:
         raise _explained(error, weights.location, target.name, None, weights.url) from None
-    digest = re.search(r"-([0-9a-f]{8,})\.", target.name)  # torchvision's file names end in one
-    if digest:
-        _check(part, digest[1], weights.url)
-    os.replace(part, target)
-    return target
 
 
 def _torchvision_file(weights: Weights) -> Path | None:
     if weights.url is None:
         return None
     return torch_hub() / "checkpoints" / Path(urlsplit(weights.url).path).name
+
+
+@contextmanager
+def _turn(part: Path, allowance: Allowance | None) -> Iterator[None]:
+    """Hold the right to write a part in the block; other processes and threads wait. Raises `TooLate`, `OSError`."""
+    part.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{part}.lock")
+    while True:
+        try:
+            lock.acquire(timeout=TURN)
+            break
+        except Timeout:
+            if allowance is not None and allowance.expired:
+                raise TooLate(
+                    f"another process was still fetching {part.name} when the time was over"
+                ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _stream(
@@ -227,10 +262,12 @@ def _stream(
     allowance: Allowance | None,
     report: Report,
 ) -> None:
-    """Download `url` into `part`, continuing an earlier try. Raises `TooLate`, `OSError`, `HTTPError`."""
+    """Download `url` into `part`, continuing an earlier try, up to the announced size.
+
+    Raises `TooLate`, `OSError`, `HTTPError`.
+    """
     if urlsplit(url).scheme not in {"http", "https"}:
         raise OSError(f"{url} is no web address")
-    part.parent.mkdir(parents=True, exist_ok=True)
     have = part.stat().st_size if part.exists() else 0
     if size is not None and have == size:
         return
@@ -239,14 +276,18 @@ def _stream(
     if have:
         headers = {**headers, "Range": f"bytes={have}-"}
     request = urllib.request.Request(url, headers={**headers, "Accept-Encoding": "identity"})  # noqa: S310 - checked
-    opener = urllib.request.build_opener(_KeepTokens)
+    opener = urllib.request.build_opener(KeepTokens)
     with opener.open(request, timeout=SILENCE) as answer:
         goes_on = answer.status == 206
         with open(part, "ab" if goes_on else "wb") as file:
             have = have if goes_on else 0
+            most = size or LARGEST
             while chunk := answer.read1(CHUNK):
-                file.write(chunk)
                 have += len(chunk)
+                if have > most:
+                    part.unlink()  # nothing of it can be right
+                    raise OSError(f"more than the announced {most:,} bytes came")
+                file.write(chunk)
                 report(have)
                 if allowance is not None and allowance.expired:
                     raise TooLate(f"{url}: {have:,} bytes had arrived when the time was over")
@@ -254,12 +295,13 @@ def _stream(
         raise OSError(f"{have:,} of {size:,} bytes came")
 
 
-class _KeepTokens(urllib.request.HTTPRedirectHandler):
-    """Follow redirections, and send the token to no other host."""
+class KeepTokens(urllib.request.HTTPRedirectHandler):
+    """Follow redirections, none of them to a connection that anyone can read, and send the token to no other host."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
+        _require_as_safe(req.full_url, newurl)
         redirected = super().redirect_request(req, fp, code, msg, headers, newurl)
         if redirected is not None and not _same_host(newurl, req.full_url):
             redirected.remove_header("Authorization")
@@ -329,7 +371,14 @@ def _plain(name: str | None) -> str:
 
 
 def _same_host(one: str, other: str) -> bool:
-    return urlsplit(one).netloc == urlsplit(other).netloc
+    """Return whether two addresses have scheme, host and port in common: the token for one is for the other."""
+    return urlsplit(one)[:2] == urlsplit(other)[:2]
+
+
+def _require_as_safe(before: str, after: str) -> None:
+    """Raise `OSError` for an address that leads from https to a connection that anyone can read and change."""
+    if urlsplit(before).scheme == "https" and urlsplit(after).scheme != "https":
+        raise OSError(f"{urlsplit(before).netloc} leads to {after}, which is not https")
 
 
 # --------------------------------------------------------------------------- is there a network

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import socket
 import time
+import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 from standin_hub import COMMIT, Hub, serving
 
 from autotl.budget import Allowance
@@ -123,6 +128,55 @@ def test_a_token_goes_to_the_hub_alone_and_to_no_file(
         assert elsewhere.asked
         assert not any("authorization" in headers for _, _, headers in elsewhere.asked)
     assert not any(b"hf_secret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_two_that_want_the_same_file_take_turns(hub: Hub, cache: Path) -> None:
+    hub.pause = 0.02
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(lambda _: fetch(WEIGHTS), range(4)))
+    assert {path.read_bytes() for path in paths} == {CONTENT}
+    assert hub.ranges() == [""], "it came once"
+    assert partial(cache) == []
+
+
+def test_who_waits_for_another_process_waits_no_longer_than_its_time(hub: Hub, cache: Path) -> None:
+    etag = hashlib.sha256(CONTENT).hexdigest()
+    lock = cache / fetching.cache_folder(REPOSITORY) / "blobs" / f"{etag}.autotl.incomplete.lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock), pytest.raises(TooLate, match="another process"):
+        fetch(WEIGHTS, allowance=Allowance(deadline=time.monotonic() + 0.3))
+    assert fetch(WEIGHTS).read_bytes() == CONTENT, "and a lock that nobody holds any more is none"
+
+
+def test_no_more_is_taken_than_was_announced(hub: Hub, cache: Path) -> None:
+    hub.announced = 5_000
+    with pytest.raises(WeightsUnavailable, match="more than the announced 5,000 bytes"):
+        fetch(WEIGHTS)
+    assert partial(cache) == [] and find(WEIGHTS) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "safe"),
+    [
+        ("https://hub/a", "https://cdn/b", True),
+        ("https://hub/a", "http://hub/a", False),
+        ("https://hub/a", "ftp://hub/a", False),
+        ("http://localhost:1/a", "http://localhost:2/a", True),
+    ],
+)
+def test_no_redirection_leaves_https(before: str, after: str, *, safe: bool) -> None:
+    request = urllib.request.Request(before, headers={"Authorization": "Bearer hf_secret"})
+    handler = fetching.KeepTokens()
+
+    def redirected() -> urllib.request.Request | None:
+        return handler.redirect_request(request, io.BytesIO(), 302, "Found", Message(), after)
+
+    if safe:
+        found = redirected()
+        assert found is not None and not found.has_header("Authorization")
+    else:
+        with pytest.raises(OSError, match="not https"):
+            redirected()
 
 
 @pytest.mark.parametrize("status", [401, 403])
