@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autotl import tensors
 from autotl.builtin.builds import MOBILENET_V1, TIMM
 from autotl.cache import atomic_write
 from autotl.engine import device as devices
@@ -205,8 +205,8 @@ def _safetensors(plain: model.Model, file: Path) -> tuple[dict[str, Any], Answer
         )
     body = plain.backbone.body.state_dict()
     head = {"head.weight": plain.head.weight.detach(), "head.bias": plain.head.bias.detach()}
-    save_file({name: value.contiguous().clone() for name, value in (body | head).items()}, file)
-    model.grant_default_mode(file)
+    state = {name: value.contiguous().clone() for name, value in (body | head).items()}
+    tensors.save(state, file, "torch")
     arguments = {name: value for name, value in spec.arguments.items() if name not in _REPLACES}
     size = plain.backbone.input_size
     if "img_size" in arguments or size != spec.input_size:

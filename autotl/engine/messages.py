@@ -5,8 +5,10 @@ Messages are small; whatever grows with the data travels as a file whose path is
 
 from __future__ import annotations
 
+import os
 import struct
-from typing import BinaryIO
+from functools import cache
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -22,6 +24,7 @@ from autotl.records import (
 )
 
 LENGTH = struct.Struct("<Q")
+_NAME, _PAIRS = 1, 2  # msgpack's extension types of a name in bytes, and of a dictionary with such names
 
 
 class Start(msgspec.Struct, tag=True, frozen=True):
@@ -132,9 +135,58 @@ ToWorker = Request | Cancel
 FromWorker = Report | Done | Failed
 
 
-def write(stream: BinaryIO, message: ToWorker | FromWorker) -> None:
-    """Write one message and flush."""
-    data = msgspec.msgpack.encode(message)
+def encode(value: Any) -> bytes:
+    """Return a message or a record in msgpack. Raises `TypeError` for what holds something else than records.
+
+    The name of a file need not be text: on Linux it is bytes, and those that are not UTF-8 travel as such.
+    """
+    try:
+        return msgspec.msgpack.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.msgpack.encode(_with_bytes(msgspec.to_builtins(value)))
+
+
+def decode(data: bytes | msgspec.Raw, kind: Any) -> Any:
+    """Return the value of type `kind` that `encode` made the bytes of. Raises `msgspec.ValidationError`."""
+    try:
+        return _decoder(kind).decode(data)
+    except msgspec.ValidationError:  # of a name in bytes: no field has that type
+        return msgspec.convert(_decoder(Any).decode(data), kind)
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind, ext_hook=_from_bytes)
+
+
+def _from_bytes(code: int, data: memoryview) -> Any:
+    return os.fsdecode(bytes(data)) if code == _NAME else dict(_decoder(Any).decode(data))
+
+
+def _with_bytes(value: Any) -> Any:
+    """Return a value of plain types, its strings that are not text as bytes of an extension type."""
+    if isinstance(value, str):
+        return value if _is_text(value) else msgspec.msgpack.Ext(_NAME, os.fsencode(value))
+    if isinstance(value, dict):
+        if all(isinstance(key, str) and _is_text(key) for key in value):
+            return {key: _with_bytes(item) for key, item in value.items()}
+        pairs = [(_with_bytes(key), _with_bytes(item)) for key, item in value.items()]
+        return msgspec.msgpack.Ext(_PAIRS, msgspec.msgpack.encode(pairs))  # no key has an extension type
+    if isinstance(value, list | tuple):
+        return [_with_bytes(item) for item in value]
+    return value
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def write(stream: BinaryIO, data: bytes) -> None:
+    """Write the bytes of one message and flush."""
     stream.write(LENGTH.pack(len(data)) + data)
     stream.flush()
 

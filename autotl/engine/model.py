@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autotl import tensors
 from autotl.builtin.heads import SHARPNESS, Head
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import side_before_crop, to_input
@@ -102,19 +102,10 @@ def save(model: Model, description: Description, folder: Path) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    save_file(state, fresh / FILE)
-    grant_default_mode(fresh / FILE)
+    tensors.save(state, fresh / FILE, "torch")
     (fresh / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=1))
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(fresh, folder)
-
-
-def grant_default_mode(path: Path) -> None:
-    """Give a file the mode of any other new file in its folder: safetensors writes for the owner alone."""
-    example = path.with_name(f".{path.name}.mode")
-    example.touch()
-    path.chmod(example.stat().st_mode)
-    example.unlink()
 
 
 def describe(folder: Path) -> Description:
@@ -135,7 +126,7 @@ def load(folder: Path) -> tuple[Model, Description]:
     """
     description = describe(folder)
     try:
-        state = load_file(folder / FILE)
+        state = tensors.load(folder / FILE, "torch")
     except Exception as error:  # safetensors has an error of its own, and the file system has others
         raise RunError(
             f"{folder / FILE} cannot be read: {error}; expected a model folder as autotl wrote it; fit it again"
@@ -187,7 +178,7 @@ def load_weights(model: Model, run_folder: Path, folder: str) -> None:
     if not path.is_relative_to(run_folder.resolve()):
         raise EngineError(f"{folder!r} is outside the run folder; expected the model folder of a trial in it")
     try:
-        model.load_state_dict(load_file(path), strict=True)
+        model.load_state_dict(tensors.load(path, "torch"), strict=True)
     except Exception as error:
         raise EngineError(
             f"the training cannot be continued from {folder}: {error}; expected the weights of a shorter trial of"

@@ -96,15 +96,26 @@ class WorkerProcess:
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
         with self._guard:
+            self._number += 1
+            number = self._number
+        seconds = UNLIMITED if allowance is None else allowance.left
+        try:
+            data = messages.encode(messages.Request(number=number, seconds=seconds, body=body))
+        except Exception as error:  # nobody would ever answer it
+            future.set_exception(
+                EngineError(
+                    f"a {type(body).__name__} request cannot be sent to the worker process ({error});"
+                    " expected records of text, numbers and lists; correct what the plugin registers"
+                )
+            )
+            return future
+        with self._guard:
             if not self.alive:
                 future.set_exception(self._death())
                 return future
-            self._number += 1
-            number = self._number
             self._pending[number] = _Pending(future, kind, allowance, on_progress)
         self._work_to_watch.set()
-        seconds = UNLIMITED if allowance is None else allowance.left
-        self._send(messages.Request(number=number, seconds=seconds, body=body))
+        self._send(data)
         return future
 
     def end(self) -> None:
@@ -119,12 +130,12 @@ class WorkerProcess:
         if threading.current_thread() is not self._reader:
             self._reader.join(1.0)  # it closes the pipes and settles what is pending
 
-    def _send(self, message: messages.ToWorker) -> None:
+    def _send(self, data: bytes) -> None:
         stream = self._process.stdin
         if stream is None:
             return
         with self._writing, _gone_is_fine():  # the reader notices a worker that is gone
-            messages.write(stream, message)  # type: ignore[arg-type]
+            messages.write(stream, data)  # type: ignore[arg-type]
 
     def _close_input(self) -> None:
         if self._process.stdin is not None:
@@ -136,10 +147,9 @@ class WorkerProcess:
     def _receive(self) -> None:
         """Read results and reports until the worker ends; then settle what is left."""
         assert self._process.stdout is not None
-        decoder = msgspec.msgpack.Decoder(messages.FromWorker)
         with self._process.stdout as stream:
             while (data := messages.read(stream)) is not None:  # type: ignore[arg-type]
-                message = decoder.decode(data)
+                message = messages.decode(data, messages.FromWorker)
                 if isinstance(message, messages.Report):
                     self._report(message)
                 else:
@@ -168,10 +178,18 @@ class WorkerProcess:
         with self._guard:
             pending = self._pending.pop(message.number)
         self.worked = message.worked
-        if isinstance(message, messages.Done):
-            pending.future.set_result(msgspec.msgpack.decode(message.result, type=pending.kind))
-        else:
+        if isinstance(message, messages.Failed):
             pending.future.set_exception(_rebuild(message))
+            return
+        try:
+            result = messages.decode(message.result, pending.kind)
+        except msgspec.DecodeError as error:  # results arrive through this thread: it must go on
+            problem = EngineError(
+                f"the worker process sent a result that cannot be read ({error}); run again"
+            )
+            pending.future.set_exception(problem)
+        else:
+            pending.future.set_result(result)
 
     # ----------------------------------------------------------------------- the watcher's thread
 
@@ -188,7 +206,7 @@ class WorkerProcess:
             for number, pending in limited:
                 if pending.allowance.cancelled.is_set() and not pending.cancel_sent:  # type: ignore[union-attr]
                     pending.cancel_sent = True
-                    self._send(messages.Cancel(number=number))
+                    self._send(messages.encode(messages.Cancel(number=number)))
             if limited and self._overdue(limited[0][1]):  # the worker works in turn: the others only wait
                 return
             time.sleep(_POLL)

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from autotl import tensors
 from autotl.builtin.builds import PICKLES, a_pickle
 from autotl.errors import WeightsUnavailable
 from autotl.records import Weights
@@ -73,7 +73,7 @@ def _open(path: Path, sha256: str | None) -> State:
                 "another file; fetch it again"
             )
     try:
-        return load_file(path)
+        return tensors.load(path, "torch")
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsUnavailable(
             f"{path} cannot be read as safetensors ({_instead(path) or error}); expected a whole file in that "

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import msgspec
 import numpy as np
@@ -19,7 +19,6 @@ from autotl.cache import atomic
 from autotl.engine import messages, stopwatch, trial
 from autotl.engine.explain import explain
 from autotl.engine.inference import FILES_AT_ONCE, Predictor
-from autotl.engine.model import grant_default_mode
 from autotl.engine.progress import Send
 from autotl.engine.session import Session, read_data, take_arrays
 from autotl.errors import AutotlError, EngineError
@@ -32,10 +31,16 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     waiting: queue.SimpleQueue[tuple[messages.Request, Allowance]] = queue.SimpleQueue()
     allowances: dict[int, Allowance] = {}
 
+    def receive(data: bytes) -> messages.ToWorker:
+        try:
+            return cast("messages.ToWorker", messages.decode(data, messages.ToWorker))
+        except msgspec.DecodeError:
+            traceback.print_exc()
+            os._exit(1)  # the parent reads the log; it would wait for ever for an answer
+
     def listen() -> None:
-        decoder = msgspec.msgpack.Decoder(messages.ToWorker)
         while (data := messages.read(requests)) is not None:
-            message = decoder.decode(data)
+            message = receive(data)
             if isinstance(message, messages.Cancel):
                 if message.number in allowances:
                     allowances[message.number].cancelled.set()
@@ -49,7 +54,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     worker = Worker()
     while True:
         request, allowance = waiting.get()
-        messages.write(answers, _reply(worker, request, allowance, answers))
+        messages.write(answers, messages.encode(_reply(worker, request, allowance, answers)))
         allowances.pop(request.number, None)
 
 
@@ -60,12 +65,12 @@ def _reply(
 
     def send(progress: Progress, step_seconds: float) -> None:
         report = messages.Report(number=number, progress=progress, step_seconds=step_seconds)
-        messages.write(answers, report)
+        messages.write(answers, messages.encode(report))
 
     try:
         with stopwatch.on("other"):
             value = worker.handle(request.body, allowance, send)
-            raw = msgspec.Raw(msgspec.msgpack.encode(value))
+            raw = msgspec.Raw(messages.encode(value))
         return messages.Done(number=number, result=raw, worked=stopwatch.so_far())
     except Exception as error:  # a backbone may raise anything, and the worker goes on
         traceback.print_exc()
@@ -168,7 +173,6 @@ class Worker:
             return False
         folder = Path(self.session.folder, body.model)
         ood.write(detector, folder)
-        grant_default_mode(folder / ood.FILE)
         predictor.ood = detector
         return True
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autotl import tensors
 from autotl.cache import atomic
 
 FILE = "ood.safetensors"  # beside the model's weights
@@ -66,8 +67,6 @@ def fit(features: np.ndarray, held_out: np.ndarray) -> OutOfDistribution | None:
 
 def write(reference: OutOfDistribution, folder: Path) -> None:
     """Write the reference beside a model's weights."""
-    from safetensors.numpy import save_file
-
     arrays: dict[str, np.ndarray] = {
         "features": reference.features.astype(np.float16),
         "threshold": np.array([reference.threshold], np.float32),
@@ -75,17 +74,15 @@ def write(reference: OutOfDistribution, folder: Path) -> None:
         "held_out": np.array([reference.held_out], np.int64),
     }
     with atomic(folder / FILE) as temporary:
-        save_file(arrays, temporary)
+        tensors.save(arrays, temporary, "numpy")
 
 
 def read(folder: Path) -> OutOfDistribution | None:
     """Return the reference of a model folder, or None where it has none."""
-    from safetensors.numpy import load_file
-
     file = next((folder / name for name in (FILE, OLD_FILE) if (folder / name).is_file()), None)
     if file is None:
         return None
-    arrays = load_file(file)
+    arrays = tensors.load(file, "numpy")
     return OutOfDistribution(
         arrays["features"].astype(np.float32),
         float(arrays["threshold"][0]),

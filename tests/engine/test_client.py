@@ -35,9 +35,8 @@ requests, answers = sys.stdin.buffer, sys.stdout.buffer
 waiting, cancelled, opened = queue.SimpleQueue(), set(), "nothing"
 
 def listen():
-    decoder = msgspec.msgpack.Decoder(messages.ToWorker)
     while (data := messages.read(requests)) is not None:
-        message = decoder.decode(data)
+        message = messages.decode(data, messages.ToWorker)
         cancelled.add(message.number) if isinstance(message, messages.Cancel) else waiting.put(message)
     os._exit(0)
 
@@ -70,11 +69,11 @@ while True:
     else:
         name = body.backbone.name
         if name in ("RunError", "UnknownNameError", "Nonsense"):
-            messages.write(answers, messages.Failed(number=number, kind=name, message=f"{name} it is"))
+            messages.write(answers, messages.encode(messages.Failed(number=number, kind=name, message=f"{name} it is")))
             continue
         if isinstance(body, messages.Train):
             state = Progress(trial=body.trial.id, epoch=0.5, epochs=2.0, loss=1.0, seconds=0.1)
-            messages.write(answers, messages.Report(number=number, progress=state, step_seconds=0.05))
+            messages.write(answers, messages.encode(messages.Report(number=number, progress=state, step_seconds=0.05)))
         rows = obey(name, number)
         if isinstance(body, messages.Embed):
             value = Embedding(backbone=name, input_size=body.input_size, path=opened, groups=1, rows=rows)
@@ -82,8 +81,8 @@ while True:
             value = Measurement(candidate=name, seconds_per_image=1, latency=1, bytes=0, precision="fp32")
         else:
             value = TrialResult(trial=body.trial, status="finished")
-    raw = msgspec.Raw(msgspec.msgpack.encode(value))
-    messages.write(answers, messages.Done(number=number, result=raw))
+    raw = msgspec.Raw(messages.encode(value))
+    messages.write(answers, messages.encode(messages.Done(number=number, result=raw)))
 """
 
 
@@ -326,7 +325,7 @@ def test_the_worker_has_the_threads_of_this_machine_and_knows_when_it_is_offline
 def test_a_message_cut_off_in_the_middle_is_the_end(tmp_path: Path) -> None:
     path = tmp_path / "stream"
     with path.open("wb") as stream:
-        messages.write(stream, messages.Cancel(number=1))
+        messages.write(stream, messages.encode(messages.Cancel(number=1)))
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
