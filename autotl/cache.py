@@ -7,13 +7,17 @@ never an error. Without a writable disk a run is slower, and works.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import io
 import json
 import os
 import secrets
+import shutil
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -33,12 +37,22 @@ _ABANDONED = 3600.0  # seconds after which a temporary file has no writer any mo
 def cache_folder() -> Path:
     """Return the folder of what autotl can compute again: ``$AUTOTL_CACHE``, else the platform's cache folder.
 
-    On Linux this is ``$XDG_CACHE_HOME/autotl``, by default ``~/.cache/autotl``.
+    On Linux this is ``$XDG_CACHE_HOME/autotl``, by default ``~/.cache/autotl``. A user without a home folder, as
+    in some containers, has a temporary one that goes when the process ends.
     """
     chosen = os.environ.get("AUTOTL_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return Path(os.path.expanduser(chosen))
+    if os.path.expanduser("~") == "~" and not os.environ.get("XDG_CACHE_HOME"):
+        return _temporary_folder()
     return Path(platformdirs.user_cache_dir("autotl", appauthor=False, opinion=False))
+
+
+@functools.cache
+def _temporary_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="autotl-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -68,7 +69,7 @@ def discover(folder: str | Path) -> tuple[list[BackboneSpec], list[Skipped]]:
 
     Only names and sizes of files are read; an error inside a file is raised when the backbone is built.
     """
-    root = Path(folder).expanduser()
+    root = Path(os.path.expanduser(folder))
     if not root.is_dir():
         return [], [_unusable(str(folder), "there is no such folder; expected one with safetensors")]
     if (root / INDEX).is_file():

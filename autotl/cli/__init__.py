@@ -7,9 +7,6 @@ Here and in the modules of the commands, only click, autotl's errors and options
 from __future__ import annotations
 
 import errno
-import signal
-import threading
-import time
 from typing import Any
 
 import click
@@ -28,12 +25,12 @@ from autotl.cli import (
     run,
     standard_output,
 )
+from autotl.cli.signals import interrupt_once
 from autotl.errors import AutotlError
 
 __all__ = ["main"]
 
 INTERRUPTED = 130
-PATIENCE = 5.0  # seconds after Ctrl-C in which another one is ignored
 
 
 class Handled(click.ClickException):
@@ -75,7 +72,7 @@ class Commands(click.Group):
                 )
 
     def invoke(self, ctx: click.Context) -> Any:
-        _interrupt_once()
+        interrupt_once()
         try:
             with standard_output.of_the_command():
                 return super().invoke(ctx)
@@ -106,22 +103,6 @@ def _message(error: OSError) -> str | None:
             " and written; change its permissions, or choose another --out"
         )
     return None
-
-
-def _interrupt_once() -> None:
-    """Let Ctrl-C and SIGTERM end a run in order, which takes seconds; ignore another one in that time."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    received: list[float] = []
-
-    def interrupt(_number: int, _frame: object) -> None:
-        now = time.monotonic()
-        if not received or now - received[0] > PATIENCE:
-            received[:] = [now]
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGTERM, interrupt)
 
 
 @click.group(

@@ -16,7 +16,7 @@ from autotl.records import Event, Kind
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["Observer", "live"]
+__all__ = ["Observer", "live", "until_it_breaks"]
 
 Observer = Callable[[Event], None]
 
@@ -37,9 +37,24 @@ def live(*, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Obser
         yield _block(display)
     elif stream.isatty():
         with _terminal(stream) as observer:
-            yield observer
+            yield until_it_breaks(observer)
     else:
-        yield _log(stream)
+        yield until_it_breaks(_log(stream))
+
+
+def until_it_breaks(observer: Observer) -> Observer:
+    """Return the observer without errors of its stream: when a terminal or a reader is gone, the run goes on."""
+    broken = False
+
+    def observe(event: Event) -> None:
+        nonlocal broken
+        if not broken:
+            try:
+                observer(event)
+            except (OSError, ValueError):  # a closed stream raises ValueError
+                broken = True
+
+    return observe
 
 
 def _log(stream: TextIO) -> Observer:

@@ -109,7 +109,9 @@ def test_after_kill_9_the_folder_is_read_and_predicts(photos: Path, tmp_path: Pa
     assert predicts(run, photos)
 
 
-@pytest.mark.parametrize("presses", [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)])
+@pytest.mark.parametrize(
+    "presses", [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGHUP,), (signal.SIGINT, signal.SIGINT)]
+)
 def test_ctrl_c_keeps_the_best_model_and_writes_the_report(
     photos: Path, tmp_path: Path, presses: tuple[int, ...]
 ) -> None:
