@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import dataclasses
+import errno
 import functools
 import hashlib
 import io
@@ -27,7 +28,7 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-__all__ = ["Cache", "atomic", "atomic_write", "cache_folder", "key"]
+__all__ = ["Cache", "append", "atomic", "atomic_write", "cache_folder", "copy_folder", "disk_full", "key"]
 
 _DIGEST = 32  # bytes
 _TEMPORARY = ".tmp"
@@ -53,6 +54,33 @@ def _temporary_folder() -> Path:
     folder = tempfile.mkdtemp(prefix="autotl-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
+
+
+def disk_full(error: BaseException) -> bool:
+    """Return whether an error says that there is no space, or no more of what the user is granted."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def append(path: Path, line: bytes) -> None:
+    """Append a whole line to a file, or nothing of it. Raises `OSError`."""
+    with open(path, "ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            while line:
+                line = line[file.write(line) :]  # a nearly full disk takes a part
+        except BaseException:
+            file.truncate(end)
+            raise
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder to a new one. Raises the first `OSError` as it is; `shutil.copytree` raises texts."""
+    target.mkdir(parents=True)
+    for entry in sorted(source.iterdir()):
+        if entry.is_dir():
+            copy_folder(entry, target / entry.name)
+        else:
+            shutil.copyfile(entry, target / entry.name)
 
 
 @contextlib.contextmanager

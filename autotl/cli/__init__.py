@@ -94,7 +94,9 @@ class Commands(click.Group):
 
 def _message(error: OSError) -> str | None:
     """Return the message for an error that the user can put right; None where it is our bug."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    from autotl.cache import disk_full
+
+    if disk_full(error):
         where = f" while writing {error.filename}" if error.filename else ""
         return f"the disk is full{where}; free some space, or choose another --out"
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS} and error.filename:

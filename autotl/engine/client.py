@@ -19,6 +19,7 @@ from typing import Self, TypeVar
 import numpy as np
 
 from autotl.budget import Allowance
+from autotl.cache import disk_full
 from autotl.engine import messages
 from autotl.engine.process import WorkerDied, WorkerProcess, log_file
 from autotl.errors import EngineError
@@ -142,6 +143,9 @@ class ProcessEngine:
             problem = inner.exception()
             if problem is None:
                 outer.set_result(inner.result())
+                return
+            if disk_full(problem):
+                outer.set_exception(problem)
                 return
             stopped = isinstance(problem, WorkerDied) and problem.overdue
             status = "stopped" if stopped else "failed"

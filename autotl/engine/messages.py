@@ -24,6 +24,7 @@ from autotl.records import (
 )
 
 LENGTH = struct.Struct("<Q")
+DISK_FULL = "disk full"
 _NAME, _PAIRS = 1, 2  # msgpack's extension types of a name in bytes, and of a dictionary with such names
 
 
@@ -123,7 +124,10 @@ class Done(msgspec.Struct, tag=True, frozen=True):
 
 
 class Failed(msgspec.Struct, tag=True, frozen=True):
-    """An error; `kind` names the class that the parent raises."""
+    """An error; `kind` names the class that the parent raises.
+
+    `DISK_FULL` is an `OSError`, with the path as message: it is no fault of a backbone, and ends the run.
+    """
 
     number: int
     kind: str

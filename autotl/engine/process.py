@@ -7,6 +7,7 @@ time, a kill for lack of memory, a crash in native code and Ctrl-C are one mecha
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import site
@@ -278,8 +279,10 @@ def _popen(start: messages.Start, log: Path) -> subprocess.Popen[bytes]:
             ) from None
 
 
-def _rebuild(message: messages.Failed) -> AutotlError:
+def _rebuild(message: messages.Failed) -> AutotlError | OSError:
     """Return the error that the worker raised."""
+    if message.kind == messages.DISK_FULL:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), message.message or None)
     kind = getattr(errors, message.kind, EngineError)
     try:
         if issubclass(kind, AutotlError):

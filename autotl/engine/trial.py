@@ -19,7 +19,7 @@ from autotl import __version__, hardware
 from autotl.budget import Allowance
 from autotl.builtin.builds import BUILTIN_BUILDS
 from autotl.builtin.heads import Head
-from autotl.cache import atomic
+from autotl.cache import atomic, disk_full
 from autotl.cache import key as cache_key
 from autotl.engine import device as devices
 from autotl.engine import memory, stopwatch, train
@@ -121,6 +121,8 @@ def attempt(
     except AutotlError as error:
         return TrialResult(trial=trial, status="failed", error=str(error))
     except Exception as error:
+        if disk_full(error):
+            raise
         traceback.print_exc()
         devices.release(session.device)
         return TrialResult(trial=trial, status="failed", error=f"{type(error).__name__}: {error}")

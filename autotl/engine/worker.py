@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -15,7 +16,7 @@ import msgspec
 import numpy as np
 
 from autotl.budget import Allowance
-from autotl.cache import atomic
+from autotl.cache import atomic, disk_full
 from autotl.engine import messages, stopwatch, trial
 from autotl.engine.explain import explain
 from autotl.engine.inference import FILES_AT_ONCE, Predictor
@@ -73,7 +74,13 @@ def _reply(
             raw = msgspec.Raw(messages.encode(value))
         return messages.Done(number=number, result=raw, worked=stopwatch.so_far())
     except Exception as error:  # a backbone may raise anything, and the worker goes on
-        traceback.print_exc()
+        with suppress(OSError):  # the log may be on the disk that is full
+            traceback.print_exc()
+        if disk_full(error):
+            path = os.fsdecode(getattr(error, "filename", None) or "")
+            return messages.Failed(
+                number=number, kind=messages.DISK_FULL, message=path, worked=stopwatch.so_far()
+            )
         kind = type(error).__name__ if isinstance(error, AutotlError) else "EngineError"
         text = str(error) if isinstance(error, AutotlError) else f"{type(error).__name__}: {error}"
         return messages.Failed(number=number, kind=kind, message=text, worked=stopwatch.so_far())

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from autotl import hardware
 from autotl.budget import Budget, Ledger
+from autotl.cache import append, copy_folder
 from autotl.errors import RunError
 from autotl.options import Options
 from autotl.plugins.manager import Plugins
@@ -142,8 +143,8 @@ class Journal:
         columns = {
             key: value for key, value in asdict(event).items() if value is not None and key != "folder"
         }
-        with open(self.folder / EVENTS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(columns) + "\n")
+        append(self.folder / EVENTS, json.dumps(columns).encode() + b"
+")
 
     def standing(self, best: float | None, interval: Interval | None) -> None:
         """Set the best score so far and its interval, which the events to come carry."""
@@ -229,7 +230,7 @@ def ship(model: Path, folder: Path) -> None:
     """Put a copy of a model folder in place as ``model/``; between two renames the old one is ``.model.old``."""
     fresh, old = folder / ".model.new", folder / ".model.old"
     shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(model, fresh)
+    copy_folder(model, fresh)
     if (folder / "model").exists():
         shutil.rmtree(old, ignore_errors=True)
         os.replace(folder / "model", old)
