@@ -63,7 +63,7 @@ def test_closed_streams(folder: Path, command: str, closed: str) -> None:
 
 @pytest.mark.parametrize("closed", ["<&- 2>&-", "<&- >&- 2>&-"])
 def test_an_error_without_a_stream_is_still_an_exit_code(folder: Path, closed: str) -> None:
-    assert shell(f"{AUTOTL} leaderboard missing {closed}", folder).returncode == 1
+    assert shell(f"{AUTOTL} leaderboard missing {closed}", folder).returncode == 2
 
 
 @pytest.mark.parametrize(
