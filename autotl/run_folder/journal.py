@@ -143,8 +143,7 @@ class Journal:
         columns = {
             key: value for key, value in asdict(event).items() if value is not None and key != "folder"
         }
-        append(self.folder / EVENTS, json.dumps(columns).encode() + b"
-")
+        append(self.folder / EVENTS, json.dumps(columns).encode() + b"\n")
 
     def standing(self, best: float | None, interval: Interval | None) -> None:
         """Set the best score so far and its interval, which the events to come carry."""
