@@ -96,7 +96,9 @@ def load_dataset(call: SourceCall, source: str, options: dict[str, str]) -> Data
     Args:
         call: All arguments as one record.
         source: The data as the user named them: a path, a URL, a name.
-        options: The user's options on the data, of those that are set: ``test``, ``group``, ``label``.
+        options: The user's options on the data, of those that are set: ``test``, ``group``, ``path``, ``label``,
+            ``split``, ``root``, ``encoding``, ``layout``, ``include`` (with commas between several),
+            ``ignore_case`` (``True``) and ``target``.
 
     Raises:
         DatasetError: The source is this plugin's and cannot be read. The user sees the message, and the plugin is

@@ -18,9 +18,13 @@ from autotl.stats.target_kinds import TARGET_KINDS
 if TYPE_CHECKING:  # numpy comes with the records, and `autotl --help` must not load it
     import os
 
-    from autotl.records import Goal, Metric, Prefer, Settings
+    from autotl.records import Goal, Metric, Prefer, Settings, TargetName
 
 DEFAULT_BUDGET = "10m"
+LAYOUTS = ("class", "part/class", "class/part", "folder/class")  # of folders, from the outermost
+READING = (  # options of reading the data, which a reader receives
+    "test", "group", "path", "label", "split", "root", "encoding", "layout", "include", "ignore_case", "target",
+)  # fmt: skip
 
 Form = Literal[
     "text", "path", "new folder", "folders", "file", "duration", "fraction", "integer", "flag", "choice",
@@ -73,7 +77,7 @@ class Options:
         metavar="RUN", default="runs/NAME-TIME",
     )  # fmt: skip
     test: str | None = _option(
-        None, "path", "Folder or CSV of test images; only the winner is evaluated on them.",
+        None, "path", "Folder or table of test images; only the winner is evaluated on them.",
         metavar="DIR", refits=True,
     )  # fmt: skip
     test_size: float | None = _option(
@@ -99,15 +103,49 @@ class Options:
     group: str | None = _option(
         None, "group",
         "Images that must stay in the same part (one person, one video): a regular expression that is searched"
-        " in each path and whose groups form the key, or a column of a CSV.",
+        " in each path and whose groups form the key, or a column of a table.",
         metavar="REGEX|COLUMN", refits=True,
     )  # fmt: skip
     no_auto_group: bool = _option(
         False, "flag", "Split images at random although their names and features show groups that nobody declared.",
         refits=True,
     )  # fmt: skip
+    path: str | None = _option(
+        None, "text", "Column with the paths of images, if DATA is a table.", metavar="COLUMN",
+        default="one with a usual name", refits=True,
+    )  # fmt: skip
     label: str | None = _option(
-        None, "text", "Column with the labels, if DATA is a CSV.", metavar="COLUMN", refits=True,
+        None, "text", "Column with the labels, if DATA is a table.", metavar="COLUMN",
+        default="one with a usual name", refits=True,
+    )  # fmt: skip
+    split: str | None = _option(
+        None, "text", "Column with train, val or test, if DATA is a table.", metavar="COLUMN",
+        default="one with a usual name", refits=True,
+    )  # fmt: skip
+    root: str | None = _option(
+        None, "path", "Folder that the paths of a table start from, and that links to folders may lead into.",
+        metavar="FOLDER", default="the folder of the table, or DATA", refits=True,
+    )  # fmt: skip
+    encoding: str | None = _option(
+        None, "text", "Encoding of a table, such as cp1252.", metavar="NAME",
+        default="UTF-8 or UTF-16 if the table is valid in it, else cp1252", refits=True,
+    )  # fmt: skip
+    layout: str | None = _option(
+        None, "choice", "What the folders of DATA are, from the outermost to the innermost.",
+        choices=LAYOUTS, default="what their names say; DATA that can be read in two ways is refused",
+        refits=True,
+    )  # fmt: skip
+    include: tuple[str, ...] = _option(
+        (), "names", "Images that are left out otherwise: hidden, masks; may be repeated.", metavar="WHAT",
+        refits=True,
+    )  # fmt: skip
+    ignore_case: bool = _option(
+        False, "flag", "Read class names that differ in case alone as one class.", refits=True,
+    )  # fmt: skip
+    target: TargetName | None = _option(  # noqa: RUF009 (a dataclasses.field)
+        None, "choice", "What the labels of a table are, whatever they look like.",
+        choices=tuple(TARGET_KINDS), default="multiclass; several labels an image and numbers are refused",
+        refits=True,
     )  # fmt: skip
     metric: Metric | None = _option(  # noqa: RUF009 (a dataclasses.field)
         None, "choice", "Metric that candidates are compared by.",
@@ -166,7 +204,15 @@ class OptionArguments(TypedDict, total=False):
     scores: str | Sequence[str]
     group: str | None
     no_auto_group: bool
+    path: str | None
     label: str | None
+    split: str | None
+    root: str | os.PathLike[str] | None
+    encoding: str | None
+    layout: str | None
+    include: str | Sequence[str]
+    ignore_case: bool
+    target: TargetName | None
     metric: Metric | None
     prefer: Prefer
     max_params: float | None
@@ -238,29 +284,41 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def takes_options(function: Function) -> Function:
     """Give a function that takes ``**options`` a signature and a docstring that list them."""
-    signature = inspect.signature(function)
-    kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    first = [p for p in kept if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-    rest = [p for p in kept if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    types = OptionArguments.__annotations__
-    listed = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=DEFAULTS[name],
-            annotation=getattr(types[name], "__forward_arg__", types[name]),
-        )
-        for name in types
-    ]
-    function.__signature__ = signature.replace(parameters=[*first, *listed, *rest])  # type: ignore[attr-defined]
-    lines = [
-        textwrap.fill(
-            f"{name}: {_described(DEFINITIONS[name])}", 100, initial_indent="    ", subsequent_indent=" " * 8
-        )
-        for name in types
-    ]
-    function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Options:", *lines, ""])
-    return function
+    return takes(*OptionArguments.__annotations__)(function)
+
+
+def takes(*names: str) -> Callable[[Function], Function]:
+    """Return a decorator that gives a function with ``**options`` a signature and a docstring with these options."""
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+        kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        first = [p for p in kept if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+        rest = [p for p in kept if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        types = OptionArguments.__annotations__
+        listed = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=DEFAULTS[name],
+                annotation=getattr(types[name], "__forward_arg__", types[name]),
+            )
+            for name in names
+        ]
+        function.__signature__ = signature.replace(parameters=[*first, *listed, *rest])  # type: ignore[attr-defined]
+        lines = [
+            textwrap.fill(
+                f"{name}: {_described(DEFINITIONS[name])}",
+                100,
+                initial_indent="    ",
+                subsequent_indent=" " * 8,
+            )
+            for name in names
+        ]
+        function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Options:", *lines, ""])
+        return function
+
+    return decorate
 
 
 def _described(definition: Definition) -> str:
@@ -273,8 +331,15 @@ def _described(definition: Definition) -> str:
 
 def source_options(options: Options) -> dict[str, str]:
     """Return the options that a reader of the source receives."""
-    given = {"test": options.test, "group": options.group, "label": options.label}
-    return {key: value for key, value in given.items() if value is not None}
+    return reading_options({name: getattr(options, name) for name in READING})
+
+
+def reading_options(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return options of reading the data as texts, lists with commas; what is not set is left out."""
+    texts = {
+        name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in given.items()
+    }
+    return {name: text for name, text in texts.items() if given[name] not in (None, (), False)}
 
 
 def goal_of(options: Options, metric: Metric = "accuracy") -> Goal:

@@ -7,7 +7,7 @@ package named beside it.
 =================  ==========================================================  =====================================
 stage              returns                                                     pure package
 =================  ==========================================================  =====================================
-load               the labelled items of the source                            data (readers: builtin/sources.py)
+load               the labelled items of the source                            data (readers: builtin/sources/)
 split              which item trains, selects and tests; decoded items         data, modality (decoding)
 profile            size, balance and quality of the data; the metric           data, stats (metrics)
 candidates         backbones and strategies within the limits                  candidates, weights (downloads)

@@ -19,9 +19,10 @@ import numpy as np
 
 from autotl import modality
 from autotl.budget import Allowance
-from autotl.builtin.sources import COLUMNS, images_below
+from autotl.builtin.sources import table_files, tables
+from autotl.builtin.sources.tree import images_below
 from autotl.cache import atomic
-from autotl.errors import DatasetError, RunError
+from autotl.errors import RunError
 from autotl.records import Answers
 
 if TYPE_CHECKING:
@@ -69,11 +70,11 @@ class Item:
 
 
 def items_of(sources: Iterable[Any], folder: Path) -> Iterator[Item]:
-    """Yield images from paths, folders, CSV files with a column of paths, PIL images and arrays.
+    """Yield images from paths, folders, tables with a column of paths, PIL images and arrays.
 
     A folder yields the images below it. Arrays are (H, W), (H, W, 3) or (H, W, 4), uint8 or floats from
     0 to 1; they and PIL images are written to `folder` and named ``image 0``, ``image 1``, … Raises
-    `DatasetError` for a CSV without paths and for a value that is not an image.
+    `DatasetError` for a table without paths and for a value that is not an image.
     """
     kind = modality.get(MODALITY)
     for number, source in enumerate(sources):
@@ -88,8 +89,8 @@ def items_of(sources: Iterable[Any], folder: Path) -> Iterator[Item]:
             for path, problem in images_below(Path(name)):
                 error = None if problem is None else f"cannot be listed: {problem.strerror or problem}"
                 yield Item(str(path), str(path), error)
-        elif name.lower().endswith((".csv", ".tsv")) and os.path.isfile(name):
-            yield from _listed(Path(name))
+        elif name.lower().endswith(table_files.SUFFIXES) and os.path.isfile(name):
+            yield from (Item(path, file) for path, file in tables.paths(table_files.read(Path(name))))
         else:
             yield Item(name, name)
 
@@ -98,23 +99,6 @@ def several(images: Any) -> Iterable[Any]:
     """Return one image, path or folder as a list of one, and several as they are."""
     path = isinstance(images, str) or hasattr(images, "__fspath__")
     return [images] if path or modality.get(MODALITY).single(images) else images
-
-
-def _listed(path: Path) -> Iterator[Item]:
-    """Yield the rows of a CSV or TSV; paths are relative to its folder, and names are as in the file."""
-    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        header = {(name or "").strip().lower(): name for name in reader.fieldnames or []}
-        column = next((header[alias] for alias in COLUMNS["path"] if alias in header), None)
-        if column is None:
-            raise DatasetError(
-                f"{path} has no column of paths; expected one of: {', '.join(COLUMNS['path'])}; it has:"
-                f" {', '.join(reader.fieldnames or []) or 'no header'}; rename a column"
-            )
-        for row in reader:
-            name = (row[column] or "").strip()
-            if name:
-                yield Item(name, str(path.parent / name))
 
 
 # --------------------------------------------------------------------------- predictions

@@ -19,10 +19,14 @@ from autotl.errors import RunError, UnknownNameError
 from autotl.options import (
     DEFAULT_BUDGET,
     DEFINITIONS,
+    READING,
     OptionArguments,
+    converted,
     options_from,
     options_of_record,
+    reading_options,
     several,
+    takes,
     takes_options,
 )
 from autotl.progress.live import live
@@ -382,23 +386,23 @@ def plan(
     return dry_run.plan(options_from(source, budget, options))
 
 
-def profile(
-    source: str | os.PathLike[str],
-    *,
-    test: str | os.PathLike[str] | None = None,
-    group: str | None = None,
-    label: str | None = None,
-) -> Profile:
-    """Return the profile of the data. Reads every image once and trains nothing. Raises `DatasetError`."""
+@takes(*READING)
+def profile(source: str | os.PathLike[str], **options: Unpack[OptionArguments]) -> Profile:
+    """Return the profile of the data. Reads every image once and trains nothing.
+
+    The options are those of ``autotl run`` on reading the data. Raises `DatasetError`, and `TypeError` for another
+    option.
+    """
     from autotl import modality
     from autotl.data import copies
     from autotl.data import load as data_load
     from autotl.data import profile as stage
     from autotl.plugins.manager import load_plugins
 
-    named = {"test": test, "group": group, "label": label}
-    options = {key: str(value) for key, value in named.items() if value is not None}
-    data = data_load.load(str(source), options, load_plugins())
+    unknown = sorted(set(options) - set(READING))
+    if unknown:
+        raise TypeError(f"{unknown[0]!r} is not an option of reading; expected one of {', '.join(READING)}")
+    data = data_load.load(str(source), reading_options(converted(options)), load_plugins())
     with tempfile.TemporaryDirectory(prefix="autotl-") as work:
         unlimited = Allowance(deadline=float("inf"))
         kind = modality.get(data.modality)
@@ -408,7 +412,7 @@ def profile(
     broken = tuple(str(data.names[row]) for row in decoded.errors)
     unreadable = Finding(kind=Kind.BROKEN, count=len(broken), where=broken[:20], action="left_out")
     findings = (*data.findings, *([unreadable] if broken else []), *measured.findings, *equal)
-    return replace(measured, findings=findings)
+    return replace(measured, findings=findings, reading=data.reading)
 
 
 @contextmanager

@@ -114,7 +114,13 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("photos", "signs"):
         for image in sorted((root / name).glob("*/*.png")):
             image.rename(image.with_name(f"track{int(image.stem) % 10:02d}_{image.name}"))
+    for part in ("train_set", "test_set"):
+        pictures(root / "flowers" / part, each=6, classes=3)
+    for day in ("monday", "friday"):
+        pictures(root / "sessions" / day, each=6, classes=3)
     images = sorted((root / "photos").glob("*/*.png"))
+    plants = [f"{p.parent.name}/{p.stem};{p.parent.name}" for p in images]
+    (root / "plants.csv").write_text("\n".join(["photo_no;species_name", *plants]))
     lines = [f"{p.relative_to(root)},{p.parent.name},writer{n % 9}" for n, p in enumerate(images)]
     (root / "pages.csv").write_text("\n".join(["path,label,writer", *lines]))
     (root / "labels.csv").write_text("\n".join(["path,label", *(line.rpartition(",")[0] for line in lines)]))

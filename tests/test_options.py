@@ -18,6 +18,7 @@ from autotl.options import (
     DEFAULT_BUDGET,
     DEFAULTS,
     DEFINITIONS,
+    READING,
     OptionArguments,
     Options,
     options_from,
@@ -72,8 +73,8 @@ def test_the_estimator_and_profile_take_options_of_a_run() -> None:
     assert {name: p.default for name, p in estimator.items() if name not in own} == {
         name: DEFAULTS[name] for name in estimator if name not in own
     }
-    assert keywords(api.profile) == {name: DEFAULTS[name] for name in ("test", "group", "label")}
-    assert set(click_options("profile")) - {"as_json", "help"} == {"test", "group", "label"}
+    assert keywords(api.profile) == {name: DEFAULTS[name] for name in READING}
+    assert set(click_options("profile")) - {"as_json", "help"} == set(READING)
 
 
 def test_choices_are_those_of_the_records() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
@@ -100,10 +101,11 @@ def _group(ctx: click.Context, param: click.Parameter, text: str | None) -> str 
     try:
         re.compile(text)
     except re.error as error:
-        if not str(ctx.params.get("source", "")).lower().endswith(".csv"):
+        source = Path(str(ctx.params.get("source", "")))
+        if source.is_dir() or not source.suffix:
             raise click.BadParameter(
                 f"{text!r} is not a regular expression ({error}); use one, or the name of a column if DATA is"
-                " a CSV",
+                " a table",
                 ctx,
                 param,
             ) from error

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from autotl.cli.options import AS_JSON, options
+from autotl.options import READING
 
 
 @click.command(
@@ -12,16 +15,16 @@ from autotl.cli.options import AS_JSON, options
     short_help="Show classes, image sizes and problems of the data.",
 )
 @click.argument("source", metavar="DATA")
-@options("test", "group", "label")
+@options(*READING)
 @AS_JSON
-def profile(source: str, test: str | None, group: str | None, label: str | None, as_json: bool) -> None:
+def profile(source: str, as_json: bool, **given: Any) -> None:
     """Show classes, image sizes and problems of the data. Trains nothing."""
     import msgspec
 
     from autotl.cli import terminal
     from autotl.run import profile as profile_of
 
-    profiled = profile_of(source, test=test, group=group, label=label)
+    profiled = profile_of(source, **given)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(profiled), indent=1).decode())
     else:

@@ -37,19 +37,8 @@ _EXTENDS = {*(name for name, definition in DEFINITIONS.items() if definition.ext
     help="Continue a run: for another --budget, or an interrupted run for the time it had left. --backbones and"
     " --weights are added to those of the run.",
 )  # fmt: skip
-@options(
-    "test",
-    "test_size",
-    "weights",
-    "backbones",
-    "strategies",
-    "scores",
-    "group",
-    "no_auto_group",
-    "label",
-    "metric",
-    "prefer",
-)
+@options("test", "test_size", "group", "no_auto_group", "path", "label", "split", "root", "encoding", "layout")
+@options("include", "ignore_case", "target", "weights", "backbones", "strategies", "scores", "metric", "prefer")
 @options("max_params", "max_latency", "max_memory", "licence")
 @options("device", "precision", "seed", "offline", "refit", "history")
 @click.option(
@@ -60,8 +49,9 @@ _EXTENDS = {*(name for name, definition in DEFINITIONS.items() if definition.ext
 def run(ctx: click.Context, /, source: str | None, folder: str | None, dry_run: bool, **given: Any) -> None:
     """Find the best way to transfer a pretrained backbone to DATA, and train it.
 
-    DATA is a folder with one subfolder for each class, with or without train/, val/ and test/ above them, or a
-    CSV with the columns path and label and optionally split and group.
+    DATA is a folder with one subfolder for each class, with or without train/, val/ and test/ above or inside
+    them, or a table (CSV, TSV, JSON Lines, Parquet, Excel) with the columns path and label and optionally split
+    and group.
     """
     started = time.monotonic()
     if folder is not None and dry_run:
@@ -69,7 +59,7 @@ def run(ctx: click.Context, /, source: str | None, folder: str | None, dry_run: 
     if folder is not None:
         _extend(ctx, started, folder, source, given)
     elif source is None:
-        raise click.UsageError("DATA is missing; give a folder or a CSV, or --continue RUN", ctx)
+        raise click.UsageError("DATA is missing; give a folder or a table, or --continue RUN", ctx)
     elif dry_run:
         _plan(source, **given)
     else:

@@ -308,6 +308,8 @@ def profile(profiled: Profile) -> None:
     rows_table(
         ("class", "images"), [(n, "" if c < 0 else f"{c:,}") for n, c in listed], right=("images",), elastic=0
     )
+    for guess in recorded.reading(profiled.reading):
+        paragraph(f"- {guess}")
     click.echo()
     if not profiled.findings:
         click.echo("No problems found.")
@@ -371,6 +373,8 @@ def plan(planned: Plan) -> None:
         )
         for backbone in planned.planned
     ]
+    for guess in recorded.reading(planned.reading):
+        paragraph(guess)
     columns = ("backbone", "px", "params", "download", "embed", "tune", "licence")
     rows_table(columns, rows, right=columns[1:6], elastic=0)
     for skip in planned.skipped[:SHOWN_REASONS]:

@@ -27,6 +27,10 @@ class Modality(Protocol):
     AUGMENT: str  # "module:attr" of the function that augments a batch while a network trains
     BATCH: str  # "module:attr" of the function that makes a network's input of stored items
 
+    def recognised(self, head: bytes) -> bool:
+        """Return whether a file is of this kind, judged by its first 64 bytes; names say it for most files."""
+        ...
+
     def check(self, file: BinaryIO) -> Fact | None:
         """Return why a file is not an item of this kind, judged by its header, or None if it is one."""
         ...

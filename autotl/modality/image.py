@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from autotl.budget import Allowance
 from autotl.errors import DatasetError
-from autotl.modality import hog, image_file, image_store
+from autotl.modality import hog, image_file, image_signature, image_store
 from autotl.modality.image_store import STATISTICS, Decoded, Pixels
 from autotl.records import Fact, Kind, fact
 
@@ -46,6 +46,11 @@ HAND_BINS = 8  # of each colour's histogram
 GRADIENT_SIDE = 48  # pixels, of the images whose gradients are counted
 THUMBNAIL_SIDE = 128  # pixels, shorter side; shown at half on sharp screens
 QUALITY = 78  # of a thumbnail's JPEG
+
+
+def recognised(head: bytes) -> bool:
+    """See `Modality.recognised`."""
+    return image_signature.recognised(head)
 
 
 def check(file: BinaryIO) -> Fact | None:

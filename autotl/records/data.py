@@ -74,6 +74,8 @@ class Dataset:
     group_from: GroupFrom = "declared"  # where `group` comes from
     left_out: tuple[LeftOut, ...] = ()
     findings: tuple[Finding, ...] = ()
+    root: str = ""  # absolute folder that names are relative to; "" for that of the source
+    reading: tuple[Fact, ...] = ()  # how the source was read, where it could have been read in another way
     digests: np.ndarray | None = None  # (n,) content digest of each file as text: equal files, equal digests
     fingerprint: str = ""  # of contents, labels, parts and groups; independent of the place of the folder
 
@@ -114,6 +116,7 @@ class Profile:
     bytes: int
     findings: tuple[Finding, ...] = ()
     similarity: tuple[Similarity, ...] = ()
+    reading: tuple[Fact, ...] = ()  # how the source was read, where it could have been read in another way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -80,9 +80,18 @@ class Kind(StrEnum):
     TOO_MANY_PIXELS = "too_many_pixels"
     UNREADABLE = "not_a_readable_image"
     CONTRADICTED = "contradicted"  # the same image has another label too
+    LFS_POINTER = "lfs_pointer"
+    MASK = "mask"
+    NO_IMAGES = "no_images"  # a folder
+    TABLE_BESIDE = "table_beside"  # class folders
+    NOT_LISTED = "not_listed"  # by the table
+    SEVERAL_FILES = "several_files"  # fit one path of a table
+    EXTRA_CELLS = "extra_cells"
+    REMOTE = "remote"
     NOT_REACHED = "not_reached"  # the budget ended before the image was decoded
     # the data: findings
     LEFT_OUT = "left_out"
+    HIDDEN_IMAGES = "hidden_images"
     LARGE = "large"
     ONE_SIDED_CLASS = "one_sided_class"
     SHARED_GROUP = "shared_group"
@@ -103,6 +112,13 @@ class Kind(StrEnum):
     BLURRED = "blurred"
     TINY = "tiny"
     LONG = "long"
+    # the data: how they were read, where that was a guess
+    READ_INSIDE = "read_inside"
+    READ_PARTS = "read_parts"
+    READ_CLASS_PARTS = "read_class_parts"
+    READ_NESTED = "read_nested"
+    READ_TABLE = "read_table"
+    READ_JOINED = "read_joined"
     # the data: how they are split
     SPLIT_SIZES = "split_sizes"
     TEST_HELD_OUT = "test_held_out"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Any
 
-from autotl.records import Finding, Kind, Similarity, Skipped
+from autotl.records import Fact, Finding, Kind, Similarity, Skipped
 from autotl.records.result import Recommendation, Row
 from autotl.report import wording
 
@@ -55,6 +55,11 @@ def notes(result: Recommendation) -> list[str]:
 def split(result: Recommendation) -> str:
     """Return why the parts of the data are what they are."""
     return "; ".join(wording.sentences(result.data.split))
+
+
+def reading(facts: Iterable[Fact]) -> list[str]:
+    """Return how the source was read, a sentence for each guess."""
+    return list(wording.sentences(facts))
 
 
 def finding(item: Finding) -> str:

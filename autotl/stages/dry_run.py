@@ -16,7 +16,7 @@ from autotl.options import (
     source_options,
 )
 from autotl.plugins.manager import load_plugins
-from autotl.records import Dataset, Profile, Skipped, StagePlan
+from autotl.records import Dataset, Fact, Profile, Skipped, StagePlan
 from autotl.search.time_plan import least_seconds, refuse_hopeless, stages, time_plan
 from autotl.weights import downloads as candidates_downloads
 from autotl.weights import hub
@@ -53,6 +53,7 @@ class Plan:
     time_plan: tuple[StagePlan, ...]  # how the budget is divided
     floor: float  # seconds to the first model: start, reading, the cheapest backbone on all images
     epochs: float = EPOCHS
+    reading: tuple[Fact, ...] = ()  # how the source was read, where it could have been read in another way
 
 
 def plan(options: Options) -> Plan:
@@ -91,6 +92,7 @@ def plan(options: Options) -> Plan:
         downloads=sum(one.download for one in planned),
         time_plan=stages(time_plan(options.budget)),
         floor=least_seconds(images) + (planned[0].embed if planned else 0.0),
+        reading=data.reading,
     )
 
 

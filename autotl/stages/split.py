@@ -57,6 +57,9 @@ def split(context: RunContext, data: Dataset, earlier: resume.Earlier | None) ->
     """Return the parts of the data. A run that is continued keeps every image in its part."""
     options, journal = context.options, context.journal
     journal.event("load", fact(Kind.LOADED, images=len(data.files), classes=len(data.classes)))
+    for guess in data.reading:
+        journal.note(guess)
+        journal.event("load", guess)
     parts = data_split.split(data, test_size=options.test_size, seed=options.seed)
     if earlier is not None:
         earlier, parts = resume.place(earlier, data, parts)

@@ -97,4 +97,4 @@ def test_a_table_whose_images_lie_elsewhere_says_what_it_expects(tmp_path: Path)
     table = tmp_path / "data" / "table.csv"
     table.write_text("path,label\n../a.png,a\n", encoding="utf-8")
     output = CliRunner().invoke(main, ["run", str(table), "--out", str(tmp_path / "run")]).output
-    assert "1 file left out" in output and "in the folder of the CSV or below it" in output
+    assert "1 file left out" in output and "in the folder of the table or below it" in output

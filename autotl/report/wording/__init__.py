@@ -19,6 +19,7 @@ from autotl.report.wording.decision import DECISION
 from autotl.report.wording.limits import LIMITS
 from autotl.report.wording.ranking import RANKING, judged_on
 from autotl.report.wording.run import CONTROLS, RUN
+from autotl.report.wording.sources import SOURCES
 from autotl.report.wording.trial import TRIAL
 from autotl.report.wording.warnings import WARNINGS
 
@@ -103,6 +104,7 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     **RUN,
     **TRIAL,
     **DATA,
+    **SOURCES,
     **RANKING,
     **DECISION,
     **COMPARISON,

@@ -168,12 +168,14 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.HIDDEN: lambda: "hidden",
     Kind.BESIDE_PARTS: lambda: "a folder beside train, val and test",
     Kind.OUTSIDE_CLASS_FOLDERS: lambda: "outside every class folder",
-    Kind.NOT_AN_IMAGE: lambda: "not an image by its name",
-    Kind.LINK_OUTSIDE: lambda: "a link to a folder outside, or to one above itself",
+    Kind.NOT_AN_IMAGE: lambda: "not an image",
+    Kind.LINK_OUTSIDE: lambda: (
+        "a link to a folder outside, or to one above itself; --root FOLDER allows links into FOLDER"
+    ),
     Kind.BROKEN_LINK: lambda: "a link that leads nowhere",
     Kind.UNREADABLE_FOLDER: lambda error: f"a folder that cannot be listed ({error})",
     Kind.BAD_ROW: _bad_row,
-    Kind.OUTSIDE_CSV_FOLDER: lambda: "outside the folder of the CSV",
+    Kind.OUTSIDE_CSV_FOLDER: lambda: "outside the folder of the table; --root FOLDER names another",
     Kind.NO_LABEL: lambda: "no label",
     Kind.NO_SUCH_FILE: lambda: "no such file",
     Kind.NAMED_TWICE: _named_twice,

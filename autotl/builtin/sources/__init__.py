@@ -1,0 +1,70 @@
+"""The data sources that come with autotl, a module for each kind; all come through the hook `load_dataset`.
+
+What cannot be used is left out with a reason, never silently; what is guessed is stated with the option that
+overrides the guess; what can be read in two ways is refused with a question.
+
+=============  =====================================================================================
+folders        class folders, with parts above or inside them (tree: what is there; layout: what it means)
+tables         rows of path and label (table_files: CSV to Excel; columns, resolve, targets: what they mean)
+annotations    sets for detection and segmentation, which are recognised and refused
+assemble       files with labels → `Dataset`
+=============  =====================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from autotl.builtin.sources import assemble, folders, table_files, tables
+from autotl.builtin.sources.listing import TEST, Choices, Listing, choices_of
+from autotl.builtin.sources.tree import images_below
+from autotl.errors import DatasetError
+from autotl.hookspecs import hookimpl
+from autotl.records import Dataset, LeftOut
+
+__all__ = ["images_below", "load_dataset"]
+
+EXPECTED = (
+    "a folder of class folders, or a table (CSV, TSV, JSON Lines, Parquet or Excel) with path and label"
+)
+
+
+@hookimpl(trylast=True)
+def load_dataset(source: str, options: dict[str, str]) -> Dataset:
+    choices = choices_of(options)
+    listing = _listing(Path(source), choices)
+    if choices.test is not None:
+        _add_test(listing, choices)
+    return assemble.dataset(source, listing, choices)
+
+
+def _listing(path: Path, choices: Choices, *, is_test: bool = False) -> Listing:
+    """Return the files of a source of any kind. Raises `DatasetError`."""
+    if path.is_dir():
+        return folders.read(path, choices, is_test=is_test)
+    if path.is_file() and path.suffix.lower() in table_files.SUFFIXES:
+        return tables.read(table_files.read(path, choices.encoding), choices)
+    if path.exists():
+        raise DatasetError(
+            f"{path} is a single file, expected {EXPECTED}; give the folder above its class folder"
+        )
+    raise DatasetError(f"{path} does not exist; expected {EXPECTED}; check the path")
+
+
+def _add_test(listing: Listing, choices: Choices) -> None:
+    """Add the items of ``--test`` as the test part."""
+    folder = Path(choices.test or "")
+    if any(item.part == TEST for item in listing.items):
+        raise DatasetError(
+            f"there are two test parts, one inside the data and --test {folder}; keep one of them"
+        )
+    extra = _listing(folder, choices, is_test=True)
+    if not extra.items:
+        raise DatasetError(f"--test {folder} holds no labelled image; expected {EXPECTED}")
+    prefix = Path(os.path.relpath(extra.root.resolve(), listing.root.resolve())).as_posix()
+    listing.items += [replace(item, name=f"{prefix}/{item.name}", part=TEST) for item in extra.items]
+    listing.left_out += [LeftOut(name=f"{prefix}/{o.name}", reason=o.reason) for o in extra.left_out]
+    listing.findings += extra.findings
+    listing.reading += extra.reading

@@ -1,0 +1,275 @@
+"""From the files of a listing to a data set: which can be read, classes, groups, parts, fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from autotl import modality
+from autotl.builtin.sources.listing import MODALITY, NO_PART, TEST, Choices, Item, Listing
+from autotl.builtin.sources.names import natural_key
+from autotl.builtin.sources.tree import SHOWN
+from autotl.errors import DatasetError
+from autotl.records import PARTS, Dataset, Fact, Finding, Kind, LeftOut, Target, fact
+
+FULL_HASH_BYTES = 2 * 2**30  # of all files; a larger source is identified by size, beginning and end of each
+BLOCK = 65536
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+# What to do about files that are left out, where an option or a command brings them back.
+REMEDIES = {
+    Kind.LFS_POINTER: "run git lfs pull",
+    Kind.LINK_OUTSIDE: "--root FOLDER lets links lead into FOLDER",
+    Kind.OUTSIDE_CSV_FOLDER: "--root FOLDER names the folder that paths start from",
+    Kind.NO_SUCH_FILE: "--root FOLDER names the folder that paths start from, --path COLUMN their column",
+    Kind.HIDDEN: "--include hidden reads hidden files and folders",
+    Kind.MASK: "--include masks reads masks as images",
+}
+
+
+def _left_out(files: list[LeftOut]) -> list[Finding]:
+    """Return a finding for each reason but `Kind.HIDDEN`: hidden files are overlooked on purpose."""
+    by_reason: dict[tuple[str, str], list[LeftOut]] = {}
+    for file in sorted(files, key=lambda file: file.name):
+        if file.reason.kind is not Kind.HIDDEN:
+            by_reason.setdefault((file.reason.kind, repr(file.reason.values)), []).append(file)
+    return [
+        Finding(
+            kind=Kind.LEFT_OUT,
+            values={"reason": some[0].reason.kind, "values": some[0].reason.values},
+            count=len(some),
+            where=tuple(file.name for file in some[:SHOWN]),
+            action="left_out",
+        )
+        for _, some in sorted(by_reason.items())
+    ]
+
+
+def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
+    """Return the data set of a listing. Raises `DatasetError` when it cannot be trained and tested on."""
+    items, repeated = _unique(_same_spelling(listing.items, choices))
+    listing.left_out += repeated
+    whole = sum(_size(item.file) for item in items) <= FULL_HASH_BYTES
+    with ThreadPoolExecutor(4) as pool:
+        checked = list(pool.map(lambda item: _checked(item.file, whole), items))
+    good = [index for index, (_, problem) in enumerate(checked) if problem is None]
+    listing.left_out += [
+        LeftOut(name=item.name, reason=problem)
+        for item, (_, problem) in zip(items, checked, strict=True)
+        if problem is not None
+    ]
+    kept = [items[index] for index in good]
+    digests = [checked[index][0] for index in good]
+    classes, labels, findings = _classes(source, kept, listing)
+    keys = _groups(kept, choices.group, is_table=listing.is_table)
+    given = np.array([item.part for item in kept], np.int8)
+    findings += [*_shared_groups(keys, given), *listing.findings, *_left_out(listing.left_out)]
+    if not whole:
+        findings.append(Finding(kind=Kind.LARGE, values={"bytes": FULL_HASH_BYTES}))
+    group_numbers = None if keys is None else np.unique(np.array(keys, object), return_inverse=True)[1]
+    return Dataset(
+        source=source,
+        modality="image",
+        root=os.path.abspath(listing.root),
+        files=np.array([item.file for item in kept], object),
+        names=np.array([item.name for item in kept], object),
+        targets=(Target(name="label", kind="multiclass", classes=classes, values=labels),),
+        given=given,
+        group=None if group_numbers is None else group_numbers.astype(np.int64),
+        digests=np.array(digests, object),
+        left_out=tuple(sorted(listing.left_out, key=lambda out: out.name)),
+        findings=tuple(findings),
+        reading=tuple(listing.reading),
+        fingerprint=_fingerprint(kept, digests, keys),
+    )
+
+
+def _same_spelling(items: list[Item], choices: Choices) -> list[Item]:
+    """Return the items with one spelling of each class, where case is to be ignored: train's commonest."""
+    if not choices.ignore_case:
+        return items
+    spellings: dict[str, Counter[tuple[bool, str]]] = {}
+    for item in items:
+        spellings.setdefault(item.label.casefold(), Counter())[item.part <= 0, item.label] += 1
+    chosen = {
+        folded: max(counts, key=lambda key: (key[0], counts[key], key[1]))[1]
+        for folded, counts in spellings.items()
+    }
+    return [replace(item, label=chosen[item.label.casefold()]) for item in items]
+
+
+def _unique(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
+    seen: dict[str, Item] = {}
+    repeated = []
+    for item in items:
+        if item.name in seen:
+            first = seen[item.name].label
+            values = {} if first == item.label else {"label": first}
+            repeated.append(LeftOut(name=item.name, reason=fact(Kind.NAMED_TWICE, **values)))
+        else:
+            seen[item.name] = item
+    return list(seen.values()), repeated
+
+
+def _size(file: str) -> int:
+    """Return the bytes of a file; 0 where they cannot be asked for, which `_checked` reports."""
+    try:
+        return os.path.getsize(file)
+    except OSError:
+        return 0
+
+
+def _checked(file: str, whole: bool) -> tuple[str, Fact | None]:
+    """Return the digest of a file's content, and why it is left out (None if it is not)."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        size = os.path.getsize(file)
+        if size == 0:
+            return "", fact(Kind.EMPTY_FILE)
+        with open(file, "rb") as stream:
+            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+                return "", fact(Kind.LFS_POINTER)
+            stream.seek(0)
+            if whole:
+                digest.update(stream.read())
+            else:
+                digest.update(size.to_bytes(8, "little") + stream.read(BLOCK))
+                stream.seek(max(0, size - BLOCK))
+                digest.update(stream.read(BLOCK))
+            stream.seek(0)
+            problem = modality.get(MODALITY).check(stream)
+    except OSError as error:
+        return "", fact(Kind.UNREADABLE, error=type(error).__name__)
+    return ("", problem) if problem else (digest.hexdigest(), None)
+
+
+def _classes(
+    source: str, kept: list[Item], listing: Listing
+) -> tuple[tuple[str, ...], np.ndarray, list[Finding]]:
+    classes = tuple(sorted({item.label for item in kept}, key=natural_key))
+    if not kept:
+        raise _nothing(source, listing)
+    if len(classes) < 2:
+        raise DatasetError(
+            f"{source} holds one class, {classes[0]!r}, with {len(kept)} images{_left_out_of(listing)}; expected at"
+            f" least two {'labels' if listing.is_table else 'class folders'}"
+        )
+    index = {label: number for number, label in enumerate(classes)}
+    labels = np.array([index[item.label] for item in kept], np.int64)
+    given = np.array([item.part for item in kept])
+    trained = set(labels[(given == 0) | (given == NO_PART)].tolist())
+    findings = []
+    for code in (1, TEST):
+        of_part = set(labels[given == code].tolist())
+        _refuse_unknown(sorted(of_part - trained), trained, classes, PARTS[code])
+        absent = sorted(trained - of_part)
+        if of_part and absent:
+            findings.append(
+                Finding(
+                    kind=Kind.ONE_SIDED_CLASS,
+                    values={"part": PARTS[code]},
+                    count=len(absent),
+                    where=tuple(classes[label] for label in absent[:SHOWN]),
+                )
+            )
+    return classes, labels, findings
+
+
+def _refuse_unknown(unknown: list[int], trained: set[int], classes: tuple[str, ...], part: str) -> None:
+    """Raise `DatasetError` for classes of a part that train lacks; it says where only their case differs."""
+    if not unknown:
+        return
+    names = ", ".join(repr(classes[label]) for label in unknown[:5])
+    spelled = {classes[label].casefold(): classes[label] for label in trained}
+    alike = [
+        (classes[label], spelled[classes[label].casefold()])
+        for label in unknown
+        if classes[label].casefold() in spelled
+    ]
+    if alike:
+        pairs = ", ".join(f"{one!r} and {other!r}" for one, other in alike[:3])
+        raise DatasetError(
+            f"the {part} part has classes that train lacks: {names}; expected the classes of train; {pairs} differ in"
+            " case alone: rename one, or use --ignore-case to read them as one class"
+        )
+    raise DatasetError(
+        f"the {part} part has classes that train lacks: {names}; expected the classes of train;"
+        " add images of them to train, or take them out"
+    )
+
+
+def _nothing(source: str, listing: Listing) -> DatasetError:
+    wanted = (
+        "rows with a label and the path of an image that lies in the folder of the table or below it"
+        if listing.is_table
+        else "a folder for each class with images in it"
+    )
+    kinds = {out.reason.kind for out in listing.left_out}
+    remedies = [remedy for kind, remedy in REMEDIES.items() if kind in kinds]
+    todo = "".join(f"; {remedy}" for remedy in remedies[:2])
+    return DatasetError(f"{source} holds no labelled image{_left_out_of(listing)}; expected {wanted}{todo}")
+
+
+def _left_out_of(listing: Listing) -> str:
+    """Return in brackets how many files were left out and why."""
+    reasons = Counter(out.reason.kind.replace("_", " ") for out in listing.left_out)
+    count = reasons.total()
+    if not count:
+        return ""
+    shown = ", ".join(reason for reason, _ in reasons.most_common(3))
+    return f" ({count} {'file' if count == 1 else 'files'} left out: {shown})"
+
+
+def _groups(items: list[Item], group: str | None, *, is_table: bool) -> list[str] | None:
+    if any(item.group is not None for item in items):
+        return [item.group if item.group is not None else f"\0{item.name}" for item in items]
+    if group is None:
+        return None
+    try:
+        pattern = re.compile(group)
+    except re.error as error:
+        what = "names no column and is" if is_table else "is"
+        raise DatasetError(f"--group {group!r} {what} no regular expression ({error}); correct it") from error
+    keys, matched = [], False
+    for item in items:
+        match = pattern.search(item.key)
+        if match is None:
+            keys.append(f"\0{item.name}")
+            continue
+        matched = matched or item.part in (-1, 0)
+        keys.append("\1".join(text or "" for text in match.groups()) if match.groups() else match.group())
+    if not matched:
+        raise DatasetError(
+            f"--group {group!r} matches no path that trains, such as {items[0].key!r}; expected an expression"
+            " listing in paths relative to DATA" + (" or a column of the table" if is_table else "")
+        )
+    return keys
+
+
+def _shared_groups(keys: list[str] | None, given: np.ndarray) -> list[Finding]:
+    if keys is None:
+        return []
+    parts: dict[str, set[int]] = {}
+    for key, part in zip(keys, given.tolist(), strict=True):
+        if part >= 0:
+            parts.setdefault(key, set()).add(part)
+    shared = sorted(key for key, codes in parts.items() if len(codes) > 1)
+    if not shared:
+        return []
+    names = tuple(key.replace("\1", "/") for key in shared[:SHOWN])
+    return [Finding(kind=Kind.SHARED_GROUP, count=len(shared), where=names)]
+
+
+def _fingerprint(items: list[Item], digests: list[str], keys: list[str] | None) -> str:
+    lines = sorted(
+        f"{digest} {item.label} {item.part} {'' if keys is None else keys[index]}"
+        for index, (item, digest) in enumerate(zip(items, digests, strict=True))
+    )
+    return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()

@@ -1,0 +1,87 @@
+"""What a reader returns: the files of a source with their labels, before any file is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autotl.errors import DatasetError
+from autotl.options import LAYOUTS
+from autotl.records import Fact, Finding, Kind, LeftOut, fact
+
+MODALITY = "image"
+TEST = 2  # index into PARTS
+NO_PART = -1
+
+INCLUDED = ("hidden", "masks")  # values of ``--include``
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A file that is taken for an image by its name or its first bytes."""
+
+    file: str  # absolute
+    name: str  # relative to `Listing.root`, "/" as separator
+    key: str  # relative to the folder that was listed: what --group is searched in
+    label: str
+    part: int  # index into PARTS, or NO_PART
+    group: str | None = None
+
+
+@dataclass(slots=True)
+class Listing:
+    """Files of a source: items, files that are left out, and how the source was read."""
+
+    root: Path  # names are relative to it
+    items: list[Item] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    reading: list[Fact] = field(default_factory=list)  # each guess, one fact
+    findings: list[Finding] = field(default_factory=list)
+    is_table: bool = False
+
+    def leave_out(self, name: str, kind: Kind, **values: object) -> None:
+        """Add a file that is left out."""
+        self.left_out.append(LeftOut(name=name, reason=fact(kind, **values)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """The user's options on the data; None and empty stand for a guess."""
+
+    test: str | None = None
+    group: str | None = None
+    path: str | None = None
+    label: str | None = None
+    split: str | None = None
+    root: Path | None = None
+    encoding: str | None = None
+    target: str | None = None
+    layout: str | None = None
+    include: frozenset[str] = frozenset()
+    ignore_case: bool = False
+
+
+def choices_of(options: Mapping[str, str]) -> Choices:
+    """Return the options of the hook `load_dataset` as values. Raises `DatasetError` for an unknown value."""
+    layout, include = options.get("layout"), options.get("include", "")
+    names = frozenset(name.strip() for name in include.split(",") if name.strip())
+    if layout is not None and layout not in LAYOUTS:
+        raise DatasetError(f"the layout {layout!r} is not known; expected one of {', '.join(LAYOUTS)}")
+    if names - set(INCLUDED):
+        unknown = min(names - set(INCLUDED))
+        raise DatasetError(f"{unknown!r} cannot be included; expected one of {', '.join(INCLUDED)}")
+    root = options.get("root")
+    return Choices(
+        test=options.get("test"),
+        group=options.get("group"),
+        path=options.get("path"),
+        label=options.get("label"),
+        split=options.get("split"),
+        root=None if root is None else Path(root),
+        encoding=options.get("encoding"),
+        target=options.get("target"),
+        layout=layout,
+        include=names,
+        ignore_case=options.get("ignore_case", "") == "True",
+    )

@@ -1,0 +1,190 @@
+"""Tables of paths and labels, in every form that `table_files` reads."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from autotl.builtin.sources import columns, targets
+from autotl.builtin.sources.columns import LOOKED_AT, Columns, is_true
+from autotl.builtin.sources.listing import NO_PART, Choices, Item, Listing
+from autotl.builtin.sources.names import normal_form, part_of
+from autotl.builtin.sources.resolve import Found, Resolver, shown, starts_for
+from autotl.builtin.sources.table_files import BAD, EXTRA, Row, Table, bad_cell, text_of, without_header
+from autotl.builtin.sources.tree import is_image
+from autotl.errors import DatasetError
+from autotl.records import Kind, LeftOut, fact
+
+PART_NAMES = "train, val, test or nothing"
+
+
+def read(table: Table, choices: Choices) -> Listing:
+    """Return the images of a table with their labels, parts and groups. Raises `DatasetError`.
+
+    Paths are relative to `choices.root`, by default to the folder of the table; nothing outside it is read.
+    """
+    root = table.path.parent if choices.root is None else choices.root
+    if not root.is_dir():
+        raise DatasetError(f"--root {root} is not a folder; expected the folder that paths start from")
+    resolver = Resolver(root, (), table.encoding)
+    if not choices.path and any(resolver.find(cell).file for cell in table.header):
+        table = without_header(table)
+    table, resolver, found = _columns(table, resolver, choices)
+    listing = Listing(root=root, is_table=True)
+    rows = list(_rows(table, found, resolver, choices, listing))
+    _leave_out(rows, listing)
+    used = [row for row in rows if row.image.file and EXTRA not in row.cells]
+    _items(table, used, found, listing, choices)
+    _not_listed(listing)
+    _reading(table, resolver, found, used, listing)
+    return listing
+
+
+class _Row:
+    """A row of a table: its cells, its file, and what the columns say of it."""
+
+    __slots__ = ("cells", "group", "image", "label", "part")
+
+    def __init__(self, cells: Row, image: Found, label: Any, part: int, group: str | None) -> None:
+        self.cells, self.image, self.label, self.part, self.group = cells, image, label, part, group
+
+
+def _columns(table: Table, resolver: Resolver, choices: Choices) -> tuple[Table, Resolver, Columns]:
+    """Return the table, where its paths start, and its columns."""
+    found = columns.find(table, choices, lambda text: bool(resolver.find(text).file))
+    if choices.root is None:
+        texts = [text for row in islice(table.rows(), LOOKED_AT) if (text := text_of(row.get(found.path)))]
+        starts = starts_for(resolver, texts, f"column {found.path!r}")
+        if starts != (resolver.root,):
+            resolver = Resolver(resolver.root, starts, table.encoding)
+            found = columns.find(table, choices, lambda text: bool(resolver.find(text).file))
+    return table, resolver, found
+
+
+def _rows(
+    table: Table, found: Columns, resolver: Resolver, choices: Choices, listing: Listing
+) -> Iterator[_Row]:
+    """Yield the rows that name a file; what cannot be read as a row is left out."""
+    for cells in table.rows():
+        if BAD in cells:
+            longest = csv.field_size_limit()
+            listing.leave_out(f"line {cells[BAD]}", Kind.BAD_ROW, problem="long", longest=longest)
+            continue
+        text = text_of(cells.get(found.path))
+        if not text:
+            continue
+        bad = bad_cell(text) or bad_cell(text_of(cells.get(found.label or "")))
+        if bad is not None:
+            listing.left_out.append(LeftOut(name=shown(text), reason=bad))
+            continue
+        label: Any
+        if found.one_hot:
+            names = [column for column in found.one_hot if is_true(cells.get(column))]
+            label = targets.class_of(names, str(table.path), choices.target)
+        else:
+            label = cells.get(found.label or "")
+        group = text_of(cells.get(found.group)) if found.group else ""
+        image = resolver.find(text)
+        yield _Row(cells, image, label, _part(table, found, cells, image.name), group or None)
+
+
+def _part(table: Table, found: Columns, cells: Row, name: str) -> int:
+    """Return the part of a row. Raises `DatasetError` for a value that is no part."""
+    if found.flag:
+        column, code = found.flag
+        return code if is_true(cells.get(column)) else (2 if code == 0 else 0)
+    given = text_of(cells.get(found.split)) if found.split else ""
+    if not given:
+        return NO_PART
+    code_or_none = part_of(given)
+    if code_or_none is None:
+        raise DatasetError(
+            f"{table.path} has the split {given!r} for {name}; expected {PART_NAMES}; correct it, or name another"
+            " column with --split"
+        )
+    return code_or_none
+
+
+def _leave_out(rows: list[_Row], listing: Listing) -> None:
+    for row in rows:
+        if row.image.problem is not None:
+            listing.leave_out(row.image.name, row.image.problem)
+        elif EXTRA in row.cells:
+            listing.leave_out(
+                row.image.name, Kind.EXTRA_CELLS, cells=[text_of(c) for c in row.cells[EXTRA]][:3]
+            )
+
+
+def _items(table: Table, used: list[_Row], found: Columns, listing: Listing, choices: Choices) -> None:
+    where = f"column {found.label!r} of {table.path}" if found.label else str(table.path)
+    if found.one_hot:
+        labels = [str(row.label) for row in used]
+    else:
+        labels, guesses = targets.classes_of([row.label for row in used], where, choices.target)
+        listing.reading += guesses
+    by_name: dict[str, list[str]] = {}
+    for row, label in zip(used, labels, strict=True):
+        if not label:
+            listing.leave_out(row.image.name, Kind.NO_LABEL)
+            continue
+        by_name.setdefault(row.image.name, []).append(label)
+        listing.items.append(
+            Item(
+                file=row.image.file,
+                name=row.image.name,
+                key=row.image.name,
+                label=normal_form(label),
+                part=row.part,
+                group=row.group,
+            )
+        )
+    targets.refuse_repeated(by_name, where, choices.target)
+
+
+def _not_listed(listing: Listing) -> None:
+    """Leave out the images that no row names, in the folders of those that are named."""
+    named = {item.name for item in listing.items} | {left.name for left in listing.left_out}
+    for folder in sorted({os.path.dirname(item.name) for item in listing.items}):
+        place = os.path.join(listing.root, folder)
+        for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if (
+                name not in named
+                and not entry.name.startswith(".")
+                and entry.is_file()
+                and is_image(entry.path)
+            ):
+                listing.leave_out(name, Kind.NOT_LISTED)
+
+
+def _reading(table: Table, resolver: Resolver, found: Columns, used: list[_Row], listing: Listing) -> None:
+    """State how the table was read, where it could have been read in another way."""
+    values: dict[str, Any] = dict(table.reading)
+    added = Counter(row.image.added for row in used if row.image.added)
+    if added:
+        values["extension"] = added.most_common(1)[0][0]
+    if resolver.starts != (resolver.root,):
+        values["root"] = [f"{os.path.relpath(start, resolver.root)}/" for start in resolver.starts]
+    if found.one_hot:
+        values["one_hot"] = list(found.one_hot[:6])
+    if values or found.guessed:
+        names = {"path": found.path, "label": found.label, "split": found.split}
+        names |= {"group": found.group, "flag": found.flag[0] if found.flag else None}
+        roles = {role: name for role, name in names.items() if name is not None}
+        listing.reading.append(fact(Kind.READ_TABLE, file=table.path.name, **roles, **values))
+
+
+def paths(table: Table) -> Iterator[tuple[str, str]]:
+    """Yield path and file of each row of a table without labels. Raises `DatasetError` without such a column."""
+    resolver = Resolver(table.path.parent, (), table.encoding)
+    sample = list(islice(table.rows(), LOOKED_AT))
+    column, _ = columns.path_column(table, sample, None, lambda text: bool(resolver.find(text).file))
+    for row in table.rows():
+        name = text_of(row.get(column))
+        if name:
+            image = resolver.find(name)
+            yield name, image.file or str(table.path.parent / name)

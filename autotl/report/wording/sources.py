@@ -1,0 +1,111 @@
+"""Sentences of reading a source: what was guessed, with the option that overrides it, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from autotl.records.facts import Kind
+from autotl.report.format import numbered
+
+DELIMITERS = {"\t": "tabs", " ": "spaces", ",": "commas", ";": "semicolons", "|": "bars"}
+
+
+def _read_inside(folder: str) -> str:
+    return f"read as: the folder {folder}/ in DATA, because nothing else lies beside it"
+
+
+def _read_parts(
+    classes: int, train: Sequence[str] = (), select: Sequence[str] = (), test: Sequence[str] = ()
+) -> str:
+    return (
+        f"read as: {numbered(classes, 'class', 'classes')}{_in_parts(train, select, test)}; --layout class reads these"
+        " folders as classes"
+    )
+
+
+def _read_class_parts(
+    classes: int, train: Sequence[str] = (), select: Sequence[str] = (), test: Sequence[str] = ()
+) -> str:
+    return (
+        f"read as: {numbered(classes, 'class', 'classes')}, each with its own parts:"
+        f"{_in_parts(train, select, test)}; --layout class ignores these parts"
+    )
+
+
+def _in_parts(train: Sequence[str], select: Sequence[str], test: Sequence[str]) -> str:
+    clauses = [f" in {' and '.join(train)}"] if train else []
+    if select:
+        clauses.append(f" selected on {' and '.join(select)}")
+    if test:
+        clauses.append(f" tested on {' and '.join(test)}")
+    return ",".join(clauses)
+
+
+def _read_nested(classes: int, folders: int, example: str) -> str:
+    return (
+        f"read as: {numbered(classes, 'class', 'classes')}, the outermost folders; the"
+        f" {numbered(folders, 'folder')} inside them, such as {example}/, make no classes; --layout folder/class"
+        " takes the innermost folders"
+    )
+
+
+def _read_table(file: str, path: str, **found: object) -> str:
+    """Return the columns, and what was found out about the file."""
+    columns = [f"path in column {path!r}"]
+    columns += [f"{role} in {found[role]!r}" for role in ("label", "split", "group") if role in found]
+    if "one_hot" in found:
+        columns.append(f"classes in columns of 0 and 1 ({', '.join(_texts(found['one_hot']))})")
+    if "flag" in found:
+        columns.append(f"split by {found['flag']!r}")
+    details = []
+    if "header" in found:
+        details.append("no header")
+    if "delimiter" in found:
+        delimiter = str(found["delimiter"])
+        details.append(f"separated by {DELIMITERS.get(delimiter, repr(delimiter))}")
+    if "encoding" in found:
+        details.append(f"encoded in {found['encoding']}, --encoding")
+    if "sheet" in found:
+        details.append(f"the first sheet, {found['sheet']!r}")
+    if "extension" in found:
+        details.append(f"{found['extension']} added to each path")
+    if "root" in found:
+        details.append(f"paths start from {' and '.join(_texts(found['root']))}, --root")
+    about = f" ({'; '.join(details)})" if details else ""
+    return f"read as: {file}{about}, {', '.join(columns)}; --path, --label and --split name other columns"
+
+
+def _texts(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def _read_joined(label: str) -> str:
+    return f"read as: {label!r} and the like are one class each, because their parts are no labels"
+
+
+def _hidden_images(count: int) -> str:
+    hidden = numbered(count, "hidden file or folder", "hidden files or folders")
+    return f"{hidden} with images; --include hidden reads them"
+
+
+def _extra_cells(cells: Sequence[str]) -> str:
+    return f"more cells than the header has columns ({', '.join(cells)})"
+
+
+SOURCES: dict[Kind, Callable[..., str]] = {
+    Kind.READ_INSIDE: _read_inside,
+    Kind.READ_PARTS: _read_parts,
+    Kind.READ_CLASS_PARTS: _read_class_parts,
+    Kind.READ_NESTED: _read_nested,
+    Kind.READ_TABLE: _read_table,
+    Kind.READ_JOINED: _read_joined,
+    Kind.HIDDEN_IMAGES: _hidden_images,
+    Kind.LFS_POINTER: lambda: "a Git LFS pointer, not the image itself; run git lfs pull",
+    Kind.MASK: lambda: "a mask of the image beside it; --include masks reads masks as images",
+    Kind.NO_IMAGES: lambda: "a folder without an image",
+    Kind.TABLE_BESIDE: lambda: "a table beside class folders; give it as DATA to read it instead",
+    Kind.NOT_LISTED: lambda: "an image that no row of the table names",
+    Kind.SEVERAL_FILES: lambda: "several files fit the path; write the path with its extension",
+    Kind.EXTRA_CELLS: _extra_cells,
+    Kind.REMOTE: lambda: "a web address; download it first",
+}

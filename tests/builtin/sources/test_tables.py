@@ -1,0 +1,354 @@
+"""Tables as people have them: names of columns, delimiters, encodings, roots, labels that are no classes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from source_files import folders, guesses, labels, picture, read, reasons, table, twelve
+
+from autotl.errors import DatasetError
+from autotl.records import Kind
+
+AB = [(f"img/{number}.png", "ab"[number % 2]) for number in range(12)]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("path", "label"), ("file_name", "label"), ("Image Index", "Class"), ("image_id", "category"),
+        ("FILENAME", "Species"), ("img", "target"), ("id", "breed"), (" path ", " Label "),
+    ],
+)  # fmt: skip
+def test_columns_with_usual_names(tmp_path: Path, header: tuple[str, str]) -> None:
+    data = read(table(twelve(tmp_path), header, AB))
+    assert len(data.names) == 12 and data.classes == ("a", "b")
+
+
+def test_columns_without_usual_names_are_found_by_their_content_and_it_is_said(tmp_path: Path) -> None:
+    data = read(table(twelve(tmp_path), ("Bild", "Art"), AB))
+    assert data.classes == ("a", "b")
+    assert "path in column 'Bild', label in 'Art'; --path, --label" in guesses(data)
+
+
+def test_a_third_column_makes_the_label_a_question(tmp_path: Path) -> None:
+    rows = [(path, label, "x") for path, label in AB]
+    source = table(twelve(tmp_path), ("Bild", "Art", "Ort"), rows)
+    with pytest.raises(DatasetError, match=r"no column 'label'.*Bild, Art, Ort.*--label"):
+        read(source)
+    assert read(source, label="Art").classes == ("a", "b")
+    with pytest.raises(DatasetError, match=r"no column 'Farbe'"):
+        read(source, label="Farbe")
+
+
+def test_two_columns_of_labels_are_a_question_unless_they_agree(tmp_path: Path) -> None:
+    twelve(tmp_path)
+    agree = table(
+        tmp_path, ("path", "class_id", "class", "category"), [(p, ord(a), a, a.upper()) for p, a in AB]
+    )
+    assert read(agree).classes == ("a", "b")
+    differ = table(
+        tmp_path, ("path", "label", "category"), [(p, a, "xyz"[n % 3]) for n, (p, a) in enumerate(AB)]
+    )
+    with pytest.raises(DatasetError, match=r"'label' and 'category'.*--label"):
+        read(differ)
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("name", ["labels.csv", "labels.tsv", "labels.txt"])
+def test_delimiters(tmp_path: Path, sep: str, name: str) -> None:
+    data = read(table(twelve(tmp_path), ("path", "label"), AB, name, sep=sep))
+    assert data.classes == ("a", "b") and len(data.names) == 12
+
+
+def test_excel_names_its_own_delimiter(tmp_path: Path) -> None:
+    source = table(twelve(tmp_path), ("path", "label"), AB, sep=";")
+    source.write_text("sep=;\n" + source.read_text())
+    assert read(source).classes == ("a", "b")
+
+
+def test_lists_without_a_header(tmp_path: Path) -> None:
+    twelve(tmp_path)
+    for name, sep in (("list.csv", ","), ("list.txt", " ")):
+        data = read(table(tmp_path, AB[0], AB[1:], name, sep=sep))
+        assert len(data.names) == 12 and "no header" in guesses(data)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
+)
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    rows = [(path, {"a": "Größe", "b": "klein"}[label]) for path, label in AB]
+    data = read(table(twelve(tmp_path), ("path", "label"), rows, encoding=encoding))
+    assert data.classes == ("Größe", "klein")
+    assert ("encoded in" in guesses(data)) == (not encoding.startswith("utf-8"))
+
+
+def test_another_encoding_is_named_by_an_option(tmp_path: Path) -> None:
+    rows = [(path, {"a": "кот", "b": "пёс"}[label]) for path, label in AB]
+    source = table(twelve(tmp_path), ("path", "label"), rows, encoding="cp1251")
+    assert read(source).classes != ("кот", "пёс")
+    assert read(source, encoding="cp1251").classes == ("кот", "пёс")
+    with pytest.raises(DatasetError, match=r"--encoding"):
+        read(source, encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"not known"):
+        read(source, encoding="klingon")
+
+
+def test_a_table_in_latin_1_names_files_in_latin_1(tmp_path: Path) -> None:
+    for number in range(4):
+        picture(tmp_path / f"{number}.png", number)
+    try:
+        (tmp_path / "0.png").rename(tmp_path / os.fsdecode(b"\xe9.png"))
+    except OSError:
+        pytest.skip("this file system takes only text for names")
+    rows = [("é.png", "a"), ("1.png", "b"), ("2.png", "a"), ("3.png", "b")]
+    assert len(read(table(tmp_path, ("path", "label"), rows, encoding="latin-1")).names) == 4
+
+
+@pytest.mark.parametrize("written", ["img/{}", "img\\{}.png", "./img/{}.PNG", "data/img/{}.png"])
+def test_spellings_of_paths(tmp_path: Path, written: str) -> None:
+    rows = [(written.format(number), "ab"[number % 2]) for number in range(12)]
+    data = read(table(twelve(tmp_path / "data"), ("path", "label"), rows))
+    assert set(labels(data)) == {f"img/{number}.png" for number in range(12)}
+
+
+def test_an_extension_that_is_added_is_said(tmp_path: Path) -> None:
+    rows = [(number, "ab"[number % 2]) for number in range(12)]
+    source = table(twelve(tmp_path), ("image_id", "label"), rows)
+    assert ".png added to each path" in guesses(read(source)) and "img/, --root" in guesses(read(source))
+    picture(tmp_path / "img" / "3.jpg")
+    assert reasons(read(source))["3"] == Kind.SEVERAL_FILES
+
+
+def test_images_in_several_folders_beside_the_table(tmp_path: Path) -> None:
+    for number in range(12):
+        picture(tmp_path / f"part_{number % 2}" / f"{number}.png", number)
+    source = table(tmp_path, ("image", "label"), [(f"{n}.png", "ab"[n % 2]) for n in range(12)])
+    assert len(read(source).names) == 12
+    for number in range(12):
+        picture(tmp_path / "copies" / f"{number}.png", number)
+    with pytest.raises(DatasetError, match=r"lies in copies/ and part_0/.*--root"):
+        read(source)
+    assert len(read(source, root=str(tmp_path / "copies")).names) == 12
+
+
+def test_a_root_elsewhere_is_allowed_by_name(tmp_path: Path) -> None:
+    twelve(tmp_path / "photos")
+    source = table(tmp_path / "tables", ("path", "label"), AB)
+    with pytest.raises(DatasetError, match=r"--root FOLDER"):
+        read(source)
+    data = read(source, root=str(tmp_path / "photos"))
+    assert len(data.names) == 12 and data.root == str(tmp_path / "photos")
+    absolute = table(tmp_path / "tables", ("path", "label"), [(tmp_path / "photos" / p, a) for p, a in AB])
+    assert len(read(absolute, root=str(tmp_path)).names) == 12
+
+
+def test_nothing_outside_the_root_is_read(tmp_path: Path) -> None:
+    picture(tmp_path / "secret.png")
+    twelve(tmp_path / "data")
+    (tmp_path / "data" / "link.png").symlink_to("../secret.png")
+    rows = [
+        *AB,
+        ("../secret.png", "a"),
+        ("link.png", "a"),
+        (tmp_path / "secret.png", "a"),
+        ("../secret", "a"),
+    ]
+    left = reasons(read(table(tmp_path / "data", ("path", "label"), rows)))
+    assert set(left.values()) == {Kind.OUTSIDE_CSV_FOLDER} and len(left) == 4
+
+
+def test_every_row_and_every_image_beside_the_named_ones_is_accounted_for(tmp_path: Path) -> None:
+    twelve(tmp_path)
+    rows = [
+        *AB[:8],
+        ("img/8.png", ""),
+        ("img/no.png", "a"),
+        ("http://x.org/1.png", "a"),
+        ("img/9.png", "a", "b"),
+    ]
+    data = read(table(tmp_path, ("path", "label"), rows))
+    assert reasons(data) == {
+        "img/8.png": Kind.NO_LABEL,
+        "img/no.png": Kind.NO_SUCH_FILE,
+        "http://x.org/1.png": Kind.REMOTE,
+        "img/9.png": Kind.EXTRA_CELLS,
+        "img/10.png": Kind.NOT_LISTED,
+        "img/11.png": Kind.NOT_LISTED,
+    }
+
+
+@pytest.mark.parametrize("values", [("train", "val", "test"), ("Training", "VALID", "test set")])
+def test_a_column_of_parts(tmp_path: Path, values: tuple[str, str, str]) -> None:
+    rows = [(p, a, values[n // 4]) for n, (p, a) in enumerate(AB)]
+    assert (
+        read(table(twelve(tmp_path), ("path", "label", "Split"), rows)).given.tolist()
+        == [0] * 4 + [1] * 4 + [2] * 4
+    )
+
+
+def test_a_flag_for_one_part(tmp_path: Path) -> None:
+    rows = [(p, a, n > 8) for n, (p, a) in enumerate(AB)]
+    assert (
+        read(table(twelve(tmp_path), ("path", "label", "is_valid"), rows)).given.tolist() == [0] * 9 + [1] * 3
+    )
+
+
+def test_a_wrong_part_is_refused_and_another_meaning_ignored(tmp_path: Path) -> None:
+    twelve(tmp_path)
+    wrong = table(
+        tmp_path, ("path", "label", "split"), [(p, a, "train" if n else "x") for n, (p, a) in enumerate(AB)]
+    )
+    with pytest.raises(DatasetError, match=r"the split 'x' for img/0.png.*--split"):
+        read(wrong)
+    meant = table(tmp_path, ("path", "label", "set"), [(p, a, "holiday") for p, a in AB])
+    assert (read(meant).given == -1).all()
+
+
+def test_a_group_column(tmp_path: Path) -> None:
+    rows = [(p, a, n // 3) for n, (p, a) in enumerate(AB)]
+    source = table(twelve(tmp_path), ("path", "label", "patient"), rows)
+    data = read(source, group="patient")
+    assert data.group is not None and data.group.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+
+
+# --------------------------------------------------------------------------- labels that are no classes
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ('"cat,dog"', "cat", '"dog,bird"'),
+        ("cat|dog", "cat", "bird"),
+        ("cat; dog", "dog", "bird"),
+        ("cat dog", "cat", "dog"),
+        ("\"['cat', 'dog']\"", "\"['cat']\"", "\"['bird']\""),
+    ],
+)
+def test_several_labels_an_image_are_refused(tmp_path: Path, values: tuple[str, str, str]) -> None:
+    rows = [(f"img/{number}.png", values[number % 3]) for number in range(12)]
+    source = table(twelve(tmp_path), ("path", "label"), rows)
+    with pytest.raises(DatasetError, match=r"several labels for one image.*--target multiclass"):
+        read(source)
+    assert len(read(source, target="multiclass").classes) == 3
+
+
+@pytest.mark.parametrize(
+    "values", [('"Smith, John"', '"Doe, Jane"'), ("red fox", "arctic fox"), ("a/b", "c-d")]
+)
+def test_names_with_spaces_and_commas_are_classes(tmp_path: Path, values: tuple[str, str]) -> None:
+    rows = [(f"img/{number}.png", values[number % 2]) for number in range(12)]
+    data = read(table(twelve(tmp_path), ("path", "label"), rows))
+    assert len(data.classes) == 2
+    assert ("are one class each" in guesses(data)) == ("," in values[0])
+
+
+def test_one_image_in_several_rows_has_several_labels(tmp_path: Path) -> None:
+    rows = [*AB, *((f"img/{number}.png", "c") for number in range(6))]
+    with pytest.raises(DatasetError, match=r"several labels for one image.*img/0.png: a, c"):
+        read(table(twelve(tmp_path), ("path", "label"), rows))
+    data = read(table(tmp_path, ("path", "label"), [*AB, ("img/0.png", "b")]))  # once is a slip
+    assert reasons(data) == {"img/0.png": Kind.NAMED_TWICE}
+
+
+def test_columns_of_0_and_1(tmp_path: Path) -> None:
+    twelve(tmp_path)
+    source = table(tmp_path, ("path", "cat", "dog"), [(f"img/{n}.png", n % 2, 1 - n % 2) for n in range(12)])
+    assert read(source).classes == ("cat", "dog") and "columns of 0 and 1 (cat, dog)" in guesses(read(source))
+    several = table(tmp_path, ("path", "cat", "dog"), [(f"img/{n}.png", 1, n % 2) for n in range(12)])
+    with pytest.raises(DatasetError, match=r"several labels for one image.*cat, dog"):
+        read(several)
+
+
+@pytest.mark.parametrize("form", ["{:.3f}", "{:.2e}"])
+def test_numbers_to_predict_are_refused(tmp_path: Path, form: str) -> None:
+    rows = [(f"img/{number}.png", form.format(0.137 * number)) for number in range(12)]
+    source = table(twelve(tmp_path), ("path", "label"), rows)
+    with pytest.raises(DatasetError, match=r"holds numbers.*--target multiclass"):
+        read(source)
+    assert len(read(source, target="multiclass").classes) == 12
+
+
+def test_numbers_with_a_decimal_comma_are_numbers(tmp_path: Path) -> None:
+    rows = [(f"img/{number}.png", f"{0.137 * number:.3f}".replace(".", ",")) for number in range(12)]
+    with pytest.raises(DatasetError, match=r"holds numbers"):
+        read(table(twelve(tmp_path), ("path", "label"), rows, sep=";"))
+
+
+def test_whole_numbers_that_repeat_are_classes(tmp_path: Path) -> None:
+    rows = [(f"img/{number}.png", number % 3 + 8) for number in range(12)]
+    assert read(table(twelve(tmp_path), ("path", "label"), rows)).classes == ("8", "9", "10")
+    with pytest.raises(DatasetError, match=r"holds numbers"):
+        read(table(tmp_path, ("path", "label"), [(f"img/{n}.png", 20 + n) for n in range(12)]))
+
+
+def test_labels_that_never_repeat_are_no_classes(tmp_path: Path) -> None:
+    rows = [(f"img/{number}.png", f"name{number}") for number in range(12)]
+    with pytest.raises(DatasetError, match=r"never repeats a label.*--label"):
+        read(table(twelve(tmp_path), ("path", "label"), rows))
+
+
+# --------------------------------------------------------------------------- other forms of tables
+
+
+@pytest.mark.parametrize("name", ["labels.jsonl", "labels.ndjson", "labels.json"])
+def test_json(tmp_path: Path, name: str) -> None:
+    rows = [{"file_name": path, "label": label} for path, label in AB]
+    whole = json.dumps(rows) if name == "labels.json" else "\n".join(map(json.dumps, rows))
+    (twelve(tmp_path) / name).write_text(whole)
+    assert read(tmp_path / name).classes == ("a", "b")
+
+
+def test_json_of_labels_by_path_and_of_lists(tmp_path: Path) -> None:
+    twelve(tmp_path)
+    (tmp_path / "by-path.json").write_text(json.dumps(dict(AB)))
+    assert read(tmp_path / "by-path.json").classes == ("a", "b")
+    rows = [{"path": path, "label": [label, "x"]} for path, label in AB]
+    (tmp_path / "lists.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(DatasetError, match=r"several labels"):
+        read(tmp_path / "lists.jsonl")
+    (tmp_path / "broken.jsonl").write_text('{"path": "img/0.png"}\nno json\n')
+    with pytest.raises(DatasetError, match=r"line 2"):
+        read(tmp_path / "broken.jsonl")
+
+
+def test_excel(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [("path", "label"), *((path, "ab".index(label) + 1) for path, label in AB)]:
+        book.active.append(row)
+    book.create_sheet("notes")
+    book.save(twelve(tmp_path) / "labels.xlsx")
+    data = read(tmp_path / "labels.xlsx")
+    assert data.classes == ("1", "2") and "the first sheet, 'Sheet'" in guesses(data)
+    (tmp_path / "text.xlsx").write_text("path,label\n")
+    with pytest.raises(DatasetError, match=r"not a workbook"):
+        read(tmp_path / "text.xlsx")
+
+
+def test_parquet(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {"path": [path for path, _ in AB], "label": [label for _, label in AB]}
+    parquet.write_table(pa.table(columns), twelve(tmp_path) / "labels.parquet")
+    assert read(tmp_path / "labels.parquet").classes == ("a", "b")
+    (tmp_path / "text.parquet").write_text("path,label\n")
+    with pytest.raises(DatasetError, match=r"not a Parquet file"):
+        read(tmp_path / "text.parquet")
+
+
+def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
+    (tmp_path / "labels.xlsx").write_bytes(b"PK")
+    with pytest.raises(DatasetError, match=r"openpyxl.*autotl\[excel\]"):
+        read(tmp_path / "labels.xlsx")
+
+
+def test_a_table_of_test_images(tmp_path: Path) -> None:
+    folders(tmp_path / "photos", "a", "b")
+    source = table(twelve(tmp_path / "later"), ("path", "label"), AB)
+    data = read(tmp_path / "photos", test=str(source))
+    assert sorted(data.given.tolist()) == [-1] * 4 + [2] * 12
