@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from autotl import predict as autotl_predict
 from autotl.budget import Allowance, parse_seconds
+from autotl.builtin.sources import in_memory
 from autotl.cache import atomic_write
 from autotl.decision.evidence import representative_results
 from autotl.errors import RunError, UnknownNameError
@@ -232,7 +233,7 @@ class Run:
 
     def fit(
         self,
-        data: str | os.PathLike[str] | None = None,
+        data: Any = None,
         *,
         candidate: str | None = None,
         group: str | None = None,
@@ -255,8 +256,10 @@ class Run:
         recipe = _recipe(state, candidate)
         recorded = options_of_record(state.options)
         given = {name: value for name, value in recorded.items() if name in _KEPT}
-        if data is not None:  # options of the old data's parts need not hold for the new
-            given = {k: v for k, v in given.items() if k not in {"test", "test_size"}} | {"source": str(data)}
+        if data is not None:  # options of the old data's parts and place need not hold for the new
+            source, reading = in_memory.as_source(data, {})
+            given = {k: v for k, v in given.items() if k not in {"test", "test_size", "root"}} | reading
+            given["source"] = source
         elif (found := expression_held(state.profile.findings)) is not None:
             given.setdefault("group", found)  # the same images are split the same way
         if group is not None:
@@ -296,8 +299,9 @@ class Run:
 
     def _images(self, most: int) -> list[str]:
         """Return the run's images that are still where they were, those of the test part first."""
-        source = Path(self.result.data.source)
-        root = source if source.is_dir() else source.parent
+        data = self.result.data
+        source = Path(data.source)
+        root = Path(data.root) if data.root else source if source.is_dir() else source.parent
         try:
             table = manifest.read(self.path / "manifest.csv")
         except RunError:
@@ -348,7 +352,7 @@ def load(path: str | os.PathLike[str]) -> Run:
 
 @takes_options
 def recommend(
-    source: str | os.PathLike[str],
+    source: Any,
     budget: str | float = DEFAULT_BUDGET,
     *,
     progress: bool = False,
@@ -359,6 +363,8 @@ def recommend(
 ) -> Run:
     """Find the best way to transfer a pretrained backbone to the images in `source`, and train it.
 
+    `source` is a path; or in Python a DataFrame with columns of paths (or images) and labels, a pair (images,
+    labels), a torchvision or Hugging Face dataset, or a dict of these by part (train, val, test).
     `progress` shows how far the run is: a panel in a terminal, a block in a notebook, lines on standard error
     elsewhere. `observers` are called with each `Event`; `started` is the `time.monotonic()` from which the budget counts,
     by default now; `command` is recorded. The options are those of ``autotl run``. Raises an `AutotlError`
@@ -366,14 +372,15 @@ def recommend(
     """
     from autotl import pipeline
 
-    asked = options_from(source, budget, options, command=command)
+    place, given = in_memory.as_source(source, options)
+    asked = options_from(place, budget, given, command=command)
     with _tools(Following(progress=progress, observers=observers)) as tools:
         return Run(pipeline.recommend(asked, tools=tools, started=started))
 
 
 @takes_options
 def plan(
-    source: str | os.PathLike[str],
+    source: Any,
     budget: str | float = DEFAULT_BUDGET,
     **options: Unpack[OptionArguments],
 ) -> Plan:
@@ -383,11 +390,12 @@ def plan(
     """
     from autotl.stages import dry_run
 
-    return dry_run.plan(options_from(source, budget, options))
+    place, given = in_memory.as_source(source, options)
+    return dry_run.plan(options_from(place, budget, given))
 
 
 @takes(*READING)
-def profile(source: str | os.PathLike[str], **options: Unpack[OptionArguments]) -> Profile:
+def profile(source: Any, **options: Unpack[OptionArguments]) -> Profile:
     """Return the profile of the data. Reads every image once and trains nothing.
 
     The options are those of ``autotl run`` on reading the data. Raises `DatasetError`, and `TypeError` for another
@@ -402,7 +410,8 @@ def profile(source: str | os.PathLike[str], **options: Unpack[OptionArguments]) 
     unknown = sorted(set(options) - set(READING))
     if unknown:
         raise TypeError(f"{unknown[0]!r} is not an option of reading; expected one of {', '.join(READING)}")
-    data = data_load.load(str(source), reading_options(converted(options)), load_plugins())
+    place, given = in_memory.as_source(source, options)
+    data = data_load.load(place, reading_options(converted(given)), load_plugins())
     with tempfile.TemporaryDirectory(prefix="autotl-") as work:
         unlimited = Allowance(deadline=float("inf"))
         kind = modality.get(data.modality)

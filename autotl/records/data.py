@@ -74,7 +74,9 @@ class Dataset:
     group_from: GroupFrom = "declared"  # where `group` comes from
     left_out: tuple[LeftOut, ...] = ()
     findings: tuple[Finding, ...] = ()
-    root: str = ""  # absolute folder that names are relative to; "" for that of the source
+    root: str = (
+        ""  # absolute folder that names are relative to; "" for the source, or the folder that it lies in
+    )
     reading: tuple[Fact, ...] = ()  # how the source was read, where it could have been read in another way
     digests: np.ndarray | None = None  # (n,) content digest of each file as text: equal files, equal digests
     fingerprint: str = ""  # of contents, labels, parts and groups; independent of the place of the folder

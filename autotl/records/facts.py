@@ -88,6 +88,8 @@ class Kind(StrEnum):
     SEVERAL_FILES = "several_files"  # fit one path of a table
     EXTRA_CELLS = "extra_cells"
     REMOTE = "remote"
+    ARCHIVE_OUTSIDE = "archive_outside"
+    ARCHIVE_LINK = "archive_link"
     NOT_REACHED = "not_reached"  # the budget ended before the image was decoded
     # the data: findings
     LEFT_OUT = "left_out"
@@ -118,6 +120,9 @@ class Kind(StrEnum):
     READ_CLASS_PARTS = "read_class_parts"
     READ_NESTED = "read_nested"
     READ_TABLE = "read_table"
+    READ_BY_TABLE = "read_by_table"
+    READ_EMBEDDED = "read_embedded"
+    READ_UNPACKED = "read_unpacked"
     READ_JOINED = "read_joined"
     # the data: how they are split
     SPLIT_SIZES = "split_sizes"

@@ -41,7 +41,7 @@ def gather(result: Recommendation, folder: Path) -> Material:
     pictures = {}
     if predictions is not None:
         names = {int(predictions.rows[place]): str(predictions.names[place]) for place in places}
-        pictures = thumbnails(folder, Path(result.data.source), names)
+        pictures = thumbnails(folder, Path(result.data.root or result.data.source), names)
     compared = _compared(result, folder)
     drawings: dict[str, str] = {}
     hidden, missing = 0, ""

@@ -125,6 +125,7 @@ def hand_over(context: RunContext, setup: Setup) -> None:
             test_from=split.test_from,
             split=split.facts,
             findings=data.findings,
+            root=data.root,
         )
     )
 

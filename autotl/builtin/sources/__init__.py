@@ -5,8 +5,12 @@ overrides the guess; what can be read in two ways is refused with a question.
 
 =============  =====================================================================================
 folders        class folders, with parts above or inside them (tree: what is there; layout: what it means)
+inside         tables that lie in a folder with their images, such as Hugging Face's metadata.csv
+archives       zip and tar, unpacked into the cache
+arrow          Parquet with images inside, and `datasets` of Hugging Face saved to disk
+in_memory      objects of Python, which become a table beside their images
 tables         rows of path and label (table_files: CSV to Excel; columns, resolve, targets: what they mean)
-annotations    sets for detection and segmentation, which are recognised and refused
+object_sets    sets for detection and segmentation, which are recognised and refused
 assemble       files with labels → `Dataset`
 =============  =====================================================================================
 """
@@ -17,17 +21,18 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from autotl.builtin.sources import assemble, folders, table_files, tables
+from autotl.builtin.sources import archives, arrow, assemble, folders, table_files, tables
 from autotl.builtin.sources.listing import TEST, Choices, Listing, choices_of
 from autotl.builtin.sources.tree import images_below
 from autotl.errors import DatasetError
 from autotl.hookspecs import hookimpl
-from autotl.records import Dataset, LeftOut
+from autotl.records import Dataset, Kind, LeftOut, fact
 
 __all__ = ["images_below", "load_dataset"]
 
 EXPECTED = (
-    "a folder of class folders, or a table (CSV, TSV, JSON Lines, Parquet or Excel) with path and label"
+    "a folder of class folders, a zip or tar of one, or a table (CSV, TSV, JSON Lines, Parquet or Excel) with path"
+    " and label"
 )
 
 
@@ -42,15 +47,29 @@ def load_dataset(source: str, options: dict[str, str]) -> Dataset:
 
 def _listing(path: Path, choices: Choices, *, is_test: bool = False) -> Listing:
     """Return the files of a source of any kind. Raises `DatasetError`."""
+    shards = arrow.shards_of(path)
+    if shards:
+        return arrow.read(path, shards, choices)
     if path.is_dir():
         return folders.read(path, choices, is_test=is_test)
     if path.is_file() and path.suffix.lower() in table_files.SUFFIXES:
         return tables.read(table_files.read(path, choices.encoding), choices)
+    if archives.is_archive(path):
+        return _unpacked(path, choices, is_test=is_test)
     if path.exists():
         raise DatasetError(
             f"{path} is a single file, expected {EXPECTED}; give the folder above its class folder"
         )
     raise DatasetError(f"{path} does not exist; expected {EXPECTED}; check the path")
+
+
+def _unpacked(path: Path, choices: Choices, *, is_test: bool) -> Listing:
+    """Return the files of an archive."""
+    folder, left_out = archives.unpack(path)
+    listing = _listing(folder, choices, is_test=is_test)
+    listing.left_out += left_out
+    listing.reading.insert(0, fact(Kind.READ_UNPACKED, archive=path.name, folder=str(folder)))
+    return listing
 
 
 def _add_test(listing: Listing, choices: Choices) -> None:

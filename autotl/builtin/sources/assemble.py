@@ -77,7 +77,7 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
     return Dataset(
         source=source,
         modality="image",
-        root=os.path.abspath(listing.root),
+        root=_root(source, listing),
         files=np.array([item.file for item in kept], object),
         names=np.array([item.name for item in kept], object),
         targets=(Target(name="label", kind="multiclass", classes=classes, values=labels),),
@@ -89,6 +89,13 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
         reading=tuple(listing.reading),
         fingerprint=_fingerprint(kept, digests, keys),
     )
+
+
+def _root(source: str, listing: Listing) -> str:
+    """Return the folder that names are relative to; "" where it is the source, or the folder of the table."""
+    place = os.path.abspath(source)
+    root = os.path.abspath(listing.root)
+    return "" if root in (place, os.path.dirname(place)) else root
 
 
 def _same_spelling(items: list[Item], choices: Choices) -> list[Item]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 
-from autotl.builtin.sources import layout, masks
+from autotl.builtin.sources import inside, layout, masks, object_sets
 from autotl.builtin.sources.listing import Choices, Item, Listing
 from autotl.builtin.sources.tree import Folder, walk
 from autotl.records import Kind
@@ -17,14 +17,18 @@ TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".json")
 def read(root: Path, choices: Choices, *, is_test: bool = False) -> Listing:
     """Return the images of a folder, labelled by the folders that they lie in. Raises `DatasetError`."""
     listing = Listing(root=root)
-    return label(walk(root, choices, listing), listing, choices, is_test=is_test)
-
-
-def label(tree: Folder, listing: Listing, choices: Choices, *, is_test: bool = False) -> Listing:
-    """Add the items of a tree to the listing that was made with it, and return the listing."""
-    root = listing.root
+    tree = walk(root, choices, listing)
     if "masks" not in choices.include:
         _leave_out_masks(tree, listing)
+    if choices.layout is None:
+        object_sets.refuse(tree, root)
+    by_table = inside.read(tree, listing, choices)
+    return _label(tree, listing, choices, is_test=is_test) if by_table is None else by_table
+
+
+def _label(tree: Folder, listing: Listing, choices: Choices, *, is_test: bool) -> Listing:
+    """Add the items of a tree to the listing that was made with it, and return the listing."""
+    root = listing.root
     decide: Callable[[Folder, Choices, str], layout.Labelled] = layout.as_test if is_test else layout.label
     found = decide(tree, choices, str(root))
     listing.reading += found.reading

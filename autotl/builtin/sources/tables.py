@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from autotl.builtin.sources import columns, targets
@@ -56,13 +57,19 @@ class _Row:
 def _columns(table: Table, resolver: Resolver, choices: Choices) -> tuple[Table, Resolver, Columns]:
     """Return the table, where its paths start, and its columns."""
     found = columns.find(table, choices, lambda text: bool(resolver.find(text).file))
-    if choices.root is None:
-        texts = [text for row in islice(table.rows(), LOOKED_AT) if (text := text_of(row.get(found.path)))]
-        starts = starts_for(resolver, texts, f"column {found.path!r}")
-        if starts != (resolver.root,):
-            resolver = Resolver(resolver.root, starts, table.encoding)
-            found = columns.find(table, choices, lambda text: bool(resolver.find(text).file))
+    texts = [text_of(row.get(found.path)) for row in islice(table.rows(), LOOKED_AT)]
+    places = starts(resolver, texts, found.path, choices)
+    if places != (resolver.root,):
+        resolver = Resolver(resolver.root, places, table.encoding)
+        found = columns.find(table, choices, lambda text: bool(resolver.find(text).file))
     return table, resolver, found
+
+
+def starts(resolver: Resolver, texts: Iterable[str], column: str, choices: Choices) -> tuple[Path, ...]:
+    """Return the folders that the paths of a column are relative to. Raises `DatasetError` if that is not clear."""
+    if choices.root is not None:
+        return (resolver.root,)
+    return starts_for(resolver, [text for text in texts if text], f"column {column!r}")
 
 
 def _rows(

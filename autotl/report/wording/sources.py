@@ -75,6 +75,21 @@ def _read_table(file: str, path: str, **found: object) -> str:
     return f"read as: {file}{about}, {', '.join(columns)}; --path, --label and --split name other columns"
 
 
+def _read_by_table(file: str) -> str:
+    return f"read as: labels in {file}, which lies beside the images; --layout class reads the folders as classes"
+
+
+def _read_embedded(images: str, label: str, folder: str) -> str:
+    return (
+        f"read as: images in column {images!r}, labels in {label!r}, written to {folder}; --path and --label name"
+        " other columns"
+    )
+
+
+def _read_unpacked(archive: str, folder: str) -> str:
+    return f"read as: {archive}, unpacked to {folder}"
+
+
 def _texts(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
 
@@ -98,6 +113,9 @@ SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.READ_CLASS_PARTS: _read_class_parts,
     Kind.READ_NESTED: _read_nested,
     Kind.READ_TABLE: _read_table,
+    Kind.READ_BY_TABLE: _read_by_table,
+    Kind.READ_EMBEDDED: _read_embedded,
+    Kind.READ_UNPACKED: _read_unpacked,
     Kind.READ_JOINED: _read_joined,
     Kind.HIDDEN_IMAGES: _hidden_images,
     Kind.LFS_POINTER: lambda: "a Git LFS pointer, not the image itself; run git lfs pull",
@@ -107,5 +125,7 @@ SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.NOT_LISTED: lambda: "an image that no row of the table names",
     Kind.SEVERAL_FILES: lambda: "several files fit the path; write the path with its extension",
     Kind.EXTRA_CELLS: _extra_cells,
+    Kind.ARCHIVE_OUTSIDE: lambda: "a member of the archive that leads outside it, or has no usable name",
+    Kind.ARCHIVE_LINK: lambda: "a link or device in an archive; only files are unpacked",
     Kind.REMOTE: lambda: "a web address; download it first",
 }
