@@ -116,6 +116,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image.rename(image.with_name(f"track{int(image.stem) % 10:02d}_{image.name}"))
     for part in ("train_set", "test_set"):
         pictures(root / "flowers" / part, each=6, classes=3)
+    shutil.make_archive(str(root / "flowers"), "zip", root / "flowers")
     for day in ("monday", "friday"):
         pictures(root / "sessions" / day, each=6, classes=3)
     images = sorted((root / "photos").glob("*/*.png"))

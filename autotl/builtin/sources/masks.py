@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from autotl.builtin.sources.names import words
+from autotl.modality import image_file
 
 MASK = re.compile(
     r"(?P<stem>.+?)[\s_.-]+(?:mask|masks|seg|segmentation|gt|groundtruth|ground_truth|annotation)"
@@ -18,7 +19,7 @@ MASK = re.compile(
     re.IGNORECASE,
 )
 FOLDERS = frozenset({"mask", "masks", "segmentation", "segmentations", "gt", "groundtruth"})
-SIDE = 64  # pixels that a picture is judged at
+SIDE = 256  # pixels that a picture is judged at
 MOST_VALUES = 24  # grey levels of a mask, or
 EXTREME = 16  # distance from its darkest or brightest level, within which
 EXTREMES = 0.9  # of its pixels lie
@@ -76,12 +77,12 @@ def _of(stem: str) -> str:
 def has_few_levels(path: Path) -> bool:
     """Return whether an image looks like a mask: without colour, and made of a few grey levels."""
     try:
-        with Image.open(path) as opened:
-            opened.draft("L", (SIDE, SIDE))
-            if opened.mode in ("1", "P"):
+        with image_file.open(path, SIDE) as opened:
+            image = opened.image
+            if image.mode in ("1", "P"):
                 return True
-            opened.thumbnail((4 * SIDE, 4 * SIDE), Image.Resampling.NEAREST)
-            pixels = np.asarray(opened.convert("RGB")).astype(np.int16)
+            image.thumbnail((SIDE, SIDE), Image.Resampling.NEAREST)
+            pixels = np.asarray(image.convert("RGB")).astype(np.int16)
     except Exception:  # Pillow raises what it likes; the check of the file itself names the problem
         return False
     if np.ptp(pixels, axis=2).max() > EXTREME:
