@@ -37,8 +37,12 @@ _EXTENDS = {*(name for name, definition in DEFINITIONS.items() if definition.ext
     help="Continue a run: for another --budget, or an interrupted run for the time it had left. --backbones and"
     " --weights are added to those of the run.",
 )  # fmt: skip
-@options("test", "test_size", "group", "no_auto_group", "path", "label", "split", "root", "encoding", "layout")
-@options("include", "ignore_case", "target", "weights", "backbones", "strategies", "scores", "metric", "prefer")
+@options(
+    "test", "test_size", "group", "no_auto_group", "path", "label", "split", "root", "encoding", "layout"
+)
+@options(
+    "include", "ignore_case", "target", "weights", "backbones", "strategies", "scores", "metric", "prefer"
+)
 @options("max_params", "max_latency", "max_memory", "licence")
 @options("device", "precision", "seed", "offline", "refit", "history")
 @click.option(

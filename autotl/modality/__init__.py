@@ -28,11 +28,15 @@ class Modality(Protocol):
     BATCH: str  # "module:attr" of the function that makes a network's input of stored items
 
     def recognised(self, head: bytes) -> bool:
-        """Return whether a file is of this kind, judged by its first 64 bytes; names say it for most files."""
+        """Return whether a file is of this kind, judged by its first 132 bytes; names say it for most files."""
         ...
 
     def check(self, file: BinaryIO) -> Fact | None:
         """Return why a file is not an item of this kind, judged by its header, or None if it is one."""
+        ...
+
+    def pages(self, file: BinaryIO) -> int:
+        """Return the number of pages or frames of a file, of which the first alone is used."""
         ...
 
     def single(self, item: Any) -> bool:

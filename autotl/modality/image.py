@@ -33,6 +33,10 @@ SUFFIXES = frozenset(
         ".tiff",
         ".webp",
         ".tga",
+        ".avif",
+        ".heic",
+        ".heif",
+        ".dcm",
     }
 )
 AUGMENT = "autotl.engine.augment:augment"
@@ -60,8 +64,15 @@ def check(file: BinaryIO) -> Fact | None:
             return fact(Kind.NO_PIXELS) if min(opened.width, opened.height) < 1 else None
     except Image.DecompressionBombError:
         return fact(Kind.TOO_MANY_PIXELS)
+    except image_file.NeedsPackage as missing:
+        return fact(Kind.NEEDS_PACKAGE, format=missing.name, package=missing.package, extra=missing.extra)
     except Exception as error:  # PIL raises what it likes on a bad header
         return fact(Kind.UNREADABLE, error=type(error).__name__)
+
+
+def pages(file: BinaryIO) -> int:
+    """See `Modality.pages`."""
+    return image_file.pages(file)
 
 
 def single(item: Any) -> bool:

@@ -14,7 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,22 +23,27 @@ from typing import IO, cast
 from PIL import Image, UnidentifiedImageError
 
 from autotl.budget import Allowance
+from autotl.modality import dicom, image_signature
 
 __all__ = [
     "DECODERS",
     "MOST_PIXELS",
     "SECONDS",
     "MemoryGate",
+    "NeedsPackage",
     "NotAFile",
     "Opened",
     "OutOfTime",
     "TooLaborious",
     "open",
+    "pages",
     "reason",
 ]
 
 # Names of Pillow's formats, in the order in which they are asked. TGA has no signature, so it comes last.
-DECODERS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "TGA")
+# HEIF is pillow-heif's, which is registered where it is installed.
+DECODERS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF", "HEIF", "TGA")
+HEAD = 132  # bytes by which DICOM and HEIC are recognised
 MOST_PIXELS = (
     89_478_485  # decoded at once; a JPEG is decoded at a fraction of its size. Pillow warns from here on
 )
@@ -59,14 +64,26 @@ class NotAFile(Exception):
     """A pipe, a socket or a device."""
 
 
+class NeedsPackage(Exception):
+    """An image of a format that a package reads which is not installed."""
+
+    def __init__(self, name: str, package: str, extra: str) -> None:
+        self.name, self.package, self.extra = name, package, extra
+        super().__init__(f"{name}, which the package {package} reads; pip install 'autotl[{extra}]'")
+
+
 class OutOfTime(Exception):
     """The time for decoding was over before the image was decoded: this is no fault of the image."""
 
 
 @cache
 def _decoders() -> tuple[str, ...]:
-    """Return those of `DECODERS` that this Pillow has."""
+    """Return those of `DECODERS` that this Pillow has, pillow-heif's included."""
     Image.init()
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     return tuple(name for name in DECODERS if name in Image.OPEN)
 
 
@@ -77,6 +94,7 @@ class Opened:
     image: Image.Image  # not yet decoded: `load()` does that
     width: int  # in the file, in pixels; a JPEG is decoded smaller
     height: int
+    pages: int = 1  # of a DICOM file; of other formats see `pages`
 
 
 @contextmanager
@@ -95,11 +113,12 @@ def open(  # noqa: A001 (read as image_file.open)
             _require_regular(file)
             file = stack.enter_context(builtins.open(file, "rb"))
         timed = cast("IO[bytes]", _Timed(file, allowance))
-        image = stack.enter_context(Image.open(timed, formats=_decoders()))
-        opened = Opened(image, *image.size)
+        image, frames = _image(timed)
+        stack.enter_context(image)
+        opened = Opened(image, *image.size, frames)
         coefficients = 0
         if image.info.get("progressive"):
-            image.decodermaxblock = PROGRESSIVE_BLOCK
+            image.decodermaxblock = PROGRESSIVE_BLOCK  # type: ignore[attr-defined]
             coefficients = image.width * image.height
         if image.format == "JPEG":
             image.draft("RGB", (side, side))
@@ -108,6 +127,37 @@ def open(  # noqa: A001 (read as image_file.open)
             raise Image.DecompressionBombError(f"{opened.width} × {opened.height} pixels")
         stack.enter_context(_MEMORY.hold(pixels * PIXEL_BYTES + coefficients * PROGRESSIVE_BYTES))
         yield opened
+
+
+def _image(file: IO[bytes]) -> tuple[Image.Image, int]:
+    """Return an image with its header read, and the frames of a DICOM file. Raises `NeedsPackage`."""
+    start = file.tell()
+    head = file.read(HEAD)
+    file.seek(start)
+    if dicom.is_dicom(head):
+        try:
+            return dicom.read(file, MOST_PIXELS)
+        except ImportError as error:
+            raise NeedsPackage("DICOM", "pydicom", "dicom") from error
+    try:
+        return Image.open(file, formats=_decoders()), 1
+    except UnidentifiedImageError as error:
+        if image_signature.is_heic(head):
+            raise NeedsPackage("HEIC", "pillow-heif", "heic") from error
+        raise
+
+
+def pages(file: IO[bytes]) -> int:
+    """Return the number of pages or frames of an image file, of which the first is used; 1 for what is broken."""
+    head = file.read(HEAD)
+    file.seek(0)
+    if not image_signature.may_have_pages(head) and not dicom.is_dicom(head):
+        return 1
+    try:
+        with open(file, 1) as opened:
+            return max(opened.pages, int(getattr(opened.image, "n_frames", 1)))
+    except Exception:  # the check of the file names what is wrong
+        return 1
 
 
 def _require_regular(file: str | Path) -> None:
@@ -191,6 +241,8 @@ def reason(error: Exception) -> str:
         return "a folder, not an image"
     if isinstance(error, NotAFile):
         return "a pipe or a device, not a file"
+    if isinstance(error, NeedsPackage):
+        return str(error)
     if isinstance(error, PermissionError):
         return "cannot be read: permission denied"
     if isinstance(error, Image.DecompressionBombError):

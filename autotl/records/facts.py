@@ -80,6 +80,7 @@ class Kind(StrEnum):
     TOO_MANY_PIXELS = "too_many_pixels"
     UNREADABLE = "not_a_readable_image"
     CONTRADICTED = "contradicted"  # the same image has another label too
+    NEEDS_PACKAGE = "needs_package"  # format, package, extra
     LFS_POINTER = "lfs_pointer"
     MASK = "mask"
     NO_IMAGES = "no_images"  # a folder
@@ -93,6 +94,7 @@ class Kind(StrEnum):
     NOT_REACHED = "not_reached"  # the budget ended before the image was decoded
     # the data: findings
     LEFT_OUT = "left_out"
+    PAGES_UNUSED = "pages_unused"  # pages: of several in a file, the first is used
     HIDDEN_IMAGES = "hidden_images"
     LARGE = "large"
     ONE_SIDED_CLASS = "one_sided_class"

@@ -74,7 +74,7 @@ def _compared(result: Recommendation, folder: Path) -> dict[str, str]:
     except RunError:
         return {}
     shown = {rows[name]: name for name in sorted(names) if name in rows}
-    made = thumbnails(folder, Path(result.data.source), shown)
+    made = thumbnails(folder, Path(result.data.root or result.data.source), shown)
     return {shown[row]: address for row, address in made.items()}
 
 

@@ -26,6 +26,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # What to do about files that are left out, where an option or a command brings them back.
 REMEDIES = {
     Kind.LFS_POINTER: "run git lfs pull",
+    Kind.NEEDS_PACKAGE: "pip install 'autotl[heic]' reads HEIC, 'autotl[dicom]' reads DICOM",
     Kind.LINK_OUTSIDE: "--root FOLDER lets links lead into FOLDER",
     Kind.OUTSIDE_CSV_FOLDER: "--root FOLDER names the folder that paths start from",
     Kind.NO_SUCH_FILE: "--root FOLDER names the folder that paths start from, --path COLUMN their column",
@@ -59,10 +60,11 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
     whole = sum(_size(item.file) for item in items) <= FULL_HASH_BYTES
     with ThreadPoolExecutor(4) as pool:
         checked = list(pool.map(lambda item: _checked(item.file, whole), items))
-    good = [index for index, (_, problem) in enumerate(checked) if problem is None]
+    findings_of_pages = _pages(items, [pages for _, _, pages in checked])
+    good = [index for index, (_, problem, _) in enumerate(checked) if problem is None]
     listing.left_out += [
         LeftOut(name=item.name, reason=problem)
-        for item, (_, problem) in zip(items, checked, strict=True)
+        for item, (_, problem, _) in zip(items, checked, strict=True)
         if problem is not None
     ]
     kept = [items[index] for index in good]
@@ -70,7 +72,12 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
     classes, labels, findings = _classes(source, kept, listing)
     keys = _groups(kept, choices.group, is_table=listing.is_table)
     given = np.array([item.part for item in kept], np.int8)
-    findings += [*_shared_groups(keys, given), *listing.findings, *_left_out(listing.left_out)]
+    findings += [
+        *_shared_groups(keys, given),
+        *listing.findings,
+        *findings_of_pages,
+        *_left_out(listing.left_out),
+    ]
     if not whole:
         findings.append(Finding(kind=Kind.LARGE, values={"bytes": FULL_HASH_BYTES}))
     group_numbers = None if keys is None else np.unique(np.array(keys, object), return_inverse=True)[1]
@@ -125,6 +132,16 @@ def _unique(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
     return list(seen.values()), repeated
 
 
+def _pages(items: list[Item], pages: list[int]) -> list[Finding]:
+    """Return a finding on files with several pages: a stack of slices is no photograph."""
+    several = [(item.name, count) for item, count in zip(items, pages, strict=True) if count > 1]
+    if not several:
+        return []
+    unused = sum(count - 1 for _, count in several)
+    names = tuple(name for name, _ in several[:SHOWN])
+    return [Finding(kind=Kind.PAGES_UNUSED, values={"pages": unused}, count=len(several), where=names)]
+
+
 def _size(file: str) -> int:
     """Return the bytes of a file; 0 where they cannot be asked for, which `_checked` reports."""
     try:
@@ -133,16 +150,17 @@ def _size(file: str) -> int:
         return 0
 
 
-def _checked(file: str, whole: bool) -> tuple[str, Fact | None]:
-    """Return the digest of a file's content, and why it is left out (None if it is not)."""
+def _checked(file: str, whole: bool) -> tuple[str, Fact | None, int]:
+    """Return the digest of a file's content, why it is left out (None if it is not), and its number of pages."""
     digest = hashlib.blake2b(digest_size=16)
+    kind = modality.get(MODALITY)
     try:
         size = os.path.getsize(file)
         if size == 0:
-            return "", fact(Kind.EMPTY_FILE)
+            return "", fact(Kind.EMPTY_FILE), 1
         with open(file, "rb") as stream:
             if stream.read(len(LFS_POINTER)) == LFS_POINTER:
-                return "", fact(Kind.LFS_POINTER)
+                return "", fact(Kind.LFS_POINTER), 1
             stream.seek(0)
             if whole:
                 digest.update(stream.read())
@@ -151,10 +169,13 @@ def _checked(file: str, whole: bool) -> tuple[str, Fact | None]:
                 stream.seek(max(0, size - BLOCK))
                 digest.update(stream.read(BLOCK))
             stream.seek(0)
-            problem = modality.get(MODALITY).check(stream)
+            problem = kind.check(stream)
+            if problem is not None:
+                return "", problem, 1
+            stream.seek(0)
+            return digest.hexdigest(), None, kind.pages(stream)
     except OSError as error:
-        return "", fact(Kind.UNREADABLE, error=type(error).__name__)
-    return ("", problem) if problem else (digest.hexdigest(), None)
+        return "", fact(Kind.UNREADABLE, error=type(error).__name__), 1
 
 
 def _classes(

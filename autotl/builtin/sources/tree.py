@@ -17,7 +17,7 @@ OVERLOOKED = frozenset(
     {"__MACOSX", "Thumbs.db", "desktop.ini", ".DS_Store", ".git", ".svn", ".ipynb_checkpoints", "__pycache__"}
 )
 SHOWN = 20  # names in a finding
-HEAD = 64  # bytes that tell an image from another file
+HEAD = 132  # bytes that tell an image from another file
 
 
 @dataclass(slots=True)

@@ -107,6 +107,15 @@ def _extra_cells(cells: Sequence[str]) -> str:
     return f"more cells than the header has columns ({', '.join(cells)})"
 
 
+def _needs_package(format: str, package: str, extra: str) -> str:  # noqa: A002 (the fact's name)
+    return f"{format}, which the package {package} reads; pip install 'autotl[{extra}]'"
+
+
+def _pages_unused(pages: int, count: int) -> str:
+    files = numbered(count, "file has", "files have")
+    return f"{files} several pages or frames: the first is used, {numbered(pages, 'page')} are not"
+
+
 SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.READ_INSIDE: _read_inside,
     Kind.READ_PARTS: _read_parts,
@@ -117,6 +126,8 @@ SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.READ_EMBEDDED: _read_embedded,
     Kind.READ_UNPACKED: _read_unpacked,
     Kind.READ_JOINED: _read_joined,
+    Kind.NEEDS_PACKAGE: _needs_package,
+    Kind.PAGES_UNUSED: _pages_unused,
     Kind.HIDDEN_IMAGES: _hidden_images,
     Kind.LFS_POINTER: lambda: "a Git LFS pointer, not the image itself; run git lfs pull",
     Kind.MASK: lambda: "a mask of the image beside it; --include masks reads masks as images",
