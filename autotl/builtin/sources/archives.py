@@ -23,6 +23,8 @@ from autotl.cache import cache_folder
 from autotl.errors import DatasetError
 from autotl.records import Kind, LeftOut, fact
 
+MAGIC = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")  # zip; gzip, bzip2 and xz, which may hold a tar
+TAR, TAR_PLACE = b"ustar", 257
 BLOCK = 2**20
 DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, zlib.error, lzma.LZMAError,
@@ -42,8 +44,12 @@ class _Member:
 
 
 def is_archive(path: Path) -> bool:
-    """Return whether a file is a zip or a tar, compressed or not, by its content."""
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    """Return whether a file is a zip or a tar, compressed or not, by its first bytes: it may be damaged."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(TAR_PLACE + len(TAR))
+    return head.startswith(MAGIC) or head[TAR_PLACE:] == TAR
 
 
 def unpack(path: Path) -> tuple[Path, list[LeftOut]]:
