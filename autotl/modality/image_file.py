@@ -35,6 +35,7 @@ __all__ = [
     "Opened",
     "OutOfTime",
     "TooLaborious",
+    "decoders",
     "open",
     "pages",
     "reason",
@@ -77,7 +78,7 @@ class OutOfTime(Exception):
 
 
 @cache
-def _decoders() -> tuple[str, ...]:
+def decoders() -> tuple[str, ...]:
     """Return those of `DECODERS` that this Pillow has, pillow-heif's included."""
     Image.init()
     with suppress(ImportError):
@@ -140,7 +141,7 @@ def _image(file: IO[bytes]) -> tuple[Image.Image, int]:
         except ImportError as error:
             raise NeedsPackage("DICOM", "pydicom", "dicom") from error
     try:
-        return Image.open(file, formats=_decoders()), 1
+        return Image.open(file, formats=decoders()), 1
     except UnidentifiedImageError as error:
         if image_signature.is_heic(head):
             raise NeedsPackage("HEIC", "pillow-heif", "heic") from error

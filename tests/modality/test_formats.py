@@ -55,7 +55,7 @@ def test_a_format_without_its_package_is_named_with_it(
 ) -> None:
     for module in ("pillow_heif", "pydicom"):
         monkeypatch.setitem(sys.modules, module, None)
-    image_file._decoders.cache_clear()
+    image_file.decoders.cache_clear()
     folders(tmp_path, "a", "b")
     (tmp_path / "a" / "x").write_bytes(content)
     data = read(tmp_path)

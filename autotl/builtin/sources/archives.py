@@ -24,6 +24,7 @@ from autotl.errors import DatasetError
 from autotl.records import Kind, LeftOut, fact
 
 MAGIC = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")  # zip; gzip, bzip2 and xz, which may hold a tar
+ZIP_END, ZIP_END_BYTES = b"PK\x05\x06", 22 + 2**16  # the last record, with its comment
 TAR, TAR_PLACE = b"ustar", 257
 BLOCK = 2**20
 DAMAGED = (
@@ -87,12 +88,14 @@ def _unpack(path: Path, place: Path) -> None:
         (temporary / DONE).write_text(json.dumps(left_out), encoding="utf-8")
         with suppress(OSError):  # another process unpacked it in the meantime
             os.replace(temporary, place)
-    except OSError as error:
-        raise DatasetError(
-            f"{path} cannot be unpacked ({error.strerror or error}); expected room for it on the disk; point"
-            " AUTOTL_CACHE to another folder"
-        ) from error
-    except DAMAGED as error:
+    except (OSError, *DAMAGED) as error:
+        if (
+            isinstance(error, OSError) and error.errno is not None
+        ):  # those without a number are of gzip and bz2
+            raise DatasetError(
+                f"{path} cannot be unpacked ({error.strerror}); expected room for it on the disk; point"
+                " AUTOTL_CACHE to another folder"
+            ) from error
         raise DatasetError(
             f"{path} is a damaged archive ({type(error).__name__}: {error}); expected a whole one; fetch it again"
         ) from error
@@ -161,9 +164,23 @@ def _members(path: Path, stack: ExitStack) -> Iterator[_Member]:
                 continue
             problem = None if info.isfile() else Kind.ARCHIVE_LINK
             yield _Member(info.name, partial(archive.extractfile, info), problem)
+        _require_end(archive)
+
+
+def _require_end(archive: tarfile.TarFile) -> None:
+    """Raise `tarfile.ReadError` if members may follow: tarfile takes a damaged header for the end.
+
+    What is compressed is checked by its sum when it is read to its end.
+    """
+    stream: Any = archive.fileobj
+    stream.seek(archive.offset)
+    while block := stream.read(BLOCK):
+        if block.strip(b"\0"):
+            raise tarfile.ReadError("a damaged header")
 
 
 def _of_zip(path: Path, archive: zipfile.ZipFile) -> Iterator[_Member]:
+    _require_all(path, len(archive.infolist()))
     for info in archive.infolist():
         if info.is_dir():
             continue
@@ -174,6 +191,17 @@ def _of_zip(path: Path, archive: zipfile.ZipFile) -> Iterator[_Member]:
         mode = info.external_attr >> 16
         problem = Kind.ARCHIVE_LINK if mode and not _is_file(mode) else None
         yield _Member(_name(info), partial(archive.open, info), problem)
+
+
+def _require_all(path: Path, listed: int) -> None:
+    """Raise `zipfile.BadZipFile` if the directory lists other than all members, which zipfile does not check."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - ZIP_END_BYTES))
+        end = file.read()
+    at = end.rfind(ZIP_END)
+    count = int.from_bytes(end[at + 10 : at + 12], "little")
+    if at >= 0 and count not in {listed, 0xFFFF}:  # the latter: more members, in a record of their own
+        raise zipfile.BadZipFile(f"the directory lists {listed:,} of {count:,} members")
 
 
 def _is_file(mode: int) -> bool:

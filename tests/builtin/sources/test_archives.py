@@ -7,6 +7,7 @@ import shutil
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from source_files import folders, guesses, labels, read, reasons, table, twelve
@@ -130,22 +131,35 @@ def test_a_full_disk_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with zipfile.ZipFile(archive, "w") as written:
         for member, content in small(tmp_path):
             written.writestr(member, content)
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=archives.SPARE))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=archives.SPARE))
     with pytest.raises(DatasetError, match=r"more than the disk holds"):
         read(archive)
 
 
-@pytest.mark.parametrize("form", ["zip", "gztar"])
-def test_a_damaged_archive_is_refused(tmp_path: Path, form: str, cache: Path) -> None:
+@pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize("form", ["zip", "gztar", "bztar", "xztar"])
+def test_a_damaged_archive_is_refused(tmp_path: Path, form: str, place: float, cache: Path) -> None:
     folders(tmp_path / "src", "a", "b", each=20)
     archive = Path(shutil.make_archive(str(tmp_path / "set"), form, tmp_path / "src"))
     content = bytearray(archive.read_bytes())
-    content[len(content) // 3 : len(content) // 3 + 200] = bytes(200)
+    at = int(len(content) * place)
+    content[at : at + 512] = b"x" * 512
     archive.write_bytes(content)
     with pytest.raises(DatasetError, match=r"damaged archive"):
         read(archive)
     assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_a_tar_with_a_damaged_header_is_not_read_in_part(tmp_path: Path) -> None:
+    folders(tmp_path / "src", "a", "b", each=20)
+    archive = Path(shutil.make_archive(str(tmp_path / "set"), "tar", tmp_path / "src"))
+    with tarfile.open(archive) as whole:
+        at = whole.getmembers()[30].offset
+    content = bytearray(archive.read_bytes())
+    content[at : at + 100] = b"x" * 100
+    archive.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"damaged archive"):
+        read(archive)
 
 
 def test_names_in_utf_8_without_the_flag(tmp_path: Path) -> None:
