@@ -37,6 +37,7 @@ UNLIKELY = 0.05  # chance of a better score, below which the search ends
 HASTE = 0.5  # power of a training's seconds that its gain is divided by: 0 asks for the largest gain, 1 for the fastest
 DRAWS = 512  # of the scores that all recipes may have
 GENTLE_RATE = 7e-4  # peak learning rate that is tried too where the usual one lost to the linear probe
+LONG_ENOUGH = 6.0  # epochs, after which a recipe that is behind its linear probe has lost
 CLOSE = 0.01  # scores so near the best may win in the end
 HEAD_SECONDS = 2.0  # left, below which no further head is fitted
 
@@ -237,7 +238,7 @@ class DefaultPlanner:
 
     def _lost(self, candidate: Candidate) -> bool:
         """Return whether this recipe ended below its frozen head: a gentler rate then deserves a look."""
-        own = [result for result in self.results if result.trial.candidate == candidate]
+        own = [r for r in self.results if r.trial.candidate == candidate and r.epochs_done >= LONG_ENOUGH]
         if not own:
             return False
         base = self.belief.frozen(candidate)

@@ -1,4 +1,4 @@
-"""python -m benchmarks.regret record | learn | replay."""
+"""python -m benchmarks.regret record | learn | replay | sensitivity."""
 
 from __future__ import annotations
 
@@ -58,6 +58,23 @@ def learn(folder: Path) -> None:
     from benchmarks.regret.learn import fitted_to
 
     print(fitted_to(list(space.read(folder).values())))
+
+
+@main.command()
+@click.option(
+    "--grid", "folder", type=click.Path(path_type=Path), default=GRID, show_default="benchmarks/regret/grid"
+)
+@click.option("--pools", default=3, show_default=True, help="random sub-pools of backbones")
+@click.option("--out", type=click.Path(path_type=Path), help="also write the table to a file")
+def sensitivity(folder: Path, pools: int, out: Path | None) -> None:
+    """Print what autotl loses with each of its constants halved and doubled."""
+    from benchmarks.regret import sensitivity as tried
+    from benchmarks.regret import space
+
+    page = tried.table(space.read(folder), pools)
+    print(page)
+    if out:
+        out.write_text(page)
 
 
 @main.command()

@@ -29,6 +29,7 @@ from benchmarks.regret.space import FROZEN, RECIPES, Recipe, Space, Wallet, resu
 
 FEW_A_CLASS = 10  # images, below which the rule by size keeps the backbone frozen
 TIMED_IMAGES = 48  # that autotl times a training on
+GOOD = 0.6  # published accuracy of a small backbone that one would fine-tune without looking further
 TRIALS = 60  # of Optuna, at most: later ones repeat
 
 Prior = Mapping[Recipe, float]
@@ -47,6 +48,7 @@ class Choice:
     thinking: float = 0.0  # seconds of wall-clock that the decision logic took
     expected: Interval | None = None  # accuracy on new images, where the policy gives one
     epochs: float | None = None  # of the training that this is of; None: the longest
+    chance: float | None = None  # to be the best cell, where the policy gives one
 
 
 Policy = Callable[[Wallet, Prior, np.random.Generator], Choice]
@@ -103,6 +105,7 @@ class Autotl:
             cheapest=names[quick.winner or ""],
             thinking=time.perf_counter() - begun,
             expected=decision.expected,
+            chance=seen.chances[decision.winner or ""],
             epochs=representative_results(bought)[decision.winner or ""].trial.epochs,
         )
 
@@ -295,6 +298,33 @@ def largest_frozen(wallet: Wallet, prior: Prior, generator: np.random.Generator)
     return Choice(place=frozen_of(wallet.space, largest(wallet.space)), spent=0.0)
 
 
+def random_frozen(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Fit linear probes on random backbones, as many as can be paid, and return the best on select.
+
+    One of the two baselines of VIBES (Guerin and others, arXiv 2410.08592).
+    """
+    return validated(wallet, generator.permutation(frozen_places(wallet.space)))
+
+
+def published_frozen(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Fit linear probes by published ImageNet accuracy, as many as can be paid: the other baseline of VIBES."""
+    space = wallet.space
+    places = frozen_places(space)
+    return validated(
+        wallet,
+        sorted(places, key=lambda p: -(space.specs[space.cells[p].candidate.backbone].published or 0.0)),
+    )
+
+
+def one_small(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
+    """Return the smallest backbone with a published accuracy above 60 %, all of it fine-tuned; nothing is tried."""
+    specs = wallet.space.specs
+    able = [name for name in specs if (specs[name].published or 0.0) > GOOD] or list(specs)
+    return Choice(
+        place=tuned_of(wallet.space, min(able, key=lambda n: (specs[n].parameters or 0, n))), spent=0.0
+    )
+
+
 def best_published(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
     """Return the backbone with the best published ImageNet accuracy, all of it fine-tuned; nothing is tried."""
     specs = wallet.space.specs
@@ -403,11 +433,19 @@ POLICIES: dict[str, Policy] = {
     "best ImageNet accuracy, fine-tuned": best_published,
     "rule by size (BiT)": by_size,
     "largest, linear probe": largest_frozen,
+    "random backbones, linear probes": random_frozen,
+    "by ImageNet accuracy, linear probes": published_frozen,
+    "one small backbone, fine-tuned": one_small,
     "random": at_random,
     "exhaustive validation": exhaustive,
     "clairvoyant": clairvoyant,
 }
-RANDOM = ("one epoch, then the best", "Optuna TPE + Hyperband", "random")  # another seed, another choice
+RANDOM = (
+    "one epoch, then the best",
+    "Optuna TPE + Hyperband",
+    "random",
+    "random backbones, linear probes",
+)  # another seed, another choice
 UNPAID = ("exhaustive validation", "clairvoyant")  # reported for comparison: no level of cost holds for them
 
 
@@ -430,6 +468,10 @@ def taken(wallet: Wallet) -> Choice:
     space = wallet.space
     place = frozen_of(space, cheapest_backbone(space)) if best is None else best
     return Choice(place=place, spent=wallet.spent)
+
+
+def frozen_places(space: Space) -> list[int]:
+    return [place for place, cell in enumerate(space.cells) if cell.frozen]
 
 
 def largest(space: Space) -> str:

@@ -42,6 +42,8 @@ class Outcome:
     thinking: float = 0.0  # share of the spent time that the decision logic took
     covers: bool | None = None  # whether the interval of the choice holds its accuracy on new images
     off: float | None = None  # expected minus measured on the test images
+    chance: float | None = None  # that the choice is the best cell, as the policy says
+    best: bool = False  # whether it is, on the test images
 
 
 def replay(
@@ -107,6 +109,8 @@ def _on(
                                 if choice.cheapest is None
                                 else float(lost[choice.cheapest] - lost[choice.place]),
                                 thinking=choice.thinking / spent,
+                                chance=choice.chance,
+                                best=choice.place in best,
                                 **kept(space, choice),
                             )
                         )

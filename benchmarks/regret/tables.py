@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from benchmarks.regret.replay import UNCOUNTED, Outcome
 from benchmarks.regret.space import LEAST_CELLS, STEP, Space
 
 AUTOTL = "autotl"
+CHANCES = (0.0, 0.1, 0.2, 0.35, 0.5, 1.01)  # borders of the probabilities that are counted together
 BySet = dict[str, list[float]]
 
 
@@ -122,6 +124,24 @@ def expected_table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
+def chances_table(outcomes: Sequence[Outcome]) -> str:
+    """Return how often the choice was the best cell, by the probability that autotl gave it, and the Brier score."""
+    own = [(outcome.chance, outcome.best) for outcome in outcomes if outcome.chance is not None]
+    lines = [
+        "| probability to be the best | replays | mean probability | was the best |",
+        "|---|---|---|---|",
+    ]
+    for low, high in pairwise(CHANCES):
+        here = [(chance, best) for chance, best in own if low <= chance < high]
+        if here:
+            chance, best = np.mean(here, axis=0)
+            lines.append(f"| {low:.0%} to {min(high, 1.0):.0%} | {len(here)} | {chance:.0%} | {best:.0%} |")
+    brier = np.mean([(chance - best) ** 2 for chance, best in own])
+    rate = np.mean([best for _, best in own])
+    lines += ["", f"Brier score {brier:.3f}; {rate * (1 - rate):.3f} for always giving the mean, {rate:.0%}."]
+    return "\n".join(lines)
+
+
 def about(spaces: Mapping[str, Space]) -> str:
     """Return a table of what was recorded: a row a set."""
     lines = [
@@ -188,6 +208,7 @@ def page(
     parts += ["## By data set", sets_table(outcomes, levels[0])]
     parts += ["## The winner's set", members_table(outcomes)]
     parts += ["## Does the interval of the expected accuracy cover?", expected_table(outcomes)]
+    parts += ["## Is the probability to be the best calibrated?", chances_table(outcomes)]
     if trained:
         parts += ["## Collapsed trainings", collapse.table(trained)]
     parts += ["## Targets", targets(outcomes, levels[0])]
