@@ -24,6 +24,9 @@ def main() -> None:
 @click.option("--set", "names", multiple=True, help="some of the sets")
 @click.option("--backbone", "backbones", multiple=True, help="other backbones than the usual eight")
 @click.option("--lp-ft", is_flag=True, help="fine-tune from the linear probe too")
+@click.option(
+    "--epochs", type=float, multiple=True, help="other lengths of a fine-tuning than the usual four"
+)
 def record(
     sets: Path,
     weights: tuple[str, ...],
@@ -32,6 +35,7 @@ def record(
     names: tuple[str, ...],
     backbones: tuple[str, ...],
     lp_ft: bool,
+    epochs: tuple[float, ...],
 ) -> None:
     """Train what is missing in the grid; it can be interrupted and started again at any time."""
     from benchmarks.regret import record as recorder
@@ -45,6 +49,7 @@ def record(
         names or recorder.SETS,
         backbones or recorder.BACKBONES,
         recorded_recipes,
+        (epochs,) if epochs else recorder.EPOCHS,
     )
 
 

@@ -78,6 +78,7 @@ RECIPES_RECORDED: tuple[tuple[str, Depth], ...] = (
 )
 # Lengths of a fine-tuning. All sets have the shortest and the longest before any has those between.
 EPOCHS = ((6.0, 1.0), (4.0, 2.0))
+SEED = 0
 LARGEST = 128  # pixels: a backbone is trained at its largest size up to here, of those autotl would try
 MOST = {"train": 512, "select": 300, "test": 400}  # images; whole sets would take a day
 SUBSAMPLES = (32, 64, 128, 256)  # images that scores are computed on, besides all of train
@@ -117,7 +118,7 @@ def record(
     names: Sequence[str] = SETS,
     backbones: Sequence[str] = BACKBONES,
     recorded_recipes: Sequence[tuple[str, Depth]] = RECIPES_RECORDED,
-    seed: int = 0,
+    lengths: Sequence[Sequence[float]] = EPOCHS,
 ) -> None:
     """Record what is missing: features, scores and linear probes of all sets, then fine-tunings set after set."""
     plugins = load_plugins()
@@ -126,12 +127,12 @@ def record(
     names_of_scores = {score.name for score in plugins.scores().values() if not score.needs_logits}
     frozen = [(strategy, depth, 0.0) for strategy, depth in recorded_recipes if strategy == "linear_probe"]
     tuned = [(strategy, depth) for strategy, depth in recorded_recipes if strategy != "linear_probe"]
-    passes = [frozen, *([(*recipe, length) for recipe in tuned for length in lengths] for lengths in EPOCHS)]
+    passes = [frozen, *([(*recipe, length) for recipe in tuned for length in some] for some in lengths)]
     for cells, name in ((cells, name) for cells in passes for name in names):
         wanted = dict.fromkeys(backbones, cells)
         if cells is not frozen:
-            wanted[backbones[0]] = [*cells, (SCRATCH.name, "all", max(EPOCHS[0]))]
-        if complete(out / name, wanted, seed, names_of_scores):
+            wanted[backbones[0]] = [*cells, (SCRATCH.name, "all", max(lengths[0]))]
+        if complete(out / name, wanted, SEED, names_of_scores):
             continue
         with opened(sets, name, out, work, specs, plugins) as session:
             for backbone in backbones:
@@ -141,7 +142,7 @@ def record(
                 if backbone == backbones[0]:
                     warm(session, backbone, *cells[0])
                 for strategy, depth, epochs in wanted[backbone]:
-                    train(session, backbone, strategy, depth, epochs, seed)
+                    train(session, backbone, strategy, depth, epochs, SEED)
 
 
 def complete(
