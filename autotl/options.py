@@ -186,7 +186,7 @@ class Options:
         None, "file",
         "Record of past runs, used as prior evidence on backbones; this run appends one line. It holds figures,"
         " no names or paths of images.",
-        metavar="FILE",
+        metavar="FILE", extends=True,
     )  # fmt: skip
     more: tuple[str, ...] = ()  # backbones to try besides `backbones`, or besides the default ones
     command: str = ""  # the command line, for the record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import csv
+import io
 import itertools
 import json
 import os
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -24,6 +24,7 @@ from autotl.builtin.sources.tree import images_below
 from autotl.cache import atomic
 from autotl.errors import RunError
 from autotl.records import Answers
+from autotl.report.format import csv_line, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,16 +132,21 @@ def embed(model: Path, sources: Iterable[Any], *, device: str = "auto") -> np.nd
     return np.concatenate([t for t in tables if t is not None]) if tables else np.zeros((0, 0), np.float32)
 
 
+class _Described(msgspec.Struct):
+    """What is read of model.json here; the worker reads the rest."""
+
+    classes: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
 def class_names(model: Path) -> list[str]:
     """Return the display names of the classes of a model folder. Raises `RunError` if it is not one."""
     file = model / "model.json"
     try:
-        classes = msgspec.json.decode(file.read_bytes())["classes"]
-    except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
+        return msgspec.json.decode(file.read_bytes(), type=_Described).classes
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RunError(
             f"{file} has no list of classes ({error}); expected a model folder written by autotl; give another folder"
         ) from error
-    return [str(name) for name in classes]
 
 
 def other_plugin(model: Path) -> str | None:
@@ -213,24 +219,27 @@ def writer(style: Style, out: Path | IO[str], top: int) -> Iterator[Callable[[Pr
             )
         else:
             stream = out
-        yield _csv(stream, top) if style == "csv" else _json_lines(stream)
+        shown = isinstance(stream, io.TextIOBase) and stream.isatty()
+        yield _csv(stream, top, shown=shown) if style == "csv" else _json_lines(stream, shown=shown)
         stream.flush()
 
 
-def _csv(stream: IO[str], top: int) -> Callable[[Prediction], None]:
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(columns(top))
+def _csv(stream: IO[str], top: int, *, shown: bool) -> Callable[[Prediction], None]:
+    """Return the writer of a CSV; `shown` on a terminal, names have no control characters."""
 
+    def put(row: Iterable[object]) -> None:
+        line = csv_line(row)
+        stream.write("\n".join(map(printable, line.split("\n"))) if shown else line)
+
+    put(columns(top))
+    return lambda prediction: put(
+        f"{cell:.6f}" if isinstance(cell, float) else cell for cell in cells(prediction, top)
+    )
+
+
+def _json_lines(stream: IO[str], *, shown: bool) -> Callable[[Prediction], None]:
     def write(prediction: Prediction) -> None:
-        row = cells(prediction, top)
-        table.writerow([f"{cell:.6f}" if isinstance(cell, float) else cell or "" for cell in row])
-
-    return write
-
-
-def _json_lines(stream: IO[str]) -> Callable[[Prediction], None]:
-    def write(prediction: Prediction) -> None:
-        stream.write(json.dumps(_record(prediction), ensure_ascii=False) + "\n")
+        stream.write(json.dumps(_record(prediction), ensure_ascii=shown) + "\n")
 
     return write
 

@@ -31,6 +31,7 @@ from autotl.options import (
     takes_options,
 )
 from autotl.progress.live import live
+from autotl.received import require_plain
 from autotl.records import Decision, Event, Finding, Kind, Metric, Prefer, Profile, Trial
 from autotl.records import result as records_result
 from autotl.records.result import Recommendation
@@ -122,17 +123,18 @@ class Run:
         from autotl.run_folder import redecide
 
         limit = None if max_params is None else int(max_params)
-        revision = redecide.revise(
-            self.path,
-            prefer=prefer,
-            metric=metric,
-            max_params=limit,
-            max_latency=max_latency,
-            max_memory=None if max_memory is None else int(max_memory),
-            licence=(licence,) if isinstance(licence, str) else licence,
-        )
-        if apply:
-            redecide.adopt(self.path, revision)
+        with result_file.reading(self.path):
+            revision = redecide.revise(
+                self.path,
+                prefer=prefer,
+                metric=metric,
+                max_params=limit,
+                max_latency=max_latency,
+                max_memory=None if max_memory is None else int(max_memory),
+                licence=(licence,) if isinstance(licence, str) else licence,
+            )
+            if apply:
+                redecide.adopt(self.path, revision)
         return revision.state
 
     def extend(
@@ -143,33 +145,37 @@ class Run:
         backbones: str | Sequence[str] = (),
         weights: str | Sequence[str] = (),
         offline: bool = False,
+        history: str | os.PathLike[str] | None = None,
         **following: Unpack[Following],
     ) -> Run:
         """Continue this run for `budget`, or for the time that an interrupted one had left, and return it.
 
         What was tried is not trained again, images keep their part, and new images train. `backbones` and
-        `weights` add to those of the run; `source` is the present place of its images; `offline` holds for this
-        stretch alone. `progress`, `observers`, `command` and `started` are as in `recommend`. Raises an
-        `AutotlError` for whatever the caller can put right, and leaves the folder as it was.
+        `weights` add to those of the run; `source` is the present place of its images; `offline` and `history`
+        hold for this stretch alone: a run that was received names no file to be written. `progress`, `observers`,
+        `command` and `started` are as in `recommend`. Raises an `AutotlError` for whatever the caller can put right,
+        and leaves the folder as it was.
         """
         from autotl import pipeline
-        from autotl.run_folder import resume
+        from autotl.run_folder import lock, resume
 
-        earlier = resume.read(self.path)
-        seconds = resume.time_left(earlier.state) if budget is None else parse_seconds(_plain(budget))
-        before = pipeline.Options(**options_of_record(earlier.state.options))
-        options = replace(
-            before,
-            source=before.source if source is None else str(source),
-            budget=seconds,
-            out=str(self.path),
-            more=tuple(dict.fromkeys((*before.more, *several(backbones)))),
-            weights=tuple(dict.fromkeys((*before.weights, *several(weights)))),
-            offline=offline,
-            command=" && ".join(filter(None, (earlier.state.command, following.get("command", "")))),
-        )
-        with _tools(following) as tools:
-            pipeline.recommend(options, tools=tools, started=following.get("started"), earlier=earlier)
+        with lock.hold(self.path), result_file.reading(self.path):
+            earlier = resume.read(self.path)
+            seconds = resume.time_left(earlier.state) if budget is None else parse_seconds(_plain(budget))
+            before = pipeline.Options(**options_of_record(earlier.state.options))
+            options = replace(
+                before,
+                source=before.source if source is None else str(source),
+                budget=seconds,
+                out=str(self.path),
+                more=tuple(dict.fromkeys((*before.more, *several(backbones)))),
+                weights=tuple(dict.fromkeys((*before.weights, *several(weights)))),
+                offline=offline,
+                history=None if history is None else str(history),
+                command=" && ".join(filter(None, (earlier.state.command, following.get("command", "")))),
+            )
+            with _tools(following) as tools:
+                pipeline.recommend(options, tools=tools, started=following.get("started"), earlier=earlier)
         return self
 
     @property
@@ -299,28 +305,27 @@ class Run:
 
     def _images(self, most: int) -> list[str]:
         """Return the run's images that are still where they were, those of the test part first."""
-        data = self.result.data
-        source = Path(data.source)
-        root = Path(data.root) if data.root else source if source.is_dir() else source.parent
         try:
+            data = self.result.data
             table = manifest.read(self.path / "manifest.csv")
         except RunError:
             return []
+        source = Path(data.source)
+        root = Path(data.root) if data.root else source if source.is_dir() else source.parent
         order = sorted(range(len(table.names)), key=lambda row: (-int(table.part[row]), row))
         used = (root / str(table.names[row]) for row in order if table.part[row] >= 0)
         return [str(file) for file in itertools.islice((f for f in used if f.is_file()), most)]
 
     def _model(self) -> Path:
-        places = (
-            self.path / "model",
-            self.path / ".model.old",
-        )  # the second if it was killed between renames
+        # The second if it was killed between renames, the third where the model alone was copied.
+        places = (self.path / "model", self.path / ".model.old", self.path)
         model = next((place for place in places if (place / "model.json").is_file()), None)
         if model is None:
             raise RunError(
                 f"{self.path} holds no model yet; expected one after the first finished training; wait, or"
                 " continue the run"
             )
+        require_plain(model)
         return model
 
     def __repr__(self) -> str:
@@ -344,9 +349,14 @@ class Run:
 
 
 def load(path: str | os.PathLike[str]) -> Run:
-    """Return the run in a folder. Raises `RunError` when the folder is not one."""
+    """Return the run in a folder, or a model without its run: a copy of a run's ``model/``.
+
+    A model alone predicts, embeds and is exported; what asks for the run raises `RunError`, as this does for a folder
+    that is neither.
+    """
     run = Run(path)
-    _ = run.result
+    if not (run.path / "model.json").is_file():
+        _ = run.result
     return run
 
 

@@ -24,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 MARKED = {
     "torch": (
         "engine",
+        "faults/test_altered_models.py",
         "plugins/test_packages.py",
         "plugins/test_zoo.py",
         "shared",
@@ -42,6 +43,7 @@ MARKED = {
         "test_wheel.py",
     ),
     "slow": (  # whole runs on the simulated engine, a second or more each
+        "faults/test_mutants.py",
         "plugins/test_in_runs.py",
         "report/test_model_card.py",
         "run_folder/test_fit.py",

@@ -14,7 +14,7 @@ from autotl.errors import BudgetError, RunError
 from autotl.options import Options
 from autotl.records import Answers, Event
 from autotl.run import Run
-from autotl.run_folder.journal import run_folder as new_folder
+from autotl.run_folder.journal import claimed
 
 
 @pytest.fixture
@@ -195,12 +195,16 @@ def test_a_run_is_named_after_its_data(
     source: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert new_folder(Options(source=source)).name.startswith(f"{name}-2")
+    with claimed(Options(source=source)) as folder:
+        assert folder.name.startswith(f"{name}-2")
 
 
 def test_runs_that_begin_in_one_second_have_folders_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folders = {new_folder(Options(source="photos")) for _ in range(20)}
+    folders = set()
+    for _ in range(20):
+        with claimed(Options(source="photos")) as folder:
+            folders.add(folder)
     assert len(folders) == 20 and all(folder.is_dir() for folder in folders)

@@ -39,7 +39,9 @@ class Handled(click.ClickException):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        from autotl.report.format import printable
+
+        super().__init__(printable(" ".join(message.split())))
 
 
 # Commands as `autotl --help` lists them.
@@ -78,6 +80,11 @@ class Commands(click.Group):
                 return super().invoke(ctx)
         except AutotlError as error:
             raise Handled(str(error)) from error
+        except click.UsageError as error:
+            from autotl.report.format import printable
+
+            lines = error.format_message().split("\n")  # which may quote a file's name
+            raise click.UsageError("\n".join(map(printable, lines)), error.ctx) from error
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)

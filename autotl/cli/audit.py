@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autotl.cli.echo import emit, say
 from autotl.cli.options import RUN
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ def replay(folder: str) -> None:
     from autotl.report.wording import sentence
     from autotl.run import load
     from autotl.run_folder.replay import replay as differences_of
+    from autotl.run_folder.result_file import reading
 
-    differences = differences_of(Path(folder))
+    with reading(folder):
+        differences = differences_of(Path(folder))
     if differences:
         first = differences[0]
         more = f" and {len(differences) - 1} more differences" if len(differences) > 1 else ""
@@ -47,7 +50,7 @@ def replay(folder: str) -> None:
             " autotl that wrote the run"
         )
     state = load(folder).result
-    click.echo(
+    say(
         f"Reproduced byte for byte: {_number(len(state.trials), 'trial')},"
         f" {_number(len(state.leaderboard), 'leaderboard row')},"
         f" winner {state.decision.winner if state.decision else None}."
@@ -68,13 +71,14 @@ def diff(first: str, second: str, as_json: bool) -> None:
     from autotl.records.encoding import encode
     from autotl.run import load
     from autotl.run_folder.diff import compare
-    from autotl.run_folder.result_file import with_text
+    from autotl.run_folder.result_file import reading, with_text
 
-    comparison = compare(load(first).result, load(second).result)
-    if as_json:
-        click.echo(encode(with_text(comparison)).decode(), nl=False)
-        return
-    click.echo("\n".join(_lines(comparison)))
+    with reading(first), reading(second):
+        comparison = compare(load(first).result, load(second).result)
+        if as_json:
+            emit(encode(with_text(comparison)))
+            return
+        say("\n".join(_lines(comparison)))
 
 
 def _number(count: int, noun: str) -> str:

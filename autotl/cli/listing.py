@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autotl.cli.echo import emit, say
 from autotl.cli.options import AS_JSON, names_of, option, options
 from autotl.options import converted
 
@@ -111,7 +112,7 @@ def _fetch(specs: Sequence[BackboneSpec]) -> None:
         except WeightsUnavailable as error:
             problems.append(f"{spec.name}: {error}")
         else:
-            click.echo(str(path))
+            say(str(path))
     if problems:
         raise WeightsUnavailable("; ".join(problems))
 
@@ -192,7 +193,7 @@ def plugins(as_json: bool) -> None:
         problems = [{"plugin": p.plugin, "hook": p.hook, "message": str(p)} for p in manager.problems]
         listed = [{"name": name, "from": _origin(name), "hooks": manager.hooks(name)} for name in names]
         text = msgspec.json.encode({"plugins": listed, "problems": problems})
-        click.echo(msgspec.json.format(text, indent=1).decode())
+        emit(msgspec.json.format(text, indent=1) + b"\n")
         return
     rows = [(name, _origin(name), ", ".join(manager.hooks(name))) for name in names]
     terminal.rows_table(("plugin", "from", "hooks"), rows)
@@ -224,7 +225,7 @@ def _show(
     from autotl.cli import terminal
 
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(list(values)), indent=1).decode())
+        emit(msgspec.json.format(msgspec.json.encode(list(values)), indent=1) + b"\n")
     else:
         terminal.rows_table(columns, [cells(value) for value in values], **layout)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from autotl.cli.echo import say
 from autotl.cli.options import SIZE
 
 
@@ -35,7 +36,7 @@ def cache(prune: float | None, clear: bool, as_json: bool) -> None:
         return
     if clear or prune is not None:
         click.echo(f"Freed {file_size(freed)}.")
-    click.echo(f"{file_size(store.size())} in {store.folder}")
+    say(f"{file_size(store.size())} in {store.folder}")
 
 
 @click.command(

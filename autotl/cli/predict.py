@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from autotl.cli.echo import say
 from autotl.cli.options import QUIET, RUN, option
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def export(folder: str, to: Format, out: Path | None) -> None:
     written = load(folder).export(to, out)
     config = json.loads((written / "config.json").read_text(encoding="utf-8"))
     parity = config["parity"]
-    click.echo(
+    say(
         f"{written / config['file']}: probabilities differ from autotl's model by at most"
         f" {parity['largest_difference']:.1e} on {parity['images']} {parity['on']}"
     )

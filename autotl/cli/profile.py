@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from autotl.cli.echo import emit
 from autotl.cli.options import AS_JSON, options
 from autotl.options import READING
 
@@ -26,7 +27,7 @@ def profile(source: str, as_json: bool, **given: Any) -> None:
 
     profiled = profile_of(source, **given)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(profiled), indent=1).decode())
+        emit(msgspec.json.format(msgspec.json.encode(profiled), indent=1) + b"\n")
     else:
         terminal.profile(profiled)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from autotl.cli.echo import emit, say
 from autotl.cli.options import RUN, option, options
 from autotl.options import converted
 
@@ -34,14 +35,16 @@ def leaderboard(folder: str, sort: str | None, columns: str | None, style: str) 
     from autotl.cli import terminal
     from autotl.run import load
     from autotl.run_folder import table as board
+    from autotl.run_folder.result_file import reading
 
-    result = load(folder).result
-    rows = board.arrange(board.rows(result), sort=sort)
-    if style == "table" and columns is None:
-        terminal.leaderboard(result, rows)
-        return
-    chosen = [name.strip() for name in columns.split(",")] if columns else list(board.COLUMNS)
-    click.echo(board.write(rows, columns=chosen, style=style), nl=False)
+    with reading(folder):
+        result = load(folder).result
+        rows = board.arrange(board.rows(result), sort=sort)
+        if style == "table" and columns is None:
+            terminal.leaderboard(result, rows)
+            return
+        chosen = [name.strip() for name in columns.split(",")] if columns else list(board.COLUMNS)
+        emit(board.write(rows, columns=chosen, style=style))
 
 
 @click.command(
@@ -67,18 +70,20 @@ def decide(folder: str, apply: bool, as_json: bool, **goal: Any) -> None:
     from autotl.records import encoding
     from autotl.report.wording import terminal as wording
     from autotl.run_folder import redecide
+    from autotl.run_folder.result_file import reading
 
-    revision = redecide.revise(Path(folder), **converted(goal))
-    if as_json:
-        click.echo(encoding.encode(revision.state), nl=False)
-    else:
-        terminal.outcome(revision.state)
-        click.echo()
-        terminal.paragraph(wording.revision(folder, revision.state, _model_of(revision)))
-    if apply:
-        redecide.adopt(Path(folder), revision)
-        if not as_json:
-            click.echo(f"Applied: {Path(folder) / 'model'} is now {revision.state.winner.candidate}.")  # type: ignore[union-attr]
+    with reading(folder):
+        revision = redecide.revise(Path(folder), **converted(goal))
+        if as_json:
+            emit(encoding.encode(revision.state))
+        else:
+            terminal.outcome(revision.state)
+            say()
+            terminal.paragraph(wording.revision(folder, revision.state, _model_of(revision)))
+        if apply:
+            redecide.adopt(Path(folder), revision)
+            if not as_json:
+                say(f"Applied: {Path(folder) / 'model'} is now {revision.state.winner.candidate}.")  # type: ignore[union-attr]
 
 
 def _model_of(revision: Revision) -> Literal["shipped", "fitted", "probed", "none"]:
@@ -102,9 +107,11 @@ def report(folder: str) -> None:
 
     from autotl.report import render as reporting
     from autotl.run import load
+    from autotl.run_folder.result_file import reading
 
-    reporting.render(load(folder).result, Path(folder))
-    click.echo(str(Path(folder) / "report.html"))
+    with reading(folder):
+        reporting.render(load(folder).result, Path(folder))
+    say(str(Path(folder) / "report.html"))
 
 
 COMMANDS: tuple[click.Command, ...] = (leaderboard, decide, report)

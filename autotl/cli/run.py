@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autotl.cli.echo import emit, say
 from autotl.cli.options import QUIET, RUN, option, options, together
 from autotl.options import DEFAULT_BUDGET, DEFINITIONS
 
@@ -85,7 +86,7 @@ def demo(**given: Any) -> None:
     source = cache_folder() / "demo" / "digits"
     count = write_digits(source)
     if not (given["quiet"] or given["as_json"]):
-        click.echo(f"Data: {count:,} images of handwritten digits in {source}", err=True)
+        say(f"Data: {count:,} images of handwritten digits in {source}", err=True)
     _recommend(started, source=str(source), **given)
 
 
@@ -157,7 +158,7 @@ def _plan(source: str, *, as_json: bool, quiet: bool, **given: Any) -> None:
     given["budget"] = given["budget"] or DEFAULT_BUDGET
     planned = plan(source, **given)
     if as_json:
-        click.echo(encoding.encode(planned), nl=False)
+        emit(encoding.encode(planned))
     else:
         terminal.plan(planned)
 
@@ -185,6 +186,7 @@ def _extend(
         backbones=given["backbones"],
         weights=given["weights"],
         offline=given["offline"],
+        history=given["history"],
         started=started,
     )
     _follow(start, as_json=given["as_json"], quiet=given["quiet"])
@@ -212,7 +214,7 @@ def _follow(start: Callable[..., Run], *, as_json: bool, quiet: bool) -> None:
 
         try:
             show_outcome(load(folders[-1]), as_json=as_json)
-            click.echo(f"Continue with: autotl run --continue {shlex.quote(folders[-1])}", err=True)
+            say(f"Continue with: autotl run --continue {shlex.quote(folders[-1])}", err=True)
         except (RunError, IndexError):
             click.echo("Interrupted before the first result was recorded.", err=True)
         raise

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autotl.cli.echo import emit
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -40,7 +42,7 @@ def console() -> Console:
 def show_outcome(run: Run, *, as_json: bool) -> None:
     """Print the outcome of a run: leaderboard, recommendation and the path of the report; or result.json."""
     if as_json:
-        click.echo((run.path / "result.json").read_text(encoding="utf-8"), nl=False)
+        emit((run.path / "result.json").read_bytes())
         return
     outcome(run.result)
     out = console()

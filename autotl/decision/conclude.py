@@ -8,7 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from autotl.decision.evidence import predicted_classes, probabilities_of, representative_results, selection
+from autotl.decision.evidence import (
+    predicted_classes,
+    probabilities_of,
+    representative_results,
+    selection,
+    stored_predictions,
+)
 from autotl.decision.shift import shift
 from autotl.records import Calibration, Columns, Decision, Interval, TrialResult
 from autotl.records.result import ModelIs, Recommendation, Row, Winner, is_probe
@@ -78,9 +84,9 @@ def _tested(fit: TrialResult | None, folder: Path, columns: Columns) -> Answered
     rows = np.flatnonzero(columns.part == 2)
     if fit is None or fit.predictions is None or not len(rows):
         return None
-    with np.load(folder / fit.predictions, allow_pickle=False) as stored:
-        rows = rows[np.isin(rows, stored["rows"])]
-    return _answered(folder / fit.predictions, rows, columns) if len(rows) else None
+    path = folder / fit.predictions
+    rows = rows[np.isin(rows, stored_predictions(path, len(columns.classes))["rows"])]
+    return _answered(path, rows, columns) if len(rows) else None
 
 
 def _chosen(state: Recommendation, winner: str | None, folder: Path, columns: Columns) -> Answered | None:
@@ -92,7 +98,7 @@ def _chosen(state: Recommendation, winner: str | None, folder: Path, columns: Co
 
 
 def _answered(predictions: Path, rows: np.ndarray, columns: Columns) -> Answered | None:
-    predicted = predicted_classes(predictions, rows)
+    predicted = predicted_classes(predictions, rows, len(columns.classes))
     if predicted is None:
         return None
     group = None if columns.group is None else columns.group[rows]
@@ -143,7 +149,7 @@ def _calibrated(
         return None
     rows = selection(columns.part, columns.folds)
     group = None if columns.group is None else columns.group[rows]
-    shares = probabilities_of(folder / result.predictions, rows)
+    shares = probabilities_of(folder / result.predictions, rows, len(columns.classes))
     return None if shares is None else calibrate(shares, columns.labels[rows], group)
 
 
@@ -154,8 +160,8 @@ def _on_test(
     if calibration is None or fit is None or fit.predictions is None:
         return calibration
     rows = np.flatnonzero(columns.part == 2)
-    with np.load(folder / fit.predictions, allow_pickle=False) as stored:
-        rows = rows[np.isin(rows, stored["rows"])]
+    stored = stored_predictions(folder / fit.predictions, len(columns.classes))
+    rows = rows[np.isin(rows, stored["rows"])]
     shares = probabilities_of(folder / fit.predictions, rows) if len(rows) else None
     if shares is None:
         return calibration

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from statistics import NormalDist
 import msgspec
 import numpy as np
 
+from autotl.errors import RunError
 from autotl.ranking import depth_profile
 from autotl.records import Candidate, Columns, Fact, Goal, Interval, Strategy, TrialResult
 from autotl.records.encoding import rounded
@@ -74,22 +76,51 @@ def judged_rows(columns: Columns) -> Judged:
     )
 
 
-def predicted_classes(path: Path, rows: np.ndarray) -> np.ndarray | None:
+def predicted_classes(path: Path, rows: np.ndarray, classes: int | None = None) -> np.ndarray | None:
     """Return the class index of each of `rows` by a predictions file, or None when one is missing there."""
-    probabilities = probabilities_of(path, rows)
+    probabilities = probabilities_of(path, rows, classes)
     return None if probabilities is None else np.asarray(probabilities.argmax(1))
 
 
-def probabilities_of(path: Path, rows: np.ndarray) -> np.ndarray | None:
+def probabilities_of(path: Path, rows: np.ndarray, classes: int | None = None) -> np.ndarray | None:
     """Return probabilities (m, classes) of `rows` by a predictions file, or None when one is missing there."""
-    with np.load(path, allow_pickle=False) as stored:
-        have, probabilities = stored["rows"], stored["proba"]
-    place = np.full(int(max(have.max(initial=-1), rows.max(initial=-1))) + 1, -1)
-    place[have] = np.arange(len(have))
-    places = place[rows]
-    if (places < 0).any():
-        return None
-    return np.asarray(probabilities[places])
+    stored = stored_predictions(path, classes)
+    have, probabilities = stored["rows"], stored["proba"]
+    if not len(have):
+        return None if len(rows) else probabilities
+    order = np.argsort(have, kind="stable")
+    place = order[np.minimum(np.searchsorted(have, rows, sorter=order), len(have) - 1)]
+    return np.asarray(probabilities[place]) if (have[place] == rows).all() else None
+
+
+def stored_predictions(path: Path, classes: int | None = None) -> dict[str, np.ndarray]:
+    """Return the arrays of a predictions file: `rows` (m,), `proba` (m, classes), `fold` (m,).
+
+    Raises `RunError` that names a file which is missing, damaged, or not of so many `classes`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("it is compressed, so its size is unknown")
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        rows, proba = arrays["rows"], arrays["proba"]
+        if rows.ndim != 1 or rows.dtype.kind not in "iu" or rows.min(initial=0) < 0:
+            raise ValueError("its rows are not numbers of items")
+        of_classes = not len(rows) or classes in {None, proba.shape[-1]}
+        if proba.ndim != 2 or len(proba) != len(rows) or not of_classes or proba.dtype.kind != "f":
+            raise ValueError(f"its probabilities have the shape {proba.shape}")
+        if len(np.unique(rows)) != len(rows):
+            raise ValueError("it has a row twice")
+    except FileNotFoundError as error:
+        raise RunError(_damaged(path, "is missing")) from error
+    except Exception as error:  # zipfile, zlib and numpy raise what they like on a damaged file
+        raise RunError(_damaged(path, f"cannot be read ({error or type(error).__name__})")) from error
+    return arrays
+
+
+def _damaged(path: Path, what: str) -> str:
+    return f"{path} {what}; expected the predictions of a trial as the run left them; restore the file"
 
 
 def sealed(result: TrialResult, folder: Path) -> TrialResult:
@@ -115,7 +146,7 @@ def score_trial(result: TrialResult, folder: Path, columns: Columns, goal: Goal)
     if result.predictions is None:
         return replace(result, score_val=None)
     rows = selection(columns.part, columns.folds)
-    predicted = predicted_classes(folder / result.predictions, rows)
+    predicted = predicted_classes(folder / result.predictions, rows, len(columns.classes))
     if predicted is None:
         return replace(result, score_val=None, error=result.error or INCOMPLETE)
     score = metrics.score(goal.metric, columns.labels[rows], predicted, len(columns.classes))
@@ -157,7 +188,7 @@ def right_answers(result: TrialResult, folder: Path, columns: Columns) -> np.nda
     if result.predictions is None:
         return None
     rows = selection(columns.part, columns.folds)
-    predicted = predicted_classes(folder / result.predictions, rows)
+    predicted = predicted_classes(folder / result.predictions, rows, len(columns.classes))
     return None if predicted is None else np.asarray(predicted == columns.labels[rows])
 
 

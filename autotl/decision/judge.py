@@ -158,7 +158,7 @@ def _evidence(
     for name, result in representative_results(results).items():
         predicted = None
         if result.predictions is not None and result.status in ("finished", "stopped"):
-            predicted = predicted_classes(folder / result.predictions, rows)
+            predicted = predicted_classes(folder / result.predictions, rows, len(case.columns.classes))
         if predicted is None:
             failed.append(result)
             continue

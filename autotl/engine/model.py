@@ -6,15 +6,17 @@ import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 import torch
+from msgspec import Meta
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autotl import tensors
+from autotl import checksums, tensors
 from autotl.builtin.heads import SHARPNESS, Head
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import side_before_crop, to_input
@@ -25,6 +27,7 @@ from autotl.records import BackboneSpec, Preprocess
 
 FILE = "model.safetensors"
 DESCRIPTION = "model.json"
+LARGEST = 8192  # pixels: no network of a run has a larger input
 DECODED_SIDE = 256  # pixels: as large as the images of a run are kept
 
 
@@ -33,11 +36,11 @@ class Description:
     """model.json: all that is needed to build the module again and to read its predictions."""
 
     backbone: BackboneSpec  # without where its weights came from
-    input_size: int
-    head: str  # linear or knn
-    classes: tuple[str, ...]
-    precision: str = "fp32"
-    temperature: float = 1.0
+    input_size: Annotated[int, Meta(ge=1, le=LARGEST)]
+    head: Literal["linear", "knn"]
+    classes: Annotated[tuple[str, ...], Meta(min_length=1)]
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    temperature: Annotated[float, Meta(gt=0)] = 1.0
     autotl: str = ""
     package: str = ""  # with its version, of the plugin that builds the backbone
 
@@ -104,6 +107,7 @@ def save(model: Model, description: Description, folder: Path) -> None:
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     tensors.save(state, fresh / FILE, "torch")
     (fresh / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=1))
+    checksums.seal(fresh)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(fresh, folder)
 
@@ -112,18 +116,20 @@ def describe(folder: Path) -> Description:
     """Return the description of a model folder. Raises `RunError` when it is none."""
     try:
         return msgspec.json.decode((folder / DESCRIPTION).read_bytes(), type=Description)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise RunError(
-            f"{folder} holds no model that can be read ({error}); expected one written by autotl"
+            f"{folder / DESCRIPTION} describes no model that can be read ({error}); expected one written by autotl;"
+            " restore the folder"
         ) from error
 
 
 def load(folder: Path) -> tuple[Model, Description]:
     """Return the module of a model folder in eval mode; neither data nor pretrained weights are needed.
 
-    Raises `RunError` for a folder that is none, `EngineError` when the backbone cannot be built, or would be
-    built by code that no installed plugin names.
+    Raises `RunError` for a folder that is none or was changed since it was written, `EngineError` when the backbone
+    cannot be built, or would be built by code that no installed plugin names.
     """
+    checksums.verify(folder)
     description = describe(folder)
     try:
         state = tensors.load(folder / FILE, "torch")
@@ -133,15 +139,42 @@ def load(folder: Path) -> tuple[Model, Description]:
         ) from error
     require_installed(description.backbone, description.package)
     backbone = build(description.backbone, description.input_size, pretrained=False)
-    classes = len(description.classes)
-    if description.head == "knn":
-        names = ("features", "labels", "centre", "count")
-        head: nn.Module = KnnHead(classes, **{name: state[f"head.{name}"] for name in names})
-    else:
-        head = nn.Linear(backbone.feature_dim, classes)
-    model = Model(backbone, head)
-    model.load_state_dict(state, strict=True)
+    model = Model(backbone, _head(description, backbone.feature_dim, state, folder / FILE))
+    _fill(model, state, folder / FILE)
     return model.eval(), description
+
+
+def _head(description: Description, width: int, state: dict[str, Tensor], file: Path) -> nn.Module:
+    """Return the head that a description names, for features of that width; `_fill` gives a linear one its weights."""
+    classes = len(description.classes)
+    if description.head == "linear":
+        return nn.Linear(width, classes)
+    try:
+        return KnnHead(
+            classes, **{name: state[f"head.{name}"] for name in ("features", "labels", "centre", "count")}
+        )
+    except KeyError as error:
+        raise RunError(
+            f"{file} holds no {error}, which the head in {DESCRIPTION} needs; expected both as autotl wrote them;"
+            " restore the folder"
+        ) from error
+
+
+def _fill(model: Model, state: dict[str, Tensor], file: Path) -> None:
+    """Load the state into the model. Raises `RunError` where it does not fit, or could only answer NaN."""
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise RunError(
+            f"{file} does not fit the network that {DESCRIPTION} describes ({str(error).splitlines()[0]}); expected"
+            " both as autotl wrote them; restore the folder"
+        ) from error
+    weights = [*model.parameters(), *(buffer for buffer in model.buffers() if buffer.is_floating_point())]
+    if any(bool(tensor.isnan().any()) for tensor in weights):
+        raise RunError(
+            f"{file} holds weights that are not numbers (NaN); expected the weights of a finished training; fit the"
+            " model again"
+        )
 
 
 class Transform:

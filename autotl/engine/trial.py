@@ -487,7 +487,7 @@ def _write_model(task: Task, outcome: Outcome) -> str | None:
         input_size=task.size,
         head="linear" if isinstance(outcome.model.head, nn.Linear) else "knn",
         classes=task.columns.classes,
-        precision=outcome.precision,
+        precision=outcome.precision,  # type: ignore[arg-type]
         autotl=__version__,
         package="" if task.spec.build in BUILTIN_BUILDS else package_of(task.spec.build),
     )

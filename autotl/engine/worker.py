@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, cast
 import msgspec
 import numpy as np
 
+from autotl import checksums
 from autotl.budget import Allowance
 from autotl.cache import atomic, disk_full
 from autotl.engine import messages, stopwatch, trial
@@ -180,6 +181,7 @@ class Worker:
             return False
         folder = Path(self.session.folder, body.model)
         ood.write(detector, folder)
+        checksums.seal(folder)
         predictor.ood = detector
         return True
 

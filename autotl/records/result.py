@@ -163,6 +163,7 @@ class Recommendation:
     worked: dict[str, dict[str, float]] = field(
         default_factory=dict
     )  # seconds of the engine by stage and kind
+    files: dict[str, str] = field(default_factory=dict)  # SHA-256 of manifest and model, once concluded
 
 
 def is_probe(result: TrialResult) -> bool:

@@ -1,10 +1,15 @@
-"""Numbers, durations and names as people read them, in a page and in a terminal.
+"""Numbers, durations and names as people read them, in a page, in a terminal and in a spreadsheet.
+
+Names come from files and may hold anything. One function writes them to each medium: `shown` to a page, `printable`
+to a terminal, `cell` to a CSV.
 
 Units are joined to their number by a narrow no-break space; `printable` makes it a plain one for a terminal.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -144,6 +149,35 @@ def printable(text: str) -> str:
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
         for character in text.replace(NARROW, " ")
     )
+
+
+def cell(text: str) -> str:
+    """Return a text as a cell of a CSV that a spreadsheet takes for text and not for a formula; `uncelled` undoes it.
+
+    >>> [cell(text) for text in ("=1+1", "-0.5", "cat", "'")]
+    ["'=1+1", '-0.5', 'cat', "''"]
+    """
+    return "'" + text if text.startswith(_MISREAD) and not _NUMBER.fullmatch(text) else text
+
+
+def uncelled(text: str) -> str:
+    """Return the text that `cell` made this cell of."""
+    return text.removeprefix("'")
+
+
+_MISREAD = ("=", "+", "-", "@", "\t", "\r", "'")  # what makes a cell a formula, and the mark against it
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?", re.ASCII)
+
+
+def csv_line(cells: Iterable[object], delimiter: str = ",") -> str:
+    """Return a line of a CSV for spreadsheets and `csv.reader`; None is an empty cell.
+
+    Python's writer leaves a carriage return bare where lines end in a newline, and no reader takes it then.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\r\n")
+    writer.writerow([cell(value) if isinstance(value, str) else value for value in cells])
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def numbered(count: int, noun: str, plural: str | None = None) -> str:

@@ -33,15 +33,18 @@ class Material:
     missing: str = ""  # why there are no figures
 
 
-def gather(result: Recommendation, folder: Path) -> Material:
-    """Read predictions and thumbnails from the run folder and draw the figures. What is missing is left out."""
+def gather(result: Recommendation, folder: Path, source: Path | None = None) -> Material:
+    """Read predictions and thumbnails from the run folder and draw the figures. What is missing is left out.
+
+    `source` holds the images, for thumbnails that are not in the folder yet.
+    """
     predictions = winner_predictions(result, folder)
     errors = () if predictions is None else most_confident_errors(predictions, ERRORS)
     places = tuple(int(place) for place in errors)
     pictures = {}
     if predictions is not None:
         names = {int(predictions.rows[place]): str(predictions.names[place]) for place in places}
-        pictures = thumbnails(folder, Path(result.data.root or result.data.source), names)
+        pictures = thumbnails(folder, source, names)
     compared = _compared(result, folder)
     drawings: dict[str, str] = {}
     hidden, missing = 0, ""

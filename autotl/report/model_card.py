@@ -14,6 +14,7 @@ from autotl.decision import conclude, evidence
 from autotl.records import BackboneSpec, TrialResult
 from autotl.records.result import Recommendation, Winner, is_probe
 from autotl.report import recorded
+from autotl.report.format import shown
 from autotl.report.wording import page as wording
 from autotl.report.wording.recommendation import recommendation
 from autotl.report.wording.run import guest
@@ -179,7 +180,7 @@ def _name(state: Recommendation) -> str:
 
 def _plain(text: str) -> str:
     """Escape what Markdown and tables would interpret."""
-    return re.sub(r"([\\`*_|<>\[\]#])", r"\\\1", " ".join(str(text).split()))
+    return re.sub(r"([\\`*_|<>\[\]#])", r"\\\1", " ".join(shown(str(text)).split()))
 
 
 def _quoted(text: str) -> str:

@@ -67,25 +67,27 @@ def keep(question: Question, explained: Explained, folder: Path) -> None:
 
 
 def pictures(folder: Path, predictions: Predictions) -> dict[int, Picture]:
-    """Return the explained predictions by their place; empty if the maps are not of these predictions."""
-    try:
-        with np.load(folder / FILE, allow_pickle=False) as stored:
-            if not predictions.shipped or str(stored["digest"]) != predictions.digest:
-                return {}
-            rows, maps, shares, seen = (stored[name] for name in ("rows", "maps", "shares", "seen"))
-    except (OSError, ValueError, KeyError):
+    """Return the explained predictions by their place; empty if the maps are damaged, or not of these predictions."""
+    if not predictions.shipped:
         return {}
     place = {int(row): number for number, row in enumerate(predictions.rows)}
-    return {
-        place[int(row)]: Picture(
-            seen=_address(image),
-            tinted=_address(_tinted(image, about)),
-            probability=float(share[0]),
-            occluded=float(share[1]),
-        )
-        for row, about, share, image in zip(rows, maps, shares, seen, strict=True)
-        if int(row) in place
-    }
+    try:
+        with np.load(folder / FILE, allow_pickle=False) as stored:
+            if str(stored["digest"]) != predictions.digest:
+                return {}
+            columns = [stored[name] for name in ("rows", "maps", "shares", "seen")]
+        return {
+            place[int(row)]: Picture(
+                seen=_address(image),
+                tinted=_address(_tinted(image, about)),
+                probability=float(share[0]),
+                occluded=float(share[1]),
+            )
+            for row, about, share, image in zip(*columns, strict=True)
+            if int(row) in place
+        }
+    except Exception:  # numpy, zipfile and PIL raise what they like; the report goes without these pictures
+        return {}
 
 
 def _tinted(image: np.ndarray, about: np.ndarray) -> np.ndarray:

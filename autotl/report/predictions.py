@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autotl.decision.evidence import digest, representative_results, selection
-from autotl.errors import RunError
+from autotl.decision.evidence import digest, representative_results, selection, stored_predictions
 from autotl.records import PARTS, Interval, TrialResult
 from autotl.records.result import ModelIs, Recommendation, is_probe
 from autotl.report.format import percent
@@ -54,15 +53,13 @@ class Predictions:
 def winner_predictions(result: Recommendation, folder: Path) -> Predictions | None:
     """Return the winner's predictions on the test part if there are some, otherwise on the selection images.
 
-    None if there is no winner, or if manifest or predictions are not in the folder.
+    None if there is no winner, or if manifest or predictions are not in the folder. Raises `RunError` that names
+    a file which is there and damaged.
     """
-    if result.winner is None:
+    if result.winner is None or not (folder / "manifest.csv").is_file():
         return None
-    try:
-        table = manifest.read(folder / "manifest.csv")
-        labels = table.labels(result.data.classes)
-    except (RunError, KeyError):
-        return None
+    table = manifest.read(folder / "manifest.csv")
+    labels = table.labels(result.data.classes)
     own = [
         r for r in result.trials if r.trial.candidate.id == result.winner.candidate and not r.trial.control
     ]
@@ -112,11 +109,11 @@ def _read(
 ) -> Predictions | None:
     if trial.predictions is None or not len(rows):
         return None
-    try:
-        with np.load(source.folder / trial.predictions, allow_pickle=False) as stored:
-            stored_rows, proba = stored["rows"], stored["proba"]
-    except (OSError, ValueError, KeyError):
+    path = source.folder / trial.predictions
+    if not path.is_file():
         return None
+    stored = stored_predictions(path)
+    stored_rows, proba = stored["rows"], stored["proba"]
     kept = np.isin(stored_rows, rows)
     if proba.shape[1:] != (len(source.classes),) or not kept.any():
         return None

@@ -12,13 +12,15 @@ from autotl.cache import atomic_write, key
 FOLDER = "thumbnails"
 SIDE = 128  # pixels, shorter side; shown at half on sharp screens
 QUALITY = 78
+LARGEST = 2**18  # bytes of a thumbnail, far more than one has
 
 
-def thumbnails(folder: Path, source: Path, names: Mapping[int, str]) -> dict[int, str]:
+def thumbnails(folder: Path, source: Path | None, names: Mapping[int, str]) -> dict[int, str]:
     """Return ``data:`` addresses of the rows' thumbnails; rows without one are missing.
 
-    They come from an earlier report, otherwise from the decoded pixels of the run, otherwise from the file.
-    New ones are kept.
+    They come from an earlier report, otherwise from the decoded pixels of the run, otherwise from the file in
+    `source`. New ones are kept. With None for `source` no other file is read: a run folder that was received could
+    name any file of this machine, and its picture would be in the report.
     """
     kind = modality.get("image")  # result.json has no other kind of item
     made: dict[int, str] = {}
@@ -28,7 +30,11 @@ def thumbnails(folder: Path, source: Path, names: Mapping[int, str]) -> dict[int
         )  # by name: a continued run may number its rows otherwise
         try:
             if not kept.is_file():
+                if source is None:
+                    continue
                 atomic_write(kept, kind.thumbnail(folder / ".pixels", row, source / name))
+            if kept.stat().st_size > LARGEST:
+                continue
             made[row] = "data:image/jpeg;base64," + base64.b64encode(kept.read_bytes()).decode()
         except Exception:  # noqa: S112 (one thumbnail less; PIL raises anything on a broken file)
             continue

@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
@@ -23,8 +23,10 @@ from autotl.records import Event, Fact, Interval, Kind, Ranking
 from autotl.records.result import Recommendation
 from autotl.report import wording
 from autotl.run_folder import result_file
+from autotl.run_folder.lock import FILE as LOCK
+from autotl.run_folder.lock import hold
 
-__all__ = ["Journal", "run_folder", "ship"]
+__all__ = ["Journal", "claimed", "ship"]
 
 REQUIRED = frozenset({"data", "profile", "goal", "metric"})  # of a result, before it can be written
 EVENTS = "events.jsonl"
@@ -195,26 +197,40 @@ def _added(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str,
     return {name: round(first.get(name, 0.0) + second.get(name, 0.0), 3) for name in {**first, **second}}
 
 
-def run_folder(options: Options) -> Path:
-    """Make and return the folder of a new run: the one asked for, which must be empty, or one named after data and time.
+@contextmanager
+def claimed(options: Options) -> Iterator[Path]:
+    """Make the folder of a new run and hold it in the block: the one asked for, or one named after data and time.
 
-    Two runs that begin in the same second get folders of their own. Raises `RunError`.
+    Raises `RunError` for a folder that is not empty, or that another run holds. Runs that begin in the same second
+    without a folder of their own get different ones.
     """
-    if options.out is not None:
-        folder = Path(options.out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunError(f"{folder} is not empty; expected a new or empty folder; choose another --out")
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    stem = f"{_name(options.source)}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if options.out is None:
+        folder = _fresh(options.source)
+        with hold(folder):
+            yield folder
+        return
+    folder = Path(options.out)
+    not_empty = RunError(f"{folder} is not empty; expected a new or empty folder; choose another --out")
+    if folder.exists() and not folder.is_dir():
+        raise not_empty
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder):
+        if any(entry.name != LOCK for entry in folder.iterdir()):
+            raise not_empty
+        yield folder
+
+
+def _fresh(source: str) -> Path:
+    """Make and return a new folder below runs/, named after source and time."""
+    stem = f"{_name(source)}-{time.strftime('%Y%m%d-%H%M%S')}"
     for number in count(1):
         folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
-        break
-    return folder
+        return folder
+    raise AssertionError  # count() does not end
 
 
 def _name(source: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +13,17 @@ from autotl.cache import atomic_write
 from autotl.errors import RunError
 from autotl.records import PARTS, Columns, Dataset, Kind, Split, fact
 from autotl.report import wording
+from autotl.report.format import csv_line, uncelled
 
 COLUMNS = ("path", "label", "part", "fold", "group", "finding")
 LEFT_OUT = "left out"
-MISREAD = ("=", "+", "-", "@", "\t", "\r", "'")  # what makes a cell a formula, and the mark against it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Manifest:
     """The rows that were read back, left-out files aside."""
 
+    path: Path
     names: np.ndarray  # (n,) object
     label: np.ndarray  # (n,) object: display names
     part: np.ndarray  # (n,) int8, -1 for rows that took no part
@@ -30,14 +31,20 @@ class Manifest:
     group: np.ndarray | None  # (n,) int64
 
     def labels(self, classes: tuple[str, ...]) -> np.ndarray:
-        """Return class indices (n,) int64 in the order of `classes`. Raises `KeyError` for any other label."""
+        """Return class indices (n,) int64 in the order of `classes`. Raises `RunError` for any other label."""
         index = {name: number for number, name in enumerate(classes)}
+        strange = next((name for name in self.label if name not in index), None)
+        if strange is not None:
+            raise RunError(
+                f"{self.path} has the label {strange!r}, expected one of result.json: {', '.join(classes[:5])}; restore"
+                " the file"
+            )
         return np.array([index[name] for name in self.label], np.int64)
 
     def columns(self, classes: tuple[str, ...], folds: int) -> Columns:
         """Return the columns of the run: labels in the order of `classes`, rows in the order of the file.
 
-        Raises `KeyError` for a label that is none of `classes`.
+        Raises `RunError` for a label that is none of `classes`.
         """
         return Columns(
             labels=self.labels(classes),
@@ -54,38 +61,27 @@ def write(path: Path, data: Dataset, split: Split, reasons: dict[int, str] | Non
     """Write the manifest; `reasons` say why a row of the data set took no part."""
     reasons = reasons or {}
     not_reached = wording.sentence(fact(Kind.NOT_REACHED))
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    lines = [csv_line(COLUMNS)]
     for row, name in enumerate(data.names):
         code = int(split.part[row])
         fold = int(split.fold[row])
-        writer.writerow(
-            (
-                _as_text(name),
-                _as_text(data.classes[int(data.labels[row])]),
-                PARTS[code] if code >= 0 else LEFT_OUT,
-                fold if fold >= 0 else "",
-                "" if data.group is None else int(data.group[row]),
-                reasons.get(row, "" if code >= 0 else not_reached),
-            )
+        columns = (
+            str(name),
+            data.classes[int(data.labels[row])],
+            PARTS[code] if code >= 0 else LEFT_OUT,
+            fold if fold >= 0 else "",
+            "" if data.group is None else int(data.group[row]),
+            reasons.get(row, "" if code >= 0 else not_reached),
         )
-    for left in data.left_out:
-        writer.writerow((_as_text(left.name), "", LEFT_OUT, "", "", wording.sentence(left.reason)))
-    atomic_write(path, out.getvalue())
-
-
-def _as_text(name: str) -> str:
-    """Return a cell that a spreadsheet takes for text: names are a stranger's, and one may be a formula."""
-    return "'" + name if name.startswith(MISREAD) else name
-
-
-def _from_text(cell: str) -> str:
-    return cell.removeprefix("'")
+        lines.append(csv_line(columns))
+    lines += [
+        csv_line((left.name, "", LEFT_OUT, "", "", wording.sentence(left.reason))) for left in data.left_out
+    ]
+    atomic_write(path, "".join(lines))
 
 
 def read(path: Path) -> Manifest:
-    """Read the rows that are items of the data set. Raises `RunError` when there is no manifest."""
+    """Read the rows that are items of the data set. Raises `RunError` when the file is missing or damaged."""
     try:
         with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
             reader = csv.DictReader(file)
@@ -93,15 +89,39 @@ def read(path: Path) -> Manifest:
                 raise RunError(
                     f"{path} is not a manifest of autotl; expected the columns {', '.join(COLUMNS)}"
                 )
-            rows = [row for row in reader if row["label"] != ""]
+            rows = [_row(row, path, reader.line_num) for row in reader]
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); expected the manifest of a run") from error
-    codes: dict[str, int] = {name: code for code, name in enumerate(PARTS)}
+    except csv.Error as error:
+        raise RunError(
+            f"{path} cannot be read ({error}); expected the manifest of a run; restore the file"
+        ) from error
+    rows = [row for row in rows if row["label"] != ""]
     grouped = any(row["group"] for row in rows)
     return Manifest(
-        names=np.array([_from_text(row["path"]) for row in rows], object),
-        label=np.array([_from_text(row["label"]) for row in rows], object),
-        part=np.array([codes.get(row["part"], -1) for row in rows], np.int8),
+        path=path,
+        names=np.array([uncelled(row["path"]) for row in rows], object),
+        label=np.array([uncelled(row["label"]) for row in rows], object),
+        part=np.array([_CODES[row["part"]] for row in rows], np.int8),
         fold=np.array([int(row["fold"] or -1) for row in rows], np.int8),
-        group=np.array([int(row["group"]) for row in rows], np.int64) if grouped else None,
+        group=np.array([int(row["group"] or -1) for row in rows], np.int64) if grouped else None,
     )
+
+
+_CODES: dict[str, int] = {**{name: code for code, name in enumerate(PARTS)}, LEFT_OUT: -1}
+_FOLD, _GROUP = re.compile(r"\d{0,2}"), re.compile(r"\d{0,18}")
+
+
+def _row(row: dict[str, str], path: Path, line: int) -> dict[str, str]:
+    """Return a row of the file. Raises `RunError` for one that autotl did not write."""
+    whole = None not in row and None not in row.values()
+    if (
+        not whole
+        or row["part"] not in _CODES
+        or not (_FOLD.fullmatch(row["fold"]) and _GROUP.fullmatch(row["group"]))
+    ):
+        raise RunError(
+            f"{path}: line {line} is not a row of a manifest; expected {', '.join(COLUMNS)} as autotl writes them;"
+            " restore the file"
+        )
+    return row

@@ -19,6 +19,7 @@ from autotl.report import model_card, render, wording
 from autotl.run_folder import manifest, result_file
 from autotl.run_folder import table as run_folder_table
 from autotl.run_folder.journal import ship
+from autotl.run_folder.lock import hold
 from autotl.run_folder.replay import case_of
 from autotl.stats import calibration
 
@@ -49,6 +50,7 @@ def revise(
     Raises `RunError` when the folder does not hold what a decision needs.
     """
     state = result_file.read(folder)
+    result_file.require_unchanged(state, folder)
     asked = {
         "metric": metric,
         "prefer": prefer,
@@ -97,8 +99,14 @@ def revise(
 def adopt(folder: Path, revision: Revision) -> None:
     """Make a revision the folder's: its model, result, leaderboard and report.
 
-    Raises `RunError` when there is no winner, or no model of it that was fitted to be shipped.
+    Raises `RunError` when there is no winner, no model of it that was fitted to be shipped, or while a run writes
+    to the folder.
     """
+    with hold(folder):
+        _adopt(folder, revision)
+
+
+def _adopt(folder: Path, revision: Revision) -> None:
     winner = revision.state.winner
     if winner is None:
         why = "; ".join(wording.sentences(revision.state.decision.reasons if revision.state.decision else ()))
@@ -112,11 +120,12 @@ def adopt(folder: Path, revision: Revision) -> None:
         ship(folder / revision.fit.model, folder)
     if revision.state.calibration is not None:
         calibration.write(revision.state.calibration, folder / "model")
-    result_file.write(revision.state, folder)
-    table = run_folder_table.write(run_folder_table.rows(revision.state), style="csv")
+    state = replace(revision.state, files=result_file.files(folder))
+    result_file.write(state, folder)
+    table = run_folder_table.write(run_folder_table.rows(state), style="csv")
     atomic_write(folder / "leaderboard.csv", table)
-    render.render(revision.state, folder)
-    model_card.write(revision.state, folder)
+    render.render(state, folder)
+    model_card.write(state, folder)
 
 
 def _has_model(folder: Path, fit: TrialResult) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from autotl import checksums
 from autotl.decision import conclude, evidence, judge
 from autotl.errors import RunError
 from autotl.records import encoding, result
@@ -54,7 +55,7 @@ def replay(folder: Path) -> list[Difference]:
     before, now = _plain(recorded), _plain(again)
     if result_file.version(folder) != SCHEMA_VERSION:
         return list(_differences("trials", before["trials"], now["trials"]))
-    differences: list[Difference] = []
+    differences = [*_files(recorded, Path(folder)), *_predictions(recorded, again)]
     for name in DERIVED:
         differences += _differences(name, before[name], now[name])
     raw = (Path(folder) / result_file.FILE).read_bytes()
@@ -109,6 +110,23 @@ def case_of(recorded: Recommendation, table: manifest.Manifest) -> Case:
     )
 
 
+def _predictions(recorded: Recommendation, again: Recommendation) -> Iterator[Difference]:
+    """Yield the predictions files that are not as they were recorded."""
+    for place, (was, now) in enumerate(zip(recorded.trials, again.trials, strict=True)):
+        if was.digest != now.digest:
+            yield Difference(f"trials[{place}].digest of {was.predictions}", was.digest, now.digest)
+
+
+def _files(recorded: Recommendation, folder: Path) -> Iterator[Difference]:
+    """Yield the files of manifest and model that are not as they were recorded."""
+    here = checksums.sums(folder, recorded.files)
+    for name, digest in recorded.files.items():
+        if here.get(name) != digest:
+            yield Difference(
+                name, f"SHA-256 {digest[:16]}…", f"{here[name][:16]}…" if name in here else "no such file"
+            )
+
+
 def _table(recorded: Recommendation, again: Recommendation, folder: Path) -> list[Difference]:
     """Return whether leaderboard.csv, where there is one, still agrees with the leaderboard."""
     path = folder / "leaderboard.csv"
@@ -117,7 +135,7 @@ def _table(recorded: Recommendation, again: Recommendation, folder: Path) -> lis
     table = run_folder_table.write(
         run_folder_table.rows(again), columns=list(run_folder_table.COLUMNS), style="csv"
     )
-    was, now = path.read_text(encoding="utf-8").splitlines(), table.splitlines()
+    was, now = path.read_text(encoding="utf-8", errors="replace").splitlines(), table.splitlines()
     return list(_differences(path.name, was, now))
 
 

@@ -17,9 +17,11 @@ from autotl.cache import atomic
 from autotl.decision import evidence
 from autotl.decision.evidence import representative_results
 from autotl.errors import RunError
+from autotl.received import own
 from autotl.records import Dataset, Split, TrialResult, result
 from autotl.records.result import ModelIs
 from autotl.run_folder import manifest, result_file
+from autotl.run_folder.journal import EVENTS
 
 __all__ = ["Earlier", "place", "read", "time_left", "with_groups"]
 
@@ -38,11 +40,13 @@ class Earlier:
 def read(folder: Path) -> Earlier:
     """Read the run in a folder. Raises `RunError` when it is none, or has no record of its trials.
 
-    A winner's probe whose checkpoint shipped gets it back, so that it can ship again.
+    A winner's probe whose checkpoint shipped gets it back, so that it can ship again. The caller holds the folder.
     """
     state = result_file.read(folder)
+    result_file.require_unchanged(state, folder)
     if not (folder / "manifest.csv").is_file():
         raise RunError(f"{folder} holds no manifest.csv; expected the folder of a run; start a new one")
+    own(folder / EVENTS)
     _give_back(state, folder)
     results = [
         replace(trial_result, model=None)
@@ -165,14 +169,13 @@ def _moved(folder: Path, trials: Sequence[TrialResult], now: np.ndarray) -> tupl
             moved.append(trial_result)
             continue
         path = Path(trial_result.predictions)
-        with np.load(folder / path, allow_pickle=False) as stored:
-            columns = dict(stored)
+        columns = evidence.stored_predictions(folder / path)
         columns["rows"] = now[columns["rows"]]
         number = 2
         while (folder / path.with_name(f"{path.stem.partition('-')[0]}-{number}.npz")).exists():
             number += 1
         path = path.with_name(f"{path.stem.partition('-')[0]}-{number}.npz")
         with atomic(folder / path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **columns)
+            np.savez(file, **columns)  # type: ignore[arg-type]
         moved.append(evidence.sealed(replace(trial_result, predictions=path.as_posix()), folder))
     return tuple(moved)

@@ -5,8 +5,6 @@ Higher scores are better, always. fit_time is in seconds; pred_time in seconds a
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +12,7 @@ import msgspec
 
 from autotl.errors import UnknownNameError
 from autotl.records import Fact
+from autotl.report.format import csv_line, printable
 from autotl.report.wording import joined
 
 if TYPE_CHECKING:
@@ -86,18 +85,14 @@ def write(lines: Iterable[Row], *, columns: Sequence[str] = COLUMNS, style: str 
     if style == "json":
         picked = [dict(zip(columns, values, strict=True)) for values in table]
         return msgspec.json.format(msgspec.json.encode(picked), indent=1).decode() + "\n"
-    cells = [[_text(value) for value in values] for values in table]
+    if style == "csv":
+        return "".join(map(csv_line, (columns, *table)))
+    cells = [[printable(" ".join(_text(value).split())) for value in values] for values in table]
     if style == "table":
         return _plain(columns, cells)
     if style == "markdown":
         return _markdown(columns, cells)
-    if style == "latex":
-        return _latex(columns, cells)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(cells)
-    return out.getvalue()
+    return _latex(columns, cells)
 
 
 def frame(lines: Sequence[Row]) -> pd.DataFrame:
@@ -123,7 +118,7 @@ def _text(value: object) -> str:
 
 def _plain(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     """Return columns side by side, as wide as their longest value."""
-    lines = [list(columns), *([" ".join(value.split()) for value in values] for values in cells)]
+    lines = [list(columns), *cells]
     widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
     padded = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
     return "".join(f"{line}\n" for line in padded)

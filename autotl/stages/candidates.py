@@ -15,6 +15,7 @@ from autotl.records import (
     PARTS,
     BackboneSpec,
     Kind,
+    Machine,
     fact,
 )
 from autotl.records.result import Data
@@ -33,6 +34,8 @@ from autotl.weights import downloads, hub
 def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult) -> Setup:
     """Ask the plugins for backbones and strategies, start the downloads, and give the engine its data."""
     options, journal, earlier = context.options, context.journal, parts.earlier
+    # A device that was named may not be there: nothing is downloaded for it before torch has been asked.
+    machine = None if options.device == "auto" else _machine(context)
     settings, goal = settings_of(options), profiled.goal
     if earlier is not None:
         _compare_plugins(context, earlier)
@@ -72,8 +75,7 @@ def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult)
     journal.event(
         "candidates", fact(Kind.CANDIDATES, backbones=len(setup.backbones), strategies=len(setup.strategies))
     )
-    with context.ledger.charge("start"):
-        machine = context.engine.started(context.budget.allowance(reserve=context.plan.report))
+    machine = machine or _machine(context)
     journal.record(
         device=machine.device,
         precision=machine.precision,
@@ -97,6 +99,12 @@ def _compare_plugins(context: RunContext, earlier: Earlier) -> None:
     for difference in provenance.differences(earlier.state.plugins):
         context.journal.note(difference)
         context.journal.event("plugins", difference)
+
+
+def _machine(context: RunContext) -> Machine:
+    """Return where the engine works, once it has started. Raises `EngineError` for a device that is not there."""
+    with context.ledger.charge("start"):
+        return context.engine.started(context.budget.allowance(reserve=context.plan.report))
 
 
 def hand_over(context: RunContext, setup: Setup) -> None:

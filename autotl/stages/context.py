@@ -17,7 +17,8 @@ from autotl.plugins.manager import Plugins
 from autotl.protocols import Engine
 from autotl.ranking import history
 from autotl.records import Event
-from autotl.run_folder.journal import Journal, run_folder
+from autotl.run_folder.journal import Journal, claimed
+from autotl.run_folder.lock import hold
 from autotl.run_folder.resume import Earlier
 from autotl.search.time_plan import TimePlan, time_plan
 from autotl.weights import hub
@@ -70,52 +71,63 @@ def open_run(
 
         connect = client.connect
     past = history.read(options.history) if options.history else ()
-    folder = run_folder(options) if earlier is None else earlier.folder
-    engine: Engine | None = None
-    keep = earlier is not None
-    try:
-        engine = connect(
-            folder=folder,
-            cache=cache_folder(),
-            device=options.device,
-            precision=options.precision,
-            seed=options.seed,
-            offline=options.offline,
-        )
-        ledger = ledger.metered_by(engine)
-        journal = Journal(
-            folder=folder,
-            budget=budget,
-            ledger=ledger,
-            plugins=plugins,
-            observers=tools.observers,
-            earlier=None if earlier is None else earlier.state,
-        )
-        status: Literal["finished", "interrupted", "failed"] = "finished"
-        error = ""
+    with _held(options, earlier) as folder:
+        engine: Engine | None = None
+        keep = earlier is not None
         try:
-            yield RunContext(
-                options=options,
+            engine = connect(
+                folder=folder,
+                cache=cache_folder(),
+                device=options.device,
+                precision=options.precision,
+                seed=options.seed,
+                offline=options.offline,
+            )
+            ledger = ledger.metered_by(engine)
+            journal = Journal(
+                folder=folder,
                 budget=budget,
-                plan=time_plan(options.budget),
                 ledger=ledger,
                 plugins=plugins,
-                journal=journal,
-                engine=engine,
-                fetch=tools.fetch,
-                history=past,
+                observers=tools.observers,
+                earlier=None if earlier is None else earlier.state,
             )
-        except BaseException as raised:
-            status = "interrupted" if isinstance(raised, KeyboardInterrupt) else "failed"
-            error = "" if status == "interrupted" else f"{type(raised).__name__}: {raised}"
-            raise
-        finally:
-            journal.end(status, error)
-            keep = keep or journal.worth_keeping
-    finally:  # Ctrl-C may come at any line
-        if engine is not None:
-            engine.close()
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # other runs are in it, or it is not ours
-                Path("runs").rmdir()
+            status: Literal["finished", "interrupted", "failed"] = "finished"
+            error = ""
+            try:
+                yield RunContext(
+                    options=options,
+                    budget=budget,
+                    plan=time_plan(options.budget),
+                    ledger=ledger,
+                    plugins=plugins,
+                    journal=journal,
+                    engine=engine,
+                    fetch=tools.fetch,
+                    history=past,
+                )
+            except BaseException as raised:
+                status = "interrupted" if isinstance(raised, KeyboardInterrupt) else "failed"
+                error = "" if status == "interrupted" else f"{type(raised).__name__}: {raised}"
+                raise
+            finally:
+                journal.end(status, error)
+                keep = keep or journal.worth_keeping
+        finally:  # Ctrl-C may come at any line
+            if engine is not None:
+                engine.close()
+            if not keep:
+                shutil.rmtree(folder, ignore_errors=True)
+                with suppress(OSError):  # other runs are in it, or it is not ours
+                    Path("runs").rmdir()
+
+
+@contextmanager
+def _held(options: Options, earlier: Earlier | None) -> Iterator[Path]:
+    """Hold the folder of the run against other writers: a new one, or that of the run that is continued."""
+    if earlier is None:
+        with claimed(options) as folder:
+            yield folder
+    else:
+        with hold(earlier.folder):
+            yield earlier.folder

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from autotl import checksums
 from autotl.cache import atomic
 from autotl.decision import evidence
 from autotl.decision.conclude import conclude as concluded_result
@@ -275,3 +276,4 @@ def _measure_ood(context: RunContext, setup: Setup, fit: TrialResult | None, pro
         # The fit may ship again from its own folder.
         folder = context.journal.folder
         shutil.copy(folder / "model" / ood.FILE, folder / fit.model)
+        checksums.seal(folder / fit.model)

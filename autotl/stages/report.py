@@ -12,7 +12,7 @@ from autotl.ranking import history
 from autotl.records import Kind, fact
 from autotl.records.result import is_probe
 from autotl.report import material, model_card, occlusion, render
-from autotl.run_folder import table
+from autotl.run_folder import result_file, table
 from autotl.stages.context import RunContext
 from autotl.stages.split import STORE
 
@@ -27,12 +27,13 @@ def report(context: RunContext, status: Status) -> None:
             _explain(context)
     journal.record(status=status)
     with ledger.charge("report"):
-        pictures = material.gather(journal.result, folder)
+        data = journal.result.data
+        pictures = material.gather(journal.result, folder, Path(data.root or data.source))
     shutil.rmtree(folder / STORE, ignore_errors=True)
     for trial in journal.result.trials:
         if trial.model is not None and is_probe(trial):  # curves and predictions stay
             shutil.rmtree(folder / trial.model, ignore_errors=True)
-    journal.record()
+    journal.record(files=result_file.files(folder))
     state = journal.result
     rows = table.write(table.rows(state), columns=list(table.COLUMNS), style="csv")
     atomic_write(folder / "leaderboard.csv", rows)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from autotl import checksums
 from autotl.cache import atomic_write
 from autotl.records import Calibration, ProbabilityErrors
 from autotl.stats.folds import folds_for
@@ -107,6 +108,7 @@ def write(calibration: Calibration, model: Path) -> None:
         return
     described["temperature"] = calibration.temperature
     atomic_write(file, msgspec.json.format(msgspec.json.encode(described), indent=1))
+    checksums.seal(model)
 
 
 def _loss(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 
 from autotl import tensors
 from autotl.cache import atomic
+from autotl.errors import RunError
 
 FILE = "ood.safetensors"  # beside the model's weights
 OLD_FILE = "familiar.safetensors"  # its name in folders of autotl 0.1
@@ -78,17 +79,27 @@ def write(reference: OutOfDistribution, folder: Path) -> None:
 
 
 def read(folder: Path) -> OutOfDistribution | None:
-    """Return the reference of a model folder, or None where it has none."""
+    """Return the reference of a model folder, or None where it has none. Raises `RunError` for a damaged one."""
     file = next((folder / name for name in (FILE, OLD_FILE) if (folder / name).is_file()), None)
     if file is None:
         return None
-    arrays = tensors.load(file, "numpy")
-    return OutOfDistribution(
-        arrays["features"].astype(np.float32),
-        float(arrays["threshold"][0]),
-        int(arrays["held_out"][0]),
-        float(arrays["first"][0]) if "first" in arrays else 0.0,
-    )
+    try:
+        arrays = tensors.load(file, "numpy")
+        features, threshold = arrays["features"].astype(np.float32), float(arrays["threshold"][0])
+        if (
+            features.ndim != 2
+            or not len(features)
+            or not np.isfinite(features).all()
+            or not 0 < threshold < np.inf
+        ):
+            raise ValueError("its values are not distances")
+        first = float(arrays["first"][0]) if "first" in arrays else 0.0
+        return OutOfDistribution(features, threshold, int(arrays["held_out"][0]), first)
+    except Exception as error:  # safetensors has an error of its own, and numpy has others
+        raise RunError(
+            f"{file} cannot be read ({error}); expected features of training images as autotl writes them; restore the"
+            " folder"
+        ) from error
 
 
 def _on_sphere(features: np.ndarray) -> np.ndarray:

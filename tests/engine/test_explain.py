@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from model_folder import model_folder, picture
 
+from autotl import checksums
 from autotl.budget import Allowance
 from autotl.engine import messages
 from autotl.engine.explain import CELLS, SHOWN, explain
@@ -106,4 +107,5 @@ def test_a_worker_explains_rows_of_the_run_with_the_temperature_of_the_folder(tm
     assert maps.shape == (2, CELLS, CELLS) and (maps.std((1, 2)) > 0).all()
     described = run / "model" / "model.json"
     described.write_text(described.read_text().replace('"temperature": 1.5', '"temperature": 50.0'))
+    checksums.seal(run / "model")
     assert (np.abs(asked()[1][:, 0] - 1 / 3) < np.abs(shares[:, 0] - 1 / 3)).all()

@@ -11,6 +11,7 @@ import pytest
 import torch
 from model_folder import SPEC, model_folder, picture
 
+from autotl import checksums
 from autotl.budget import Allowance
 from autotl.engine import messages, model
 from autotl.engine.inference import Predictor
@@ -67,6 +68,7 @@ def test_the_temperature_is_in_what_is_answered(folder: Path, files: list[str], 
     warm = Path(shutil.copytree(folder, tmp_path / "warm"))
     text = (warm / "model.json").read_text()
     (warm / "model.json").write_text(text.replace('"temperature": 1.5', '"temperature": 3.0'))
+    checksums.seal(warm)
     after = Predictor(warm, CPU).predict_files(files[:4], allowance()).probabilities
     roots = np.sqrt(before)  # twice the temperature takes the square root of the odds
     np.testing.assert_allclose(after, roots / roots.sum(1, keepdims=True), atol=1e-4)

@@ -238,7 +238,8 @@ def test_durations_and_counts_have_few_figures() -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = full_folder(tmp_path_factory.mktemp("run"))
-    render.render(result_file.read(made), made)
+    found = result_file.read(made)
+    render.render(found, made, report_material.gather(found, made, Path(found.data.source)))  # as a run does
     return made
 
 

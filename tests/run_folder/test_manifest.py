@@ -77,7 +77,9 @@ def test_every_file_is_listed_with_its_reason(tmp_path: Path) -> None:
     assert manifest.read(tmp_path / "manifest.csv").group is None
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "'=1", "''x", "'"])
+@pytest.mark.parametrize(
+    "name", ["=1+1", "+1+1", "-1-1", "@SUM(A1)", "\t=1", "\rx", "a\rb", "'=1", "''x", "'"]
+)
 def test_no_cell_is_a_formula_and_names_stay_what_they_are(tmp_path: Path, name: str) -> None:
     data, split = example(classes=(name, "dogs"))
     data.names[0] = f"{name}/1.png"
@@ -117,3 +119,10 @@ def test_it_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(IndexError):
         manifest.write(path, data, broken)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_class_that_is_a_number_stays_one(tmp_path: Path) -> None:
+    data, split = example(classes=("-1", "+1"))
+    manifest.write(tmp_path / "manifest.csv", data, split)
+    with open(tmp_path / "manifest.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        assert {row["label"] for row in csv.DictReader(file) if row["label"]} == {"-1", "+1"}

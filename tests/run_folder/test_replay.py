@@ -104,12 +104,13 @@ def test_an_edited_label_or_table_is_noticed(run: Path) -> None:
     place = next(n for n, row in enumerate(rows) if ",class0,select," in row)
     rows[place] = rows[place].replace(",class0,", ",class1,")
     (run / "manifest.csv").write_text("\n".join(rows) + "\n")
-    assert replay(run)[0].where.endswith("score_val")
+    first, second = replay(run)[:2]
+    assert first.where == "manifest.csv" and second.where.endswith("score_val")
 
 
 def test_a_missing_input_is_an_error_that_names_it(run: Path) -> None:
     shutil.rmtree(run / "trials")
-    with pytest.raises(RunError, match=r"expected manifest\.csv and trials/"):
+    with pytest.raises(RunError, match=r"predictions\.npz is missing"):
         replay(run)
 
 
