@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
 from autotl.records import Fact, Kind, fact
@@ -19,14 +19,22 @@ def package_of(build: str) -> str:
     return f"{packages[0]} {version(packages[0])}" if packages else ""
 
 
-def differences(guests: Iterable[Guest]) -> list[Fact]:
-    """Return a fact for each guest of a run that is missing here, or has another version."""
-    return [one for one in map(_difference, guests) if one is not None]
+def differences(guests: Iterable[Guest], loaded: Collection[str] = ()) -> list[Fact]:
+    """Return a fact for each guest of a run that is missing here, or has another version.
+
+    One that is `loaded` by name in this process without being installed has no version to compare.
+    """
+    found = (_difference(guest) for guest in guests)
+    return [
+        one
+        for one in found
+        if one is not None and not (one.kind is Kind.PLUGIN_MISSING and one.values["plugin"] in loaded)
+    ]
 
 
-def missing(guests: Iterable[Guest]) -> list[Guest]:
-    """Return the guests of a run that are not installed here."""
-    return [guest for guest in guests if _installed(guest.package) is None]
+def missing(guests: Iterable[Guest], loaded: Collection[str] = ()) -> list[Guest]:
+    """Return the guests of a run that are neither installed here nor `loaded` by name in this process."""
+    return [guest for guest in guests if guest.plugin not in loaded and _installed(guest.package) is None]
 
 
 def _difference(guest: Guest) -> Fact | None:

@@ -89,14 +89,15 @@ def _compare_plugins(context: RunContext, earlier: Earlier) -> None:
     """Note which plugins of the earlier run have another version now. Raises `RunError` for a missing one it needs."""
     recipes = [result.trial.candidate for result in earlier.probes]
     needed = {f"backbone {c.backbone}" for c in recipes} | {f"strategy {c.strategy}" for c in recipes}
-    for guest in provenance.missing(earlier.state.plugins):
+    here = context.plugins.names()
+    for guest in provenance.missing(earlier.state.plugins, here):
         if needed.intersection(guest.contributed):
             package = f"{guest.package} {guest.version}".strip()
             raise RunError(
                 f"the run tried {', '.join(sorted(needed.intersection(guest.contributed)))} of plugin {guest.plugin!r}, "
                 f"which is not installed; expected {package}; install it"
             )
-    for difference in provenance.differences(earlier.state.plugins):
+    for difference in provenance.differences(earlier.state.plugins, here):
         context.journal.note(difference)
         context.journal.event("plugins", difference)
 
