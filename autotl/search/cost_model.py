@@ -103,7 +103,7 @@ class CostModel:
         A fine-tuned probe's model can ship as it is: only its test must follow, and a few more epochs on all images
         that may be fitted, as far as `last_fit` seconds go. Out-of-fold no probe was fitted on all train images.
         """
-        if not epochs or self.folds:
+        if not epochs or self.folds or self.refit:
             return MARGIN * self.fit(candidate, epochs) + SPARE
         test = (self._entry(candidate).seconds_per_image or 0.01) * self.rows_test
         last = min(self.fit(candidate, min(epochs, LAST_EPOCHS)) - test, self.last_fit)

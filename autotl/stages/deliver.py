@@ -115,8 +115,9 @@ class _Delivery:
         more = 0.0
         if continued and costs is not None:
             more = float(int(costs.last_epochs(candidate, self.context.budget.left - self._kept(), trained)))
-            if more < 1:
+            if more < 1 and not self.context.options.refit:
                 return None
+            more = max(more, 1.0)
         epochs = trained + more
         trial = Trial(
             id=f"final{len(fits) + 1}" if fits else "final",

@@ -169,8 +169,9 @@ class TableEngine:
         epoch = len(fitted) * cell.seconds * cell.train_factor * max(folds, 1)
         fixed = len(judged) * cell.seconds + 0.2
         able = max(0.0, (allowance.left - fixed) / epoch)
-        epochs = min(trial.epochs, able)
-        start, seconds = self.clock.now, min(fixed + epochs * epoch, allowance.left)
+        added = min(trial.epochs - trial.resumed_epochs, able)
+        epochs = trial.resumed_epochs + added
+        start, seconds = self.clock.now, min(fixed + added * epoch, allowance.left)
         for share in (0.5, 1.0):
             self.clock.now = start + share * seconds
             if on_progress is not None and trial.epochs:
@@ -202,8 +203,8 @@ class TableEngine:
             status=status,  # type: ignore[arg-type]
             predictions=predictions,
             model=model,
-            curve=(CurvePoint(epoch=epochs, seconds=epochs * epoch, loss=1 - accuracy, score=accuracy),),
-            cost=Cost(forward=fixed, backward=epochs * epoch),
+            curve=(CurvePoint(epoch=epochs, seconds=added * epoch, loss=1 - accuracy, score=accuracy),),
+            cost=Cost(forward=fixed, backward=added * epoch),
             epochs_done=epochs,
             latency=cell.seconds,
             parameters=backbone.parameters,
