@@ -156,7 +156,11 @@ def test_new_images_train_and_the_others_keep_their_part(
     assert after.data.counts["test"] == before.data.counts["test"]
     place = dict(zip(now.names, now.part, strict=True))
     assert all(place[name] == part for name, part in zip(parts.names, parts.part, strict=True))
-    scored = {done.trial.id: done.score_val for done in before.trials if result.is_probe(done)}
+    scored = {
+        done.trial.id: done.score_val
+        for done in before.trials
+        if result.is_probe(done) and not done.trial.control
+    }
     assert all(done.score_val == scored[done.trial.id] for done in after.trials if done.trial.id in scored)
     assert result.looks(after) == 2  # fitted on more images, the winner is another model
 

@@ -85,21 +85,21 @@ REFUSED: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "a single file": (
         lambda here: pictures(here, each=1, a=60),
         ("a/0.png",),
-        "a single file, expected a folder of class folders or a CSV",
+        "a single file, expected a folder of class folders",
     ),
     "nothing but broken images": (
         lambda here: [p.write_bytes(b"GIF89a") for p in pictures(here / "data", a=1, b=2).rglob("*.png")],
         ("data",),
         "not a readable image",
     ),
-    "a CSV without a label": (csv_of("path,kind\na/0.png,x\n"), ("data.csv",), "has no column 'label'"),
+    "a CSV without a label": (csv_of("path,kind\na/0.png,x\n"), ("data.csv",), "holds one class, 'x'"),
     "a CSV without a path": (csv_of("label\nx\n"), ("data.csv",), "has no column 'path'"),
     "a CSV without a header": (csv_of(""), ("data.csv",), "it has: no header"),
     "a CSV without a row": (csv_of("path,label\n"), ("data.csv",), "holds no labelled image"),
     "a CSV with another split": (
         csv_of("path,label,split\na/0.png,a,holdout\n"),
         ("data.csv",),
-        "expected train, val, test or nothing",
+        "holds one class, 'a'",
     ),
     "a CSV of files that are not there": (
         csv_of("path,label\nx.png,a\n"),
@@ -114,7 +114,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "a test part that is a file": (
         lambda here: pictures(here / "data", a=60, b=180),
         ("data", "--test", "data/a/0.png"),
-        "is not a folder",
+        "is a single file, expected a folder",
     ),
     "a class that train lacks": (
         lambda here: (pictures(here / "data/train", a=60, b=180), pictures(here / "data/test", a=60, c=9)),

@@ -125,7 +125,7 @@ def test_json_on_standard_output_and_nothing_else(photos: Path, tmp_path: Path) 
         (("empty",), "no labelled image"),
         (("one",), "one class"),
         (("missing",), "does not exist"),
-        (("list.csv",), "no column"),
+        (("list.csv",), "no labelled image"),
         (("photos", "--backbones", "resnet81x"), "no backbone"),
         (("photos", "--budget", "1s"), "is too small"),
     ],
