@@ -16,7 +16,7 @@ SHOWN = 20  # names in a finding
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Diagnosis:
-    """What was found, and the groups that a split keeps whole."""
+    """The findings, and the groups that a split keeps whole."""
 
     findings: tuple[Finding, ...] = ()
     group: np.ndarray | None = None  # (n,) int64: found in the names; None: nothing is to be held together

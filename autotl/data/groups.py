@@ -2,7 +2,7 @@
 
 A key of the names (`autotl.data.name_keys`) is a group when the nearest image of the same class has the same key far
 more often than chance would have it, and when a classifier loses more by whole keys left out than by as many images
-drawn at random: what it had learnt of them was one person, one object or one film.
+drawn at random: what it had learned of them was one person, one object or one film.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def _together(group: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _redrawn(group: np.ndarray, labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return the keys drawn anew within each class: as many groups, as large."""
+    """Return the keys drawn at random within each class: as many groups, as large."""
     drawn = group.copy()
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)

@@ -24,11 +24,11 @@ PENALTY = 0.1  # of the ridge regression, relative to the mean variance of a fea
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shift:
-    """How well test images are told apart."""
+    """The accuracy at which test images are distinguished from the others."""
 
     auc: float
     p: float
-    classes: tuple[int, ...]  # labels of those that are told apart best
+    classes: tuple[int, ...]  # labels of those that are distinguished best
     most: np.ndarray  # places of the test images that are most unlike the others
     other: np.ndarray  # and of the others that are most unlike the test images
 

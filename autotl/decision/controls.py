@@ -61,7 +61,7 @@ class ByHand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitting:
-    """How a baseline is fitted."""
+    """The settings of a baseline's fit."""
 
     metric: Metric
     classes: int

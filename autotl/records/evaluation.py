@@ -12,7 +12,7 @@ __all__ = ["ClassEvaluation", "Evaluation", "Threshold"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassEvaluation:
-    """How the images of a class are predicted."""
+    """The figures of one class."""
 
     name: str
     images: int
@@ -22,7 +22,7 @@ class ClassEvaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """What becomes of one class of two when it is predicted from a probability on."""
+    """Precision and recall of one class of two, predicted from a probability on."""
 
     probability: float
     precision: float | None  # None where no image reaches the probability

@@ -1,4 +1,4 @@
-"""What changes how far the figures of a run can be trusted: the facts of all its records that say so, gravest first.
+"""Gather the facts that change how far the figures of a run can be trusted, from all its records, gravest first.
 
 Terminal, HTML and Markdown show them beside the recommendation; all other findings and notes stand in their sections.
 """

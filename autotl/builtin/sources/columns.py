@@ -1,4 +1,4 @@
-"""Which column of a table holds the paths, the labels, the parts and the groups."""
+"""Find the columns of a table with the paths, the labels, the parts and the groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which folder of a tree is a class, and which is a part. What can be read in two ways stops with a question."""
+"""Find the classes and the parts among the folders of a tree. What can be read in two ways stops with a question."""
 
 from __future__ import annotations
 

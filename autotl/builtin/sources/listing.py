@@ -1,4 +1,4 @@
-"""What a reader returns: the files of a source with their labels, before any file is opened."""
+"""The result of a reader: the files of a source with their labels, before any file is opened."""
 
 from __future__ import annotations
 

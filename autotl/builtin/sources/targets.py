@@ -1,4 +1,4 @@
-"""What labels of a table stand for. Several labels an image, and numbers to predict, are refused by name."""
+"""Recognise the target of the labels in a table. Several labels an image, and numbers to predict, are refused by name."""
 
 from __future__ import annotations
 
