@@ -146,7 +146,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def guest(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plugin that offers the backbones of the simulated engine, in every run of the test."""
     offering = SimpleNamespace(
-        __name__="guest", register_backbones=hookimpl(lambda profile, settings: simulated_run.SPECS)
+        __name__="simulated_run", register_backbones=hookimpl(lambda profile, settings: simulated_run.SPECS)
     )
     original = manager.load_plugins
     monkeypatch.setattr(pipeline, "load_plugins", lambda: original([offering]))

@@ -97,9 +97,17 @@ def derive(recorded: Recommendation, folder: Path) -> Recommendation:
 
 
 def case_of(recorded: Recommendation, table: manifest.Manifest) -> Case:
-    """Return what the decision of a recorded run was derived from, its trials aside."""
+    """Return what the decision of a recorded run was derived from, its trials aside.
+
+    Raises `RunError` for a manifest without a row that candidates are judged on.
+    """
+    columns = table.columns(recorded.data.classes, recorded.data.folds)
+    if not len(evidence.selection(columns.part, columns.folds)):
+        raise RunError(
+            f"{table.path} has no row that candidates are judged on; expected the manifest of the run; restore the file"
+        )
     return Case(
-        columns=table.columns(recorded.data.classes, recorded.data.folds),
+        columns=columns,
         goal=recorded.goal,
         ranking=recorded.ranking,
         similarity=recorded.similarity,

@@ -68,7 +68,7 @@ def test_a_damaged_file(first: int, run: Path) -> None:
         path.write_bytes(damaged_bytes(whole, seed))
         if path.read_bytes() != whole:
             line = one_line(call(READERS["replay"], run))
-            assert path.name in line or f"{seed}" == "", f"seed {seed}: {path.name} is not named by {line!r}"
+            assert path.name in line, f"seed {seed}: {path.name} is not named by {line!r}"
         line = one_line(call(READERS[QUICK[seed % len(QUICK)]], run))
         assert not line or path.name in line, line
         if seed % (MUTANTS // REPORTED) == 1:
@@ -88,7 +88,7 @@ def test_a_missing_file(name: str, run: Path) -> None:
         line = one_line(call(words, run))
         if command == "replay" and name != "leaderboard.csv":
             assert name in line
-        if command in {"decide", "apply"} and name.startswith("trials"):
+        if command in {"decide", "apply"} and name in {"trials", "trials/t30.npz"}:
             assert name in line
 
 
