@@ -29,8 +29,12 @@ class Hub:
     url: str = ""
 
     def ranges(self) -> list[str]:
-        """The ranges that were asked for, GETs only."""
-        return [headers.get("range", "") for method, _, headers in self.asked if method == "GET"]
+        """The ranges of files that were asked for; the hub's client also asks its interface, once a process."""
+        return [
+            headers.get("range", "")
+            for method, path, headers in self.asked
+            if method == "GET" and not path.startswith("/api/")
+        ]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from autotl.cli.options import AS_JSON, RUN, option, options
 
 
 @click.command(
-    epilog="Example: autotl evaluate runs/photos photos-of-may/",
+    epilog="Example: autotl evaluate runs/photos photos-later/",
     short_help="Evaluate the model of a run on new labelled images.",
 )
 @RUN

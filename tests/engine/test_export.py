@@ -14,6 +14,7 @@ from example_run import example
 from model_folder import SPEC, model_folder, picture
 
 import autotl
+from autotl import checksums
 from autotl.builtin.builds import TORCHVISION
 from autotl.engine import export
 from autotl.errors import EngineError, RunError
@@ -106,6 +107,7 @@ def test_what_predict_rounds_is_told_beside_the_parity(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model")
     described = folder / "model.json"
     described.write_text(described.read_text().replace('"precision": "fp32"', '"precision": "bf16"'))
+    checksums.seal(folder)
     parity = export.export(folder, tmp_path / "out", "safetensors", [])["parity"]
     assert parity["largest_difference"] < 1e-4  # the same arithmetic
     assert parity["to_predict"]["computes_in"] == "bf16"
