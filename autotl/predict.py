@@ -133,7 +133,7 @@ def embed(model: Path, sources: Iterable[Any], *, device: str = "auto") -> np.nd
 
 
 class _Described(msgspec.Struct):
-    """What is read of model.json here; the worker reads the rest."""
+    """The part of model.json that is read here; the worker reads the rest."""
 
     classes: Annotated[list[str], msgspec.Meta(min_length=1)]
 

@@ -56,7 +56,7 @@ _PROFILE_SIDE = 64  # pixels: what is measured of an image is measured before it
 
 
 class Following(TypedDict, total=False):
-    """How a run is followed, and what is recorded of its caller."""
+    """The observers of a run, and what is recorded of its caller."""
 
     progress: bool  # show it in the terminal, in the notebook's cell or as lines, on standard error
     observers: Sequence[Callable[[Event], None]]  # called with each event

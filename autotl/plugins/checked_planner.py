@@ -16,7 +16,7 @@ HYPER = ("lr", "layer_decay", "weight_decay", "augment", "batch", "flip")  # wha
 
 @dataclass(frozen=True, slots=True)
 class Delegate:
-    """What a plugin's planner sees of the default planner, which receives the results from `CheckedPlanner`."""
+    """The default planner as a plugin's planner sees it; results reach it through `CheckedPlanner`."""
 
     _planner: Planner
 
