@@ -34,7 +34,7 @@ def hold(folder: str | Path) -> Iterator[None]:
             " choose another --out"
         ) from error
     except (NotImplementedError, OSError):
-        pass  # a file system without locks, or that filelock knows none for; what else is wrong with the folder shows when it is written to
+        pass  # a file system without locks; what else is wrong with the folder shows when it is written to
     try:
         yield
     finally:
