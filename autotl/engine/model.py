@@ -40,7 +40,8 @@ class Description:
     head: Literal["linear", "knn"]
     classes: Annotated[tuple[str, ...], Meta(min_length=1)]
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    temperature: Annotated[float, Meta(gt=0)] = 1.0
+    # No bound at 0: msgspec compares with the least float above it, a denormal, which this process may flush to 0.
+    temperature: Annotated[float, Meta(ge=0.01, le=100)] = 1.0
     autotl: str = ""
     package: str = ""  # with its version, of the plugin that builds the backbone
 

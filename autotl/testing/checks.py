@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from autotl.records import BackboneSpec, Score, Strategy
 from autotl.testing.backbone import BACKBONE
 from autotl.testing.contract import CHECK_SECONDS, ContractError, HungError
 from autotl.testing.discovery import Plugin, find
-from autotl.testing.plugin import NEEDS, PLUGIN, contributions, imports
+from autotl.testing.plugin import AROUND, NEEDS, PLUGIN, contributions, imports
 from autotl.testing.score import SCORE
 from autotl.testing.strategy import HEAD, STRATEGY
 
@@ -45,7 +46,8 @@ class Check:
         """Make the check. Raises `ContractError` when it fails or takes over `seconds`, `SkipTest` as the check does."""
         limit = CHECK_SECONDS if seconds is None else seconds
         try:
-            PluginThread("check").call(partial(self.function, self.value), limit)
+            with AROUND.get(self.name, nullcontext)():
+                PluginThread("check").call(partial(self.function, self.value), limit)
         except (ContractError, SkipTest):
             raise
         except Overdue as error:

@@ -19,7 +19,7 @@ from unittest import SkipTest
 
 from autotl.plugins.loading import HEAVY, run
 from autotl.plugins.manager import BUILTIN, BUILTIN_NAMES, GROUP, OWN_PREFIXES, Plugins, load_plugins
-from autotl.plugins.sandbox import CLASH
+from autotl.plugins.sandbox import CLASH, Overdue
 from autotl.protocols import ListingCall, SourceCall
 from autotl.records import (
     Candidate,
@@ -172,16 +172,8 @@ def other_sources(plugin: Plugin) -> None:
 def observes(plugin: Plugin) -> None:
     """on_event takes the events of a run, with and without a candidate, and its end."""
     observe = _implementation(plugin, "on_event")
-    with tempfile.TemporaryDirectory() as folder, _nowhere_else(folder) as connected:
-        try:
-            for event in _events(folder):
-                observe(event=event)
-        except Exception:
-            if connected:
-                raise SkipTest(
-                    f"it connects to {connected[0]}, and a check sends its events nowhere"
-                ) from None
-            raise
+    for event in _events(os.getcwd()):
+        observe(event=event)
 
 
 def _events(folder: str) -> list[Event]:
@@ -200,21 +192,32 @@ def _events(folder: str) -> list[Event]:
 
 
 @contextlib.contextmanager
-def _nowhere_else(folder: str) -> Iterator[list[str]]:
-    """Work in a folder that is removed, and refuse connections; yield the addresses that were asked for."""
+def nowhere_else() -> Iterator[None]:
+    """Work in a folder that is removed, and refuse connections; what asked for one is skipped.
+
+    Both are of the whole process, so they are undone by the thread that waits for the check: the check's own
+    thread may never come back.
+    """
     before, connect, connected = os.getcwd(), socket.socket.connect, list[str]()
 
     def refuse(_self: socket.socket, address: object) -> None:
         connected.append(str(address))
         raise OSError("a check opens no connection")
 
-    os.chdir(folder)
-    socket.socket.connect = refuse  # type: ignore[method-assign, assignment]
-    try:
-        yield connected
-    finally:
-        socket.socket.connect = connect  # type: ignore[method-assign]
-        os.chdir(before)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        socket.socket.connect = refuse  # type: ignore[method-assign, assignment]
+        try:
+            yield
+        except Exception as error:
+            if connected and not isinstance(error, Overdue):
+                raise SkipTest(
+                    f"it connects to {connected[0]}, and a check sends its events nowhere"
+                ) from None
+            raise
+        finally:
+            socket.socket.connect = connect  # type: ignore[method-assign]
+            os.chdir(before)
 
 
 def _implementation(plugin: Plugin, hook: str) -> Callable[..., Any]:
@@ -292,6 +295,8 @@ PLUGIN: tuple[Callable[[Plugin], None], ...] = (
 )
 # The checks that are made only where there is such a hook.
 NEEDS = {"other_sources": "load_dataset", "plans": "make_planner", "observes": "on_event"}
+# What is around a check while it is made, in the thread that waits for it.
+AROUND: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {"observes": nowhere_else}
 
 
 def contributions(plugin: Plugin, plugins: Plugins) -> dict[str, dict[str, Any]]:

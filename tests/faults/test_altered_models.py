@@ -86,6 +86,17 @@ def test_a_description_that_cannot_be_is_refused_with_digests_that_fit(
         model.load(folder)
 
 
+def test_a_temperature_of_zero_is_refused_where_denormals_are_flushed(folder: Path) -> None:
+    describe(folder, temperature=0)
+    checksums.seal(folder)
+    torch.set_flush_denormal(True)  # as the worker does
+    try:
+        with pytest.raises(RunError, match=r"model\.json"):
+            model.load(folder)
+    finally:
+        torch.set_flush_denormal(False)
+
+
 @pytest.mark.parametrize("kind", ["all", "one", "head"])
 def test_weights_that_are_not_numbers_are_refused(kind: str, folder: Path) -> None:
     state = load_file(folder / model.FILE)

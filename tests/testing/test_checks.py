@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 import textwrap
 import time
@@ -443,7 +445,9 @@ def test_a_check_that_hangs_has_failed_and_what_hung_is_not_asked_again() -> Non
         on_event=hookimpl(lambda event: time.sleep(5)),
         register_backbones=hookimpl(lambda profile, settings: [spec("Hangs")]),
     )
+    before = os.getcwd(), socket.socket.connect
     found = {outcome.check: outcome for outcome in testing.outcomes(guest, seconds=1.0)}
+    assert (os.getcwd(), socket.socket.connect) == before  # both are of the whole process
     assert found["observes"].status == "failed" and "took over" in found["observes"].message
     assert found["hooks"].status == found["builds"].status == "passed"
     assert found["feature_width"].status == "failed"
