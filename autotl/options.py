@@ -107,7 +107,7 @@ class Options:
         metavar="REGEX|COLUMN", refits=True,
     )  # fmt: skip
     no_auto_group: bool = _option(
-        False, "flag", "Split images at random although their names and features show groups that nobody declared.",
+        False, "flag", "Split images at random although their names and features show groups that are not declared.",
         refits=True,
     )  # fmt: skip
     path: str | None = _option(

@@ -27,8 +27,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     `X` is a list of paths, PIL images or arrays, (H, W), (H, W, 3) or (H, W, 4) in uint8 or floats from 0 to 1,
     or a stack of arrays; `y` holds a label for each. The parameters are those of `autotl.recommend`;
-    `random_state` is its `seed`. Two fits with one seed give the same model if the budget suffices for all
-    planned trainings; a search that is ended by the clock does not always end at the same training.
+    `random_state` is its `seed`. `progress` shows how far a fit is, as there. Two fits with one seed give the same
+    model if the budget suffices for all planned trainings; a search that is ended by the clock does not always end
+    at the same training.
 
     After `fit`: `classes_` (labels, sorted), `recommendation_` (words), `candidate_` (the candidate id) and
     `score_val_` (the score on the selection images). The model is kept in memory, so that the estimator can be
@@ -47,6 +48,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         device: str = "auto",
         offline: bool = False,
         random_state: int = 0,
+        progress: bool = False,
     ) -> None:
         self.budget = budget
         self.backbones = backbones
@@ -57,6 +59,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.offline = offline
         self.random_state = random_state
+        self.progress = progress
 
     def fit(self, X: Any, y: Any) -> Self:
         """Search and train. Raises `ValueError` for unequal lengths, otherwise as `autotl.recommend` does."""
@@ -74,6 +77,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "out": Path(place) / "run",
                 "test_size": 0.0,  # scikit-learn's caller keeps test images of its own
                 "seed": int(self.random_state),
+                "progress": self.progress,
             }
             run = recommend(source, self.budget, **options)
             self.recommendation_ = run.recommendation

@@ -68,7 +68,8 @@ def test_defaults_are_the_same_everywhere() -> None:
 
 
 def test_the_estimator_and_profile_take_options_of_a_run() -> None:
-    own = {"budget", "random_state"}  # a minute by default, and scikit-learn's name for the seed
+    # a minute by default, scikit-learn's name for the seed, and what is no option of a run
+    own = {"budget", "random_state", "progress"}
     estimator = inspect.signature(autotl.TransferClassifier).parameters
     assert {name: p.default for name, p in estimator.items() if name not in own} == {
         name: DEFAULTS[name] for name in estimator if name not in own

@@ -109,6 +109,20 @@ def test_a_folder_is_not_one_image(tmp_path: Path) -> None:
         quick().fit([str(tmp_path)], ["a"])
 
 
+def test_progress_is_that_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def recommend(*_: Any, progress: bool, **__: Any) -> None:
+        asked.append(progress)
+        raise autotl.AutotlError("enough")
+
+    monkeypatch.setattr("autotl.sklearn.recommend", recommend)
+    for estimator in (quick(), quick(progress=True)):
+        with pytest.raises(autotl.AutotlError, match="enough"):
+            estimator.fit(*stack())
+    assert asked == [False, True]
+
+
 # --------------------------------------------------------------------------- with one
 
 

@@ -66,7 +66,7 @@ def held_together(data: Dataset, found: Copies) -> Dataset:
 
 
 def contradictions(data: Dataset, found: Copies) -> Mapping[int, Fact]:
-    """Return the images under two labels that take no part: at least one label is wrong, and nobody knows which.
+    """Return the images under two labels that take no part: at least one label is wrong, and it is unknown which.
 
     Given test images stay, since they are the measure. Where much of a class is the same as another, all stay. An image
     that is another one mirrored or turned may well have another label: a 6 is a 9.

@@ -1,4 +1,4 @@
-"""Names and features → groups that nobody declared, and test images that differ from the others. numpy only."""
+"""Names and features → undeclared groups, and test images that differ from the others. numpy only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups that nobody declared: images that belong together by their names, as features show. numpy only.
+"""Undeclared groups: images that belong together by their names, as features show. numpy only.
 
 A key of the names (`autotl.data.name_keys`) is a group when the nearest image of the same class has the same key far
 more often than chance would have it, and when a classifier loses more by whole keys left out than by as many images

@@ -27,6 +27,7 @@ from autotl.decision.evidence import (
 )
 from autotl.decision.winner import choose
 from autotl.records import Decision, Goal, Interval, Prospect, Ranking, Skipped, TrialResult
+from autotl.records.candidate_id import backbone_of
 from autotl.records.encoding import rounded
 from autotl.records.facts import Fact, Kind, fact
 from autotl.records.result import Case, Row
@@ -64,6 +65,7 @@ def judge(results: Sequence[TrialResult], folder: Path, case: Case) -> Verdict:
     decision = decide(rivals, judged, goal, expected_scores(belief, rivals))
     chances = outlook(belief, rivals, case)
     train = int((columns.part == 0).sum())
+    decision = _with_cause(decision, failed, case)
     decision = _with_chances(decision, chances, [e.name for e in rivals])
     rule = rule_of_thumb.compare(decision, rivals, judged, goal, train, case.similarity)
     decision = replace(
@@ -173,6 +175,15 @@ def _evidence(
             )
         )
     return evidence, failed
+
+
+def _with_cause(decision: Decision, failed: Sequence[TrialResult], case: Case) -> Decision:
+    """Return the decision with the one reason why no fine-tuning of the winner's backbone has a score."""
+    cause = reasons.why_not_tuned(backbone_of(decision.winner or ""), failed, case)
+    return replace(
+        decision,
+        reasons=tuple(cause if each.kind is Kind.FROZEN_ALONE else each for each in decision.reasons),
+    )
 
 
 def _with_chances(decision: Decision, seen: Outlook | None, tried: Sequence[str]) -> Decision:

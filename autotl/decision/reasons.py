@@ -9,13 +9,15 @@ import numpy as np
 from autotl.decision import limits
 from autotl.decision.evidence import Evidence, Judged, gap, score
 from autotl.decision.winner import FIGURES, NOTICEABLE, Choice, costs
-from autotl.records import Goal
+from autotl.records import Goal, TrialResult
 from autotl.records.facts import Fact, Kind, fact
+from autotl.records.result import Case
 from autotl.stats.permutation import association
 
-__all__ = ["no_winner", "why"]
+__all__ = ["ENDS_SEARCH", "no_winner", "why", "why_not_tuned"]
 
 SIGNIFICANT = 0.05  # p-value
+ENDS_SEARCH = (Kind.NO_RECIPE_FITS, Kind.NO_GAIN_EXPECTED)  # notes on why the search ended
 
 
 def why(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
@@ -101,6 +103,20 @@ def _frozen_or_tuned(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
             fact(Kind.DEPTH_COMPARED, depth=depth, other=other.name, gap=gap(winner, other, judged, goal))
         )
     return facts
+
+
+def why_not_tuned(backbone: str, failed: Sequence[TrialResult], case: Case) -> Fact:
+    """Return why no fine-tuning of a backbone has a score: what ended its trainings, else why there were none.
+
+    `failed` are the trials without a score.
+    """
+    ended = [r for r in failed if r.trial.candidate.backbone == backbone and r.trial.candidate.unfreeze != 0]
+    if ended:
+        return fact(Kind.FROZEN_ALONE, cause="failed", trainings=len(ended))
+    if not any(strategy.phases for strategy in case.strategies):
+        return fact(Kind.FROZEN_ALONE, cause="not_asked")
+    ends = [note.kind for note in case.notes if note.kind in ENDS_SEARCH]  # of a continued run: the last
+    return fact(Kind.FROZEN_ALONE, cause=str(ends[-1]) if ends else "not_tried")
 
 
 def _backbone(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:

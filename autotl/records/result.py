@@ -196,4 +196,5 @@ class Case:
     strategies: tuple[Strategy, ...] = ()  # that the run could choose from
     depth_profiles: tuple[DepthProfile, ...] = ()
     backbones: tuple[BackboneSpec, ...] = ()  # whose declared licence or size a goal may rule out
+    notes: tuple[Fact, ...] = ()  # of the run so far: why its search ended is among them
     skipped: tuple[Skipped, ...] = ()

@@ -83,6 +83,11 @@ class Journal:
         if fact not in self._notes:
             self._notes.append(fact)
 
+    @property
+    def notes(self) -> tuple[Fact, ...]:
+        """Return the facts that were noted so far."""
+        return tuple(self._notes)
+
     def event(
         self,
         stage: str,

@@ -114,6 +114,7 @@ def case_of(recorded: Recommendation, table: manifest.Manifest) -> Case:
         strategies=recorded.strategies,
         depth_profiles=recorded.depth_profiles,
         backbones=recorded.backbones,
+        notes=recorded.notes,
         skipped=recorded.skipped,
     )
 

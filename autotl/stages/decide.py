@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from autotl.decision import judge
 from autotl.decision.judge import Verdict
@@ -23,7 +24,7 @@ def decide(
     """
     journal, probes = context.journal, tried.probes
     controls = setup.controls if controls is None else controls
-    case = setup.case(tried.ranking, tried.skipped)
+    case = replace(setup.case(tried.ranking, tried.skipped), notes=journal.notes)
     verdict = judge.judge([*probes, *controls], journal.folder, case)
     best = best_within_limits(probes, setup.goal)
     rows = {row.candidate: row for row in verdict.leaderboard}

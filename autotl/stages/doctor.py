@@ -1,4 +1,4 @@
-"""Doctor: features show groups that nobody declared and test images that differ; the parts are made again."""
+"""Doctor: features show undeclared groups and test images that differ; the parts are made again."""
 
 from __future__ import annotations
 

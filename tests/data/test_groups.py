@@ -1,4 +1,4 @@
-"""Groups that nobody declared are found where images of one key belong together, and nowhere else."""
+"""Undeclared groups are found where images of one key belong together, and nowhere else."""
 
 from __future__ import annotations
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from autotl.builtin.strategies import STRATEGIES
-from autotl.decision import judge, leaderboard, limits
+from autotl.decision import judge, leaderboard, limits, reasons
 from autotl.decision.evidence import Evidence, Judged, exportable
-from autotl.records import Candidate, Decision, Depth, Goal, Interval, Trial, TrialResult
+from autotl.records import Candidate, Columns, Decision, Depth, Goal, Interval, Trial, TrialResult
 from autotl.records.encoding import encode
 from autotl.records.facts import Fact, Kind, fact
+from autotl.records.result import Case
 from autotl.report import wording
 from autotl.stats import metrics
 
@@ -344,3 +346,32 @@ def test_every_figure_reads_as_plain_english() -> None:
         r" \(95 % CI \N{MINUS SIGN}\d\.\d to \+\d\.\d, 300 images\): not significant",
         wording.sentence(shown),
     )
+
+
+PROBE, TUNES = (next(s for s in STRATEGIES if s.name == name) for name in ("linear_probe", "fine_tune"))
+ENDED = fact(Kind.NO_RECIPE_FITS)
+UNLIKELY = fact(Kind.NO_GAIN_EXPECTED, chance=0.01, gain=0.005)
+
+
+@pytest.mark.parametrize(
+    ("failed", "strategies", "notes", "words"),
+    [
+        ((), (PROBE,), (ENDED,), "no strategy that fine-tunes was to be tried"),
+        ((), (PROBE, TUNES), (), "no fine-tuning of this backbone was tried"),
+        ((), (PROBE, TUNES), (UNLIKELY, ENDED), "fitted into the time"),
+        ((), (PROBE, TUNES), (ENDED, UNLIKELY), "was likely to score more"),
+        (("a",), (PROBE, TUNES), (ENDED,), "the fine-tuning of this backbone that was tried ended without a score"),
+        (("a", "a", "b"), (PROBE, TUNES), (), "each of the 2 fine-tunings"),
+        (("b",), (PROBE, TUNES), (ENDED,), "fitted into the time"),
+    ],
+)  # fmt: skip
+def test_a_backbone_that_was_not_fine_tuned_has_one_reason(
+    failed: tuple[str, ...], strategies: tuple[Any, ...], notes: tuple[Fact, ...], words: str
+) -> None:
+    zeros = np.zeros(300, int)
+    columns = Columns(classes=("x", "y", "z"), labels=LABELS, part=zeros, fold=zeros, group=None, order=zeros)
+    case = Case(columns=columns, goal=Goal(), strategies=strategies, notes=notes)
+    trials = [replace(evidence(name, 0, unfreeze="all").result, status="failed") for name in failed]
+    sentence = wording.sentence(reasons.why_not_tuned("a", trials, case))
+    assert sentence.startswith("frozen: ") and words in sentence
+    assert " or " not in sentence

@@ -157,3 +157,9 @@ def test_negative_transfer_is_a_caution(high: float, alarming: bool) -> None:
     gap = {"difference": -0.04, "low": -0.07, "high": high, "images": 99, "comparisons": 1}
     gain = fact(Kind.PRETRAINING_GAIN, control="pixels", score=0.97, epochs=0.0, converged=False, gap=gap)
     assert any("negative transfer" in text for text in warnings(with_reason(gain))) == alarming
+
+
+def test_a_caution_does_not_say_twice_that_it_is_one() -> None:
+    for state in (with_reason(pixels(ahead=True)), with_reason(shuffled(p=0.4))):
+        (text,) = warnings(state)
+        assert "warning" not in text.lower()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from autotl.decision.reasons import ENDS_SEARCH
 from autotl.records import Kind
 from autotl.records.result import Recommendation
 from autotl.report import trainings
@@ -15,7 +16,6 @@ from autotl.report.wording import sentence, terminal
 
 TONES = 6  # colours of the bar of time
 FEWEST_PAIRS = 4  # of score and training, for a correlation
-ENDS_SEARCH = (Kind.NO_RECIPE_FITS, Kind.NO_GAIN_EXPECTED)
 STAGES = {
     "load": "list files",
     "decode": "decode images",
@@ -66,9 +66,9 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
 
 
 def _why_early(result: Recommendation) -> str:
-    """Return why the search ended before its time was used up."""
+    """Return why the search ended before its time was used up; of a run that was continued, its last search."""
     reasons = [sentence(note) for note in result.notes if note.kind in ENDS_SEARCH]
-    return f"The run ended early: {'; '.join(reasons)}." if reasons else "The run ended early."
+    return f"The run ended early: {reasons[-1]}." if reasons else "The run ended early."
 
 
 def _plan(result: Recommendation) -> list[dict[str, str]]:

@@ -100,7 +100,7 @@ def _groups(
     count: int,
 ) -> str:
     text = (
-        f"{numbered(count, 'group')} in the names of {images:,} images that nobody declared ({', '.join(examples)}, …):"
+        f"{numbered(count, 'group')} in the names of {images:,} images that are not declared ({', '.join(examples)}, …):"
         f" the nearest image of the class is of the same group for {measured['nearest']:.0%} (by chance"
         f" {measured['chance']:.0%}); a linear classifier on features scores {measured['random']:.1%} with a random split"
         f" and {measured['whole']:.1%} with whole groups"

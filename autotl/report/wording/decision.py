@@ -128,8 +128,16 @@ def _frozen_or_tuned(frozen: bool, other: str, gap: Mapping[str, float]) -> str:
     return f"{name}: against {other} on the same backbone, {_difference(**gap)}"
 
 
-def _frozen_alone() -> str:
-    return "frozen: no fine-tuning of this backbone was worth its time or fitted into the budget"
+def _frozen_alone(cause: str = "", trainings: int = 0) -> str:
+    many = "the fine-tuning" if trainings == 1 else f"each of the {trainings} fine-tunings"
+    why = {
+        "failed": f"{many} of this backbone that was tried ended without a score",
+        "not_asked": "no strategy that fine-tunes was to be tried",
+        "not_tried": "no fine-tuning of this backbone was tried",
+        Kind.NO_RECIPE_FITS: "no fine-tuning of this backbone fitted into the time",
+        Kind.NO_GAIN_EXPECTED: "no fine-tuning of this backbone was likely to score more",
+    }
+    return f"frozen: {why.get(cause, 'no fine-tuning of this backbone has a score')}"
 
 
 def _depth_compared(depth: int | str, other: str, gap: Mapping[str, float]) -> str:
@@ -277,18 +285,17 @@ def _shuffled_labels(
     )
     if p > SIGNIFICANT:
         return (
-            f"warning: with the true labels a linear probe scores {score:.1%}, not significantly more than by chance"
+            f"with the true labels a linear probe scores {score:.1%}, not significantly more than by chance"
             f" (p = {p:.2g}); {at_chance}"
         )
     return f"{at_chance}; with the true labels it scores {score:.1%} (p = {p:.2g})"
 
 
 def _pixels_only(control: str, score: float, gap: Mapping[str, float]) -> str:
-    text = (
-        f"without any network, {WITHOUT_PRETRAINING[control]} scores {score:.1%}, compared with the winner"
-        f" {_difference(**gap)}"
+    held = "more than the winner:" if gap["low"] > 0 else "compared with the winner"
+    return (
+        f"without any network, {WITHOUT_PRETRAINING[control]} scores {score:.1%}, {held} {_difference(**gap)}"
     )
-    return f"warning: {text}" if gap["low"] > 0 else text
 
 
 DECISION: dict[Kind, Callable[..., str]] = {
