@@ -21,6 +21,8 @@ search             short trainings (probes) of what the planner asks for       s
 decide             winner, ties and leaderboard, from all trials so far        decision
 controls           trainings that never compete: from scratch, pixels,         decision (controls.py)
                    shuffled labels
+recheck            labels that are probably wrong, and what a random split     data (labels, naive)
+                   would have shown, from stored features
 deliver            the winner trained, tested once, calibrated                 decision, stats
 report             HTML, Markdown, leaderboard, model card                     report (sections/; all sentences:
                                                                                report/wording/)
@@ -55,6 +57,7 @@ from autotl.stages.doctor import doctor
 from autotl.stages.load import load
 from autotl.stages.profile import profile
 from autotl.stages.rank import rank
+from autotl.stages.recheck import recheck
 from autotl.stages.report import report
 from autotl.stages.search import repeat, search
 from autotl.stages.similarity import similarity
@@ -117,5 +120,6 @@ def _run(context: RunContext, data: Dataset, earlier: Earlier | None, recipe: Tr
     verdict = decide(context, setup, searched)
     controlled = controls(context, setup, searched, verdict)
     verdict = decide(context, setup, searched, controlled)  # the controls say what pretraining is worth
+    recheck(context, setup, searched)
     deliver(context, setup, searched, verdict)
     report(context, "finished")

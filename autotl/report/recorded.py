@@ -72,6 +72,11 @@ def action(item: Finding) -> str:
     return wording.ACTIONS[item.action]
 
 
+def suspect(label: str, likelier: str) -> str:
+    """Return the caption of an image whose label is probably wrong."""
+    return wording.suspect(label, likelier)
+
+
 def similarity_level(item: Similarity) -> str:
     """Return the level of a similarity in words."""
     return wording.similarity_level(item.level)

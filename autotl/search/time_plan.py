@@ -45,6 +45,9 @@ class TimePlan:
         float  # of the search's seconds, for the last epochs of the winner on all images that may be fitted
     )
     controls: float
+    recheck: (
+        float  # of stored features: labels that are probably wrong, and what a random split would have shown
+    )
     out_of_distribution: float  # measuring which images are far from the training images, at least
     explain: float
     test: float  # testing the model that there is; embedding and timing leave it, a part of search and final fit
@@ -81,6 +84,7 @@ def time_plan(budget: float) -> TimePlan:
         "timing": 0.03 * budget,
         "last_fit": 0.08 * budget,
         "controls": 0.1 * budget,
+        "recheck": 0.02 * budget,
         "out_of_distribution": 0.02 * budget,
         "explain": 0.03 * budget,
     }
@@ -123,6 +127,7 @@ def stages(plan: TimePlan) -> tuple[StagePlan, ...]:
             stage="search and final fit", seconds=plan.search + plan.last_fit, covers=("search", "final fit")
         ),
         StagePlan(stage="controls", seconds=plan.controls, covers=("controls",)),
+        StagePlan(stage="recheck", seconds=plan.recheck, covers=("recheck",)),
         StagePlan(
             stage="out of distribution", seconds=plan.out_of_distribution, covers=("out of distribution",)
         ),

@@ -88,7 +88,7 @@ class _Searcher:
         )
         for result in self.probes:
             self._update(result)
-        self.kept = context.plan.report + context.plan.controls
+        self.kept = context.plan.report + context.plan.controls + context.plan.recheck
 
     def forecast_run(self) -> None:
         """Forecast the seconds and bytes of the whole run."""

@@ -98,7 +98,10 @@ def test_groups_in_the_names_stay_whole_and_the_run_says_so(persons: Path, tmp_p
     assert any("no-auto-group" in text for text in warnings(state))
     assert not replay(folder)
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert "--no-auto-group" in page and page.count('class="compared"') == 1
+    assert "--no-auto-group" in page and 'class="compared"' in page
+    (checked,) = [finding for finding in state.profile.findings if finding.kind is Kind.SPLIT_CHECKED]
+    assert checked.values["acted"] == ["names"] and checked.values["backbones"] >= 1
+    assert "a random split would have shown" in page
 
 
 def test_the_option_undoes_it_and_the_run_warns(persons: Path, tmp_path: Path) -> None:
@@ -143,3 +146,54 @@ def test_equal_images_under_two_labels_take_no_part(photos: Path, tmp_path: Path
     lines = (folder / "manifest.csv").read_text(encoding="utf-8").splitlines()
     assert sum("another label" in line for line in lines) == 2
     assert any("different labels" in text for text in warnings(result_file.read(folder)))
+
+
+def test_labels_that_are_probably_wrong_are_listed_with_picture_label_and_the_likelier_one(
+    tmp_path: Path,
+) -> None:
+    """The simulated engine shows the true class of an image by its name's number."""
+    source = tmp_path / "photos"
+    generator = np.random.default_rng(0)
+    for number in range(160):
+        label = number % 4 if number not in (40, 41) else (number + 1) % 4
+        (source / f"class{label}").mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 255, (24, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(source / f"class{label}" / f"{number:03}.png")
+    world = Truthful(TABLE)
+    world.names = tuple(sorted(path.relative_to(source).as_posix() for path in source.rglob("*.png")))
+    folder = world.run(source, tmp_path / "run", test_size=0.0)
+    state = result_file.read(folder)
+    (found,) = [finding for finding in state.profile.findings if finding.kind is Kind.WRONG_LABELS]
+    listed = {(s["name"], s["label"], s["likelier"]) for s in found.values["suspects"]}
+    assert {("class1/040.png", "class1", "class0"), ("class2/041.png", "class2", "class1")} <= listed
+    assert found.action == "kept" and found.count <= 4
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "labelled class1, more likely class0" in page
+    assert "class1/040.png: class1, more likely class0" in (folder / "report.md").read_text(encoding="utf-8")
+
+
+class TruthfulEngine(TableEngine):
+    """An engine whose features show the class that the number in a name stands for."""
+
+    names: tuple[str, ...] = ()
+
+    def embed(
+        self, backbone: BackboneSpec, input_size: int, rows: np.ndarray, allowance: Allowance
+    ) -> Embedding:
+        embedding = super().embed(backbone, input_size, rows, allowance)
+        with np.load(embedding.path) as stored:
+            have = stored["rows"]
+        true = np.array([int(Path(self.names[row]).stem) % 4 for row in have])
+        noise = 0.1 * np.random.default_rng(0).normal(size=(len(have), 8))
+        np.savez(embedding.path, rows=have, g0=(np.eye(4, 8)[true] + noise).astype(np.float32))
+        return embedding
+
+
+class Truthful(World):
+    names: tuple[str, ...] = ()
+
+    def connect(self, *, folder: Path, **_: Any) -> TableEngine:
+        engine = TruthfulEngine(folder, self.table, self.clock)
+        engine.names = self.names
+        self.engine = engine
+        return engine

@@ -61,14 +61,30 @@ def _findings(result: Recommendation, material: Material) -> list[dict[str, Any]
             "where": list(finding.where[:SHOWN_NAMES]),
             "more": max(0, finding.count - SHOWN_NAMES) if finding.where else 0,
             "pairs": [
-                [{"name": name, "picture": material.compared[name]} for name in pair]
+                {
+                    "images": [{"name": name, "picture": material.compared[name]} for name in pair],
+                    "caption": captions.get(pair[0], ""),
+                }
                 for pair in finding.pairs
                 if all(name in material.compared for name in pair)
+            ],
+            "listed": [
+                {**suspect, "probability": percent(suspect["probability"], 0)}
+                for suspect in finding.values.get("suspects", ())
             ],
             "certainty": wording.certainty_of_finding(finding.certainty),
         }
         for finding in distinct.values()
+        for captions in [_captions(finding)]
     ]
+
+
+def _captions(finding: Finding) -> dict[str, str]:
+    """Return the captions of pictures by the name of the first image of a pair."""
+    return {
+        suspect["name"]: recorded.suspect(suspect["label"], suspect["likelier"])
+        for suspect in finding.values.get("suspects", ())
+    }
 
 
 def _facts(result: Recommendation) -> list[tuple[str, str]]:

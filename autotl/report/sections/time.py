@@ -26,6 +26,8 @@ STAGES = {
     "probe": "train candidates",
     "timing": "time backbones",
     "controls": "controls",
+    "doctor": "examine the data",
+    "recheck": "examine labels and split",
     "final fit": "final fit",
     "depth profiles": "measure depth profiles",
     "out of distribution": "measure out-of-distribution distances",

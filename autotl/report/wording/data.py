@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from autotl.records.data import Similarity
 from autotl.records.facts import Kind
 from autotl.report.format import numbered
-from autotl.report.wording.decision import SIMILARITY_LEVELS
+from autotl.report.wording.decision import SIMILARITY_LEVELS, interval, points
 
 ACTIONS = {"kept": "kept", "left_out": "left out", "held_together": "kept on one side"}  # of `Finding.action`
 
@@ -126,6 +127,63 @@ def _test_images_differ(area: float, p: float, classes: Sequence[str], grouped: 
     )
 
 
+def _wrong_labels(
+    suspects: Sequence[Mapping[str, Any]],
+    images: int,
+    backbone: str,
+    planted: float,
+    recall: float,
+    precision: float,
+    count: int,
+) -> str:
+    return (
+        f"{numbered(count, 'label')} of {images:,} {'is' if count == 1 else 'are'} probably wrong: a linear classifier on"
+        f" features of {backbone}, fitted on other images, is confident of another class. Of labels that were replaced"
+        f" for comparison ({planted:.0%}), {recall:.0%} are found. Nothing is changed; look at each image and correct its"
+        " label or leave it"
+    )
+
+
+def _split_checked(
+    acted: Sequence[str],
+    metric: str,
+    backbones: int,
+    chosen: str,
+    scores: Mapping[str, float],
+    instead: Mapping[str, Any] | None,
+    count: int,
+) -> str:
+    """Return what a random split would have shown; `scores` are those of `chosen`, by both splits."""
+    name = metric.replace("_", " ")
+    text = (
+        f"with {' and '.join(ACTED[each] for each in acted)}, frozen features of {chosen} score {scores['own']:.1%}"
+        f" ({name} of a linear classifier, {count:,} images, out-of-fold); a random split would have shown"
+        f" {scores['random']:.1%}"
+    )
+    if instead is not None:
+        unsure = ", not significant" if instead["low"] <= 0 else ""
+        return (
+            f"{text}, and would have put {instead['backbone']} first, which loses"
+            f" {points(instead['lost']).lstrip('+')} points there ({interval(instead['low'], instead['high'])}{unsure})"
+        )
+    if backbones > 1:
+        return f"{text}, and would have put the same of {backbones} backbones first"
+    return f"{text}. Features of all images are stored for one backbone only, so that no choice could differ"
+
+
+ACTED = {  # of `SPLIT_CHECKED`
+    "declared": "the declared groups whole",
+    "names": "the groups in the names whole",
+    "copies": "copies on one side",
+    "contradictions": "images under two labels left out",
+}
+
+
+def suspect(label: str, likelier: str) -> str:
+    """Return the caption of an image whose label is probably wrong."""
+    return f"labelled {label}, more likely {likelier}"
+
+
 def _equal(exact: bool, turned: bool = False) -> str:
     return "byte-equal" if exact else "mirrored or turned and then nearly equal" if turned else "nearly equal"
 
@@ -199,6 +257,8 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.CONTRADICTED: lambda: "the same image under another label: one of the two is wrong",
     Kind.GROUPS: _groups,
     Kind.TEST_IMAGES_DIFFER: _test_images_differ,
+    Kind.WRONG_LABELS: _wrong_labels,
+    Kind.SPLIT_CHECKED: _split_checked,
     Kind.NOT_EXAMINED: lambda error: f"not examined for groups: {error}",
     Kind.DARK: _quality("almost black"),
     Kind.BRIGHT: _quality("almost white"),

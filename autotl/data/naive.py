@@ -1,0 +1,75 @@
+"""What a random split would have shown, and chosen, where a run keeps images together or leaves some out. numpy only.
+
+Linear classifiers on frozen features are judged out-of-fold twice: on folds drawn at random, and on those that the run
+respects. Nothing is trained again, so this says what the split changes for frozen features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from autotl.records import Interval, Metric
+from autotl.stats import metrics, ridge
+from autotl.stats.folds import folds_for
+
+PENALTY = 2  # of `ridge.PENALTIES`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naive:
+    """Scores of the backbones by a random split and by the run's own, and which each of them chooses."""
+
+    random: Mapping[str, float]  # by backbone
+    own: Mapping[str, float]
+    by_random: str  # the backbone of the highest score
+    by_own: str
+    lost: (
+        Interval | None
+    )  # score by the run's own split that the choice of the random one loses; None: the same
+
+
+def naive(
+    features: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    group: np.ndarray | None,
+    left_out: np.ndarray,
+    metric: Metric,
+) -> Naive:
+    """Return the comparison for features (n, d) by backbone, all of the same rows.
+
+    `group` are those that the run keeps whole, `left_out` (n,) bool the rows that take no part in it.
+    """
+    classes = int(labels.max()) + 1
+    kept = np.flatnonzero(~left_out)
+    whole = None if group is None else group[kept]
+    predicted: dict[str, np.ndarray] = {}
+    random: dict[str, float] = {}
+    for name, values in features.items():
+        drawn = _predicted(values, labels, None)
+        random[name] = round(metrics.score(metric, labels, drawn, classes), 6)
+        predicted[name] = _predicted(values[kept], labels[kept], whole)
+    own = {
+        name: round(metrics.score(metric, labels[kept], answers, classes), 6)
+        for name, answers in predicted.items()
+    }
+    by_random, by_own = (max(scores, key=lambda name: scores[name]) for scores in (random, own))
+    lost = None
+    if by_random != by_own:
+        lost = metrics.paired_difference(
+            metric, labels[kept], predicted[by_own], predicted[by_random], classes, whole
+        )
+    return Naive(random=random, own=own, by_random=by_random, by_own=by_own, lost=lost)
+
+
+def _predicted(features: np.ndarray, labels: np.ndarray, group: np.ndarray | None) -> np.ndarray:
+    """Return the class (n,) that a ridge regression on the other folds predicts."""
+    folds = folds_for(labels, group)
+    present, place = np.unique(labels, return_inverse=True)
+    one_hot = np.eye(len(present))[place]
+    scores = ridge.left_out_targets(
+        ridge.standardise(features), one_hot - one_hot.mean(0), folds, (PENALTY,)
+    )[0]
+    return np.asarray(present[(scores + one_hot.mean(0)).argmax(1)])
