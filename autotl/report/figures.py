@@ -11,6 +11,7 @@ import numpy as np
 from autotl.records import CurvePoint, Depth, DepthProfile
 from autotl.records.candidate_id import without_origin
 from autotl.records.result import Recommendation, Row
+from autotl.report.discrimination import ClassCurves
 from autotl.report.format import (
     NARROW,
     count,
@@ -336,7 +337,7 @@ def calibration(measured: Reliability) -> str:
     for mean, share, number in measured.bins:
         axes.plot([mean] * 2, [share.low, share.high], color=ACCENT, alpha=0.35, linewidth=2)
         size = 5 + 13 * math.sqrt(number / total)
-        (dot,) = axes.plot(mean, share.value, "o", color=ACCENT, markersize=size)
+        (dot,) = axes.plot(mean, share.value, "o", color=ACCENT, markersize=size, clip_on=False)
         correct = f"accuracy {percent(share.value)} [{interval(share.low, share.high)}]"
         drawing.hover(dot, f"{number} images, mean confidence {percent(mean)}: {correct}")
     axes.set_xlim(-0.02, 1.04)
@@ -348,6 +349,65 @@ def calibration(measured: Reliability) -> str:
     return drawing.svg(
         "calibration", f"Reliability diagram, expected calibration error {percent(measured.ece)}"
     )
+
+
+LOWEST = len(SERIES) - 1  # classes in a colour of their own, where there are more than colours
+
+
+def roc(curves: Sequence[ClassCurves]) -> str:
+    """Draw the ROC curve of each class against the rest, those with the smallest area in colour."""
+    if not curves:
+        return ""
+    drawing = Drawing(380, 330)
+    drawing.axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)))
+    _classes(drawing, curves, lambda each: each.auc, lambda each: each.roc, "AUC")
+    drawing.axes.set_xlabel("false positive rate")
+    drawing.axes.set_ylabel("true positive rate (recall)")
+    return drawing.svg("roc", f"ROC curves of {len(curves)} classes, each against the rest")
+
+
+def precision_recall(curves: Sequence[ClassCurves]) -> str:
+    """Draw precision over recall of each class against the rest, those with the lowest average in colour."""
+    if not curves:
+        return ""
+    drawing = Drawing(380, 330)
+    _classes(drawing, curves, lambda each: each.average_precision, lambda each: each.precision_recall, "AP")
+    for line in drawing.axes.lines:
+        line.set_drawstyle("steps-pre")  # average precision is the area under these steps
+    drawing.axes.set_xlabel("recall")
+    drawing.axes.set_ylabel("precision")
+    return drawing.svg("precision-recall", f"Precision-recall curves of {len(curves)} classes")
+
+
+def _classes(
+    drawing: Drawing,
+    curves: Sequence[ClassCurves],
+    value: Callable[[ClassCurves], float],
+    points: Callable[[ClassCurves], tuple[Any, Any]],
+    name: str,
+) -> None:
+    """Draw a line for each class: the lowest by `value` in colour and named, the others thin."""
+    ordered = sorted(curves, key=value)
+    coloured = len(ordered) if len(ordered) <= len(SERIES) else LOWEST
+    for place in reversed(range(len(ordered))):  # the named ones lie on top
+        each = ordered[place]
+        named = place < coloured
+        look: dict[str, Any] = {"color": SOFT, "linewidth": 0.9, "alpha": 0.45}
+        if named:
+            look = {"color": SERIES[place], "label": f"{short_name(shown(each.name))} {value(each):.3f}"}
+        (line,) = drawing.axes.plot(*points(each), **look)
+        drawing.hover(line, f"{shown(each.name)}, {each.images} images: {name} {value(each):.3f}")
+    axes = drawing.axes
+    axes.set_xlim(-0.02, 1.04)
+    axes.set_ylim(-0.02, 1.04)
+    share_axis(axes.xaxis)
+    share_axis(axes.yaxis)
+    handles, labels = axes.get_legend_handles_labels()
+    title = name if coloured == len(ordered) else f"{name}, lowest {coloured} of {len(ordered)}"
+    legend = axes.legend(
+        handles[::-1], labels[::-1], loc="best", labelcolor=INK, frameon=False, fontsize=11, title=title
+    )
+    legend.get_title().set_fontsize(11)
 
 
 def agreement(pairs: Sequence[tuple[str, float, float]], metric: str) -> str:

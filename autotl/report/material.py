@@ -9,8 +9,16 @@ from autotl.errors import RunError
 from autotl.records import Calibration, Metric
 from autotl.records.result import Recommendation
 from autotl.report import figures, occlusion, trainings
-from autotl.report.predictions import Predictions, most_confident_errors, reliability, winner_predictions
-from autotl.report.thumbnails import thumbnails
+from autotl.report.discrimination import Discrimination, discrimination
+from autotl.report.predictions import (
+    ClassScore,
+    Predictions,
+    most_confident_errors,
+    reliability,
+    scores_by_class,
+    winner_predictions,
+)
+from autotl.report.thumbnails import Sample, samples, thumbnails
 from autotl.report.wording import page as wording
 from autotl.run_folder import manifest
 
@@ -29,6 +37,11 @@ class Material:
     pictures: dict[int, str] = field(default_factory=dict)  # row → data: address
     compared: dict[str, str] = field(default_factory=dict)  # name of an image in a finding → data: address
     explained: dict[int, occlusion.Picture] = field(default_factory=dict)  # by place in `predictions`
+    discrimination: Discrimination | None = None  # of the predictions
+    samples: dict[str, tuple[Sample, ...]] = field(default_factory=dict)  # by class
+    by_class: dict[str, tuple[ClassScore, ...]] = field(
+        default_factory=dict
+    )  # by candidate, lowest recall first
     hidden: int = 0  # classes that the confusion matrix leaves out
     missing: str = ""  # why there are no figures
 
@@ -45,11 +58,13 @@ def gather(result: Recommendation, folder: Path, source: Path | None = None) -> 
     if predictions is not None:
         names = {int(predictions.rows[place]): str(predictions.names[place]) for place in places}
         pictures = thumbnails(folder, source, names)
-    compared = _compared(result, folder)
+    table = _manifest(folder)
+    compared = {} if table is None else _compared(result, folder, table)
+    measured = None if predictions is None else discrimination(predictions)
     drawings: dict[str, str] = {}
     hidden, missing = 0, ""
     try:
-        drawings, hidden = _draw(result, predictions)
+        drawings, hidden = _draw(result, predictions, measured)
     except ImportError as error:
         missing = wording.no_drawings(error)
     return Material(
@@ -61,27 +76,36 @@ def gather(result: Recommendation, folder: Path, source: Path | None = None) -> 
         pictures=pictures,
         compared=compared,
         explained={} if predictions is None else occlusion.pictures(folder, predictions),
+        discrimination=measured,
+        samples={} if table is None else samples(result, folder, source, table),
+        by_class={} if table is None else scores_by_class(result, folder, table),
         hidden=hidden,
         missing=missing,
     )
 
 
-def _compared(result: Recommendation, folder: Path) -> dict[str, str]:
+def _manifest(folder: Path) -> manifest.Manifest | None:
+    try:
+        return manifest.read(folder / "manifest.csv")
+    except RunError:
+        return None
+
+
+def _compared(result: Recommendation, folder: Path, table: manifest.Manifest) -> dict[str, str]:
     """Return the pictures of the images that findings show side by side."""
     findings = (*result.data.findings, *result.profile.findings)
     names = {name for finding in findings for pair in finding.pairs for name in pair}
     if not names:
         return {}
-    try:
-        rows = {str(name): row for row, name in enumerate(manifest.read(folder / "manifest.csv").names)}
-    except RunError:
-        return {}
+    rows = {str(name): row for row, name in enumerate(table.names)}
     shown = {rows[name]: name for name in sorted(names) if name in rows}
     made = thumbnails(folder, Path(result.data.root or result.data.source), shown)
     return {shown[row]: address for row, address in made.items()}
 
 
-def _draw(result: Recommendation, predictions: Predictions | None) -> tuple[dict[str, str], int]:
+def _draw(
+    result: Recommendation, predictions: Predictions | None, measured: Discrimination | None
+) -> tuple[dict[str, str], int]:
     metric = result.metric.replace("_", " ")
     goal = result.goal
     drawings = {
@@ -106,4 +130,7 @@ def _draw(result: Recommendation, predictions: Predictions | None) -> tuple[dict
     if predictions is not None:
         drawings["confusion"], hidden = figures.confusion(predictions)
         drawings["calibration"] = figures.calibration(reliability(predictions))
+    if measured is not None:
+        drawings["roc"] = figures.roc(measured.curves)
+        drawings["precision-recall"] = figures.precision_recall(measured.curves)
     return drawings, hidden

@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from autotl.decision.evidence import digest, representative_results, selection, stored_predictions
+from autotl.decision.evidence import (
+    digest,
+    predicted_classes,
+    representative_results,
+    selection,
+    stored_predictions,
+)
 from autotl.records import PARTS, Interval, TrialResult
 from autotl.records.result import ModelIs, Recommendation, is_probe
 from autotl.report.format import percent
@@ -178,6 +184,37 @@ def by_class(predictions: Predictions) -> list[dict[str, Any]]:
             }
         )
     return sorted(lines, key=lambda line: (line["recall"].value, line["name"]))
+
+
+class ClassScore(NamedTuple):
+    """The recall of a candidate on one class."""
+
+    name: str
+    images: int
+    correct: int
+
+
+def scores_by_class(
+    result: Recommendation, folder: Path, table: manifest.Manifest
+) -> dict[str, tuple[ClassScore, ...]]:
+    """Return what each candidate with predictions in the folder answers on the selection images, by its id."""
+    labels, classes = table.labels(result.data.classes), result.data.classes
+    rows = selection(table.part, result.data.folds)
+    scores: dict[str, tuple[ClassScore, ...]] = {}
+    for name, trial in representative_results([r for r in result.trials if is_probe(r)]).items():
+        if trial.trial.control or trial.predictions is None or not (folder / trial.predictions).is_file():
+            continue
+        predicted = predicted_classes(folder / trial.predictions, rows, len(classes))
+        if predicted is None:
+            continue
+        images = np.bincount(labels[rows], minlength=len(classes))
+        right = np.bincount(labels[rows][predicted == labels[rows]], minlength=len(classes))
+        lines = [
+            ClassScore(classes[number], int(images[number]), int(right[number]))
+            for number in np.flatnonzero(images)
+        ]
+        scores[name] = tuple(sorted(lines, key=lambda line: (line.correct / line.images, line.name)))
+    return scores
 
 
 def accuracy(correct: np.ndarray) -> Interval:

@@ -5,14 +5,47 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from autotl import modality
 from autotl.cache import atomic_write, key
+from autotl.records import PARTS
+from autotl.records.result import Recommendation
+from autotl.run_folder import manifest
 
 FOLDER = "thumbnails"
 SIDE = 128  # pixels, shorter side; shown at half on sharp screens
 QUALITY = 78
+# Images of a class at most; images of all classes together, as far as each class has one.
+SAMPLES_OF_CLASS, SAMPLED_CLASSES = 6, 60
 LARGEST = 2**18  # bytes of a thumbnail, far more than one has
+
+
+class Sample(NamedTuple):
+    """An image that stands for its class."""
+
+    name: str
+    picture: str  # data: address
+
+
+def samples(
+    result: Recommendation, folder: Path, source: Path | None, table: manifest.Manifest
+) -> dict[str, tuple[Sample, ...]]:
+    """Return a few training images of each class: at equal distances in the order of the manifest."""
+    classes, labels = result.data.classes[:SAMPLED_CLASSES], table.labels(result.data.classes)
+    each = min(SAMPLES_OF_CLASS, max(1, SAMPLED_CLASSES // max(len(classes), 1)))
+    chosen: dict[int, str] = {}
+    for number in range(len(classes)):
+        rows = np.flatnonzero((labels == number) & (table.part == PARTS.index("train")))
+        places = np.unique(np.linspace(0, len(rows) - 1, min(each, len(rows))).round().astype(int))
+        chosen |= {int(row): str(table.names[row]) for row in rows[places]}
+    pictures = thumbnails(folder, source, chosen)
+    by_class: dict[str, list[Sample]] = {}
+    for row, picture in pictures.items():
+        by_class.setdefault(classes[int(labels[row])], []).append(Sample(chosen[row], picture))
+    return {name: tuple(images) for name, images in by_class.items()}
 
 
 def thumbnails(folder: Path, source: Path | None, names: Mapping[int, str]) -> dict[int, str]:

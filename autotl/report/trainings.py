@@ -12,6 +12,7 @@ from autotl.records import CurvePoint, Depth, DepthProfile, TrialResult
 from autotl.records.result import Recommendation, Row, is_probe
 
 MOST_BACKBONES = 5
+SHOWN_EPOCHS = 40  # rows of a training's table at most
 FLAT = 0.05  # a curve has flattened when its last third made at most this share of its whole change
 FALLING = 0.05  # a loss that fell by more, as a share, over the last fifth is still falling
 
@@ -52,6 +53,13 @@ def deepest_is_best(profile: DepthProfile) -> bool:
     last = profile.points[-1].linear
     error = 2 * math.sqrt(last * (1 - last) / max(profile.rows, 1))
     return max(point.linear for point in profile.points) - last <= error
+
+
+def tells_depths_apart(profile: DepthProfile, counts: Sequence[int]) -> bool:
+    """Return True if a head after some depth is more accurate than always answering the largest class."""
+    share = max(counts, default=0) / max(sum(counts), 1)
+    error = 2 * math.sqrt(share * (1 - share) / max(profile.rows, 1))
+    return max(point.linear for point in profile.points) > share + error
 
 
 def enough_depth(profile: DepthProfile) -> int:
@@ -145,6 +153,19 @@ def curves(result: Recommendation) -> dict[tuple[str, str], tuple[CurvePoint, ..
         if row.candidate in longest and len(drawn) < 4:
             drawn["", row.candidate] = longest[row.candidate].curve
     return drawn
+
+
+def with_epochs(result: Recommendation) -> list[TrialResult]:
+    """Return the trainings whose loss was recorded, the winner's first, then in the order they were made."""
+    winner = result.winner.candidate if result.winner else None
+    recorded = [r for r in result.trials if r.curve]
+    return sorted(recorded, key=lambda r: r.trial.candidate.id != winner)
+
+
+def shown_points(curve: Sequence[CurvePoint]) -> list[CurvePoint]:
+    """Return the points of a curve that a table shows: all, or of a long one so many at equal distances."""
+    places = {round(place * (len(curve) - 1) / (SHOWN_EPOCHS - 1)) for place in range(SHOWN_EPOCHS)}
+    return [curve[place] for place in sorted(places)] if len(curve) > SHOWN_EPOCHS else list(curve)
 
 
 def loss_fall(curve: Sequence[CurvePoint]) -> float | None:

@@ -101,7 +101,7 @@ def test_the_best_without_a_network_is_held_against_the_winner() -> None:
     by_hand = [answers(0.5, "pixels"), answers(0.8, "gradients")]
     shown = transfer.without_network(answers(0.97), by_hand, judged(), GOAL)
     assert shown is not None and shown.values["control"] == "gradients"
-    assert "compared with the winner" in wording.sentence(shown)
+    assert "against the winner" in wording.sentence(shown)
     ahead = transfer.without_network(answers(0.5), by_hand, judged(), GOAL)
     assert ahead is not None and "more than the winner" in wording.sentence(ahead)
     assert transfer.without_network(answers(0.5), from_scratch(0.5, 0.5), judged(), GOAL) is None

@@ -253,7 +253,7 @@ def test_every_drawing_is_there_and_its_ids_are_its_own(whole: str) -> None:
     assert page.open == []
     assert all(address.startswith("data:image/jpeg;") for address in page.requests)
     assert len(page.ids) == len(set(page.ids))
-    assert whole.count("<svg") == 10
+    assert whole.count("<svg") == 12
     assert set(re.findall(r"url\(#([\w-]+)\)", whole)) <= set(page.ids)
     assert "#01" not in whole  # every stand-in became a colour of the style sheet
 
@@ -264,7 +264,7 @@ def test_drawings_hold_their_values(whole: str) -> None:
 
 
 def test_every_figure_of_the_model_says_whose_and_on_what(whole: str) -> None:
-    assert whole.count("Predictions of the model of this run on 100 test images that no choice has used") == 4
+    assert whole.count("Predictions of the model of this run on 100 test images that no choice has used") == 5
 
 
 def test_it_says_what_pretraining_brought_and_how(whole: str) -> None:

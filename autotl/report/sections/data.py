@@ -17,7 +17,7 @@ SHOWN_SHARE = 0.005  # of grayscale or transparent images, below which they are 
 
 
 def section(result: Recommendation, material: Material) -> dict[str, Any]:
-    """Return facts, findings, similarity and the bars of images per class."""
+    """Return facts, findings, similarity, the bars of images per class and sample images of each."""
     profile = result.profile
     most = max(profile.counts, default=0)
     bars = [
@@ -34,6 +34,11 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
         "facts": _facts(result),
         "bars": bars,
         "hidden": hidden,
+        "samples": [
+            {"name": name, "images": [{"name": each.name, "picture": each.picture} for each in images]}
+            for name, images in material.samples.items()
+        ],
+        "unsampled": len(profile.classes) - len(material.samples),
         "label": min(14, max((len(name) for name in profile.classes), default=1)) + 1,  # characters
         "split": wording.as_sentence(split) if split else "",
         "findings": _findings(result, material),

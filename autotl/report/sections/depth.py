@@ -17,6 +17,10 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     """Return sentences on the depth and a table for each backbone that was tried at more than one."""
     sentences = recorded.depth_reasons(result)
     for profile in trainings.depth_profiles(result)[:1]:
+        if not trainings.tells_depths_apart(profile, result.profile.counts):
+            largest = max(result.profile.counts) / max(sum(result.profile.counts), 1)
+            sentences.append(wording.features_tell_nothing(profile, largest))
+            continue
         deepest = trainings.deepest_is_best(profile)
         enough = trainings.enough_depth(profile)
         sentences.append(wording.features_by_depth(profile, enough=enough, deepest_is_best=deepest))

@@ -10,6 +10,7 @@ from autotl.records.result import Recommendation, Row
 from autotl.report import recorded
 from autotl.report.format import count, duration, interval, percent
 from autotl.report.material import Material
+from autotl.report.sections.candidates import details
 from autotl.report.trainings import rivals
 from autotl.report.wording import page as wording
 from autotl.report.wording import terminal
@@ -18,8 +19,8 @@ RAIL = 6  # widths of the best row's interval that the rail shows at most
 LEAST_WIDTH = 0.01  # of that interval
 
 
-def section(result: Recommendation, _material: Material) -> dict[str, Any]:
-    """Return rows in groups, the scale of their intervals, and candidates without a score."""
+def section(result: Recommendation, material: Material) -> dict[str, Any]:
+    """Return rows in groups, the scale of their intervals, each in full, and candidates without a score."""
     scored = rivals(result)
     controls = [row for row in result.leaderboard if row.score_val is not None and row.control]
     rest = [row for row in result.leaderboard if row.score_val is None]
@@ -36,6 +37,7 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     return {
         "rows": lines,
         "groups": groups,
+        "details": details(result, material, scored),
         "scale": tuple(percent(value, 0) for value in (low, (low + high) / 2, high)),
         "ties": sum(row.in_winners_set for row in scored),
         "rest": [{"candidate": name, "status": status, "reason": reason} for name, status, reason in without],

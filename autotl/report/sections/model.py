@@ -9,9 +9,11 @@ import numpy as np
 from autotl.records import Calibration
 from autotl.records.result import Recommendation, is_probe
 from autotl.report import trainings
-from autotl.report.format import interval, percent
+from autotl.report.discrimination import Discrimination
+from autotl.report.format import duration, interval, percent
 from autotl.report.material import Material
 from autotl.report.predictions import Predictions, accuracy, by_class, confusions, reliability
+from autotl.report.wording import discrimination as separation
 from autotl.report.wording import page as wording
 from autotl.stats import metrics
 
@@ -21,7 +23,7 @@ CALIBRATED, NEARLY = 0.03, 0.06  # expected calibration errors up to which the w
 
 def section(result: Recommendation, material: Material) -> dict[str, Any]:
     """Return the learning curve's sentence and all on the predictions; `none` is the reason where there are none."""
-    return {"curves": _curves(result), **errors(material)}
+    return {"curves": _curves(result), "epochs": _epochs(result), **errors(material)}
 
 
 def errors(material: Material) -> dict[str, Any]:
@@ -34,12 +36,13 @@ def errors(material: Material) -> dict[str, Any]:
     pairs = confusions(predictions)
     return {
         "none": "",
+        **_separation(predictions, material.discrimination),
         "where": wording.predictions_of(predictions.model, predictions.images),
         "lede": _accuracy(predictions, material),
         "pairs": pairs,
         "pairs_sentence": _confusions(predictions, pairs, wrong),
         "hidden": material.hidden,
-        "classes": [_class_line(line) for line in lines],
+        "classes": [_class_line(line, material.discrimination) for line in lines],
         "classes_sentence": lowest_recall(lines, len(predictions.classes)),
         "fold": len(lines) > LONG,
         "calibration": _calibration(predictions, material.calibration),
@@ -87,8 +90,54 @@ def _confusions(predictions: Predictions, pairs: list[dict[str, Any]], wrong: in
     return wording.confusions(wrong, classes, top, len(pairs), attractor=attractor, attracted=attracted)
 
 
-def _class_line(line: dict[str, Any]) -> dict[str, Any]:
+def _epochs(result: Recommendation) -> list[dict[str, Any]]:
+    """Return a table of loss and score by epoch for each training that recorded them."""
+    return [
+        {
+            "title": f"{each.trial.id}: {each.trial.candidate.id}",
+            "points": [
+                {
+                    "epoch": f"{point.epoch:g}",
+                    "loss": f"{point.loss:.4g}",
+                    "score": percent(point.score),
+                    "time": duration(point.seconds),
+                }
+                for point in trainings.shown_points(each.curve)
+            ],
+            "left_out": max(0, len(each.curve) - trainings.SHOWN_EPOCHS),
+        }
+        for each in trainings.with_epochs(result)
+    ]
+
+
+def _separation(predictions: Predictions, measured: Discrimination | None) -> dict[str, Any]:
+    """Return the sentence on curves and areas, and the table of thresholds of two classes."""
+    if measured is None:
+        return {"separation": "", "thresholds": [], "thresholds_sentence": "", "positive": ""}
+    best = measured.best
+    positive = measured.curves[0].name if best is not None else ""
+    return {
+        "separation": separation.separation(measured, len(predictions.classes)),
+        "positive": positive,
+        "thresholds_sentence": "" if best is None else separation.thresholds(positive, best.value, best.f1),
+        "thresholds": [
+            {
+                "value": f"{each.value:.3f}".rstrip("0"),
+                "flagged": f"{each.flagged:,}",
+                "precision": percent(each.precision),
+                "recall": percent(each.recall),
+                "false_positives": percent(each.false_positives),
+                "f1": f"{each.f1:.3f}",
+                "best": each == best,
+            }
+            for each in measured.thresholds
+        ],
+    }
+
+
+def _class_line(line: dict[str, Any], measured: Discrimination | None) -> dict[str, Any]:
     recall = line["recall"]
+    curve = next((each for each in measured.curves if each.name == line["name"]), None) if measured else None
     return {
         "name": line["name"],
         "support": line["support"],
@@ -99,6 +148,8 @@ def _class_line(line: dict[str, Any]) -> dict[str, Any]:
         "precision_value": "" if line["precision"] is None else round(line["precision"], 6),
         "f1": percent(line["f1"]),
         "f1_value": round(line["f1"], 6),
+        "auc": "" if curve is None else f"{curve.auc:.3f}",
+        "average_precision": "" if curve is None else f"{curve.average_precision:.3f}",
         "few": line["support"] < wording.FEW_IMAGES,
     }
 

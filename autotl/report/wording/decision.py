@@ -292,10 +292,8 @@ def _shuffled_labels(
 
 
 def _pixels_only(control: str, score: float, gap: Mapping[str, float]) -> str:
-    held = "more than the winner:" if gap["low"] > 0 else "compared with the winner"
-    return (
-        f"without any network, {WITHOUT_PRETRAINING[control]} scores {score:.1%}, {held} {_difference(**gap)}"
-    )
+    held = "more than the winner" if gap["low"] > 0 else "against the winner"
+    return f"without any network, {WITHOUT_PRETRAINING[control]} scores {score:.1%}; {held}, {_difference(**gap)}"
 
 
 DECISION: dict[Kind, Callable[..., str]] = {

@@ -217,6 +217,15 @@ def features_by_depth(profile: DepthProfile, *, enough: int, deepest_is_best: bo
     )
 
 
+def features_tell_nothing(profile: DepthProfile, largest: float) -> str:
+    """Return that no depth is better than answering the class that has the share `largest` of the images."""
+    return (
+        f"Frozen features of {profile.backbone}: after no layer group is a linear head significantly more accurate than"
+        f" always answering the largest class ({percent(largest)}; {profile.rows:,} images), so accuracy does not show"
+        " which depth is enough."
+    )
+
+
 # --------------------------------------------------------------------------- pretraining
 
 
