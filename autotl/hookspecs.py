@@ -122,7 +122,8 @@ def make_planner(
     a call. Each trial is checked; when the planner breaks, the default planner takes over with all results so far.
 
     Args:
-        call: All arguments as one record; only there are `goal` and `default`, the default planner to delegate to.
+        call: All arguments as one record. Only there are `belief`, the expected scores of all recipes, `reserve`, the
+            seconds to keep for the final fit, `goal`, and `default`, the default planner to delegate to.
         profile: The data, as measured before any training.
         ranking: The backbones that may be tried, each at an input size, best expected first.
         seconds: The time that is left of the budget, in seconds.

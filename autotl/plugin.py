@@ -14,6 +14,7 @@ from __future__ import annotations
 from autotl.errors import AutotlError, DatasetError, PluginError, UnknownNameError, WeightsUnavailable
 from autotl.hookspecs import API_VERSION, hookimpl
 from autotl.protocols import (
+    Belief,
     CostModel,
     DefaultPlanner,
     Engine,
@@ -29,8 +30,11 @@ from autotl.records import (
     CurvePoint,
     Dataset,
     Event,
+    Fact,
     Finding,
     Goal,
+    Interval,
+    Kind,
     LeftOut,
     Part,
     Phase,
@@ -45,6 +49,7 @@ from autotl.records import (
     Trial,
     TrialResult,
     Weights,
+    fact,
 )
 from autotl.records.head import Head
 
@@ -52,6 +57,7 @@ __all__ = [
     "API_VERSION",
     "AutotlError",
     "BackboneSpec",
+    "Belief",
     "Candidate",
     "CostModel",
     "CurvePoint",
@@ -60,9 +66,12 @@ __all__ = [
     "DefaultPlanner",
     "Engine",
     "Event",
+    "Fact",
     "Finding",
     "Goal",
     "Head",
+    "Interval",
+    "Kind",
     "LeftOut",
     "ListingCall",
     "Part",
@@ -85,5 +94,6 @@ __all__ = [
     "UnknownNameError",
     "Weights",
     "WeightsUnavailable",
+    "fact",
     "hookimpl",
 ]

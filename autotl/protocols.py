@@ -19,6 +19,7 @@ from autotl.records import (
     Embedding,
     Explained,
     Goal,
+    Interval,
     Machine,
     Measurement,
     Metric,
@@ -134,8 +135,11 @@ class Planner(Protocol):
         """Return the next probe; None ends the search.
 
         The probe and the final fit after it should fit into `seconds`. The trial's `id` is an identifier that no
-        earlier trial has, `fit_on` is ("train",) and `evaluate_on` ("select",), as by default. Backbone and input
-        size stand in the ranking. `epochs` is 0 for a strategy without phases.
+        earlier trial has: letters and digits. Backbone and input size stand in the ranking.
+        `epochs` and the candidate's `unfreeze` are 0 for a strategy without phases; `unfreeze` is "all" for one
+        without `depths`. To continue a training, `resume_from` and `resumed_epochs` are `model` and `epochs_done` of
+        its result. `rows`, `fit_on`, `evaluate_on` and `control` stay as by default. autotl times the recipe, sets
+        the forecast, and keeps the model.
         """
         ...
 
@@ -175,6 +179,31 @@ class PlannerFacts(Protocol):
     @property
     def seed(self) -> int:
         """Return the seed of the run: a planner that draws random numbers seeds them with it."""
+        ...
+
+    @property
+    def trials(self) -> int:
+        """Return the number of trials of the run that is continued, 0 in a new run: ids count on from there."""
+        ...
+
+
+class Belief(Protocol):
+    """The expected scores of all recipes, tried or not. The ranking and every result so far have updated it.
+
+    The default planner, the decision and the report read the same one. A point is a recipe and its length in
+    epochs; 0 for a head in closed form.
+    """
+
+    def estimate(self, candidate: Candidate, epochs: float) -> Interval:
+        """Return the expected score of a recipe on new images, with its 95 % interval."""
+        ...
+
+    def means(self, points: Sequence[tuple[Candidate, float]]) -> np.ndarray:
+        """Return the expected scores (n,) of n points."""
+        ...
+
+    def draws(self, points: Sequence[tuple[Candidate, float]], number: int) -> np.ndarray:
+        """Return joint draws (number, n) of the scores of n points. The same points have the same draws."""
         ...
 
 
@@ -227,5 +256,9 @@ class PlannerCall:
     strategies: tuple[Strategy, ...]  # that may be tried
     facts: PlannerFacts  # rows, folds and seed
     costs: CostModel  # forecasts in seconds, by what was measured; `final` is the time to reserve for the final fit
+    belief: Belief  # the expected scores of all recipes, as of now
+    reserve: Callable[
+        [], float
+    ]  # seconds to keep for the final fit: the longest of those that may win by now
     goal: Goal  # the metric, the preference and the limits
     default: DefaultPlanner  # to delegate to

@@ -22,8 +22,11 @@ from typing import Any
 
 import click
 
-from autotl import hookspecs, protocols, records
+from autotl import hookspecs, plugin, protocols
 from autotl.cli import main
+from autotl.records.data import Action, GroupFrom, ModalityName, Part, TargetName
+from autotl.records.specs import Metric, Prefer
+from autotl.records.trials import Control, Depth, Status
 from autotl.run_folder import result_file
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,8 +68,22 @@ RECEIVED_HEAD = f"""\
 All fields of the values that [hooks](plugin-api.md) and planners receive. Seconds and bytes are plain numbers;
 scores are fractions. Records may get more fields without breaking a plugin.
 """
-RETURNED = ("BackboneSpec", "Weights", "Preprocess", "Strategy", "Phase", "Score", "Dataset", "Target")
-RECEIVED = ("Settings", "Profile", "Ranking", "Ranked", "Candidate", "Trial", "TrialResult", "Event")
+RETURNED = (
+    "BackboneSpec", "Weights", "Preprocess", "Strategy", "Phase", "Head", "Score", "Dataset", "Target", "Finding",
+    "LeftOut", "Candidate", "Trial",
+)  # fmt: skip
+RECEIVED = (
+    "ListingCall", "SourceCall", "PlannerCall", "Settings", "Profile", "Ranking", "Ranked", "Goal", "Interval",
+    "TrialResult", "CurvePoint", "Event",
+)  # fmt: skip
+ALIASES = {
+    name: str(alias).replace("typing.", "").replace("<class 'int'>", "int")
+    for name, alias in {
+        "Action": Action, "Control": Control, "Depth": Depth, "GroupFrom": GroupFrom, "Metric": Metric,
+        "ModalityName": ModalityName, "Part": Part, "Prefer": Prefer, "Status": Status, "TargetName": TargetName,
+    }.items()
+}  # fmt: skip
+READ = (protocols.PlannerFacts, protocols.CostModel, protocols.Belief, protocols.DefaultPlanner)
 LAYERS = re.compile(r"(?<=<!-- layers -->\n).*?(?=<!-- /layers -->)", re.DOTALL)
 
 
@@ -96,12 +113,33 @@ def plugin_api() -> str:
     hooks = [hook for hook in vars(hookspecs).values() if hasattr(hook, "autotl_spec")]
     parts = [HOOKS_HEAD, "## Hooks\n", *map(_callable, hooks)]
     parts += [f"## The planner\n\n{_text(protocols.Planner)}\n", *map(_callable, _methods(protocols.Planner))]
+    parts += [
+        "## What a planner reads\n\nFields of [`PlannerCall`](run-records.md#plannercall).\n",
+        *map(_protocol, READ),
+    ]
     return "\n".join(parts)
+
+
+def _protocol(protocol: type) -> str:
+    """Return the methods of a protocol and their first paragraphs, as a table."""
+    rows = [
+        f"| `{name}{_signature(member)}` | {_text(member).partition('.')[0].removeprefix('Return ')} |"
+        for name, member in vars(protocol).items()
+        if not name.startswith("_")
+    ]
+    table = "\n".join(["| member | returns |", "| --- | --- |", *rows])
+    return f"### {protocol.__name__}\n\n{_text(protocol)}\n\n{table}\n"
+
+
+def _signature(member: Any) -> str:
+    if isinstance(member, property):
+        return f": {inspect.signature(member.fget).return_annotation}"
+    return str(inspect.signature(member)).replace("'", "").replace("(self, ", "(").replace("|", "\\|")
 
 
 def records_page(head: str, names: Iterable[str]) -> str:
     """Return a table of fields for each record, as Markdown."""
-    return "\n".join([head, *(_record(getattr(records, name)) for name in names)])
+    return "\n".join([head, *(_record(getattr(plugin, name)) for name in names)])
 
 
 def layers() -> str:
@@ -160,13 +198,15 @@ def _record(record: type) -> str:
 
 
 def _type(annotation: object) -> str:
-    return str(annotation).replace("|", "\\|")
+    """Return a type as text, with the values of a name that stands for some."""
+    text = re.sub(r"\w+", lambda name: ALIASES.get(name[0], name[0]), str(annotation))
+    return text.replace("|", "\\|")
 
 
 def _default(field: Any) -> str:
     if field.default is MISSING:
         return "required" if field.default_factory is MISSING else "empty"
-    if isinstance(field.default, records.Preprocess):
+    if isinstance(field.default, plugin.Preprocess):
         return "ImageNet's"
     return f"`{field.default!r}`"
 

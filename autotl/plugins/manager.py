@@ -23,11 +23,11 @@ import pluggy
 from autotl import hookspecs
 from autotl.errors import DatasetError, PluginError
 from autotl.plugins import first_import, loading, validation
-from autotl.plugins.checked_planner import CheckedPlanner, Delegate
+from autotl.plugins.checked_planner import CheckedPlanner, for_guest
 from autotl.plugins.observers import Observers
 from autotl.plugins.sandbox import CLASH, LOAD_SECONDS, Sandbox
-from autotl.protocols import CostModel, ListingCall, Planner, PlannerCall, PlannerFacts, SourceCall
-from autotl.records import BackboneSpec, Dataset, Event, Goal, Profile, Ranking, Score, Settings, Strategy
+from autotl.protocols import ListingCall, PlannerCall, SourceCall
+from autotl.records import BackboneSpec, Dataset, Event, Profile, Score, Settings, Strategy
 from autotl.records.result import Guest
 
 GROUP = "autotl"
@@ -42,7 +42,8 @@ SWITCH = (
     "AUTOTL_PLUGINS"  # 0: built-in plugins only; otherwise modules that are plugins without being installed
 )
 
-ANY_GOAL = Goal()
+# Arguments of make_planner by name, as of version 1 of the API: what came later is in `call` alone.
+VERSION_1 = ("profile", "ranking", "seconds", "strategies", "facts", "costs")
 OWN_PREFIXES = ("autotl:", "timm:", "torchvision:")  # of the names of backbones
 NOUNS = {"register_backbones": "backbone", "register_strategies": "strategy", "register_scores": "score"}
 
@@ -123,29 +124,11 @@ class Plugins:
             self._report("load_dataset", implementation, f"of what it returned for {source}: {problem}")
         return None
 
-    def make_planner(
-        self,
-        profile: Profile,
-        ranking: Ranking,
-        seconds: float,
-        *,
-        strategies: Mapping[str, Strategy],
-        facts: PlannerFacts,
-        costs: CostModel,
-        default: Planner,
-        goal: Goal = ANY_GOAL,
-    ) -> Planner:
-        """Return the first planner that a plugin makes, checked at every call, or `default`."""
-        arguments = {
-            "profile": profile,
-            "ranking": ranking,
-            "seconds": seconds,
-            "strategies": tuple(strategies.values()),
-            "facts": facts,
-            "costs": costs,
-        }
-        arguments["call"] = PlannerCall(**arguments, goal=goal, default=Delegate(default))  # type: ignore[arg-type]
+    def make_planner(self, call: PlannerCall) -> CheckedPlanner | None:
+        """Return the first planner that a plugin makes, checked at every call; None where none makes one."""
         for implementation in self._latest_first("make_planner"):
+            own, default = for_guest(call, partial(self.sandbox.quarantined, implementation.plugin_name))
+            arguments = {name: getattr(own, name) for name in VERSION_1} | {"call": own}
             planner = self._ask("make_planner", implementation, arguments)
             if planner is None:
                 continue
@@ -155,12 +138,11 @@ class Plugins:
                     sandbox=self.sandbox,
                     plugin=implementation.plugin_name,
                     planner=planner,
+                    call=own,
                     default=default,
-                    ranked={(entry.backbone, entry.input_size) for entry in ranking.ranked},
-                    strategies=set(strategies),
                 )
             self._report("make_planner", implementation, "returned something without ask() and tell()")
-        return default
+        return None
 
     def compute(self, score: Score, function: Callable[[], float]) -> float | None:
         """Call a score's function for the plugin that registered the score, and raise what it raises.

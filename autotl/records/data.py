@@ -31,15 +31,15 @@ PARTS: tuple[Part, ...] = ("train", "select", "test")
 class Finding:
     """A fact about some items of the data: which items, how certain it is, and what autotl did with them."""
 
-    kind: Kind
+    kind: Kind  # of finding
     values: dict[str, Any] = field(
         default_factory=dict
     )  # JSON-able; its sentence is made of these and `count`
     count: int = 0  # number of items, classes or groups that it concerns
     where: tuple[str, ...] = ()  # names of some of them, at most 20
     pairs: tuple[tuple[str, ...], ...] = ()  # names to be looked at side by side
-    certainty: float = 1.0
-    action: Action = "kept"
+    certainty: float = 1.0  # 0 to 1
+    action: Action = "kept"  # what was done with the items
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +47,15 @@ class LeftOut:
     """A file of the source that is not an item of the data set."""
 
     name: str  # relative to the source, "/" as separator
-    reason: Fact
+    reason: Fact  # shown to the user: `autotl.plugin.fact(kind, …)`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Target:
     """A value to predict for each item."""
 
-    name: str
-    kind: TargetName
+    name: str  # of the target
+    kind: TargetName  # of values
     classes: tuple[str, ...]  # display names; `values` index them
     values: np.ndarray  # (n,) int64
 
@@ -65,18 +65,16 @@ class Dataset:
     """Labelled items. Row i is line i of manifest.csv; left-out files follow behind."""
 
     source: str  # as the user gave it
-    modality: ModalityName
+    modality: ModalityName  # kind of item
     files: np.ndarray  # (n,) absolute paths, dtype object
     names: np.ndarray  # (n,) names relative to the source, dtype object; unique
     targets: tuple[Target, ...]  # one, today
     given: np.ndarray  # (n,) int8: index into PARTS of the part the source gave, -1 where it gave none
     group: np.ndarray | None = None  # (n,) int64: rows of one number stay together
     group_from: GroupFrom = "declared"  # where `group` comes from
-    left_out: tuple[LeftOut, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    root: str = (
-        ""  # absolute folder that names are relative to; "" for the source, or the folder that it lies in
-    )
+    left_out: tuple[LeftOut, ...] = ()  # files of the source that are no items
+    findings: tuple[Finding, ...] = ()  # that the reader has about the items
+    root: str = ""  # folder that names are relative to; empty: the source or its folder
     reading: tuple[Fact, ...] = ()  # how the source was read, where it could have been read in another way
     digests: np.ndarray | None = None  # (n,) content digest of each file as text: equal files, equal digests
     fingerprint: str = ""  # of contents, labels, parts and groups; independent of the place of the folder
@@ -107,17 +105,17 @@ class Similarity:
 class Profile:
     """Description of the data before any training."""
 
-    images: int
-    classes: tuple[str, ...]
+    images: int  # number of images
+    classes: tuple[str, ...]  # display names
     counts: tuple[int, ...]  # images a class, in the order of `classes`, all parts together
     imbalance: float  # largest class / smallest class, of what trains
     side: int  # median of the images' shorter sides, pixels
     sides: tuple[int, int]  # 5 % and 95 % quantiles of the shorter sides
     gray: float  # share of images without colour
     alpha: float  # share of images with an alpha channel that is used
-    bytes: int
-    findings: tuple[Finding, ...] = ()
-    similarity: tuple[Similarity, ...] = ()
+    bytes: int  # of all files
+    findings: tuple[Finding, ...] = ()  # about single images, classes or groups
+    similarity: tuple[Similarity, ...] = ()  # to source domains, where it was measured
     reading: tuple[Fact, ...] = ()  # how the source was read, where it could have been read in another way
 
 

@@ -25,9 +25,9 @@ class Forecast:
 class Interval:
     """An estimate and its 95 % interval."""
 
-    value: float
-    low: float
-    high: float
+    value: float  # the estimate
+    low: float  # lower end
+    high: float  # upper end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

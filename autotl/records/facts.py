@@ -159,6 +159,7 @@ class Kind(StrEnum):
     # search and decision
     NO_RECIPE_FITS = "no_recipe_fits"
     NO_GAIN_EXPECTED = "no_gain_expected"
+    GUEST_PLANS = "guest_plans"
     FAILED = "failed"  # error: of a trial without predictions
     NO_PREDICTIONS = "no_predictions"
     NOTHING_FINISHED = "nothing_finished"

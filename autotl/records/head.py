@@ -17,9 +17,7 @@ class Head:
     subtracted from an image's features first, and `count` () int64, the number of neighbours that vote.
     """
 
-    kind: Literal["linear", "knn"]
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    method: str = (
-        ""  # that cross-validation chose: "ridge", "logistic", "nearest", "constant", or a plugin's own
-    )
+    kind: Literal["linear", "knn"]  # of module that is made of the arrays
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)  # by the names above
+    method: str = ""  # chosen by cross-validation, such as ridge or logistic; shown in the report
     setting: float | None = None  # of the method: its penalty, C, or number of neighbours

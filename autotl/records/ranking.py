@@ -12,14 +12,14 @@ from autotl.records.facts import Fact
 class Ranked:
     """A backbone at an input size, with its expected accuracy before any training."""
 
-    backbone: str
-    input_size: int
+    backbone: str  # its name
+    input_size: int  # side, pixels
     expected: float  # accuracy of a linear probe on all train images, a fraction; the ranking is sorted by it
     prior: float | None = None  # expected on any data, at its native input size
-    scores: tuple[tuple[str, float], ...] = ()
+    scores: tuple[tuple[str, float], ...] = ()  # name and value of each score that was computed
     rows: int = 0  # images that its scores were computed on; 0: ranked by its prior alone
     embedded: int = 0  # images whose features are stored
-    seconds_per_image: float | None = None
+    seconds_per_image: float | None = None  # forward pass of an image; None: not measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class LearningCurve:
 class Ranking:
     """The order before any training."""
 
-    ranked: tuple[Ranked, ...]
-    facts: tuple[Fact, ...] = ()
+    ranked: tuple[Ranked, ...]  # best expected first
+    facts: tuple[Fact, ...] = ()  # notes on the ranking
     curves: tuple[LearningCurve, ...] = ()  # of the first few
-    weights: tuple[ScoreWeight, ...] = ()
+    weights: tuple[ScoreWeight, ...] = ()  # of the scores, in this run

@@ -15,9 +15,9 @@ Prefer = Literal["accuracy", "speed", "size"]
 class Goal:
     """The metric, the preference and the limits that decide the winner."""
 
-    metric: Metric = "accuracy"
-    prefer: Prefer = "accuracy"
-    max_params: int | None = None
+    metric: Metric = "accuracy"  # that candidates are compared by
+    prefer: Prefer = "accuracy"  # among the winner's set
+    max_params: int | None = None  # parameters of backbone and head
     max_latency: float | None = None  # seconds an image
     max_memory: int | None = None  # bytes while predicting
     licence: tuple[str, ...] = ()  # names or globs of SPDX licences, or "permissive"; empty: any
@@ -28,8 +28,8 @@ class Settings:
     """The options of the run that a plugin receives."""
 
     weights: tuple[str, ...] = ()  # folders with the user's checkpoints
-    offline: bool = False
-    device: str = "auto"
+    offline: bool = False  # no connection may be opened
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     licence: tuple[str, ...] = ()  # names or globs of SPDX licences, or "permissive"; empty: any
     seconds: float | None = None  # the budget; None when a command only lists
     wanted: tuple[str, ...] = ()  # names or globs that the user gave; empty: what is proposed by default
@@ -39,9 +39,9 @@ class Settings:
 class Preprocess:
     """The way from a decoded RGB image to the backbone's input."""
 
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    interpolation: Literal["bilinear", "bicubic", "nearest", "lanczos"] = "bilinear"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of each channel, fractions of full brightness
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # deviation of each channel
+    interpolation: Literal["bilinear", "bicubic", "nearest", "lanczos"] = "bilinear"  # when resized
     crop: float = 0.875  # side of the central crop / shorter side of the resized image
 
 
@@ -52,8 +52,8 @@ class Weights:
     kind: Literal["file", "hub", "torchvision"]  # packaged weights are files
     location: str  # path of a safetensors file; hub repository; torchvision weights name
     url: str | None = None  # of torchvision's file
-    revision: str | None = None
-    sha256: str | None = None
+    revision: str | None = None  # commit or tag of the hub repository
+    sha256: str | None = None  # of the file; another one is refused
     bytes: int | None = None  # size of the download or file
     present: bool = False  # already on this machine: no connection is needed
 
@@ -65,13 +65,13 @@ class BackboneSpec:
     name: str  # origin:name, or the file's stem for a user's checkpoint
     build: str  # "module:attr" of a callable(**arguments) -> nn.Module, see engine/backbone.py
     arguments: dict[str, Any] = field(default_factory=dict)  # JSON-able
-    init: Literal["pretrained", "random"] = "pretrained"
-    weights: Weights | None = None
-    preprocess: Preprocess = Preprocess()
+    init: Literal["pretrained", "random"] = "pretrained"  # random: there are no pretrained weights
+    weights: Weights | None = None  # None: `build` loads its own
+    preprocess: Preprocess = Preprocess()  # of the images it was trained on
     input_size: int = 224  # native side, pixels
     size_step: int = 32  # other sizes are multiples of it; 0: only the native size works
-    min_size: int = 32
-    feature_dim: int | None = None
+    min_size: int = 32  # smallest side that is tried, pixels
+    feature_dim: int | None = None  # width of the pooled features; None: found when built
     parameters: int | None = None  # without the source head
     macs: float | None = None  # multiply-accumulates of one image at the native size
     licence: str | None = None  # SPDX expression
@@ -86,20 +86,20 @@ class Phase:
     """A phase of a training: which parameters train, at which rates, for which share of the steps."""
 
     trains: Literal["head", "k", "all", "none"] = "k"  # k: as many groups as the candidate's depth
-    norm: Literal["with_group", "frozen", "adapt"] = "with_group"
+    norm: Literal["with_group", "frozen", "adapt"] = "with_group"  # statistics: of trained groups, none, all
     share: float = 1.0  # of the trial's steps
     lr: float = 2e-3  # peak rate of the head; the candidate's `lr` replaces it
     layer_decay: float = 0.7  # factor on the rate from one layer group to the one below
-    weight_decay: float = 0.02
-    augment: Literal["none", "light", "strong"] = "light"
+    weight_decay: float = 0.02  # of AdamW, on weights of two or more axes
+    augment: Literal["none", "light", "strong"] = "light"  # crop, flip, brightness; none: flip alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
     """A way to transfer a backbone to new data. Callables are named "module:attr"."""
 
-    name: str
-    summary: str
+    name: str  # of the strategy, without the characters of a candidate's id
+    summary: str  # a few words for tables and reports
     phases: tuple[Phase, ...] = ()  # none: the head is fitted in closed form on pooled features
     depths: bool = False  # takes an unfreeze depth 1..n or all
     head: str | None = None  # "module:attr" of (features, labels, classes, folds, seed, weights) -> Head
@@ -109,9 +109,9 @@ class Strategy:
 class Score:
     """A transferability score: a number from features and labels, without training."""
 
-    name: str
+    name: str  # of the score
     summary: str  # with its paper
     compute: str  # "module:attr" of (features, labels, folds, logits or None) -> float; higher is better
-    needs_logits: bool = False
+    needs_logits: bool = False  # computed only for backbones with a source head
     proposed: bool = True  # computed in every run; else only where it is asked for by name
     weight: float = 0.1  # usual share of its lead that counts, 0 to 0.5; a run moves it by agreement

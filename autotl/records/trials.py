@@ -21,10 +21,10 @@ Control = Literal["", "scratch", "scratch_half", "pixels", "pixels_ridge", "grad
 class Candidate:
     """A recipe: backbone, input size, strategy, depth and what differs from the strategy's defaults."""
 
-    backbone: str
-    input_size: int
-    strategy: str
-    unfreeze: Depth = 0
+    backbone: str  # its name
+    input_size: int  # side, pixels
+    strategy: str  # its name
+    unfreeze: Depth = 0  # layer groups that train beside the head; 0: none
     hyper: tuple[tuple[str, float | int | str], ...] = ()  # sorted; only what differs from the defaults
 
     @property
@@ -40,20 +40,18 @@ class Trial:
     """One training. A probe is a short trial; the final fit is a long one."""
 
     id: str  # unique in the run, e.g. t007
-    candidate: Candidate
+    candidate: Candidate  # the recipe
     rows: int | None = None  # how many rows of the fitted parts (a prefix of the order); None: all
     epochs: float = 0.0  # passes over those rows; 0 for closed-form heads
-    fit_on: tuple[Part, ...] = ("train",)
+    fit_on: tuple[Part, ...] = ("train",)  # parts that train
     evaluate_on: tuple[Part, ...] = ("select",)  # out-of-fold over train where the split has folds
-    seed: int = 0
+    seed: int = 0  # of weights, order and augmentation
     keep_model: bool = False  # write a loadable model folder
     forecast: float | None = None  # seconds it was expected to take when it was asked for
     forecast_low: float | None = None  # 80 % interval of that
-    forecast_high: float | None = None
+    forecast_high: float | None = None  # upper end of that
     control: Control = ""  # what it is held against the others for; a control never competes
-    resume_from: str | None = (
-        None  # model folder of a shorter trial, relative to the run folder, that it continues
-    )
+    resume_from: str | None = None  # model folder of a shorter trial that it continues, as its result has it
     resumed_epochs: float = 0.0  # passes which that model has made; `epochs` counts them too
 
 
@@ -76,8 +74,8 @@ class Cost:
 class CurvePoint:
     """Where a training stood: after `epoch` passes and `seconds`."""
 
-    epoch: float
-    seconds: float
+    epoch: float  # passes so far
+    seconds: float  # since the training began
     loss: float  # mean training loss since the point before
     score: float | None = None  # the goal's metric on the evaluated rows
 
@@ -98,23 +96,23 @@ class Progress:
 class TrialResult:
     """The result of a trial."""
 
-    trial: Trial
-    status: Status
-    score_val: float | None = None
+    trial: Trial  # that was asked for
+    status: Status  # stopped: the time was over first
+    score_val: float | None = None  # the goal's metric on the selection images, a fraction
     predictions: str | None = None  # npz relative to the run folder: rows, proba, fold
     digest: str | None = None  # of the predictions file: a replay sees whether it is still the same
     model: str | None = None  # model folder relative to the run folder
-    curve: tuple[CurvePoint, ...] = ()
-    cost: Cost = Cost()
+    curve: tuple[CurvePoint, ...] = ()  # learning curve
+    cost: Cost = Cost()  # seconds by kind, and peak bytes
     precision: str = ""  # fp32, bf16 or fp16: what this training computed in
-    steps_done: int = 0
-    epochs_done: float = 0.0
+    steps_done: int = 0  # optimiser steps
+    epochs_done: float = 0.0  # passes; 0 for heads in closed form
     latency: float | None = None  # seconds an image when predicting, decoded
     memory: int | None = None  # bytes while predicting one image; measured where a limit asks for it
     parameters: int | None = None  # of backbone and head
     macs: float | None = None  # of one image at the candidate's input size
     notes: tuple[Fact, ...] = ()  # what happened on the way: batch halved, rate lowered, ...
-    error: str | None = None
+    error: str | None = None  # why there is no score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,16 +166,16 @@ class Event:
     """An event as observers receive it, and a line of events.jsonl."""
 
     time: float  # seconds since the run began
-    stage: str
+    stage: str  # of the run, see `on_event`
     message: str  # the sentence of `kind` and `values`
-    kind: Kind = Kind.TEXT
-    values: dict[str, Any] = field(default_factory=dict)
-    candidate: str | None = None
-    score: float | None = None
-    best: float | None = None
+    kind: Kind = Kind.TEXT  # what happened, see `on_event`
+    values: dict[str, Any] = field(default_factory=dict)  # facts of this kind
+    candidate: str | None = None  # id of the recipe that it is about
+    score: float | None = None  # its `score_val`, so far while it trains
+    best: float | None = None  # `score_val` of the best so far
     left: float | None = None  # seconds of the budget
     low: float | None = None  # 95 % interval of the best
-    high: float | None = None
+    high: float | None = None  # upper end
     forecast: float | None = None  # seconds that what begins now is expected to take
     memory: int | None = None  # bytes that run and worker hold
     granted: int | None = None  # bytes they may hold

@@ -57,6 +57,7 @@ class Facts:
     )  # seconds that are kept for the last epochs of a winner that is continued, at most
     batch: int = 32
     seed: int = 0
+    trials: int = 0  # of the run that is continued
     selection: Selection | None = None  # the images that judge; None: `rows_select` of equal weight
     # Seconds a training image when everything moves, measured for some backbones at a size.
     timed: Mapping[tuple[str, int], float] = field(default_factory=dict)
@@ -87,7 +88,7 @@ class DefaultPlanner:
     ranked: Sequence[Ranked]
     strategies: Sequence[Strategy]
     facts: Facts
-    counter: int = 0
+    counter: int = field(init=False)
     results: list[TrialResult] = field(default_factory=list)
     asked: set[tuple[str, float]] = field(default_factory=set)
     stopped: Fact | None = None  # why it asks for nothing more
@@ -96,6 +97,7 @@ class DefaultPlanner:
 
     def __post_init__(self) -> None:
         facts = self.facts
+        self.counter = facts.trials
         self.costs = CostModel(
             ranked=self.ranked,
             rows=facts.rows,
@@ -120,7 +122,7 @@ class DefaultPlanner:
         head = self._head_at_hand(seconds)
         if head is not None:
             return self._trial(head)
-        reserve = self._best_final()
+        reserve = self.reserve()
         options = self.options(seconds, reserve)
         if not options:
             return self._last_resort(seconds)
@@ -168,8 +170,8 @@ class DefaultPlanner:
         ]
         return list(zip(scored, self.belief.means(points).tolist(), strict=True)) if scored else []
 
-    def _best_final(self) -> float:
-        """Return the dearest final fit among those that may win, which a probe must leave time for."""
+    def reserve(self) -> float:
+        """Return the seconds of the longest final fit among those that may win, which a probe must leave."""
         values = self._values()
         best = max((value for _, value in values), default=0.0)
         return max(
@@ -324,6 +326,9 @@ class DefaultPlanner:
     def _trial(self, option: Option) -> Trial:
         self.asked.add((option.candidate.id, option.epochs))
         self.counter += 1
+        made = {result.trial.id for result in self.results}  # a plugin's planner gives ids of its own
+        while f"t{self.counter:03d}" in made:
+            self.counter += 1
         continues = option.continues
         return Trial(
             id=f"t{self.counter:03d}",

@@ -9,7 +9,8 @@ from dataclasses import asdict, replace
 from autotl.decision.evidence import judged_rows, right_answers, selection, selection_images
 from autotl.decision.limits import best_within_limits
 from autotl.errors import AutotlError
-from autotl.protocols import Planner
+from autotl.plugins.checked_planner import CheckedPlanner
+from autotl.protocols import PlannerCall
 from autotl.ranking import depth_profile
 from autotl.records import (
     Candidate,
@@ -74,21 +75,31 @@ class _Searcher:
             ranked=self._fast_enough(_with_earlier(self.ranking.ranked, self.probes)),
             strategies=list(setup.strategies.values()),
             facts=facts,
-            counter=len(self.probes) if setup.parts.earlier is not None else 0,
         )
-        self.planner: Planner = context.plugins.make_planner(
-            setup.profile,
-            self.ranking,
-            context.budget.left,
-            strategies=setup.strategies,
-            facts=facts,
-            costs=self.default.costs,
-            default=self.default,
-            goal=setup.goal,
-        )
+        self.guest = self._guests_planner(facts)
         for result in self.probes:
             self._update(result)
         self.kept = context.plan.report + context.plan.controls + context.plan.recheck
+
+    def _guests_planner(self, facts: planner.Facts) -> CheckedPlanner | None:
+        """Return the planner of a plugin, which is noted; None where none makes one."""
+        context, setup = self.context, self.setup
+        call = PlannerCall(
+            profile=setup.profile,
+            ranking=self.ranking,
+            seconds=context.budget.left,
+            strategies=tuple(setup.strategies.values()),
+            facts=facts,
+            costs=self.default.costs,
+            belief=self.default.belief,
+            reserve=self.default.reserve,
+            goal=setup.goal,
+            default=self.default,
+        )
+        guest = context.plugins.make_planner(call)
+        if guest is not None:
+            context.journal.note(fact(Kind.GUEST_PLANS, plugin=guest.plugin))
+        return guest
 
     def forecast_run(self) -> None:
         """Forecast the seconds and bytes of the whole run."""
@@ -135,12 +146,24 @@ class _Searcher:
         )
 
     def _next(self) -> Trial | None:
-        """Return the planner's next trial. A recipe that was never timed is timed first, and the planner asked again."""
-        while (trial := self.planner.ask(max(0.0, self.context.budget.left - self.kept))) is not None:
-            if self.planner is not self.default or not self._time_recipe(trial):
+        """Return the planner's next trial, with its forecast.
+
+        A recipe that was never timed is timed first. Then the default planner is asked again; a plugin's planner
+        cannot take a trial back, so its trial stays.
+        """
+        while (trial := self._ask()) is not None:
+            timed = self._time_recipe(trial)
+            if self.guest is not None and not self.guest.broken():
+                forecast = self.default.costs.probe(trial.candidate, trial.epochs, trial.resumed_epochs)
+                return replace(trial, forecast=forecast, keep_model=True)
+            if not timed:
                 return trial
             self.default.take_back(trial)
         return None
+
+    def _ask(self) -> Trial | None:
+        seconds = max(0.0, self.context.budget.left - self.kept)
+        return self.default.ask(seconds) if self.guest is None else self.guest.ask(seconds)
 
     def _finish(self, result: TrialResult) -> None:
         result = trials.finish(self.context, self.setup, self.ranking, result, self.probes)
@@ -148,12 +171,11 @@ class _Searcher:
         self._update(result)
 
     def _update(self, result: TrialResult) -> None:
-        """Give a result to the planner; autotl's own also receives which images were answered rightly."""
-        if self.planner is self.default:
-            folder = self.context.journal.folder
-            self.default.tell(result, right_answers(result, folder, self.setup.columns))
-        else:
-            self.planner.tell(result)
+        """Give a result to the default planner, with the images that were answered rightly, and to a plugin's."""
+        folder = self.context.journal.folder
+        self.default.tell(result, right_answers(result, folder, self.setup.columns))
+        if self.guest is not None:
+            self.guest.tell(result)
 
     def _facts(self, timed: Seconds, ranked: RankResult) -> planner.Facts:
         """Return what the planner knows of the data and the machine."""
@@ -169,6 +191,7 @@ class _Searcher:
             last_fit=self.context.plan.last_fit,
             selection=selection_images(judged_rows(columns), setup.goal),
             seed=self.context.options.seed,
+            trials=len(self.probes) if setup.parts.earlier is not None else 0,
             timed=timed,
             recoverable={
                 profile.backbone: depth_profile.recoverable(profile) for profile in ranked.depth_profiles

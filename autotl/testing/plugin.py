@@ -11,8 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from typing import Any
 from unittest import SkipTest
@@ -20,20 +19,23 @@ from unittest import SkipTest
 from autotl.plugins.loading import HEAVY, run
 from autotl.plugins.manager import BUILTIN, BUILTIN_NAMES, GROUP, OWN_PREFIXES, Plugins, load_plugins
 from autotl.plugins.sandbox import CLASH, Overdue
-from autotl.protocols import ListingCall, SourceCall
+from autotl.protocols import ListingCall, PlannerCall, SourceCall
 from autotl.records import (
     Candidate,
     Event,
+    Goal,
     Kind,
     Phase,
     Profile,
     Ranked,
     Ranking,
     Settings,
+    Status,
     Strategy,
     Trial,
     TrialResult,
 )
+from autotl.search.planner import DefaultPlanner, Facts
 from autotl.testing.contract import HANG_SECONDS, LISTING_SECONDS, ContractError, require
 from autotl.testing.discovery import Plugin
 
@@ -228,60 +230,69 @@ def _implementation(plugin: Plugin, hook: str) -> Callable[..., Any]:
     raise ContractError(f"{hook} is not marked with @hookimpl")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Facts:
-    """Facts of a small data set, as a planner receives them."""
-
-    rows: int = 80
-    rows_final: int = 100
-    rows_select: int = 20
-    rows_test: int = 0
-    folds: int = 0
-    seed: int = 0
-
-
-class _Costs:
-    """A cost model by which a pass over the data takes a second."""
-
-    def probe(self, candidate: Candidate, epochs: float) -> float:
-        return epochs
-
-    def final(self, candidate: Candidate, epochs: float) -> float:
-        return epochs + 1.0
-
-
-class _NoMoreTrials:
-    def ask(self, seconds: float) -> Trial | None:
-        return None
-
-    def tell(self, result: TrialResult) -> None:
-        return None
+_STRATEGIES = (
+    Strategy(name="probe", summary="a head", head="autotl.builtin.heads:linear"),
+    Strategy(name="tune", summary="a fine-tuning", phases=(Phase(),), depths=True),
+)
+_PROFILE = Profile(
+    images=100, classes=("a", "b"), counts=(50, 50), imbalance=1.0, side=64, sides=(64, 64),
+    gray=0.0, alpha=0.0, bytes=100_000,
+)  # fmt: skip
+_RANKING = Ranking(
+    ranked=tuple(
+        Ranked(backbone=f"toy:{n}", input_size=64, expected=0.5, rows=80, seconds_per_image=1e-3)
+        for n in range(3)
+    )
+)
+_EARLIER = tuple(
+    TrialResult(
+        trial=Trial(
+            id=f"t{n:03d}", candidate=Candidate(backbone=f"toy:{n}", input_size=64, strategy="probe")
+        ),
+        status="finished",
+        score_val=0.5,
+    )
+    for n in range(2)
+)
+_SECONDS = 60.0  # of the made-up search
 
 
 def plans(plugin: Plugin) -> None:
-    """make_planner returns None or a planner that proposes valid trials and takes their results."""
-    plugins = plugin.plugins()
-    strategies = (
-        Strategy(name="probe", summary="a head", head="autotl.builtin.heads:linear"),
-        Strategy(name="tune", summary="a fine-tuning", phases=(Phase(),), depths=True),
-    )
-    entries = [Ranked(backbone=f"toy:{n}", input_size=64, expected=0.5, rows=80) for n in range(3)]
-    ranking = Ranking(ranked=tuple(replace(entry, seconds_per_image=1e-3) for entry in entries))
-    profile = Profile(
-        images=100, classes=("a", "b"), counts=(50, 50), imbalance=1.0, side=64, sides=(64, 64),
-        gray=0.0, alpha=0.0, bytes=100_000,
-    )  # fmt: skip
-    planner = plugins.make_planner(
-        profile, ranking, 60.0,
-        strategies={strategy.name: strategy for strategy in strategies},
-        facts=_Facts(), costs=_Costs(), default=_NoMoreTrials(),
-    )  # fmt: skip
-    left = 60.0
-    while (trial := planner.ask(left)) is not None:
-        planner.tell(TrialResult(trial=trial, status="finished", score_val=0.5, epochs_done=trial.epochs))
-        left -= 1.0 + trial.epochs
+    """make_planner returns None or a planner that proposes valid trials and takes their results, and earlier ones."""
+    _search(plugin.plugins(), (), "finished")
+    _search(plugin.plugins(), _EARLIER, "failed")
+
+
+def _search(plugins: Plugins, earlier: Sequence[TrialResult], status: Status) -> None:
+    """Let the plugin plan a search whose trials all end with a status, in a run that has earlier trials."""
+    _drive(plugins, earlier, status)
     own = [problem for problem in plugins.problems if problem.hook in {"make_planner", "ask", "tell"}]
     require(not own, "; ".join(map(str, own)))
+
+
+def _drive(plugins: Plugins, earlier: Sequence[TrialResult], status: Status) -> None:
+    facts = Facts(rows=80, rows_final=100, rows_select=20, rows_test=0, trials=len(earlier))
+    default = DefaultPlanner(ranked=_RANKING.ranked, strategies=_STRATEGIES, facts=facts)
+    guest = plugins.make_planner(
+        PlannerCall(
+            profile=_PROFILE, ranking=_RANKING, seconds=_SECONDS, strategies=_STRATEGIES, facts=facts,
+            costs=default.costs, belief=default.belief, reserve=default.reserve, goal=Goal(), default=default,
+        )
+    )  # fmt: skip
+    if guest is None:
+        return
+
+    def tell(result: TrialResult) -> None:
+        default.tell(result)
+        guest.tell(result)
+
+    for result in earlier:
+        tell(result)
+    left = _SECONDS
+    while not guest.broken() and (trial := guest.ask(left)) is not None:
+        left -= 1.0 + default.costs.probe(trial.candidate, trial.epochs, trial.resumed_epochs)
+        score = 0.5 if status == "finished" else None
+        tell(TrialResult(trial=trial, status=status, score_val=score, epochs_done=trial.epochs))
 
 
 PLUGIN: tuple[Callable[[Plugin], None], ...] = (

@@ -1,4 +1,4 @@
-"""A planner for autotl: random search, the baseline that other search policies are compared with."""
+"""A planner for autotl: random search among the recipes that may still be the best."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from autotl.plugin import Candidate, PlannerCall, Strategy, Trial, TrialResult, 
 AUTOTL_API_VERSION = 2
 EPOCHS = (4.0, 9.0, 20.0)  # of a fine-tuning
 DEPTHS = (1, 2, "all")  # layer groups that it unfreezes
+HOPELESS = 0.02  # less than the best expected score, at the upper end of a recipe's interval
 
 
 @hookimpl
@@ -17,10 +18,13 @@ def make_planner(call: PlannerCall) -> RandomSearch:
 
 
 class RandomSearch:
-    """Try recipes in a random order, each once, as long as one fits into the time left."""
+    """Try recipes in a random order, each once, as long as one fits into the time left.
+
+    A recipe that is expected to score far less than the best one is left out.
+    """
 
     def __init__(self, call: PlannerCall) -> None:
-        self.costs, self.number, self.reserve = call.costs, 0, 0.0
+        self.call, self.number = call, call.facts.trials
         generator = np.random.default_rng(call.facts.seed)
         recipes = [
             recipe
@@ -29,22 +33,24 @@ class RandomSearch:
             for recipe in _recipes(entry.backbone, entry.input_size, strategy)
         ]
         self.recipes = [recipes[index] for index in generator.permutation(len(recipes))]
+        self.tried: set[Candidate] = set()
 
     def ask(self, seconds: float) -> Trial | None:
-        """Return the next recipe whose probe and final fit fit into `seconds`."""
+        """Return the next recipe that is not hopeless, and whose probe and final fit fit into `seconds`."""
+        best = max(self.call.belief.means(self.recipes)) if self.recipes else 0.0
         while self.recipes:
             candidate, epochs = self.recipes.pop()
-            probe = self.costs.probe(candidate, epochs) if epochs else 0.0
-            if probe + max(self.reserve, self.costs.final(candidate, epochs)) <= seconds:
+            final = max(self.call.reserve(), self.call.costs.final(candidate, epochs))
+            fits = self.call.costs.probe(candidate, epochs) + final <= seconds
+            expected = self.call.belief.estimate(candidate, epochs)
+            if fits and candidate not in self.tried and expected.high >= best - HOPELESS:
                 self.number += 1
                 return Trial(id=f"random{self.number}", candidate=candidate, epochs=epochs)
         return None
 
     def tell(self, result: TrialResult) -> None:
-        """Reserve the time of the longest final fit: any recipe that was tried may win."""
-        if result.status == "finished":
-            final = self.costs.final(result.trial.candidate, result.epochs_done)
-            self.reserve = max(self.reserve, final)
+        """Remember what was tried, in this run or in the one that it continues."""
+        self.tried.add(result.trial.candidate)
 
 
 def _recipes(backbone: str, input_size: int, strategy: Strategy) -> list[tuple[Candidate, float]]:

@@ -23,6 +23,7 @@ from autotl.errors import EngineError
 from autotl.hookspecs import hookimpl
 from autotl.plugins import sandbox
 from autotl.plugins.manager import load_plugins
+from autotl.protocols import PlannerCall
 from autotl.records import Candidate, Event, Kind, Ranking, Score, Strategy, Trial, TrialResult
 from autotl.records.result import Recommendation
 from autotl.run_folder import result_file
@@ -131,6 +132,47 @@ def test_the_default_planner_takes_over_from_a_broken_one(
     assert [word in problem and "'planner'" in problem for problem in problems_of(state)] == [True] * bool(
         broken
     )
+
+
+def test_a_guests_trials_are_priced_judged_by_the_one_belief_and_its_planning_recorded(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[float, float]] = []
+    made: list[PlannerCall] = []
+
+    class Tuner(Planner):
+        def ask(self, seconds: float) -> Trial | None:
+            call, candidate = made[0], Candidate(
+                backbone=self.arm.backbone, input_size=self.arm.input_size, strategy="fine_tune", unfreeze=1
+            )  # fmt: skip
+            seen.append((call.reserve(), float(call.belief.means([(candidate, 4.0)])[0])))
+            self.left -= 1
+            return Trial(id=f"g{self.left}", candidate=candidate, epochs=4.0) if self.left > 0 else None
+
+    def make(call: PlannerCall) -> Planner:
+        made.append(call)
+        return Tuner(call.ranking)
+
+    with_guests(monkeypatch, planner={"make_planner": make})
+    world = World()
+    measured: list[str] = []
+
+    class Engine(TableEngine):
+        def measure(self, candidate: Candidate, *rest: Any) -> Any:
+            measured.append(candidate.id)
+            return super().measure(candidate, *rest)
+
+    monkeypatch.setattr("simulated_run.TableEngine", Engine)
+    run = load(world.run(photos, tmp_path / "run", budget=60.0))
+    state = run.result
+    (result,) = [result for result in state.trials if result.trial.id == "g1"]
+    assert result.trial.candidate.id in measured  # timed before it was trained
+    assert result.trial.forecast == pytest.approx(result.cost.seconds, rel=0.6)
+    assert result.model is not None
+    assert seen[0][0] > 0 and seen[1] != seen[0]  # the result changed what is expected, and what is reserved
+    assert any(note.kind is Kind.GUEST_PLANS and note.values["plugin"] == "planner" for note in state.notes)
+    assert [one.contributed for one in state.plugins if one.plugin == "planner"] == [("planner",)]
+    assert "The planner of plugin 'planner' chose the trials" in (tmp_path / "run" / "report.md").read_text()
 
 
 def test_a_score_that_is_no_number_is_a_note(

@@ -15,16 +15,18 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from autotl.errors import DatasetError
+from autotl.errors import DatasetError, PluginError
 from autotl.hookspecs import API_VERSION, OLDEST_API, hookimpl
 from autotl.plugins import loading, manager, sandbox
+from autotl.plugins.checked_planner import CheckedPlanner
 from autotl.plugins.manager import Plugins, load_plugins
-from autotl.protocols import Planner, PlannerCall
+from autotl.protocols import PlannerCall
 from autotl.records import (
     BackboneSpec,
     Candidate,
     Dataset,
     Event,
+    Goal,
     Phase,
     Preprocess,
     Ranked,
@@ -33,6 +35,7 @@ from autotl.records import (
     Strategy,
     Target,
     Trial,
+    TrialResult,
 )
 
 SPEC = BackboneSpec(name="mine:net", build="mine:build")
@@ -193,13 +196,17 @@ DEFAULT = SimpleNamespace(ask=lambda seconds: None, tell=lambda result: None)
 
 
 KNN = Strategy(name="knn", summary="a head", head="autotl.builtin.heads:knn")
-FACTS, COSTS = SimpleNamespace(rows=80), SimpleNamespace()
+TUNE = Strategy(name="tune", summary="a fine-tuning", phases=(Phase(),), depths=True)
+FACTS, COSTS = SimpleNamespace(rows=80, folds=0), SimpleNamespace()
+BELIEF = SimpleNamespace(means=lambda points: [0.5] * len(points))
 
 
-def planner_of(loaded: Plugins) -> Planner:
-    return loaded.make_planner(  # type: ignore[arg-type]
-        None, RANKING, 1.0, strategies={"knn": KNN}, facts=FACTS, costs=COSTS, default=DEFAULT
-    )
+def planner_of(loaded: Plugins) -> CheckedPlanner | None:
+    call = PlannerCall(
+        profile=None, ranking=RANKING, seconds=1.0, strategies=(KNN, TUNE), facts=FACTS, costs=COSTS,
+        belief=BELIEF, reserve=lambda: 7.0, goal=Goal(), default=DEFAULT,
+    )  # fmt: skip
+    return loaded.make_planner(call)
 
 
 def trial(**changes: object) -> Trial:
@@ -209,10 +216,10 @@ def trial(**changes: object) -> Trial:
 
 def test_a_guest_wins_by_answering_and_yields_by_returning_none() -> None:
     loaded = load_plugins([guest(make_planner=lambda profile, ranking, seconds: None)])
-    assert planner_of(loaded) is DEFAULT
+    assert planner_of(loaded) is None
     own = SimpleNamespace(ask=lambda seconds: trial(), tell=lambda result: None)
     planner = planner_of(load_plugins([guest(make_planner=lambda profile, ranking, seconds: own)]))
-    assert planner.ask(1.0) == trial()
+    assert planner is not None and planner.ask(1.0) == trial()
     assert planner.ask(0.0) is None  # the time is over, whatever the guest says
 
 
@@ -226,12 +233,21 @@ def test_a_guest_wins_by_answering_and_yields_by_returning_none() -> None:
         (trial(epochs=float("inf")), "epochs"),
         (trial(candidate=replace(trial().candidate, hyper=(("dropout", 0.5),))), "'dropout' in hyper"),
         (trial(evaluate_on=("test",)), "expected train and select"),
+        (trial(rows=10), "on all images"),
+        (trial(control="scratch"), "on all images"),
+        (trial(id="final"), "autotl's own"),
+        (trial(epochs=3.0), "it has no phases"),
+        (trial(candidate=replace(trial().candidate, unfreeze=2)), "expected 0"),
+        (trial(candidate=replace(trial().candidate, strategy="tune", unfreeze=1)), "more than 0"),
+        (trial(candidate=replace(trial().candidate, strategy="tune"), epochs=3.0), "1, 2, … or 'all'"),
+        (trial(resume_from="trials/x/model"), "a result of the same recipe"),
     ],
 )
 def test_a_planner_that_asks_for_nonsense_is_replaced(asked: object, word: str) -> None:
     own = SimpleNamespace(ask=lambda seconds: asked, tell=lambda result: None)
     loaded = load_plugins([guest(make_planner=lambda profile, ranking, seconds: own)])
-    assert planner_of(loaded).ask(1.0) is None
+    planner = planner_of(loaded)
+    assert planner is not None and planner.ask(1.0) is None and planner.broken()
     assert word in str(loaded.problems[0])
 
 
@@ -440,9 +456,9 @@ def test_a_planner_receives_what_the_default_one_receives() -> None:
     takes_all = guest(make_planner=lambda costs, facts, strategies, seconds, ranking, profile: make_planner(
         costs=costs, facts=facts, strategies=strategies, seconds=seconds, ranking=ranking, profile=profile
     ))  # fmt: skip
-    assert planner_of(load_plugins([takes_all])) is DEFAULT
+    assert planner_of(load_plugins([takes_all])) is None
     assert received == {
-        "profile": None, "ranking": RANKING, "seconds": 1.0, "strategies": (KNN,), "facts": FACTS, "costs": COSTS,
+        "profile": None, "ranking": RANKING, "seconds": 1.0, "strategies": (KNN, TUNE), "facts": FACTS, "costs": COSTS,
     }  # fmt: skip
 
 
@@ -499,7 +515,7 @@ def test_every_hook_takes_one_record(tmp_path: Path) -> None:
             setattr(call, name, None)
 
 
-def test_a_planner_may_delegate_to_the_default_one() -> None:
+def test_a_planner_may_delegate_to_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
     class Own:
         def __init__(self, call: PlannerCall) -> None:
             self.call = call
@@ -510,9 +526,44 @@ def test_a_planner_may_delegate_to_the_default_one() -> None:
         def tell(self, result: object) -> None:
             pass
 
+    asked = trial(id="t001", keep_model=True)
+    monkeypatch.setattr(DEFAULT, "ask", lambda seconds: asked)
     planner = planner_of(load_plugins([guest(make_planner=lambda call: Own(call=call))]))
-    assert planner is not DEFAULT
-    assert planner.ask(1.0) == DEFAULT.ask(1.0)
+    assert planner is not None
+    assert planner.ask(1.0) == asked and not planner.broken()  # the default planner's ids are its own
+
+
+def test_a_planner_reads_belief_and_reserve_until_it_breaks() -> None:
+    calls: list[PlannerCall] = []
+
+    def ask(seconds: float) -> Trial:
+        call = calls[0]
+        assert call.belief.means([(trial().candidate, 0.0)]) == [0.5]
+        assert call.reserve() == 7.0
+        raise ValueError("boom")
+
+    own = SimpleNamespace(ask=ask, tell=lambda result: None)
+    loaded = load_plugins([guest(make_planner=lambda call: calls.append(call) or own)])
+    planner = planner_of(loaded)
+    assert planner is not None and planner.ask(1.0) is None
+    assert "ValueError: boom" in str(loaded.problems[0])
+    for read in (calls[0].reserve, lambda: calls[0].belief.means([]), lambda: calls[0].default.ask(1.0)):
+        with pytest.raises(PluginError, match="broke"):
+            read()
+
+
+def test_a_planner_may_continue_what_it_trained() -> None:
+    candidate = replace(trial().candidate, strategy="tune", unfreeze=1)
+    short = trial(candidate=candidate, epochs=2.0)
+    longer = trial(id="b", candidate=candidate, epochs=4.0, resume_from="m", resumed_epochs=2.0)
+    asked = [short, longer, replace(longer, id="c", resumed_epochs=1.0)]
+    own = SimpleNamespace(ask=lambda seconds: asked.pop(0), tell=lambda result: None)
+    planner = planner_of(load_plugins([guest(make_planner=lambda call: own)]))
+    assert planner is not None and planner.ask(1.0) == short
+    planner.tell(TrialResult(trial=short, status="finished", score_val=0.5, model="m", epochs_done=2.0))
+    assert planner.ask(1.0) == longer
+    planner.ask(1.0)
+    assert planner.broken()
 
 
 REMOVED = {

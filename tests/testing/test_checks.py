@@ -7,7 +7,7 @@ import socket
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -334,7 +334,7 @@ def test_a_strategy_with_a_mistake_is_told_what_it_is(strategy: Strategy, check:
 
 
 @pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], str]]:
     monkeypatch.setattr("sys.path", [*sys.path])
 
     def write(name: str, source: str) -> str:
@@ -342,7 +342,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, st
         (tmp_path / f"{name}.py").write_text(head + textwrap.dedent(source))
         return str(tmp_path / f"{name}.py")
 
-    return write
+    yield write
+    sys.modules.pop("jax", None)  # the empty one of HEAVY, which SciPy would look into
 
 
 SCORES = """
@@ -410,6 +411,8 @@ def test_a_sound_file_passes(module: Callable[[str, str], str]) -> None:
         ("clashing_guest", SCORES.replace('"mine"', '"linear"'), "names", "a name taken twice"),
         ("own_guest", OWN, "names", "prefix"),
         ("greedy_guest", "@hookimpl\ndef load_dataset(source, options):\n    return source", "other_sources", "None"),
+        ("forgetful_guest", (PLANNER % "seed=1").replace("{self.number}", "{self.number - 1:03d}"), "plans",
+         "'t000'; expected letters and digits, and another"),
         ("testing_guest", PLANNER % "evaluate_on=('test',)", "plans", "expected train and select"),
         ("deaf_guest", "@hookimpl\ndef on_event(event):\n    event.candidate.upper()", "observes", "AttributeError"),
     ],

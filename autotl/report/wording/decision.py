@@ -299,6 +299,7 @@ def _pixels_only(control: str, score: float, gap: Mapping[str, float]) -> str:
 DECISION: dict[Kind, Callable[..., str]] = {
     Kind.NO_RECIPE_FITS: _no_recipe_fits,
     Kind.NO_GAIN_EXPECTED: _no_gain_expected,
+    Kind.GUEST_PLANS: lambda plugin: f"the planner of plugin {plugin!r} chose the trials",
     Kind.FAILED: lambda error: error,
     Kind.NO_PREDICTIONS: lambda: "predictions do not cover every selection row",
     Kind.NOTHING_FINISHED: _nothing_finished,
