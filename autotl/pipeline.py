@@ -11,8 +11,8 @@ load               the labelled items of the source                            d
 split              which item trains, selects and tests; decoded items         data, modality (decoding)
 profile            size, balance and quality of the data; the metric           data, stats (metrics)
 candidates         backbones and strategies within the limits                  candidates, weights (downloads)
-doctor             copies, undeclared groups and odd test images; the parts    data (doctor, groups, duplicates, shift)
-                   again, with what belongs together on one side
+doctor             copies, undeclared groups, odd test images, shortcuts;      data (doctor, groups, duplicates, shift,
+                   the parts again, with what belongs together on one side     shortcuts)
 similarity         how near the images are to ImageNet                         ranking
 subsample          a sample, where all items do not fit into the budget        search (time_plan.py)
 rank               the order of backbones before training, by scores           ranking (scores: builtin/scores.py)

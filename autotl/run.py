@@ -412,7 +412,7 @@ def profile(source: Any, **options: Unpack[OptionArguments]) -> Profile:
     option.
     """
     from autotl import modality
-    from autotl.data import copies
+    from autotl.data import copies, doctor
     from autotl.data import load as data_load
     from autotl.data import profile as stage
     from autotl.plugins.manager import load_plugins
@@ -430,7 +430,8 @@ def profile(source: Any, **options: Unpack[OptionArguments]) -> Profile:
     equal = copies.findings(data, copies.copies(data, decoded.thumbnails, decoded.present))
     broken = tuple(str(data.names[row]) for row in decoded.errors)
     unreadable = Finding(kind=Kind.BROKEN, count=len(broken), where=broken[:20], action="left_out")
-    findings = (*data.findings, *([unreadable] if broken else []), *measured.findings, *equal)
+    made = doctor.of_metadata(data, decoded.metadata, decoded.present, data.group)
+    findings = (*data.findings, *([unreadable] if broken else []), *measured.findings, *equal, *made)
     return replace(measured, findings=findings, reading=data.reading)
 
 

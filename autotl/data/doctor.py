@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from autotl.data import groups
 from autotl.data.shift import shifted
+from autotl.data.shortcuts import shortcut
 from autotl.records import Dataset, Finding, Kind
 
 SHOWN = 20  # names in a finding
@@ -61,6 +62,40 @@ def diagnose(
     return Diagnosis(
         findings=tuple(findings), group=suspected.key.group if held and suspected is not None else None
     )
+
+
+def of_metadata(
+    data: Dataset,
+    metadata: Mapping[str, np.ndarray],
+    usable: np.ndarray,
+    group: np.ndarray | None,
+    *,
+    seed: int = 0,
+) -> list[Finding]:
+    """Return whether metadata (n,) by field, of the `usable` rows (n,) bool that train, predict the labels."""
+    rows = np.flatnonzero(usable & (data.given != 2))
+    of_rows = {name: values[rows] for name, values in metadata.items()}
+    found = shortcut(of_rows, data.labels[rows], None if group is None else group[rows], seed=seed)
+    if found is None:
+        return []
+    pairs = tuple(_names(data, rows[list(sign.rows)]) for sign in found.signs)
+    signs = [asdict(sign) | {"label": data.classes[sign.label]} for sign in found.signs]
+    return [
+        Finding(
+            kind=Kind.SHORTCUT,
+            values={
+                "score": found.score,
+                "chance": found.chance,
+                "p": found.p,
+                "fields": dict(found.fields),
+                "signs": [{name: value for name, value in sign.items() if name != "rows"} for sign in signs],
+            },
+            count=len(rows),
+            where=tuple(name for pair in pairs for name in pair)[:SHOWN],
+            pairs=pairs,
+            certainty=round(1 - found.p, 6),
+        )
+    ]
 
 
 def expression_held(findings: Sequence[Finding]) -> str | None:

@@ -18,9 +18,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from autotl.budget import Allowance
 from autotl.modality import dicom, image_signature
@@ -37,6 +37,7 @@ __all__ = [
     "TooLaborious",
     "decoders",
     "open",
+    "origin",
     "pages",
     "reason",
 ]
@@ -52,6 +53,7 @@ MEMORY = 2**30  # bytes that images under decoding take together; one image may 
 SECONDS = 10.0  # of processor time for one image: a busy machine or a slow disk makes no image a bad one
 PIXEL_BYTES = 8  # Pillow keeps a colour pixel in 4 bytes, and a step of the reduction holds a second copy
 PROGRESSIVE_BYTES = 6  # coefficients of a progressive JPEG, held at its full size
+STANDARD_TABLE = 3688  # sum of the luminance table of JPEG's annex K, which is that of quality 50
 PROGRESSIVE_BLOCK = (
     4096  # bytes between two looks at the clock: 64 kB may hold hundreds of passes over the image
 )
@@ -128,6 +130,35 @@ def open(  # noqa: A001 (read as image_file.open)
             raise Image.DecompressionBombError(f"{opened.width} × {opened.height} pixels")
         stack.enter_context(_MEMORY.hold(pixels * PIXEL_BYTES + coefficients * PROGRESSIVE_BYTES))
         yield opened
+
+
+def origin(image: Image.Image) -> dict[str, Any]:
+    """Return what the header of an opened image says of how its file was made. Broken metadata are no metadata.
+
+    That is format, mode, quality (of a JPEG, from 1 to 100, else NaN), and by EXIF camera (maker and model) and taken
+    ("YYYY:MM:DD HH:MM:SS"), or "".
+    """
+    about: dict[str, Any] = {"format": image.format or "DICOM", "mode": image.mode, "quality": float("nan")}
+    about |= {"camera": "", "taken": ""}
+    tables = getattr(image, "quantization", None)
+    if image.format == "JPEG" and tables:
+        about["quality"] = _quality(sum(tables[min(tables)]))
+    if "exif" in image.info:
+        with suppress(Exception):
+            exif = image.getexif()
+            maker, model = (
+                str(exif.get(tag, "")).strip(" \0") for tag in (ExifTags.Base.Make, ExifTags.Base.Model)
+            )
+            about["camera"] = model if model.startswith(maker) else f"{maker} {model}".strip()
+            taken = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
+            about["taken"] = str(taken or exif.get(ExifTags.Base.DateTime, ""))[:19]
+    return about
+
+
+def _quality(total: int) -> float:
+    """Return the quality at which the JPEG library makes a luminance table with this sum."""
+    scale = 100 * total / STANDARD_TABLE
+    return float(round((200 - scale) / 2 if scale <= 100 else 5000 / scale))
 
 
 def _image(file: IO[bytes]) -> tuple[Image.Image, int]:

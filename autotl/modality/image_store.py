@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -39,6 +39,13 @@ THUMBNAIL = 16  # pixels: enough to separate copies from different images
 
 # Columns of `Decoded.statistics`, one row an image.
 STATISTICS = ("width", "height", "brightness", "contrast", "sharpness", "colour", "alpha", "bytes")
+# Names of `Decoded.metadata`, and an unknown value of each: texts and numbers.
+METADATA: dict[str, str | float] = {
+    **dict.fromkeys(("format", "mode", "camera", "taken", "border"), ""),
+    **dict.fromkeys(("width", "height", "aspect", "quality", "bytes", "time"), math.nan),
+}
+UNIFORM = 4.0  # largest deviation of a border's pixels, in grey levels, and
+SHADE = 32  # grey levels of one colour of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,6 +55,9 @@ class Decoded:
     present: np.ndarray  # (n,) bool: decoded and stored
     errors: dict[int, str]  # row → why it cannot be decoded
     statistics: np.ndarray  # (n, len(STATISTICS)) float32, NaN where not decoded
+    metadata: dict[
+        str, np.ndarray
+    ]  # column (n,) by `METADATA`: how the file was made; "" or NaN where unknown
     thumbnails: np.ndarray  # (n, THUMBNAIL, THUMBNAIL, 3) uint8, black where not decoded
     digests: np.ndarray  # (n,) str: content of the stored pixels, "" where not decoded
 
@@ -118,6 +128,7 @@ def decode(
     statistics = np.full((count, len(STATISTICS)), np.nan, np.float32)
     thumbnails = np.zeros((count, THUMBNAIL, THUMBNAIL, 3), np.uint8)
     digests = np.full(count, "", object)
+    about = {name: [unknown] * count for name, unknown in METADATA.items()}
     errors: dict[int, str] = {}
     place = 0
     least = replace(allowance, deadline=max(allowance.deadline, allowance.clock() + LEAST_SECONDS))
@@ -139,6 +150,8 @@ def decode(
                         place += answer.pixels.size
                         statistics[row], thumbnails[row] = answer.statistics, answer.thumbnail
                         digests[row] = answer.digest
+                        for name, value in answer.metadata.items():
+                            about[name][row] = value
                     elif answer is not None:
                         errors[int(row)] = answer
             except BaseException:
@@ -147,7 +160,12 @@ def decode(
     with atomic(folder / "pixels.npz") as temporary, open(temporary, "wb") as out:
         np.savez(out, offset=offset, height=height, width=width)
     return Decoded(
-        present=offset >= 0, errors=errors, statistics=statistics, thumbnails=thumbnails, digests=digests
+        present=offset >= 0,
+        errors=errors,
+        statistics=statistics,
+        metadata={name: np.array(values) for name, values in about.items()},
+        thumbnails=thumbnails,
+        digests=digests,
     )
 
 
@@ -158,13 +176,15 @@ def available_threads() -> int:
 
 def load_image(
     file: str | Path, side: int, allowance: Allowance | None = None
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Return one image as (H, W, 3) uint8 with a shorter side of at most `side`, and its size and use of alpha.
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return one image as (H, W, 3) uint8 with a shorter side of at most `side`, and what its header says.
+
+    That is width and height, what `image_file.origin` returns, and alpha: 1.0 where it is used.
 
     Raises as `image_file.open` does.
     """
     with image_file.open(file, side, allowance) as opened:
-        about: dict[str, float] = {"width": opened.width, "height": opened.height}
+        about = {"width": opened.width, "height": opened.height, **image_file.origin(opened.image)}
         image = opened.image
         ImageOps.exif_transpose(image, in_place=True)  # in place: a copy of a large image is large
         image.load()
@@ -243,12 +263,14 @@ class _Image:
     pixels: np.ndarray  # (H, W, 3) uint8, contiguous
     digest: str
     statistics: tuple[float, ...]
+    metadata: dict[str, str | float]
     thumbnail: np.ndarray
 
 
 def _read(file: str, *, side: int, allowance: Allowance) -> _Image | str | None:
     """Return an image, or why it cannot be decoded; None when there was no time for it."""
     try:
+        status = os.stat(file)
         pixels, about = load_image(file, side, allowance)
     except image_file.OutOfTime:
         return None
@@ -269,10 +291,24 @@ def _read(file: str, *, side: int, allowance: Allowance) -> _Image | str | None:
         float(laplacian.std()),
         float(np.abs(small - gray[..., None]).mean()),
         about["alpha"],
-        float(os.path.getsize(file)),
+        float(status.st_size),
     )
+    metadata = {name: value for name, value in about.items() if name in METADATA} | {
+        "aspect": round(about["width"] / about["height"], 2),
+        "bytes": float(status.st_size),
+        "time": status.st_mtime,
+        "border": _border(pixels),
+    }
     thumbnail = small.reshape(THUMBNAIL, 2, THUMBNAIL, 2, 3).mean((1, 3)).round().astype(np.uint8)
-    return _Image(pixels, digest, statistics, thumbnail)
+    return _Image(pixels, digest, statistics, metadata, thumbnail)
+
+
+def _border(pixels: np.ndarray) -> str:
+    """Return the colour of the outermost pixels in steps of `SHADE`, "" where they are not of one colour."""
+    edges = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).astype(np.float32)
+    if edges.std(0).max() > UNIFORM:
+        return ""
+    return "#" + "".join(f"{int(value) // SHADE * SHADE:02x}" for value in edges.mean(0))
 
 
 def square(

@@ -110,6 +110,7 @@ class Kind(StrEnum):
     CONFLICT = "conflict"
     GROUPS = "groups"  # expression, examples, images, measured, shared, held, safe
     TEST_IMAGES_DIFFER = "test_images_differ"  # area, p, classes, grouped
+    SHORTCUT = "shortcut"  # score, chance, p, fields, signs
     WRONG_LABELS = "wrong_labels"  # suspects, images, backbone, planted, recall, precision
     SPLIT_CHECKED = "split_checked"  # acted, metric, backbones, chosen, scores, instead
     DARK = "dark"

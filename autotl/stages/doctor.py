@@ -1,4 +1,4 @@
-"""Doctor: features show undeclared groups and test images that differ; the parts are made again."""
+"""Doctor: features show undeclared groups and odd test images, metadata show shortcuts; the parts are made again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from autotl.stages.setup import Setup
 MOST_TESTS = 500  # test images whose features are compared with those that train
 FEWEST_SECONDS = 1.0  # for features, below which the time is better spent
 DEEPEST = 3  # layer groups whose features are compared: the first show colours and edges alone
-KINDS = frozenset({Kind.GROUPS, Kind.TEST_IMAGES_DIFFER})
+KINDS = frozenset({Kind.GROUPS, Kind.TEST_IMAGES_DIFFER, Kind.SHORTCUT})
 
 
 def doctor(context: RunContext, setup: Setup) -> Setup:
@@ -35,10 +35,13 @@ def doctor(context: RunContext, setup: Setup) -> Setup:
         return _with_findings(setup, kept)
     with context.ledger.charge("doctor"):
         diagnosis = _diagnosis(context, setup)
-    if diagnosis is None:
-        return setup
-    setup = _with_findings(setup, diagnosis.findings)
-    for finding in diagnosis.findings:
+        group = parts.data.group if diagnosis.group is None else diagnosis.group
+        usable, metadata = parts.split.part >= 0, parts.decoded.metadata
+        with hardware.one_thread():
+            made = data_doctor.of_metadata(parts.data, metadata, usable, group, seed=context.options.seed)
+    findings = (*diagnosis.findings, *made)
+    setup = _with_findings(setup, findings)
+    for finding in findings:
         journal.event("doctor", fact(finding.kind, **finding.values, count=finding.count))
     if diagnosis.group is not None:
         data = copies.with_names(parts.data, diagnosis.group)
@@ -47,14 +50,14 @@ def doctor(context: RunContext, setup: Setup) -> Setup:
     return setup
 
 
-def _diagnosis(context: RunContext, setup: Setup) -> data_doctor.Diagnosis | None:
-    """Return what the features of the first reference backbone show; None where there are none."""
+def _diagnosis(context: RunContext, setup: Setup) -> data_doctor.Diagnosis:
+    """Return what the features of the first reference backbone show; nothing where there are none."""
     plan, parts, seed = context.plan, setup.parts, context.options.seed
     reference = next(iter(ranking_similarity.references()), None)
     embedded = context.plugins.backbones(None, Settings(offline=True))
     spec = None if reference is None else embedded.get(f"autotl:{reference.backbone}")
     if reference is None or spec is None or plan.doctor < FEWEST_SECONDS:
-        return None
+        return data_doctor.Diagnosis()
     rows = data_doctor.rows_to_examine(parts.data, parts.split.part >= 0, most_tests=MOST_TESTS, seed=seed)
     allowance = context.budget.allowance(plan.doctor, reserve=plan.report)
     try:
@@ -64,7 +67,7 @@ def _diagnosis(context: RunContext, setup: Setup) -> data_doctor.Diagnosis | Non
             layers = [stored[f"g{depth}"] for depth in range(embedding.groups)][-DEEPEST:]
     except AutotlError as error:
         context.journal.note(fact(Kind.NOT_EXAMINED, error=str(error)))
-        return None
+        return data_doctor.Diagnosis()
     with hardware.one_thread():
         return data_doctor.diagnose(
             parts.data,

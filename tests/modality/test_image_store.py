@@ -248,3 +248,26 @@ def test_squares_of_rows_come_in_their_order(tmp_path: Path) -> None:
     found = square(store, np.array([4, 1]), 8, 8)
     assert np.array_equal(found[0], square_image(store.image(4), 8, 8))
     assert np.array_equal(found[1], square_image(store.image(1), 8, 8))
+
+
+def test_how_a_file_was_made_is_read_from_it(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8)
+    framed = np.full((40, 50, 3), 250, np.uint8)
+    framed[5:-5, 5:-5] = pixels
+    exif = Image.Exif()
+    exif[271], exif[272] = "Acme", "X1"
+    exif.get_ifd(0x8769)[0x9003] = "2024:05:06 07:08:09"
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=60, exif=exif)
+    Image.fromarray(framed).convert("L").save(tmp_path / "b.png")
+    (tmp_path / "c.png").write_bytes(b"no image")
+    files = [str(tmp_path / name) for name in ("a.jpg", "b.png", "c.png")]
+    made = decode(files, tmp_path / "store", side=64, allowance=FOREVER).metadata
+    assert made["format"].tolist() == ["JPEG", "PNG", ""]
+    assert made["mode"].tolist() == ["RGB", "L", ""]
+    assert made["quality"][0] == 60 and np.isnan(made["quality"][1:]).all()
+    assert made["camera"].tolist() == ["Acme X1", "", ""] and made["taken"][0] == "2024:05:06 07:08:09"
+    assert made["border"].tolist() == ["", "#e0e0e0", ""]
+    assert (
+        made["aspect"][:2].tolist() == [1.33, 1.25]
+        and made["bytes"][0] == (tmp_path / "a.jpg").stat().st_size
+    )

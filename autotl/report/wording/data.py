@@ -127,6 +127,56 @@ def _test_images_differ(area: float, p: float, classes: Sequence[str], grouped: 
     )
 
 
+FIELDS = {  # of `Decoded.metadata`
+    "width": "width",
+    "height": "height",
+    "aspect": "aspect ratio",
+    "format": "format",
+    "mode": "colour mode",
+    "quality": "JPEG quality",
+    "camera": "camera",
+    "time": "time of the file",
+    "border": "colour of the border",
+    "bytes": "file size",
+}
+
+
+def _shortcut(
+    score: float,
+    chance: float,
+    p: float,
+    fields: Mapping[str, float],
+    signs: Sequence[Mapping[str, Any]],
+    count: int,
+) -> str:
+    names = [FIELDS[name] for name in fields]
+    listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    given_away = "".join(f"; {sign(each)}" for each in signs)
+    return (
+        f"metadata alone predict the label: without a look at the image, {listed} give a balanced accuracy of"
+        f" {score:.0%} (by chance {chance:.0%}, p = {p:.2g}){given_away}. A model can learn how the files were made"
+        " instead of what they show, and then fails on images from elsewhere: make the files of all classes alike, and"
+        " test on images of which every class comes from the same source"
+    )
+
+
+def sign(values: Mapping[str, Any]) -> str:
+    """Return a value that a class has more often than the others: ``colour mode RGB in 94% of a, 0.4% of the others``."""
+    share, others = f"{values['share']:.0%}", f"{values['others']:.1%}".replace(".0%", "%")
+    field = values["field"]
+    if field == "time":
+        return f"{share} of {values['label']} and {others} of the others were written in the same days"
+    if field == "bytes":
+        value = f"{values['low'] / 1e3:.0f} to {values['high'] / 1e3:.0f} kB"
+    elif values["value"] or not values["high"]:
+        value = values["value"] or "unknown"
+    else:
+        unit = " px" if field in ("width", "height") else ""
+        same = values["low"] == values["high"]
+        value = f"{values['low']:g}{unit}" if same else f"{values['low']:g} to {values['high']:g}{unit}"
+    return f"{FIELDS[field]} {value} in {share} of {values['label']}, {others} of the others"
+
+
 def _wrong_labels(
     suspects: Sequence[Mapping[str, Any]],
     images: int,
@@ -257,6 +307,7 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.CONTRADICTED: lambda: "the same image under another label: one of the two is wrong",
     Kind.GROUPS: _groups,
     Kind.TEST_IMAGES_DIFFER: _test_images_differ,
+    Kind.SHORTCUT: _shortcut,
     Kind.WRONG_LABELS: _wrong_labels,
     Kind.SPLIT_CHECKED: _split_checked,
     Kind.NOT_EXAMINED: lambda error: f"not examined for groups: {error}",
