@@ -45,6 +45,7 @@ from autotl.options import Options
 from autotl.plugins.manager import load_plugins
 from autotl.records import Dataset, Trial
 from autotl.records.trials import Charge
+from autotl.run_folder import config
 from autotl.run_folder.resume import Earlier
 from autotl.stages.candidates import candidates
 from autotl.stages.conclude import conclude_interrupted
@@ -93,6 +94,8 @@ def recommend(
     with ledger.charge("load"):
         data = load(options, plugins)
     with open_run(options, tools, budget, ledger, plugins, earlier) as context:
+        if earlier is None and recipe is None:
+            config.write(options, context.journal.folder)
         try:
             _run(context, data, earlier, recipe)
         except BaseException as error:

@@ -28,6 +28,7 @@ from autotl.options import (
 INTERNAL = {"source", "more", "command"}  # an argument, and what `extend` and the command line add
 OF_THE_COMMAND = {
     "folder",
+    "config",
     "dry_run",
     "as_json",
     "quiet",

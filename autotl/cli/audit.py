@@ -66,19 +66,31 @@ def replay(folder: str) -> None:
 @click.argument("first", metavar="RUN1", type=click.Path(exists=True, file_okay=False))
 @click.argument("second", metavar="RUN2", type=click.Path(exists=True, file_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def diff(first: str, second: str, as_json: bool) -> None:
+@click.option(
+    "--html", "page", type=click.Path(dir_okay=False), metavar="PAGE", help="Write a page with both runs side by side."
+)  # fmt: skip
+def diff(first: str, second: str, as_json: bool, page: str | None) -> None:
     """Compare RUN1 and RUN2: data, setup, candidates, scores and winner, with the reasons for another winner."""
+    from pathlib import Path
+
     from autotl.records.encoding import encode
     from autotl.run import load
     from autotl.run_folder.diff import compare
     from autotl.run_folder.result_file import reading, with_text
 
     with reading(first), reading(second):
-        comparison = compare(load(first).result, load(second).result)
+        results = load(first).result, load(second).result
+        if page is not None:
+            from autotl.report import side_by_side
+
+            side_by_side.write((Path(first), Path(second)), results, Path(page))
+        comparison = compare(*results)
         if as_json:
             emit(encode(with_text(comparison)))
             return
         say("\n".join(_lines(comparison)))
+        if page is not None:
+            say(f"\nPage: {page}")
 
 
 def _number(count: int, noun: str) -> str:

@@ -27,11 +27,30 @@ _OUTPUT = together(
 _EXTENDS = {*(name for name, definition in DEFINITIONS.items() if definition.extends), "as_json", "quiet"}
 
 
+def _configured(ctx: click.Context, param: click.Parameter, file: str | None) -> str | None:
+    """Make the options of a file the defaults of the command."""
+    if file is not None:
+        from pathlib import Path
+
+        from autotl.errors import AutotlError
+        from autotl.run_folder import config
+
+        try:
+            ctx.default_map = config.read(Path(file))
+        except AutotlError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+    return file
+
+
 @click.command(
     epilog="Example: autotl run photos/ --budget 10m --test photos-later/",
     short_help="Find and train the best backbone and recipe for DATA.",
 )
 @click.argument("source", metavar="DATA", is_eager=True, required=False)
+@click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False), metavar="FILE", is_eager=True, callback=_configured,
+    help="TOML file with DATA and options, such as config.toml of a run folder; options given here replace its own.",
+)  # fmt: skip
 @options("budget", "out")
 @click.option(
     "--continue", "folder", type=click.Path(exists=True, file_okay=False), metavar="RUN",
@@ -51,7 +70,15 @@ _EXTENDS = {*(name for name, definition in DEFINITIONS.items() if definition.ext
 )
 @_OUTPUT
 @click.pass_context
-def run(ctx: click.Context, /, source: str | None, folder: str | None, dry_run: bool, **given: Any) -> None:
+def run(
+    ctx: click.Context,
+    /,
+    source: str | None,
+    config: str | None,
+    folder: str | None,
+    dry_run: bool,
+    **given: Any,
+) -> None:
     """Find the best way to transfer a pretrained backbone to DATA, and train it.
 
     DATA is a folder with one subfolder for each class, with or without train/, val/ and test/ above or inside
@@ -59,12 +86,16 @@ def run(ctx: click.Context, /, source: str | None, folder: str | None, dry_run: 
     and group.
     """
     started = time.monotonic()
+    if folder is not None and config is not None:
+        raise click.UsageError("--config cannot be combined with --continue; a run keeps its options", ctx)
     if folder is not None and dry_run:
         raise click.UsageError("--dry-run cannot be combined with --continue; use it with DATA", ctx)
     if folder is not None:
         _extend(ctx, started, folder, source, given)
     elif source is None:
-        raise click.UsageError("DATA is missing; give a folder or a table, or --continue RUN", ctx)
+        raise click.UsageError(
+            "DATA is missing; give a folder or a table, a --config that names it, or --continue RUN", ctx
+        )
     elif dry_run:
         _plan(source, **given)
     else:

@@ -32,7 +32,8 @@ def interval(low: float | None, high: float | None) -> str:
 
 def points(difference: float) -> str:
     """Return a difference of fractions in percentage points, with its sign."""
-    return f"{100 * difference:+.1f} points".replace("-", MINUS)
+    text = f"{100 * difference:+.1f}".replace("-", MINUS)
+    return f"{'0.0' if text[1:] == '0.0' else text} points"
 
 
 def points_interval(low: float, high: float) -> str:

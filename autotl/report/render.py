@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from autotl.cache import atomic_write
@@ -34,7 +35,12 @@ def render(result: Recommendation, folder: Path, material: Material | None = Non
 
 
 def html(page: dict[str, object]) -> str:
-    """Return one self-contained page: it makes no request, and everything that comes from files is escaped."""
+    """Return the report as one self-contained page: it makes no request."""
+    return page_of("report.html", {**page, "page": page})
+
+
+def page_of(template: str, content: Mapping[str, object]) -> str:
+    """Return a page of one of the templates; everything that comes from files is escaped."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -48,8 +54,7 @@ def html(page: dict[str, object]) -> str:
     style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
     script = (_TEMPLATES / "sort.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    template = environment.get_template("report.html")
-    return template.render(page, page=page, style=style, script=script, digest=digest)
+    return environment.get_template(template).render(content, style=style, script=script, digest=digest)
 
 
 def markdown(page: dict[str, object]) -> str:

@@ -13,6 +13,7 @@ from autotl.records.result import Recommendation, Row
 
 # Options that do not bear on the result.
 _ASIDE = frozenset({"out", "command"})
+_SPLITS = ("seed", "group", "no_auto_group", "test_size")  # options that move images to other parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +124,9 @@ def _why(one: Recommendation, other: Recommendation) -> list[Fact]:
     facts = []
     if one.data.fingerprint != other.data.fingerprint:
         facts.append(fact(Kind.DATA_DIFFER))
-    elif one.data.counts != other.data.counts:
+    elif one.data.counts != other.data.counts or any(
+        one.options.get(name) != other.options.get(name) for name in _SPLITS
+    ):
         facts.append(fact(Kind.SPLIT_DIFFERS))
     if one.metric != other.metric:
         facts.append(fact(Kind.METRICS_DIFFER, first=one.metric, second=other.metric))

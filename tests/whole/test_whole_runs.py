@@ -63,6 +63,7 @@ def test_it_learns_and_leaves_what_it_promises(run: Path) -> None:
         "report.html",
         "manifest.csv",
         "events.jsonl",
+        "config.toml",
         "model/model.json",
     ):
         assert (run / name).exists(), name

@@ -7,7 +7,7 @@ from statistics import median
 
 from autotl.records import Calibration, Depth, DepthProfile, Goal, Interval, ProbabilityErrors
 from autotl.records.result import Recommendation, Row
-from autotl.report.format import count, duration, interval, percent, points
+from autotl.report.format import count, duration, interval, numbered, percent, points
 
 FEWEST_ERRORS = 10  # among which a confusion can be called frequent
 FEW_IMAGES = 5  # of a class, below which its figures are hardly informative
@@ -167,6 +167,16 @@ def limits(goal: Goal) -> str:
     if goal.max_memory is not None:
         texts.append(f"at most {goal.max_memory / 1e6:,.0f} MB")
     return "; ".join(texts)
+
+
+def same_winner(*, same: bool) -> str:
+    """Return whether two runs recommend the same candidate."""
+    return "Same winner" if same else "Another winner"
+
+
+def images(number: int) -> str:
+    """Return a number of images with its noun."""
+    return numbered(number, "image")
 
 
 def winners_set(number: int) -> str:
