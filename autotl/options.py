@@ -18,7 +18,7 @@ from autotl.stats.target_kinds import TARGET_KINDS
 if TYPE_CHECKING:  # numpy comes with the records, and `autotl --help` must not load it
     import os
 
-    from autotl.records import Goal, Metric, Prefer, Settings, TargetName
+    from autotl.records import Geometry, Goal, Metric, Prefer, Settings, TargetName
 
 DEFAULT_BUDGET = "10m"
 LAYOUTS = ("class", "part/class", "class/part", "folder/class")  # of folders, from the outermost
@@ -135,6 +135,11 @@ class Options:
         choices=LAYOUTS, default="what their names say; DATA that can be read in two ways is refused",
         refits=True,
     )  # fmt: skip
+    geometry: Geometry | None = _option(  # noqa: RUF009 (a dataclasses.field)
+        None, "choice", "How images become squares: by their central crop, squashed, or padded.",
+        choices=("crop", "squash", "pad"), default="measured where many images are long, else a backbone's own",
+        refits=True,
+    )  # fmt: skip
     include: tuple[str, ...] = _option(
         (), "names", "Images that are left out otherwise: hidden, masks; may be repeated.", metavar="WHAT",
         refits=True,
@@ -210,6 +215,7 @@ class OptionArguments(TypedDict, total=False):
     root: str | os.PathLike[str] | None
     encoding: str | None
     layout: str | None
+    geometry: Geometry | None
     include: str | Sequence[str]
     ignore_case: bool
     target: TargetName | None

@@ -13,6 +13,7 @@ profile            size, balance and quality of the data; the metric           d
 candidates         backbones and strategies within the limits                  candidates, weights (downloads)
 doctor             copies, undeclared groups, odd test images, shortcuts;      data (doctor, groups, duplicates, shift,
                    the parts again, with what belongs together on one side     shortcuts)
+geometry           whether long images are cropped, squashed or padded        ranking
 similarity         how near the images are to ImageNet                         ranking
 subsample          a sample, where all items do not fit into the budget        search (time_plan.py)
 rank               the order of backbones before training, by scores           ranking (scores: builtin/scores.py)
@@ -55,6 +56,7 @@ from autotl.stages.decide import decide
 from autotl.stages.deliver import deliver
 from autotl.stages.depth_profiles import depth_profiles
 from autotl.stages.doctor import doctor
+from autotl.stages.geometry import geometry
 from autotl.stages.load import load
 from autotl.stages.profile import profile
 from autotl.stages.rank import rank
@@ -112,6 +114,7 @@ def recommend(
 def _run(context: RunContext, data: Dataset, earlier: Earlier | None, recipe: Trial | None) -> None:
     parts = split(context, data, earlier)
     setup = doctor(context, candidates(context, parts, profile(context, parts)))
+    setup = geometry(context, setup)
     if recipe is None:
         setup = replace(setup, similarity=similarity(context, setup))
         setup = replace(setup, parts=subsample(context, setup))

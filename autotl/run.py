@@ -257,6 +257,7 @@ class Run:
         """
         from autotl import pipeline
         from autotl.data.doctor import expression_held
+        from autotl.ranking.geometry import measured_geometry
 
         state = self.result
         recipe = _recipe(state, candidate)
@@ -270,6 +271,7 @@ class Run:
             given.setdefault("group", found)  # the same images are split the same way
         if group is not None:
             given["group"] = group or None
+        given.setdefault("geometry", measured_geometry(state.profile.findings))  # the recipe's
         options = replace(
             pipeline.Options(**given),
             budget=parse_seconds(budget),

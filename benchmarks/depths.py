@@ -295,7 +295,7 @@ def _views(session: Session, backbone: str, flip: bool) -> np.ndarray:
     preprocess, size = session.specs[backbone].preprocess, size_of(session, backbone)
     side = side_before_crop(size, preprocess)
     store = image_store.Pixels.open(session.folder / ".pixels")
-    squares = image_store.square(store, session.train, side, side, preprocess.interpolation)
+    squares = image_store.square(store, session.train, side, preprocess.interpolation)
     strength = session.strategies["fine_tune"].phases[0].augment
     generator = torch.Generator().manual_seed(0)
     found = np.zeros((VIEWS * len(squares), side, side, 3), np.uint8)

@@ -366,12 +366,12 @@ def main(validation: Path, sets: Path, student: str, out: Path) -> None:
     native: dict[str, float] = {}
     for name, files in real_sets(sets).items():
         loaded = [load_image(file, 256)[0] for file in files]
-        seen[name] = see(np.stack([square_image(image, side, side) for image in loaded]))
+        seen[name] = see(np.stack([square_image(image, side) for image in loaded]))
         edge = float(np.median([min(image.shape[:2]) for image in loaded]))
         if edge < side / np.sqrt(2):  # nearer to half the reference's resolution
             as_coarse[name] = used_if_coarse(seen[name])
         own = 32 * max(1, round(min(NATIVE, edge) / 32))
-        native[name] = used(see(np.stack([square_image(image, own, own) for image in loaded])))
+        native[name] = used(see(np.stack([square_image(image, own) for image in loaded])))
     generator = np.random.default_rng(SEED)
     seen["noise"] = see(generator.integers(0, 256, (200, side, side, 3), dtype=np.uint8))
     flat = np.repeat(generator.integers(0, 256, (200, 1, 1, 3), dtype=np.uint8), side, 1)

@@ -61,7 +61,16 @@ def _configured(ctx: click.Context, param: click.Parameter, file: str | None) ->
     "test", "test_size", "group", "no_auto_group", "path", "label", "split", "root", "encoding", "layout"
 )
 @options(
-    "include", "ignore_case", "target", "weights", "backbones", "strategies", "scores", "metric", "prefer"
+    "include",
+    "ignore_case",
+    "geometry",
+    "target",
+    "weights",
+    "backbones",
+    "strategies",
+    "scores",
+    "metric",
+    "prefer",
 )
 @options("max_params", "max_latency", "max_memory", "licence")
 @options("device", "precision", "seed", "offline", "refit", "history")

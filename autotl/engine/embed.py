@@ -13,7 +13,7 @@ from autotl.cache import Cache, key
 from autotl.engine import device as devices
 from autotl.engine import stopwatch
 from autotl.engine.backbone import Backbone
-from autotl.engine.images import Squares, side_before_crop, to_input
+from autotl.engine.images import Squares, to_input
 from autotl.errors import EngineError
 
 BATCH = 32
@@ -95,9 +95,7 @@ def _compute(
         for first in range(0, len(rows), BATCH):
             if first and allowance.expired:
                 break
-            pixels = squares.get(
-                rows[first : first + BATCH], side_before_crop(size, preprocess), preprocess.interpolation
-            )
+            pixels = squares.get(rows[first : first + BATCH], size, preprocess)
             start = time.perf_counter()
             batch = to_input(pixels, size, preprocess, device)
             with stopwatch.on("forward"), devices.autocast(device, precision):

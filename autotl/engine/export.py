@@ -20,7 +20,8 @@ from autotl.engine import model
 from autotl.engine.images import side_before_crop
 from autotl.engine.resolve import resolve
 from autotl.errors import EngineError
-from autotl.modality import image_file
+from autotl.modality import image_file, image_store
+from autotl.records import Geometry
 
 Format = Literal["safetensors", "torch-export", "onnx"]
 FILES: dict[Format, str] = {
@@ -74,15 +75,30 @@ def export(folder: Path, out: Path, to: Format, images: Sequence[str]) -> dict[s
     )
     config = _config(plain, to) | settings | {"parity": parity}
     atomic_write(out / "config.json", json.dumps(config, indent=1, ensure_ascii=False) + "\n")
-    atomic_write(out / "example.py", example(to))
+    atomic_write(out / "example.py", example(to, plain.backbone.spec.preprocess.geometry))
     return config
 
 
-def example(to: Format) -> str:
+def example(to: Format, geometry: Geometry = "crop") -> str:
     """Return a script of some twenty lines that labels images with an export, without autotl."""
     text = (Path(__file__).parent / "example.txt").read_text(encoding="utf-8")
     load, needs = _LOAD[to]
-    return text.replace("# load\n", load).replace("NEEDS", needs)
+    return text.replace("# load\n", load).replace("    # square\n", _SQUARE[geometry]).replace("NEEDS", needs)
+
+
+_SQUARE: dict[Geometry, str] = {
+    "crop": """\
+    margin = (side - config["input_size"]) // 2
+    image = ImageOps.crop(ImageOps.fit(image, (side, side), filter_), margin)
+    image = image.crop((0, 0, config["input_size"], config["input_size"]))
+""",
+    "squash": """\
+    image = image.resize((side, side), filter_)
+""",
+    "pad": f"""\
+    image = ImageOps.pad(image, (side, side), filter_, {image_store.GROUND})
+""",
+}
 
 
 _LOAD: dict[Format, tuple[str, str]] = {
@@ -155,6 +171,7 @@ def _config(plain: model.Model, to: Format) -> dict[str, Any]:
         "input_size": size,
         "resize": side_before_crop(size, preprocess),
         "interpolation": preprocess.interpolation,
+        "geometry": preprocess.geometry,
         "mean": list(preprocess.mean),
         "std": list(preprocess.std),
         "temperature": plain.temperature,

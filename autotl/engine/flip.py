@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
+from scipy.special import bdtrc
 
 from autotl.builtin.heads import Head, linear
 from autotl.records import Fact, Kind, fact
@@ -10,34 +14,60 @@ from autotl.records import Fact, Kind, fact
 ROWS = 400  # images that are compared, at most: one forward pass each
 FOLDS = 4
 TOLERATED = 0.02  # accuracy that flipped images may lose
+CONFUSED = 0.05  # chance, over all pairs of classes, below which flipping is held to confuse one
 
 
 def compare(
-    features: np.ndarray, flipped: np.ndarray, labels: np.ndarray, folds: np.ndarray
+    features: np.ndarray, flipped: np.ndarray, labels: np.ndarray, folds: np.ndarray, classes: Sequence[str]
 ) -> tuple[bool, Fact]:
     """Return whether linear probes recognise flipped images as well as plain ones, and the fact behind it.
 
     `features` and `flipped` are (n, d) of the same images, `labels` (n,), `folds` (n,): each fold is judged
     by a probe fitted on the plain images of the others. A network pretrained with flips keeps enough of
-    left and right for a probe to lose where they matter.
+    left and right for a probe to lose where they matter. Both the accuracy over all images must hold and each
+    pair of classes must stay apart: among many classes a pair of mirror images is a small part of the average.
     """
-    plain_right, flipped_right = np.zeros(len(labels), bool), np.zeros(len(labels), bool)
-    classes = int(labels.max()) + 1
+    plain, turned = np.zeros(len(labels), np.int64), np.zeros(len(labels), np.int64)
     for fold in np.unique(folds):
         out = folds == fold
         if len(np.unique(labels[~out])) < 2:
             return False, fact(Kind.FLIPS_UNKNOWN)
-        head = linear(features[~out], labels[~out], classes, np.zeros(int((~out).sum())), 0)
-        plain_right[out] = _predicted(head, features[out]) == labels[out]
-        flipped_right[out] = _predicted(head, flipped[out]) == labels[out]
-    lost = float(plain_right.mean() - flipped_right.mean())
-    used = lost <= TOLERATED
+        head = linear(features[~out], labels[~out], len(classes), np.zeros(int((~out).sum())), 0)
+        plain[out] = _predicted(head, features[out])
+        turned[out] = _predicted(head, flipped[out])
+    accuracy, accuracy_flipped = float((plain == labels).mean()), float((turned == labels).mean())
+    pair = _confused(plain, turned, labels)
+    used = accuracy - accuracy_flipped <= TOLERATED and pair is None
     return used, fact(
         Kind.FLIPS,
         used=used,
-        plain=round(float(plain_right.mean()), 6),
-        flipped=round(float(flipped_right.mean()), 6),
+        plain=round(accuracy, 6),
+        flipped=round(accuracy_flipped, 6),
+        pair=() if pair is None else tuple(classes[index] for index in pair),
     )
+
+
+def _confused(plain: np.ndarray, turned: np.ndarray, labels: np.ndarray) -> tuple[int, int] | None:
+    """Return the pair of classes that flipping confuses beyond chance, and most surely; None if there is none.
+
+    All arrays are (n,): predictions of plain and of flipped images, and labels. Of the images whose prediction
+    moves between a pair by flipping, as many would move to the right class as to the wrong one by chance: a sign
+    test for each pair, at 5 % over all pairs where any image moved (Bonferroni).
+    """
+    wrong: Counter[tuple[int, int]] = Counter()
+    right: Counter[tuple[int, int]] = Counter()
+    for label, before, after in zip(labels.tolist(), plain.tolist(), turned.tolist(), strict=True):
+        if before == label != after:
+            wrong[min(label, after), max(label, after)] += 1
+        elif after == label != before:
+            right[min(label, before), max(label, before)] += 1
+    pairs = wrong.keys() | right.keys()
+    chances = {
+        pair: float(bdtrc(wrong[pair] - 1, wrong[pair] + right[pair], 0.5)) if wrong[pair] else 1.0
+        for pair in sorted(pairs)
+    }
+    least = min(chances, key=lambda pair: chances[pair], default=None)
+    return least if least is not None and chances[least] * len(pairs) < CONFUSED else None
 
 
 def _predicted(head: Head, features: np.ndarray) -> np.ndarray:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from autotl.engine import device as devices
 from autotl.engine import stopwatch
-from autotl.modality.image_store import Pixels, square
-from autotl.records import Preprocess
+from autotl.modality.image_store import Interpolation, Pixels, square
+from autotl.records import Geometry, Preprocess
 
 MEMORY_SHARE = 0.25  # of the free memory, at most, for one set of squares
 KEPT = 3  # sets of squares
 
 
 class Squares:
-    """The images of the run as (n, S, S, 3) uint8 for a size and an interpolation, made on first use.
+    """The images of the run as (n, S, S, 3) uint8 for a size and a preprocessing, made on first use.
 
     S is the side before the central crop, so that training can crop elsewhere. Where a set does not fit
     into memory its squares are made batch by batch.
@@ -26,29 +24,32 @@ class Squares:
 
     def __init__(self, pixels: Pixels) -> None:
         self.pixels = pixels
-        self.kept: dict[tuple[int, str], tuple[np.ndarray, np.ndarray]] = {}
+        self.kept: dict[tuple[int, Interpolation, Geometry], tuple[np.ndarray, np.ndarray]] = {}
 
     @stopwatch.on("decode")
-    def get(self, rows: np.ndarray, side: int, interpolation: Any) -> np.ndarray:
-        """Return squares (m, side, side, 3) uint8 of some rows."""
-        key = (side, interpolation)
+    def get(self, rows: np.ndarray, size: int, preprocess: Preprocess) -> np.ndarray:
+        """Return squares (m, S, S, 3) uint8 of some rows, whose central crop is an input of `size`."""
+        key = side_before_crop(size, preprocess), preprocess.interpolation, preprocess.geometry
+        side = key[0]
         if key not in self.kept:
             count = len(self.pixels)
             if count * side * side * 3 > MEMORY_SHARE * devices.free_memory(torch.device("cpu")):
-                return square(self.pixels, rows, side, side, interpolation)
+                return square(self.pixels, rows, *key)
             while len(self.kept) >= KEPT:
                 self.kept.pop(next(iter(self.kept)))
             self.kept[key] = (np.empty((count, side, side, 3), np.uint8), np.zeros(count, bool))
         store, filled = self.kept[key] = self.kept.pop(key)  # the latest used goes last
         fresh = rows[~filled[rows]]
         if len(fresh):
-            store[fresh] = square(self.pixels, fresh, side, side, interpolation)
+            store[fresh] = square(self.pixels, fresh, *key)
             filled[fresh] = True
         return np.asarray(store[rows])
 
 
 def side_before_crop(size: int, preprocess: Preprocess) -> int:
     """Return the side in pixels of the square whose central crop is the network's input."""
+    if preprocess.geometry != "crop":
+        return size
     return max(size, round(size / preprocess.crop))
 
 

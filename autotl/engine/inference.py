@@ -85,5 +85,5 @@ class Predictor:
             pixels, _ = load_image(file, max(self.side, model.DECODED_SIDE))
         except Exception as error:  # PIL raises what it likes
             return reason(error)
-        interpolation = self.description.backbone.preprocess.interpolation
-        return square_image(pixels, self.side, self.side, interpolation)
+        preprocess = self.description.backbone.preprocess
+        return square_image(pixels, self.side, preprocess.interpolation, preprocess.geometry)

@@ -188,7 +188,8 @@ class Transform:
         """Return a normalised image (3, H, W) float32."""
         side = side_before_crop(self.size, self.preprocess)
         pixels = reduced(ImageOps.exif_transpose(image), max(side, DECODED_SIDE))
-        squares = np.stack([square_image(pixels, side, side, self.preprocess.interpolation)])
+        square = square_image(pixels, side, self.preprocess.interpolation, self.preprocess.geometry)
+        squares = np.stack([square])
         return to_input(squares, self.size, self.preprocess, torch.device("cpu"))[0].contiguous()
 
 

@@ -26,7 +26,7 @@ from autotl.engine.inference import Predictor
 from autotl.engine.resolve import resolve
 from autotl.errors import EngineError
 from autotl.modality.image_store import Pixels
-from autotl.records import PARTS, BackboneSpec, Columns, Fact, Machine, Metric
+from autotl.records import PARTS, BackboneSpec, Columns, Fact, Machine, Metric, Preprocess
 from autotl.stats.folds import folds_for
 from autotl.stats.target_kinds import TARGET_KINDS
 
@@ -58,7 +58,7 @@ class Session:
         self.threads = devices.prepare(self.device)
         self.cache = None if start.cache is None else Cache(start.cache)
         self._data: Data | None = None
-        self._backbones: dict[tuple[str, str, int], Backbone] = {}
+        self._backbones: dict[tuple[str, str, int, Preprocess], Backbone] = {}
         self._precisions: dict[tuple[str, int, bool], str] = {}
         self._flips: tuple[bool, Fact] | None = None
         self.latencies: dict[
@@ -92,7 +92,7 @@ class Session:
 
     def backbone(self, spec: BackboneSpec, size: int) -> Backbone:
         """Return a backbone for reading features; the last few are kept. Trainings use `fresh`."""
-        key = (spec.name, spec.init, size)
+        key = (spec.name, spec.init, size, spec.preprocess)
         if key not in self._backbones:
             while len(self._backbones) >= BACKBONES_KEPT:
                 self._backbones.pop(next(iter(self._backbones)))
@@ -181,7 +181,7 @@ class Session:
         plain, flipped = (train.features(backbone, rows, setting, flipped) for flipped in (False, True))
         folds = folds_for(labels, None if columns.group is None else columns.group[rows], flip.FOLDS)
         with stopwatch.on("head"), hardware.one_thread():
-            self._flips = flip.compare(plain, flipped, labels, folds)
+            self._flips = flip.compare(plain, flipped, labels, folds, columns.classes)
         return self._flips
 
     def setting(self, spec: BackboneSpec, size: int, precision: str) -> train.Setting:

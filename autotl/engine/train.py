@@ -18,7 +18,7 @@ from autotl.budget import Allowance
 from autotl.engine import device as devices
 from autotl.engine import stopwatch
 from autotl.engine.backbone import Backbone
-from autotl.engine.images import Squares, normalised, side_before_crop
+from autotl.engine.images import Squares, normalised
 from autotl.engine.model import Model
 from autotl.engine.progress import Reporter
 from autotl.records import CurvePoint, Depth, Metric, Phase, Preprocess
@@ -173,8 +173,7 @@ def predict(model: Model, rows: np.ndarray, setting: Setting) -> tuple[np.ndarra
     with torch.inference_mode():
         for first in range(0, len(rows), EVALUATION_BATCH):
             part = rows[first : first + EVALUATION_BATCH]
-            side = side_before_crop(setting.size, setting.preprocess)
-            squares = setting.squares.get(part, side, setting.preprocess.interpolation)
+            squares = setting.squares.get(part, setting.size, setting.preprocess)
             batch = setting.to_input(squares, setting.size, setting.preprocess, setting.device)
             with stopwatch.on("forward"), devices.autocast(setting.device, setting.precision):
                 logits = model(batch)
@@ -188,12 +187,11 @@ def predict(model: Model, rows: np.ndarray, setting: Setting) -> tuple[np.ndarra
 def features(backbone: Backbone, rows: np.ndarray, setting: Setting, flipped: bool = False) -> np.ndarray:
     """Return pooled features (m, d) float32 of rows, of their images flipped horizontally if asked for."""
     backbone.eval()
-    side = side_before_crop(setting.size, setting.preprocess)
     parts = []
     with torch.inference_mode(), devices.autocast(setting.device, setting.precision):
         for first in range(0, len(rows), EVALUATION_BATCH):
             part = rows[first : first + EVALUATION_BATCH]
-            squares = setting.squares.get(part, side, setting.preprocess.interpolation)
+            squares = setting.squares.get(part, setting.size, setting.preprocess)
             batch = setting.to_input(squares, setting.size, setting.preprocess, setting.device)
             with stopwatch.on("forward"):
                 parts.append(backbone(batch.flip(3) if flipped else batch).float().cpu().numpy())
@@ -222,14 +220,13 @@ def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
         seen[module] = _joined(seen[module], here) if module in seen else here
 
     handles = [layer.register_forward_pre_hook(measure) for layer in layers]
-    side = side_before_crop(setting.size, setting.preprocess)
     model.eval()
     try:
         with torch.no_grad():
             for few in np.split(
                 rows[:MEASURED], range(MEASURED_AT_ONCE, len(rows[:MEASURED]), MEASURED_AT_ONCE)
             ):
-                squares = setting.squares.get(few, side, setting.preprocess.interpolation)
+                squares = setting.squares.get(few, setting.size, setting.preprocess)
                 batch = setting.to_input(squares, setting.size, setting.preprocess, setting.device)
                 with stopwatch.on("forward"):
                     model.backbone(batch)
@@ -337,9 +334,8 @@ def _step(
     generator: torch.Generator,
 ) -> float:
     """Take one optimisation step on the rows `chosen` and return their loss."""
-    side = side_before_crop(setting.size, setting.preprocess)
     with stopwatch.on("decode"):
-        squares = torch.from_numpy(setting.squares.get(chosen, side, setting.preprocess.interpolation))
+        squares = torch.from_numpy(setting.squares.get(chosen, setting.size, setting.preprocess))
         strength = str(hyper.get("augment", phase.augment))
         images = setting.augment(squares.to(setting.device), setting.size, strength, setting.flip, generator)
         batch = normalised(images, setting.preprocess)

@@ -148,14 +148,17 @@ def run(
         session=session, trial=trial, spec=spec, strategy=strategy, columns=columns, reporter=reporter
     )
     tables: list[tuple[np.ndarray, np.ndarray]] = []
+    notes: list[Fact] = []  # of all folds: what is measured once a run is noted in the first
     for index, rows in enumerate(runs):
         share = _share(allowance, 1.0 / (len(runs) - index))
         outcome, table, latency = (_tuned if strategy.phases else _closed)(task, rows, share)
         tables.append((rows.judged[: len(table)], table))
+        notes += [note for note in outcome.notes if note not in notes]
         if reporter is not None:
             reporter.end_run()
         if outcome.status != "finished":
             break
+    outcome.notes = notes
     predictions = _write_predictions(task, tables)
     model = _write_model(task, outcome)
     return _result(task, outcome, predictions, model, latency, stopwatch.since(before))

@@ -191,7 +191,7 @@ class Worker:
         size, preprocess = predictor.description.input_size, predictor.description.backbone.preprocess
         margin = (predictor.side - size) // 2
         inside = np.s_[:, margin : margin + size, margin : margin + size]
-        squares = self.session.data.squares.get(arrays["rows"], predictor.side, preprocess.interpolation)
+        squares = self.session.data.squares.get(arrays["rows"], size, preprocess)
         explained = explain(
             squares[inside],
             arrays["classes"],
@@ -204,11 +204,13 @@ class Worker:
 
     def _pooled(self, predictor: Predictor, rows: np.ndarray, allowance: Allowance) -> np.ndarray:
         """Return pooled features (m, d) of rows of the run, as many as the allowance grants."""
-        interpolation, features = predictor.description.backbone.preprocess.interpolation, []
+        description, features = predictor.description, []
         for first in range(0, len(rows), FILES_AT_ONCE):
             if allowance.expired:
                 break
             batch = rows[first : first + FILES_AT_ONCE]
-            squares = self.session.data.squares.get(batch, predictor.side, interpolation)
+            squares = self.session.data.squares.get(
+                batch, description.input_size, description.backbone.preprocess
+            )
             features.append(predictor.predict_squares(squares)[1])
         return np.concatenate(features) if features else np.zeros((0, predictor.network.backbone.feature_dim))

@@ -15,7 +15,7 @@ import numpy as np
 from autotl.budget import Allowance
 from autotl.errors import UnknownNameError
 from autotl.modality.image_store import Decoded, Pixels
-from autotl.records import Fact, Kind
+from autotl.records import Fact, Geometry, Kind
 
 __all__ = ["Modality", "get"]
 
@@ -78,7 +78,7 @@ class Modality(Protocol):
         """Return the 5 %, 50 % and 95 % quantiles of the items' sizes, from the headers of some files."""
         ...
 
-    def by_hand(self, store: Pixels, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def by_hand(self, store: Pixels, rows: np.ndarray, geometry: Geometry = "crop") -> dict[str, np.ndarray]:
         """Return simple features (m, d) float32 of some rows, "pixels" first: for the baselines without a network."""
         ...
 

@@ -15,7 +15,7 @@ from autotl.budget import Allowance
 from autotl.errors import DatasetError
 from autotl.modality import hog, image_file, image_signature, image_store
 from autotl.modality.image_store import STATISTICS, Decoded, Pixels
-from autotl.records import Fact, Kind, fact
+from autotl.records import Fact, Geometry, Kind, fact
 
 SUFFIXES = frozenset(
     {
@@ -45,6 +45,7 @@ BATCH = "autotl.engine.images:to_input"
 LARGEST_SIDE = 256  # pixels, of a stored image's shorter side
 GLANCED = 64  # images whose header is read
 USUAL_SIDE = 224  # pixels, assumed where no header can be read
+ELONGATED = 1.5  # longer side / shorter side, from which a square of an image is a choice
 HAND_SIDE = 16  # pixels, of the small images among the features made by hand
 HAND_BINS = 8  # of each colour's histogram
 GRADIENT_SIDE = 48  # pixels, of the images whose gradients are counted
@@ -137,14 +138,16 @@ def describe(statistics: np.ndarray) -> dict[str, Any]:
     """See `Modality.describe`. Sides are in pixels, `gray` and `alpha` shares of the images."""
     column, decoded = _columns(statistics)
     shorter = np.minimum(column["width"], column["height"])[decoded]
+    longer = np.maximum(column["width"], column["height"])[decoded]
     if not len(shorter):
-        return {"side": 0, "sides": (0, 0), "gray": 0.0, "alpha": 0.0, "bytes": 0}
+        return {"side": 0, "sides": (0, 0), "gray": 0.0, "alpha": 0.0, "bytes": 0, "elongated": 0.0}
     return {
         "side": int(np.median(shorter)),
         "sides": (int(np.quantile(shorter, 0.05)), int(np.quantile(shorter, 0.95))),
         "gray": round(float((column["colour"][decoded] < 1.0).mean()), 6),
         "alpha": round(float(column["alpha"][decoded].mean()), 6),
         "bytes": int(column["bytes"][decoded].sum()),
+        "elongated": round(float((longer >= ELONGATED * shorter).mean()), 6),
     }
 
 
@@ -180,9 +183,9 @@ def glance(files: Sequence[str]) -> tuple[int, int, int]:
     return low, middle, high
 
 
-def by_hand(store: Pixels, rows: np.ndarray) -> dict[str, np.ndarray]:
+def by_hand(store: Pixels, rows: np.ndarray, geometry: Geometry = "crop") -> dict[str, np.ndarray]:
     """See `Modality.by_hand`: small images with a histogram of each colour, (m, 16·16·3 + 24), and gradients."""
-    small = image_store.square(store, rows, HAND_SIDE, HAND_SIDE)
+    small = image_store.square(store, rows, HAND_SIDE, geometry=geometry)
     colours = np.stack(
         [
             np.stack([np.histogram(small[i, ..., c], HAND_BINS, (0, 256))[0] for c in range(3)]).ravel()
@@ -193,7 +196,7 @@ def by_hand(store: Pixels, rows: np.ndarray) -> dict[str, np.ndarray]:
     pixels = np.concatenate([small.reshape(len(small), -1) / 255.0, shares], axis=1).astype(np.float32)
     return {
         "pixels": pixels,
-        "gradients": hog.histograms(image_store.square(store, rows, GRADIENT_SIDE, GRADIENT_SIDE)),
+        "gradients": hog.histograms(image_store.square(store, rows, GRADIENT_SIDE, geometry=geometry)),
     }
 
 

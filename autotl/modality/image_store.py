@@ -22,6 +22,7 @@ from PIL import Image, ImageOps
 from autotl.budget import Allowance
 from autotl.cache import atomic
 from autotl.modality import image_file
+from autotl.records import Geometry
 
 Interpolation = Literal["bilinear", "bicubic", "nearest", "lanczos"]
 FILTERS = {
@@ -30,7 +31,10 @@ FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "lanczos": Image.Resampling.LANCZOS,
 }
-LONGEST = 4  # longer side / shorter side that is kept; beyond, the middle is
+LONGEST = (
+    4  # longer side / shorter side, beyond which the shorter side is reduced too, so that the area is bounded
+)
+GROUND = (124, 116, 104)  # the mean colour of ImageNet, around padded images
 STORE_BYTES = 2 * 2**30
 CHUNK = 64
 LEAST_SECONDS = 5.0  # for the first chunk, where the allowance is smaller
@@ -194,18 +198,13 @@ def load_image(
 
 
 def _without_surplus(image: Image.Image, side: int) -> Image.Image:
-    """Return a large image cut to what is kept and reduced by a whole factor, its shorter side at least 2·`side`.
+    """Return a large image reduced by a whole factor, to at least twice the size that is kept.
 
     Smaller images are returned as they are.
     """
     if image.width * image.height <= LARGE:
         return image
-    shorter = min(image.size)
-    width, height = (min(length, LONGEST * shorter) for length in image.size)
-    if (width, height) != image.size:
-        left, top = (image.width - width) // 2, (image.height - height) // 2
-        image = image.crop((left, top, left + width, top + height))
-    factor = shorter // (2 * side)
+    factor = int(1 / _scale(image.size, 2 * side))
     return _reducible(image).reduce(factor) if factor > 1 else image
 
 
@@ -225,15 +224,17 @@ def reduced(image: Image.Image, side: int) -> np.ndarray:
 
 def _reduced(image: Image.Image, side: int) -> tuple[np.ndarray, float]:
     image, alpha = _as_rgb(image)
-    shorter, longer = sorted(image.size)
-    if longer > LONGEST * shorter:
-        keep = (min(image.width, LONGEST * shorter), min(image.height, LONGEST * shorter))
-        image = ImageOps.fit(image, keep)
-    if shorter > side:
-        scale = side / shorter
-        new = (max(side, round(image.width * scale)), max(side, round(image.height * scale)))
+    scale = _scale(image.size, side)
+    if scale < 1:
+        new = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(new, Image.Resampling.BILINEAR, reducing_gap=3.0)
     return np.asarray(image), alpha
+
+
+def _scale(size: tuple[int, int], side: int) -> float:
+    """Return what the sides of an image (W, H) are multiplied by; nothing is enlarged."""
+    shorter, longer = sorted(size)
+    return min(1.0, side / shorter, side * math.sqrt(LONGEST / (shorter * longer)))
 
 
 def _as_rgb(image: Image.Image) -> tuple[Image.Image, float]:
@@ -314,19 +315,16 @@ def _border(pixels: np.ndarray) -> str:
 def square(
     pixels: Pixels,
     rows: np.ndarray,
-    resize: int,
-    crop: int,
+    side: int,
     interpolation: Interpolation = "bilinear",
+    geometry: Geometry = "crop",
     threads: int | None = None,
 ) -> np.ndarray:
-    """Return central squares (m, crop, crop, 3) uint8: shorter side resized to `resize`, then the central crop.
-
-    The preprocessing that backbones were evaluated with; antialiased.
-    """
-    out = np.empty((len(rows), crop, crop, 3), np.uint8)
+    """Return rows as squares (m, side, side, 3) uint8, as `square_image` makes them."""
+    out = np.empty((len(rows), side, side, 3), np.uint8)
 
     def one(number: int) -> None:
-        out[number] = square_image(pixels.image(int(rows[number])), resize, crop, interpolation)
+        out[number] = square_image(pixels.image(int(rows[number])), side, interpolation, geometry)
 
     with ThreadPoolExecutor(threads or available_threads()) as pool:
         list(pool.map(one, range(len(rows)), chunksize=16))
@@ -334,11 +332,23 @@ def square(
 
 
 def square_image(
-    image: np.ndarray, resize: int, crop: int, interpolation: Interpolation = "bilinear"
+    image: np.ndarray, side: int, interpolation: Interpolation = "bilinear", geometry: Geometry = "crop"
 ) -> np.ndarray:
-    """Return the central square (crop, crop, 3) of one image (H, W, 3), resized from just the part that is kept."""
+    """Return one image (H, W, 3) as a square (side, side, 3), antialiased.
+
+    By geometry: ``crop`` takes the central square, resized from just the part that is kept; ``squash`` resizes
+    both sides to the same length; ``pad`` keeps the shape and fills the rest with `GROUND`.
+    """
     height, width = image.shape[:2]
-    side = min(height, width) * crop / resize
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return np.asarray(Image.fromarray(image).resize((crop, crop), FILTERS[interpolation], box=box))
+    filter_ = FILTERS[interpolation]
+    if geometry == "pad" and height != width:
+        scale = side / max(height, width)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        ground = Image.new("RGB", (side, side), GROUND)
+        left, top = (side - size[0]) // 2, (side - size[1]) // 2
+        ground.paste(Image.fromarray(image).resize(size, filter_), (left, top))
+        return np.asarray(ground)
+    shorter = min(height, width)
+    left, top = (width - shorter) / 2, (height - shorter) / 2
+    box = (left, top, left + shorter, top + shorter) if geometry == "crop" else None
+    return np.asarray(Image.fromarray(image).resize((side, side), filter_, box=box))

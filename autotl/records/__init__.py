@@ -38,6 +38,7 @@ from autotl.records.facts import Fact, Kind, fact
 from autotl.records.ranking import DepthPoint, DepthProfile, LearningCurve, Ranked, Ranking, ScoreWeight
 from autotl.records.specs import (
     BackboneSpec,
+    Geometry,
     Goal,
     Metric,
     Phase,
@@ -88,6 +89,7 @@ __all__ = [
     "Fact",
     "Finding",
     "Forecast",
+    "Geometry",
     "Goal",
     "Interval",
     "Kind",

@@ -114,6 +114,7 @@ class Profile:
     gray: float  # share of images without colour
     alpha: float  # share of images with an alpha channel that is used
     bytes: int  # of all files
+    elongated: float = 0.0  # share of images whose longer side is at least 1.5 times the shorter
     findings: tuple[Finding, ...] = ()  # about single images, classes or groups
     similarity: tuple[Similarity, ...] = ()  # to source domains, where it was measured
     reading: tuple[Fact, ...] = ()  # how the source was read, where it could have been read in another way

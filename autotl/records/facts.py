@@ -59,7 +59,8 @@ class Kind(StrEnum):
     BATCH_HALVED = "batch_halved"  # batch: images a step after memory ran out
     RATE_LOWERED = "rate_lowered"  # cause (diverged, constant), rate, next_rate
     FEWER_EPOCHS = "fewer_epochs"  # epochs, of: the schedule was shortened to the time there was
-    FLIPS = "flips"  # used, plain, flipped: accuracies of a linear probe on both kinds of images
+    # used; plain, flipped: accuracies of a linear probe on both kinds of images; pair: two classes that flips confuse
+    FLIPS = "flips"
     FLIPS_UNKNOWN = "flips_unknown"  # too few images to compare
     MEMORY_UNKNOWN = "memory_unknown"  # error: the memory of prediction could not be measured
     # the data: files that are left out
@@ -113,6 +114,9 @@ class Kind(StrEnum):
     SHORTCUT = "shortcut"  # score, chance, p, fields, signs
     WRONG_LABELS = "wrong_labels"  # suspects, images, backbone, planted, recall, precision
     SPLIT_CHECKED = "split_checked"  # acted, metric, backbones, chosen, scores, instead
+    GEOMETRY = (
+        "geometry"  # geometry, recognised: share of images by geometry, images, elongated: share of them
+    )
     DARK = "dark"
     BRIGHT = "bright"
     FLAT = "flat"

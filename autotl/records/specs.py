@@ -35,6 +35,9 @@ class Settings:
     wanted: tuple[str, ...] = ()  # names or globs that the user gave; empty: what is proposed by default
 
 
+Geometry = Literal["crop", "squash", "pad"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocess:
     """The way from a decoded RGB image to the backbone's input."""
@@ -43,6 +46,8 @@ class Preprocess:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # deviation of each channel
     interpolation: Literal["bilinear", "bicubic", "nearest", "lanczos"] = "bilinear"  # when resized
     crop: float = 0.875  # side of the central crop / shorter side of the resized image
+    # How an image becomes a square: its central crop, or the whole image squashed or padded, which crops nothing.
+    geometry: Geometry = "crop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,7 +119,7 @@ def stages(plan: TimePlan) -> tuple[StagePlan, ...]:
         ),
         StagePlan(stage="decode", seconds=plan.decode, covers=("decode",)),
         StagePlan(stage="doctor", seconds=plan.doctor, covers=("doctor",)),
-        StagePlan(stage="similarity", seconds=plan.similarity, covers=("similarity",)),
+        StagePlan(stage="similarity", seconds=plan.similarity, covers=("similarity", "geometry")),
         StagePlan(stage="rank", seconds=plan.rank + plan.learning_curves, covers=("rank",)),
         StagePlan(stage="depth profiles", seconds=plan.depth_profiles, covers=("depth profiles",)),
         StagePlan(stage="timing", seconds=plan.timing, covers=("timing",)),

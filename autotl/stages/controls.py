@@ -97,7 +97,8 @@ class _Runner:
             if baseline.control in self.controls or self.left <= decision_controls.BY_HAND_SECONDS:
                 continue
             begun = self.context.budget.spent
-            features = features or kind.by_hand(kind.open(self.context.journal.folder / STORE), rows)
+            store = kind.open(self.context.journal.folder / STORE)
+            features = features or kind.by_hand(store, rows, self.setup.geometry or "crop")
             self._fit_by_hand(baseline, rows, features[baseline.features], judged, begun)
 
     def _fit_by_hand(

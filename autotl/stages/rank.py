@@ -142,7 +142,7 @@ class _Ranker:
         """Return the backbones whose weights came; wait `patience` seconds for one, within what downloads may take."""
         downloads = self.setup.downloads
         downloads.wait(min(patience, downloads.allowance.left))
-        specs = downloads.take()
+        specs = [self.setup.shaped(spec) for spec in downloads.take()]
         for spec in specs:
             self.backbones[spec.name] = spec
             self.context.journal.event("download", fact(Kind.DOWNLOADED, backbone=spec.name))

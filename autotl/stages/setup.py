@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autotl.records import (
     BackboneSpec,
     Columns,
     DepthProfile,
+    Geometry,
     Goal,
     Profile,
     Ranking,
@@ -34,6 +35,7 @@ class Setup:
     strategies: Mapping[str, Strategy]
     skipped: tuple[Skipped, ...]
     downloads: downloads.Downloads
+    geometry: Geometry | None = None  # of all backbones; None: each as it declares
     similarity: tuple[Similarity, ...] = ()
     depth_profiles: tuple[DepthProfile, ...] = ()
     probes: tuple[TrialResult, ...] = ()  # of the run that is continued, scored by today's goal
@@ -45,6 +47,12 @@ class Setup:
     def columns(self) -> Columns:
         """Return the columns of the data."""
         return self.parts.columns
+
+    def shaped(self, spec: BackboneSpec) -> BackboneSpec:
+        """Return a backbone that takes images in the geometry of the run."""
+        if self.geometry is None:
+            return spec
+        return replace(spec, preprocess=replace(spec.preprocess, geometry=self.geometry))
 
     def case(self, ranking: Ranking, skipped: Sequence[Skipped]) -> Case:
         """Return everything but the trials that the decision is derived from."""

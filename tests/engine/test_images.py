@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from autotl.records import Preprocess
 
 PICTURES, _ = toy.images(20)
 CPU = torch.device("cpu")
+PLAIN = Preprocess(crop=1.0)
 
 
 @pytest.fixture
@@ -31,23 +34,24 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 
 def test_squares_are_made_once_and_come_in_the_order_asked(made: list[list[int]]) -> None:
     kept = toy.squares(PICTURES)
-    one = kept.get(np.array([3, 1]), 12, "bilinear")
-    both = kept.get(np.array([1, 7, 3]), 12, "bilinear")
+    one = kept.get(np.array([3, 1]), 12, PLAIN)
+    both = kept.get(np.array([1, 7, 3]), 12, PLAIN)
     assert made == [[3, 1], [7]]
     assert np.array_equal(both[[2, 0]], one)
-    assert np.array_equal(both, square(kept.pixels, np.array([1, 7, 3]), 12, 12))
+    assert np.array_equal(both, square(kept.pixels, np.array([1, 7, 3]), 12))
 
 
 def test_of_several_sizes_the_latest_used_are_kept(made: list[list[int]]) -> None:
     kept, row = toy.squares(PICTURES), np.array([0])
     for side in (8, 10, 12):
-        kept.get(row, side, "bilinear")
-    kept.get(row, 8, "bilinear")
-    kept.get(row, 14, "bilinear")
-    assert sorted(side for side, _ in kept.kept) == [8, 12, 14]
+        kept.get(row, side, PLAIN)
+    kept.get(row, 8, PLAIN)
+    kept.get(row, 14, PLAIN)
+    assert sorted(side for side, *_ in kept.kept) == [8, 12, 14]
     assert len(kept.kept) == images.KEPT
-    kept.get(row, 8, "bicubic")
-    assert (8, "bicubic") in kept.kept and (8, "bilinear") in kept.kept
+    kept.get(row, 8, replace(PLAIN, interpolation="bicubic"))
+    kept.get(row, 8, replace(PLAIN, geometry="pad"))
+    assert list(kept.kept)[1:] == [(8, "bicubic", "crop"), (8, "bilinear", "pad")]
 
 
 def test_what_does_not_fit_is_made_again_each_time(
@@ -56,7 +60,7 @@ def test_what_does_not_fit_is_made_again_each_time(
     monkeypatch.setattr(images.devices, "free_memory", lambda device: 1000)
     kept = toy.squares(PICTURES)
     for _ in range(2):
-        assert kept.get(np.array([2]), 12, "bilinear").shape == (1, 12, 12, 3)
+        assert kept.get(np.array([2]), 12, PLAIN).shape == (1, 12, 12, 3)
     assert made == [[2], [2]] and not kept.kept
 
 
@@ -64,9 +68,9 @@ def test_what_is_kept_stays_when_memory_gets_short(
     made: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = Squares(toy.store(PICTURES))
-    kept.get(np.arange(20), 12, "bilinear")
+    kept.get(np.arange(20), 12, PLAIN)
     monkeypatch.setattr(images.devices, "free_memory", lambda device: 0)
-    kept.get(np.arange(20), 12, "bilinear")
+    kept.get(np.arange(20), 12, PLAIN)
     assert len(made) == 1
 
 
@@ -75,6 +79,9 @@ def test_what_is_kept_stays_when_memory_gets_short(
 )
 def test_the_side_before_the_crop(size: int, crop: float, side: int) -> None:
     assert side_before_crop(size, Preprocess(crop=crop)) == side
+    assert (
+        side_before_crop(size, Preprocess(crop=crop, geometry="pad")) == size
+    )  # whole images: nothing is cut off
 
 
 def test_the_input_is_the_central_crop_normalised() -> None:

@@ -26,6 +26,7 @@ from autotl.records import (
     Depth,
     Kind,
     Phase,
+    Preprocess,
     Progress,
     Strategy,
     Trial,
@@ -334,8 +335,16 @@ def test_a_training_reports_its_progress(tmp_path: Path, monkeypatch: pytest.Mon
         assert reports[-1][0].loss == pytest.approx(done.curve[-1].loss, rel=0.5)
 
 
-def test_flips_are_compared_on_the_labels_of_the_data(tmp_path: Path) -> None:
+def test_a_backbone_is_kept_for_each_preprocessing(tmp_path: Path) -> None:
     made = session(tmp_path)
+    plain, padded = toy.spec(), toy.spec(preprocess=Preprocess(geometry="pad"))
+    for spec in (plain, padded, plain):
+        assert made.backbone(spec, toy.SIDE).spec.preprocess == spec.preprocess
+
+
+@pytest.mark.parametrize("folds", [0, 2])
+def test_flips_are_compared_on_the_labels_of_the_data(tmp_path: Path, folds: int) -> None:
+    made = session(tmp_path, folds=folds)
     candidate = Candidate(backbone="toy", input_size=toy.SIDE, strategy="tune", unfreeze=1)
     asked = Trial(id="t1", candidate=candidate, epochs=1.0)
     done = trial.run(made, asked, toy.spec(), TUNE, Allowance(deadline=time.monotonic() + 60))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,9 +17,11 @@ from autotl.modality.image_store import (
     choose_side,
     decode,
     load_image,
+    reduced,
     square,
     square_image,
 )
+from autotl.records import Geometry
 
 FOREVER = Allowance(deadline=float("inf"))
 
@@ -127,14 +130,6 @@ def test_large_photos_come_out_as_small_ones_do(tmp_path: Path) -> None:
     assert np.abs(found.astype(int) - exact).mean() < 3
 
 
-def test_of_a_very_long_image_the_middle_is_kept(tmp_path: Path) -> None:
-    image = Image.new("RGB", (1000, 20), RED)
-    image.paste(BLUE, (450, 0, 550, 20))
-    found = loaded(image, tmp_path / "a.png")
-    assert found.shape == (20, 80, 3)
-    assert (found == BLUE).all()
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (2, 3)])
 def test_a_few_pixels_are_an_image_too(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, RED).save(tmp_path / "a.png")
@@ -229,25 +224,43 @@ def test_the_central_square_is_what_is_resized() -> None:
     image = np.zeros((10, 30, 3), np.uint8)
     image[:, 10:20] = 200
     assert (
-        square_image(image, 8, 8)[:, 1:-1] == 200
+        square_image(image, 8)[:, 1:-1] == 200
     ).all()  # at the rim, what is resized reaches a pixel beyond
-    assert square_image(image, 16, 8).shape == (8, 8, 3)
 
 
-def test_a_smaller_crop_looks_closer() -> None:
-    ramp = np.tile(np.arange(100, dtype=np.uint8)[None, :, None], (100, 1, 3))
-    whole, closer = square_image(ramp, 50, 50), square_image(ramp, 100, 50)
-    assert whole[0, :, 0].min() < 3 and whole[0, :, 0].max() > 96
-    assert closer[0, :, 0].min() == 25 and closer[0, :, 0].max() == 74
+@pytest.mark.parametrize("shape", [(120, 30), (30, 120), (40, 200)])
+def test_a_square_of_a_long_image(shape: tuple[int, int]) -> None:
+    image = np.full((*shape, 3), 50, np.uint8)
+    end = image[:15] if shape[0] > shape[1] else image[:, :15]
+    end[:] = 250  # at one end, outside the central square
+    seen = {name: square_image(image, 24, "bilinear", name) for name in get_args(Geometry)}
+    assert all(square.shape == (24, 24, 3) for square in seen.values())
+    assert [name for name, square in seen.items() if (square > 200).any()] == ["squash", "pad"]
+    assert [name for name, square in seen.items() if (square == image_store.GROUND).all(2).any()] == ["pad"]
+
+
+def test_padding_a_square_adds_nothing() -> None:
+    image = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
+    assert np.array_equal(square_image(image, 10, geometry="pad"), image)
+
+
+@pytest.mark.parametrize("size", [(5000, 100), (100, 5000), (20, 3000)])
+def test_no_part_of_a_very_long_image_is_lost(size: tuple[int, int]) -> None:
+    image = Image.new("RGB", size)
+    image.paste((255, 255, 255), (0, 0, max(20, size[0] // 100), max(20, size[1] // 100)))
+    kept = reduced(image, 64)
+    assert kept[0, 0].min() > 200 and kept[-1, -1].max() == 0
+    assert kept.shape[0] * kept.shape[1] <= 1.1 * image_store.LONGEST * 64 * 64
+    assert kept.shape[1] / kept.shape[0] == pytest.approx(size[0] / size[1], rel=0.1)
 
 
 def test_squares_of_rows_come_in_their_order(tmp_path: Path) -> None:
     files = photos(tmp_path)
     decode(files, tmp_path / "store", side=64, allowance=FOREVER)
     store = Pixels.open(tmp_path / "store")
-    found = square(store, np.array([4, 1]), 8, 8)
-    assert np.array_equal(found[0], square_image(store.image(4), 8, 8))
-    assert np.array_equal(found[1], square_image(store.image(1), 8, 8))
+    found = square(store, np.array([4, 1]), 8)
+    assert np.array_equal(found[0], square_image(store.image(4), 8))
+    assert np.array_equal(found[1], square_image(store.image(1), 8))
 
 
 def test_how_a_file_was_made_is_read_from_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from autotl.records.data import Similarity
 from autotl.records.facts import Kind
+from autotl.records.specs import Geometry
 from autotl.report.format import numbered
 from autotl.report.wording.decision import SIMILARITY_LEVELS, interval, points
 
@@ -238,6 +239,21 @@ def _equal(exact: bool, turned: bool = False) -> str:
     return "byte-equal" if exact else "mirrored or turned and then nearly equal" if turned else "nearly equal"
 
 
+def _geometry(
+    geometry: Geometry, recognised: Mapping[Geometry, float], images: int, elongated: float, count: int = 0
+) -> str:
+    short: dict[Geometry, str] = {"crop": "cropped", "squash": "squashed", "pad": "padded"}
+    chosen = {**short, "crop": "cropped to their central squares"}[geometry]
+    shares = [
+        f"{recognised[name]:.1%}{f' of {images:,} images' * (n == 0)} {short[name]}"
+        for n, name in enumerate(recognised)
+    ]
+    return (
+        f"{elongated:.0%} of the images are at least 1.5 times as long as wide; they are {chosen}: a linear probe"
+        f" recognises {', '.join(shares[:-1])} and {shares[-1]}; --geometry sets it"
+    )
+
+
 def _quality(what: str) -> Callable[..., str]:
     def text(count: int) -> str:
         return f"{numbered(count, 'image is', 'images are')} {what}"
@@ -316,7 +332,8 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.FLAT: _quality("without structure"),
     Kind.BLURRED: _quality("blurred"),
     Kind.TINY: _quality("smaller than 16 pixels"),
-    Kind.LONG: _quality("more than four times as long as wide; the middle is used"),
+    Kind.LONG: _quality("more than four times as long as wide"),
+    Kind.GEOMETRY: _geometry,
     Kind.SPLIT_SIZES: _split_sizes,
     Kind.TEST_HELD_OUT: lambda share: f"{share:.0%} held out as test part",
     Kind.NO_TEST_PART: _no_test_part,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from autotl.records.facts import Kind
 
@@ -38,7 +38,9 @@ def _fewer_epochs(epochs: float, of: float) -> str:
     return f"{epochs:.1f} of {of:g} epochs in the time available, annealed"
 
 
-def _flips(used: bool, plain: float, flipped: float) -> str:
+def _flips(used: bool, plain: float, flipped: float, pair: Sequence[str] = ()) -> str:
+    if pair:
+        return f"horizontal flips are not used: a linear probe confuses flipped images of {pair[0]} and {pair[1]}"
     return (
         f"horizontal flips are {'used' if used else 'not used'}: a linear probe recognises {flipped:.0%} of flipped"
         f" and {plain:.0%} of plain images"
