@@ -195,7 +195,10 @@ class Kind(StrEnum):
     PIXELS_ONLY = "pixels_only"  # control, score, gap: of the best without a network to the winner
     TEST_SCORE_DIFFERS = "test_score_differs"  # select, test, p, metric, given, grouped, folds
     TEST_SEEN = "test_seen"  # models: that were tested on the test part
-    WIDE_INTERVAL = "wide_interval"  # metric, low, high: of the expected score
+    WIDE_INTERVAL = "wide_interval"  # metric, low, high, images: of the test score, or of the expected score
+    EXPECTED_REFUTED = (
+        "expected_refuted"  # metric, value, low, high, test, test_low, test_high: the intervals are apart
+    )
     # Why two runs have another verdict.
     DATA_DIFFER = "data_differ"
     SPLIT_DIFFERS = "split_differs"

@@ -171,10 +171,24 @@ def is_probe(result: TrialResult) -> bool:
     return "test" not in result.trial.evaluate_on and "select" not in result.trial.fit_on
 
 
+def repeats_probe(result: TrialResult) -> bool:
+    """Return whether a trial is a probe whose own model was tested: the same training once more, with a test score."""
+    return "test" in result.trial.evaluate_on and "select" not in result.trial.fit_on
+
+
 def looks(state: Recommendation) -> int:
     """Return how many models were tested on the test part; more than one biases its score."""
     return sum(
         "test" in result.trial.evaluate_on and result.predictions is not None for result in state.trials
+    )
+
+
+def refutes(winner: Winner) -> bool:
+    """Return whether the test score lies so far from the expected score that their intervals do not meet."""
+    if None in (winner.expected_low, winner.expected_high, winner.test_low, winner.test_high):
+        return False
+    return (winner.expected_low or 0.0) > (winner.test_high or 0.0) or (winner.test_low or 0.0) > (
+        winner.expected_high or 0.0
     )
 
 

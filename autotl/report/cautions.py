@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from autotl.records import Fact, Finding, Kind, fact
-from autotl.records.result import Recommendation, looks
+from autotl.records.result import Recommendation, looks, refutes
 from autotl.report import wording
 from autotl.report.wording.decision import SIGNIFICANT
 
@@ -84,15 +84,27 @@ def _on_the_test(result: Recommendation) -> Iterator[Fact | Finding]:
 
 
 def _precision(result: Recommendation) -> Iterator[Fact]:
-    """Yield that the expected score is known only within a wide interval."""
+    """Yield that the expected score does not hold on the test images, and that a score has a wide interval."""
     winner = result.winner
     if winner is None:
         return
-    low, high = winner.expected_low, winner.expected_high
+    differs = any(warning.kind is Kind.TEST_SCORE_DIFFERS for warning in result.warnings)
+    if refutes(winner) and not differs:
+        yield fact(
+            Kind.EXPECTED_REFUTED, metric=result.metric, value=winner.expected, low=winner.expected_low,
+            high=winner.expected_high, test=winner.score_test, test_low=winner.test_low, test_high=winner.test_high,
+        )  # fmt: skip
+    low, high, images = (
+        winner.test_low,
+        winner.test_high,
+        winner.test_images or result.data.counts.get("test", 0),
+    )
+    if low is None or high is None:
+        low, high, images = winner.expected_low, winner.expected_high, 0
     if low is None or high is None:
         low, high = winner.ci_low, winner.ci_high
     if high - low >= WIDE:
-        yield fact(Kind.WIDE_INTERVAL, metric=result.metric, low=low, high=high)
+        yield fact(Kind.WIDE_INTERVAL, metric=result.metric, low=low, high=high, images=images)
 
 
 def _named(item: Fact | Finding) -> str:

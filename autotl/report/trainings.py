@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from autotl.decision.evidence import representative_results
 from autotl.decision.transfer import NO_NETWORK
 from autotl.records import CurvePoint, Depth, DepthProfile, TrialResult
-from autotl.records.result import Recommendation, Row, is_probe
+from autotl.records.result import Recommendation, Row, is_probe, repeats_probe
 
 MOST_BACKBONES = 5
 SHOWN_EPOCHS = 40  # rows of a training's table at most
@@ -140,7 +140,7 @@ def curves(result: Recommendation) -> dict[tuple[str, str], tuple[CurvePoint, ..
     winner = result.winner.candidate
     for r in result.trials:
         name = r.trial.candidate.id
-        if len(r.curve) < 2 or r.trial.control:
+        if len(r.curve) < 2 or r.trial.control or repeats_probe(r):
             continue
         if not is_probe(r):
             if name == winner:
@@ -158,7 +158,7 @@ def curves(result: Recommendation) -> dict[tuple[str, str], tuple[CurvePoint, ..
 def with_epochs(result: Recommendation) -> list[TrialResult]:
     """Return the trainings whose loss was recorded, the winner's first, then in the order they were made."""
     winner = result.winner.candidate if result.winner else None
-    recorded = [r for r in result.trials if r.curve]
+    recorded = [r for r in result.trials if r.curve and not repeats_probe(r)]
     return sorted(recorded, key=lambda r: r.trial.candidate.id != winner)
 
 

@@ -10,8 +10,10 @@ from example_run import NASTY, example
 from autotl.cli import terminal
 from autotl.records import Fact, Finding, Kind, fact
 from autotl.records.result import Recommendation
+from autotl.report import wording
 from autotl.report.cautions import cautions, warnings
 from autotl.report.view import view
+from autotl.report.wording.recommendation import recommendation
 
 
 def clean() -> Recommendation:
@@ -41,7 +43,14 @@ def untested() -> Recommendation:
 def wide() -> Recommendation:
     state = clean()
     assert state.winner is not None
-    return replace(state, winner=replace(state.winner, expected_low=0.5, expected_high=0.9))
+    return replace(state, winner=replace(state.winner, test_low=0.5, test_high=0.9, test_images=40))
+
+
+def expected_too_high() -> Recommendation:
+    """What the selection images let expect does not hold on the test images."""
+    state = clean()
+    assert state.winner is not None
+    return replace(state, winner=replace(state.winner, score_test=0.9, test_low=0.88, test_high=0.92))
 
 
 def noted(note: Fact) -> Recommendation:
@@ -80,7 +89,8 @@ UNTRUSTED = {
     "test differs": (replace(clean(), warnings=(DIFFERS,)), "75.0% is below the 97.0%"),
     "not tested": (untested(), "No test score"),
     "tested on a part": (noted(fact(Kind.TESTED_ON_PART, images=9, of=90)), "9 of the 90 test images"),
-    "wide": (wide(), "known only to 40 points (50.0% to 90.0%)"),
+    "wide": (wide(), "test accuracy, on 40 images, is known only to 40 points (50.0% to 90.0%)"),
+    "refuted": (expected_too_high(), "90.0% (88.0% to 92.0%) is below what was expected"),
     "plugin": (replace(clean(), problems=("thing: broke",)), "thing: broke"),
     "chance": (with_reason(fact(Kind.NO_SIGNAL, constant=0.9, score=0.9, p=0.4)), "No signal"),
     "no more than by chance": (with_reason(shuffled(p=0.4)), "not significantly more than by chance"),
@@ -163,3 +173,36 @@ def test_a_caution_does_not_say_twice_that_it_is_one() -> None:
     for state in (with_reason(pixels(ahead=True)), with_reason(shuffled(p=0.4))):
         (text,) = warnings(state)
         assert "warning" not in text.lower()
+
+
+def test_what_the_test_refutes_stands_second_and_says_so() -> None:
+    for state, refuted in ((clean(), False), (expected_too_high(), True)):
+        first, second, *_ = view(state)["recommendation"]["figures"]
+        assert first["label"] == "test accuracy" and second["label"] == "expected accuracy"
+        assert ("not confirmed by the test" in second["note"]) == refuted
+        assert ("which the test does not confirm" in recommendation(state)) == refuted
+    both = replace(expected_too_high(), warnings=(DIFFERS,))
+    assert [one.kind for one in cautions(both)] == [Kind.TEST_SCORE_DIFFERS]  # said once
+
+
+def test_the_width_is_that_of_the_test_where_there_was_one() -> None:
+    state = clean()
+    assert state.winner is not None
+    vague = replace(state.winner, expected_low=0.5, expected_high=0.99)
+    assert not cautions(replace(state, winner=vague))
+    alone = replace(vague, score_test=None, test_low=None, test_high=None)
+    shown = next(one for one in cautions(replace(state, winner=alone)) if one.kind is Kind.WIDE_INTERVAL)
+    assert "the expected accuracy is known only to 49 points" in wording.sentence(shown)
+
+
+@pytest.mark.parametrize(
+    ("chance", "words"), [(0.34, "a probability of 34%"), (0.002, "a probability of under 1%")]
+)
+def test_how_sure_counts_what_was_not_tried(chance: float, words: str) -> None:
+    sure = fact(Kind.BEST_PROBABILITY, recipes=32, tried=4, behind=0.038, low=0.0, high=0.137, chance=chance)
+    content = view(with_reason(sure))["recommendation"]
+    (sentence,) = [text for question, text in content["lede"] if question == "How sure"]
+    assert (
+        "not significantly worse" in sentence and words in sentence and "Of 32 possible recipes 4" in sentence
+    )
+    assert not any("possible recipes" in text for text in (*content["reasons"], *content["more_reasons"]))

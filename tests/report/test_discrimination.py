@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 from example_run import NASTY, example, full_folder
 
-from autotl.records import CurvePoint, DepthPoint, DepthProfile, Phase, Strategy
+from autotl.records import (
+    Candidate,
+    CurvePoint,
+    DepthPoint,
+    DepthProfile,
+    Phase,
+    Strategy,
+    Trial,
+    TrialResult,
+)
 from autotl.report import material, render, trainings
 from autotl.report.discrimination import discrimination
 from autotl.report.predictions import Predictions, scores_by_class
@@ -185,3 +194,16 @@ def test_depths_are_not_compared_by_an_accuracy_that_the_largest_class_has() -> 
         state = replace(example(), depth_profiles=(shown,), profile=profile)
         text = depth.section(state, None)["sentences"][-1]  # type: ignore[arg-type]
         assert words in text
+
+
+def test_a_probe_that_was_tested_is_one_training() -> None:
+    candidate_ = Candidate(backbone="a", input_size=64, strategy="fine_tune", unfreeze=1)
+    curve = tuple(CurvePoint(epoch=float(n), seconds=float(n), loss=1 / n) for n in (1, 2))
+    probe = TrialResult(
+        trial=Trial(id="t001", candidate=candidate_, epochs=2.0), status="finished", curve=curve
+    )
+    tested = replace(probe, trial=replace(probe.trial, id="tested", evaluate_on=("test",)))
+    fitted = replace(probe, trial=replace(probe.trial, id="final", fit_on=("train", "select")))
+    state = replace(example(), trials=(probe, tested, fitted))
+    assert [each.trial.id for each in trainings.with_epochs(state)] == ["t001", "final"]
+    assert [line["id"] for line in view(state)["time"]["trials"]] == ["t001", "final"]

@@ -50,15 +50,15 @@ def test_a_sentence_begins_with_a_capital_unless_with_an_identifier(text: str, s
 def test_the_three_figures_are_introduced_and_named_alike() -> None:
     content = view.view(example())["recommendation"]
     assert content["terms"].count("expected accuracy") == 1
-    assert [figure["label"] for figure in content["figures"]][:2] == ["expected accuracy", "test accuracy"]
-    assert content["figures"][0]["value"].startswith("96.9")  # the corrected one, with its own interval
-    assert "score 97.2" in content["figures"][0]["note"]
+    assert [figure["label"] for figure in content["figures"]][:2] == ["test accuracy", "expected accuracy"]
+    assert content["figures"][1]["value"].startswith("96.9")  # the corrected one, with its own interval
+    assert "score 97.2" in content["figures"][1]["note"]
     assert dict(content["lede"])["How good"].startswith("Test accuracy: 96.7")
 
 
 def test_the_expected_accuracy_has_its_own_interval() -> None:
     content = view.view(example())["recommendation"]
-    assert "94.5–98.4" in content["figures"][0]["note"]
+    assert "94.5–98.4" in content["figures"][1]["note"]
 
 
 def test_a_backbone_that_was_ranked_and_not_trained_is_listed() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from autotl.records import Strategy, TrialResult
 from autotl.records.candidate_id import hyper_of
-from autotl.records.result import Recommendation, Row, is_probe
+from autotl.records.result import Recommendation, Row, is_probe, repeats_probe
 from autotl.report import recorded
 from autotl.report.format import count, duration, file_size, interval, percent
 from autotl.report.material import Material
@@ -20,7 +20,7 @@ def details(result: Recommendation, material: Material, rows: list[Row]) -> list
     """Return what folds out of each row, in the rows' order."""
     trials: dict[str, list[TrialResult]] = {}
     for each in result.trials:
-        if not each.trial.control:
+        if not each.trial.control and not repeats_probe(each):
             trials.setdefault(each.trial.candidate.id, []).append(each)
     strategies = {strategy.name: strategy for strategy in result.strategies}
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autotl.records import Fact, Interval, Kind
-from autotl.records.result import Recommendation, Row, Winner
+from autotl.records.result import Recommendation, Row, Winner, refutes
 from autotl.report import cautions, recorded
 from autotl.report.format import NARROW, count, duration, percent, points, points_interval
 from autotl.report.material import Material
@@ -17,7 +17,7 @@ MOST_REASONS = 5  # that stand open; the others fold away
 # Reasons with a figure, in the order of their weight for a reader who has a minute.
 WEIGHTY = (
     Kind.LIMITS_COST, Kind.CHOSEN_OVER_BEST, Kind.BEST_AND_PREFERRED, Kind.HIGHER_SCORE_NOT_CHOSEN,
-    Kind.FROZEN_OR_TUNED, Kind.PRETRAINING_GAIN, Kind.BACKBONE_COMPARED, Kind.DEPTH_COMPARED, Kind.BEST_PROBABILITY,
+    Kind.FROZEN_OR_TUNED, Kind.PRETRAINING_GAIN, Kind.BACKBONE_COMPARED, Kind.DEPTH_COMPARED,
 )  # fmt: skip
 
 
@@ -56,7 +56,11 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
 def split_reasons(result: Recommendation) -> tuple[list[str], list[str]]:
     """Return the weightiest reasons, and the others; what is a caution stands there alone."""
     cautioned = cautions.cautions(result)
-    reasons = [r for r in (result.decision.reasons if result.decision else ()) if r not in cautioned]
+    reasons = [
+        reason
+        for reason in (result.decision.reasons if result.decision else ())
+        if reason not in cautioned and reason.kind is not Kind.BEST_PROBABILITY  # it stands in the lede
+    ]
     weighty = sorted((r for r in reasons if r.kind in WEIGHTY), key=lambda r: WEIGHTY.index(r.kind))
     first = weighty[:MOST_REASONS]
 
@@ -86,13 +90,15 @@ def _figures(result: Recommendation, winner: Winner, row: Row | None) -> list[di
         figures = [("score", percent(winner.score_val), note)]
     else:
         note = wording.score_note(expected, winner.score_val)
+        if refutes(winner):
+            note = f"{wording.REFUTED}; {note}"
         figures = [(f"expected {metric}", percent(expected.value), note)]
     if winner.score_test is not None:
         measured = winner.test_low is not None and winner.test_high is not None
         note = (
             wording.confidence_interval(winner.test_low or 0.0, winner.test_high or 0.0) if measured else ""
         )
-        figures.append((f"test {metric}", percent(winner.score_test), note))
+        figures.insert(0, (f"test {metric}", percent(winner.score_test), note))
     if result.transfer is not None:
         gain = result.transfer
         note = f"95 % interval {points_interval(gain.low, gain.high)}"

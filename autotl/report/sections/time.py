@@ -7,7 +7,7 @@ from typing import Any
 
 from autotl.decision.reasons import ENDS_SEARCH
 from autotl.records import Kind
-from autotl.records.result import Recommendation
+from autotl.records.result import Recommendation, repeats_probe
 from autotl.report import trainings
 from autotl.report.format import MINUS, duration, percent
 from autotl.report.material import Material
@@ -98,11 +98,12 @@ def _trials(result: Recommendation) -> list[dict[str, str]]:
             "status": terminal.STATUS[r.status] if r.status != "finished" else "",
         }
         for r in result.trials
+        if not repeats_probe(r)
     ]
 
 
 def _forecasts(result: Recommendation) -> str:
-    finished = [r for r in result.trials if r.status == "finished"]
+    finished = [r for r in result.trials if r.status == "finished" and not repeats_probe(r)]
     ratios = sorted(
         r.cost.seconds / r.trial.forecast for r in finished if r.trial.forecast and r.cost.seconds
     )

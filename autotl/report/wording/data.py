@@ -102,20 +102,27 @@ def _groups(
     count: int,
 ) -> str:
     text = (
-        f"{numbered(count, 'group')} in the names of {images:,} images that are not declared ({', '.join(examples)}, …):"
-        f" the nearest image of the class is of the same group for {measured['nearest']:.0%} (by chance"
-        f" {measured['chance']:.0%}); a linear classifier on features scores {measured['random']:.1%} with a random split"
-        f" and {measured['whole']:.1%} with whole groups"
+        f"names show {numbered(count, 'group')} of images that belong together and are not declared, {images:,} images in"
+        f" all ({', '.join(examples)}, …): the nearest image of the class is of the same group for"
+        f" {measured['nearest']:.0%} (by chance {measured['chance']:.0%})"
+    )
+    scores = (
+        f"a linear classifier on features scores {measured['random']:.1%} with a random split and"
+        f" {measured['whole']:.1%} with whole groups"
     )
     if shared:
         text += f"; {numbered(shared, 'group')} in more than one of the given parts"
     if held:
         return (
-            f"{text}. They are kept whole; --group '{expression}' declares them, --no-auto-group splits them"
+            f"{text}. They are kept whole, so the scores hold for images of new groups: {scores};"
+            f" --group '{expression}' declares them, --no-auto-group splits them"
         )
     if safe:
-        return f"{text}. They are split, as --no-auto-group asks; --group '{expression}' keeps them whole"
-    return f"{text}. Too few groups of each class to split by them; add some, then --group '{expression}'"
+        return (
+            f"{text}. They are split, as --no-auto-group asks, so the scores are too high for images of new groups:"
+            f" {scores}; --group '{expression}' keeps them whole"
+        )
+    return f"{text}; {scores}. Too few groups of each class to split by them; add some, then --group '{expression}'"
 
 
 def _test_images_differ(area: float, p: float, classes: Sequence[str], grouped: bool, count: int) -> str:

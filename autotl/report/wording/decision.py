@@ -156,9 +156,10 @@ def _no_signal(constant: float, score: float, p: float) -> str:
 
 
 def _best_probability(recipes: int, tried: int, behind: float, low: float, high: float, chance: float) -> str:
+    share = f"{chance:.0%}" if chance >= 0.01 else "under 1%"
     return (
-        f"of {recipes:,} possible recipes {tried:,} were tried; the winner is the best of all with a probability of"
-        f" {chance:.0%}, and the best of all is expected to score {100 * behind:.1f} points more"
+        f"of {recipes:,} possible recipes {tried:,} {'was' if tried == 1 else 'were'} tried; the winner is the best of"
+        f" all with a probability of {share}, and the best of all is expected to score {100 * behind:.1f} points more"
         f" (95 % CI {100 * low:.1f} to {100 * high:.1f})"
     )
 
@@ -183,7 +184,7 @@ def _more_training_images(
 
 
 def _runner_up_worse(candidate: str) -> str:
-    return f"no amount of images: the next best, {candidate}, is significantly worse"
+    return f"more images would not change it: the next best, {candidate}, is significantly worse"
 
 
 def _runner_up_equal(candidate: str, images: int) -> str:

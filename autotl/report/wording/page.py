@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from autotl.records import Calibration, Depth, DepthProfile, Goal, Interval, ProbabilityErrors
+from autotl.records import Calibration, Depth, DepthProfile, Goal, Interval, Kind, ProbabilityErrors
 from autotl.records.result import Recommendation, Row
 from autotl.report.format import count, duration, interval, numbered, percent, points
+from autotl.report.wording import sentence
 
 FEWEST_ERRORS = 10  # among which a confusion can be called frequent
 FEW_IMAGES = 5  # of a class, below which its figures are hardly informative
@@ -111,8 +112,18 @@ def _pace(seconds: float) -> str:
     return f"{duration(seconds)} per image (about {round(pace, -1 if pace >= 100 else 0):,.0f} images/s)"
 
 
+REFUTED = "not confirmed by the test"
+
+
 def certainty(result: Recommendation, *, no_signal: bool) -> str:
-    """Return how sure the choice is."""
+    """Return how sure the choice is: among what was tried, and among all that could be."""
+    tried = _among_tried(result, no_signal=no_signal)
+    reasons = result.decision.reasons if result.decision else ()
+    among_all = [as_sentence(sentence(r)) for r in reasons if r.kind is Kind.BEST_PROBABILITY]
+    return tried if no_signal else " ".join(filter(None, (tried, *among_all)))
+
+
+def _among_tried(result: Recommendation, *, no_signal: bool) -> str:
     decision = result.decision
     if decision is None:
         return ""
@@ -285,11 +296,11 @@ def training_loss(*, fell: float, falling: bool) -> str:
     """Return whether the training of the model had converged."""
     if falling:
         return (
-            f"The training loss fell by {percent(fell, 0)} in the last fifth of the final fit: more epochs, with a larger"
+            f"The training loss fell by {percent(fell, 0)} in the last fifth of the training: more epochs, with a larger"
             " budget, may help."
         )
     return (
-        "The training loss had flattened at the end of the final fit: more epochs alone are unlikely to help."
+        "The training loss had flattened at the end of the training: more epochs alone are unlikely to help."
     )
 
 

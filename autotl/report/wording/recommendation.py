@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autotl.records import Decision, Kind
-from autotl.records.result import ModelIs, Recommendation, Row, Winner, looks
+from autotl.records.result import ModelIs, Recommendation, Row, Winner, looks, refutes
 from autotl.report.wording import sentence, sentences
 from autotl.report.wording.decision import interval, points
 
@@ -52,6 +52,8 @@ def _use(result: Recommendation, row: Row) -> str:
         )
     else:
         figures = f"expected {measure} on new images {value:.1%} (95 % CI {low:.1%} to {high:.1%})"
+        if refutes(winner):
+            figures += ", which the test does not confirm"
     text = f"Use {row.backbone} at {row.input_size} px, {how} ({row.strategy}): {figures}"
     if winner.score_test is not None:
         times = looks(result)

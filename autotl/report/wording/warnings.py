@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from autotl.records.facts import Kind
+from autotl.report.format import numbered
 
 __all__ = ["WARNINGS"]
 
@@ -44,10 +45,21 @@ def _test_seen(models: int) -> str:
     )
 
 
-def _wide_interval(metric: str, low: float, high: float) -> str:
+def _wide_interval(metric: str, low: float, high: float, images: int = 0) -> str:
+    measure = metric.replace("_", " ")
+    which = f"the test {measure}, on {numbered(images, 'image')}," if images else f"the expected {measure}"
+    more = "more images" if metric == "accuracy" else "more images of the smallest classes"
+    return f"{which} is known only to {100 * (high - low):.0f} points ({low:.1%} to {high:.1%}); {more} narrow it"
+
+
+def _expected_refuted(
+    metric: str, value: float, low: float, high: float, test: float, test_low: float, test_high: float
+) -> str:
+    measure = metric.replace("_", " ")
+    side = "below" if test < value else "above"
     return (
-        f"the expected {metric.replace('_', ' ')} is known only to {100 * (high - low):.0f} points ({low:.1%} to"
-        f" {high:.1%}); more labelled images narrow it"
+        f"the test {measure} {test:.1%} ({test_low:.1%} to {test_high:.1%}) is {side} what was expected from the"
+        f" selection images, {value:.1%} ({low:.1%} to {high:.1%}): trust the test {measure}"
     )
 
 
@@ -55,4 +67,5 @@ WARNINGS: dict[Kind, Callable[..., str]] = {
     Kind.TEST_SCORE_DIFFERS: _test_score_differs,
     Kind.TEST_SEEN: _test_seen,
     Kind.WIDE_INTERVAL: _wide_interval,
+    Kind.EXPECTED_REFUTED: _expected_refuted,
 }
