@@ -28,7 +28,17 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-__all__ = ["Cache", "append", "atomic", "atomic_write", "cache_folder", "copy_folder", "disk_full", "key"]
+__all__ = [
+    "Cache",
+    "append",
+    "atomic",
+    "atomic_folder",
+    "atomic_write",
+    "cache_folder",
+    "copy_folder",
+    "disk_full",
+    "key",
+]
 
 _DIGEST = 32  # bytes
 _TEMPORARY = ".tmp"
@@ -101,6 +111,26 @@ def atomic(path: str | Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a path beside `folder` to make a folder at; it takes the place of `folder` when the block ends well.
+
+    A block that raises leaves nothing behind. Between two renames what was there before is ``.NAME.old``.
+    """
+    fresh, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        yield fresh
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(folder, old)
+        os.replace(fresh, folder)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def atomic_write(path: str | Path, content: bytes | str) -> None:

@@ -8,16 +8,17 @@ the type that a Python caller may pass to `OptionArguments` below it.
 from __future__ import annotations
 
 import inspect
+import os
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
+from autotl.errors import RunError
 from autotl.stats.target_kinds import TARGET_KINDS
 
 if TYPE_CHECKING:  # numpy comes with the records, and `autotl --help` must not load it
-    import os
-
     from autotl.records import Geometry, Goal, Metric, Prefer, Settings, TargetName
 
 DEFAULT_BUDGET = "10m"
@@ -261,15 +262,63 @@ def converted(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def options_of_record(recorded: Mapping[str, Any]) -> dict[str, Any]:
+def options_of_record(recorded: Mapping[str, Any], file: os.PathLike[str]) -> dict[str, Any]:
     """Return the recorded options of a run as arguments of `Options`.
 
-    JSON's lists become tuples, and options that were renamed since get their new names.
+    JSON's lists become tuples, and options that were renamed since get their new names. Raises `RunError` that names
+    `file` for an option that there is not and for a value that no run records: the file may be someone else's.
     """
-    return {
+    options = {
         _RENAMED.get(name, name): tuple(value) if isinstance(value, list) else value
         for name, value in recorded.items()
     }
+    for name in ("source", *options):
+        value = options.get(name)
+        if name not in DEFAULTS:
+            problem = f"the option {name!r}, which there is not"
+        elif value != DEFAULTS[name] and not _may_be_recorded(name, value):
+            problem = f"{str(value)[:80]!r} as the option {name}"
+        else:
+            continue
+        raise RunError(
+            f"{os.fspath(file)} records {problem}; expected options as autotl writes them; restore the file, or start a"
+            " new run"
+        )
+    return options
+
+
+def _may_be_recorded(name: str, value: Any) -> bool:
+    """Return whether a run may have recorded this value of an option."""
+    definition = DEFINITIONS.get(name)
+    form: Form = definition.form if definition else {"more": "names"}.get(name, "text")  # type: ignore[assignment]
+    if form in _LISTS:
+        return isinstance(value, tuple) and all(map(_is_text, value))
+    if form == "flag":
+        return isinstance(value, bool)
+    if form in _NUMBERS:
+        low, high, whole = _NUMBERS[form]
+        kinds = (int,) if whole else (int, float)
+        return type(value) in kinds and low <= value <= high
+    if not _is_text(value):
+        return False
+    if name == "device":  # Python callers may add a number
+        value = re.sub(r":\d{1,3}$", "", value)
+    return definition is None or not definition.choices or value in definition.choices
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
+# Recorded numbers: the least, the most, and whether they are whole.
+_NUMBERS: Mapping[str, tuple[float, float, bool]] = {
+    "duration": (0.0, 1e9, False),
+    "fraction": (0.0, 1.0, False),
+    "latency": (0.0, 1e9, False),
+    "integer": (0, 2**63 - 1, True),
+    "count": (0, 2**63 - 1, True),
+    "size": (0, 2**63 - 1, True),
+}
 
 
 def several(value: str | os.PathLike[str] | Iterable[Any]) -> tuple[str, ...]:

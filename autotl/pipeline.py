@@ -42,6 +42,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autotl.budget import Budget, Ledger
+from autotl.cache import disk_full
 from autotl.options import Options
 from autotl.plugins.manager import load_plugins
 from autotl.records import Dataset, Trial
@@ -106,7 +107,7 @@ def recommend(
             if context.journal.recorded and (
                 isinstance(error, KeyboardInterrupt) or context.journal.has_score
             ):
-                conclude_interrupted(context)
+                conclude_interrupted(context, full=disk_full(error))
             raise
     return context.journal.folder
 

@@ -10,6 +10,7 @@ import os
 import shutil
 from pathlib import Path, PurePosixPath
 
+from autotl.cache import atomic
 from autotl.errors import RunError
 
 __all__ = ["inside", "own", "require_plain"]
@@ -66,6 +67,5 @@ def require_plain(folder: Path) -> None:
 def own(path: Path) -> None:
     """Make a file that is appended to the folder's own: one of several hard links becomes a copy."""
     if path.is_file() and path.stat().st_nlink > 1:
-        copy = path.with_name(f".{path.name}.copy")
-        shutil.copy2(path, copy)
-        os.replace(copy, path)
+        with atomic(path) as copy:
+            shutil.copy2(path, copy)

@@ -162,7 +162,7 @@ class Run:
         with lock.hold(self.path), result_file.reading(self.path):
             earlier = resume.read(self.path)
             seconds = resume.time_left(earlier.state) if budget is None else parse_seconds(_plain(budget))
-            before = pipeline.Options(**options_of_record(earlier.state.options))
+            before = pipeline.Options(**_recorded_options(earlier.state, self.path))
             options = replace(
                 before,
                 source=before.source if source is None else str(source),
@@ -259,9 +259,10 @@ class Run:
         from autotl.data.doctor import expression_held
         from autotl.ranking.geometry import measured_geometry
 
-        state = self.result
-        recipe = _recipe(state, candidate)
-        recorded = options_of_record(state.options)
+        with result_file.reading(self.path):
+            state = self.result
+            recipe = _recipe(state, candidate)
+            recorded = _recorded_options(state, self.path)
         given = {name: value for name, value in recorded.items() if name in _KEPT}
         if data is not None:  # options of the old data's parts and place need not hold for the new
             source, reading = in_memory.as_source(data, {})
@@ -449,6 +450,10 @@ def _tools(following: Following) -> Iterator[Tools]:
         )
     with live(quiet=not following.get("progress", False)) as observe:
         yield pipeline.Tools(observers=(*following.get("observers", ()), observe))
+
+
+def _recorded_options(state: Recommendation, folder: Path) -> dict[str, Any]:
+    return options_of_record(state.options, folder / result_file.FILE)
 
 
 def _plain(budget: str | float) -> str | float:

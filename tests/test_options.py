@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -103,5 +104,5 @@ def test_values_are_converted_by_their_form() -> None:
 
 def test_recorded_options_of_earlier_versions_are_read() -> None:
     recorded = {"source": "photos", "memory": "past.jsonl", "weights": ["mine"], "seed": 3}
-    options = Options(**options_of_record(recorded))
+    options = Options(**options_of_record(recorded, Path("result.json")))
     assert (options.history, options.weights, options.seed) == ("past.jsonl", ("mine",), 3)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -130,10 +129,10 @@ class _Entry(msgspec.Struct):
 def _indexed(root: Path, prefix: str) -> tuple[list[BackboneSpec], list[Skipped]]:
     path = root / INDEX
     try:
-        entries = json.loads(path.read_bytes())
+        entries = msgspec.json.decode(path.read_bytes())
         if not isinstance(entries, list):
             raise TypeError(f"it holds a {type(entries).__name__}, not a list")
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         reason = f"cannot be read ({error}); expected a JSON list of objects; correct the file"
         return [], [_unusable(str(path), reason)]
     specs: list[BackboneSpec] = []
@@ -198,14 +197,21 @@ def _from_entry(root: Path, prefix: str, entry: _Entry) -> BackboneSpec:
 def _inside(root: Path, file: str) -> Path:
     """Return the path of a file in a folder. Raises `DatasetError` for a name or a link that leads out of it."""
     path = root / file
-    folder, real = root.resolve(), path.resolve()
+    try:
+        folder, real = root.resolve(), path.resolve()
+        is_there = real.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, or a link to itself
+        raise DatasetError(
+            f"{file[:80]!r} is no name of a file ({getattr(error, 'strerror', error)}); expected a file in {root};"
+            f" correct {INDEX}"
+        ) from error
     if Path(file).is_absolute() or not real.is_relative_to(folder):
         raise DatasetError(f"{file!r} leads out of {root}; expected a file in that folder; copy it there")
     if real.suffix.lower() in PICKLES:
         raise DatasetError(f"{file!r} is {a_pickle(real)}")
     if real.suffix != ".safetensors":
         raise DatasetError(f"{file!r} is not safetensors, the only format that is read; convert it")
-    if not real.is_file():
+    if not is_there:
         raise DatasetError(f"there is no file {path}; expected the weights; bring it, or take the entry out")
     return real
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from autotl import tensors
 from autotl.builtin.builds import MOBILENET_V1, TIMM
-from autotl.cache import atomic_write
+from autotl.cache import atomic, atomic_write
 from autotl.engine import device as devices
 from autotl.engine import model
 from autotl.engine.images import side_before_crop
@@ -223,7 +224,8 @@ def _safetensors(plain: model.Model, file: Path) -> tuple[dict[str, Any], Answer
     body = plain.backbone.body.state_dict()
     head = {"head.weight": plain.head.weight.detach(), "head.bias": plain.head.bias.detach()}
     state = {name: value.contiguous().clone() for name, value in (body | head).items()}
-    tensors.save(state, file, "torch")
+    with atomic(file) as temporary:
+        tensors.save(state, temporary, "torch")
     arguments = {name: value for name, value in spec.arguments.items() if name not in _REPLACES}
     size = plain.backbone.input_size
     if "img_size" in arguments or size != spec.input_size:
@@ -262,7 +264,9 @@ def _with_size(build: str, arguments: dict[str, Any], size: int) -> dict[str, An
 
 def _torch_export(plain: model.Model, batch: Tensor, file: Path) -> Answer:
     program = _traced(plain, batch)
-    torch.export.save(program, file)
+    content = io.BytesIO()  # its own writer has another error for a full disk
+    torch.export.save(program, content)
+    atomic_write(file, content.getvalue())
     return torch.export.load(file).module()
 
 
@@ -289,7 +293,8 @@ def _onnx(plain: model.Model, batch: Tensor, file: Path) -> Answer:
             verbose=False,
         )
     assert program is not None
-    program.save(file, external_data=False)
+    with atomic(file) as temporary:
+        program.save(temporary, external_data=False)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     return lambda x: torch.from_numpy(session.run(None, {"images": x.numpy()})[0])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +16,7 @@ from torch.nn import functional as F
 
 from autotl import checksums, tensors
 from autotl.builtin.heads import SHARPNESS, Head
+from autotl.cache import atomic_folder
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import side_before_crop, to_input
 from autotl.engine.resolve import require_installed
@@ -102,15 +101,12 @@ def make_head(head: Head, classes: int) -> nn.Module:
 
 def save(model: Model, description: Description, folder: Path) -> None:
     """Write a model folder beside its place and rename it."""
-    fresh = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    tensors.save(state, fresh / FILE, "torch")
-    (fresh / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=1))
-    checksums.seal(fresh)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(fresh, folder)
+    with atomic_folder(folder) as fresh:
+        fresh.mkdir(parents=True)
+        tensors.save(state, fresh / FILE, "torch")
+        (fresh / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=1))
+        checksums.seal(fresh)
 
 
 def describe(folder: Path) -> Description:

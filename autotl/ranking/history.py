@@ -5,13 +5,13 @@ A line holds figures of the data and the expected accuracy of each backbone; no 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from autotl.cache import append as append_line
 from autotl.errors import RunError
 from autotl.ranking.score_weights import MOST, PRIOR_ALONE, share_of
 from autotl.records import BackboneSpec, Profile, Ranking
@@ -89,17 +89,12 @@ def read(path: str | Path) -> tuple[PastRun, ...]:
 
 
 def append(path: str | Path, run: PastRun) -> None:
-    """Append a line in one write; the lines before stay as they are. Raises `OSError`."""
+    """Append a line or nothing of it; the lines before stay as they are. Raises `OSError`."""
     line = msgspec.json.encode(rounded(msgspec.to_builtins(run))) + b"\n"
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     if not _ends_a_line(Path(path)):
         line = b"\n" + line
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        os.write(handle, line)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    append_line(Path(path), line)
 
 
 def _ends_a_line(path: Path) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autotl.cache import atomic_write
 from autotl.records.result import Recommendation
@@ -13,6 +15,9 @@ from autotl.report.format import shown
 from autotl.report.material import Material, gather
 from autotl.report.view import view
 from autotl.report.wording.recommendation import recommendation
+
+if TYPE_CHECKING:
+    import jinja2
 
 __all__ = ["html", "markdown", "render", "summary"]
 
@@ -41,34 +46,36 @@ def html(page: dict[str, object]) -> str:
 
 def page_of(template: str, content: Mapping[str, object]) -> str:
     """Return a page of one of the templates; everything that comes from files is escaped."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: shown(value) if type(value) is str else value,  # not Markup, which is ours
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
     script = (_TEMPLATES / "sort.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template(template).render(content, style=style, script=script, digest=digest)
+    return _template(template).render(content, style=style, script=script, digest=digest)
 
 
 def markdown(page: dict[str, object]) -> str:
     """Return the same content as Markdown; names cannot become markup or HTML."""
+    return _template("report.md").render(page).strip() + "\n"
+
+
+@functools.cache
+def _template(name: str) -> jinja2.Template:
+    """Return a compiled template; in HTML what is put in is escaped, in Markdown it cannot become markup."""
     import jinja2
 
+    page = name.endswith(".html")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=page,
         undefined=jinja2.StrictUndefined,
-        finalize=_escape_markdown,
+        finalize=_shown if page else _escape_markdown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.md").render(page).strip() + "\n"
+    return environment.get_template(name)
+
+
+def _shown(value: object) -> object:
+    return shown(value) if type(value) is str else value  # not Markup, which is ours
 
 
 def _escape_markdown(value: object) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,7 +13,7 @@ from typing import Any, Literal
 
 from autotl import hardware
 from autotl.budget import Budget, Ledger
-from autotl.cache import append, copy_folder
+from autotl.cache import append, atomic_folder, copy_folder
 from autotl.errors import RunError
 from autotl.options import Options
 from autotl.plugins.manager import Plugins
@@ -247,12 +245,6 @@ def _name(source: str) -> str:
 
 
 def ship(model: Path, folder: Path) -> None:
-    """Put a copy of a model folder in place as ``model/``; between two renames the old one is ``.model.old``."""
-    fresh, old = folder / ".model.new", folder / ".model.old"
-    shutil.rmtree(fresh, ignore_errors=True)
-    copy_folder(model, fresh)
-    if (folder / "model").exists():
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder / "model", old)
-    os.replace(fresh, folder / "model")
-    shutil.rmtree(old, ignore_errors=True)
+    """Put a copy of a model folder in place as ``model/``."""
+    with atomic_folder(folder / "model") as fresh:
+        copy_folder(model, fresh)

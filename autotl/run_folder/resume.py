@@ -6,14 +6,13 @@ join the train part, so that everything tried before can still be compared with 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from autotl.cache import atomic
+from autotl.cache import atomic, atomic_folder, copy_folder
 from autotl.decision import evidence
 from autotl.decision.evidence import representative_results
 from autotl.errors import RunError
@@ -76,7 +75,8 @@ def _give_back(state: result.Recommendation, folder: Path) -> None:
     ]
     path = representative_results(probes)[winner.candidate].model
     if path is not None and not (folder / path).exists():
-        shutil.copytree(model, folder / path)
+        with atomic_folder(folder / path) as fresh:
+            copy_folder(model, fresh)
 
 
 def time_left(state: result.Recommendation) -> float:

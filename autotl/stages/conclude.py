@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from autotl.decision.conclude import conclude, fit_of
 from autotl.decision.evidence import representative_results
 from autotl.records.result import is_probe
@@ -9,11 +11,17 @@ from autotl.run_folder import manifest
 from autotl.run_folder.journal import ship
 from autotl.stages.context import RunContext
 from autotl.stages.report import report
+from autotl.stages.split import STORE
 
 
-def conclude_interrupted(context: RunContext) -> None:
-    """Put the winner's model in place and write the report with status "interrupted". No engine is used."""
+def conclude_interrupted(context: RunContext, *, full: bool = False) -> None:
+    """Put the winner's model in place and write the report with status "interrupted". No engine is used.
+
+    On a `full` disk the decoded images make room for it.
+    """
     journal = context.journal
+    if full:
+        shutil.rmtree(journal.folder / STORE, ignore_errors=True)
     state, folder = journal.result, journal.folder
     if state.decision is not None:
         fit = fit_of(state)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from autotl import checksums
-from autotl.cache import atomic
+from autotl.cache import atomic, atomic_write
 from autotl.decision import evidence
 from autotl.decision.conclude import conclude as concluded_result
 from autotl.decision.judge import Verdict
@@ -276,5 +275,5 @@ def _measure_ood(context: RunContext, setup: Setup, fit: TrialResult | None, pro
     if measured and refitted and fit is not None and fit.model is not None:
         # The fit may ship again from its own folder.
         folder = context.journal.folder
-        shutil.copy(folder / "model" / ood.FILE, folder / fit.model)
+        atomic_write(folder / fit.model / ood.FILE, (folder / "model" / ood.FILE).read_bytes())
         checksums.seal(folder / fit.model)

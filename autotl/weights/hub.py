@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from autotl.budget import Allowance
-from autotl.cache import atomic_write
+from autotl.cache import atomic, atomic_write
 from autotl.errors import WeightsUnavailable
 from autotl.records import BackboneSpec, Weights
 
@@ -192,7 +192,8 @@ def _place(part: Path, folder: Path, etag: str, commit: str, file: str, revision
     try:
         snapshot.symlink_to(os.path.relpath(blob, snapshot.parent))
     except OSError:  # a system or a disk without links
-        shutil.copyfile(blob, snapshot)
+        with atomic(snapshot) as temporary:
+            shutil.copyfile(blob, temporary)
     if revision != commit:
         atomic_write(folder / "refs" / revision, commit)
     return snapshot

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from amounts import mutants
 from example_run import example, run_folder
 from model_folder import model_folder, picture
 from mutants import damaged_bytes
@@ -20,7 +21,7 @@ from autotl import checksums
 from autotl.engine import model
 from autotl.errors import AutotlError, RunError
 
-MUTANTS = 200
+MUTANTS = mutants(100)
 
 
 @pytest.fixture(scope="module")

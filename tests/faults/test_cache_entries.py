@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from amounts import mutants
 
 from autotl.cache import Cache, key
 
-MUTANTS = 1000
+MUTANTS = mutants(1000)
 ARRAYS = {
     "g0": np.arange(24, dtype=np.float16).reshape(4, 6),
     "g1": np.ones((4, 3), np.float16),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from amounts import mutants
 from PIL import Image
 
 from autotl.budget import Allowance
@@ -25,7 +26,7 @@ from autotl.modality.image_store import decode, load_image
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # of damaged files; runs ignore them, see image_file
 FOREVER = Allowance(deadline=float("inf"))
-MUTANTS = 1000
+MUTANTS = mutants(300)
 
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn")
 _started: list[str] = []
@@ -245,7 +246,7 @@ def test_decoding_ends_with_the_allowance_though_an_image_takes_long(
 # --------------------------------------------------------------------------- damaged files
 
 
-def mutants(count: int) -> Iterator[bytes]:
+def damaged(count: int) -> Iterator[bytes]:
     """Damaged images of every listed format: bytes changed, removed, repeated, and numbers in the header replaced."""
     kinds: list[tuple[str, dict[str, object]]] = [
         ("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("GIF", {}), ("BMP", {}), ("PPM", {}),
@@ -278,7 +279,7 @@ def mutants(count: int) -> Iterator[bytes]:
 
 def test_mutants_of_images_are_a_row_or_a_reason(tmp_path: Path) -> None:
     files = []
-    for number, content in enumerate(mutants(MUTANTS)):
+    for number, content in enumerate(damaged(MUTANTS)):
         path = tmp_path / f"{number}.png"
         path.write_bytes(content)
         files.append(str(path))

@@ -1,4 +1,4 @@
-"""A thousand damaged result.json and a thousand damaged run files end in a result or in one line that names the file."""
+"""Damaged result.json and damaged run files end in a result or in one line that names the file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from amounts import mutants
 from commands import READERS, call, contents, one_line
 from example_run import full_folder
 from mutants import damaged_bytes, damaged_json
@@ -15,10 +16,10 @@ from autotl.cache import atomic_write
 from autotl.report import occlusion, render
 from autotl.run_folder import replay, result_file, table
 
-MUTANTS = 1000
-BUNDLE = 50  # mutants of a test
+MUTANTS = mutants(120)
+BUNDLE = min(40, MUTANTS)  # mutants of a test
 QUICK = ("leaderboard", "decide", "replay", "diff", "csv")
-REPORTED = 25  # of the mutants of a kind, that a report is written of as well: it takes a second each
+REPORTED = 40  # of so many mutants, a report is written of one as well
 FILES = ("manifest.csv", "trials/t30.npz", "trials/final.npz", "leaderboard.csv", "model/model.json")
 
 
@@ -45,14 +46,14 @@ def run(original: Path, tmp_path: Path) -> Path:
 def test_a_damaged_result(first: int, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = run / "result.json"
     whole, others = path.read_bytes(), contents(run)
-    for seed in range(first, first + BUNDLE):
+    for seed in range(first, min(first + BUNDLE, MUTANTS)):
         damaged = damaged_bytes(whole, seed) if seed % 4 == 0 else damaged_json(whole, seed)
         path.write_bytes(damaged)
         line = one_line(call(READERS[QUICK[seed % len(QUICK)]], run))
         assert not line or "result.json" in line or "run" in line, line
         if damaged != whole:
             assert one_line(call(READERS["replay"], run)), f"seed {seed} is not noticed"
-        if seed % (MUTANTS // REPORTED) == 1:
+        if seed % REPORTED == 1:
             one_line(call(READERS["report"], run))
         for name in (render.HTML, render.MARKDOWN):
             (run / name).unlink(missing_ok=True)
@@ -62,7 +63,7 @@ def test_a_damaged_result(first: int, run: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("first", range(0, MUTANTS, BUNDLE))
 def test_a_damaged_file(first: int, run: Path) -> None:
-    for seed in range(first, first + BUNDLE):
+    for seed in range(first, min(first + BUNDLE, MUTANTS)):
         path = run / FILES[seed % len(FILES)]
         whole = path.read_bytes()
         path.write_bytes(damaged_bytes(whole, seed))
@@ -71,7 +72,7 @@ def test_a_damaged_file(first: int, run: Path) -> None:
             assert path.name in line, f"seed {seed}: {path.name} is not named by {line!r}"
         line = one_line(call(READERS[QUICK[seed % len(QUICK)]], run))
         assert not line or path.name in line, line
-        if seed % (MUTANTS // REPORTED) == 1:
+        if seed % REPORTED == 1:
             line = one_line(call(READERS["report"], run))
             assert not line or path.name in line, line
         path.write_bytes(whole)
