@@ -16,6 +16,7 @@ REASONS = {
     "_hub_dir": "torch has no public way to undo torch.hub.set_dir",
     "_forward_hooks": "torch has no public list of a module's hooks",
     "_forward_pre_hooks": "as _forward_hooks",
+    "_exit": "os has no public name for an end without what its parent registered for its own",
 }
 
 

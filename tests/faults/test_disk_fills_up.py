@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from amounts import step
+from cheap import make_cheap
 from click.testing import CliRunner, Result
 from commands import READERS, call, continued, one_line
 from full_disk import FullDisk
@@ -18,8 +16,6 @@ from simulated_run import World
 
 from autotl import pipeline
 from autotl.cli import main
-from autotl.decision import controls
-from autotl.report import plot
 from autotl.run_folder import result_file
 
 pytestmark = pytest.mark.slow
@@ -35,14 +31,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, guest: None) -> None:
-    """Without what takes seconds and writes nothing: drawings, a forest of 200 trees, the disk's own pace."""
-
-    def equal(features: np.ndarray, labels: np.ndarray, judged: np.ndarray, how: Any) -> np.ndarray:
-        return np.full((len(judged), how.classes), 1 / how.classes, np.float32)
-
-    monkeypatch.setattr(os, "fsync", lambda number: None)
-    monkeypatch.setattr(plot.Drawing, "svg", lambda drawing, name, label: "")
-    monkeypatch.setattr(controls, "BY_HAND", tuple(replace(by, fit=equal) for by in controls.BY_HAND))
+    make_cheap(monkeypatch)
 
 
 def run(source: Path, folder: Path, patch: Any) -> Result:
