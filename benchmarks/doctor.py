@@ -1,11 +1,12 @@
-"""What the doctor finds: on real sets as they are, and copies that were planted into them.
+"""What the doctor finds: on real sets as they are, and copies and wrong labels that were planted into them.
 
     python -m benchmarks.doctor SETS --out OUT
 
 SETS holds `<set>/train/<class>/` and `<set>/test/<class>/`, or `<set>/<class>/`. The first table lists what is found
 in each set, with the processor seconds that it takes beyond the embedding. For the second, some images of each set are
 saved again, resized, mirrored, turned, padded or cropped. A planted copy is found if it is in one family with its
-original; it is a false alarm if it is in a family with another image that is no copy of it.
+original; it is a false alarm if it is in a family with another image that is no copy of it. For the third, five percent
+of the labels are replaced by another class.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from __future__ import annotations
 import io
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
 from PIL import Image, ImageOps
 
+from autotl import hardware
 from autotl.budget import Allowance
-from autotl.cache import cache_folder
-from autotl.data import copies, doctor
+from autotl.data import copies, crops, doctor, duplicates
+from autotl.data import labels as data_labels
 from autotl.data import load as data_load
 from autotl.engine import client
 from autotl.modality import image, image_store
@@ -31,7 +34,8 @@ from autotl.ranking import similarity
 from autotl.records import Columns, Dataset, Finding, Kind, Settings
 from autotl.stages.doctor import DEEPEST, MOST_TESTS
 
-PLANTED = 40  # images of each set and kind, at most; each original has one copy
+AMONG = 600  # images of a set, at most, that copies are planted among
+PLANTED = 20  # images of each set and kind, at most; each original has one copy
 EMPTY = 2.0  # deviation in grey levels, below which an image has nothing to be recognised by
 UNLIMITED = Allowance(deadline=float("inf"))
 
@@ -73,25 +77,23 @@ CHANGES: Mapping[str, Change] = {
 # --------------------------------------------------------------------------- as they are
 
 
-def features(data: Dataset, pixels: Path, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows that a run examines, and their features by the reference backbone."""
+def features(labels: np.ndarray, pixels: Path, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows that were embedded, and their features by the reference backbone."""
     reference = similarity.references()[0]
     spec = load_plugins().backbones(None, Settings(offline=True))[f"autotl:{reference.backbone}"]
-    count = len(data.files)
+    count = len(labels)
     columns = Columns(
-        labels=data.labels,
+        labels=labels,
         part=np.zeros(count, np.int8),
         fold=np.full(count, -1, np.int8),
         group=None,
         order=np.arange(count),
-        classes=data.classes,
+        classes=tuple(map(str, range(int(labels.max()) + 1))),
     )
     with tempfile.TemporaryDirectory() as work:
-        engine = client.connect(folder=work, cache=cache_folder(), offline=True)
+        engine = client.connect(folder=work, cache=None, offline=True)
         try:
-            digests = None if data.digests is None else data.digests.tolist()
-            engine.open(pixels, columns, metric="accuracy", digests=digests)
-            rows = doctor.rows_to_examine(data, present, most_tests=MOST_TESTS)
+            engine.open(pixels, columns, metric="accuracy", digests=None)
             embedding = engine.embed(spec, reference.input_size, rows, UNLIMITED)
             with np.load(Path(work) / embedding.path, allow_pickle=False) as stored:
                 layers = [stored[f"g{depth}"] for depth in range(embedding.groups)][-DEEPEST:]
@@ -100,29 +102,61 @@ def features(data: Dataset, pixels: Path, present: np.ndarray) -> tuple[np.ndarr
             engine.close()
 
 
-def as_it_is(name: str, data: Dataset, decoded: image_store.Decoded, pixels: Path) -> str:
-    """Return a line of the table of what is found in a set."""
+def as_it_is(name: str, data: Dataset, decoded: image_store.Decoded, pixels: Path) -> tuple[str, str]:
+    """Return the lines of a set in the tables of what is found in it, and of planted wrong labels."""
     begun = time.process_time()
     equal = copies.copies(data, decoded.thumbnails, decoded.present)
     spent = time.process_time() - begun
-    rows, values = features(data, pixels, decoded.present)
+    rows, values = features(
+        data.labels, pixels, doctor.rows_to_examine(data, decoded.present, most_tests=MOST_TESTS)
+    )
+    held = copies.held_together(data, equal)
+    gray = partial(image.gray, image.open(pixels))
     begun = time.process_time()
-    diagnosis = doctor.diagnose(copies.held_together(data, equal), rows, values)
+    with hardware.one_thread():
+        diagnosis = doctor.diagnose(held, rows, values, gray=gray)
+        group = held.group if diagnosis.group is None else diagnosis.group
+        made = doctor.of_metadata(data, decoded.metadata, decoded.present, group)
     spent += time.process_time() - begun
     conflicts = sum(f.count for f in copies.findings(data, equal) if f.kind is Kind.CONFLICT)
     leaks = sum(f.count for f in copies.findings(data, equal) if f.kind is Kind.LEAK)
     cells = [
         name,
         f"{len(data.files):,}",
-        *(str(len(families)) for families in (equal.exact, equal.near, equal.turned)),
+        *(str(len(families)) for families in (equal.exact, equal.near, equal.turned, diagnosis.parts)),
         str(conflicts),
         str(leaks),
         next((_group(f) for f in diagnosis.findings if f.kind is Kind.GROUPS), ""),
         next(
             (f"{f.values['area']:.2f}" for f in diagnosis.findings if f.kind is Kind.TEST_IMAGES_DIFFER), ""
         ),
+        next((f"{f.values['score']:.0%} ({f.values['chance']:.0%})" for f in made), ""),
         f"{spent:.2f}",
     ]
+    of_rows = None if held.group is None else held.group[rows]
+    return f"| {' | '.join(cells)} |", _wrong_labels(name, values, data.labels[rows], of_rows)
+
+
+def _wrong_labels(name: str, values: np.ndarray, labels: np.ndarray, group: np.ndarray | None) -> str:
+    """Return a line of the table of wrong labels: 5 % of them are replaced by another class."""
+    generator = np.random.default_rng(0)
+    wrong = generator.permutation(len(labels))[: len(labels) // 20]
+    classes = int(labels.max()) + 1
+    given = labels.copy()
+    given[wrong] = (labels[wrong] + generator.integers(1, classes, len(wrong))) % classes
+    begun = time.process_time()
+    with hardware.one_thread():
+        found = data_labels.suspects(values, given, group)
+        spent = time.process_time() - begun
+        as_is = data_labels.suspects(values, labels, group)
+    cells = [name, str(len(wrong))]
+    if found is None:
+        cells += ["none named", "", ""]
+    else:
+        hits = np.isin(found.places, wrong)
+        right = found.likelier[hits] == labels[found.places[hits]]
+        cells += [f"{hits.mean():.2f}", f"{hits.sum() / len(wrong):.2f}", f"{right.mean():.2f}"]
+    cells += ["none named" if as_is is None else str(len(as_is.places)), f"{spent:.2f}"]
     return f"| {' | '.join(cells)} |"
 
 
@@ -138,38 +172,56 @@ def _group(found: Finding) -> str:
 # --------------------------------------------------------------------------- planted
 
 
-def planted(
-    data: Dataset, decoded: image_store.Decoded, store: image_store.Pixels
-) -> dict[str, tuple[int, int, int]]:
-    """Return by kind how many copies were planted, found, and put together with an image that they are no copy of."""
+def planted(data: Dataset, decoded: image_store.Decoded, store: image_store.Pixels) -> dict[str, np.ndarray]:
+    """Return by kind how many copies were planted, found by thumbnails, found at all, and put with a wrong image."""
     generator = np.random.default_rng(0)
     present = np.flatnonzero(decoded.present)
+    present = np.sort(generator.permutation(present)[:AMONG])
     flat = decoded.thumbnails[present].reshape(len(present), -1).std(1) < EMPTY
-    candidates = generator.permutation(present[~flat])
+    candidates = generator.permutation(np.flatnonzero(~flat))
     each = min(PLANTED, len(candidates) // len(CHANGES))
     originals = candidates[: each * len(CHANGES)]
     kinds = [kind for kind in CHANGES for _ in range(each)]
-    made = [
-        CHANGES[kind](Image.fromarray(store.image(int(row))), generator)
-        for kind, row in zip(kinds, originals, strict=True)
-    ]
-    count = len(data.files)
-    thumbnails = np.concatenate([decoded.thumbnails, np.stack([_thumbnail(each) for each in made])])
-    mask = np.concatenate([decoded.present, np.ones(len(made), bool)])
-    before = _families(copies.copies(_plain(data, count), decoded.thumbnails, decoded.present))
-    after = _families(copies.copies(_plain(data, len(thumbnails)), thumbnails, mask))
-    totals = dict.fromkeys(CHANGES, (0, 0, 0))
-    for number, (kind, row) in enumerate(zip(kinds, originals.tolist(), strict=True)):
-        family = after.get(count + number, set())
-        known = {row, *before.get(row, set())}
-        false = any(other < count and other not in known for other in family)
-        planted_, found, wrong = totals[kind]
-        totals[kind] = planted_ + 1, found + (row in family), wrong + false
+    count = len(present)
+    with tempfile.TemporaryDirectory() as work:
+        files = [str(data.files[row]) for row in present]
+        for number, (kind, place) in enumerate(zip(kinds, originals, strict=True)):
+            made = CHANGES[kind](Image.fromarray(store.image(int(present[place]))), generator)
+            files.append(str(Path(work) / f"{number}.png"))
+            made.save(files[-1])
+        folder = Path(work) / "store"
+        both = image.decode(files, folder, allowance=UNLIMITED)
+        rows, values = features(np.arange(len(files)) % 2, folder, np.flatnonzero(both.present))
+        gray = partial(image.gray, image.open(folder))
+        was = both.present & (np.arange(len(files)) < count)
+        with hardware.one_thread():
+            old = crops.families(rows[rows < count], values[rows < count], gray)
+            new = crops.families(rows, values, gray)
+    before = _plain(data, len(files))
+    thumbnails = [copies.copies(before, both.thumbnails, mask) for mask in (was, both.present)]
+    known = _families([*thumbnails[0].families, *old])
+    stages = [_families(thumbnails[1].families), _families([*thumbnails[1].families, *new])]
+    totals = {kind: np.zeros(4, np.int64) for kind in CHANGES}
+    for number, (kind, place) in enumerate(zip(kinds, originals.tolist(), strict=True)):
+        of_row = [stage.get(count + number, set()) for stage in stages]
+        own = {place, *known.get(place, set())}
+        false = any(other < count and other not in own for other in of_row[1])
+        totals[kind] += (1, place in of_row[0], place in of_row[1], false)
     return totals
 
 
-def _families(of: copies.Copies) -> dict[int, set[int]]:
-    return {row: set(family.tolist()) for family in (*of.near, *of.turned) for row in family.tolist()}
+def _families(families: Sequence[np.ndarray]) -> dict[int, set[int]]:
+    """Return by row the rows that it is in a family with; families that share one are one."""
+    one = np.concatenate(
+        [np.zeros(0, np.int64), *(family[:1].repeat(len(family) - 1) for family in families)]
+    )
+    other = np.concatenate([np.zeros(0, np.int64), *(family[1:] for family in families)])
+    count = int(max(one.max(initial=0), other.max(initial=0))) + 1
+    return {
+        row: set(family.tolist())
+        for family in duplicates.joined(count, one, other)
+        for row in family.tolist()
+    }
 
 
 def _plain(data: Dataset, count: int) -> Dataset:
@@ -185,18 +237,6 @@ def _plain(data: Dataset, count: int) -> Dataset:
     )
 
 
-def _thumbnail(made: Image.Image) -> np.ndarray:
-    """Return the thumbnail that decoding would make of an image."""
-    side = image_store.THUMBNAIL
-    reduced = np.asarray(
-        Image.fromarray(image_store.reduced(made, image.LARGEST_SIDE)).resize(
-            (2 * side, 2 * side), Image.Resampling.BOX
-        ),
-        np.float32,
-    )
-    return reduced.reshape(side, 2, side, 2, 3).mean((1, 3)).round().astype(np.uint8)
-
-
 def sets_in(folder: Path, only: tuple[str, ...]) -> Iterator[Path]:
     """Yield the sets of images in a folder."""
     for path in sorted(folder.iterdir()):
@@ -209,25 +249,36 @@ def sets_in(folder: Path, only: tuple[str, ...]) -> Iterator[Path]:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Markdown file to write.")
 @click.option("--only", multiple=True, help="A set; may be repeated.")
 def main(sets: Path, out: Path, only: tuple[str, ...]) -> None:
-    """Write both tables."""
+    """Write the tables."""
     plugins = load_plugins()
     lines = [
-        "| set | images | equal | nearly | turned | conflicts | leaks | groups | shift | s |",
-        "|---|--:|--:|--:|--:|--:|--:|---|--:|--:|",
+        "| set | images | equal | nearly | turned | parts | conflicts | leaks | groups | shift | shortcut | s |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|",
     ]
-    totals = {kind: np.zeros(3, np.int64) for kind in CHANGES}
+    labelled = [
+        "| set | planted | precision | recall | right class | named as it is | s |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    totals = {kind: np.zeros(4, np.int64) for kind in CHANGES}
     for path in sets_in(sets, only):
         data = data_load.load(str(path), {}, plugins)
         with tempfile.TemporaryDirectory() as work:
             decoded = image.decode(list(data.files), work, allowance=UNLIMITED)
-            lines.append(as_it_is(path.name, data, decoded, Path(work)))
-            click.echo(lines[-1])
+            line, of_labels = as_it_is(path.name, data, decoded, Path(work))
+            lines.append(line)
+            labelled.append(of_labels)
+            click.echo(f"{line}\n{of_labels}")
             store = image.open(work)
             for kind, counts in planted(data, decoded, store).items():
                 totals[kind] += counts
-    lines += ["", "| planted | copies | found | with a wrong image |", "|---|--:|--:|--:|"]
-    for kind, (number, found, false) in totals.items():
-        lines.append(f"| {kind} | {number} | {found / number:.1%} | {false / number:.1%} |")
+    lines += [
+        "",
+        "| planted | copies | by thumbnails | found | with a wrong image |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for kind, (number, *shares) in totals.items():
+        lines.append(f"| {kind} | {number} | {' | '.join(f'{share / number:.1%}' for share in shares)} |")
+    lines += ["", *labelled]
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

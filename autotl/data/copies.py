@@ -57,6 +57,22 @@ def findings(data: Dataset, found: Copies) -> list[Finding]:
     ]
 
 
+def of_parts(data: Dataset, families: Sequence[np.ndarray]) -> list[Finding]:
+    """Return what images mean that show the same picture, or a part of it; a part may well have another label."""
+    return _findings(data, families, {"exact": False, "cropped": True})
+
+
+def outside(group: np.ndarray | None, families: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the families that are not in one group already."""
+    return [family for family in families if group is None or len(np.unique(group[family])) > 1]
+
+
+def with_parts(data: Dataset, families: Sequence[np.ndarray]) -> Dataset:
+    """Return the data with groups in which images that show parts of one picture are together too."""
+    group_from = "copies" if data.group is None else data.group_from
+    return replace(data, group=joined(len(data.files), data.group, families), group_from=group_from)
+
+
 def held_together(data: Dataset, found: Copies) -> Dataset:
     """Return the data with groups in which nearly equal images are together. Byte-equal files are so in any split."""
     if not found.near and not found.turned:
@@ -127,8 +143,8 @@ def _findings(data: Dataset, families: Sequence[np.ndarray], values: dict[str, b
             action=action[kind],
         )
 
-    exact, turned = values["exact"], values.get("turned", False)
-    left_out = contradictions(data, Copies(exact=tuple(families)))
+    exact, turned, cropped = values["exact"], values.get("turned", False), values.get("cropped", False)
+    left_out = not cropped and contradictions(data, Copies(exact=tuple(families)))
     action: Mapping[Kind, Action] = {
         Kind.DUPLICATE: "held_together",
         Kind.NEAR_DUPLICATE: "held_together",

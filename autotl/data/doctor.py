@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from autotl.data import groups
+from autotl.data import copies, crops, groups
 from autotl.data.shift import shifted
 from autotl.data.shortcuts import shortcut
 from autotl.records import Dataset, Finding, Kind
@@ -21,6 +21,9 @@ class Diagnosis:
 
     findings: tuple[Finding, ...] = ()
     group: np.ndarray | None = None  # (n,) int64: found in the names; None: nothing is to be held together
+    parts: tuple[
+        np.ndarray, ...
+    ] = ()  # rows of images that show parts of one picture, and are in no group yet
 
 
 def together(layers: Sequence[np.ndarray]) -> np.ndarray:
@@ -45,9 +48,19 @@ def rows_to_examine(data: Dataset, usable: np.ndarray, *, most_tests: int, seed:
 
 
 def diagnose(
-    data: Dataset, rows: np.ndarray, features: np.ndarray, *, auto_group: bool = True, seed: int = 0
+    data: Dataset,
+    rows: np.ndarray,
+    features: np.ndarray,
+    *,
+    gray: crops.Gray | None = None,
+    most_pairs: int = crops.MOST_PAIRS,
+    auto_group: bool = True,
+    seed: int = 0,
 ) -> Diagnosis:
-    """Return what names and the features (m, d) of `rows` show; `features` are those of `together`."""
+    """Return what names and the features (m, d) of `rows` show; `features` are those of `together`.
+
+    With the images of the rows, `gray`, also which of them show parts of one picture.
+    """
     findings: list[Finding] = []
     suspected = None
     if data.group is None or data.group_from == "copies":
@@ -59,9 +72,13 @@ def diagnose(
         findings.append(_of_groups(data, suspected, held=held))
     group = data.group if suspected is None else suspected.key.group
     findings += _of_shift(data, rows, features, group, seed)
-    return Diagnosis(
-        findings=tuple(findings), group=suspected.key.group if held and suspected is not None else None
-    )
+    found = suspected.key.group if held and suspected is not None else None
+    parts: list[np.ndarray] = []
+    if gray is not None:
+        families = crops.families(rows, features, gray, most_pairs=most_pairs, seed=seed)
+        parts = copies.outside(found, copies.outside(data.group, families))
+        findings += copies.of_parts(data, parts)
+    return Diagnosis(findings=tuple(findings), group=found, parts=tuple(parts))
 
 
 def of_metadata(

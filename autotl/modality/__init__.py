@@ -82,6 +82,10 @@ class Modality(Protocol):
         """Return simple features (m, d) float32 of some rows, "pixels" first: for the baselines without a network."""
         ...
 
+    def gray(self, store: Pixels, rows: np.ndarray) -> np.ndarray:
+        """Return rows (m,) as gray images (m, S, S) uint8, S even, by which copies are compared closely."""
+        ...
+
     def thumbnail(self, store: Path, row: int, file: Path) -> bytes:
         """Return a small JPEG of a row, from the store in a folder, or from its file where the store is gone."""
         ...

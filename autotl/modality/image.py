@@ -49,6 +49,7 @@ ELONGATED = 1.5  # longer side / shorter side, from which a square of an image i
 HAND_SIDE = 16  # pixels, of the small images among the features made by hand
 HAND_BINS = 8  # of each colour's histogram
 GRADIENT_SIDE = 48  # pixels, of the images whose gradients are counted
+GRAY_SIDES = (32, 64)  # pixels, of the images by which copies are compared
 THUMBNAIL_SIDE = 128  # pixels, shorter side; shown at half on sharp screens
 QUALITY = 78  # of a thumbnail's JPEG
 
@@ -198,6 +199,19 @@ def by_hand(store: Pixels, rows: np.ndarray, geometry: Geometry = "crop") -> dic
         "pixels": pixels,
         "gradients": hog.histograms(image_store.square(store, rows, GRADIENT_SIDE, geometry=geometry)),
     }
+
+
+def gray(store: Pixels, rows: np.ndarray) -> np.ndarray:
+    """See `Modality.gray`. Each image is stretched to a square; S is 32 where half of them are smaller than 64 pixels."""
+    if not len(rows):
+        return np.zeros((0, GRAY_SIDES[0], GRAY_SIDES[0]), np.uint8)
+    large = np.median(np.minimum(store.height[rows], store.width[rows])) >= GRAY_SIDES[1]
+    side = GRAY_SIDES[int(large)]
+    made = [
+        Image.fromarray(store.image(int(row))).convert("L").resize((side, side), Image.Resampling.BOX)
+        for row in rows
+    ]
+    return np.stack([np.asarray(each) for each in made])
 
 
 def thumbnail(store: Path, row: int, file: Path) -> bytes:

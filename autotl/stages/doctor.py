@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from autotl import hardware
-from autotl.data import copies
+from autotl import hardware, modality
+from autotl.data import copies, crops
 from autotl.data import doctor as data_doctor
 from autotl.errors import AutotlError
 from autotl.ranking import similarity as ranking_similarity
@@ -18,6 +19,7 @@ from autotl.stages.candidates import hand_over
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
 
+PAIRS_A_SECOND = 600  # of images that are laid on each other, of the stage's seconds
 MOST_TESTS = 500  # test images whose features are compared with those that train
 FEWEST_SECONDS = 1.0  # for features, below which the time is better spent
 DEEPEST = 3  # layer groups whose features are compared: the first show colours and edges alone
@@ -31,7 +33,7 @@ def doctor(context: RunContext, setup: Setup) -> Setup:
     """
     parts, journal = setup.parts, context.journal
     if parts.earlier is not None:
-        kept = [f for f in parts.earlier.state.profile.findings if f.kind in KINDS]
+        kept = [f for f in parts.earlier.state.profile.findings if f.kind in KINDS or f.values.get("cropped")]
         return _with_findings(setup, kept)
     with context.ledger.charge("doctor"):
         diagnosis = _diagnosis(context, setup)
@@ -43,8 +45,12 @@ def doctor(context: RunContext, setup: Setup) -> Setup:
     setup = _with_findings(setup, findings)
     for finding in findings:
         journal.event("doctor", fact(finding.kind, **finding.values, count=finding.count))
+    data = parts.data
     if diagnosis.group is not None:
-        data = copies.with_names(parts.data, diagnosis.group)
+        data = copies.with_names(data, diagnosis.group)
+    if diagnosis.parts:
+        data = copies.with_parts(data, diagnosis.parts)
+    if data is not parts.data:
         setup = replace(setup, parts=split.again(context, parts, data))
         hand_over(context, setup)
     return setup
@@ -68,11 +74,14 @@ def _diagnosis(context: RunContext, setup: Setup) -> data_doctor.Diagnosis:
     except AutotlError as error:
         context.journal.note(fact(Kind.NOT_EXAMINED, error=str(error)))
         return data_doctor.Diagnosis()
+    kind = modality.get(parts.data.modality)
     with hardware.one_thread():
         return data_doctor.diagnose(
             parts.data,
             embedded_rows,
             data_doctor.together(layers),
+            gray=partial(kind.gray, kind.open(context.journal.folder / split.STORE)),
+            most_pairs=min(crops.MOST_PAIRS, int(PAIRS_A_SECOND * plan.doctor)),
             auto_group=not context.options.no_auto_group,
             seed=seed,
         )

@@ -170,3 +170,13 @@ def test_mirrored_and_turned_copies_are_held_together_and_contradict_nothing() -
     assert near.kind is Kind.NEAR_DUPLICATE and near.values == {"exact": False, "turned": True}
     held = copies.held_together(data, found)
     assert held.group is not None and len(set(held.group.tolist())) == 74
+
+
+def test_parts_of_one_picture_join_the_groups_and_keep_their_labels() -> None:
+    data = dataset([0, 1, 0, 1], given=[0, 2, -1, -1], group=[0, 1, 2, 2])
+    families = copies.outside(data.group, [np.array([0, 1]), np.array([2, 3])])
+    assert [family.tolist() for family in families] == [[0, 1]]
+    held = copies.with_parts(data, families)
+    assert held.group is not None and held.group[0] == held.group[1] != held.group[2] == held.group[3]
+    kinds = {finding.kind: finding.action for finding in copies.of_parts(data, families)}
+    assert kinds == {Kind.NEAR_DUPLICATE: "held_together", Kind.LEAK: "kept", Kind.CONFLICT: "kept"}

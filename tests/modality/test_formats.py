@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, features
 from source_files import folders, read, reasons
 
+from autotl.budget import Allowance
 from autotl.modality import image, image_file, image_signature
 from autotl.modality.image_store import load_image
 from autotl.records import Kind
@@ -107,3 +108,52 @@ def test_dicom(tmp_path: Path, photometric: str, frames: int) -> None:
     assert pixels[0, dark].max() == 0 and pixels[0, bright].min() == 255
     with (tmp_path / "scan").open("rb") as file:
         assert image.pages(file) == frames
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Write one picture in every format and form that has a decoding of its own, by name."""
+    generator = np.random.default_rng(0)
+    picture = Image.fromarray(generator.integers(0, 255, (40, 30, 3), np.uint8)).resize((260, 300))
+    alpha = picture.convert("RGBA")
+    alpha.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, 260).astype(np.uint8), (300, 1))))
+    deep = Image.fromarray(np.asarray(picture.convert("L"), np.uint16) * 200)
+    turned = Image.Exif()
+    turned[274] = 6
+    forms: dict[str, tuple[Image.Image, str, dict[str, Any]]] = {
+        "jpeg": (picture, "JPEG", {}),
+        "cmyk": (picture.convert("CMYK"), "JPEG", {}),
+        "turned": (picture, "JPEG", {"exif": turned}),
+        "png": (picture, "PNG", {}),
+        "palette": (picture.convert("P"), "PNG", {}),
+        "alpha": (alpha, "PNG", {}),
+        "deep": (deep, "PNG", {}),
+        "bit": (picture.convert("1"), "PNG", {}),
+        "gif": (picture, "GIF", {}),
+        "webp": (picture, "WEBP", {"method": 0}),
+        "bmp": (picture, "BMP", {}),
+        "ppm": (picture, "PPM", {}),
+        "tga": (picture, "TGA", {}),
+        "tiff": (picture, "TIFF", {}),
+        "deep tiff": (deep, "TIFF", {}),
+        "pages": (picture, "TIFF", {"save_all": True, "append_images": [alpha.convert("RGB")]}),
+    }
+    if features.check("avif"):
+        forms["avif"] = (picture, "AVIF", {"speed": 10})
+    for name, (image_, kind, more) in forms.items():
+        image_.save(folder / name, kind, **more)
+    return {name: folder / name for name in forms}
+
+
+def test_training_and_prediction_decode_the_same_pixels_of_every_format(tmp_path: Path) -> None:
+    """A run stores images of a shorter side of 256; a model reads files anew, whatever its input size."""
+    files = _files(tmp_path)
+    paths = [str(path) for path in files.values()]
+    decoded = image.decode(paths, tmp_path / "store", allowance=Allowance(deadline=float("inf")))
+    assert not decoded.errors
+    stored = image.open(tmp_path / "store")
+    for row, (name, path) in enumerate(files.items()):
+        predicted = load_image(path, image.LARGEST_SIDE)[0]
+        assert (stored.image(row) == predicted).all(), name
+        assert predicted.shape[2] == 3 and min(predicted.shape[:2]) == 256, name
+        assert predicted.std() > 5, f"{name} is empty"
+    assert stored.image(list(files).index("turned")).shape[1] > 256, "turned by its EXIF orientation"

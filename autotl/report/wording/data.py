@@ -78,16 +78,23 @@ def _classes_alike(count: int) -> str:
     return f"{numbered(count, 'class', 'classes')} whose names differ only by case, accents, spaces or signs: one class?"
 
 
-def _duplicate(exact: bool, count: int, turned: bool = False) -> str:
+def _duplicate(exact: bool, count: int, turned: bool = False, cropped: bool = False) -> str:
+    if cropped:
+        return f"{count:,} images show the same picture as another, or a part of it (cropped, padded or saved again)"
     return f"{count:,} images are {_equal(exact, turned)} to another"
 
 
-def _leak(exact: bool, count: int, turned: bool = False) -> str:
+def _leak(exact: bool, count: int, turned: bool = False, cropped: bool = False) -> str:
     sets = f"{numbered(count, 'set')} of {_equal(exact, turned)} images"
+    if cropped:
+        sets = f"{numbered(count, 'set')} of images that show the same picture, or a part of it,"
     return f"{sets} in different given parts: scores there are too high; remove the copies"
 
 
-def _conflict(exact: bool, count: int) -> str:
+def _conflict(exact: bool, count: int, cropped: bool = False) -> str:
+    if cropped:
+        sets = f"{numbered(count, 'set')} of images that show the same picture, or a part of it,"
+        return f"{sets} with different labels: look whether both are right"
     return f"{numbered(count, 'set')} of {_equal(exact)} images with different labels"
 
 

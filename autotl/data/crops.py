@@ -1,0 +1,162 @@
+"""Copies that show a part of another image: crops, paddings, and small images that were saved again. numpy only.
+
+Candidates are nearest neighbours in the features of a reference backbone. The images of a pair are laid on each other:
+one at several sizes and places inside the other, by the cross-correlation of their fine structure. Two photos of one
+thing share its shape; only copies share edges and grain. How much by chance is measured on farther neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from scipy.fft import irfft2, rfft2
+
+from autotl.data import duplicates
+
+NEIGHBOURS = 3  # of an image that are looked at
+FARTHER = 12  # the place of the neighbour that is no copy, by which chance is measured
+LEAST_COSINE = 0.6  # of features: less alike are no candidates
+MOST_PAIRS = 1200  # the most alike first
+CHANCE = 150  # pairs that chance is measured on
+STEP = 2  # pixels between the sides of the first look
+MOST_FINE = 400  # pairs of the second look, those that the first one finds most alike
+LEAST_COARSE = 0.2  # correlation of the first look, below which there is no second
+SMALLEST = 0.8  # of the side of the larger image that the smaller one covers, at least
+LEAST = 0.45  # correlation of a copy, and above that of
+QUANTILE = 0.99  # pairs by chance by
+MARGIN = 0.1
+RIM = 2  # pixels, by which fine structure is separated, and which are left out at the edges
+FLATTEST = 2.0  # deviation in grey levels: below it noise would decide
+BLOCK = 128  # pairs at once
+
+Gray = Callable[[np.ndarray], np.ndarray]  # rows (m,) → gray images (m, S, S), S even
+
+
+def families(
+    rows: np.ndarray, features: np.ndarray, gray: Gray, *, most_pairs: int = MOST_PAIRS, seed: int = 0
+) -> list[np.ndarray]:
+    """Return the rows (m,) of each family of images that show parts of one picture, two or more, among `rows`.
+
+    `features` (n, d) are those of the rows, of length 1. Time and memory grow with `most_pairs`.
+    """
+    if len(rows) <= FARTHER + 1:
+        return []
+    order = _nearest(features)
+    one, other = _candidates(features, order, most_pairs)
+    generator = np.random.default_rng(seed)
+    drawn = generator.permutation(len(rows))[:CHANCE]
+    far = order[drawn, FARTHER]
+    needed = np.unique(np.concatenate([one, other, drawn, far]))
+    some = gray(rows[needed]).astype(np.float32)
+    images = np.zeros((len(rows), *some.shape[1:]), np.float32)
+    images[needed] = some
+    flat = images.std((1, 2)) < FLATTEST
+    kept = ~(flat[one] | flat[other])
+    one, other = one[kept], other[kept]
+    chance = np.quantile(correlation(images, drawn, far), QUANTILE)
+    copies = correlation(images, one, other) >= max(LEAST, float(chance) + MARGIN)
+    return [rows[family] for family in duplicates.joined(len(rows), one[copies], other[copies])]
+
+
+def _nearest(features: np.ndarray) -> np.ndarray:
+    """Return the places (n, FARTHER + 1) of the nearest neighbours of each image, the nearest first."""
+    nearest = np.empty((len(features), FARTHER + 1), np.int64)
+    for at in _blocks(len(features)):
+        cosine = features[at] @ features.T
+        cosine[np.arange(len(cosine)), np.arange(at.start, at.stop)] = -np.inf
+        some = np.argpartition(-cosine, FARTHER, axis=1)[:, : FARTHER + 1]
+        alike = np.take_along_axis(cosine, some, 1)
+        nearest[at] = np.take_along_axis(some, np.argsort(-alike, axis=1, kind="stable"), 1)
+    return nearest
+
+
+def _candidates(features: np.ndarray, nearest: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return places (k,) and (k,) of pairs that are nearest neighbours, each once, the most alike first."""
+    one, other = np.repeat(np.arange(len(nearest)), NEIGHBOURS), nearest[:, :NEIGHBOURS].ravel()
+    one, other = np.unique(np.sort(np.stack([one, other]), axis=0), axis=1)
+    alike = (features[one] * features[other]).sum(1)
+    kept = np.argsort(-alike, kind="stable")[:most]
+    kept = kept[alike[kept] >= LEAST_COSINE]
+    return one[kept], other[kept]
+
+
+def correlation(images: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the correlation (k,) of the fine structure of pairs of images (n, S, S) where they fit best.
+
+    A first look is at half the size.
+    """
+    coarse = images.shape[1] // 2
+    small = images.reshape(len(images), coarse, 2, coarse, 2).mean((2, 4))
+    first, side = np.zeros((2, len(one)), np.float32), np.zeros((2, len(one)), np.int64)
+    sides = np.arange(coarse, int(SMALLEST * coarse), -STEP)[:, None]
+    for at in _blocks(len(one)):
+        for way, (whole, part) in enumerate(((one[at], other[at]), (other[at], one[at]))):
+            each = sides.repeat(len(whole), 1)
+            first[way, at], side[way, at] = _fitted(small[whole], small[part], each)
+    way, value = first.argmax(0), first.max(0)
+    worth = np.argsort(-value, kind="stable")[:MOST_FINE]
+    worth = worth[value[worth] >= LEAST_COARSE]
+    whole, part = np.where(way == 0, one, other)[worth], np.where(way == 0, other, one)[worth]
+    steps = np.arange(1 - 2 * STEP, 2 * STEP)[:, None]
+    wanted = np.clip(2 * side[way[worth], worth] + steps, int(SMALLEST * 2 * coarse), 2 * coarse)
+    best = np.zeros(len(one), np.float32)
+    for at in _blocks(len(worth)):
+        best[worth[at]] = _fitted(images[whole[at]], images[part[at]], wanted[:, at])[0]
+    return best
+
+
+def _fitted(whole: np.ndarray, part: np.ndarray, sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best correlation (k,) of `part` inside `whole` (k, S, S), and its side.
+
+    `sides` (steps, k) are those that `part` is reduced to, in pixels.
+    """
+    count, size = whole.shape[:2]
+    best, at_side = np.full(count, -1.0, np.float32), np.full(count, size)
+    structure = _fine(whole)
+    spectrum = rfft2(structure)
+    for side in np.unique(sides).tolist():
+        rows = np.flatnonzero((sides == side).any(0))
+        weights = _reduction(size, side)
+        pattern = np.zeros((len(rows), size, size), np.float32)
+        inner = slice(RIM, side - RIM)
+        pattern[:, inner, inner] = _fine(weights @ part[rows] @ weights.T)[:, inner, inner]
+        across = irfft2(spectrum[rows] * np.conj(rfft2(pattern)), (size, size))
+        places = size - side + 1
+        energy = _windows(structure[rows] ** 2, side - 2 * RIM)[:, RIM : RIM + places, RIM : RIM + places]
+        own = (pattern**2).sum((1, 2))[:, None, None]
+        value = (across[:, :places, :places] / np.sqrt(np.maximum(energy * own, 1e-6))).max((1, 2))
+        better = value > best[rows]
+        best[rows[better]], at_side[rows[better]] = value[better], side
+    return best, at_side
+
+
+def _fine(images: np.ndarray) -> np.ndarray:
+    """Return the fine structure of images (k, s, s), of about equal contrast everywhere: a frame weighs little."""
+    structure = images - _around(images)
+    return np.asarray(structure / (np.sqrt(np.maximum(_around(structure**2), 0.0)) + FLATTEST), np.float32)
+
+
+def _around(images: np.ndarray) -> np.ndarray:
+    """Return the mean around each pixel of images (k, s, s)."""
+    padded = np.pad(images, ((0, 0), (RIM, RIM), (RIM, RIM)), mode="edge")
+    return _windows(padded, 2 * RIM + 1) / (2 * RIM + 1) ** 2
+
+
+def _windows(images: np.ndarray, side: int) -> np.ndarray:
+    """Return the sums of all squares of `side` pixels in images (k, s, s)."""
+    total = np.pad(images.astype(np.float64).cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
+    return np.asarray(
+        total[:, side:, side:] - total[:, :-side, side:] - total[:, side:, :-side] + total[:, :-side, :-side]
+    )
+
+
+def _reduction(size: int, side: int) -> np.ndarray:
+    """Return the matrix (side, size) that reduces a row of `size` pixels to `side` by areas."""
+    edges, pixel = np.linspace(0, size, side + 1), np.arange(size)
+    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    return np.asarray(np.maximum(overlap, 0) * side / size, np.float32)
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(first, min(first + BLOCK, count)) for first in range(0, count, BLOCK))

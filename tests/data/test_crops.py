@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autotl.data.crops import correlation, families
+
+COUNT = 40
+
+
+def _scene(seed: int) -> Image.Image:
+    """Return a picture with edges of all sizes, as photos have them."""
+    generator = np.random.default_rng(seed)
+    layers = [
+        np.asarray(
+            Image.fromarray(generator.integers(0, 255, (side, side), np.uint8)).resize((160, 160)), np.float32
+        )
+        for side in (5, 12, 30, 80)
+    ]
+    return Image.fromarray(np.mean(layers, axis=0).astype(np.uint8))
+
+
+def _gray(made: Image.Image) -> np.ndarray:
+    return np.asarray(made.resize((64, 64), Image.Resampling.BOX))
+
+
+def _padded(made: Image.Image) -> Image.Image:
+    around = Image.new("L", (180, 180), 255)
+    around.paste(made, (10, 10))
+    return around
+
+
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "cropped by a tenth": lambda made: made.crop((3, 12, 147, 156)),
+    "cropped by a fifth": lambda made: made.crop((20, 5, 148, 133)),
+    "padded": _padded,
+    "half the size": lambda made: made.resize((80, 80)),
+}
+IMAGES = np.stack([_gray(_scene(number)) for number in range(COUNT)])
+
+
+def _features(of: list[int]) -> np.ndarray:
+    """Return features by which images of one picture are nearest neighbours, and all are candidates."""
+    seen = np.random.default_rng(0).normal(size=(COUNT, 30))[of] + 4.0
+    seen += 0.05 * np.random.default_rng(1).normal(size=seen.shape)
+    return np.asarray(seen / np.linalg.norm(seen, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_part_of_a_picture_is_found_and_joins_nothing_else(change: str) -> None:
+    copies = [_gray(CHANGES[change](_scene(number))) for number in range(3)]
+    images = np.concatenate([IMAGES, copies])
+    rows = np.arange(len(images)) + 100
+    found = families(rows, _features([*range(COUNT), 0, 1, 2]), lambda wanted: images[wanted - 100])
+    assert sorted(map(tuple, map(sorted, (family.tolist() for family in found)))) == [
+        (100 + number, 100 + COUNT + number) for number in range(3)
+    ]
+
+
+def test_other_pictures_are_no_copies_though_their_features_are_near() -> None:
+    assert not families(np.arange(COUNT), _features(list(range(COUNT))), lambda wanted: IMAGES[wanted])
+
+
+def test_flat_images_and_a_handful_conclude_nothing() -> None:
+    flat = np.full((COUNT, 64, 64), 128, np.uint8)
+    assert not families(np.arange(COUNT), _features([0] * COUNT), lambda wanted: flat[wanted])
+    assert not families(np.arange(5), _features([0] * 5), lambda wanted: IMAGES[wanted])
+
+
+def test_the_correlation_does_not_depend_on_the_order_of_a_pair() -> None:
+    part = _gray(_scene(0).crop((10, 10, 150, 150)))
+    images = np.stack([IMAGES[0], part]).astype(np.float32)
+    one, other = np.array([0]), np.array([1])
+    there, back = correlation(images, one, other), correlation(images, other, one)
+    assert there == pytest.approx(back, abs=1e-5) and there[0] > 0.5
