@@ -38,10 +38,12 @@ __all__ = [
     "copy_folder",
     "disk_full",
     "key",
+    "source_folder",
 ]
 
 _DIGEST = 32  # bytes
 _TEMPORARY = ".tmp"
+_SOURCES = "sources"
 _ABANDONED = 3600.0  # seconds after which a temporary file has no writer any more
 
 
@@ -57,6 +59,17 @@ def cache_folder() -> Path:
     if os.path.expanduser("~") == "~" and not os.environ.get("XDG_CACHE_HOME"):
         return _temporary_folder()
     return Path(platformdirs.user_cache_dir("autotl", appauthor=False, opinion=False))
+
+
+def source_folder(digest: str) -> Path:
+    """Return the folder in the cache for what was unpacked or written from a source with that digest, there or not.
+
+    Asking counts as a use, which `Cache.prune` goes by.
+    """
+    folder = cache_folder() / _SOURCES / digest
+    with contextlib.suppress(OSError):  # not there yet
+        os.utime(folder)
+    return folder
 
 
 @functools.cache
@@ -179,7 +192,7 @@ def _plain(value: Any) -> Any:
 
 
 class Cache:
-    """Numpy arrays by key, in a folder that several processes may share.
+    """Numpy arrays by key, in a folder that several processes may share; beside them lie unpacked sources.
 
     A folder that cannot be written to disables writing, with one warning; reading goes on.
     """
@@ -263,6 +276,9 @@ class Cache:
                 with contextlib.suppress(OSError):  # another process may prune at the same time
                     status = path.stat()
                     yield status.st_mtime, status.st_size, path
+        for path in self.folder.glob(f"{_SOURCES}/[!.]*"):
+            with contextlib.suppress(OSError):
+                yield path.stat().st_mtime, _bytes(path), path
 
     def _remove_abandoned(self) -> int:
         freed = 0
@@ -271,6 +287,11 @@ class Cache:
                 status = path.stat()
                 if time.time() - status.st_mtime > _ABANDONED and _remove(path):
                     freed += status.st_size
+        for path in self.folder.glob(f"{_SOURCES}/.*"):
+            with contextlib.suppress(OSError):
+                abandoned, size = time.time() - path.stat().st_mtime > _ABANDONED, _bytes(path)
+                if abandoned and _remove(path):
+                    freed += size
         return freed
 
 
@@ -280,9 +301,19 @@ def _digest(key: str, content: memoryview) -> bytes:
     return digest.digest()
 
 
+def _bytes(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    if path.is_dir() and not path.is_symlink():
+        return sum(_bytes(inner) for inner in path.iterdir())
+    return path.lstat().st_size
+
+
 def _remove(path: Path) -> bool:
     try:
-        path.unlink()
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     except OSError:
         return False
     return True

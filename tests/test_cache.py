@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autotl.cache import Cache, atomic, atomic_write, cache_folder, key
+from autotl.cache import Cache, atomic, atomic_write, cache_folder, key, source_folder
 from autotl.records import Preprocess
 
 
@@ -200,3 +200,25 @@ def test_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if sys.platform == "linux":
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
         assert cache_folder() == tmp_path / "xdg" / "autotl"
+
+
+def test_unpacked_sources_are_entries_that_are_pruned_by_their_last_use(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOTL_CACHE", str(cache.folder))
+    for age, digest in enumerate(("ab", "cd")):
+        place = source_folder(digest)
+        (place / "files").mkdir(parents=True)
+        (place / "files" / "image.png").write_bytes(b"x" * 100)
+        os.utime(place, (0, 1000 - age))
+    assert cache.size() == 200
+    source_folder("cd")  # used now
+    assert cache.prune(max_bytes=150) == 100
+    assert not (cache.folder / "sources" / "ab").exists() and source_folder("cd").is_dir()
+    abandoned = cache.folder / "sources" / ".unpacking"
+    abandoned.mkdir()
+    (abandoned / "image.png").write_bytes(b"x" * 50)
+    assert cache.prune() == 0, "it may still be written to"
+    os.utime(abandoned, (0, 0))
+    assert cache.prune() == 50 and not abandoned.exists()
+    assert cache.prune(max_bytes=0) == 100 and cache.size() == 0

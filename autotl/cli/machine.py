@@ -17,7 +17,7 @@ from autotl.cli.options import SIZE
 @click.option("--clear", is_flag=True, help="Remove all entries.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: folder, bytes, freed.")
 def cache(prune: float | None, clear: bool, as_json: bool) -> None:
-    """Show or clear the cache of image features, which makes later runs on the same images faster.
+    """Show or clear the cache of image features and unpacked sources, which makes later runs faster.
 
     The cache is in $AUTOTL_CACHE, otherwise in the cache folder of the platform. Every entry can be computed
     again. Downloaded weights are in the cache of the Hugging Face hub and are not removed.

@@ -150,6 +150,16 @@ def place(earlier: Earlier, data: Dataset, fresh: Split) -> tuple[Earlier, Split
     return replace(earlier, probes=probes, controls=controls, fits=fits), split
 
 
+def with_classes(earlier: Earlier, data: Dataset) -> Dataset:
+    """Return the data with the classes in the order of the run: earlier versions sorted numbers as text."""
+    before, now = earlier.state.data.classes, data.classes
+    if before == now or sorted(before) != sorted(now):
+        return data
+    place = np.array([before.index(name) for name in now], np.int64)
+    target = replace(data.targets[0], classes=before, values=place[data.labels])
+    return replace(data, targets=(target, *data.targets[1:]))
+
+
 def with_groups(earlier: Earlier, data: Dataset) -> Dataset:
     """Return the data with the groups that the run kept whole; images that were added are groups of their own."""
     before = manifest.read(earlier.folder / "manifest.csv")

@@ -60,6 +60,8 @@ def split(context: RunContext, data: Dataset, earlier: resume.Earlier | None) ->
     for guess in data.reading:
         journal.note(guess)
         journal.event("load", guess)
+    if earlier is not None:
+        data = resume.with_classes(earlier, data)
     parts = data_split.split(data, test_size=options.test_size, seed=options.seed)
     if earlier is not None:
         earlier, parts = resume.place(earlier, data, parts)

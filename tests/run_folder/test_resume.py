@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from simulated_run import SPECS, TABLE, World
 
 from autotl import load, pipeline
 from autotl.cli import main
+from autotl.data import load as data_load
 from autotl.decision import judge as decision_judge
 from autotl.errors import AutotlError, RunError
 from autotl.modality import image_store
+from autotl.plugins.manager import load_plugins
 from autotl.records import Trial, result
 from autotl.records.result import ModelIs
 from autotl.report.wording.recommendation import recommendation
@@ -266,3 +269,19 @@ def test_a_new_winner_whose_fit_fails_is_not_passed_off_as_the_old_model(
     assert after.winner.model_is == ModelIs.ANOTHER_CANDIDATES
     assert "another candidate's" in recommendation(after)
     assert (folder / "model" / "model.json").read_text() == state.winner.candidate
+
+
+def test_classes_that_an_earlier_version_sorted_as_text_keep_the_order_of_the_run(tmp_path: Path) -> None:
+    for name in ("1", "2", "10"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8), (int(name), 0, 0)).save(tmp_path / name / "a.png")
+    data = data_load.load(str(tmp_path), {}, load_plugins())
+    assert data.classes == ("1", "2", "10")
+
+    def of(*classes: str) -> Any:
+        return SimpleNamespace(state=SimpleNamespace(data=SimpleNamespace(classes=classes)))
+
+    kept = resume.with_classes(of("1", "10", "2"), data)
+    assert kept.classes == ("1", "10", "2")
+    assert [kept.classes[label] for label in kept.labels] == [data.classes[label] for label in data.labels]
+    assert resume.with_classes(of("1", "10", "3"), data) is data, "other classes are refused later"

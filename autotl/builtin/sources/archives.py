@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from autotl.cache import cache_folder
+from autotl.cache import source_folder
 from autotl.errors import DatasetError
 from autotl.records import Kind, LeftOut, fact
 
@@ -60,7 +60,7 @@ def unpack(path: Path) -> tuple[Path, list[LeftOut]]:
     Links, devices and members that lead outside the folder are not unpacked. The folder is kept in the cache under
     the archive's digest. Raises `DatasetError` for an archive that is damaged, encrypted or grows out of proportion.
     """
-    place = cache_folder() / "sources" / _digest(path)
+    place = source_folder(_digest(path))
     if not (place / DONE).is_file():
         _unpack(path, place)
     left_out = json.loads((place / DONE).read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from autotl.builtin.sources.columns import LABELS, NUMBERED, PATHS
 from autotl.builtin.sources.listing import NO_PART, Choices, Item, Listing
 from autotl.builtin.sources.names import normal_form, part_of, squeezed
 from autotl.builtin.sources.table_files import ARROW, needs, text_of
-from autotl.cache import atomic_write, cache_folder
+from autotl.cache import atomic_write, source_folder
 from autotl.errors import DatasetError
 from autotl.records import Kind, fact
 
@@ -68,7 +68,7 @@ def _is_image(of_type: Any) -> bool:
 def read(path: Path, shards: list[Shard], choices: Choices) -> Listing:
     """Return the images of a data set. Their bytes are written to the cache as they are. Raises `DatasetError`."""
     pa = needs("pyarrow", "pyarrow", "parquet", path)
-    folder = cache_folder() / "sources" / _digest(shards)
+    folder = source_folder(_digest(shards))
     listing = Listing(root=folder, is_table=True)
     rows: list[tuple[str, Any, int]] = []  # name, label, part
     columns = _columns(pa, shards[0], path, choices)

@@ -22,7 +22,7 @@ from autotl.builtin.sources.columns import LABELS, PATHS
 from autotl.builtin.sources.listing import MODALITY
 from autotl.builtin.sources.names import squeezed
 from autotl.builtin.sources.table_files import text_of
-from autotl.cache import atomic_write, cache_folder
+from autotl.cache import atomic_write, source_folder
 from autotl.errors import DatasetError
 
 TABLE = "items.jsonl"
@@ -91,7 +91,7 @@ class _Writer:
         """Write the table and the images to the cache; return its path, and the folder that paths start from."""
         lines = "\n".join(json.dumps(row, sort_keys=True, default=str) for row in rows).encode()
         digest = hashlib.blake2b(lines, digest_size=20).hexdigest()  # names hold the digests of the contents
-        place = cache_folder() / "sources" / digest
+        place = source_folder(digest)
         paths = [str(row["path"]) for row in rows]
         outside = [path for path in paths if os.path.isabs(path)]
         root = Path(os.path.commonpath([os.path.dirname(path) for path in outside])) if outside else place
