@@ -32,45 +32,63 @@ def left_out(
     one_hot, shares = _centred(labels, weights)
     if weights is not None:  # least squares with weights are plain ones on rows times the root of theirs
         root = np.sqrt(weights)[:, None]
-        return [scores / root + shares for scores in left_out_targets(root * x, root * one_hot, folds)]
+        scaled = left_out_targets(root * x, root * one_hot, folds, root=root)
+        return [scores / root + shares for scores in scaled]
     return [scores + shares for scores in left_out_targets(x, one_hot, folds)]
 
 
 def left_out_targets(
-    x: np.ndarray, targets: np.ndarray, folds: np.ndarray, indices: Sequence[int] = range(len(PENALTIES))
+    x: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray,
+    indices: Sequence[int] = range(len(PENALTIES)),
+    root: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    """Return predictions (n, k) of centred targets (n, k), left out with their fold, for ``PENALTIES[index]`` each."""
+    """Return predictions (n, k) of targets (n, k), left out with their fold, for ``PENALTIES[index]`` each.
+
+    `root` (n, 1) are the roots of the rows' weights, which `x` and `targets` are multiplied by. `x` is centred. The
+    intercept is left out with the fold as well: were it kept, the rows that are left would give away the mean of the
+    labels of those that are not, exactly where there are more columns than rows.
+    """
+    root = np.ones((len(x), 1)) if root is None else root
+    unit = root / np.linalg.norm(root)  # the column of the intercept
     values, vectors = _spectrum(x)
     blocks = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
     penalties = [_penalties(values, len(x))[index] for index in indices]
     if max(map(len, blocks)) > x.shape[1]:
-        return _refitted(x, targets, blocks, penalties)
+        return _refitted(x, targets, root, blocks, penalties)
     basis = vectors if x.shape[1] > len(x) else x @ vectors / np.sqrt(values)  # (n, rank) orthonormal
     projected = basis.T @ targets
+    about_mean = targets - unit @ (unit.T @ targets)
     answers = []
     for penalty in penalties:
         shrink = values / (values + penalty)
-        residuals = targets - basis @ (shrink[:, None] * projected)
+        residuals = about_mean - basis @ (shrink[:, None] * projected)
         scores = np.empty_like(targets)
         for block in blocks:
             rows = basis[block]
-            corner = np.eye(len(block)) - (rows * shrink) @ rows.T
+            corner = np.eye(len(block)) - (rows * shrink) @ rows.T - unit[block] @ unit[block].T
             scores[block] = targets[block] - np.linalg.solve(corner, residuals[block])
         answers.append(scores)
     return answers
 
 
 def _refitted(
-    x: np.ndarray, targets: np.ndarray, blocks: list[np.ndarray], penalties: list[float]
+    x: np.ndarray, targets: np.ndarray, root: np.ndarray, blocks: list[np.ndarray], penalties: list[float]
 ) -> list[np.ndarray]:
     gram, cross = x.T @ x, x.T @ targets
     answers = [np.empty_like(targets) for _ in penalties]
     for block in blocks:
-        rest = gram - x[block].T @ x[block]
+        out, rows, aims = root[block], x[block], targets[block]
+        weight = float((root**2).sum() - (out**2).sum())
+        mean = (root.T @ x - out.T @ rows) / weight  # (1, d) of the rows that are left
+        share = (root.T @ targets - out.T @ aims) / weight
+        rest = gram - rows.T @ rows - weight * mean.T @ mean
         values, vectors = np.linalg.eigh(rest)
-        rotated, aimed = x[block] @ vectors, vectors.T @ (cross - x[block].T @ targets[block])
+        rotated = (rows - out @ mean) @ vectors
+        aimed = vectors.T @ (cross - rows.T @ aims - weight * mean.T @ share)
         for scores, penalty in zip(answers, penalties, strict=True):
-            scores[block] = rotated @ (aimed / (np.maximum(values, 0.0) + penalty)[:, None])
+            scores[block] = rotated @ (aimed / (np.maximum(values, 0.0) + penalty)[:, None]) + out @ share
     return answers
 
 

@@ -33,8 +33,10 @@ def test_ridge_equals_refitting_each_fold(
         refitted = np.empty(len(x), np.int64)
         for fold in range(5):
             out = folds == fold
-            gram = x[~out].T @ x[~out] + relative * penalty_unit * np.eye(x.shape[1])
-            answers = x[out] @ np.linalg.solve(gram, x[~out].T @ one_hot[~out])
+            mean, share = x[~out].mean(0), one_hot[~out].mean(0)
+            rest = x[~out] - mean
+            gram = rest.T @ rest + relative * penalty_unit * np.eye(x.shape[1])
+            answers = (x[out] - mean) @ np.linalg.solve(gram, rest.T @ (one_hot[~out] - share)) + share
             refitted[out] = (answers + np.eye(10)[labels].mean(0)).argmax(1)
         assert np.mean(left_out.argmax(1) == refitted) > 0.99
 
