@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+# Before numpy is imported: the tests of two processes share the cores, and threads on small matrices only wait.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 import simulated_run
 from made_images import pictures
