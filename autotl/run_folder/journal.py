@@ -207,20 +207,32 @@ def claimed(options: Options) -> Iterator[Path]:
     Raises `RunError` for a folder that is not empty, or that another run holds. Runs that begin in the same second
     without a folder of their own get different ones.
     """
-    if options.out is None:
-        folder = _fresh(options.source)
+    folder = None if options.out is None else Path(options.out)
+    fresh = folder is None or not folder.exists()
+    try:
+        folder = _made(folder) if folder is not None else _fresh(options.source)
         with hold(folder):
+            if any(entry.name != LOCK for entry in folder.iterdir()):
+                raise _not_empty(folder)
             yield folder
-        return
-    folder = Path(options.out)
-    not_empty = RunError(f"{folder} is not empty; expected a new or empty folder; choose another --out")
+    except BaseException:
+        if fresh and folder is not None:
+            with suppress(
+                OSError
+            ):  # it holds something, or is gone; Ctrl-C may come before anything is written
+                folder.rmdir()
+        raise
+
+
+def _made(folder: Path) -> Path:
     if folder.exists() and not folder.is_dir():
-        raise not_empty
+        raise _not_empty(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with hold(folder):
-        if any(entry.name != LOCK for entry in folder.iterdir()):
-            raise not_empty
-        yield folder
+    return folder
+
+
+def _not_empty(folder: Path) -> RunError:
+    return RunError(f"{folder} is not empty; expected a new or empty folder; choose another --out")
 
 
 def _fresh(source: str) -> Path:
