@@ -39,7 +39,8 @@ API_VERSION = 2
 OLDEST_API = 1
 # What a plugin of the version before has to look at.
 CHANGES = {
-    2: "each hook may take one record, `call`; on_event is called aside, and its last event has the stage 'end'"
+    2: "each hook may take one record, `call`; on_event is called aside, its last event has the stage 'end', and an "
+    "event's `score` is the score_val of a trial that ended alone"
 }
 
 hookspec = pluggy.HookspecMarker("autotl")
@@ -90,8 +91,14 @@ def register_scores(call: ListingCall) -> Iterable[Score]:  # type: ignore[empty
 def load_dataset(call: SourceCall, source: str, options: dict[str, str]) -> Dataset | None:
     """Return the labelled items of a source that this plugin can read, else None.
 
-    Called once at the start of a run and of ``autotl profile``. The first plugin that does not return None
-    decides; autotl's own readers come last. Limit: 120 s.
+    Called once at the start of a run, of ``autotl profile`` and of ``autotl evaluate``. ``autotl predict`` calls it
+    for a path that is neither a folder nor a table, nor named like an image; it uses names and files, and no label.
+    The first plugin that does not return None decides; autotl's own readers come last. Limit: 120 s.
+
+    `fingerprint` is a digest of contents, labels, parts and groups that does not depend on a path: runs on equal data
+    are compared by it. `digests` name the contents of each file: exact duplicates are found by them. `names`
+    stay the same, because a run that is continued finds its images by them. The plugin owns the files that it writes:
+    autotl reads them while a run decodes, tests and is continued, and never removes them.
 
     Args:
         call: All arguments as one record.
@@ -137,10 +144,9 @@ def make_planner(
 def on_event(event: Event) -> None:
     """Observe a run: called for each of its events, in order, aside. The run does not wait.
 
-    Stages come in the order load, split, candidates, start, similarity, sample, rank, forecast, probe, control,
-    final fit, report, end; not each run has all of them. The first probe belongs to the ranking, and `download` and
-    `plugins` come at any time. A `score` is what a leaderboard calls
-    `score_val`, except in the stage `rank`, where it is the linear probe's, before any training.
+    The reference lists stages, kinds and values. `score` is what a leaderboard calls `score_val`: only the event of a
+    trial that ended has one (kind ``trial_ended``; a control's in the stage ``control``). Scores of the ranking, and
+    of a training on its way, are values under names of their own.
 
     The last event has the stage ``end`` and the kind ``run_ended``, whatever happens; `values["status"]` is finished,
     interrupted or failed, and `values["error"]` the error. An event may take 10 s, the last one 30 s. An observer

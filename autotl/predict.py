@@ -29,6 +29,8 @@ from autotl.report.format import csv_line, printable
 if TYPE_CHECKING:
     import pandas as pd
 
+    from autotl.plugins.manager import Plugins
+
 Style = Literal["csv", "jsonl", "parquet"]
 OUT_OF_DISTRIBUTION = "far from the training images"
 MODALITY = "image"  # of every model folder
@@ -71,13 +73,15 @@ class Item:
 
 
 def items_of(sources: Iterable[Any], folder: Path) -> Iterator[Item]:
-    """Yield images from paths, folders, tables with a column of paths, PIL images and arrays.
+    """Yield images from paths, folders, tables with a column of paths, sources of plugins, PIL images and arrays.
 
-    A folder yields the images below it. Arrays are (H, W), (H, W, 3) or (H, W, 4), uint8 or floats from
-    0 to 1; they and PIL images are written to `folder` and named ``image 0``, ``image 1``, … Raises
-    `DatasetError` for a table without paths and for a value that is not an image.
+    A folder yields the images below it. What is neither a folder nor a table, nor named like an image, may be a
+    source that an installed plugin reads: its images have the names that the plugin gives them. Arrays are (H, W),
+    (H, W, 3) or (H, W, 4), uint8 or floats from 0 to 1; they and PIL images are written to `folder` and named
+    ``image 0``, ``image 1``, … Raises `DatasetError` for a table without paths, for a value that is not an image,
+    and where a plugin cannot read its source.
     """
-    kind = modality.get(MODALITY)
+    kind, guests = modality.get(MODALITY), _Guests()
     for number, source in enumerate(sources):
         if not isinstance(source, str) and not hasattr(source, "__fspath__"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -92,8 +96,37 @@ def items_of(sources: Iterable[Any], folder: Path) -> Iterator[Item]:
                 yield Item(str(path), str(path), error)
         elif name.lower().endswith(table_files.SUFFIXES) and os.path.isfile(name):
             yield from (Item(path, file) for path, file in tables.paths(table_files.read(Path(name))))
-        else:
+        elif os.path.splitext(name)[1].lower() in kind.SUFFIXES:
             yield Item(name, name)
+        else:
+            yield from guests.items(name)
+
+
+class _Guests:
+    """The plugins that read sources. They are loaded once, when the first source may be one of theirs."""
+
+    def __init__(self) -> None:
+        self._plugins: Plugins | None = None
+
+    def items(self, name: str) -> Iterator[Item]:
+        """Yield the images of a source that a plugin reads; the source itself, taken as a file, where none does.
+
+        Raises the `DatasetError` of a plugin whose source it is.
+        """
+        if self._plugins is None:
+            from autotl.plugins.manager import load_plugins
+
+            self._plugins = load_plugins()
+        if not self._plugins.guest_readers:
+            yield Item(name, name)
+            return
+        before = len(self._plugins.problems)
+        data = self._plugins.load_dataset(name, {}, guests_only=True)
+        if data is not None:
+            yield from (Item(str(n), str(file)) for n, file in zip(data.names, data.files, strict=True))
+            return
+        problems = "; ".join(map(str, self._plugins.problems[before:]))
+        yield Item(name, name, problems or None)
 
 
 def several(images: Any) -> Iterable[Any]:

@@ -136,10 +136,11 @@ class Planner(Protocol):
 
         The probe and the final fit after it should fit into `seconds`. The trial's `id` is an identifier that no
         earlier trial has: letters and digits. Backbone and input size stand in the ranking.
-        `epochs` and the candidate's `unfreeze` are 0 for a strategy without phases; `unfreeze` is "all" for one
-        without `depths`. To continue a training, `resume_from` and `resumed_epochs` are `model` and `epochs_done` of
-        its result. `rows`, `fit_on`, `evaluate_on` and `control` stay as by default. autotl times the recipe, sets
-        the forecast, and keeps the model.
+        `epochs` is 0 for a strategy without phases. The candidate's `unfreeze` is 0 for a strategy that is
+        `head_only`, 1, 2, … or "all" for one with `depths`, and "all" for others. To continue a training,
+        `resume_from` and `resumed_epochs` are `model` and `epochs_done` of its result. `rows`, `fit_on`,
+        `evaluate_on` and `control` stay as by default. autotl times the recipe, sets the forecast, and keeps the
+        model.
         """
         ...
 

@@ -8,6 +8,7 @@ import json
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from autotl.errors import DatasetError, RunError
 from autotl.modality.image import as_image
 from autotl.modality.image_file import reason
 from autotl.modality.image_store import load_image
+from autotl.plugin import Dataset, SourceCall, Target, hookimpl
+from autotl.plugins import manager
+from autotl.plugins.manager import load_plugins
 from autotl.predict import Prediction
 from autotl.records import Answers
 
@@ -139,6 +143,37 @@ def test_paths_folders_and_lists_are_gone_through_in_order(tmp_path: Path) -> No
         ("in/a.jpg", inside[0]),
         ("/else/c.png", "/else/c.png"),
     ]
+
+
+def test_a_source_of_a_plugin_gives_its_images_with_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def reads(call: SourceCall) -> Dataset | None:
+        asked.append(call.source)
+        if call.source == "broken.db":
+            raise ValueError("no table")
+        if not call.source.endswith(".db"):
+            return None
+        target = Target(name="label", kind="multiclass", classes=("a", "b"), values=np.array([0, 1]))
+        return Dataset(
+            source=call.source, modality="image", files=np.array(["/cache/1", "/cache/2"], object),
+            names=np.array(["one", "two"], object), targets=(target,), given=np.array([2, 2], np.int8),
+        )  # fmt: skip
+
+    guest = SimpleNamespace(__name__="guest", load_dataset=hookimpl(reads))
+    monkeypatch.setattr(manager, "load_plugins", lambda: load_plugins([guest], installed=False))
+    sources = ["one.png", "some.db", "odd", "broken.db"]
+    found = [(item.name, item.file, item.error) for item in autotl_predict.items_of(sources, tmp_path)]
+    assert found[:-1] == [
+        ("one.png", "one.png", None),
+        ("one", "/cache/1", None),
+        ("two", "/cache/2", None),
+        ("odd", "odd", None),
+    ]
+    assert found[-1][:2] == ("broken.db", "broken.db") and "ValueError: no table" in str(found[-1][2])
+    assert asked == ["some.db", "odd", "broken.db"]  # a name of an image is one
 
 
 def test_a_list_without_paths_says_what_it_has(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import inspect
 import json
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import click
 from autotl import hookspecs, plugin, protocols
 from autotl.cli import main
 from autotl.records.data import Action, GroupFrom, ModalityName, Part, TargetName
+from autotl.records.events import AT_ANY_TIME, EVENTS, FINDINGS, STAGES
 from autotl.records.specs import Metric, Prefer
 from autotl.records.trials import Control, Depth, Status
 from autotl.run_folder import result_file
@@ -112,12 +113,46 @@ def plugin_api() -> str:
     """Return the hooks and the planner protocol with their arguments, as Markdown."""
     hooks = [hook for hook in vars(hookspecs).values() if hasattr(hook, "autotl_spec")]
     parts = [HOOKS_HEAD, "## Hooks\n", *map(_callable, hooks)]
-    parts += [f"## The planner\n\n{_text(protocols.Planner)}\n", *map(_callable, _methods(protocols.Planner))]
+    parts += [
+        events(),
+        f"## The planner\n\n{_text(protocols.Planner)}\n",
+        *map(_callable, _methods(protocols.Planner)),
+    ]
     parts += [
         "## What a planner reads\n\nFields of [`PlannerCall`](run-records.md#plannercall).\n",
         *map(_protocol, READ),
     ]
     return "\n".join(parts)
+
+
+def events() -> str:
+    """Return the stages and the values of every kind of event, as Markdown."""
+    order = ", ".join(f"`{stage}`" for stage in STAGES)
+    at_any_time = " and ".join(f"`{stage}`" for stage in AT_ANY_TIME)
+    findings = ", ".join(f"`{stage}`" for stage in FINDINGS)
+    rows = [
+        f"| `{stage}` | `{kind}` | {_values(values)} |"
+        for stage in (*STAGES, *AT_ANY_TIME)
+        for kind, values in EVENTS.get(stage, {}).items()
+    ]
+    table = "\n".join(["| stage | kind | values |", "| --- | --- | --- |", *rows])
+    return f"""\
+## The events
+
+All fields of an event are in [Event](run-records.md#event). The stages come in this order. A run has not all of them,
+and the first `probe` belongs to the ranking:
+
+{order}.
+
+The stages {at_any_time} come at any time. {findings} also have an event for each finding, guess
+or problem, with the kind and the values that `result.json` has.
+
+{table}
+"""
+
+
+def _values(values: Mapping[str, str]) -> str:
+    return "; ".join(f"`{name}`: {meaning}" for name, meaning in values.items()) or "none"
 
 
 def _protocol(protocol: type) -> str:

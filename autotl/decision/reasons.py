@@ -113,7 +113,7 @@ def why_not_tuned(backbone: str, failed: Sequence[TrialResult], case: Case) -> F
     ended = [r for r in failed if r.trial.candidate.backbone == backbone and r.trial.candidate.unfreeze != 0]
     if ended:
         return fact(Kind.FROZEN_ALONE, cause="failed", trainings=len(ended))
-    if not any(strategy.phases for strategy in case.strategies):
+    if all(strategy.head_only for strategy in case.strategies):
         return fact(Kind.FROZEN_ALONE, cause="not_asked")
     ends = [note.kind for note in case.notes if note.kind in ENDS_SEARCH]  # of a continued run: the last
     return fact(Kind.FROZEN_ALONE, cause=str(ends[-1]) if ends else "not_tried")

@@ -266,7 +266,7 @@ def _restate(layer: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
 
 def trained_groups(phase: Phase, depth: Depth) -> Depth:
     """Return how many layer groups a phase trains of a candidate that unfreezes `depth`."""
-    if phase.trains in ("head", "none"):
+    if phase.trains == "head":
         return 0
     return "all" if phase.trains == "all" else depth
 
@@ -296,8 +296,7 @@ def phase_optimiser(
             if some:
                 groups.append({"params": some, "lr": lr, "weight_decay": wd})
 
-    if phase.trains != "none":
-        add(list(model.head.parameters()), rate)
+    add(list(model.head.parameters()), rate)
     for distance, group in enumerate(reversed(model.backbone.group_parameters()), start=1):
         add(group, rate * decay**distance)
     return torch.optim.AdamW(groups, fused=True)

@@ -283,7 +283,8 @@ def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray) -> Head:
     weights = metrics.fitting_weights(task.session.data.metric, labels)
     with hardware.one_thread():
         head = fit(features, labels, len(task.columns.classes), folds, task.trial.seed, weights)
-    flaw = validation.head_flaw(head, len(task.columns.classes), features.shape[1])
+    trained = bool(task.strategy.phases)
+    flaw = validation.head_flaw(head, len(task.columns.classes), features.shape[1], trained=trained)
     if flaw is not None:
         raise EngineError(f"the head {task.strategy.head!r} {flaw}")
     return head  # type: ignore[no-any-return]

@@ -192,9 +192,15 @@ class CheckedPlanner:
 def _of_depth(candidate: Candidate, strategy: Strategy) -> str | None:
     depth = candidate.unfreeze
     fits = depth == "all" or (strategy.depths and isinstance(depth, int) and depth > 0)
-    if not strategy.phases:
+    if strategy.head_only:
         fits = depth == 0
     if fits:
         return None
-    expected = "1, 2, … or 'all'" if strategy.depths else "'all'" if strategy.phases else "0"
+    expected = (
+        "1, 2, … or 'all'"
+        if strategy.depths
+        else "0: it trains the head alone"
+        if strategy.head_only
+        else "'all'"
+    )
     return f"asked for {candidate.strategy} with unfreeze {depth!r}; expected {expected}"

@@ -95,8 +95,15 @@ class Plugins:
         """Return every transferability score that the plugins register, by name."""
         return self._collect("register_scores", Score, call=ListingCall(profile=None, settings=Settings()))
 
-    def load_dataset(self, source: str, options: dict[str, str]) -> Dataset | None:
-        """Return the first plugin's dataset for a source.
+    @property
+    def guest_readers(self) -> bool:
+        """Return whether a plugin beside autotl's own reads sources."""
+        return any(one.plugin_name not in BUILTIN_NAMES for one in self._latest_first("load_dataset"))
+
+    def load_dataset(
+        self, source: str, options: dict[str, str], *, guests_only: bool = False
+    ) -> Dataset | None:
+        """Return the first plugin's dataset for a source; with `guests_only`, autotl's own readers are not asked.
 
         Raises the `DatasetError` that a plugin raises. Where plugins broke before it, the message begins with them.
         """
@@ -104,6 +111,8 @@ class Plugins:
         arguments = {"call": call, "source": source, "options": options}
         before = len(self.problems)
         for implementation in self._latest_first("load_dataset"):
+            if guests_only and implementation.plugin_name in BUILTIN_NAMES:
+                continue
             try:
                 dataset = self._ask("load_dataset", implementation, arguments, LOAD_SECONDS, user_errors=True)
             except DatasetError as error:

@@ -27,13 +27,18 @@ def flaw(value: Value) -> str | None:
     return next(_flaws(value), None)
 
 
-def head_flaw(head: Any, classes: int, width: int) -> str | None:
-    """Return the first problem with what a head's function returned, as the rest of a sentence about it."""
+def head_flaw(head: Any, classes: int, width: int, *, trained: bool = False) -> str | None:
+    """Return the first problem with what a head's function returned, as the rest of a sentence about it.
+
+    One that is `trained` further has to be linear.
+    """
     if not isinstance(head, Head):
         return f"returned a {type(head).__name__}; expected autotl.plugin.Head"
     kinds = {"linear": ("weight", "bias"), "knn": ("features", "labels", "centre", "count")}
     if head.kind not in kinds:
         return f"returned a head of kind {head.kind!r}; expected linear or knn"
+    if trained and head.kind != "linear":
+        return f"returned a head of kind {head.kind!r}, which the phases cannot train; expected linear"
     if set(head.arrays) != set(kinds[head.kind]):
         found = ", ".join(sorted(head.arrays)) or "none"
         return f"returned the arrays {found}; expected {', '.join(kinds[head.kind])}"
@@ -56,6 +61,8 @@ def _flaws(value: Value) -> Iterator[str]:
         yield from _of_dataset(value)
         return
     kind = next(k for k in (BackboneSpec, Strategy, Score) if isinstance(value, k))
+    if isinstance(value, Strategy):
+        yield from _of_trains(value)
     try:
         text = msgspec.json.encode(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -132,6 +139,16 @@ def _of_strategy(strategy: Strategy) -> Iterator[str]:
         yield from (f"phase {number}: {problem}" for problem in _of_phase(phase))
 
 
+def _of_trains(strategy: Strategy) -> Iterator[str]:
+    for number, phase in enumerate(strategy.phases, start=1):
+        trains: object = getattr(phase, "trains", None)
+        if trains == "none":
+            yield (
+                f"phase {number}: trains is 'none', so the phase would train nothing; expected head, k or all: leave the "
+                "phase out, or give the strategy a `head` that is fitted in closed form"
+            )
+
+
 def _of_phase(phase: Phase) -> Iterator[str]:
     for name, low, high in (
         ("share", 0.0, math.inf),
@@ -141,8 +158,6 @@ def _of_phase(phase: Phase) -> Iterator[str]:
         number = getattr(phase, name)
         if not low < number <= high:
             yield f"{name} is {number}; expected more than {low:g} and at most {high:g}"
-    if phase.trains == "none":
-        yield "trains is 'none', so the phase would train nothing; expected head, k or all"
     if not 0 <= phase.weight_decay < 1:
         yield f"weight_decay is {phase.weight_decay}; expected 0 or more, less than 1"
 

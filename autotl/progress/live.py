@@ -71,7 +71,8 @@ def _log(stream: TextIO) -> Observer:
         )
         training = event.kind is Kind.TRAINING
         pause = TRAINING if training else QUIETER
-        if same and (training or event.score is None) and event.time - last[0].time < pause:
+        brief = training or not _ends(event)
+        if same and brief and event.time - last[0].time < pause:
             return
         last[:] = [event]
         stream.write(text.logged(event) + "\n")
@@ -121,8 +122,8 @@ def _terminal(stream: TextIO) -> Iterator[Observer]:
 
 def _ends(event: Event) -> bool:
     """Return whether an event stays on the screen: a step that ended, or what is named one by one."""
-    scored = event.score is not None and event.kind is not Kind.TRAINING
-    return scored or event.kind is Kind.TRIAL_ENDED or event.stage in SEPARATE
+    ended = event.score is not None or event.kind in {Kind.SCORED, Kind.TRIAL_ENDED}
+    return ended or event.stage in SEPARATE
 
 
 def _notebook() -> Callable[..., Any] | None:

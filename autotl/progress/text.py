@@ -56,15 +56,17 @@ def kept(event: Event, width: int) -> list[Line]:
     """Return the lines of an event that stays in the terminal: when, which step, its score and its candidate."""
     begin = f"[{event.time:6.1f} s] {printable(event.stage):<10}"
     message = printable(" ".join(event.message.split()))
-    scored = event.score is not None and event.kind is not Kind.TRAINING
+    score = event.score
+    if event.kind is Kind.SCORED:
+        score = event.values["ranking_scores"].get("linear")
     pieces = []
-    if scored:
-        pieces.append(f"{printable(percent(event.score)):>7}")
+    if score is not None:
+        pieces.append(f"{printable(percent(score)):>7}")
     if event.candidate:
         pieces.append(printable(without_origin(event.candidate)))
     if event.kind is Kind.SCORED:
         pieces.append(f"({event.values['images']:,} images)")
-    elif not (scored and event.kind is Kind.TRIAL_ENDED):
+    elif score is None or event.kind is not Kind.TRIAL_ENDED:
         pieces += message.split(" ")
     return packed(
         [Span(begin, "dim"), *(Span(piece, "dim") for piece in pieces if piece.strip())], width, " "

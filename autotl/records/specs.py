@@ -90,7 +90,7 @@ class BackboneSpec:
 class Phase:
     """A phase of a training: which parameters train, at which rates, for which share of the steps."""
 
-    trains: Literal["head", "k", "all", "none"] = "k"  # k: as many groups as the candidate's depth
+    trains: Literal["head", "k", "all"] = "k"  # beside the head; k: as many groups as the candidate's depth
     norm: Literal["with_group", "frozen", "adapt"] = "with_group"  # statistics: of trained groups, none, all
     share: float = 1.0  # of the trial's steps
     lr: float = 2e-3  # peak rate of the head; the candidate's `lr` replaces it
@@ -108,6 +108,11 @@ class Strategy:
     phases: tuple[Phase, ...] = ()  # none: the head is fitted in closed form on pooled features
     depths: bool = False  # takes an unfreeze depth 1..n or all
     head: str | None = None  # "module:attr" of (features, labels, classes, folds, seed, weights) -> Head
+
+    @property
+    def head_only(self) -> bool:
+        """Return whether the backbone stays as it is: no phase trains layer groups of it."""
+        return all(phase.trains == "head" for phase in self.phases)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,7 +171,7 @@ class Event:
     kind: Kind = Kind.TEXT  # what happened, see `on_event`
     values: dict[str, Any] = field(default_factory=dict)  # facts of this kind
     candidate: str | None = None  # id of the recipe that it is about
-    score: float | None = None  # its `score_val`, so far while it trains
+    score: float | None = None  # its `score_val`, in the event of a trial that ended alone
     best: float | None = None  # `score_val` of the best so far
     left: float | None = None  # seconds of the budget
     low: float | None = None  # 95 % interval of the best

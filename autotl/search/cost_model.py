@@ -10,7 +10,7 @@ from autotl.records import Candidate, Depth, Ranked, TrialResult
 
 TRAIN_FACTOR = 4.5  # forward and backward over forward in eval mode, where it was not measured
 # Of what training adds to a forward pass, by depth, where that depth was not timed.
-MOVED: dict[Depth, float] = {"all": 1.0, 2: 0.4, 1: 0.2}
+MOVED: dict[Depth, float] = {"all": 1.0, 2: 0.4, 1: 0.2, 0: 0.02}
 OVERHEAD = 1.25  # on timed batches: optimiser, reading, following the score
 SETUP = 0.5  # seconds: building, keeping a copy of the weights, writing
 RECALIBRATED = 192  # images that batch norm is measured on before the first step

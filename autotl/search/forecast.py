@@ -30,7 +30,7 @@ def rehearse(planner: DefaultPlanner, seconds: float, gain: float) -> float:
         if trial is None:
             break
         entry = _entry(planner, trial.candidate.backbone, trial.candidate.input_size)
-        grown = gain * (1 - math.exp(-trial.epochs / HALF_WAY)) if trial.epochs else 0.0
+        grown = gain * (1 - math.exp(-trial.epochs / HALF_WAY)) if trial.candidate.unfreeze else 0.0
         cost = trial.forecast or FROZEN_SECONDS
         spent += cost
         planner.tell(

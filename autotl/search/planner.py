@@ -234,7 +234,7 @@ class DefaultPlanner:
         candidates = []
         for candidate in recipes(self._timed(), [s for s in self.strategies if s.phases]):
             candidates.append(candidate)
-            if rates[candidate.strategy] > GENTLE_RATE and self._lost(candidate):
+            if candidate.unfreeze and rates[candidate.strategy] > GENTLE_RATE and self._lost(candidate):
                 candidates.append(replace(candidate, hyper=(("lr", GENTLE_RATE),)))
         return candidates
 

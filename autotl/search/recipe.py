@@ -24,6 +24,6 @@ def recipes(entries: Sequence[Ranked], strategies: Sequence[Strategy]) -> list[C
 
 
 def _depths(strategy: Strategy) -> tuple[Depth, ...]:
-    if not strategy.phases:
+    if strategy.head_only:
         return (0,)
     return DEPTHS if strategy.depths else DEPTHS[-1:]

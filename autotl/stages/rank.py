@@ -199,9 +199,8 @@ class _Ranker:
         self.screening.update(ask, embedding.rows, values, seconds, len(scored_rows))
         context.journal.event(
             "rank",
-            fact(Kind.SCORED, images=len(scored_rows), scores=dict(sorted(values.items()))),
+            fact(Kind.SCORED, images=len(scored_rows), ranking_scores=dict(sorted(values.items()))),
             candidate=f"{ask.backbone}@{ask.input_size}",
-            score=values.get("linear"),
         )
 
     def _compare_width(self, backbone: str, width: int) -> None:

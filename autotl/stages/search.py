@@ -201,7 +201,7 @@ class _Searcher:
     def _time_backbones(self, ranking: Ranking) -> tuple[Seconds, Seconds]:
         """Return seconds a training image, and a predicted image, of the first few backbones: three batches each."""
         context, setup = self.context, self.setup
-        trained = [strategy for strategy in setup.strategies.values() if strategy.phases]
+        trained = [strategy for strategy in setup.strategies.values() if not strategy.head_only]
         timed: Seconds = {}
         latencies: Seconds = {}
         if not trained:

@@ -58,8 +58,14 @@ def start(
 
 def report_progress(context: RunContext, stage: str, candidate: str, progress: Progress) -> None:
     """Write the event of a trial that is training."""
-    training = fact(Kind.TRAINING, epoch=progress.epoch, epochs=progress.epochs, loss=progress.loss)
-    context.journal.event(stage, training, candidate, progress.score)
+    training = fact(
+        Kind.TRAINING,
+        epoch=progress.epoch,
+        epochs=progress.epochs,
+        loss=progress.loss,
+        followed_score=progress.score,
+    )
+    context.journal.event(stage, training, candidate)
 
 
 def finish(

@@ -93,7 +93,7 @@ def _trained(strategy: Strategy, depth: Any, classes: int = 3) -> tuple[float, l
 
 def learns(strategy: Strategy) -> None:
     """A small training finishes with more than chance accuracy, with two classes and with three."""
-    depth = "all" if strategy.phases else 0
+    depth = 0 if strategy.head_only else "all"
     for classes in (2, 3):
         accuracy, _ = _trained(strategy, depth, classes)
         require(
@@ -103,8 +103,8 @@ def learns(strategy: Strategy) -> None:
 
 
 def depths(strategy: Strategy) -> None:
-    """Depth k trains the last k layer groups and no other; without phases nothing of the backbone moves."""
-    if strategy.phases and not strategy.depths:
+    """Depth k trains the last k layer groups and no other; where the head alone trains, the backbone stays."""
+    if not strategy.head_only and not strategy.depths:
         raise SkipTest("it has no depth")
     for depth in (1, 2, "all") if strategy.depths else (0,):
         _, moved = _trained(strategy, depth)

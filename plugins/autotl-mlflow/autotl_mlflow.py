@@ -76,7 +76,7 @@ def on_event(event: Event) -> None:
     """Record an event of a run, in order; autotl reports an exception of this hook and continues."""
     if event.folder != tracker.folder:
         tracker.begin(event.folder)
-    if event.score is not None and event.stage in {"probe", "control"}:
+    if event.score is not None:  # a trial ended
         tracker.score(event)
     if event.stage == "end":
         tracker.end(str(event.values["status"]))

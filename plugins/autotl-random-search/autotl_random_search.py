@@ -55,13 +55,12 @@ class RandomSearch:
 
 def _recipes(backbone: str, input_size: int, strategy: Strategy) -> list[tuple[Candidate, float]]:
     """Return the candidates of a strategy, each with a number of epochs (0: a head in closed form)."""
-    if not strategy.phases:
-        return [(Candidate(backbone=backbone, input_size=input_size, strategy=strategy.name), 0.0)]
+    depths = (0,) if strategy.head_only else DEPTHS if strategy.depths else ("all",)
     return [
         (
             Candidate(backbone=backbone, input_size=input_size, strategy=strategy.name, unfreeze=depth),
             epochs,
         )
-        for depth in (DEPTHS if strategy.depths else DEPTHS[-1:])
-        for epochs in EPOCHS
+        for depth in depths
+        for epochs in (EPOCHS if strategy.phases else (0.0,))
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 import time
@@ -14,19 +15,21 @@ from typing import Any
 
 import pytest
 import zoo
+from click.testing import CliRunner
 from made_images import pictures
 from simulated_run import SPECS, TABLE, World
 
-from autotl import hookspecs, load, pipeline
-from autotl.cli import terminal
-from autotl.errors import EngineError
+from autotl import load, pipeline
+from autotl.cli import main, terminal
+from autotl.errors import EngineError, RunError
 from autotl.hookspecs import hookimpl
-from autotl.plugins import sandbox
+from autotl.plugins import provenance, sandbox
 from autotl.plugins.manager import load_plugins
 from autotl.protocols import PlannerCall
-from autotl.records import Candidate, Event, Kind, Ranking, Score, Strategy, Trial, TrialResult
+from autotl.records import Candidate, Event, Kind, Phase, Ranking, Score, Strategy, Trial, TrialResult, events
 from autotl.records.result import Recommendation
-from autotl.run_folder import result_file
+from autotl.report import wording
+from autotl.run_folder import lock, replay, result_file, resume
 from autotl.testing.simulated_engine import Cell, TableEngine
 
 
@@ -175,6 +178,29 @@ def test_a_guests_trials_are_priced_judged_by_the_one_belief_and_its_planning_re
     assert "The planner of plugin 'planner' chose the trials" in (tmp_path / "run" / "report.md").read_text()
 
 
+def test_training_the_head_alone_is_frozen_wherever_it_is_reported(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = Strategy(name="mine_head", summary="the head alone", phases=(Phase(trains="head"),))
+    with_guests(monkeypatch, guest={"register_strategies": lambda profile: [mine]})
+    world = World()
+    folder = world.run(photos, tmp_path / "run", budget=60.0, strategies=("mine_head",))
+    state = result_file.read(folder)
+    assert state.winner is not None and state.winner.unfreeze == 0
+    assert {row.unfreeze for row in state.leaderboard if not row.control} == {0}
+    assert state.winner.candidate.endswith("/mine_head")
+    trained = [result for result in state.trials if result.trial.candidate.strategy == "mine_head"]
+    assert trained and all(result.epochs_done > 0 for result in trained)
+    for measured in state.measurements:  # timed as what trains: the head
+        assert measured.candidate.endswith("/mine_head")
+    for page in ("report.md", "report.html", "model/README.md"):
+        text = (folder / page).read_text().replace("\\", "")
+        assert "frozen, with a new head (mine_head)" in text
+        assert "all layers" not in text and "all of it fine-tuned" not in text
+    assert "head alone" in (folder / "report.html").read_text()
+    assert not replay.replay(folder)
+
+
 def test_a_score_that_is_no_number_is_a_note(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,25 +331,37 @@ def test_an_observer_hears_the_end_whatever_it_is(
     assert json.loads(lines[-1])["stage"] == "end" and len(lines) == len(heard)
 
 
-def test_events_come_in_the_documented_order_and_a_score_is_score_val(
+def test_events_come_in_the_documented_order_with_the_documented_values(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[Event] = []
     with_guests(monkeypatch, tracker={"on_event": lambda event: heard.append(event) and None})
     state = result_file.read(World().run(photos, tmp_path / "run", budget=120.0))
-    text = " ".join((hookspecs.on_event.__doc__ or "").split())
-    order = text.partition("in the order ")[2].partition(";")[0].split(", ")
-    stages = [event.stage for event in heard if event.stage not in {"download", "plugins"}]
+    stages = [event.stage for event in heard if event.stage not in events.AT_ANY_TIME]
     searched = stages.index("forecast")
     stages = [stage for stage in stages[:searched] if stage != "probe"] + stages[searched:]
-    assert list(dict.fromkeys(stages)) == [stage for stage in order if stage in stages]
-    assert stages == sorted(stages, key=order.index)
+    assert stages == sorted(stages, key=events.STAGES.index)
     assert {"load", "rank", "probe", "control", "final fit", "report", "end"} <= set(stages)
-    scores = {result.trial.candidate.id: result.score_val for result in state.trials if result.score_val}
-    ended = [event for event in heard if event.score is not None and event.kind is Kind.TRIAL_ENDED]
-    assert ended and all(event.stage in {"probe", "control"} for event in ended)
-    assert {event.score for event in ended if event.stage == "probe"} <= set(scores.values())
-    assert any("linear" in event.values.get("scores", {}) for event in heard if event.stage == "rank")
+    for event in heard:
+        documented = events.EVENTS.get(event.stage, {}).get(event.kind)
+        if documented is None:
+            assert event.stage in events.FINDINGS
+        else:
+            assert set(event.values) == set(documented), event
+    scores = {result.score_val for result in state.trials}
+    scored = [event for event in heard if event.score is not None]
+    assert {event.kind for event in scored} == {Kind.TRIAL_ENDED}
+    assert {event.stage for event in scored} == {"probe", "control"}
+    assert {event.score for event in scored} <= scores
+    assert any("linear" in event.values["ranking_scores"] for event in heard if event.kind is Kind.SCORED)
+
+
+def test_the_values_of_every_event_are_those_of_its_sentence() -> None:
+    for stage, kinds in events.EVENTS.items():
+        assert stage in {*events.STAGES, *events.AT_ANY_TIME}
+        for kind, values in kinds.items():
+            parameters = set(inspect.signature(wording.SENTENCES[kind]).parameters)
+            assert set(values) == parameters - {"count"}, kind
 
 
 def test_a_run_names_the_guests_that_contributed(
@@ -339,6 +377,34 @@ def test_a_run_names_the_guests_that_contributed(
     }
     assert "good, without a version (backbone mine:small" in (tmp_path / "run" / "report.md").read_text()
     assert "Plugins of the run: good" in (tmp_path / "run" / "model" / "README.md").read_text()
+
+
+def test_what_follows_a_run_says_which_plugin_is_missing_or_differs(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_guests(monkeypatch)
+    folder = World().run(photos, tmp_path / "run", budget=40.0)
+    options = pipeline.Options(source=str(photos), out=str(folder), budget=30.0, backbones=("mine:*",))
+
+    def go_on() -> Recommendation:
+        world = World()
+        world.clock.now = 100.0
+        with lock.hold(folder):
+            pipeline.recommend(options, tools=world.tools, started=100.0, earlier=resume.read(folder))
+        return result_file.read(folder)
+
+    missing = "plugin 'good' of this run is not installed"
+    assert missing in CliRunner().invoke(main, ["replay", str(folder)]).stdout
+    here = pipeline.load_plugins
+    monkeypatch.setattr(pipeline, "load_plugins", lambda: load_plugins(installed=False))
+    with pytest.raises(RunError, match=r"backbone mine:.* of plugin 'good', which is not installed"):
+        go_on()
+    monkeypatch.setattr(pipeline, "load_plugins", here)
+    monkeypatch.setattr(provenance, "version", lambda package: "2.0")
+    differs = "installed is good 2.0"
+    assert differs in CliRunner().invoke(main, ["replay", str(folder)]).stdout
+    assert any(note.kind is Kind.PLUGIN_DIFFERS for note in go_on().notes)
+    assert differs in (folder / "report.md").read_text()
 
 
 def test_the_early_model_is_another_ones_when_the_cheapest_backbone_breaks(

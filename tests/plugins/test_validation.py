@@ -40,3 +40,8 @@ def test_a_head_with_a_flaw_is_refused_with_the_reason(head: object, word: str) 
     import re
 
     assert re.search(word, head_flaw(head, 3, 8) or "")
+
+
+def test_a_head_that_phases_train_further_is_linear() -> None:
+    assert head_flaw(Head(kind="linear", arrays=LINEAR), 3, 8, trained=True) is None
+    assert "cannot train" in (head_flaw(Head(kind="knn", arrays=KNN), 3, 8, trained=True) or "")

@@ -118,7 +118,7 @@ ANIMALS: dict[str, Animal] = {
     "strategies raise": Animal({"register_strategies": lambda profile: 1 / 0}, "ZeroDivisionError"),
     "a strategy does nothing": Animal({"register_strategies": strategy()}, "would train nothing"),
     "a strategy trains none": Animal(
-        {"register_strategies": strategy(phases=(Phase(trains="none"),))}, "expected head, k or all"
+        {"register_strategies": strategy(phases=(Phase(trains="none"),))}, "leave the phase out"
     ),
     "a strategy has no depth": Animal(
         {"register_strategies": strategy(phases=(Phase(trains="all"),), depths=True)}, "no phase trains 'k'"

@@ -52,8 +52,8 @@ def test_a_training_that_reports_twice_a_second_takes_a_line_every_fifteen(termi
             Event(time=0.0, stage="probe", message="4 epochs", kind=Kind.TRIAL_STARTED, candidate="a@1/f")
         )
         for half in range(1, 81):
-            training = {"kind": Kind.TRAINING, "candidate": "a@1/f", "score": 0.25}
-            training["values"] = {"epoch": half / 20, "epochs": 4.0, "loss": 0.751}
+            training = {"kind": Kind.TRAINING, "candidate": "a@1/f"}
+            training["values"] = {"epoch": half / 20, "epochs": 4.0, "loss": 0.751, "followed_score": 0.25}
             message = f"epoch {half / 20:.1f} of 4, loss 0.751"
             observe(Event(time=half / 2, stage="probe", message=message, **training))  # type: ignore[arg-type]
         ended = Event(

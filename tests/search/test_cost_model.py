@@ -48,7 +48,7 @@ def test_a_timed_recipe_is_forecast_by_its_own_batches() -> None:
 
 def test_an_untimed_depth_lies_between_a_forward_pass_and_the_whole() -> None:
     known = cost_model()
-    depths: tuple[Depth, ...] = (1, 2, "all")
+    depths: tuple[Depth, ...] = (0, 1, 2, "all")
     costs = [known.probe(recipe(depth), 10) for depth in depths]
     assert set(depths) == set(MOVED) and costs == sorted(costs) and costs[0] > 800 * 10 * 0.003
 

@@ -26,13 +26,14 @@ def phase(phase: Phase, unfreeze: Depth, given: Mapping[str, str]) -> str:
     last = "all layers" if unfreeze == "all" else f"head and last {unfreeze} layer groups"
     if unfreeze == 1:
         last = "head and last layer group"
-    trained = {"head": "head alone", "k": last, "all": "all layers", "none": "nothing"}[phase.trains]
+    trained = {"head": "head alone", "k": last, "all": "all layers"}[phase.trains]
     parts = [
         f"{trained}, peak learning rate of the head {given.get('lr') or f'{phase.lr:g}'}",
-        f"factor {phase.layer_decay:g} from one layer group to the one below",
         f"weight decay {phase.weight_decay:g}",
         _AUGMENT[phase.augment],
     ]
+    if phase.trains != "head":
+        parts.insert(1, f"factor {phase.layer_decay:g} from one layer group to the one below")
     if _NORM[phase.norm]:
         parts.append(_NORM[phase.norm])
     if phase.share < 1:

@@ -58,8 +58,8 @@ def _embedding_failed(error: str) -> str:
     return f"not embedded: {error}"
 
 
-def _scored(images: int, scores: dict[str, float]) -> str:
-    return f"{images:,} images" + "".join(f", {name} {value:.3f}" for name, value in scores.items())
+def _scored(images: int, ranking_scores: dict[str, float]) -> str:
+    return f"{images:,} images" + "".join(f", {name} {value:.3f}" for name, value in ranking_scores.items())
 
 
 def _history_not_written(file: str, error: str) -> str:
@@ -95,7 +95,7 @@ def _trial_started(epochs: float, low: float | None, high: float | None) -> str:
     return (f"{epochs:g} epochs" if epochs else "closed form") + _within(low, high)
 
 
-def _training(epoch: float, epochs: float, loss: float | None) -> str:
+def _training(epoch: float, epochs: float, loss: float | None, followed_score: float | None = None) -> str:
     return f"epoch {epoch:.1f} of {epochs:g}" + ("" if loss is None else f", loss {loss:.3f}")
 
 
