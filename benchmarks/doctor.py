@@ -39,6 +39,16 @@ PLANTED = 20  # images of each set and kind, at most; each original has one copy
 EMPTY = 2.0  # deviation in grey levels, below which an image has nothing to be recognised by
 UNLIMITED = Allowance(deadline=float("inf"))
 
+FOUND = (
+    "| set | images | equal | nearly | turned | parts | conflicts | leaks | groups | shift | shortcut | s |",
+    "|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|",
+)
+COPIES = ("| planted | copies | by thumbnails | found | with a wrong image |", "|---|--:|--:|--:|--:|")
+LABELS = (
+    "| set | planted | precision | recall | right class | named as it is | s |",
+    "|---|--:|--:|--:|--:|--:|--:|",
+)
+
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
@@ -102,6 +112,11 @@ def features(labels: np.ndarray, pixels: Path, rows: np.ndarray) -> tuple[np.nda
             engine.close()
 
 
+def _pictures(pixels: Path, decoded: image_store.Decoded) -> crops.Pictures:
+    gray = partial(image.gray, image.open(pixels))
+    return crops.Pictures(gray=gray, colours=decoded.thumbnails.mean((1, 2)))
+
+
 def as_it_is(name: str, data: Dataset, decoded: image_store.Decoded, pixels: Path) -> tuple[str, str]:
     """Return the lines of a set in the tables of what is found in it, and of planted wrong labels."""
     begun = time.process_time()
@@ -111,10 +126,10 @@ def as_it_is(name: str, data: Dataset, decoded: image_store.Decoded, pixels: Pat
         data.labels, pixels, doctor.rows_to_examine(data, decoded.present, most_tests=MOST_TESTS)
     )
     held = copies.held_together(data, equal)
-    gray = partial(image.gray, image.open(pixels))
+    pictures = _pictures(pixels, decoded)
     begun = time.process_time()
     with hardware.one_thread():
-        diagnosis = doctor.diagnose(held, rows, values, gray=gray)
+        diagnosis = doctor.diagnose(held, rows, values, pictures=pictures)
         group = held.group if diagnosis.group is None else diagnosis.group
         made = doctor.of_metadata(data, decoded.metadata, decoded.present, group)
     spent += time.process_time() - begun
@@ -192,11 +207,11 @@ def planted(data: Dataset, decoded: image_store.Decoded, store: image_store.Pixe
         folder = Path(work) / "store"
         both = image.decode(files, folder, allowance=UNLIMITED)
         rows, values = features(np.arange(len(files)) % 2, folder, np.flatnonzero(both.present))
-        gray = partial(image.gray, image.open(folder))
+        pictures = _pictures(folder, both)
         was = both.present & (np.arange(len(files)) < count)
         with hardware.one_thread():
-            old = crops.families(rows[rows < count], values[rows < count], gray)
-            new = crops.families(rows, values, gray)
+            old = crops.families(rows[rows < count], values[rows < count], pictures)
+            new = crops.families(rows, values, pictures)
     before = _plain(data, len(files))
     thumbnails = [copies.copies(before, both.thumbnails, mask) for mask in (was, both.present)]
     known = _families([*thumbnails[0].families, *old])
@@ -251,35 +266,24 @@ def sets_in(folder: Path, only: tuple[str, ...]) -> Iterator[Path]:
 def main(sets: Path, out: Path, only: tuple[str, ...]) -> None:
     """Write the tables."""
     plugins = load_plugins()
-    lines = [
-        "| set | images | equal | nearly | turned | parts | conflicts | leaks | groups | shift | shortcut | s |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|",
-    ]
-    labelled = [
-        "| set | planted | precision | recall | right class | named as it is | s |",
-        "|---|--:|--:|--:|--:|--:|--:|",
-    ]
+    found, labelled = [], []
     totals = {kind: np.zeros(4, np.int64) for kind in CHANGES}
     for path in sets_in(sets, only):
         data = data_load.load(str(path), {}, plugins)
         with tempfile.TemporaryDirectory() as work:
             decoded = image.decode(list(data.files), work, allowance=UNLIMITED)
             line, of_labels = as_it_is(path.name, data, decoded, Path(work))
-            lines.append(line)
+            found.append(line)
             labelled.append(of_labels)
             click.echo(f"{line}\n{of_labels}")
-            store = image.open(work)
-            for kind, counts in planted(data, decoded, store).items():
+            for kind, counts in planted(data, decoded, image.open(work)).items():
                 totals[kind] += counts
-    lines += [
-        "",
-        "| planted | copies | by thumbnails | found | with a wrong image |",
-        "|---|--:|--:|--:|--:|",
-    ]
-    for kind, (number, *shares) in totals.items():
-        lines.append(f"| {kind} | {number} | {' | '.join(f'{share / number:.1%}' for share in shares)} |")
-    lines += ["", *labelled]
-    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        rows = [
+            f"| {kind} | {number} | {' | '.join(f'{share / number:.1%}' for share in shares)} |"
+            for kind, (number, *shares) in totals.items()
+        ]
+        lines = [*FOUND, *found, "", *COPIES, *rows, "", *LABELS, *labelled]
+        out.write_text("\n".join(lines) + "\n", encoding="utf-8")  # after each set: all of them take long
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -127,7 +128,7 @@ def _equal_files(data: Dataset) -> list[np.ndarray]:
     return [family for family in np.split(order, np.cumsum(sizes)[:-1]) if len(family) > 1]
 
 
-def _findings(data: Dataset, families: Sequence[np.ndarray], values: dict[str, bool]) -> list[Finding]:
+def _findings(data: Dataset, families: Sequence[np.ndarray], values: dict[str, Any]) -> list[Finding]:
     if not families:
         return []
 
@@ -151,7 +152,9 @@ def _findings(data: Dataset, families: Sequence[np.ndarray], values: dict[str, b
         Kind.LEAK: "kept",
         Kind.CONFLICT: "left_out" if left_out else "kept",
     }
-    made = [finding(Kind.DUPLICATE if exact else Kind.NEAR_DUPLICATE, families, sum(map(len, families)))]
+    kind = Kind.DUPLICATE if exact else Kind.NEAR_DUPLICATE
+    made = [finding(kind, families, sum(map(len, families)))]
+    made[0] = replace(made[0], values=values | {"sets": len(families)})
     leaks = [family for family in families if len(np.unique(data.given[family][data.given[family] >= 0])) > 1]
     if leaks:
         made.append(finding(Kind.LEAK, [_unlike(family, data.given) for family in leaks], len(leaks)))

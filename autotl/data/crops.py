@@ -8,6 +8,7 @@ thing share its shape; only copies share edges and grain. How much by chance is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.fft import irfft2, rfft2
@@ -26,6 +27,7 @@ SMALLEST = 0.8  # of the side of the larger image that the smaller one covers, a
 LEAST = 0.45  # correlation of a copy, and above that of
 QUANTILE = 0.99  # pairs by chance by
 MARGIN = 0.1
+TINT = 24.0  # grey levels by which the mean colours of two copies differ at most, beside their light
 RIM = 2  # pixels, by which fine structure is separated, and which are left out at the edges
 FLATTEST = 2.0  # deviation in grey levels: below it noise would decide
 BLOCK = 128  # pairs at once
@@ -33,26 +35,37 @@ BLOCK = 128  # pairs at once
 Gray = Callable[[np.ndarray], np.ndarray]  # rows (m,) → gray images (m, S, S), S even
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pictures:
+    """The images that are compared."""
+
+    gray: Gray
+    colours: np.ndarray  # (n, 3) mean red, green and blue of all images
+    most_pairs: int = MOST_PAIRS  # time and memory grow with them
+
+
 def families(
-    rows: np.ndarray, features: np.ndarray, gray: Gray, *, most_pairs: int = MOST_PAIRS, seed: int = 0
+    rows: np.ndarray, features: np.ndarray, pictures: Pictures, *, seed: int = 0
 ) -> list[np.ndarray]:
     """Return the rows (m,) of each family of images that show parts of one picture, two or more, among `rows`.
 
-    `features` (n, d) are those of the rows, of length 1. Time and memory grow with `most_pairs`.
+    `features` (n, d) are those of the rows, of length 1.
     """
     if len(rows) <= FARTHER + 1:
         return []
     order = _nearest(features)
-    one, other = _candidates(features, order, most_pairs)
+    one, other = _candidates(features, order, pictures.most_pairs)
     generator = np.random.default_rng(seed)
     drawn = generator.permutation(len(rows))[:CHANCE]
     far = order[drawn, FARTHER]
     needed = np.unique(np.concatenate([one, other, drawn, far]))
-    some = gray(rows[needed]).astype(np.float32)
+    some = pictures.gray(rows[needed]).astype(np.float32)
     images = np.zeros((len(rows), *some.shape[1:]), np.float32)
     images[needed] = some
     flat = images.std((1, 2)) < FLATTEST
-    kept = ~(flat[one] | flat[other])
+    tints = pictures.colours[rows].astype(np.float32)
+    tints -= tints.mean(1, keepdims=True)
+    kept = ~(flat[one] | flat[other]) & (np.abs(tints[one] - tints[other]).max(1) <= TINT)
     one, other = one[kept], other[kept]
     chance = np.quantile(correlation(images, drawn, far), QUANTILE)
     copies = correlation(images, one, other) >= max(LEAST, float(chance) + MARGIN)

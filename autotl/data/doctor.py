@@ -52,14 +52,13 @@ def diagnose(
     rows: np.ndarray,
     features: np.ndarray,
     *,
-    gray: crops.Gray | None = None,
-    most_pairs: int = crops.MOST_PAIRS,
+    pictures: crops.Pictures | None = None,
     auto_group: bool = True,
     seed: int = 0,
 ) -> Diagnosis:
     """Return what names and the features (m, d) of `rows` show; `features` are those of `together`.
 
-    With the images of the rows, `gray`, also which of them show parts of one picture.
+    With the `pictures` of the rows also which of them show parts of one.
     """
     findings: list[Finding] = []
     suspected = None
@@ -74,8 +73,8 @@ def diagnose(
     findings += _of_shift(data, rows, features, group, seed)
     found = suspected.key.group if held and suspected is not None else None
     parts: list[np.ndarray] = []
-    if gray is not None:
-        families = crops.families(rows, features, gray, most_pairs=most_pairs, seed=seed)
+    if pictures is not None:
+        families = crops.families(rows, features, pictures, seed=seed)
         parts = copies.outside(found, copies.outside(data.group, families))
         findings += copies.of_parts(data, parts)
     return Diagnosis(findings=tuple(findings), group=found, parts=tuple(parts))

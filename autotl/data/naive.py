@@ -48,9 +48,9 @@ def naive(
     predicted: dict[str, np.ndarray] = {}
     random: dict[str, float] = {}
     for name, values in features.items():
-        drawn = _predicted(values, labels, None)
+        drawn = _predicted(values, labels, None, metric)
         random[name] = round(metrics.score(metric, labels, drawn, classes), 6)
-        predicted[name] = _predicted(values[kept], labels[kept], whole)
+        predicted[name] = _predicted(values[kept], labels[kept], whole, metric)
     own = {
         name: round(metrics.score(metric, labels[kept], answers, classes), 6)
         for name, answers in predicted.items()
@@ -64,12 +64,13 @@ def naive(
     return Naive(random=random, own=own, by_random=by_random, by_own=by_own, lost=lost)
 
 
-def _predicted(features: np.ndarray, labels: np.ndarray, group: np.ndarray | None) -> np.ndarray:
-    """Return the class (n,) that a ridge regression on the other folds predicts."""
-    folds = folds_for(labels, group)
+def _predicted(
+    features: np.ndarray, labels: np.ndarray, group: np.ndarray | None, metric: Metric
+) -> np.ndarray:
+    """Return the class (n,) that a ridge regression on the other folds predicts, fitted for the metric."""
     present, place = np.unique(labels, return_inverse=True)
-    one_hot = np.eye(len(present))[place]
-    scores = ridge.left_out_targets(
-        ridge.standardise(features), one_hot - one_hot.mean(0), folds, (PENALTY,)
-    )[0]
-    return np.asarray(present[(scores + one_hot.mean(0)).argmax(1)])
+    weights = metrics.fitting_weights(metric, labels)
+    x = ridge.standardise(features)
+    x -= np.average(x, 0, weights)
+    scores = ridge.left_out(x, place, folds_for(labels, group), weights)[PENALTY]
+    return np.asarray(present[scores.argmax(1)])

@@ -19,6 +19,7 @@ from autotl.stages.candidates import hand_over
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
 
+LEAST_SECONDS = 0.5  # for laying images on each other
 PAIRS_A_SECOND = 600  # of images that are laid on each other, of the stage's seconds
 MOST_TESTS = 500  # test images whose features are compared with those that train
 FEWEST_SECONDS = 1.0  # for features, below which the time is better spent
@@ -65,6 +66,7 @@ def _diagnosis(context: RunContext, setup: Setup) -> data_doctor.Diagnosis:
     if reference is None or spec is None or plan.doctor < FEWEST_SECONDS:
         return data_doctor.Diagnosis()
     rows = data_doctor.rows_to_examine(parts.data, parts.split.part >= 0, most_tests=MOST_TESTS, seed=seed)
+    begun = context.budget.spent
     allowance = context.budget.allowance(plan.doctor, reserve=plan.report)
     try:
         embedding = context.engine.embed(spec, reference.input_size, rows, allowance)
@@ -74,14 +76,18 @@ def _diagnosis(context: RunContext, setup: Setup) -> data_doctor.Diagnosis:
     except AutotlError as error:
         context.journal.note(fact(Kind.NOT_EXAMINED, error=str(error)))
         return data_doctor.Diagnosis()
+    seconds = max(LEAST_SECONDS, plan.doctor - (context.budget.spent - begun))
     kind = modality.get(parts.data.modality)
     with hardware.one_thread():
         return data_doctor.diagnose(
             parts.data,
             embedded_rows,
             data_doctor.together(layers),
-            gray=partial(kind.gray, kind.open(context.journal.folder / split.STORE)),
-            most_pairs=min(crops.MOST_PAIRS, int(PAIRS_A_SECOND * plan.doctor)),
+            pictures=crops.Pictures(
+                gray=partial(kind.gray, kind.open(context.journal.folder / split.STORE)),
+                colours=parts.decoded.thumbnails.mean((1, 2)),
+                most_pairs=min(crops.MOST_PAIRS, int(PAIRS_A_SECOND * seconds)),
+            ),
             auto_group=not context.options.no_auto_group,
             seed=seed,
         )

@@ -167,7 +167,7 @@ def test_mirrored_and_turned_copies_are_held_together_and_contradict_nothing() -
     assert sorted(sorted(family.tolist()) for family in found.turned) == [[row - 1, row] for row in ways]
     assert not found.near and not copies.contradictions(data, found)
     (near,) = copies.findings(data, found)
-    assert near.kind is Kind.NEAR_DUPLICATE and near.values == {"exact": False, "turned": True}
+    assert near.kind is Kind.NEAR_DUPLICATE and near.values == {"exact": False, "turned": True, "sets": 6}
     held = copies.held_together(data, found)
     assert held.group is not None and len(set(held.group.tolist())) == 74
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autotl.data.crops import correlation, families
+from autotl.data.crops import Pictures, correlation, families
 
 COUNT = 40
 
@@ -49,25 +49,40 @@ def _features(of: list[int]) -> np.ndarray:
     return np.asarray(seen / np.linalg.norm(seen, axis=1, keepdims=True))
 
 
+def _pictures(images: np.ndarray, first: int = 0, tints: int = 0) -> Pictures:
+    """Return gray images whose rows begin with `first`; the colours of the first `tints` differ from the others'."""
+    colours = np.full((first + len(images), 3), 100.0)
+    colours[first : first + tints, 0] += 60
+    return Pictures(gray=lambda wanted: images[wanted - first], colours=colours)
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_part_of_a_picture_is_found_and_joins_nothing_else(change: str) -> None:
     copies = [_gray(CHANGES[change](_scene(number))) for number in range(3)]
     images = np.concatenate([IMAGES, copies])
     rows = np.arange(len(images)) + 100
-    found = families(rows, _features([*range(COUNT), 0, 1, 2]), lambda wanted: images[wanted - 100])
+    found = families(rows, _features([*range(COUNT), 0, 1, 2]), _pictures(images, first=100))
     assert sorted(map(tuple, map(sorted, (family.tolist() for family in found)))) == [
         (100 + number, 100 + COUNT + number) for number in range(3)
     ]
 
 
+def test_the_same_shape_in_another_colour_is_no_copy() -> None:
+    """Two packings of one design."""
+    images = np.concatenate([IMAGES, IMAGES[:1]])
+    features = _features([*range(COUNT), 0])
+    assert len(families(np.arange(COUNT + 1), features, _pictures(images))) == 1
+    assert not families(np.arange(COUNT + 1), features, _pictures(images, tints=1))
+
+
 def test_other_pictures_are_no_copies_though_their_features_are_near() -> None:
-    assert not families(np.arange(COUNT), _features(list(range(COUNT))), lambda wanted: IMAGES[wanted])
+    assert not families(np.arange(COUNT), _features(list(range(COUNT))), _pictures(IMAGES))
 
 
 def test_flat_images_and_a_handful_conclude_nothing() -> None:
     flat = np.full((COUNT, 64, 64), 128, np.uint8)
-    assert not families(np.arange(COUNT), _features([0] * COUNT), lambda wanted: flat[wanted])
-    assert not families(np.arange(5), _features([0] * 5), lambda wanted: IMAGES[wanted])
+    assert not families(np.arange(COUNT), _features([0] * COUNT), _pictures(flat))
+    assert not families(np.arange(5), _features([0] * 5), _pictures(IMAGES))
 
 
 def test_the_correlation_does_not_depend_on_the_order_of_a_pair() -> None:

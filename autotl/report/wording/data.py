@@ -78,10 +78,11 @@ def _classes_alike(count: int) -> str:
     return f"{numbered(count, 'class', 'classes')} whose names differ only by case, accents, spaces or signs: one class?"
 
 
-def _duplicate(exact: bool, count: int, turned: bool = False, cropped: bool = False) -> str:
+def _duplicate(exact: bool, count: int, turned: bool = False, cropped: bool = False, sets: int = 0) -> str:
+    images = f"{count:,} images" + (f" in {numbered(sets, 'set')}" if sets else "")
     if cropped:
-        return f"{count:,} images show the same picture as another, or a part of it (cropped, padded or saved again)"
-    return f"{count:,} images are {_equal(exact, turned)} to another"
+        return f"{images} show the same picture as another, or a part of it (cropped, padded or saved again)"
+    return f"{images} are {_equal(exact, turned)} to another"
 
 
 def _leak(exact: bool, count: int, turned: bool = False, cropped: bool = False) -> str:
