@@ -392,7 +392,7 @@ def _classes(
     for place in reversed(range(len(ordered))):  # the named ones lie on top
         each = ordered[place]
         named = place < coloured
-        look: dict[str, Any] = {"color": SOFT, "linewidth": 0.9, "alpha": 0.45}
+        look: dict[str, Any] = {"color": SOFT, "linewidth": 0.8, "alpha": 0.3}
         if named:
             look = {"color": SERIES[place], "label": f"{short_name(shown(each.name))} {value(each):.3f}"}
         (line,) = drawing.axes.plot(*points(each), **look)
@@ -405,8 +405,9 @@ def _classes(
     handles, labels = axes.get_legend_handles_labels()
     title = name if coloured == len(ordered) else f"{name}, lowest {coloured} of {len(ordered)}"
     legend = axes.legend(
-        handles[::-1], labels[::-1], loc="best", labelcolor=INK, frameon=False, fontsize=11, title=title
-    )
+        handles[::-1], labels[::-1], loc="best", labelcolor=INK, fontsize=11, title=title,
+        facecolor=CARD, edgecolor="none", framealpha=0.85,
+    )  # fmt: skip
     legend.get_title().set_fontsize(11)
 
 

@@ -359,7 +359,7 @@ UNLIKELY = fact(Kind.NO_GAIN_EXPECTED, chance=0.01, gain=0.005)
         ((), (PROBE,), (ENDED,), "no strategy that fine-tunes was to be tried"),
         ((), (PROBE, TUNES), (), "no fine-tuning of this backbone was tried"),
         ((), (PROBE, TUNES), (UNLIKELY, ENDED), "fitted into the time"),
-        ((), (PROBE, TUNES), (ENDED, UNLIKELY), "was likely to score more"),
+        ((), (PROBE, TUNES), (ENDED, UNLIKELY), "that fitted into the time was likely to score more"),
         (("a",), (PROBE, TUNES), (ENDED,), "the fine-tuning of this backbone that was tried ended without a score"),
         (("a", "a", "b"), (PROBE, TUNES), (), "each of the 2 fine-tunings"),
         (("b",), (PROBE, TUNES), (ENDED,), "fitted into the time"),

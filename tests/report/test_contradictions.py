@@ -70,7 +70,7 @@ def test_what_is_as_accurate_and_faster_is_named_before_what_is_only_faster() ->
     assert state.winner is not None
     state = replace(state, leaderboard=board, winner=replace(state.winner, candidate=board[0].candidate))
     sentence = cost.section(state, None)["sentence"]  # type: ignore[arg-type]
-    assert "a:same@64/linear_probe is 1.3 times as fast" in sentence
+    assert "a:same@64/linear_probe is 1.3 times as fast as the winner, with the same score." in sentence
 
 
 def row(candidate: str, score: float, latency: float) -> Row:

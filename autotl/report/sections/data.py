@@ -38,6 +38,7 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
             {"name": name, "images": [{"name": each.name, "picture": each.picture} for each in images]}
             for name, images in material.samples.items()
         ],
+        "several": any(len(images) > 1 for images in material.samples.values()),
         "unsampled": len(profile.classes) - len(material.samples),
         "label": min(14, max((len(name) for name in profile.classes), default=1)) + 1,  # characters
         "split": wording.as_sentence(split) if split else "",

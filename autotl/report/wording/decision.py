@@ -46,7 +46,7 @@ def _no_recipe_fits() -> str:
 
 def _no_gain_expected(chance: float, gain: float) -> str:
     return (
-        f"the probability that anything left to try is better by {100 * gain:.1f} points or more is"
+        f"the probability that anything that fits into the time left is better by {100 * gain:.1f} points or more is"
         f" {max(100 * chance, 1):.0f} % or less"
     )
 
@@ -135,7 +135,7 @@ def _frozen_alone(cause: str = "", trainings: int = 0) -> str:
         "not_asked": "no strategy that fine-tunes was to be tried",
         "not_tried": "no fine-tuning of this backbone was tried",
         Kind.NO_RECIPE_FITS: "no fine-tuning of this backbone fitted into the time",
-        Kind.NO_GAIN_EXPECTED: "no fine-tuning of this backbone was likely to score more",
+        Kind.NO_GAIN_EXPECTED: "no fine-tuning of this backbone that fitted into the time was likely to score more",
     }
     return f"frozen: {why.get(cause, 'no fine-tuning of this backbone has a score')}"
 

@@ -164,7 +164,10 @@ def speed(candidates: int, *, faster: str = "", factor: float = 1.0, difference:
     if candidates == 1:
         return "Only one candidate was measured, so there is no trade-off to show."
     if faster:
-        return f"If speed matters: {faster} is {factor:.1f} times as fast as the winner, at {points(difference)}."
+        score = (
+            "the same score" if abs(difference) < 0.0005 else f"a score that differs by {points(difference)}"
+        )
+        return f"If speed matters: {faster} is {factor:.1f} times as fast as the winner, with {score}."
     return "No measured candidate is noticeably faster than the winner."
 
 
