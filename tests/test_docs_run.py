@@ -1,4 +1,6 @@
-"""Every command and block of README.md and docs/ is run: on a few pictures and an engine that answers from a table.
+"""Every command and block of README.md, docs/ and the READMEs of plugins/ is run.
+
+They are run on a few pictures and an engine that answers from a table.
 
 What cannot be run here says so, with the reason, in a comment before it: ``<!-- not run: REASON -->``. A block
 that is a file of the repository names it: ``<!-- file: PATH -->``. The examples are run for real in
@@ -11,8 +13,10 @@ import json
 import re
 import shlex
 import shutil
+import sqlite3
 import sys
 import tomllib
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +32,12 @@ from autotl.engine import client
 from autotl.testing.simulated_engine import Cell, TableClock, TableEngine
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MOST_NOT_RUN = 3
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "plugins").glob("*/README.md")),
+]
+MOST_NOT_RUN = 4
 NOT_HERE = {  # commands that a table engine or a machine without a hub cannot do, and what tests them
     "autotl run --continue runs/photos": "needs an interrupted run: tests/run_folder/test_resume.py",
     "autotl backbones --fetch": "needs a hub: tests/weights/test_hub.py",
@@ -128,6 +136,12 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shades = np.repeat(np.uint8([60, 190]), 30)
     noise = np.random.default_rng(0).integers(0, 60, (60, 28, 28), np.uint8)
     np.savez(root / "digits.npz", images=noise + shades[:, None, None], labels=shades)
+    shutil.copy(root / "digits.npz", root / "pathmnist.npz")
+    with closing(sqlite3.connect(root / "photos.sqlite")) as database:
+        database.execute("CREATE TABLE images (id INTEGER PRIMARY KEY, image BLOB, label TEXT)")
+        rows = [(p.read_bytes(), p.parent.name) for p in images]
+        database.executemany("INSERT INTO images (image, label) VALUES (?, ?)", rows)
+        database.commit()
     for name in ("one.jpg", "new-photo.jpg"):
         shutil.copy(images[0], root / name)
     for name in ("checkpoints", "my-checkpoints"):
