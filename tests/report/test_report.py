@@ -44,7 +44,7 @@ SECTIONS = (
     "time",
     "reproduce",
 )
-VOID = {"meta", "link", "br", "img", "hr", "input"}
+VOID = {"meta", "link", "br", "img", "hr", "input", "wbr"}
 
 
 class Page(html.parser.HTMLParser):

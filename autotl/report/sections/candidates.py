@@ -8,11 +8,12 @@ from autotl.records import Strategy, TrialResult
 from autotl.records.candidate_id import hyper_of
 from autotl.records.result import Recommendation, Row, is_probe, repeats_probe
 from autotl.report import recorded
-from autotl.report.format import count, duration, file_size, interval, percent
+from autotl.report.format import count, duration, file_size, interval, name_parts, percent
 from autotl.report.material import Material
 from autotl.report.wording import candidate as wording
 from autotl.report.wording import terminal
 
+LONGEST_PART = 24  # characters of a candidate's name that stay in one line on a phone
 SHOWN_CLASSES = 12  # those with the lowest recall
 
 
@@ -28,6 +29,7 @@ def details(result: Recommendation, material: Material, rows: list[Row]) -> list
             "anchor": f"candidate-{place}",
             "place": place,
             "candidate": row.candidate,
+            "parts": name_parts(row.candidate, LONGEST_PART),
             "settings": _settings(row, strategies.get(row.strategy)),
             "cost": _cost(row, trials.get(row.candidate, [])),
             "trials": [_trial(each) for each in trials.get(row.candidate, [])],
