@@ -13,9 +13,17 @@ MOST_ROWS = 600  # images; the closed forms grow with the cube of them
 
 
 def profile(
-    backbone: str, size: int, groups: Sequence[np.ndarray], labels: np.ndarray, folds: np.ndarray
+    backbone: str,
+    size: int,
+    groups: Sequence[np.ndarray],
+    labels: np.ndarray,
+    folds: np.ndarray,
+    images: int | None = None,
 ) -> DepthProfile:
-    """Return the profile of features (n, d_i), shallow to deep, with labels (n,), cross-validated over the folds."""
+    """Return the profile of features (n, d_i), shallow to deep, with labels (n,), cross-validated over the folds.
+
+    `images` is the number of different ones, where rows are repeated so that all classes weigh the same.
+    """
     points = tuple(
         DepthPoint(
             depth=depth,
@@ -25,7 +33,7 @@ def profile(
         )
         for depth, features in enumerate(groups, start=1)
     )
-    return DepthProfile(backbone=backbone, size=size, points=points, rows=len(labels))
+    return DepthProfile(backbone=backbone, size=size, points=points, rows=images or len(labels))
 
 
 def recoverable(profile: DepthProfile) -> tuple[int, float]:

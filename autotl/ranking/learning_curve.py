@@ -107,8 +107,11 @@ def _gain(hits: np.ndarray, sizes: np.ndarray, more: int) -> Interval:
     ]
     low, high = np.quantile(gains, (0.025, 0.975))
     value = _further(hits.mean(1), sizes, more, np.ones(len(sizes)))
+    # A loss is not shrunk at its lower end: that would promise more than the curve shows.
     return Interval(
-        value=round(SHRINK * value, 6), low=round(SHRINK_LOW * float(low), 6), high=round(float(high), 6)
+        value=round(SHRINK * value, 6),
+        low=round(min(SHRINK_LOW * float(low), float(low)), 6),
+        high=round(float(high), 6),
     )
 
 
@@ -136,9 +139,9 @@ def _asymptote(hits: np.ndarray, hits_fitted: np.ndarray, fitted: np.ndarray) ->
 
 
 def _further(scores: np.ndarray, sizes: np.ndarray, more: int, weights: np.ndarray) -> float:
-    """Return the gain by a power law through the errors, fitted in logarithms, never negative."""
+    """Return the gain by a power law through the errors, fitted in logarithms; negative where the curve falls."""
     error = np.maximum(1 - scores, 1e-3)
-    slope = min(0.0, float(np.polyfit(np.log(sizes), np.log(error), 1, w=np.sqrt(weights))[0]))
+    slope = float(np.polyfit(np.log(sizes), np.log(error), 1, w=np.sqrt(weights))[0])
     return float((1 - scores[-1]) * (1 - (1 + more / sizes[-1]) ** slope))
 
 

@@ -24,7 +24,7 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthPoint:
-    """Cross-validated accuracy on the features after a layer group."""
+    """Cross-validated accuracy on the features after a layer group; classes weigh the same where the metric says so."""
 
     depth: int  # layer groups passed, from 1; the last is what enters the classifier
     linear: float  # accuracy of a ridge classifier

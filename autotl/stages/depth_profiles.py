@@ -8,7 +8,7 @@ import numpy as np
 
 from autotl import hardware
 from autotl.errors import AutotlError
-from autotl.ranking import depth_profile
+from autotl.ranking import depth_profile, screening
 from autotl.records import DepthProfile, Kind, fact
 from autotl.stages.context import RunContext
 from autotl.stages.rank import RankResult
@@ -42,9 +42,16 @@ def depth_profiles(context: RunContext, setup: Setup, ranked: RankResult) -> Ran
                     groups = [stored[f"g{depth}"] for depth in range(embedding.groups)]
                 labels = columns.labels[stored_rows]
                 group = None if columns.group is None else columns.group[stored_rows]
+                folds = folds_for(labels, group)
+                at = screening.rows_for_scores(labels, setup.goal.metric, depth_profile.MOST_ROWS)
                 with hardware.one_thread():
                     profiles[entry.backbone] = depth_profile.profile(
-                        entry.backbone, entry.input_size, groups, labels, folds_for(labels, group)
+                        entry.backbone,
+                        entry.input_size,
+                        [features[at] for features in groups],
+                        labels[at],
+                        folds[at],
+                        images=len(labels),
                     )
             except (AutotlError, ValueError, np.linalg.LinAlgError) as error:
                 context.journal.note(fact(Kind.NO_DEPTH_PROFILE, backbone=entry.backbone, error=str(error)))

@@ -25,6 +25,17 @@ def test_more_images_help_where_they_helped_before_and_not_where_nothing_is_left
     assert hard.more == 200 and hard.rows[-1] == 480 and list(hard.rows) == sorted(hard.rows)
 
 
+def test_a_curve_that_falls_promises_no_gain() -> None:
+    features, labels, folds = world(800, 1.0)
+    shuffled = np.where(
+        np.arange(800) < 240, labels, (labels + 1) % 4
+    )  # later images, in large subsamples alone
+    shuffled[folds == 0] = labels[folds == 0]
+    found = learning_curve("a", 64, features, shuffled, np.where(folds == 0, 0, 1))
+    assert found is not None and found.scores[-1] < found.scores[0]
+    assert found.gain.low < found.gain.value < 0
+
+
 def test_labels_without_meaning_promise_nothing() -> None:
     features, labels, _ = world(600, 2.0)
     shuffled = np.random.default_rng(3).permutation(labels)

@@ -173,9 +173,10 @@ def _open_recipes(first: Sequence[Sequence[str | float]], more: int) -> str:
 def _more_training_images(
     images: int, gain: float, low: float, high: float, limit: Sequence[float] | None
 ) -> str:
+    expected = f"{points(gain)} points of accuracy expected" if gain > 0 else "no gain in accuracy expected"
     bought = (
-        f"{images:,} more images to train on: {points(gain)} points of accuracy expected ({interval(low, high)}), by the"
-        " learning curve of a linear probe on this backbone"
+        f"{images:,} more images to train on: {expected} ({interval(low, high)}), by the learning curve of a linear"
+        " probe on this backbone"
     )
     if limit is None:
         return f"{bought}; the curve has not flattened, so its limit is unknown"
