@@ -66,6 +66,8 @@ def diagnose(
         trains = data.given[rows] != 2
         names = data.names.tolist()
         suspected = groups.suspected(names, data.labels, rows[trains], features[trains], seed=seed)
+        if suspected is None:
+            findings += _of_frames(data, groups.frames(names, data.labels, rows[trains], features[trains]))
     held = suspected is not None and suspected.safe and auto_group
     if suspected is not None:
         findings.append(_of_groups(data, suspected, held=held))
@@ -144,6 +146,23 @@ def _of_groups(data: Dataset, of: groups.Suspected, *, held: bool) -> Finding:
         certainty=0.9,
         action="held_together" if held else "kept",
     )
+
+
+def _of_frames(data: Dataset, frames: groups.Frames | None) -> list[Finding]:
+    """Return whether images follow each other as the frames of a film; where one ends the names do not say."""
+    if frames is None:
+        return []
+    pairs = tuple(_names(data, np.array(pair)) for pair in frames.pairs)
+    return [
+        Finding(
+            kind=Kind.FRAMES,
+            values={"nearest": frames.nearest, "chance": frames.chance},
+            count=frames.images,
+            where=tuple(name for pair in pairs for name in pair)[:SHOWN],
+            pairs=pairs,
+            certainty=0.9,
+        )
+    ]
 
 
 def _of_shift(

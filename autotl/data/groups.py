@@ -7,6 +7,7 @@ drawn at random: what it had learned of them was one person, one object or one f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,9 @@ SAFE_GROUPS = 5  # groups of a class, with fewer of which it is hard to select o
 SAFE_SHARE = 0.9  # of the images that must lie in such classes
 PENALTY = 1e-2  # of the ridge regression, relative to the mean variance of a feature
 PAIRS = 6  # that are shown
+NUMBER = re.compile(r"^(.*?)(\d+)\D*$", re.DOTALL)  # what stands before the last number, and the number
+REACH = 2  # numbers from one frame to the next
+FRAMES = 0.25  # of the images whose nearest image is the next by number, at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,6 +142,49 @@ def suspected(
         whole=round(chosen.whole, 6),
         safe=safe(labels, key.group),
         pairs=_pairs(judged, chosen.key.group, rows),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frames:
+    """Images whose numbers in the names follow each other, and which look alike as frames of a film do."""
+
+    images: int
+    nearest: float  # share of images whose nearest image of the class is one of the next by number
+    chance: float
+    pairs: tuple[tuple[int, int], ...]  # rows
+
+
+def frames(names: Sequence[str], labels: np.ndarray, rows: np.ndarray, features: np.ndarray) -> Frames | None:
+    """Return the frames among `rows` (m,) by their last number, or None; `features` (m, d) are of length 1."""
+    found = [NUMBER.search(names[row].rpartition(".")[0] or names[row]) for row in rows]
+    kept = np.array([place for place, match in enumerate(found) if match is not None], np.int64)
+    matches = [match for match in found if match is not None]
+    if len(kept) < FEWEST:
+        return None
+    number = np.array([min(int(match[2]), 2**62) for match in matches])
+    film = np.unique([match[1] for match in matches], return_inverse=True)[1]
+    label, values = labels[rows[kept]], features[kept]
+    same = label[:, None] == label
+    cosine = np.where(same, values @ values.T, -np.inf)
+    np.fill_diagonal(cosine, -np.inf)
+    alone = same.sum(1) < 2
+    nearest = cosine.argmax(1)
+    following = same & (film[:, None] == film) & (np.abs(number[:, None] - number) <= REACH)
+    np.fill_diagonal(following, False)
+    expected = following.sum(1) / np.maximum(same.sum(1) - 1, 1)
+    hits = following[np.arange(len(kept)), nearest] & ~alone
+    share, chance, errors = _above_chance(hits, expected)
+    if errors < CERTAIN or share < MUCH_NEARER * chance or share < FRAMES:
+        return None
+    alike = cosine[np.arange(len(kept)), nearest]
+    first = np.flatnonzero(hits)[np.argsort(-alike[hits], kind="stable")][: 2 * PAIRS]
+    pairs = dict.fromkeys(tuple(sorted((int(rows[kept[i]]), int(rows[kept[nearest[i]]])))) for i in first)
+    return Frames(
+        images=len(kept),
+        nearest=round(share, 6),
+        chance=round(chance, 6),
+        pairs=tuple((one, other) for one, other in list(pairs)[:PAIRS]),
     )
 
 

@@ -49,6 +49,8 @@ ELONGATED = 1.5  # longer side / shorter side, from which a square of an image i
 HAND_SIDE = 16  # pixels, of the small images among the features made by hand
 HAND_BINS = 8  # of each colour's histogram
 GRADIENT_SIDE = 48  # pixels, of the images whose gradients are counted
+GRAY = 1.0  # mean distance of the colours from their light in grey levels, below which an image is gray
+FEW = 0.2  # share of images that are unlike the others in this, up to which they are named
 GRAY_SIDES = (32, 64)  # pixels, of the images by which copies are compared
 THUMBNAIL_SIDE = 128  # pixels, shorter side; shown at half on sharp screens
 QUALITY = 78  # of a thumbnail's JPEG
@@ -145,7 +147,7 @@ def describe(statistics: np.ndarray) -> dict[str, Any]:
     return {
         "side": int(np.median(shorter)),
         "sides": (int(np.quantile(shorter, 0.05)), int(np.quantile(shorter, 0.95))),
-        "gray": round(float((column["colour"][decoded] < 1.0).mean()), 6),
+        "gray": round(float((column["colour"][decoded] < GRAY).mean()), 6),
         "alpha": round(float(column["alpha"][decoded].mean()), 6),
         "bytes": int(column["bytes"][decoded].sum()),
         "elongated": round(float((longer >= ELONGATED * shorter).mean()), 6),
@@ -165,7 +167,14 @@ def quality(statistics: np.ndarray) -> list[tuple[Kind, np.ndarray]]:
         (Kind.TINY, shorter < 16),
         (Kind.LONG, longer > image_store.LONGEST * shorter),
     )
-    return [(kind, rows) for kind, mask in checks if len(rows := np.flatnonzero(mask & decoded))]
+    found = [(kind, rows) for kind, mask in checks if len(rows := np.flatnonzero(mask & decoded))]
+    gray = column["colour"] < GRAY
+    share = float(gray[decoded].mean()) if decoded.any() else 0.0
+    if 0 < share <= FEW:
+        found.append((Kind.GRAY, np.flatnonzero(gray & decoded)))
+    elif 0 < 1 - share <= FEW:
+        found.append((Kind.COLOURED, np.flatnonzero(~gray & decoded)))
+    return found
 
 
 def _columns(statistics: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:

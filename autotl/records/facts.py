@@ -111,6 +111,7 @@ class Kind(StrEnum):
     CONFLICT = "conflict"
     GROUPS = "groups"  # expression, examples, images, measured, shared, held, safe
     TEST_IMAGES_DIFFER = "test_images_differ"  # area, p, classes, grouped
+    FRAMES = "frames"  # nearest, chance
     SHORTCUT = "shortcut"  # score, chance, p, fields, signs
     WRONG_LABELS = "wrong_labels"  # suspects, images, backbone, planted, recall, precision
     SPLIT_CHECKED = "split_checked"  # acted, metric, backbones, chosen, scores, instead
@@ -118,6 +119,8 @@ class Kind(StrEnum):
         "geometry"  # geometry, recognised: share of images by geometry, images, elongated: share of them
     )
     DARK = "dark"
+    GRAY = "gray"  # among images of colour
+    COLOURED = "coloured"  # among gray images
     BRIGHT = "bright"
     FLAT = "flat"
     BLURRED = "blurred"

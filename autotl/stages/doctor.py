@@ -24,7 +24,7 @@ PAIRS_A_SECOND = 600  # of images that are laid on each other, of the stage's se
 MOST_TESTS = 500  # test images whose features are compared with those that train
 FEWEST_SECONDS = 1.0  # for features, below which the time is better spent
 DEEPEST = 3  # layer groups whose features are compared: the first show colours and edges alone
-KINDS = frozenset({Kind.GROUPS, Kind.TEST_IMAGES_DIFFER, Kind.SHORTCUT})
+KINDS = frozenset({Kind.GROUPS, Kind.TEST_IMAGES_DIFFER, Kind.SHORTCUT, Kind.FRAMES})
 
 
 def doctor(context: RunContext, setup: Setup) -> Setup:

@@ -89,3 +89,29 @@ def test_a_sample_holds_neighbours_and_any_beginning_of_it_many_classes(rows: in
     assert len({names[row][0] for row in beginning}) >= 3
     films = np.bincount(beginning // 5)
     assert (films[films > 0] > 1).mean() > 0.9
+
+
+def _film(length: int = 120, together: float = 3.0) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return names, labels and features of two films; what is seen drifts slowly."""
+    generator = np.random.default_rng(0)
+    steps = generator.normal(size=(2, length, 24)).cumsum(1) * together
+    features = (steps + generator.normal(size=steps.shape)).reshape(-1, 24)
+    features -= features.mean(0)
+    names = [f"{label}/frame{number:04}.jpg" for label in "ab" for number in range(length)]
+    return names, np.repeat([0, 1], length), features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
+def test_frames_of_a_film_are_recognised_by_their_numbers() -> None:
+    names, labels, features = _film()
+    found = groups.frames(names, labels, np.arange(len(names)), features)
+    assert found is not None and found.nearest > 0.5 > 10 * found.chance
+    for one, other in found.pairs:
+        assert abs(int(names[one][-8:-4]) - int(names[other][-8:-4])) <= 2
+        assert names[one][0] == names[other][0]
+
+
+def test_numbers_that_follow_in_no_order_are_no_film() -> None:
+    names, labels, features = _film()
+    drawn = np.random.default_rng(1).permutation(len(names))
+    assert groups.frames(names, labels, np.arange(len(names)), features[drawn]) is None
+    assert groups.frames([f"{letter}.jpg" for letter in "ab" * 120], labels, np.arange(240), features) is None

@@ -14,6 +14,7 @@ from PIL import Image
 from autotl import modality
 from autotl.budget import Allowance
 from autotl.errors import UnknownNameError
+from autotl.modality.image_store import STATISTICS
 from autotl.records import Dataset, Kind, fact
 
 IMAGE = modality.get("image")
@@ -73,3 +74,12 @@ def test_items_are_decoded_described_and_shown(tmp_path: Path) -> None:
 def test_sizes_come_from_headers(tmp_path: Path) -> None:
     assert IMAGE.glance(pictures(tmp_path))[1] == 30
     assert IMAGE.glance([str(tmp_path / "none.png")]) == (224, 224, 224)
+
+
+@pytest.mark.parametrize(("of_colour", "kind", "rows"), [(9, Kind.GRAY, [9]), (1, Kind.COLOURED, [0])])
+def test_a_few_gray_images_among_coloured_ones_and_the_reverse_are_named(
+    of_colour: int, kind: Kind, rows: list[int]
+) -> None:
+    statistics = np.full((10, len(STATISTICS)), 100.0, np.float32)
+    statistics[:, STATISTICS.index("colour")] = np.where(np.arange(10) < of_colour, 30.0, 0.2)
+    assert (kind, rows) in [(found, at.tolist()) for found, at in IMAGE.quality(statistics)]

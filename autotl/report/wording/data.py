@@ -143,6 +143,14 @@ def _test_images_differ(area: float, p: float, classes: Sequence[str], grouped: 
     )
 
 
+def _frames(nearest: float, chance: float, count: int) -> str:
+    return (
+        f"{count:,} images may be frames of films: for {nearest:.0%} the nearest image of the class is one of the next by"
+        f" the number in its name (by chance {chance:.1%}). A random split puts frames of one film on both sides, so that the"
+        " scores are too high; name the films in the files or in a table, and declare them with --group"
+    )
+
+
 FIELDS = {  # of `Decoded.metadata`
     "width": "width",
     "height": "height",
@@ -338,11 +346,14 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.CONTRADICTED: lambda: "the same image under another label: one of the two is wrong",
     Kind.GROUPS: _groups,
     Kind.TEST_IMAGES_DIFFER: _test_images_differ,
+    Kind.FRAMES: _frames,
     Kind.SHORTCUT: _shortcut,
     Kind.WRONG_LABELS: _wrong_labels,
     Kind.SPLIT_CHECKED: _split_checked,
     Kind.NOT_EXAMINED: lambda error: f"not examined for groups: {error}",
     Kind.DARK: _quality("almost black"),
+    Kind.GRAY: _quality("gray, and the others have colour: a class may be recognised by that"),
+    Kind.COLOURED: _quality("of colour, and the others are gray: a class may be recognised by that"),
     Kind.BRIGHT: _quality("almost white"),
     Kind.FLAT: _quality("without structure"),
     Kind.BLURRED: _quality("blurred"),
