@@ -96,7 +96,7 @@ def of_metadata(
     found = shortcut(of_rows, data.labels[rows], None if group is None else group[rows], seed=seed)
     if found is None:
         return []
-    pairs = tuple(_names(data, rows[list(sign.rows)]) for sign in found.signs)
+    pairs = tuple(dict.fromkeys(_names(data, rows[list(sign.rows)]) for sign in found.signs))
     signs = [asdict(sign) | {"label": data.classes[sign.label]} for sign in found.signs]
     return [
         Finding(
@@ -109,7 +109,6 @@ def of_metadata(
                 "signs": [{name: value for name, value in sign.items() if name != "rows"} for sign in signs],
             },
             count=len(rows),
-            where=tuple(name for pair in pairs for name in pair)[:SHOWN],
             pairs=pairs,
             certainty=round(1 - found.p, 6),
         )
@@ -158,7 +157,6 @@ def _of_frames(data: Dataset, frames: groups.Frames | None) -> list[Finding]:
             kind=Kind.FRAMES,
             values={"nearest": frames.nearest, "chance": frames.chance},
             count=frames.images,
-            where=tuple(name for pair in pairs for name in pair)[:SHOWN],
             pairs=pairs,
             certainty=0.9,
         )

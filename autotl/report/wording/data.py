@@ -146,8 +146,8 @@ def _test_images_differ(area: float, p: float, classes: Sequence[str], grouped: 
 def _frames(nearest: float, chance: float, count: int) -> str:
     return (
         f"{count:,} images may be frames of films: for {nearest:.0%} the nearest image of the class is one of the next by"
-        f" the number in its name (by chance {chance:.1%}). A random split puts frames of one film on both sides, so that the"
-        " scores are too high; name the films in the files or in a table, and declare them with --group"
+        f" the number in its name (by chance {chance:.1%}). A random split puts frames of one film on both sides, so that"
+        " the scores are too high; name the films in the files or in a table, and declare them with --group"
     )
 
 
