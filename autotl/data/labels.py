@@ -60,7 +60,10 @@ def suspects(
     noisy = [_planted(labels, len(present), generator) for _ in range(DRAWS)]
     variants = (labels, *(replaced for replaced, _ in noisy))
     # The folds may not depend on the labels: an image whose label is planted has the same neighbours in its fold.
-    folds = folds_for(np.zeros(len(labels), np.int64), group)
+    # Nor on the order: rows that come in turn, one of each class, would leave whole classes out.
+    order = generator.permutation(len(labels))
+    folds = np.empty(len(labels), np.int64)
+    folds[order] = folds_for(np.zeros(len(labels), np.int64), None if group is None else group[order])
     probabilities = _out_of_fold(features, variants, len(present), folds)
     judged = [_Judged.of(proba, given) for proba, given in zip(probabilities, variants, strict=True)]
     wrong = np.concatenate([replaced for _, replaced in noisy])
