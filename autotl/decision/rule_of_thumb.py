@@ -8,9 +8,11 @@ it, fine-tune all. It decides nothing here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from autotl.decision.evidence import Evidence, Judged, gap
+from autotl.decision.winner import comparisons
 from autotl.records import Decision, Depth, Goal, Similarity
 from autotl.records.facts import Fact, Kind, fact
 
@@ -46,6 +48,9 @@ def compare(
     winner = next((e for e in evidence if e.name == decision.winner), None)
     if winner is None or not similarity:
         return None
+    judged = replace(
+        judged, comparisons=comparisons(evidence, goal)
+    )  # as all that is said of these candidates
     closest = max(similarity, key=lambda s: s.value)
     advised, chosen = rule(images, closest.level == "near"), recipe(winner.candidate.unfreeze)
     values = {

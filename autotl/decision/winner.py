@@ -49,6 +49,11 @@ class Choice:
         return next((e for e in self.ordered if e is not self.winner), None)
 
 
+def comparisons(evidence: Sequence[Evidence], goal: Goal) -> int:
+    """Return with how many others the best is compared: the candidates that keep the limits."""
+    return max(sum(limits.broken_by(e, goal) is None for e in evidence) - 1, 1)
+
+
 def choose(
     evidence: Sequence[Evidence], judged: Judged, goal: Goal, expected: Mapping[str, Interval]
 ) -> Choice | None:
@@ -68,7 +73,7 @@ def choose(
         allowed, key=lambda e: (-expected[e.name].value, -round(score(e, judged, goal), 6), e.name)
     )
     best = ordered[0]
-    judged = replace(judged, comparisons=max(len(allowed) - 1, 1))
+    judged = replace(judged, comparisons=comparisons(evidence, goal))
     members = [e for e in ordered if e is best or paired(best, e, judged, goal).low <= 0]
     scores = {e.name: round(score(e, judged, goal), 6) for e in members}
 

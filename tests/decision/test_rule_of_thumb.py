@@ -8,6 +8,7 @@ import pytest
 from autotl.decision import judge, rule_of_thumb
 from autotl.decision.evidence import Evidence, Judged
 from autotl.records import Candidate, Decision, Depth, Goal, Similarity, Trial, TrialResult
+from autotl.records.facts import Kind
 from autotl.report import wording
 from autotl.stats import metrics
 
@@ -58,6 +59,16 @@ def test_it_says_whether_the_probes_agreed_and_by_how_much_not() -> None:
     assert "measured best: full fine-tuning" in sentence and "difference +25.0 points" in sentence
     assert said(field, 5000, near("far")).endswith("the measurement agrees")
     assert "no such candidate was tried" in said(field, 200, near("far"))
+
+
+def test_its_interval_is_that_of_the_reasons_for_the_same_pair() -> None:
+    field = [evidence(10, "all"), evidence(60, 0), evidence(61, 2)]
+    expected = {e.name: metrics.interval("accuracy", LABELS, e.predicted, 2) for e in field}
+    decision = judge.decide(field, JUDGED, Goal(), expected)
+    shown = rule_of_thumb.compare(decision, field, JUDGED, Goal(), 200, (near("near"),))
+    (reason,) = [each for each in decision.reasons if each.kind is Kind.FROZEN_OR_TUNED]
+    assert shown is not None and shown.values["other"] == reason.values["other"]
+    assert shown.values["gap"] == reason.values["gap"] and shown.values["gap"]["comparisons"] == 2
 
 
 def test_the_nearest_of_several_sources_counts() -> None:
