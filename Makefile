@@ -4,10 +4,11 @@ BIN := $(VENV)/bin
 BUDGET ?= 90s
 READY := $(VENV)/.complete
 JOBS ?= 2
+MUTANTS ?= 1000
 PARALLEL := -n $(JOBS) --dist loadgroup
 FAST := not torch and not process and not slow
 
-.PHONY: demo test test-fast coverage check docs site format clean
+.PHONY: demo test test-fast faults coverage check docs site format clean
 
 ## demo: set up, run autotl on handwritten digits, print leaderboard, recommendation and report
 demo: $(READY)
@@ -20,6 +21,10 @@ test: $(READY)
 ## test-fast: run the tests that need no torch, no process and no whole run: under a minute, for every commit
 test-fast: $(READY)
 	@$(BIN)/python -m pytest $(PARALLEL) -m "$(FAST)" $(ARGS)
+
+## faults: run the tests of hostile and unlucky input alone, with 1,000 mutants of a kind, and print what was tried
+faults: $(READY)
+	@AUTOTL_MUTANTS=$(MUTANTS) $(BIN)/python -m pytest $(PARALLEL) tests/faults $(ARGS)
 
 ## coverage: run the tests and print which share of lines and branches they run; make coverage FAST_ONLY=1 for the fast ones
 coverage: $(READY)

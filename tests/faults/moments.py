@@ -1,7 +1,7 @@
 """A simulated run that is killed while it writes, in a process of its own: a process that imports once and forks.
 
-Arguments: the images, a folder to write runs to, a signal, and the moments (how many files the run has begun to write
-by then). It prints a line of JSON for each moment: how the run ended, and what its continuation came to.
+Arguments: the images, a folder to write runs to, and the moments, such as SIGKILL:60 for the time when the run has
+begun to write 60 files. It prints a line of JSON for each: how the run ended, and what its continuation came to.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from simulated_run import World
 
 from autotl import load, pipeline
 from autotl.cli.signals import interrupt_once
-from autotl.errors import RunError
+from autotl.errors import BudgetError, RunError
 from autotl.hookspecs import hookimpl
 from autotl.plugins import manager
 from autotl.records.result import Recommendation, is_probe
@@ -50,7 +50,10 @@ def continued(folder: Path) -> Recommendation:
     pipeline.recommend = lambda options, **given: original(  # type: ignore[assignment]
         options, **given | {"started": 0.0, "tools": World().tools}
     )
-    load(folder).extend()
+    try:
+        load(folder).extend()
+    except BudgetError:  # hardly any time was left
+        load(folder).extend("1m")
     return result_file.read(folder)
 
 
@@ -105,7 +108,7 @@ def look(folder: Path) -> dict[str, Any]:
     return {"left": summary(before), "report": reported, "after": summary(after)}
 
 
-def main(source: Path, out: Path, number: int, moments: list[int]) -> None:
+def main(source: Path, out: Path, moments: list[str]) -> None:
     offering = SimpleNamespace(
         __name__="simulated_run", register_backbones=hookimpl(lambda profile, settings: simulated_run.SPECS)
     )
@@ -113,20 +116,13 @@ def main(source: Path, out: Path, number: int, moments: list[int]) -> None:
     pipeline.load_plugins = lambda: original([offering])
     make_cheap(pytest.MonkeyPatch())
     for moment in moments:
-        folder = out / str(moment)
-        ended, answer = in_a_fork(lambda folder=folder, moment=moment: run(source, folder, moment, number))
-        if ended == 0:
-            left = summary(result_file.read(folder))
-            line = {"moment": moment, "ended": 0, "left": left, **answer}
-        else:
-            line = {
-                "moment": moment,
-                "ended": ended,
-                **answer,
-                **in_a_fork(lambda folder=folder: look(folder))[1],
-            }
-        print(json.dumps(line), flush=True)  # noqa: T201 (a program of its own)
+        name, number = moment.split(":")
+        folder = out / f"{name}-{number}"
+        line: dict[str, Any] = {"signal": name, "moment": int(number)}
+        line["ended"], answer = in_a_fork(lambda: run(source, folder, int(number), getattr(signal, name)))  # noqa: B023
+        left = in_a_fork(lambda: look(folder))[1]  # noqa: B023
+        print(json.dumps(line | answer | left), flush=True)  # noqa: T201 (a program of its own)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), getattr(signal, sys.argv[3]), [int(at) for at in sys.argv[4:]])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

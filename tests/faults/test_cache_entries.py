@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 from amounts import mutants
 
 from autotl.cache import Cache, key
@@ -37,7 +37,10 @@ def mutant(content: bytes, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
-def test_mutants_of_entries_are_misses(tmp_path: Path) -> None:
+def test_mutants_of_entries_are_misses(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("mutants", MUTANTS)
     cache, chance = Cache(tmp_path), random.Random(20)
     name = key("features")
     cache.put(name, ARRAYS)
@@ -51,14 +54,16 @@ def test_mutants_of_entries_are_misses(tmp_path: Path) -> None:
         assert not path.exists()
 
 
-@pytest.mark.parametrize("at", range(0, 400, 7))
-def test_every_byte_counts(tmp_path: Path, at: int) -> None:
+def test_every_byte_counts(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     cache, name = Cache(tmp_path), key("features")
     cache.put(name, ARRAYS)
-    changed = bytearray(cache.path(name).read_bytes())
-    changed[at] ^= 1
-    cache.path(name).write_bytes(changed)
-    assert cache.get(name) is None
+    content = cache.path(name).read_bytes()
+    record_property("mutants", len(content))
+    for at in range(len(content)):
+        changed = bytearray(content)
+        changed[at] ^= 1
+        cache.path(name).write_bytes(changed)
+        assert cache.get(name) is None, f"byte {at}"
 
 
 def test_an_entry_under_the_name_of_another_is_a_miss(tmp_path: Path) -> None:

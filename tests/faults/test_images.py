@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -277,7 +277,10 @@ def damaged(count: int) -> Iterator[bytes]:
         yield bytes(content)
 
 
-def test_mutants_of_images_are_a_row_or_a_reason(tmp_path: Path) -> None:
+def test_mutants_of_images_are_a_row_or_a_reason(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("mutants", MUTANTS)
     files = []
     for number, content in enumerate(damaged(MUTANTS)):
         path = tmp_path / f"{number}.png"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def test_what_is_no_list_of_objects_is_named(content: bytes, folder: Path) -> No
     assert not specs and len(skipped) == 1
 
 
-def test_mutants(folder: Path) -> None:
+def test_mutants(folder: Path, record_property: Callable[[str, object], None]) -> None:
+    record_property("mutants", mutants(200))
     whole = (folder / INDEX).read_bytes()
     for seed in range(mutants(200)):
         (folder / INDEX).write_bytes((damaged_bytes, damaged_json)[seed % 2](whole, seed))

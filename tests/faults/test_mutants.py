@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def run(original: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("first", range(0, MUTANTS, BUNDLE))
-def test_a_damaged_result(first: int, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_result(first: int, run: Path, record_property: Callable[[str, object], None]) -> None:
+    record_property("mutants", min(BUNDLE, MUTANTS - first))
     path = run / "result.json"
     whole, others = path.read_bytes(), contents(run)
     for seed in range(first, min(first + BUNDLE, MUTANTS)):
@@ -62,7 +64,8 @@ def test_a_damaged_result(first: int, run: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("first", range(0, MUTANTS, BUNDLE))
-def test_a_damaged_file(first: int, run: Path) -> None:
+def test_a_damaged_file(first: int, run: Path, record_property: Callable[[str, object], None]) -> None:
+    record_property("mutants", min(BUNDLE, MUTANTS - first))
     for seed in range(first, min(first + BUNDLE, MUTANTS)):
         path = run / FILES[seed % len(FILES)]
         whole = path.read_bytes()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cheap import make_cheap
 from commands import READERS, call, contents, continued, one_line
 from example_run import full_folder
 from simulated_run import World
@@ -177,7 +178,8 @@ def test_a_report_shows_no_picture_from_elsewhere(run: Path, outside: Path) -> N
 def test_what_is_outside_stays_when_a_run_is_continued(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guest: None
 ) -> None:
-    folder = World().run(photos, tmp_path / "run", budget=60.0)
+    make_cheap(monkeypatch)
+    folder = World().run(photos, tmp_path / "run", budget=60.0, backbones=("mine:small",))
     packages, home = tmp_path / "site-packages", tmp_path / "home"
     for place in (packages, home):
         place.mkdir()
@@ -195,7 +197,8 @@ def test_what_is_outside_stays_when_a_run_is_continued(
 def test_a_continued_run_names_no_file_to_be_written(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guest: None
 ) -> None:
-    folder = World().run(photos, tmp_path / "run", budget=60.0)
+    make_cheap(monkeypatch)
+    folder = World().run(photos, tmp_path / "run", budget=60.0, backbones=("mine:small",))
     edit(folder, lambda state: state["options"].update({"history": str(tmp_path / "startup.pth")}))
     assert one_line(continued(folder, lambda: World().tools, monkeypatch)) == ""
     assert not (tmp_path / "startup.pth").exists()
