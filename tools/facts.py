@@ -43,6 +43,7 @@ SPDX = {
 }
 
 # Where weights were pretrained, from the words of their tag; the first that matches counts.
+GEOMETRIES = {"center": "crop", "squash": "squash", "border": "pad"}  # by crop_mode of timm
 DOMAINS = (
     ("inat21", "inat-2021"),
     ("laion", "laion-2b"),
@@ -212,6 +213,7 @@ def _timm_row(
         "std": _triple(config.std),
         "interpolation": config.interpolation,
         "crop": config.crop_pct,
+        "geometry": GEOMETRIES[config.crop_mode],
         "classes": config.num_classes,
         "licence": _spdx(config.license),
         "domain": _domain(name, pretrain.get(name.partition(".")[0], "")),
@@ -259,6 +261,7 @@ def _torchvision_row(weights: str) -> dict[str, Any]:
         "std": _triple(transform.std),
         "interpolation": transform.interpolation.value,
         "crop": round(size / transform.resize_size[0], 5),
+        "geometry": "crop",
         "classes": len(chosen.meta["categories"]),
         "licence": "BSD-3-Clause",
         "domain": "imagenet-1k",

@@ -39,7 +39,7 @@ from autotl.builtin.builds import (
 )
 from autotl.errors import AutotlError, DatasetError, UnknownNameError
 from autotl.hookspecs import hookimpl
-from autotl.records import BackboneSpec, Kind, Preprocess, Profile, Settings, Skipped, Weights, fact
+from autotl.records import BackboneSpec, Geometry, Kind, Preprocess, Profile, Settings, Skipped, Weights, fact
 from autotl.weights import hub
 
 __all__ = ["discover", "register_backbones", "unusable"]
@@ -112,6 +112,7 @@ class _Entry(msgspec.Struct):
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     interpolation: Literal["bilinear", "bicubic", "nearest", "lanczos"] = "bilinear"
     crop_pct: float = 0.875
+    geometry: Geometry = "crop"
     size_step: int | None = None
     min_size: int | None = None
     domain: str | None = None
@@ -179,7 +180,11 @@ def _from_entry(root: Path, prefix: str, entry: _Entry) -> BackboneSpec:
             present=True,
         ),
         preprocess=Preprocess(
-            mean=entry.mean, std=entry.std, interpolation=entry.interpolation, crop=entry.crop_pct
+            mean=entry.mean,
+            std=entry.std,
+            interpolation=entry.interpolation,
+            crop=entry.crop_pct,
+            geometry=entry.geometry,
         ),
         input_size=entry.input_size,
         size_step=step,
@@ -306,6 +311,7 @@ def _preprocess(model: published.PublishedModel) -> Preprocess:
         std=model.std,
         interpolation=kinds.get(model.interpolation, "bilinear"),
         crop=model.crop,
+        geometry=model.geometry,
     )
 
 

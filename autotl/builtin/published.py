@@ -14,6 +14,10 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+import msgspec
+
+from autotl.records import Geometry
+
 __all__ = [
     "COLUMNS",
     "FOLDER",
@@ -41,6 +45,7 @@ COLUMNS = (
     "std",
     "interpolation",
     "crop",
+    "geometry",
     "feature_dim",
     "classes",
     "licence",
@@ -69,6 +74,7 @@ class PublishedModel:
     std: tuple[float, float, float]
     interpolation: str
     crop: float
+    geometry: Geometry  # that it was evaluated with
     feature_dim: int
     classes: int  # of the pretrained classifier; 0: none
     licence: str | None  # SPDX expression
@@ -118,6 +124,7 @@ def _model(row: dict[str, str]) -> PublishedModel:
         std=_triple(row["std"]),
         interpolation=row["interpolation"],
         crop=float(row["crop"]),
+        geometry=msgspec.convert(row["geometry"], Geometry),
         feature_dim=int(row["feature_dim"]),
         classes=int(row["classes"]),
         licence=row["licence"] or None,

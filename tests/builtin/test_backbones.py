@@ -317,6 +317,11 @@ def test_each_classical_family_has_one_to_three_of_torchvision() -> None:
     assert all(fact.top1 for fact in found.values())
 
 
+def test_networks_take_images_as_they_were_evaluated() -> None:
+    assert {model.geometry for model in published.timm().values()} == {"crop", "squash", "pad"}
+    assert published.timm()["convnext_base.fb_in22k_ft_in1k_384"].geometry == "squash"
+
+
 SAMPLE = (
     "test_vit.r160_in1k",
     "mobilenetv3_small_100.lamb_in1k",
@@ -337,9 +342,11 @@ def test_the_table_is_not_stale(name: str) -> None:
         pytest.skip(f"the table was made with {made_with}, this is timm {timm.__version__}")
     fact, config = published.timm()[name], timm.get_pretrained_cfg(name)
     assert fact.mean == pytest.approx(config.mean)
-    assert (fact.interpolation, fact.crop, fact.classes) == (
+    geometry = {"center": "crop", "squash": "squash", "border": "pad"}[config.crop_mode]
+    assert (fact.interpolation, fact.crop, fact.geometry, fact.classes) == (
         config.interpolation,
         config.crop_pct,
+        geometry,
         config.num_classes,
     )
     spec = BackboneSpec(name=name, build=TIMM, arguments={"name": name}, input_size=config.input_size[-1])
