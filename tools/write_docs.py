@@ -26,7 +26,7 @@ from autotl import hookspecs, plugin, protocols
 from autotl.cli import main
 from autotl.records.data import Action, GroupFrom, ModalityName, Part, TargetName
 from autotl.records.events import AT_ANY_TIME, EVENTS, FINDINGS, STAGES
-from autotl.records.specs import Metric, Prefer
+from autotl.records.specs import Geometry, Metric, Prefer
 from autotl.records.trials import Control, Depth, Status
 from autotl.run_folder import result_file
 
@@ -80,8 +80,9 @@ RECEIVED = (
 ALIASES = {
     name: str(alias).replace("typing.", "").replace("<class 'int'>", "int")
     for name, alias in {
-        "Action": Action, "Control": Control, "Depth": Depth, "GroupFrom": GroupFrom, "Metric": Metric,
-        "ModalityName": ModalityName, "Part": Part, "Prefer": Prefer, "Status": Status, "TargetName": TargetName,
+        "Action": Action, "Control": Control, "Depth": Depth, "Geometry": Geometry, "GroupFrom": GroupFrom,
+        "Metric": Metric, "ModalityName": ModalityName, "Part": Part, "Prefer": Prefer, "Status": Status,
+        "TargetName": TargetName,
     }.items()
 }  # fmt: skip
 READ = (protocols.PlannerFacts, protocols.CostModel, protocols.Belief, protocols.DefaultPlanner)

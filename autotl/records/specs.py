@@ -46,8 +46,7 @@ class Preprocess:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # deviation of each channel
     interpolation: Literal["bilinear", "bicubic", "nearest", "lanczos"] = "bilinear"  # when resized
     crop: float = 0.875  # side of the central crop / shorter side of the resized image
-    # How an image becomes a square: its central crop, or the whole image squashed or padded, which crops nothing.
-    geometry: Geometry = "crop"
+    geometry: Geometry = "crop"  # to a square: its central crop, or all of it squashed or padded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
