@@ -122,6 +122,7 @@ def test_the_page_folds_out_curves_thresholds_epochs_and_candidates(folder: Path
         "ROC and precision-recall curves, thresholds",
         'aria-label="ROC curves of 1 classes',
         "Loss and score of each epoch (",
+        "Score: accuracy on a part of the selection images",
         "Each candidate in full",
         "training, phase 1",
         "head alone, peak learning rate of the head 0.002",

@@ -36,6 +36,12 @@ def evaluated_on(result: Recommendation) -> str:
     return f"the {number:,} selection images" if number else "the selection images"
 
 
+# Of the score in a learning curve: the engine measures it on few images.
+FOLLOWED_ON = (
+    "on a part of the selection images (all would take too long), so it may differ from the leaderboard"
+)
+
+
 def metric_name(metric: str) -> str:
     """Return the metric in words."""
     return metric.replace("_", " ")
