@@ -27,8 +27,8 @@ def profile(
     points = tuple(
         DepthPoint(
             depth=depth,
-            linear=scores.linear(features, labels, folds),
-            knn=scores.knn(features, labels, folds),
+            linear=round(scores.linear(features, labels, folds), 6),  # as it is written down and decided by
+            knn=round(scores.knn(features, labels, folds), 6),
             width=features.shape[1],
         )
         for depth, features in enumerate(groups, start=1)

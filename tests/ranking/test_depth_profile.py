@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
 from autotl.ranking import depth_profile
 from autotl.records import DepthPoint, DepthProfile
+from autotl.records.encoding import rounded
 from autotl.stats.folds import folds_for
 
 
@@ -41,3 +43,12 @@ def test_a_profile_sees_at_which_depth_the_labels_can_be_told() -> None:
 )
 def test_what_the_last_groups_lose(linear: tuple[float, ...], groups: int, share: float) -> None:
     assert depth_profile.recoverable(made(*linear)) == (groups, pytest.approx(share))
+
+
+def test_what_is_decided_by_is_what_is_written_down() -> None:
+    """A replay reads six decimals; the run must have decided by the same ones."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(256) % 3
+    features = generator.normal(size=(256, 4)) + labels[:, None]
+    found = depth_profile.profile("a", 96, [features], labels, folds_for(labels, None))
+    assert rounded(msgspec.to_builtins(found)) == msgspec.to_builtins(found)
