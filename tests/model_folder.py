@@ -17,7 +17,9 @@ from autotl.records import BackboneSpec, Settings
 SPEC: BackboneSpec = load_plugins().backbones(None, Settings(offline=True))["autotl:resnet14t_small"]
 
 
-def model_folder(folder: Path, *, head: str = "linear", size: int = 64, spec: BackboneSpec = SPEC) -> Path:
+def model_folder(
+    folder: Path, *, head: str = "linear", size: int = 64, spec: BackboneSpec = SPEC, decoded: int = 256
+) -> Path:
     """Writes it and returns it: three classes a, b and c, temperature 1.5."""
     torch.manual_seed(0)
     backbone = build(spec, size)
@@ -40,6 +42,7 @@ def model_folder(folder: Path, *, head: str = "linear", size: int = 64, spec: Ba
         head=head,
         classes=("a", "b", "c"),
         temperature=1.5,
+        decoded=decoded,
     )
     folder.parent.mkdir(parents=True, exist_ok=True)
     save(Model(backbone, make_head(Head(kind=head, arrays=arrays), 3)).eval(), description, folder)

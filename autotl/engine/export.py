@@ -156,7 +156,7 @@ def _batch(plain: model.Model, images: Sequence[str]) -> Tensor:
         return torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(0))
     batch = []
     for file in images:
-        with image_file.open(file, model.DECODED_SIDE) as opened:
+        with image_file.open(file, plain.transform.decoded) as opened:
             batch.append(plain.transform(opened.image))
     return torch.stack(batch)
 
@@ -170,6 +170,7 @@ def _config(plain: model.Model, to: Format) -> dict[str, Any]:
         "backbone": plain.backbone.spec.name,
         "licence": plain.backbone.spec.licence,
         "input_size": size,
+        "reduce": plain.transform.decoded,
         "resize": side_before_crop(size, preprocess),
         "interpolation": preprocess.interpolation,
         "geometry": preprocess.geometry,

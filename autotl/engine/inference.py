@@ -82,7 +82,7 @@ class Predictor:
 
     def _read(self, file: str) -> Square:
         try:
-            pixels, _ = load_image(file, max(self.side, model.DECODED_SIDE))
+            pixels, _ = load_image(file, self.description.decoded)  # as large as in training
         except Exception as error:  # PIL raises what it likes
             return reason(error)
         preprocess = self.description.backbone.preprocess

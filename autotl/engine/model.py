@@ -21,13 +21,12 @@ from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import side_before_crop, to_input
 from autotl.engine.resolve import require_installed
 from autotl.errors import EngineError, RunError
-from autotl.modality.image_store import reduced, square_image
+from autotl.modality.image_store import LARGEST_SIDE, reduced, square_image
 from autotl.records import BackboneSpec, Preprocess
 
 FILE = "model.safetensors"
 DESCRIPTION = "model.json"
 LARGEST = 8192  # pixels: no network of a run has a larger input
-DECODED_SIDE = 256  # pixels: as large as the images of a run are kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +40,9 @@ class Description:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     # No bound at 0: msgspec compares with the least float above it, a denormal, which this process may flush to 0.
     temperature: Annotated[float, Meta(ge=0.01, le=100)] = 1.0
+    decoded: Annotated[int, Meta(ge=1, le=LARGEST)] = (
+        LARGEST_SIDE  # pixels: the shorter sides of the run's images
+    )
     autotl: str = ""
     package: str = ""  # with its version, of the plugin that builds the backbone
 
@@ -177,13 +179,13 @@ def _fill(model: Model, state: dict[str, Tensor], file: Path) -> None:
 class Transform:
     """Maps a PIL image of any mode and size to a model's input, as autotl itself prepares it."""
 
-    def __init__(self, preprocess: Preprocess, size: int) -> None:
-        self.preprocess, self.size = preprocess, size
+    def __init__(self, preprocess: Preprocess, size: int, decoded: int = LARGEST_SIDE) -> None:
+        self.preprocess, self.size, self.decoded = preprocess, size, decoded
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Return a normalised image (3, H, W) float32."""
         side = side_before_crop(self.size, self.preprocess)
-        pixels = reduced(ImageOps.exif_transpose(image), max(side, DECODED_SIDE))
+        pixels = reduced(ImageOps.exif_transpose(image), self.decoded)
         square = square_image(pixels, side, self.preprocess.interpolation, self.preprocess.geometry)
         squares = np.stack([square])
         return to_input(squares, self.size, self.preprocess, torch.device("cpu"))[0].contiguous()
@@ -195,7 +197,7 @@ def plain(folder: Path) -> Model:
     Raises as `load` does.
     """
     model, description = load(folder)
-    model.transform = Transform(description.backbone.preprocess, description.input_size)
+    model.transform = Transform(description.backbone.preprocess, description.input_size, description.decoded)
     model.classes, model.temperature = description.classes, description.temperature
     return model
 

@@ -492,6 +492,7 @@ def _write_model(task: Task, outcome: Outcome) -> str | None:
         head="linear" if isinstance(outcome.model.head, nn.Linear) else "knn",
         classes=task.columns.classes,
         precision=outcome.precision,  # type: ignore[arg-type]
+        decoded=task.session.data.squares.pixels.side,
         autotl=__version__,
         package="" if task.spec.build in BUILTIN_BUILDS else package_of(task.spec.build),
     )

@@ -42,7 +42,6 @@ SUFFIXES = frozenset(
 AUGMENT = "autotl.engine.augment:augment"
 BATCH = "autotl.engine.images:to_input"
 
-LARGEST_SIDE = 256  # pixels, of a stored image's shorter side
 GLANCED = 64  # images whose header is read
 USUAL_SIDE = 224  # pixels, assumed where no header can be read
 ELONGATED = 1.5  # longer side / shorter side, from which a square of an image is a choice
@@ -64,7 +63,7 @@ def recognised(head: bytes) -> bool:
 def check(file: BinaryIO) -> Fact | None:
     """See `Modality.check`. The header alone is read."""
     try:
-        with image_file.open(file, LARGEST_SIDE) as opened:
+        with image_file.open(file, image_store.LARGEST_SIDE) as opened:
             return fact(Kind.NO_PIXELS) if min(opened.width, opened.height) < 1 else None
     except Image.DecompressionBombError:
         return fact(Kind.TOO_MANY_PIXELS)
@@ -128,7 +127,7 @@ def decode(
 ) -> Decoded:
     """See `Modality.decode`. `side` is that of the shorter side in pixels; images are never enlarged."""
     if side is None:
-        side = image_store.choose_side(len(files), LARGEST_SIDE)
+        side = image_store.choose_side(len(files), image_store.LARGEST_SIDE)
     return image_store.decode(files, folder, side=side, allowance=allowance, order=order)
 
 
@@ -187,7 +186,10 @@ def glance(files: Sequence[str]) -> tuple[int, int, int]:
     """See `Modality.glance`. Sizes are shorter sides in pixels."""
     sides = []
     for file in files[:: max(1, len(files) // GLANCED)]:
-        with suppress(Exception), image_file.open(file, LARGEST_SIDE) as opened:  # a run names the reason
+        with (
+            suppress(Exception),
+            image_file.open(file, image_store.LARGEST_SIDE) as opened,
+        ):  # a run names the reason
             sides.append(min(opened.width, opened.height))
     low, middle, high = np.quantile(sides or [USUAL_SIDE], (0.05, 0.5, 0.95)).astype(int).tolist()
     return low, middle, high

@@ -36,6 +36,7 @@ LONGEST = (
 )
 GROUND = (124, 116, 104)  # the mean colour of ImageNet, around padded images
 STORE_BYTES = 2 * 2**30
+LARGEST_SIDE = 256  # pixels, of a stored image's shorter side
 CHUNK = 64
 LEAST_SECONDS = 5.0  # for the first chunk, where the allowance is smaller
 LARGE = 2**24  # pixels, beyond which an image is reduced before it is converted: that takes several copies
@@ -74,16 +75,18 @@ class Pixels:
     offset: np.ndarray
     height: np.ndarray
     width: np.ndarray
+    side: int = LARGEST_SIDE  # pixels: what the shorter sides were reduced to
 
     @classmethod
     def open(cls, folder: str | Path) -> Pixels:
         """Open what `decode` wrote. Raises `OSError` when it is not there."""
         with np.load(Path(folder) / "pixels.npz", allow_pickle=False) as index:
             offset, height, width = index["offset"], index["height"], index["width"]
+            side = int(index["side"]) if "side" in index else LARGEST_SIDE
         path = Path(folder) / "pixels.bin"
         empty = path.stat().st_size == 0
         data = np.zeros(0, np.uint8) if empty else np.memmap(path, np.uint8, mode="r")
-        return cls(data, offset, height, width)
+        return cls(data, offset, height, width, side)
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -162,7 +165,7 @@ def decode(
                 allowance.cancelled.set()  # else the pool waits for what is still being decoded
                 raise
     with atomic(folder / "pixels.npz") as temporary, open(temporary, "wb") as out:
-        np.savez(out, offset=offset, height=height, width=width)
+        np.savez(out, offset=offset, height=height, width=width, side=side)
     return Decoded(
         present=offset >= 0,
         errors=errors,

@@ -14,10 +14,11 @@ from model_folder import SPEC, model_folder, picture
 from autotl import checksums
 from autotl.budget import Allowance
 from autotl.engine import messages, model
+from autotl.engine.images import Squares
 from autotl.engine.inference import Predictor
 from autotl.engine.session import Session
 from autotl.engine.worker import Worker
-from autotl.modality.image_store import decode
+from autotl.modality.image_store import Pixels, decode
 from autotl.stats import ood
 
 CPU = torch.device("cpu")
@@ -145,3 +146,21 @@ def test_a_few_neighbours_that_agree_are_no_certainty() -> None:
     shares = torch.softmax(head(features), 1)
     assert shares.max() <= (5 + 0.5) / 6 + 1e-6
     assert torch.allclose(shares.sum(1), torch.ones(36))
+
+
+@pytest.mark.parametrize("side", [40, 256])
+def test_prediction_reads_files_as_large_as_the_run_kept_them(tmp_path: Path, side: int) -> None:
+    """Of many images a run keeps small ones: a network that was trained on these sees the same in prediction."""
+    files = []
+    for number in range(3):
+        files.append(str(tmp_path / f"{number}.png"))
+        picture(number, (300, 340)).save(files[-1])
+    decode(files, tmp_path / "store", side=side, allowance=allowance())
+    folder = model_folder(tmp_path / "model", decoded=side)
+    predictor = Predictor(folder, CPU)
+    kept = Squares(Pixels.open(tmp_path / "store"))
+    description = predictor.description
+    squares = kept.get(np.arange(3), description.input_size, description.backbone.preprocess)
+    answers = predictor.predict_files(files, allowance())
+    np.testing.assert_array_equal(answers.probabilities, predictor.predict_squares(squares)[0])
+    assert kept.pixels.side == side

@@ -13,7 +13,7 @@ from PIL import Image, features
 from source_files import folders, read, reasons
 
 from autotl.budget import Allowance
-from autotl.modality import image, image_file, image_signature
+from autotl.modality import image, image_file, image_signature, image_store
 from autotl.modality.image_store import load_image
 from autotl.records import Kind
 from autotl.report import wording
@@ -152,7 +152,7 @@ def test_training_and_prediction_decode_the_same_pixels_of_every_format(tmp_path
     assert not decoded.errors
     stored = image.open(tmp_path / "store")
     for row, (name, path) in enumerate(files.items()):
-        predicted = load_image(path, image.LARGEST_SIDE)[0]
+        predicted = load_image(path, image_store.LARGEST_SIDE)[0]
         assert (stored.image(row) == predicted).all(), name
         assert predicted.shape[2] == 3 and min(predicted.shape[:2]) == 256, name
         assert predicted.std() > 5, f"{name} is empty"
