@@ -132,7 +132,7 @@ def make_planner(
         call: All arguments as one record. Only there are `belief`, the expected scores of all recipes, `reserve`, the
             seconds to keep for the final fit, `goal`, and `default`, the default planner to delegate to.
         profile: The data, as measured before any training.
-        ranking: The backbones that may be tried, each at an input size, best expected first.
+        ranking: The backbones that may be tried, each at an input size, in the order of `Ranking.ranked`.
         seconds: The time that is left of the budget, in seconds.
         strategies: The strategies that may be tried.
         facts: The numbers of images, folds and the seed.

@@ -145,7 +145,14 @@ class Planner(Protocol):
         ...
 
     def tell(self, result: TrialResult) -> None:
-        """Take the result of a trial into account: one of this planner's, or of an earlier run that is continued."""
+        """Take the result of a trial into account, whoever asked for it.
+
+        Before the first `ask` come the results that are there already. In a new run that is one, the ranking's own
+        probe ``t000``: a head in closed form on a ranked backbone, which is there when a strategy with a head and
+        without phases is on offer. In a run that is continued it is every earlier result, of another planner too.
+        `facts.trials` counts earlier results alone, so it is 0 in a new run although ``t000`` comes. Then come
+        the results of this planner's trials. A result may have the status failed and no score.
+        """
         ...
 
 
@@ -252,7 +259,7 @@ class PlannerCall:
     """A call of `make_planner`."""
 
     profile: Profile  # the data, as measured before any training
-    ranking: Ranking  # the backbones that may be tried, each at an input size, best expected first
+    ranking: Ranking  # the backbones that may be tried, each at an input size
     seconds: float  # left of the budget
     strategies: tuple[Strategy, ...]  # that may be tried
     facts: PlannerFacts  # rows, folds and seed

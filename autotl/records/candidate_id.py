@@ -6,6 +6,8 @@ from autotl.records.trials import Candidate, Depth
 
 __all__ = ["backbone_of", "hyper_of", "origin_of", "parse", "without_origin"]
 
+OWN_ORIGINS = ("autotl", "timm", "torchvision")  # of backbones that autotl itself offers
+
 
 def backbone_of(name: str) -> str:
     """Return the backbone of a candidate id, of ``backbone@size``, or of a backbone's own name.
@@ -23,12 +25,14 @@ def origin_of(name: str) -> str:
 
 
 def without_origin(name: str) -> str:
-    """Return a backbone's name or a candidate id without its origin.
+    """Return a backbone's name or a candidate id without its origin, where that is one of autotl's own.
 
-    >>> without_origin("timm:resnet18.a1_in1k@96/fine_tune:2"), without_origin("mine@96/fine_tune:2")
-    ('resnet18.a1_in1k@96/fine_tune:2', 'mine@96/fine_tune:2')
+    A plugin's prefix stays: it is what sets the plugin's names apart.
+
+    >>> without_origin("timm:resnet18.a1_in1k@96/fine_tune:2"), without_origin("mine:net@96/fine_tune:2")
+    ('resnet18.a1_in1k@96/fine_tune:2', 'mine:net@96/fine_tune:2')
     """
-    return name.partition(":")[2] if origin_of(name) else name
+    return name.partition(":")[2] if origin_of(name) in OWN_ORIGINS else name
 
 
 def hyper_of(candidate: str) -> str:

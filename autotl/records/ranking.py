@@ -14,7 +14,7 @@ class Ranked:
 
     backbone: str  # its name
     input_size: int  # side, pixels
-    expected: float  # accuracy of a linear probe on all train images, a fraction; the ranking is sorted by it
+    expected: float  # accuracy of a linear probe on all train images, a fraction
     prior: float | None = None  # expected on any data, at its native input size
     scores: tuple[tuple[str, float], ...] = ()  # name and value of each score that was computed
     rows: int = 0  # images that its scores were computed on; 0: ranked by its prior alone
@@ -69,9 +69,15 @@ class LearningCurve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """The order before any training."""
+    """The order before any training.
 
-    ranked: tuple[Ranked, ...]  # best expected first
+    Backbones that were read on the larger sample of images come first, then those that were read on the smaller
+    sample alone, then those that no sample was read with, most of them with `rows` 0. Each of the three is sorted by
+    `expected`, highest first; of equal ones the name and then the smaller input size decides. So the first entry need
+    not have the highest `expected`.
+    """
+
+    ranked: tuple[Ranked, ...]  # by sample of images read, then by `expected`: see above
     facts: tuple[Fact, ...] = ()  # notes on the ranking
     curves: tuple[LearningCurve, ...] = ()  # of the first few
     weights: tuple[ScoreWeight, ...] = ()  # of the scores, in this run

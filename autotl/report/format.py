@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from autotl.records.candidate_id import without_origin
+from autotl.records.candidate_id import origin_of, without_origin
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -123,14 +123,15 @@ def name_parts(name: str, most: int) -> list[str]:
 
 
 def bare_names(names: Iterable[str]) -> dict[str, str]:
-    """Return each name without its origin where that is unique.
+    """Return each name without its origin where that is autotl's own and the rest is unique.
 
-    >>> bare_names(["autotl:a", "timm:a", "timm:b"])
-    {'autotl:a': 'autotl:a', 'timm:a': 'timm:a', 'timm:b': 'b'}
+    >>> bare_names(["autotl:a", "timm:a", "timm:b", "mine:c"])
+    {'autotl:a': 'autotl:a', 'timm:a': 'timm:a', 'timm:b': 'b', 'mine:c': 'mine:c'}
     """
     distinct = list(dict.fromkeys(names))
-    uses = Counter(map(without_origin, distinct))
-    return {name: without_origin(name) if uses[without_origin(name)] == 1 else name for name in distinct}
+    rests = {name: name.removeprefix(f"{origin_of(name)}:") for name in distinct}
+    uses = Counter(rests.values())
+    return {name: without_origin(name) if uses[rest] == 1 else name for name, rest in rests.items()}
 
 
 def shown(text: str) -> str:

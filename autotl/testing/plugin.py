@@ -258,20 +258,24 @@ _SECONDS = 60.0  # of the made-up search
 
 
 def plans(plugin: Plugin) -> None:
-    """make_planner returns None or a planner that proposes valid trials and takes their results, and earlier ones."""
-    _search(plugin.plugins(), (), "finished")
-    _search(plugin.plugins(), _EARLIER, "failed")
+    """make_planner returns None or a planner that takes earlier results, such as t000, and proposes valid trials."""
+    _search(plugin.plugins(), _EARLIER[:1], 0, "finished")
+    _search(plugin.plugins(), _EARLIER, len(_EARLIER), "failed")
 
 
-def _search(plugins: Plugins, earlier: Sequence[TrialResult], status: Status) -> None:
-    """Let the plugin plan a search whose trials all end with a status, in a run that has earlier trials."""
-    _drive(plugins, earlier, status)
+def _search(plugins: Plugins, before: Sequence[TrialResult], continued: int, status: Status) -> None:
+    """Let the plugin plan a search whose trials all end with a status.
+
+    `before` are the results that there are already: those of a run that is `continued`, and in a new run the
+    ranking's own probe.
+    """
+    _drive(plugins, before, continued, status)
     own = [problem for problem in plugins.problems if problem.hook in {"make_planner", "ask", "tell"}]
     require(not own, "; ".join(map(str, own)))
 
 
-def _drive(plugins: Plugins, earlier: Sequence[TrialResult], status: Status) -> None:
-    facts = Facts(rows=80, rows_final=100, rows_select=20, rows_test=0, trials=len(earlier))
+def _drive(plugins: Plugins, before: Sequence[TrialResult], continued: int, status: Status) -> None:
+    facts = Facts(rows=80, rows_final=100, rows_select=20, rows_test=0, trials=continued)
     default = DefaultPlanner(ranked=_RANKING.ranked, strategies=_STRATEGIES, facts=facts)
     guest = plugins.make_planner(
         PlannerCall(
@@ -286,7 +290,7 @@ def _drive(plugins: Plugins, earlier: Sequence[TrialResult], status: Status) -> 
         default.tell(result)
         guest.tell(result)
 
-    for result in earlier:
+    for result in before:
         tell(result)
     left = _SECONDS
     while not guest.broken() and (trial := guest.ask(left)) is not None:

@@ -316,6 +316,14 @@ def test_names_of_two_origins_keep_them(tmp_path: Path) -> None:
     assert "timm:a" in output and "mine:a" in output
 
 
+def test_a_backbone_of_a_plugin_keeps_its_prefix(tmp_path: Path) -> None:
+    run_folder(
+        tmp_path, example(leaderboard=(row("mine:a@1/knn", 0.6), row("timm:b@1/knn", 0.5)), winner=None)
+    )
+    output = invoke("leaderboard", tmp_path).output
+    assert "mine:a" in output and "timm:b" not in output
+
+
 def test_controls_are_named_under_the_table(tmp_path: Path) -> None:
     control = row("pixels@16/random_forest", 0.41, control="pixels")
     run_folder(tmp_path, example(leaderboard=(*example().leaderboard, control)))

@@ -19,7 +19,7 @@ from autotl.errors import DatasetError, PluginError
 from autotl.hookspecs import API_VERSION, OLDEST_API, hookimpl
 from autotl.plugins import loading, manager, sandbox
 from autotl.plugins.checked_planner import CheckedPlanner
-from autotl.plugins.manager import Plugins, load_plugins
+from autotl.plugins.manager import OWN_PREFIXES, Plugins, load_plugins
 from autotl.protocols import PlannerCall
 from autotl.records import (
     BackboneSpec,
@@ -37,6 +37,7 @@ from autotl.records import (
     Trial,
     TrialResult,
 )
+from autotl.records.candidate_id import OWN_ORIGINS
 
 SPEC = BackboneSpec(name="mine:net", build="mine:build")
 PROBE = Strategy(name="linear_probe", summary="as before", head="autotl.builtin.heads:linear")
@@ -53,6 +54,10 @@ def guest(**functions: object) -> SimpleNamespace:
         name: hookimpl(function) if callable(function) else function for name, function in functions.items()
     }
     return SimpleNamespace(__name__="guest", **marked)
+
+
+def test_autotls_own_prefixes_are_those_that_tables_leave_out() -> None:
+    assert tuple(f"{origin}:" for origin in OWN_ORIGINS) == OWN_PREFIXES
 
 
 def test_builtins_answer_every_listing_hook() -> None:

@@ -414,6 +414,8 @@ def test_a_sound_file_passes(module: Callable[[str, str], str]) -> None:
         ("forgetful_guest", (PLANNER % "seed=1").replace("{self.number}", "{self.number - 1:03d}"), "plans",
          "'t000'; expected letters and digits, and another"),
         ("testing_guest", PLANNER % "evaluate_on=('test',)", "plans", "expected train and select"),
+        ("surprised_guest", PLANNER.replace("tell(self, result): ...",
+         "tell(self, result): assert self.number, result.trial.id") % "seed=1", "plans", "t000"),
         ("deaf_guest", "@hookimpl\ndef on_event(event):\n    event.candidate.upper()", "observes", "AttributeError"),
     ],
 )  # fmt: skip
