@@ -105,7 +105,8 @@ def load_dataset(call: SourceCall, source: str, options: dict[str, str]) -> Data
         source: The data as the user named them: a path, a URL, a name.
         options: The user's options on the data, of those that are set: ``test``, ``group``, ``path``, ``label``,
             ``split``, ``root``, ``encoding``, ``layout``, ``include`` (with commas between several),
-            ``ignore_case`` (``True``) and ``target``.
+            ``ignore_case`` (``True``) and ``target``. One that is set and that the plugin never looks up, by name or in
+            an iteration, is refused with a `DatasetError` that names plugin and option.
 
     Raises:
         DatasetError: The source is this plugin's and cannot be read. The user sees the message, and the plugin is

@@ -251,7 +251,7 @@ class SourceCall:
     """A call of `load_dataset`."""
 
     source: str  # the data as the user named them: a path, a URL, a name
-    options: Mapping[str, str]  # the user's options on the data, of those that are set: test, group, label
+    options: Mapping[str, str]  # the user's options on the data, of those that are set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -24,6 +24,7 @@ from autotl import hookspecs
 from autotl.errors import DatasetError, PluginError
 from autotl.plugins import first_import, loading, validation
 from autotl.plugins.checked_planner import CheckedPlanner, for_guest
+from autotl.plugins.given_options import GivenOptions, require_used
 from autotl.plugins.observers import Observers
 from autotl.plugins.sandbox import CLASH, LOAD_SECONDS, Sandbox
 from autotl.protocols import ListingCall, PlannerCall, SourceCall
@@ -106,13 +107,15 @@ class Plugins:
         """Return the first plugin's dataset for a source; with `guests_only`, autotl's own readers are not asked.
 
         Raises the `DatasetError` that a plugin raises. Where plugins broke before it, the message begins with them.
+        Raises `DatasetError`, too, when the plugin whose source it is never read one of the `options`.
         """
-        call = SourceCall(source=source, options=MappingProxyType(dict(options)))
-        arguments = {"call": call, "source": source, "options": options}
         before = len(self.problems)
         for implementation in self._latest_first("load_dataset"):
             if guests_only and implementation.plugin_name in BUILTIN_NAMES:
                 continue
+            given = GivenOptions(options)  # for each plugin its own: what another one read has no effect
+            call = SourceCall(source=source, options=MappingProxyType(given))
+            arguments = {"call": call, "source": source, "options": given}
             try:
                 dataset = self._ask("load_dataset", implementation, arguments, LOAD_SECONDS, user_errors=True)
             except DatasetError as error:
@@ -127,6 +130,8 @@ class Plugins:
             if isinstance(dataset, Dataset):
                 flaw = validation.flaw(dataset)
                 if flaw is None:
+                    if implementation.plugin_name not in BUILTIN_NAMES:
+                        require_used(implementation.plugin_name, source, options, given.read)
                     self._did["data"] = implementation.plugin_name
                     return dataset
                 problem = flaw

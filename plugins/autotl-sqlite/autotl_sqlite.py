@@ -14,25 +14,32 @@ from autotl.plugin import Dataset, DatasetError, SourceCall, Target, hookimpl
 
 AUTOTL_API_VERSION = 2
 SUFFIXES = (".sqlite", ".sqlite3", ".db")
-QUERY = "SELECT id, image, label FROM images ORDER BY id"
+QUERY = "SELECT * FROM images ORDER BY id"
 
 
 @hookimpl
 def load_dataset(call: SourceCall) -> Dataset | None:
-    """Read the table ``images`` (id, image, label): the bytes of an image file, and the name of its class."""
+    """Read the table ``images`` (id, image, label): the bytes of an image file, and the name of its class.
+
+    The options `label` and `group` name other columns of it. autotl refuses options that are not looked up here.
+    """
     path = Path(call.source)
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         return None
+    label, group = call.options.get("label", "label"), call.options.get("group")
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            database.row_factory = sqlite3.Row
             rows = database.execute(QUERY).fetchall()
-    except sqlite3.Error as error:
+        names, labels = [str(row["id"]) for row in rows], [str(row[label]) for row in rows]
+        blobs = [row["image"] for row in rows]
+        groups = [str(row[group]) for row in rows] if group else []
+    except (sqlite3.Error, IndexError) as error:
+        columns = ", ".join(("id", "image", label, *([group] if group else [])))
         raise DatasetError(
-            f"{path} cannot be read ({error}); expected a table images (id, image, label); make one, or a view"
+            f"{path} cannot be read ({error}); expected a table images ({columns}); make one, or a view"
         ) from error
-    digests = [hashlib.blake2b(blob, digest_size=16).hexdigest() for _, blob, _ in rows]
-    labels = [str(label) for _, _, label in rows]
-    names = [str(key) for key, _, _ in rows]
+    digests = [hashlib.blake2b(blob, digest_size=16).hexdigest() for blob in blobs]
     classes, values = np.unique(labels, return_inverse=True)
     target = Target(
         name="label",
@@ -44,13 +51,14 @@ def load_dataset(call: SourceCall) -> Dataset | None:
         source=call.source,
         modality="image",
         files=np.array(
-            [str(_file(row[1], digest)) for row, digest in zip(rows, digests, strict=True)], object
+            [str(_file(blob, digest)) for blob, digest in zip(blobs, digests, strict=True)], object
         ),
         names=np.array(names, object),
         targets=(target,),
         given=np.full(len(rows), -1, np.int8),  # autotl splits
+        group=np.unique(groups, return_inverse=True)[1].astype(np.int64) if group else None,
         digests=np.array(digests, object),
-        fingerprint=_fingerprint(names, digests, labels),
+        fingerprint=_fingerprint(names, digests, labels, *([groups] if group else [])),
     )
 
 
@@ -65,6 +73,6 @@ def _file(blob: bytes, digest: str) -> Path:
 
 
 def _fingerprint(*columns: list[str]) -> str:
-    """Return a digest of contents and labels, which is the same wherever the database lies."""
+    """Return a digest of contents, labels and groups, which is the same wherever the database lies."""
     text = "\n".join("\t".join(row) for row in zip(*columns, strict=True))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

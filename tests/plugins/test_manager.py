@@ -7,10 +7,12 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from autotl.hookspecs import API_VERSION, OLDEST_API, hookimpl
 from autotl.plugins import loading, manager, sandbox
 from autotl.plugins.checked_planner import CheckedPlanner
 from autotl.plugins.manager import OWN_PREFIXES, Plugins, load_plugins
-from autotl.protocols import PlannerCall
+from autotl.protocols import PlannerCall, SourceCall
 from autotl.records import (
     BackboneSpec,
     Candidate,
@@ -344,6 +346,69 @@ def test_a_dataset_that_makes_no_sense_leaves_the_source_to_the_next_reader(tmp_
     with pytest.raises(DatasetError, match="does not exist"):
         loaded.load_dataset(str(tmp_path / "missing"), {})  # the built-in reader's own answer
     assert "labels do not fit" in str(loaded.problems[0])
+
+
+def small_set() -> Dataset:
+    target = Target(name="label", kind="multiclass", classes=("a", "b"), values=np.array([0, 1]))
+    files = np.array(["x", "y"], dtype=object)
+    return Dataset(
+        source="x", modality="image", files=files, names=files, targets=(target,), given=np.array([-1, -1])
+    )
+
+
+@pytest.mark.parametrize(
+    ("reads", "used"),
+    [
+        (lambda call: small_set(), "none"),
+        (lambda source: small_set(), "none"),
+        (lambda source, options: small_set(), "none"),
+        (lambda call: small_set() if call.options.get("label") is None else None, "--label"),
+    ],
+)
+def test_an_option_that_a_reader_never_looks_at_is_refused(reads: object, used: str) -> None:
+    loaded = load_plugins([guest(load_dataset=reads)])
+    with pytest.raises(DatasetError) as refused:
+        loaded.load_dataset("x", {"test": "t", "ignore_case": "True"})
+    assert str(refused.value) == (
+        "plugin 'guest' reads x and does not use --test, --ignore-case; expected options on the data that it uses "
+        f"({used}); leave out --test, --ignore-case"
+    )
+    assert loaded.load_dataset("x", {}) is not None and not loaded.problems
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda options: options["group"],
+        lambda options: options.get("group"),
+        lambda options: "group" in options,
+        dict,
+        lambda options: {**options},
+        lambda options: list(options.items()),
+        lambda options: list(options.values()),
+        lambda options: options.copy(),
+    ],
+)
+@pytest.mark.parametrize("argument", ["call", "options"])
+def test_an_option_that_a_reader_looks_at_is_its_own(argument: str, look: Callable[[Any], object]) -> None:
+    def by_call(call: SourceCall) -> Dataset:
+        look(call.options)
+        return small_set()
+
+    def by_options(options: dict[str, str]) -> Dataset:
+        look(options)
+        return small_set()
+
+    reads = by_call if argument == "call" else by_options
+    assert load_plugins([guest(load_dataset=reads)]).load_dataset("x", {"group": "person"}) is not None
+
+
+def test_what_a_reader_that_passes_has_looked_at_is_not_what_the_next_one_uses() -> None:
+    first = guest(load_dataset=lambda call: call.options["group"] and None)
+    second = guest(load_dataset=lambda call: small_set())
+    loaded = load_plugins({"second": second, "first": first})
+    with pytest.raises(DatasetError, match=r"plugin 'second' .* --group"):
+        loaded.load_dataset("x", {"group": "person"})
 
 
 def test_a_guest_that_hangs_in_a_hook_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from click.testing import CliRunner
 
 from autotl import testing
 from autotl.cli import main, new
+from autotl.errors import DatasetError
+from autotl.plugins.manager import load_plugins
 from autotl.testing import new_package
 
 KINDS = sorted(new_package.KINDS)
@@ -45,6 +49,21 @@ def test_a_new_package_passes_its_contract(
             check()
         except SkipTest:
             assert check.name == "source_classifier"
+
+
+def test_a_new_source_keeps_declared_groups_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = new_package.write("source", "lines", tmp_path / "package")
+    monkeypatch.syspath_prepend(str(folder))
+    lines = tmp_path / "photos.lines.jsonl"
+    rows = [{"path": f"{n}.jpg", "label": "ab"[n % 2], "person": f"p{n // 2}"} for n in range(4)]
+    lines.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    reader = load_plugins([importlib.import_module("autotl_lines")], installed=False)
+    data, plain = (reader.load_dataset(str(lines), given) for given in ({"group": "person"}, {}))
+    assert data is not None and plain is not None and plain.group is None
+    assert data.group is not None and data.group.tolist() == [0, 0, 1, 1]
+    assert data.fingerprint != plain.fingerprint
+    with pytest.raises(DatasetError, match=r"plugin 'autotl_lines' .* does not use --layout"):
+        reader.load_dataset(str(lines), {"layout": "class"})
 
 
 def test_its_own_tests_are_those_checks(tmp_path: Path) -> None:

@@ -40,6 +40,17 @@ def test_a_row_is_an_image_wherever_the_file_lies(tmp_path: Path) -> None:
     assert data.fingerprint == again.fingerprint and data.files.tolist() == again.files.tolist()
 
 
+def test_the_label_and_the_group_may_be_other_columns(tmp_path: Path) -> None:
+    call = database(tmp_path / "a.sqlite")
+    plain = autotl_sqlite.load_dataset(call)
+    options = {"label": "label", "group": "label"}
+    data = autotl_sqlite.load_dataset(SourceCall(source=call.source, options=options))
+    assert plain.group is None and data.group.tolist() == [0, 1, 0, 1, 0, 1]
+    assert data.fingerprint != plain.fingerprint
+    with pytest.raises(DatasetError, match=r"expected a table images \(id, image, label, person\)"):
+        autotl_sqlite.load_dataset(SourceCall(source=call.source, options={"group": "person"}))
+
+
 def test_a_file_without_the_table_is_an_error_for_the_user(tmp_path: Path) -> None:
     (tmp_path / "other.db").write_bytes(b"")
     with pytest.raises(DatasetError, match=r"expected a table images \(id, image, label\)"):
