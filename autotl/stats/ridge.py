@@ -55,6 +55,8 @@ def left_out_targets(
     values, vectors = _spectrum(x)
     blocks = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
     penalties = [_penalties(values, len(x))[index] for index in indices]
+    if len(blocks) == 1:  # nothing is left to fit on: the mean of the targets, which are centred
+        return [np.zeros_like(targets) for _ in penalties]
     if max(map(len, blocks)) > x.shape[1]:
         return _refitted(x, targets, root, blocks, penalties)
     basis = vectors if x.shape[1] > len(x) else x @ vectors / np.sqrt(values)  # (n, rank) orthonormal

@@ -56,3 +56,12 @@ def test_repeated_rows_of_a_rare_class_do_not_give_their_fold_away() -> None:
         scores = ridge.left_out(x, labels[at], folds[at])[0]
         correct.append(np.mean(scores.argmax(1) == labels[at]))
     assert np.mean(correct) < 0.6
+
+
+@pytest.mark.parametrize("columns", [2, 50])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_with_all_rows_in_one_fold_nothing_is_known_but_the_shares(columns: int, weighted: bool) -> None:
+    x = ridge.standardise(np.random.default_rng(0).normal(size=(3, columns)))
+    labels, weights = np.array([0, 1, 1]), np.array([2.0, 0.5, 0.5]) if weighted else None
+    for scores in ridge.left_out(x, labels, np.zeros(3, int), weights):
+        np.testing.assert_allclose(scores, np.tile(np.average(np.eye(2)[labels], 0, weights), (3, 1)))
