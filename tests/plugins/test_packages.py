@@ -77,7 +77,9 @@ def test_a_run_uses_them(path: list[str], tmp_path: Path, monkeypatch: pytest.Mo
     state = result_file.read(out)
     assert {"class_means", "linear_probe"} <= {row.strategy for row in state.leaderboard}
     assert [problem for problem in state.problems if "mlflow" not in problem] == []
-    assert {trial.trial.id for trial in state.trials} >= {"random1", "random2"}
+    assert "random1" in {
+        trial.trial.id for trial in state.trials
+    }  # the other recipe is the ranking's own trial
     assert any("h_score" in dict(arm.scores) for arm in state.ranking.ranked)
     assert state.winner is not None and (state.winner.score_test or 0) > 0.8
     labelled = autotl(path, "predict", out, photos / "across")
