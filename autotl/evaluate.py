@@ -26,7 +26,7 @@ def evaluate(
 
     Raises `DatasetError` where no image has a label of the model, and as `autotl.predict` does.
     """
-    data = load(source, options, load_plugins())
+    data = load(source, options, load_plugins(), state.plugins)
     classes = tuple(predict.class_names(model))
     rows, unknown = _known(data, classes)
     files = [str(file) for file in data.files[rows]]

@@ -67,6 +67,9 @@ class Item:
     name: str
     file: str
     error: str | None = None
+    maybe_source: bool = (
+        False  # of a plugin that is not here: neither named like an image nor read by a plugin
+    )
 
 
 # --------------------------------------------------------------------------- images
@@ -118,7 +121,7 @@ class _Guests:
 
             self._plugins = load_plugins()
         if not self._plugins.guest_readers:
-            yield Item(name, name)
+            yield Item(name, name, maybe_source=True)
             return
         before = len(self._plugins.problems)
         data = self._plugins.load_dataset(name, {}, guests_only=True)
@@ -126,7 +129,7 @@ class _Guests:
             yield from (Item(str(n), str(file)) for n, file in zip(data.names, data.files, strict=True))
             return
         problems = "; ".join(map(str, self._plugins.problems[before:]))
-        yield Item(name, name, problems or None)
+        yield Item(name, name, problems or None, maybe_source=True)
 
 
 def several(images: Any) -> Iterable[Any]:
@@ -139,18 +142,20 @@ def several(images: Any) -> Iterable[Any]:
 
 
 def predictions(
-    model: Path, sources: Iterable[Any], *, device: str = "auto", top: int = 1
+    model: Path, sources: Iterable[Any], *, device: str = "auto", top: int = 1, absent: str = ""
 ) -> Iterator[Prediction]:
     """Yield the predictions of a model folder for images, in their order, with `top` classes each.
 
-    A file that cannot be read yields its error. Raises `EngineError` if torch cannot run.
+    A file that cannot be read yields its error; where it may be the source of a plugin that is not installed here,
+    the error ends with `absent`, a sentence on that plugin. Raises `EngineError` if torch cannot run.
     """
     classes = class_names(model)
     for items, batch in _answers(model, sources, device, features=False):
         for row, item in enumerate(items):
             error = item.error or batch.errors[row]
             if error is not None:
-                yield Prediction(item.name, (), None, error)
+                advice = f"; {absent}, if this is its source" if absent and item.maybe_source else ""
+                yield Prediction(item.name, (), None, f"{error}{advice}")
                 continue
             probabilities = batch.probabilities[row]
             order = np.argsort(-probabilities, kind="stable")[:top]

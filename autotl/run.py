@@ -30,6 +30,7 @@ from autotl.options import (
     takes,
     takes_options,
 )
+from autotl.plugins import provenance
 from autotl.progress.live import live
 from autotl.received import require_plain
 from autotl.records import Decision, Event, Finding, Kind, Metric, Prefer, Profile, Trial
@@ -161,6 +162,7 @@ class Run:
 
         with lock.hold(self.path), result_file.reading(self.path):
             earlier = resume.read(self.path)
+            provenance.require_reader(earlier.state.plugins)
             seconds = resume.time_left(earlier.state) if budget is None else parse_seconds(_plain(budget))
             before = pipeline.Options(**_recorded_options(earlier.state, self.path))
             options = replace(
@@ -209,7 +211,9 @@ class Run:
         self, images: Iterable[Any], *, device: str = "auto", top: int = 1
     ) -> Iterator[autotl_predict.Prediction]:
         """Yield what `predict` returns, one at a time, in the order of `images` and with flat memory."""
-        return autotl_predict.predictions(self._model(), images, device=device, top=top)
+        return autotl_predict.predictions(
+            self._model(), images, device=device, top=top, absent=self._absent_reader()
+        )
 
     def evaluate(
         self,
@@ -268,7 +272,9 @@ class Run:
             source, reading = in_memory.as_source(data, {})
             given = {k: v for k, v in given.items() if k not in {"test", "test_size", "root"}} | reading
             given["source"] = source
-        elif (found := expression_held(state.profile.findings)) is not None:
+        else:
+            provenance.require_reader(state.plugins)
+        if data is None and (found := expression_held(state.profile.findings)) is not None:
             given.setdefault("group", found)  # the same images are split the same way
         if group is not None:
             given["group"] = group or None
@@ -318,6 +324,12 @@ class Run:
         order = sorted(range(len(table.names)), key=lambda row: (-int(table.part[row]), row))
         used = (root / str(table.names[row]) for row in order if table.part[row] >= 0)
         return [str(file) for file in itertools.islice((f for f in used if f.is_file()), most)]
+
+    def _absent_reader(self) -> str:
+        try:
+            return provenance.absent_reader(self.result.plugins)
+        except RunError:  # the model alone was copied
+            return ""
 
     def _model(self) -> Path:
         # The second if it was killed between renames, the third where the model alone was copied.

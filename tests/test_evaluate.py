@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from autotl.engine import client
 from autotl.errors import DatasetError
 from autotl.modality.image_store import load_image
 from autotl.records import Answers
+from autotl.records.result import Guest
+from autotl.run_folder import result_file
 from autotl.stats import ood
 
 
@@ -82,3 +85,37 @@ def test_data_without_a_label_of_the_model_are_refused(run: Path, tmp_path: Path
     data = images(tmp_path / "new", blue=[3, 4], green=[5, 6])
     with pytest.raises(DatasetError, match="it has blue, green, expected red, other"):
         autotl.load(run).evaluate(data)
+
+
+def without_its_plugin(run: Path) -> Path:
+    """Record that a plugin which is not here read the data of a run."""
+    gone = Guest(plugin="mine", package="autotl-mine", version="1.2", contributed=("data",))
+    result_file.write(replace(result_file.read(run), plugins=(gone,)), run)
+    (run.parent / "photos.mine").write_bytes(b"rows")
+    return run.parent / "photos.mine"
+
+
+MISSING = "plugin 'mine' read the data of the run and is not installed; expected autotl-mine 1.2; install it"
+
+
+def test_a_source_of_a_missing_plugin_names_the_plugin(run: Path) -> None:
+    source = without_its_plugin(run)
+    with pytest.raises(DatasetError, match=rf"^{MISSING}, if .*photos.mine is its source\. Without it: "):
+        autotl.load(run).evaluate(source)
+
+
+def test_prediction_of_a_source_of_a_missing_plugin_names_the_plugin(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(_self: object, _model: str, files: list[str], *_: object) -> Answers:
+        return Answers(probabilities=np.zeros((len(files), 2)), errors=["no image"] * len(files))
+
+    monkeypatch.setattr(client.connect, "predict", unreadable)
+    source = without_its_plugin(run)
+    named, image = autotl.load(run).predictions([str(source), str(source.with_suffix(".png"))])
+    assert named.error == f"no image; {MISSING}, if this is its source" and image.error == "no image"
+    done = CliRunner().invoke(main, ["predict", str(run), str(source), "--quiet"])
+    assert done.exit_code == 1 and MISSING in done.stderr
+    (run / "result.json").unlink()
+    (alone,) = autotl.load(run / "model").predictions([str(source)])
+    assert alone.error == "no image"

@@ -63,9 +63,12 @@ def predict(
         style = _SUFFIXES.get(out.suffix.lower(), "csv") if out else "csv"
     predicted = run.predictions(_sources(paths), device=device, top=top)
     good = bad = 0
+    first = ""
     with writer(style, out or sys.stdout, top) as write, counting(quiet=quiet) as count:
         for row in predicted:
             write(row)
+            if row.error is not None and not first:
+                first = f"{row.path}: {row.error}"
             bad += row.error is not None
             good += row.error is None
             count(good + bad, bad)
@@ -73,7 +76,8 @@ def predict(
         click.echo(f"{bad} of {good + bad} files could not be read; see the column error", err=True)
     if not good:
         raise DatasetError(
-            f"none of the {bad} files is an image that can be read; expected image files or folders of them; check PATH"
+            f"none of the {bad} files is an image that can be read ({first}); expected image files or folders of them; "
+            "check PATH"
         )
 
 

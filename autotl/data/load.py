@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from autotl.errors import DatasetError
+from autotl.plugins import provenance
 from autotl.plugins.manager import Plugins
 from autotl.records import Dataset
+from autotl.records.result import Guest
 
 
-def load(source: str, options: dict[str, str], plugins: Plugins) -> Dataset:
-    """Return the labelled items of a source; `options` may hold ``test``, ``group`` and ``label``.
+def load(source: str, options: dict[str, str], plugins: Plugins, guests: Iterable[Guest] = ()) -> Dataset:
+    """Return the labelled items of a source; `options` may hold those of `autotl.options.READING`.
 
-    Raises `DatasetError` when no plugin understands the source, or when it cannot be read.
+    `guests` are the plugins of a run whose data the source may be like. Raises `DatasetError` when no plugin
+    understands the source, or when it cannot be read; the message names the guest that is missing here.
     """
-    data = plugins.load_dataset(source, options)
+    try:
+        data = plugins.load_dataset(source, options)
+    except DatasetError as error:
+        if not (absent := provenance.absent_reader(guests)):
+            raise
+        raise DatasetError(f"{absent}, if {source} is its source. Without it: {error}") from error
     if data is None:
         raise DatasetError(
             f"nothing here can read {source}; expected a folder of class folders, a CSV with path and label,"

@@ -26,6 +26,7 @@ from autotl.plugins import first_import, loading, validation
 from autotl.plugins.checked_planner import CheckedPlanner, for_guest
 from autotl.plugins.given_options import GivenOptions, require_used
 from autotl.plugins.observers import Observers
+from autotl.plugins.provenance import READER
 from autotl.plugins.sandbox import CLASH, LOAD_SECONDS, Sandbox
 from autotl.protocols import ListingCall, PlannerCall, SourceCall
 from autotl.records import BackboneSpec, Dataset, Event, Profile, Score, Settings, Strategy
@@ -132,7 +133,7 @@ class Plugins:
                 if flaw is None:
                     if implementation.plugin_name not in BUILTIN_NAMES:
                         require_used(implementation.plugin_name, source, options, given.read)
-                    self._did["data"] = implementation.plugin_name
+                    self._did[READER] = implementation.plugin_name
                     return dataset
                 problem = flaw
             self._report("load_dataset", implementation, f"of what it returned for {source}: {problem}")

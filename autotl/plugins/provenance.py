@@ -6,10 +6,13 @@ import importlib.util
 from collections.abc import Collection, Iterable
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
+from autotl.errors import RunError
 from autotl.records import Fact, Kind, fact
 from autotl.records.result import Guest
 
-__all__ = ["differences", "missing", "package_of"]
+__all__ = ["absent_reader", "differences", "missing", "package_of", "require_reader"]
+
+READER = "data"  # what the plugin that read the data contributed to a run
 
 
 def package_of(build: str) -> str:
@@ -35,6 +38,22 @@ def differences(guests: Iterable[Guest], loaded: Collection[str] = ()) -> list[F
 def missing(guests: Iterable[Guest], loaded: Collection[str] = ()) -> list[Guest]:
     """Return the guests of a run that are neither installed here nor `loaded` by name in this process."""
     return [guest for guest in guests if guest.plugin not in loaded and _installed(guest.package) is None]
+
+
+def absent_reader(guests: Iterable[Guest]) -> str:
+    """Return which plugin read a run's data and is not installed here, and what to install, as text; else empty."""
+    for guest in missing(guests):
+        if READER in guest.contributed:
+            package = f"{guest.package} {guest.version}".strip()
+            advice = "install it" if guest.version else "install it, or name it in AUTOTL_PLUGINS"
+            return f"plugin {guest.plugin!r} read the data of the run and is not installed; expected {package}; {advice}"
+    return ""
+
+
+def require_reader(guests: Iterable[Guest]) -> None:
+    """Raise `RunError` when the data of a run were read by a plugin that is not installed here."""
+    if absent := absent_reader(guests):
+        raise RunError(absent)
 
 
 def _difference(guest: Guest) -> Fact | None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from made_images import pictures
 from simulated_run import SPECS, TABLE, World
 
 from autotl import load, pipeline
+from autotl.builtin.sources import load_dataset
 from autotl.cli import main, terminal
 from autotl.errors import EngineError, RunError
 from autotl.hookspecs import hookimpl
@@ -405,6 +407,20 @@ def test_what_follows_a_run_says_which_plugin_is_missing_or_differs(
     assert differs in CliRunner().invoke(main, ["replay", str(folder)]).stdout
     assert any(note.kind is Kind.PLUGIN_DIFFERS for note in go_on().notes)
     assert differs in (folder / "report.md").read_text()
+
+
+def test_a_run_is_not_continued_or_fitted_without_the_plugin_that_read_its_data(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_guests(monkeypatch, reader={"load_dataset": lambda call: load_dataset(str(photos), {})})
+    run = load(World().run(tmp_path / "photos.rows", tmp_path / "run", budget=40.0))
+    assert {one.plugin: one.contributed for one in run.result.plugins}["reader"] == ("data",)
+    before = (run.path / "result.json").read_bytes()
+    missing = "plugin 'reader' read the data of the run and is not installed; expected reader; install it"
+    for again in (partial(run.extend, "30s"), partial(run.fit, out=tmp_path / "fit")):
+        with pytest.raises(RunError, match=missing):
+            again()
+    assert (run.path / "result.json").read_bytes() == before and not (tmp_path / "fit").exists()
 
 
 def test_the_early_model_is_another_ones_when_the_cheapest_backbone_breaks(

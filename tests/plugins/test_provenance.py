@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from autotl.errors import RunError
 from autotl.plugins import provenance
 from autotl.predict import other_plugin
 from autotl.records import Kind
@@ -36,6 +38,24 @@ def test_another_version_is_named() -> None:
     (one,) = provenance.differences([guest("numpy", "0.1")])
     assert one.kind == Kind.PLUGIN_DIFFERS
     assert sentence(one) == f"plugin 'mine' of this run was numpy 0.1; installed is numpy {NUMPY}"
+
+
+@pytest.mark.parametrize(
+    ("package", "of_version", "advice"),
+    [
+        ("no-such-package-here", "1.0", "expected no-such-package-here 1.0; install it"),
+        ("no_such_module", "", "expected no_such_module; install it, or name it in AUTOTL_PLUGINS"),
+    ],
+)
+def test_a_missing_plugin_that_read_the_data_is_named_with_what_to_install(
+    package: str, of_version: str, advice: str
+) -> None:
+    reader = replace(guest(package, of_version), contributed=("data",))
+    text = f"plugin 'mine' read the data of the run and is not installed; {advice}"
+    assert provenance.absent_reader([guest("no-such-package"), reader]) == text
+    assert not provenance.absent_reader([guest("no-such-package"), replace(reader, package="numpy")])
+    with pytest.raises(RunError, match="'mine' read the data of the run"):
+        provenance.require_reader([reader])
 
 
 @pytest.mark.parametrize(
