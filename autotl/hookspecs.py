@@ -126,7 +126,8 @@ def make_planner(
 ) -> Planner | None:
     """Return the search policy of this run; None leaves the search to the default planner.
 
-    Called once, before the first probe. The planner's `ask` and `tell` are called with the same limit of 10 s
+    Called once, before the first probe. Where several plugins return one, that of the plugin which was registered last
+    is used, and the others are named. The planner's `ask` and `tell` are called with the same limit of 10 s
     a call. Each trial is checked; when the planner breaks, the default planner takes over with all results so far.
 
     Args:

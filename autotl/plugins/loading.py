@@ -17,6 +17,10 @@ from autotl.plugins.sandbox import Overdue, PluginThread, text_of
 # What takes seconds to import, and belongs to the engine.
 HEAVY = ("torch", "torchvision", "timm", "tensorflow", "jax")
 IMPORT_LATE = 'import it inside the function that "module:attr" names'
+NOT_FOUND = (  # by its name in AUTOTL_PLUGINS
+    "expected a module that Python finds, and the current directory is not searched; add the folder of the module to "
+    "PYTHONPATH"
+)
 VERSION_NAME = "AUTOTL_API_VERSION"  # the attribute in which a plugin states the version it was written for
 HOOKS = tuple(name for name, value in vars(hookspecs).items() if getattr(value, "autotl_spec", None))
 
@@ -29,8 +33,15 @@ def import_plugin(name: str, point: EntryPoint, thread: PluginThread) -> object:
     except Exception as error:
         heavy = loaded(before) if isinstance(error, Overdue) else ""
         advice = f"; it imports {heavy} at its top: {IMPORT_LATE}" if heavy else ""
+        if point.dist is None and isinstance(error, ModuleNotFoundError) and _is_own(error.name, point):
+            advice = f"; {NOT_FOUND}"
         text = f"import of {point.value}: {text_of(error)}{advice}"
         raise PluginError(text, plugin=name, hook="import") from error
+
+
+def _is_own(missing: str | None, point: EntryPoint) -> bool:
+    """Return whether the module that was not found is the entry point's own, or a package that it is in."""
+    return missing is not None and f"{point.module}.".startswith(f"{missing}.")
 
 
 def loaded(before: Collection[str]) -> str:

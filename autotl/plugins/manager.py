@@ -140,24 +140,29 @@ class Plugins:
         return None
 
     def make_planner(self, call: PlannerCall) -> CheckedPlanner | None:
-        """Return the first planner that a plugin makes, checked at every call; None where none makes one."""
+        """Return the first planner that a plugin makes, checked at every call; None where none makes one.
+
+        The other plugins are asked as well: each that makes a planner, too, is named, with the one that is used.
+        """
+        used: CheckedPlanner | None = None
         for implementation in self._latest_first("make_planner"):
-            own, default = for_guest(call, partial(self.sandbox.quarantined, implementation.plugin_name))
-            arguments = {name: getattr(own, name) for name in VERSION_1} | {"call": own}
+            name = implementation.plugin_name
+            own, default = for_guest(call, partial(self.sandbox.quarantined, name))
+            arguments = {field: getattr(own, field) for field in VERSION_1} | {"call": own}
             planner = self._ask("make_planner", implementation, arguments)
             if planner is None:
                 continue
-            if callable(getattr(planner, "ask", None)) and callable(getattr(planner, "tell", None)):
-                self._did["planner"] = implementation.plugin_name
-                return CheckedPlanner(
-                    sandbox=self.sandbox,
-                    plugin=implementation.plugin_name,
-                    planner=planner,
-                    call=own,
-                    default=default,
+            if not (callable(getattr(planner, "ask", None)) and callable(getattr(planner, "tell", None))):
+                self._report("make_planner", implementation, "returned something without ask() and tell()")
+            elif used is None:
+                self._did["planner"] = name
+                used = CheckedPlanner(
+                    sandbox=self.sandbox, plugin=name, planner=planner, call=own, default=default
                 )
-            self._report("make_planner", implementation, "returned something without ask() and tell()")
-        return None
+            else:
+                text = f"it plans, and plugin {used.plugin!r} plans too and is used; expected one; uninstall the other"
+                self.sandbox.name("make_planner", name, text)
+        return used
 
     def compute(self, score: Score, function: Callable[[], float]) -> float | None:
         """Call a score's function for the plugin that registered the score, and raise what it raises.

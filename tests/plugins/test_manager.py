@@ -411,6 +411,35 @@ def test_what_a_reader_that_passes_has_looked_at_is_not_what_the_next_one_uses()
         loaded.load_dataset("x", {"group": "person"})
 
 
+def test_of_two_planners_one_is_used_and_the_other_named() -> None:
+    planners = {name: SimpleNamespace(ask=lambda seconds: None, tell=lambda result: None) for name in "ab"}
+    guests = {name: guest(make_planner=lambda call, name=name: planners[name]) for name in "ab"}
+    passes = guest(make_planner=lambda call: None)
+    loaded = load_plugins({"passes": passes, **guests}, installed=False)
+    planner = planner_of(loaded)
+    assert isinstance(planner, CheckedPlanner) and planner.plugin == "b" and planner.planner is planners["b"]
+    (problem,) = loaded.problems
+    assert str(problem) == (
+        "plugin 'a', make_planner: it plans, and plugin 'b' plans too and is used; expected one; uninstall the other"
+    )
+    assert not loaded.quarantined("a")
+
+
+def test_a_module_that_is_only_in_the_current_directory_is_named_with_the_way_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_guest.py").write_text("import no_such_module_of_mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOTL_PLUGINS", "my_guest")
+    monkeypatch.setattr(manager, "entry_points", lambda group: [])
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    (problem,) = load_plugins().problems
+    assert "the current directory is not searched; add the folder of the module to PYTHONPATH" in str(problem)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (problem,) = load_plugins().problems
+    assert "no_such_module_of_mine" in str(problem) and "PYTHONPATH" not in str(problem)
+
+
 def test_a_guest_that_hangs_in_a_hook_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "CALL_SECONDS", 0.1)
     loaded = load_plugins([guest(register_backbones=lambda profile, settings: time.sleep(3))])
