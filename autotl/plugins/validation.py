@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -122,6 +123,8 @@ def _of_backbone(spec: BackboneSpec) -> Iterator[str]:
         yield f"published is {spec.published}; expected a fraction from 0 to 1, not percent"
     if spec.source_classes < 0:
         yield f"source_classes is {spec.source_classes}; expected 0 or more"
+    if spec.weights is not None and spec.init == "random":
+        yield "init is 'random', but weights are named, which would not be loaded; leave one of the two out"
     if spec.weights is not None and not spec.weights.location:
         yield "weights.location is empty; expected a file, a hub repository or a torchvision weights name"
 
@@ -191,6 +194,10 @@ def _of_dataset(data: Dataset) -> Iterator[str]:
         if not isinstance(column, np.ndarray) or column.shape != (rows,):
             yield f"there are {rows} files, but {name} is not an array of that length; expected one entry a file"
             return
+    relative = next((file for file in data.files if not os.path.isabs(file)), None)
+    if relative is not None:
+        yield f"files holds {str(relative)!r}; expected absolute paths: join it with the source's folder, and resolve"
+        return
     if not np.issubdtype(data.labels.dtype, np.integer) or not np.issubdtype(data.given.dtype, np.integer):
         yield "labels or given hold something other than integers; expected class and part indices"
         return

@@ -35,7 +35,17 @@ from autotl.testing.backbone import (
 from autotl.testing.checks import Check, Outcome, checks, checks_of, outcomes
 from autotl.testing.contract import ContractError, described
 from autotl.testing.discovery import Plugin, find
-from autotl.testing.plugin import PLUGIN, hooks, imports, listing, names, observes, other_sources, plans
+from autotl.testing.plugin import (
+    PLUGIN,
+    hooks,
+    imports,
+    listing,
+    names,
+    observes,
+    other_sources,
+    plans,
+    reads,
+)
 from autotl.testing.score import (
     SCORE,
     gives_a_number,
@@ -97,6 +107,7 @@ __all__ = [
     "plain_arguments",
     "plans",
     "quick",
+    "reads",
     "repeatable",
     "resolves",
     "same_seed_same_head",

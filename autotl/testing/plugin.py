@@ -13,15 +13,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
+from autotl import modality
+from autotl.budget import Allowance
+from autotl.plugins import validation
 from autotl.plugins.loading import HEAVY, run
 from autotl.plugins.manager import BUILTIN, BUILTIN_NAMES, GROUP, OWN_PREFIXES, Plugins, load_plugins
 from autotl.plugins.sandbox import CLASH, Overdue
 from autotl.protocols import ListingCall, PlannerCall, SourceCall
 from autotl.records import (
     Candidate,
+    Dataset,
     Event,
     Goal,
     Kind,
@@ -171,6 +176,47 @@ def other_sources(plugin: Plugin) -> None:
         require(value is None, f"load_dataset returned {value!r:.60} for {source!r}; expected None")
 
 
+def reads(plugin: Plugin) -> None:
+    """Its sample is a valid data set, the same when loaded again, and the first image of it can be decoded."""
+    sample = getattr(plugin.object, SAMPLE, None)
+    if sample is None:
+        raise SkipTest(
+            f"it has no sample; define {SAMPLE}(folder) in the plugin's module: it writes a small source into the "
+            "folder and returns what a user would name as DATA"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        source = str(sample(Path(folder)))
+        first, second = (_loaded(plugin, source) for _ in range(2))
+        require(
+            first.fingerprint == second.fingerprint and first.names.tolist() == second.names.tolist(),
+            f"{source} gave another fingerprint or other names when loaded again; expected the same for equal contents",
+        )
+        file = str(first.files[0])
+        require(
+            os.path.isfile(file), f"the first item is {file}, which is no file; expected the path of an image"
+        )
+        decoded = modality.get(first.modality).decode(
+            [file], Path(folder) / "decoded", allowance=Allowance(deadline=time.monotonic() + HANG_SECONDS)
+        )
+        require(
+            bool(decoded.present[0]),
+            f"the first item, {file}, cannot be decoded ({decoded.errors.get(0, 'it took too long')}); expected an image",
+        )
+
+
+def _loaded(plugin: Plugin, source: str) -> Dataset:
+    call = SourceCall(source=source, options={})
+    value = _implementation(plugin, "load_dataset")(call=call, source=source, options={})
+    require(
+        isinstance(value, Dataset),
+        f"load_dataset returned {value!r:.60} for the sample {source}; expected a Dataset",
+    )
+    flaw = validation.flaw(value)
+    require(flaw is None, f"of what load_dataset returned for the sample {source}: {flaw}")
+    require(len(value.files) > 0, f"the sample {source} has no item; expected two or more, of two classes")
+    return value  # type: ignore[no-any-return]
+
+
 def observes(plugin: Plugin) -> None:
     """on_event takes the events of a run, with and without a candidate, and its end."""
     observe = _implementation(plugin, "on_event")
@@ -230,6 +276,7 @@ def _implementation(plugin: Plugin, hook: str) -> Callable[..., Any]:
     raise ContractError(f"{hook} is not marked with @hookimpl")
 
 
+SAMPLE = "autotl_check_source"  # function of a plugin's module that writes a small source for the check
 _STRATEGIES = (
     Strategy(name="probe", summary="a head", head="autotl.builtin.heads:linear"),
     Strategy(name="tune", summary="a fine-tuning", phases=(Phase(),), depths=True),
@@ -305,11 +352,17 @@ PLUGIN: tuple[Callable[[Plugin], None], ...] = (
     names,
     listing,
     other_sources,
+    reads,
     plans,
     observes,
 )
 # The checks that are made only where there is such a hook.
-NEEDS = {"other_sources": "load_dataset", "plans": "make_planner", "observes": "on_event"}
+NEEDS = {
+    "other_sources": "load_dataset",
+    "reads": "load_dataset",
+    "plans": "make_planner",
+    "observes": "on_event",
+}
 # What is around a check while it is made, in the thread that waits for it.
 AROUND: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {"observes": nowhere_else}
 

@@ -72,3 +72,10 @@ def _parts(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             )
         parts[prefix] = (images, labels)
     return parts
+
+
+def autotl_check_source(folder: Path) -> str:
+    """Write a file with two images into a folder and return its name: ``autotl check`` reads it."""
+    images = np.stack([np.full((32, 32), value, np.uint8) for value in (0, 255)])
+    np.savez(folder / "sample.npz", images=images, labels=np.array(["dark", "light"]))
+    return str(folder / "sample.npz")

@@ -76,3 +76,15 @@ def _fingerprint(*columns: list[str]) -> str:
     """Return a digest of contents, labels and groups, which is the same wherever the database lies."""
     text = "\n".join("\t".join(row) for row in zip(*columns, strict=True))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def autotl_check_source(folder: Path) -> str:
+    """Write a database with two images into a folder and return its name: ``autotl check`` reads it."""
+    path = folder / "sample.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE images (id INTEGER, image BLOB, label TEXT)")
+        for number, label in enumerate(("dark", "light")):
+            image = b"P6 32 32 255\n" + bytes([255 * number]) * (32 * 32 * 3)  # an image file (PPM)
+            database.execute("INSERT INTO images VALUES (?, ?, ?)", (number, image, label))
+        database.commit()
+    return str(path)

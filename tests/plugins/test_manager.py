@@ -338,7 +338,7 @@ def test_a_strategy_that_makes_no_sense_is_refused_with_the_reason(strategy: Str
 
 def test_a_dataset_that_makes_no_sense_leaves_the_source_to_the_next_reader(tmp_path: Path) -> None:
     target = Target(name="label", kind="multiclass", classes=("a", "b"), values=np.array([0, 7]))
-    files = np.array(["x", "y"], dtype=object)
+    files = np.array(["/x", "/y"], dtype=object)
     data = Dataset(
         source="x", modality="image", files=files, names=files, targets=(target,), given=np.array([-1, -1])
     )
@@ -350,7 +350,7 @@ def test_a_dataset_that_makes_no_sense_leaves_the_source_to_the_next_reader(tmp_
 
 def small_set() -> Dataset:
     target = Target(name="label", kind="multiclass", classes=("a", "b"), values=np.array([0, 1]))
-    files = np.array(["x", "y"], dtype=object)
+    files = np.array(["/x", "/y"], dtype=object)
     return Dataset(
         source="x", modality="image", files=files, names=files, targets=(target,), given=np.array([-1, -1])
     )

@@ -26,7 +26,17 @@ from autotl.builtin.heads import Head, linear
 from autotl.errors import PluginError, UnknownNameError
 from autotl.hookspecs import hookimpl
 from autotl.plugins.manager import BUILTIN_NAMES
-from autotl.records import BackboneSpec, Phase, Preprocess, Score, Strategy, Weights
+from autotl.protocols import SourceCall
+from autotl.records import (
+    BackboneSpec,
+    Dataset,
+    Phase,
+    Preprocess,
+    Score,
+    Strategy,
+    Target,
+    Weights,
+)
 from autotl.testing import ContractError
 from autotl.testing import plugin as plugin_checks
 
@@ -173,6 +183,11 @@ MISTAKES: dict[str, tuple[BackboneSpec, Callable[[BackboneSpec], None], str]] = 
     ),
     "a builder that is not there": (spec("Missing"), testing.builds, "cannot be imported"),
     "arguments it does not take": (spec(arguments={"colour": 1}), testing.builds, "colour"),
+    "weights that would not be loaded": (
+        spec(init="random", weights=Weights(kind="file", location="nowhere.safetensors")),
+        testing.described,
+        "leave one of the two out",
+    ),
     "arguments that JSON changes": (spec(arguments={"width": (1, 2)}), testing.described, "tuples"),
     "arguments that JSON cannot hold": (spec(arguments={"width": print}), testing.described, "JSON"),
     "means from 0 to 255": (spec(preprocess=Preprocess(mean=(123, 116, 104))), testing.described, "255"),
@@ -194,8 +209,10 @@ def test_a_backbone_with_a_mistake_is_told_what_it_is(what: str) -> None:
 
 
 def test_a_sound_backbone_passes_everything() -> None:
-    for check in testing.checks_of(spec(source_classes=5)):
+    for check in testing.checks_of(spec(source_classes=5, parameters=2_040, macs=1e5)):
         check()
+    with pytest.raises(SkipTest, match=r"parameters=2\d+, macs=\d+; copy both"):
+        testing.counted(spec())
 
 
 def test_weights_that_are_elsewhere_skip_the_checks_that_need_them() -> None:
@@ -414,8 +431,6 @@ def test_a_sound_file_passes(module: Callable[[str, str], str]) -> None:
         ("forgetful_guest", (PLANNER % "seed=1").replace("{self.number}", "{self.number - 1:03d}"), "plans",
          "'t000'; expected letters and digits, and another"),
         ("testing_guest", PLANNER % "evaluate_on=('test',)", "plans", "expected train and select"),
-        ("surprised_guest", PLANNER.replace("tell(self, result): ...",
-         "tell(self, result): assert self.number, result.trial.id") % "seed=1", "plans", "t000"),
         ("deaf_guest", "@hookimpl\ndef on_event(event):\n    event.candidate.upper()", "observes", "AttributeError"),
     ],
 )  # fmt: skip
@@ -429,6 +444,68 @@ def test_a_plugin_with_a_mistake_is_told_what_it_is(
 ) -> None:
     monkeypatch.setattr(plugin_checks, "HANG_SECONDS", 3.0 if name == "hanging_guest" else 60.0)
     assert word in failed(module(name, source))[check]
+
+
+def one_check(path: str, check: Callable[[testing.Plugin], None]) -> None:
+    (plugin,) = testing.find(path)
+    testing.Check("plugin", check, plugin)()
+
+
+def test_a_planner_is_told_of_the_trial_that_a_run_has_made_before(module: Callable[[str, str], str]) -> None:
+    surprised = PLANNER.replace("self, result): ...", "self, result): assert self.number, result.trial.id")
+    with pytest.raises(ContractError, match="t000"):
+        one_check(module("surprised_guest", surprised % "seed=1"), testing.plans)
+
+
+def source(file: Callable[[Path], str], fingerprint: Callable[[], str] = lambda: "same") -> SimpleNamespace:
+    """Return a plugin whose data set is one image, and that writes it for the check."""
+
+    def load_dataset(call: SourceCall) -> Dataset | None:
+        if not call.source.endswith("sample"):
+            return None
+        target = Target(name="label", kind="multiclass", classes=("a", "b"), values=np.zeros(1, int))
+        return Dataset(
+            source=call.source, modality="image", files=np.array([file(Path(call.source))], object),
+            names=np.array(["a"], object), targets=(target,), given=np.full(1, -1, np.int8),
+            fingerprint=fingerprint(),
+        )  # fmt: skip
+
+    def sample(folder: Path) -> Path:
+        (folder / "sample").mkdir()
+        (folder / "sample" / "a.ppm").write_bytes(b"P6 8 8 255\n" + bytes(8 * 8 * 3))
+        return folder / "sample"
+
+    return SimpleNamespace(__name__="guest", load_dataset=hookimpl(load_dataset), autotl_check_source=sample)
+
+
+@pytest.mark.parametrize(
+    ("guest", "word"),
+    [
+        (source(lambda folder: "a.ppm"), "expected absolute paths"),
+        (source(lambda folder: str(folder / "b.ppm")), "which is no file"),
+        (source(lambda folder: __file__), "cannot be decoded"),
+        (
+            source(lambda folder: str(folder / "a.ppm"), lambda: str(time.monotonic_ns())),
+            "another fingerprint",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_sample_of_a_source(guest: SimpleNamespace, word: str) -> None:
+    with pytest.raises(ContractError, match=word):
+        testing.Check("plugin", testing.reads, testing.Plugin(name="guest", object=guest))()
+
+
+def test_a_source_whose_sample_can_be_decoded_passes() -> None:
+    guest = source(lambda folder: str(folder / "a.ppm"))
+    testing.Check("plugin", testing.reads, testing.Plugin(name="guest", object=guest))()
+    (reads,) = [outcome for outcome in testing.outcomes(guest) if outcome.check == "reads"]
+    assert reads.status == "passed"
+
+
+def test_a_source_without_a_sample_says_how_to_give_one() -> None:
+    guest = SimpleNamespace(__name__="guest", load_dataset=hookimpl(lambda call: None))
+    (reads,) = [outcome for outcome in testing.outcomes(guest) if outcome.check == "reads"]
+    assert reads.status == "skipped" and "define autotl_check_source(folder)" in reads.message
 
 
 def test_a_plugin_may_be_an_object() -> None:
