@@ -95,18 +95,18 @@ def load_dataset(call: SourceCall, source: str, options: dict[str, str]) -> Data
     for a path that is neither a folder nor a table, nor named like an image; it uses names and files, and no label.
     The first plugin that does not return None decides; autotl's own readers come last. Limit: 120 s.
 
-    `fingerprint` is a digest of contents, labels, parts and groups that does not depend on a path: runs on equal data
-    are compared by it. `digests` name the contents of each file: exact duplicates are found by them. `names`
+    `files` are absolute paths. `fingerprint` is a digest of contents, labels, parts and groups that does not depend on
+    a path. It may be left out; ``autotl diff`` then takes the data of two runs for the same. `digests`, which may be
+    left out too, name the contents of each file: exact duplicates are found by them. `names`
     stay the same, because a run that is continued finds its images by them. The plugin owns the files that it writes:
     autotl reads them while a run decodes, tests and is continued, and never removes them.
 
     Args:
         call: All arguments as one record.
         source: The data as the user named them: a path, a URL, a name.
-        options: The user's options on the data, of those that are set: ``test``, ``group``, ``path``, ``label``,
-            ``split``, ``root``, ``encoding``, ``layout``, ``include`` (with commas between several),
-            ``ignore_case`` (``True``) and ``target``. One that is set and that the plugin never looks up, by name or in
-            an iteration, is refused with a `DatasetError` that names plugin and option.
+        options: The user's options on the data, of those that are set (see the options on the data). One that is set
+            and that the plugin never looks up, by name or in an iteration, is refused with a `DatasetError` that
+            names plugin and option.
 
     Raises:
         DatasetError: The source is this plugin's and cannot be read. The user sees the message, and the plugin is

@@ -227,7 +227,7 @@ class CostModel(Protocol):
     """Forecasts of trainings in seconds on this machine. They improve with every result."""
 
     def probe(self, candidate: Candidate, epochs: float) -> float:
-        """Return the seconds that a probe of `epochs` passes is expected to take; for strategies with phases."""
+        """Return the seconds that a probe of `epochs` passes takes; 0: a closed-form head and its missing features."""
         ...
 
     def final(self, candidate: Candidate, epochs: float) -> float:
@@ -251,7 +251,9 @@ class SourceCall:
     """A call of `load_dataset`."""
 
     source: str  # the data as the user named them: a path, a URL, a name
-    options: Mapping[str, str]  # the user's options on the data, of those that are set
+    options: Mapping[
+        str, str
+    ]  # the user's options on the data, of those that are set, by name: see the plugin API
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -24,6 +24,7 @@ import click
 
 from autotl import hookspecs, plugin, protocols
 from autotl.cli import main
+from autotl.options import DEFINITIONS, READING, Definition
 from autotl.records.data import Action, GroupFrom, ModalityName, Part, TargetName
 from autotl.records.events import AT_ANY_TIME, EVENTS, FINDINGS, STAGES
 from autotl.records.specs import Geometry, Metric, Prefer
@@ -46,8 +47,8 @@ HOOKS_HEAD = f"""\
 
 {MADE}
 
-[Writing a plugin](../guide/plugins.md) builds two packages step by step. This page lists every hook with its exact
-arguments. The records have pages of their own: [what a plugin returns](plugin-records.md) and
+[Plugins](../guide/plugins.md) is the guide, with a complete package for each kind. This page lists every hook with its
+exact arguments. The records have pages of their own: [what a plugin returns](plugin-records.md) and
 [what a plugin receives](run-records.md). autotl's own backbones, strategies, scores and readers come through the
 same hooks.
 
@@ -113,7 +114,7 @@ def commands() -> str:
 def plugin_api() -> str:
     """Return the hooks and the planner protocol with their arguments, as Markdown."""
     hooks = [hook for hook in vars(hookspecs).values() if hasattr(hook, "autotl_spec")]
-    parts = [HOOKS_HEAD, "## Hooks\n", *map(_callable, hooks)]
+    parts = [HOOKS_HEAD, "## Hooks\n", *map(_callable, hooks), reading_options()]
     parts += [
         events(),
         f"## The planner\n\n{_text(protocols.Planner)}\n",
@@ -124,6 +125,32 @@ def plugin_api() -> str:
         *map(_protocol, READ),
     ]
     return "\n".join(parts)
+
+
+def reading_options() -> str:
+    """Return the options that a reader of a source receives, as Markdown."""
+    rows = [
+        f"| `{name}` | {_given(definition)} | {definition.help.removesuffix('; may be repeated.').removesuffix('.')} |"
+        for name in READING
+        for definition in [DEFINITIONS[name]]
+    ]
+    table = "\n".join(["| key | value | meaning |", "| --- | --- | --- |", *rows])
+    return f"""\
+## Options on the data
+
+`SourceCall.options`, and the argument `options` of `load_dataset`: a mapping of texts, without those that are not set.
+
+{table}
+"""
+
+
+def _given(definition: Definition) -> str:
+    """Return what the text of an option is, once it is set."""
+    if definition.form == "flag":
+        return "`True`"
+    if definition.choices:
+        return ", ".join(f"`{choice}`" for choice in definition.choices)
+    return "names, with commas between several" if definition.form == "names" else "text"
 
 
 def events() -> str:
@@ -230,7 +257,20 @@ def _record(record: type) -> str:
         for field in fields(record)
     ]
     table = "\n".join(["| field | type | default | meaning |", "| --- | --- | --- | --- |", *rows])
-    return f"## {record.__name__}\n\n{_text(record)}\n\n{table}\n"
+    return f"## {record.__name__}\n\n{_text(record)}\n\n{table}\n{_properties(record)}"
+
+
+def _properties(record: type) -> str:
+    """Return what a record computes of its fields, as a table; nothing where there is no property."""
+    rows = [
+        f"| `{name}` | `{_type(inspect.signature(member.fget).return_annotation)}` | "  # type: ignore[arg-type]
+        f"{_text(member).removeprefix('Return ').removesuffix('.')} |"
+        for name, member in vars(record).items()
+        if isinstance(member, property)
+    ]
+    if not rows:
+        return ""
+    return "\n" + "\n".join(["| property | type | value |", "| --- | --- | --- |", *rows]) + "\n"
 
 
 def _type(annotation: object) -> str:

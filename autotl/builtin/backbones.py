@@ -98,7 +98,7 @@ def _unusable(name: str, message: str) -> Skipped:
 # --------------------------------------------------------------------------- folders with an index
 
 
-class _Entry(msgspec.Struct):
+class IndexEntry(msgspec.Struct):
     """One object of index.json; other fields are ignored."""
 
     name: str
@@ -141,7 +141,7 @@ def _indexed(root: Path, prefix: str) -> tuple[list[BackboneSpec], list[Skipped]
     for at, raw in enumerate(entries):
         name = str(raw.get("name", f"entry {at}")) if isinstance(raw, dict) else f"entry {at}"
         try:
-            spec = _from_entry(root, prefix, msgspec.convert(raw, _Entry))
+            spec = _from_entry(root, prefix, msgspec.convert(raw, IndexEntry))
         except msgspec.ValidationError as error:
             skipped.append(_unusable(name, f"its entry in {path} is not valid: {error}; correct it"))
         except AutotlError as error:
@@ -155,7 +155,7 @@ def _indexed(root: Path, prefix: str) -> tuple[list[BackboneSpec], list[Skipped]
     return specs, skipped
 
 
-def _from_entry(root: Path, prefix: str, entry: _Entry) -> BackboneSpec:
+def _from_entry(root: Path, prefix: str, entry: IndexEntry) -> BackboneSpec:
     if not re.fullmatch(r"[\w][\w.+-]*", entry.name):
         raise DatasetError(
             f"{entry.name!r} is not a valid name for a backbone; expected letters, digits and . _ + -"

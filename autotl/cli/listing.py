@@ -160,15 +160,27 @@ def strategies(as_json: bool) -> None:
 @click.command(epilog="Example: autotl scores", short_help="List the transferability scores.")
 @AS_JSON
 def scores(as_json: bool) -> None:
-    """List the transferability scores, which rank backbones before any of them is trained."""
+    """List the transferability scores, which rank backbones before any of them is trained.
+
+    The weight is what counts usually of a backbone's lead by the score, beside the linear probe, which is what the
+    other scores correct. A run moves it by the score's agreement with its own linear probes.
+    """
+    from dataclasses import replace
+
     from autotl.plugins.manager import load_plugins
+    from autotl.ranking.score_weights import usual_weight
 
     plugins = load_plugins()
+    listed = []
+    for score in plugins.scores().values():
+        guest = score.weight if plugins.is_guests("register_scores", score.name) else None
+        listed.append(replace(score, weight=usual_weight(score.name, guest)))
     _show(
-        list(plugins.scores().values()),
-        ("score", "what it is"),
-        lambda value: (value.name, value.summary),
+        listed,
+        ("score", "weight", "what it is"),
+        lambda value: (value.name, f"{value.weight:g}" if value.weight else "", value.summary),
         as_json,
+        right=("weight",),
     )
     _problems(plugins.problems)
 

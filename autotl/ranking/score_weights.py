@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from autotl.records import Fact, Kind, ScoreWeight, fact
 
-__all__ = ["PRIOR", "Judgement", "disagreement", "shifts", "weights"]
+__all__ = ["PRIOR", "Judgement", "disagreement", "shifts", "usual_weight", "weights"]
 
 # Share of a backbone's lead by a score, in units of the spread of the linear probes, that is kept.
 WEIGHTS = {"knn": 0.48, "logme": 0.2, "nleep": 0.19, "hscore": 0.0, "source_head": 0.0}
@@ -32,6 +32,11 @@ SHOWN_SHARE = 0.75  # of its usual weight, below which a score's disagreement is
 Judgement = Mapping[str, float]  # of one backbone: its scores, and its prior under "prior"
 
 
+def usual_weight(name: str, guest: float | None) -> float:
+    """Return the weight that a score begins a run with; `guest` is what a plugin's score states, else None."""
+    return WEIGHTS.get(name, guest or 0.0)
+
+
 def weights(
     judged: Sequence[Judgement], rows: float, guests: Mapping[str, float] = MappingProxyType({})
 ) -> tuple[ScoreWeight, ...]:
@@ -47,9 +52,7 @@ def weights(
 def _weight(name: str, judged: Sequence[Judgement], rows: float, guest: float | None) -> ScoreWeight:
     from scipy.stats import kendalltau
 
-    usual = (
-        min(PRIOR_ALONE, PRIOR_IMAGES / max(rows, 1)) if name == PRIOR else WEIGHTS.get(name, guest or 0.0)
-    )
+    usual = min(PRIOR_ALONE, PRIOR_IMAGES / max(rows, 1)) if name == PRIOR else usual_weight(name, guest)
     pairs = [(judgement[name], judgement["linear"]) for judgement in judged if name in judgement]
     if len(pairs) < FEWEST:
         return ScoreWeight(score=name, usual=usual, weight=usual, backbones=len(pairs))

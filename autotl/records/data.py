@@ -77,11 +77,11 @@ class Dataset:
     root: str = ""  # folder that names are relative to; empty: the source or its folder
     reading: tuple[Fact, ...] = ()  # how the source was read, where it could have been read in another way
     digests: np.ndarray | None = None  # (n,) content digest of each file as text: equal files, equal digests
-    fingerprint: str = ""  # of contents, labels, parts and groups; independent of the place of the folder
+    fingerprint: str = ""  # of contents, labels, parts and groups, without paths; may be left out
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Display names of the classes of the one target."""
+        """Return the display names of the classes of the one target."""
         return self.targets[0].classes
 
     @property

@@ -67,20 +67,20 @@ class BackboneSpec:
     """A pretrained (or fresh) network that autotl may put a head on."""
 
     name: str  # origin:name, or the file's stem for a user's checkpoint
-    build: str  # "module:attr" of a callable(**arguments) -> nn.Module, see engine/backbone.py
+    build: str  # "module:attr" of a callable(**arguments) -> nn.Module, see the guide
     arguments: dict[str, Any] = field(default_factory=dict)  # JSON-able
-    init: Literal["pretrained", "random"] = "pretrained"  # random: there are no pretrained weights
+    init: Literal["pretrained", "random"] = "pretrained"  # random: no pretrained weights, `weights` is None
     weights: Weights | None = None  # None: `build` loads its own
     preprocess: Preprocess = Preprocess()  # of the images it was trained on
     input_size: int = 224  # native side, pixels
     size_step: int = 32  # other sizes are multiples of it; 0: only the native size works
     min_size: int = 32  # smallest side that is tried, pixels
     feature_dim: int | None = None  # width of the pooled features; None: found when built
-    parameters: int | None = None  # without the source head
-    macs: float | None = None  # multiply-accumulates of one image at the native size
+    parameters: int | None = None  # without the source head; None: 5 million are assumed before it is built
+    macs: float | None = None  # of one image at the native size; None: 100 a parameter are assumed
     licence: str | None = None  # SPDX expression
     domain: str | None = None  # slug of what it was pretrained on: imagenet-1k, inat-birds, ...
-    source_classes: int = 0  # width of the source head in the weights; 0: none
+    source_classes: int = 0  # optional: classes of the classifier in the weights; `autotl check` compares
     published: float | None = None  # ImageNet-1k top-1 accuracy as published, a fraction
     proposed: bool = True  # tried by default
 

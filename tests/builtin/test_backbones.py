@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from autotl.builtin import published
-from autotl.builtin.backbones import discover, register_backbones
+from autotl.builtin.backbones import IndexEntry, discover, register_backbones
 from autotl.builtin.builds import BUILTIN_BUILDS, EFFICIENTNET, MOBILENET_V1, TIMM, TORCHVISION
 from autotl.records import BackboneSpec, Settings
 from autotl.report.wording import sentence
@@ -54,6 +56,13 @@ def names(specs: list[BackboneSpec]) -> list[str]:
 
 
 # --------------------------------------------------------------------------- a folder with an index
+
+
+def test_every_field_of_an_index_is_described() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "backbones.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    described = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert {field.encode_name for field in msgspec.structs.fields(IndexEntry)} <= described
 
 
 def test_an_entry_says_everything(tmp_path: Path) -> None:

@@ -423,6 +423,12 @@ def test_listings_fit_and_have_json(name: str) -> None:
     assert json.loads(invoke(name, "--json").stdout)
 
 
+def test_scores_have_the_weight_that_a_run_begins_with() -> None:
+    listed = {score["name"]: score["weight"] for score in json.loads(invoke("scores", "--json").stdout)}
+    assert (listed["knn"], listed["linear"], listed["hscore"]) == (0.48, 0, 0)
+    assert any(line.split()[:2] == ["knn", "0.48"] for line in invoke("scores").output.splitlines())
+
+
 def test_backbones_by_pattern_and_limit() -> None:
     found = invoke("backbones", "timm:*mobilenetv3_small*", "--max-params", "800k", "--json")
     listed = json.loads(found.stdout)
