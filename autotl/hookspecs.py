@@ -104,8 +104,8 @@ def load_dataset(call: SourceCall, source: str, options: dict[str, str]) -> Data
     Args:
         call: All arguments as one record.
         source: The data as the user named them: a path, a URL, a name.
-        options: The user's options on the data, of those that are set (see the options on the data). One that is set
-            and that the plugin never looks up, by name or in an iteration, is refused with a `DatasetError` that
+        options: The user's options on the data, of those that are set (`SourceCall.options`). One that is set and
+            that the plugin never looks up, by name or in an iteration, is refused with a `DatasetError` that
             names plugin and option.
 
     Raises:

@@ -253,7 +253,7 @@ class SourceCall:
     source: str  # the data as the user named them: a path, a URL, a name
     options: Mapping[
         str, str
-    ]  # the user's options on the data, of those that are set, by name: see the plugin API
+    ]  # the user's options on the data, of those that are set, by name: the last table of this page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

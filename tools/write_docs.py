@@ -70,6 +70,27 @@ RECEIVED_HEAD = f"""\
 All fields of the values that [hooks](plugin-api.md) and planners receive. Seconds and bytes are plain numbers;
 scores are fractions. Records may get more fields without breaking a plugin.
 """
+FUNCTIONS = """
+## Functions
+
+`Strategy.head` and `Score.compute` name functions. Arguments are passed by position,
+in this order; a function may give them other names.
+
+| head's function | score's function | type | what it is |
+| --- | --- | --- | --- |
+| `features` | `features` | (n, d) float32 | pooled, as the backbone gives them: neither centred nor scaled |
+| `labels` | `labels` | (n,) int64 | class indices from 0 |
+| `classes` | | int | number of classes, of which some may have no row |
+| `folds` | `folds` | (n,) int64 | five folds, 0 to 4; rows of one group share one |
+| `seed` | | int | of the run |
+| `weights` | | (n,) float64 or None | of the rows in the metric, with mean 1; None where all weigh the same |
+| | `logits` | (n, s) float32 or None | of the backbone's own classifier, where its weights hold one |
+
+A head returns `Head`, whose arrays fit the features as they were passed: a function that scales them folds the scale
+into `weight` and `bias`. It has no limit of its own: it runs in the worker process, on one thread, within the trial's
+time, and the worker is ended where it exceeds that. A score returns a float; a call may take 10 s. Neither changes the
+arrays.
+"""
 RETURNED = (
     "BackboneSpec", "Weights", "Preprocess", "Strategy", "Phase", "Head", "Score", "Dataset", "Target", "Finding",
     "LeftOut", "Candidate", "Trial",
@@ -97,8 +118,8 @@ def pages() -> dict[Path, str]:
     return {
         REFERENCE / "commands.md": commands(),
         REFERENCE / "plugin-api.md": plugin_api(),
-        REFERENCE / "plugin-records.md": records_page(RETURNED_HEAD, RETURNED),
-        REFERENCE / "run-records.md": records_page(RECEIVED_HEAD, RECEIVED),
+        REFERENCE / "plugin-records.md": records_page(RETURNED_HEAD, RETURNED) + FUNCTIONS,
+        REFERENCE / "run-records.md": records_page(RECEIVED_HEAD, RECEIVED) + reading_options(),
         architecture: LAYERS.sub(lambda _: layers(), architecture.read_text(encoding="utf-8")),
         ROOT / "autotl" / "run_folder" / "result.schema.json": schema,
     }
@@ -114,7 +135,7 @@ def commands() -> str:
 def plugin_api() -> str:
     """Return the hooks and the planner protocol with their arguments, as Markdown."""
     hooks = [hook for hook in vars(hookspecs).values() if hasattr(hook, "autotl_spec")]
-    parts = [HOOKS_HEAD, "## Hooks\n", *map(_callable, hooks), reading_options()]
+    parts = [HOOKS_HEAD, "## Hooks\n", *map(_callable, hooks)]
     parts += [
         events(),
         f"## The planner\n\n{_text(protocols.Planner)}\n",
@@ -135,7 +156,7 @@ def reading_options() -> str:
         for definition in [DEFINITIONS[name]]
     ]
     table = "\n".join(["| key | value | meaning |", "| --- | --- | --- |", *rows])
-    return f"""\
+    return f"""
 ## Options on the data
 
 `SourceCall.options`, and the argument `options` of `load_dataset`: a mapping of texts, without those that are not set.

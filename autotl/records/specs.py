@@ -67,7 +67,7 @@ class BackboneSpec:
     """A pretrained (or fresh) network that autotl may put a head on."""
 
     name: str  # origin:name, or the file's stem for a user's checkpoint
-    build: str  # "module:attr" of a callable(**arguments) -> nn.Module, see the guide
+    build: str  # "module:attr" of a callable(**arguments) -> nn.Module
     arguments: dict[str, Any] = field(default_factory=dict)  # JSON-able
     init: Literal["pretrained", "random"] = "pretrained"  # random: no pretrained weights, `weights` is None
     weights: Weights | None = None  # None: `build` loads its own
@@ -77,7 +77,7 @@ class BackboneSpec:
     min_size: int = 32  # smallest side that is tried, pixels
     feature_dim: int | None = None  # width of the pooled features; None: found when built
     parameters: int | None = None  # without the source head; None: 5 million are assumed before it is built
-    macs: float | None = None  # of one image at the native size; None: 100 a parameter are assumed
+    macs: float | None = None  # multiply-accumulates of one image at the native size; None: 100 a parameter
     licence: str | None = None  # SPDX expression
     domain: str | None = None  # slug of what it was pretrained on: imagenet-1k, inat-birds, ...
     source_classes: int = 0  # optional: classes of the classifier in the weights; `autotl check` compares
