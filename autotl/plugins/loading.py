@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -128,6 +129,32 @@ def check_hooks(plugin: object, name: str) -> None:
             plugin=name,
             hook="import",
         )
+
+
+def check_arguments(plugin: object, name: str) -> None:
+    """Raise `PluginError` when a hook takes an argument that it does not get."""
+    for attribute in dir(plugin):
+        function = getattr(plugin, attribute, None)
+        mark = getattr(function, "autotl_impl", None)
+        hook = attribute if mark is None else mark["specname"] or attribute
+        if mark is None or hook not in HOOKS or not callable(function):
+            continue
+        given = inspect.signature(getattr(hookspecs, hook)).parameters
+        taken = inspect.signature(function).parameters.values()
+        unknown = [
+            p.name
+            for p in taken
+            if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
+            and p.default is p.empty
+            and p.name not in given
+        ]
+        if unknown:
+            raise PluginError(
+                f"it takes an argument {unknown[0]!r}, which the hook does not have; its arguments are "
+                f"{', '.join(given)}; rename or remove it",
+                plugin=name,
+                hook=hook,
+            )
 
 
 def name_of(plugin: object) -> str:

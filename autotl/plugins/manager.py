@@ -336,6 +336,7 @@ def _register(plugins: Plugins, name: str, find: Callable[[], object]) -> None:
     try:
         plugin = loading.check_instance(find())
         loading.check_version(plugin, name)
+        loading.check_arguments(plugin, name)
         manager.register(plugin, name=name)
         loading.check_hooks(plugin, name)
     except Exception as error:  # import errors of every kind, pluggy's validation

@@ -188,11 +188,15 @@ def _of_dataset(data: Dataset) -> Iterator[str]:
         yield f"it has {len(data.targets)} targets; expected one"
         return
     rows = len(data.files)
-    columns = {"names": data.names, "labels": data.labels, "given": data.given}
+    columns: dict[str, Any] = {"names": data.names, "labels": data.labels, "given": data.given}
     columns |= {name: c for name in ("group", "digests") if (c := getattr(data, name)) is not None}
     for name, column in {"files": data.files, **columns}.items():
-        if not isinstance(column, np.ndarray) or column.shape != (rows,):
-            yield f"there are {rows} files, but {name} is not an array of that length; expected one entry a file"
+        if not isinstance(column, np.ndarray):
+            kind = type(column).__name__
+            yield f"{name} is a {kind}; expected a numpy array of {rows} entries, one a file; give numpy.array({name})"
+            return
+        if column.shape != (rows,):
+            yield f"there are {rows} files, but {name} has the shape {column.shape}; expected one entry a file"
             return
     relative = next((file for file in data.files if not os.path.isabs(file)), None)
     if relative is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from autotl.records.named_fields import named_fields
+
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
 
 
@@ -38,6 +40,7 @@ class Settings:
 Geometry = Literal["crop", "squash", "pad"]
 
 
+@named_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocess:
     """The way from a decoded RGB image to the backbone's input."""
@@ -49,6 +52,7 @@ class Preprocess:
     geometry: Geometry = "crop"  # to a square: its central crop, or all of it squashed or padded
 
 
+@named_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
     """The source of pretrained weights."""
@@ -62,6 +66,7 @@ class Weights:
     present: bool = False  # already on this machine: no connection is needed
 
 
+@named_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneSpec:
     """A pretrained (or fresh) network that autotl may put a head on."""
@@ -85,6 +90,7 @@ class BackboneSpec:
     proposed: bool = True  # tried by default
 
 
+@named_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
     """A phase of a training: which parameters train, at which rates, for which share of the steps."""
@@ -98,6 +104,7 @@ class Phase:
     augment: Literal["none", "light", "strong"] = "light"  # crop, flip, brightness; none: flip alone
 
 
+@named_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
     """A way to transfer a backbone to new data. Callables are named "module:attr"."""
@@ -114,6 +121,7 @@ class Strategy:
         return all(phase.trains == "head" for phase in self.phases)
 
 
+@named_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """A transferability score: a number from features and labels, without training."""

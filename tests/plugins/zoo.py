@@ -88,7 +88,17 @@ ANIMALS: dict[str, Animal] = {
     "wrapper": Animal(
         {}, "marked as a wrapper", attributes={"register_scores": hookimpl(lambda: (yield), wrapper=True)}
     ),
-    "unknown argument": Animal({"register_scores": lambda images: []}, "images"),
+    "unknown argument": Animal(
+        {"register_scores": lambda images: []}, "'images', which the hook does not have; its arguments are call;"
+    ),
+    "a phase with a loss": Animal(
+        {"register_strategies": lambda profile: [Phase(loss="focal")]},  # type: ignore[call-arg]
+        "Phase has no field 'loss'; phases train with cross-entropy; another loss belongs in the function",
+    ),
+    "a misspelt field": Animal(
+        {"register_strategies": strategy(sumary="a typo")},
+        "Strategy has no field 'sumary'; did you mean 'summary'? expected name, summary",
+    ),
     "newer API": Animal(
         {"register_scores": score("nonsense")},
         "install a newer autotl",
