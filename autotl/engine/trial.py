@@ -281,6 +281,8 @@ def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray) -> Head:
     folds = folds_for(labels, None if group is None else group[rows], HEAD_FOLDS)
     fit = getattr(importlib.import_module(module), name)
     weights = metrics.fitting_weights(task.session.data.metric, labels)
+    if (unfit := validation.call_flaw(fit, validation.HEAD_ARGUMENTS)) is not None:
+        raise EngineError(f"the head {task.strategy.head!r} {unfit}")
     with hardware.one_thread():
         head = fit(features, labels, len(task.columns.classes), folds, task.trial.seed, weights)
     trained = bool(task.strategy.phases)

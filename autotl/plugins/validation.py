@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -15,8 +16,10 @@ import numpy as np
 from autotl.records import BackboneSpec, Dataset, Phase, Score, Strategy
 from autotl.records.head import Head
 
-__all__ = ["flaw", "head_flaw"]
+__all__ = ["HEAD_ARGUMENTS", "SCORE_ARGUMENTS", "call_flaw", "flaw", "head_flaw"]
 
+HEAD_ARGUMENTS = ("features", "labels", "classes", "folds", "seed", "weights")  # of a head's function
+SCORE_ARGUMENTS = ("features", "labels", "folds", "logits")  # of a score's function
 MOST_WEIGHT = 0.5  # that a score may state: as much as the best built-in one has
 _CALLABLE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
@@ -26,6 +29,22 @@ Value = BackboneSpec | Strategy | Score | Dataset
 def flaw(value: Value) -> str | None:
     """Return the first problem with a value as a sentence; None when it is valid."""
     return next(_flaws(value), None)
+
+
+def call_flaw(function: Callable[..., Any], arguments: Sequence[str]) -> str | None:
+    """Return that a function cannot be called with these positional arguments, as the rest of a sentence about it."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # written in C
+        return None
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return (
+            f"takes the arguments {signature}, but is called with ({', '.join(arguments)}); expected these "
+            f"{len(arguments)}, in this order"
+        )
+    return None
 
 
 def head_flaw(head: Any, classes: int, width: int, *, trained: bool = False) -> str | None:

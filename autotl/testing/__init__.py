@@ -48,6 +48,7 @@ from autotl.testing.plugin import (
 )
 from autotl.testing.score import (
     SCORE,
+    can_be_computed,
     gives_a_number,
     higher_is_better,
     order_does_not_matter,
@@ -64,6 +65,7 @@ from autotl.testing.strategy import (
     learns_classes,
     resolves,
     same_seed_same_head,
+    takes_arguments,
     unseen_classes,
 )
 
@@ -78,6 +80,7 @@ __all__ = [
     "Outcome",
     "Plugin",
     "builds",
+    "can_be_computed",
     "checks",
     "checks_of",
     "counted",
@@ -113,6 +116,7 @@ __all__ = [
     "same_seed_same_head",
     "source_classifier",
     "survives_odd_data",
+    "takes_arguments",
     "unfreezes",
     "unseen_classes",
     "without_weights",

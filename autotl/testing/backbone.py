@@ -46,6 +46,16 @@ def _specimen(spec: BackboneSpec) -> Specimen:
     return _built(msgspec.json.encode(spec))
 
 
+def _features(specimen: Specimen, images: np.ndarray) -> np.ndarray:
+    """Return the features of images. Raises `ContractError` where two of them could not be compared."""
+    features = specimen.look(images)[0][-1]
+    require(
+        np.isfinite(features).all(),
+        "its features hold NaN or infinity; expected finite numbers: correct what the check `finite` names first",
+    )
+    return features
+
+
 def plain_arguments(spec: BackboneSpec) -> None:
     """Its arguments describe the architecture; none makes the builder load or download."""
     require_plain_arguments(spec.arguments)
@@ -112,7 +122,7 @@ def finite(spec: BackboneSpec) -> None:
 def deterministic(spec: BackboneSpec) -> None:
     """The same images give the same features each time: dropout and drop-path are off in eval mode."""
     specimen, images = _specimen(spec), _images(spec.input_size)
-    first, second = specimen.look(images)[0][-1], specimen.look(images)[0][-1]
+    first, second = _features(specimen, images), _features(specimen, images)
     require(
         np.array_equal(first, second),
         "the same images gave other features the second time; expected a network that obeys eval(): is "
@@ -123,8 +133,8 @@ def deterministic(spec: BackboneSpec) -> None:
 def on_its_own(spec: BackboneSpec) -> None:
     """An image's features do not depend on the other images of its batch."""
     specimen, images = _specimen(spec), _images(spec.input_size)
-    together = specimen.look(images)[0][-1][:2]
-    alone = specimen.look(images[:2])[0][-1]
+    together = _features(specimen, images)[:2]
+    alone = _features(specimen, images[:2])
     scale = float(np.abs(together).max()) or 1.0
     require(
         np.allclose(alone, together, rtol=0.0, atol=1e-3 * scale),
@@ -195,7 +205,7 @@ def without_weights(spec: BackboneSpec) -> None:
     other = sorted(saved.keys() ^ fresh.keys()) or [n for n in saved if saved[n].shape != fresh[n].shape]
     require(not other, f"built without weights it has another architecture: {', '.join(other[:3])}")
     bare.load(saved)
-    one, two = specimen.look(images)[0][-1], bare.look(images)[0][-1]
+    one, two = _features(specimen, images), _features(bare, images)
     require(
         np.allclose(one, two, rtol=1e-4, atol=1e-5),
         "with the saved state it gives other features; expected everything that is learned in parameters and buffers",

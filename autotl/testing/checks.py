@@ -24,6 +24,14 @@ from autotl.testing.plugin import AROUND, NEEDS, PLUGIN, contributions, imports
 from autotl.testing.score import SCORE
 from autotl.testing.strategy import HEAD, STRATEGY
 
+HUNG = "a check before this one hung"
+FIRST = (
+    "builds",
+    "resolves",
+    "takes_arguments",
+    "can_be_computed",
+)  # checks that all later ones of a subject need
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
@@ -98,27 +106,32 @@ def checks_of(value: BackboneSpec | Strategy | Score) -> list[Check]:
 def outcomes(plugin: str | object, seconds: float = CHECK_SECONDS) -> Iterator[Outcome]:
     """Make the checks of a plugin one by one in this process; one that takes over `seconds` has failed.
 
-    The later checks of the same subject are skipped then.
+    The later checks of the same subject are skipped then, as they are where it cannot be built, imported or called.
     """
-    hung: set[str] = set()
+    stopped: dict[str, str] = {}
     for check in checks(plugin):
-        yield outcome_of(check, hung, seconds)
+        yield outcome_of(check, stopped, seconds)
 
 
-def outcome_of(check: Check, hung: set[str], seconds: float = CHECK_SECONDS) -> Outcome:
-    """Make a check and return its outcome; `hung` are subjects with a check that hung, which are not checked further."""
+def outcome_of(check: Check, stopped: dict[str, str], seconds: float = CHECK_SECONDS) -> Outcome:
+    """Make a check and return its outcome.
+
+    `stopped` are subjects that are not checked further, each with the reason: a check hung, or one of `FIRST` failed.
+    """
     status: Literal["passed", "failed", "skipped"] = "passed"
     message, begun = "", time.monotonic()
     try:
-        if check.subject in hung:
-            raise SkipTest("a check before this one hung")
+        if check.subject in stopped:
+            raise SkipTest(stopped[check.subject])
         check(seconds)
     except SkipTest as reason:
         status, message = "skipped", str(reason)
     except ContractError as error:
         status, message = "failed", str(error)
         if isinstance(error, HungError):
-            hung.add(check.subject)
+            stopped[check.subject] = HUNG
+        elif check.name in FIRST:
+            stopped[check.subject] = f"the check {check.name!r} failed, and this one needs it"
     return Outcome(
         subject=check.subject,
         check=check.name,

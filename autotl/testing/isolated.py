@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from autotl.errors import AutotlError, PluginError
-from autotl.testing.checks import Check, Outcome, checks, outcome_of
+from autotl.testing.checks import HUNG, Check, Outcome, checks, outcome_of
 from autotl.testing.contract import CHECK_SECONDS
 
 __all__ = ["outcomes_aside"]
@@ -136,10 +136,10 @@ def main(arguments: Sequence[str]) -> None:
     except AutotlError as error:
         write(Message(unknown=str(error)))
         return
-    broken = set(hung)
+    stopped = dict.fromkeys(hung, HUNG)
     for check in waiting:
         write(Message(begins=(check.subject, check.name, check.requirement)))
-        write(Message(outcome=outcome_of(check, broken, float(seconds))))
+        write(Message(outcome=outcome_of(check, stopped, float(seconds))))
     write(Message(ended=True))
 
 

@@ -12,6 +12,7 @@ from unittest import SkipTest
 
 import numpy as np
 
+from autotl.plugins import validation
 from autotl.plugins.loading import HEAVY
 from autotl.records import Score
 from autotl.stats.folds import folds_for
@@ -41,6 +42,18 @@ def _value(score: Score, features: np.ndarray, labels: np.ndarray, folds: np.nda
     return float(resolve(score.compute)(features, labels, folds, logits))
 
 
+def _number(score: Score, what: str, features: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:
+    value = _value(score, features, labels, folds)
+    require(math.isfinite(value), f"on {what} it gives {value}; expected a finite number")
+    return value
+
+
+def can_be_computed(score: Score) -> None:
+    """Its function can be imported, and called with features, labels, folds and logits, in this order."""
+    flaw = validation.call_flaw(resolve(score.compute), validation.SCORE_ARGUMENTS)
+    require(flaw is None, f"it {flaw}")
+
+
 def gives_a_number(score: Score) -> None:
     """Features and labels give a finite number; two classes and features wider than rows do as well."""
     for what, case in {
@@ -49,8 +62,7 @@ def gives_a_number(score: Score) -> None:
         "more columns than rows": made_features(rows=24, width=64),
         "many classes": made_features(classes=20, rows=100),
     }.items():
-        value = _value(score, *case)
-        require(math.isfinite(value), f"on {what} it is {value}; expected a finite number")
+        _number(score, what, *case)
 
 
 def survives_odd_data(score: Score) -> None:
@@ -72,7 +84,10 @@ def higher_is_better(score: Score) -> None:
     """Features that separate the classes score higher than noise, and better separated ones higher still."""
     if score.needs_logits:
         raise SkipTest("it uses the logits of a source classifier; made ones do not test it")
-    noise, weak, strong = (_value(score, *made_features(signal=signal)) for signal in (0.0, 0.5, 3.0))
+    noise, weak, strong = (
+        _number(score, what, *made_features(signal=signal))
+        for what, signal in (("noise", 0.0), ("weak features", 0.5), ("strong features", 3.0))
+    )
     require(
         noise < weak < strong,
         f"noise scores {noise:.4g}, weak features {weak:.4g}, strong ones {strong:.4g}; expected rising values",
@@ -82,7 +97,7 @@ def higher_is_better(score: Score) -> None:
 def order_does_not_matter(score: Score) -> None:
     """Rows in another order, or classes with other numbers, give the same value."""
     features, labels, folds = made_features()
-    value = _value(score, features, labels, folds)
+    value = _number(score, "three classes", features, labels, folds)
     shuffled = np.random.default_rng(2).permutation(len(labels))
     for what, case in {
         "rows in another order": (features[shuffled], labels[shuffled], folds[shuffled]),
@@ -90,7 +105,7 @@ def order_does_not_matter(score: Score) -> None:
     }.items():
         if score.needs_logits and what.startswith("classes"):
             continue
-        changed = _value(score, *case)
+        changed = _number(score, what, *case)
         require(
             math.isclose(changed, value, rel_tol=1e-3, abs_tol=1e-4),
             f"{what} give {changed:.6g}; expected {value:.6g} as before",
@@ -101,7 +116,7 @@ def repeatable(score: Score) -> None:
     """The same features give the same value, and are not changed."""
     features, labels, folds = made_features()
     kept = features.copy(), labels.copy(), folds.copy()
-    first, second = _value(score, features, labels, folds), _value(score, features, labels, folds)
+    first, second = (_number(score, "three classes", features, labels, folds) for _ in range(2))
     require(first == second, f"the same features gave {first:.6g}, then {second:.6g}; seed what is random")
     same = all(np.array_equal(a, b) for a, b in zip((features, labels, folds), kept, strict=True))
     require(same, "it changed the arrays that it received; work on a copy")
@@ -143,6 +158,7 @@ def _require_light(name: str) -> None:
 
 SCORE: tuple[Callable[[Score], None], ...] = (
     described,
+    can_be_computed,
     gives_a_number,
     survives_odd_data,
     higher_is_better,

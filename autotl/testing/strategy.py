@@ -33,6 +33,12 @@ def _fitted(
     return table
 
 
+def takes_arguments(name: str) -> None:
+    """It can be imported, and called with features, labels, classes, folds, seed and weights, in this order."""
+    flaw = validation.call_flaw(resolve(name), validation.HEAD_ARGUMENTS)
+    require(flaw is None, f"it {flaw}")
+
+
 def learns_classes(name: str) -> None:
     """On well separated classes its accuracy is 90 % or more, with two classes and with many."""
     for classes in (2, 3, 10):
@@ -70,7 +76,13 @@ def same_seed_same_head(name: str) -> None:
     require(np.array_equal(case[0], kept), "it changed the features that it received; work on a copy")
 
 
-HEAD: tuple[Callable[[str], None], ...] = (learns_classes, unseen_classes, few_rows, same_seed_same_head)
+HEAD: tuple[Callable[[str], None], ...] = (
+    takes_arguments,
+    learns_classes,
+    unseen_classes,
+    few_rows,
+    same_seed_same_head,
+)
 
 
 def resolves(strategy: Strategy) -> None:

@@ -39,6 +39,7 @@ from autotl.records import (
 )
 from autotl.testing import ContractError
 from autotl.testing import plugin as plugin_checks
+from autotl.testing.checks import outcome_of
 
 # What lies in this machine's hub cache is listed, too; here only what comes with autotl is examined.
 BUILT_IN = [
@@ -136,6 +137,11 @@ class OtherWithoutWeights(Net):
         super().__init__(16 if pretrained else 12)
 
 
+class AlwaysNaN(Net):
+    def maps(self, x: torch.Tensor) -> torch.Tensor:
+        return super().maps(x) * float("nan")
+
+
 class NotANumber(Net):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         contrast = x[:, 0].amax((1, 2)) - x[:, 0].amin((1, 2))  # a white image has none
@@ -172,6 +178,8 @@ MISTAKES: dict[str, tuple[BackboneSpec, Callable[[BackboneSpec], None], str]] = 
     "learnt, and not in the state": (spec("Unseen"), testing.without_weights, "other features"),
     "another net without weights": (spec("OtherWithoutWeights"), testing.without_weights, "architecture"),
     "no number on white": (spec("NotANumber"), testing.finite, "not finite"),
+    "no number each time": (spec("AlwaysNaN"), testing.deterministic, "features hold NaN or infinity"),
+    "no number in a batch": (spec("AlwaysNaN"), testing.on_its_own, "features hold NaN or infinity"),
     "the same for all images": (spec("Constant"), testing.finite, "same features"),
     "a size it cannot take": (spec("FixedSize"), testing.input_sizes, "only 32 px"),
     "a wrong count of classes": (spec(source_classes=1000), testing.source_classifier, "has 5 classes"),
@@ -229,6 +237,14 @@ def noise(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: A
     return float(np.random.default_rng().normal())
 
 
+def no_number(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: Any = None) -> float:
+    return float("nan")
+
+
+def no_score(features: np.ndarray, labels: np.ndarray) -> float:
+    return 0.0
+
+
 def first_row(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: Any = None) -> float:
     return float(features[0, 0])
 
@@ -270,6 +286,13 @@ def by_number(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logit
         ("first_row", testing.order_does_not_matter, "another order"),
         ("by_number", testing.order_does_not_matter, "other numbers"),
         ("backwards", testing.higher_is_better, "rising"),
+        (
+            "no_number",
+            testing.order_does_not_matter,
+            "on three classes it gives nan; expected a finite number",
+        ),
+        ("no_number", testing.repeatable, "on three classes it gives nan; expected a finite number"),
+        ("no_number", testing.higher_is_better, "on noise it gives nan; expected a finite number"),
         ("three_classes_only", testing.gives_a_number, "two classes"),
         ("fails_on_constants", testing.survives_odd_data, "LinAlgError"),
         ("meddles", testing.repeatable, "changed the arrays"),
@@ -512,6 +535,35 @@ def test_a_plugin_may_be_an_object() -> None:
     guest = SimpleNamespace(__name__="guest", register_scores=hookimpl(lambda: ()))
     found = {outcome.check: outcome.status for outcome in testing.outcomes(guest)}
     assert found == {"imports": "passed", "hooks": "passed", "names": "passed", "listing": "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("value", "first", "word"),
+    [
+        (spec("Missing"), "builds", "cannot be imported"),
+        (
+            Strategy(name="mine", summary="mine", head=f"{__name__}:noise"),
+            "takes_arguments",
+            "is called with (features, labels, classes, folds, seed, weights)",
+        ),
+        (
+            Score(name="mine", summary="mine", compute=f"{__name__}:no_score"),
+            "can_be_computed",
+            "is called with (features, labels, folds, logits)",
+        ),
+    ],
+    ids=["backbone", "head", "score"],
+)
+def test_what_cannot_be_built_or_called_fails_once(value: Any, first: str, word: str) -> None:
+    made = [check for check in testing.checks_of(value) if not check.subject.startswith("strategy")]
+    stopped: dict[str, str] = {}
+    found = [outcome_of(check, stopped) for check in made]
+    (failed,) = [outcome for outcome in found if outcome.status == "failed"]
+    assert failed.check == first and word in failed.message
+    later = found[found.index(failed) + 1 :]
+    assert later and {(outcome.status, outcome.message) for outcome in later} == {
+        ("skipped", f"the check {first!r} failed, and this one needs it")
+    }
 
 
 class Hangs(Net):
