@@ -72,7 +72,7 @@ def test_a_check_that_hangs_or_crashes_is_named_and_the_others_are_made(
     of_score = [outcome for outcome in outcomes if outcome["subject"] == "score mine"]
     (failed,) = [outcome for outcome in of_score if outcome["status"] == "failed"]
     assert failed["check"] == "gives_a_number" and re.search(message, failed["message"]), failed
-    assert [outcome["status"] for outcome in of_score[2:]] == ["skipped"] * 5
+    assert [outcome["status"] for outcome in of_score[3:]] == ["skipped"] * 5
 
 
 def test_an_unknown_plugin_is_one_line() -> None:
