@@ -17,7 +17,7 @@ from autotl.stats.permutation import association
 __all__ = ["ENDS_SEARCH", "no_winner", "why", "why_not_tuned"]
 
 SIGNIFICANT = 0.05  # p-value
-ENDS_SEARCH = (Kind.NO_RECIPE_FITS, Kind.NO_GAIN_EXPECTED)  # notes on why the search ended
+ENDS_SEARCH = (Kind.ALL_TRIED, Kind.NO_RECIPE_FITS, Kind.NO_GAIN_EXPECTED)  # notes on why the search ended
 
 
 def why(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:

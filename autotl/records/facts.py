@@ -165,6 +165,7 @@ class Kind(StrEnum):
     TOO_SLOW = "too_slow"  # latency, allowed: seconds an image
     RANKED_TOO_LOW = "ranked_too_low"  # place, of, rows: images that the ranking rests on
     # search and decision
+    ALL_TRIED = "all_tried"
     NO_RECIPE_FITS = "no_recipe_fits"
     NO_GAIN_EXPECTED = "no_gain_expected"
     GUEST_PLANS = "guest_plans"

@@ -27,7 +27,7 @@ from autotl.search.recipe import recipes
 
 EPOCHS = (4.0, 6.0, 9.0, 14.0, 20.0, 30.0)
 FEWEST_STEPS = 40  # fewer optimiser steps than this teach a new head little
-BEGUN = 2  # lengths, the shortest ones, that a training is begun with
+BEGUN = 2  # lengths, the shortest ones: a longer training is begun with the second
 CONTINUED = 1.4  # times its length that a training is continued to, at least: less would show nothing
 MATTERS, MATTERS_OF_ERROR = (
     0.005,
@@ -127,7 +127,7 @@ class DefaultPlanner:
         if not options:
             return self._last_resort(seconds)
         option = self._most_valuable(options, seconds, reserve)
-        return None if option is None else self._trial(option)
+        return None if option is None else self._trial(self._begun(option))
 
     def take_back(self, trial: Trial) -> None:
         """Take back a trial that was asked for: its cost is known better now."""
@@ -257,10 +257,6 @@ class DefaultPlanner:
         lengths = [
             e for e in self._lengths() if e >= CONTINUED * longest and (candidate.id, e) not in self.asked
         ]
-        if (
-            not self.facts.folds
-        ):  # a short training shows whether a longer one, which continues it, is worth its time
-            lengths = lengths[: 1 if longest else BEGUN]
         return [
             Option(
                 candidate=candidate,
@@ -271,6 +267,17 @@ class DefaultPlanner:
             )
             for epochs in lengths
         ]
+
+    def _begun(self, option: Option) -> Option:
+        """Return the training that an option is begun with.
+
+        What a recipe is worth is what it may become in the time that is left; whether it does a short training shows,
+        which a longer one continues.
+        """
+        lengths = self._lengths()[:BEGUN]
+        if self.facts.folds or option.continues is not None or option.epochs <= lengths[-1]:
+            return option
+        return next((o for o in self._lengths_of(option.candidate) if o.epochs == lengths[-1]), option)
 
     def _lengths(self) -> list[float]:
         """Return the lengths of a fine-tuning in epochs: those that are enough steps, longer ones for few images."""
@@ -317,9 +324,9 @@ class DefaultPlanner:
     def _last_resort(self, seconds: float) -> Trial | None:
         """Return the cheapest training where nothing fits and nothing has a score: the clock then ends it."""
         tried = any(result.score_val is not None for result in self.results)
-        options = [] if tried else self._all_options()
-        if not options or seconds <= HEAD_SECONDS:
-            self.stopped = fact(Kind.NO_RECIPE_FITS)
+        options = self._all_options()
+        if tried or not options or seconds <= HEAD_SECONDS:
+            self.stopped = fact(Kind.NO_RECIPE_FITS if options else Kind.ALL_TRIED)
             return None
         return self._trial(min(options, key=lambda option: (option.seconds, option.candidate.id)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -66,8 +67,20 @@ def test_it_gives_up_on_fine_tuning_that_hurts() -> None:
     trials, left = play(planner, 3000.0, tuned=0.5)
     assert sum(t.epochs > 0 for t in trials) <= 10
     assert left > 1000.0
-    assert planner.stopped is not None and planner.stopped.kind == Kind.NO_GAIN_EXPECTED
-    assert planner.stopped.values["chance"] < search_planner.UNLIKELY
+    assert planner.stopped is not None and planner.stopped.kind == Kind.ALL_TRIED
+
+
+def test_a_recipe_is_worth_what_it_may_become_and_begun_with_a_short_training() -> None:
+    planner = search_planner.DefaultPlanner(ranked=[arm()], strategies=STRATEGIES, facts=FACTS)
+    trials, _ = play(planner, 3000.0, tuned=0.9)
+    lengths: dict[str, list[float]] = {}
+    for trial in trials:
+        if trial.epochs:
+            lengths.setdefault(trial.candidate.id, []).append(trial.epochs)
+    short = search_planner.EPOCHS[: search_planner.BEGUN]
+    assert all(own[0] in short for own in lengths.values())
+    assert max(own[-1] for own in lengths.values()) > short[-1]
+    assert all(b >= search_planner.CONTINUED * a for own in lengths.values() for a, b in pairwise(own))
 
 
 @pytest.mark.parametrize("linear", [0.7, 0.97])

@@ -134,6 +134,7 @@ def _frozen_alone(cause: str = "", trainings: int = 0) -> str:
         "failed": f"{many} of this backbone that was tried ended without a score",
         "not_asked": "no strategy that fine-tunes was to be tried",
         "not_tried": "no fine-tuning of this backbone was tried",
+        Kind.ALL_TRIED: "no fine-tuning of this backbone scored more",
         Kind.NO_RECIPE_FITS: "no fine-tuning of this backbone fitted into the time",
         Kind.NO_GAIN_EXPECTED: "no fine-tuning of this backbone that fitted into the time was likely to score more",
     }
@@ -299,6 +300,7 @@ def _pixels_only(control: str, score: float, gap: Mapping[str, float]) -> str:
 
 
 DECISION: dict[Kind, Callable[..., str]] = {
+    Kind.ALL_TRIED: lambda: "every recipe on offer was tried",
     Kind.NO_RECIPE_FITS: _no_recipe_fits,
     Kind.NO_GAIN_EXPECTED: _no_gain_expected,
     Kind.GUEST_PLANS: lambda plugin: f"the planner of plugin {plugin!r} chose the trials",
