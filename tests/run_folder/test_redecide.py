@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from simulated_run import World
+from simulated_run import TABLE, World
 
 from autotl import load
 from autotl.cli import main
@@ -19,13 +19,16 @@ from autotl.records.facts import Kind, fact
 from autotl.report.wording.recommendation import recommendation
 from autotl.run_folder import result_file
 from autotl.run_folder.redecide import adopt, revise
+from autotl.testing.simulated_engine import Cell
 
 pytestmark = pytest.mark.usefixtures("guest")
 
 
 @pytest.fixture
 def finished(photos: Path, tmp_path: Path) -> Path:
-    return World().run(photos, tmp_path / "run")
+    """A run whose winner takes the larger input; the smaller one is faster."""
+    weak = Cell(seconds=0.001, linear=0.7, tuned={"all": 0.76, 2: 0.74, 1: 0.72})
+    return World({**TABLE, ("mine:good", 64): weak}).run(photos, tmp_path / "run")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

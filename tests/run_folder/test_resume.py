@@ -153,7 +153,7 @@ def test_new_images_train_and_the_others_keep_their_part(
             Image.new("RGB", (24, 24), (label * 60, number, 7)).save(
                 source / f"class{label}" / f"000-{number}.png"
             )
-    Again().extend(folder, monkeypatch, "1m")
+    Again().extend(folder, monkeypatch, "3m")  # for a fit on more images, too
     after, now = result_file.read(folder), manifest.read(folder / "manifest.csv")
     assert after.data.counts["train"] == before.data.counts["train"] + 40
     assert after.data.counts["test"] == before.data.counts["test"]
