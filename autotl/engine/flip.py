@@ -48,7 +48,7 @@ def compare(
 
 
 def _confused(plain: np.ndarray, turned: np.ndarray, labels: np.ndarray) -> tuple[int, int] | None:
-    """Return the pair of classes that flipping confuses beyond chance, and most surely; None if there is none.
+    """Return the pair of classes that flipping confuses most significantly; None if it confuses none significantly.
 
     All arrays are (n,): predictions of plain and of flipped images, and labels. Of the images whose prediction
     moves between a pair by flipping, as many would move to the right class as to the wrong one by chance: a sign

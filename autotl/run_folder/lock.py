@@ -33,8 +33,10 @@ def hold(folder: str | Path) -> Iterator[None]:
             f"{folder} is being written by another autotl; expected a folder that no other run uses; wait for it, or"
             " choose another --out"
         ) from error
-    except (NotImplementedError, OSError):
-        pass  # a file system without locks; what else is wrong with the folder shows when it is written to
+    # filelock raises NotImplementedError on a file system without locks; what else is wrong with the folder shows when
+    # it is written to.
+    except (NotImplementedError, OSError):  # it is written to without a lock
+        pass
     try:
         yield
     finally:

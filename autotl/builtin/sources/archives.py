@@ -27,10 +27,14 @@ MAGIC = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")  # zip; gzip, bzip2 
 ZIP_END, ZIP_END_BYTES = b"PK\x05\x06", 22 + 2**16  # the last record, with its comment
 TAR, TAR_PLACE = b"ustar", 257
 BLOCK = 2**20
-# What reading a damaged archive raises; NotImplementedError is zipfile's for a compression method that it does not know.
-DAMAGED = (
-    zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, zlib.error, lzma.LZMAError,
-)  # fmt: skip
+DAMAGED = (  # all that reading a damaged archive raises
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    NotImplementedError,  # zipfile's for a compression method that it does not know
+    zlib.error,
+    lzma.LZMAError,
+)
 SMALL = 2**30  # bytes that every archive may hold unpacked
 MOST_RATIO = 100  # unpacked bytes for one packed; photographs hardly shrink, uncompressed bitmaps tenfold
 MOST_MEMBERS = 5_000_000
