@@ -61,7 +61,15 @@ class Opened:
 
 
 @contextmanager
-def opened(sets: Path, name: str, work: Path, part: np.ndarray | None = None) -> Iterator[Opened]:
+def opened(
+    sets: Path,
+    name: str,
+    work: Path,
+    part: np.ndarray | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Iterator[Opened]:
     """Open the set's train and test folders, decoded, in a worker; `part` replaces the given parts."""
     from autotl.engine.client import connect
 
@@ -72,7 +80,9 @@ def opened(sets: Path, name: str, work: Path, part: np.ndarray | None = None) ->
     part = np.where(data.given < 0, 0, data.given).astype(np.int8) if part is None else part
     work.mkdir(parents=True, exist_ok=True)
     image_store.decode(list(data.files), work / ".pixels", side=256, allowance=far())
-    with connect(folder=work, cache=cache_folder(), offline=True) as engine:
+    with connect(
+        folder=work, cache=cache_folder(), device=device, precision=precision, offline=True
+    ) as engine:
         columns = Columns(
             labels=data.labels,
             part=part,
