@@ -1,4 +1,4 @@
-"""What the doctor finds: on real sets as they are, and copies and wrong labels that were planted into them.
+"""Measure what the doctor finds: on real sets as they are, and copies and wrong labels that were planted into them.
 
     python -m benchmarks.doctor SETS --out OUT
 

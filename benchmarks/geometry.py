@@ -1,4 +1,4 @@
-"""What cropping, squashing and padding of long images is worth, and which of them a run chooses.
+"""Measure cropping, squashing and padding of long images, and which of them a run chooses.
 
     python -m benchmarks.geometry SETS --weights WEIGHTS --set NAME --backbone NAME
 

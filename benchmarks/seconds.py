@@ -1,4 +1,4 @@
-"""Where the wall clock of finished runs went.
+"""Show where the wall clock of finished runs went.
 
     python -m benchmarks.seconds RUN...
 

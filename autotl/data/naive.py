@@ -1,4 +1,4 @@
-"""What a random split would have shown, and chosen, where a run keeps images together or leaves some out. numpy only.
+"""Compute what a random split would show and choose where a run keeps images together or leaves some out. numpy only.
 
 Linear classifiers on frozen features are judged out-of-fold twice: on folds drawn at random, and on those that the run
 respects. Nothing is trained again, so this says what the split changes for frozen features.

@@ -21,7 +21,7 @@ OWN_IDS = re.compile(r"final\d*|refit|tested")  # of what follows a search
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What a plugin's planner reads of the run: nothing any more once it broke, so that a call that hangs ends."""
+    """The run as a plugin's planner reads it: nothing any more once it broke, so that a call that hangs ends."""
 
     broken: Callable[[], bool]
 

@@ -1,4 +1,4 @@
-"""Where a run stands: its events, folded into the step that goes on, the best so far, and the time."""
+"""Fold the events of a run into its state: the current step, the best so far, and the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long images become the square input of a network: judged by linear probes on features of a few images.
+"""Choose how long images become the square input of a network, by linear probes on features of a few images.
 
 A backbone was pretrained on central crops. Where images are far from square a crop may cut off what tells the
 classes apart, and an image that is squashed or padded may be less like those of the pretraining: neither is known

@@ -72,7 +72,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
-    """Where a training stood: after `epoch` passes and `seconds`."""
+    """The state of a training after `epoch` passes and `seconds`."""
 
     epoch: float  # passes so far
     seconds: float  # since the training began
@@ -130,7 +130,7 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where an engine works."""
+    """The machine that an engine works on."""
 
     device: str
     precision: str  # the one asked for; what "auto" became stands in each `TrialResult`

@@ -1,4 +1,4 @@
-"""How well the probabilities of the recommended model separate the classes: curves, areas, log loss, thresholds."""
+"""Compute ROC and precision-recall curves, their areas, log loss and thresholds of the recommended model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ClassCurves:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """What follows if images are assigned to the positive class from this probability on."""
+    """The consequences of assigning images to the positive class from this probability on."""
 
     value: float
     flagged: int  # images that are assigned to the positive class
@@ -42,7 +42,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Discrimination:
-    """How well probabilities separate the classes, on the images of some predictions."""
+    """Curves, areas and log loss of probabilities, on the images of some predictions."""
 
     log_loss: float
     constant_log_loss: float  # of always answering the shares of the classes on these images

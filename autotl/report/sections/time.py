@@ -1,4 +1,4 @@
-"""Where the time went, how the forecasts compare with it, and how the scores before training agree with the trainings."""
+"""Show the seconds by stage, the forecasts beside them, and the ranking's scores beside the trainings'."""
 
 from __future__ import annotations
 
