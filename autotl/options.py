@@ -24,8 +24,11 @@ if TYPE_CHECKING:  # numpy comes with the records, and `autotl --help` must not 
 DEFAULT_BUDGET = "10m"
 LAYOUTS = ("class", "part/class", "class/part", "folder/class")  # of folders, from the outermost
 READING = (  # options of reading the data, which a reader receives
-    "test", "group", "path", "label", "split", "root", "encoding", "layout", "include", "ignore_case", "target",
+    "test", "unlabelled", "group", "path", "label", "split", "root", "encoding", "layout", "include", "ignore_case",
+    "target",
 )  # fmt: skip
+
+READ_BESIDE = ("unlabelled",)  # of these: read by autotl itself, whichever plugin reads DATA
 
 Form = Literal[
     "text", "path", "new folder", "folders", "file", "duration", "fraction", "integer", "flag", "choice",
@@ -79,6 +82,11 @@ class Options:
     )  # fmt: skip
     test: str | None = _option(
         None, "path", "Folder or table of test images; only the winner is evaluated on them.",
+        metavar="DIR", refits=True,
+    )  # fmt: skip
+    unlabelled: str | None = _option(
+        None, "path", "Folder or archive of images without labels, for strategies that learn from them; images that are"
+        " also in DATA are left out.",
         metavar="DIR", refits=True,
     )  # fmt: skip
     test_size: float | None = _option(
@@ -203,6 +211,7 @@ class OptionArguments(TypedDict, total=False):
 
     out: str | os.PathLike[str] | None
     test: str | os.PathLike[str] | None
+    unlabelled: str | os.PathLike[str] | None
     test_size: float | None
     weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     backbones: str | Sequence[str]

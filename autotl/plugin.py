@@ -48,6 +48,7 @@ from autotl.records import (
     Target,
     Trial,
     TrialResult,
+    Unlabelled,
     Weights,
     fact,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "Trial",
     "TrialResult",
     "UnknownNameError",
+    "Unlabelled",
     "Weights",
     "WeightsUnavailable",
     "fact",

@@ -54,8 +54,8 @@ class Engine(Protocol):
         """Hand over the data of the run; it may be called again when parts or folds change.
 
         `pixels` is a folder of decoded images (`autotl.modality.image_store.Pixels`) with an image for each row of
-        `columns`; `metric` decides how rows are weighted; `digests` identify the contents of the images for the
-        cache of features, None keeps the features in this run.
+        `columns`, and behind them those without a label; `metric` decides how rows are weighted; `digests` identify
+        the contents of all these images for the cache of features, None keeps the features in this run.
         """
         ...
 

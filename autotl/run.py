@@ -427,7 +427,7 @@ def profile(source: Any, **options: Unpack[OptionArguments]) -> Profile:
     option.
     """
     from autotl import modality
-    from autotl.data import copies, doctor
+    from autotl.data import copies, doctor, unlabelled
     from autotl.data import load as data_load
     from autotl.data import profile as stage
     from autotl.plugins.manager import load_plugins
@@ -440,8 +440,14 @@ def profile(source: Any, **options: Unpack[OptionArguments]) -> Profile:
     with tempfile.TemporaryDirectory(prefix="autotl-") as work:
         unlimited = Allowance(deadline=float("inf"))
         kind = modality.get(data.modality)
-        decoded = kind.decode(list(data.files), work, side=_PROFILE_SIDE, allowance=unlimited)
+        files = list(data.files) + ([] if data.unlabelled is None else list(data.unlabelled.files))
+        both = kind.decode(files, work, side=_PROFILE_SIDE, allowance=unlimited)
+    decoded = both.between(0, len(data.files))
     measured = stage.profile(data, decoded.statistics)
+    if data.unlabelled is not None:
+        found = unlabelled.copies_of_labelled(data, data.unlabelled, both.thumbnails, both.present)
+        behind = both.between(len(data.files), len(files))
+        measured = unlabelled.profiled(measured, data, behind, found, data.given)
     equal = copies.findings(data, copies.copies(data, decoded.thumbnails, decoded.present))
     broken = tuple(str(data.names[row]) for row in decoded.errors)
     unreadable = Finding(kind=Kind.BROKEN, count=len(broken), where=broken[:20], action="left_out")

@@ -58,7 +58,17 @@ def _configured(ctx: click.Context, param: click.Parameter, file: str | None) ->
     " --weights are added to those of the run.",
 )  # fmt: skip
 @options(
-    "test", "test_size", "group", "no_auto_group", "path", "label", "split", "root", "encoding", "layout"
+    "test",
+    "unlabelled",
+    "test_size",
+    "group",
+    "no_auto_group",
+    "path",
+    "label",
+    "split",
+    "root",
+    "encoding",
+    "layout",
 )
 @options(
     "include",

@@ -291,6 +291,7 @@ def profile(profiled: Profile) -> None:
     """Print a profile: figures, classes, findings."""
     from autotl.report import recorded
     from autotl.report.format import file_size
+    from autotl.report.wording import page as wording
 
     low, high = profiled.sides
     facts(
@@ -300,6 +301,11 @@ def profile(profiled: Profile) -> None:
             ("largest : smallest class", f"{profiled.imbalance:.1f} : 1"),
             ("shorter side", f"median {profiled.side} px, 90 % from {low} to {high} px"),
             ("grayscale", f"{profiled.gray:.0%}"),
+            *(
+                [("without a label", wording.unlabelled(profiled.unlabelled))]
+                if profiled.unlabelled is not None
+                else []
+            ),
         ]
     )
     click.echo()

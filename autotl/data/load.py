@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
+from autotl.builtin.sources import unlabelled
 from autotl.errors import DatasetError
 from autotl.plugins import provenance
 from autotl.plugins.manager import Plugins
@@ -32,7 +34,16 @@ def load(source: str, options: dict[str, str], plugins: Plugins, guests: Iterabl
     if not ((data.given == 0) | (data.given == -1)).any():
         raise DatasetError(f"{source} has no image to train on; expected a train part, or no parts at all")
     targets = tuple(replace(target, classes=_as_text(target.classes)) for target in data.targets)
-    return replace(data, targets=targets)
+    data = replace(data, targets=targets)
+    return _with_unlabelled(data, options["unlabelled"]) if "unlabelled" in options else data
+
+
+def _with_unlabelled(data: Dataset, folder: str) -> Dataset:
+    """Return the data with the images of a folder that have no label; another folder has another fingerprint."""
+    items = unlabelled.read(folder, data)
+    lines = [data.fingerprint, *sorted(map(str, items.digests if items.digests is not None else items.names))]
+    digest = hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16)
+    return replace(data, unlabelled=items, fingerprint=digest.hexdigest() if data.fingerprint else "")
 
 
 def _as_text(classes: tuple[str, ...]) -> tuple[str, ...]:

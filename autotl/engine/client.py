@@ -298,6 +298,8 @@ def write_table(
     }
     if columns.group is not None:
         arrays["group"] = np.asarray(columns.group, np.int64)
+    if columns.unlabelled is not None:
+        arrays["unlabelled"] = np.asarray(columns.unlabelled, np.int64)
     if digests is not None:
         arrays["digests"] = np.asarray([str(digest) for digest in digests], dtype=np.str_)
     path = folder / f"data-{time.monotonic_ns()}.npz"

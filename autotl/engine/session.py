@@ -39,7 +39,7 @@ class Data:
     """The data of a run as the worker holds them."""
 
     columns: Columns
-    digests: np.ndarray  # (n,) str: contents of the images
+    digests: np.ndarray  # (n,) str: contents of the images, those without a label last
     metric: Metric
     squares: Squares
 
@@ -234,12 +234,13 @@ def read_data(body: messages.Open) -> Data:
         folds=body.folds,
         target=body.target,
         modality=body.modality,
+        unlabelled=arrays.get("unlabelled"),
     )
+    pixels = Pixels.open(body.pixels)
     digests = arrays.get("digests")
     if digests is None:
-        digests = np.array([f"{body.pixels}:{row}" for row in range(len(columns.labels))])
-    squares = Squares(Pixels.open(body.pixels))
-    return Data(columns=columns, digests=digests, metric=body.metric, squares=squares)
+        digests = np.array([f"{body.pixels}:{row}" for row in range(len(pixels))])
+    return Data(columns=columns, digests=digests, metric=body.metric, squares=Squares(pixels))
 
 
 def take_arrays(path: str) -> dict[str, np.ndarray]:

@@ -66,6 +66,18 @@ class Decoded:
     thumbnails: np.ndarray  # (n, THUMBNAIL, THUMBNAIL, 3) uint8, black where not decoded
     digests: np.ndarray  # (n,) str: content of the stored pixels, "" where not decoded
 
+    def between(self, first: int, end: int) -> Decoded:
+        """Return the result for the files from `first` to `end`, numbered from 0."""
+        at = slice(first, end)
+        return Decoded(
+            present=self.present[at],
+            errors={row - first: why for row, why in self.errors.items() if first <= row < end},
+            statistics=self.statistics[at],
+            metadata={name: values[at] for name, values in self.metadata.items()},
+            thumbnails=self.thumbnails[at],
+            digests=self.digests[at],
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pixels:

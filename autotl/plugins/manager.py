@@ -22,6 +22,7 @@ import pluggy
 
 from autotl import hookspecs
 from autotl.errors import DatasetError, PluginError
+from autotl.options import READ_BESIDE
 from autotl.plugins import first_import, loading, validation
 from autotl.plugins.checked_planner import CheckedPlanner, for_guest
 from autotl.plugins.given_options import GivenOptions, require_used
@@ -132,7 +133,8 @@ class Plugins:
                 flaw = validation.flaw(dataset)
                 if flaw is None:
                     if implementation.plugin_name not in BUILTIN_NAMES:
-                        require_used(implementation.plugin_name, source, options, given.read)
+                        own = [name for name in options if name not in READ_BESIDE]
+                        require_used(implementation.plugin_name, source, own, given.read)
                     self._did[READER] = implementation.plugin_name
                     return dataset
                 problem = flaw

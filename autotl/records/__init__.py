@@ -21,6 +21,8 @@ from autotl.records.data import (
     Split,
     Target,
     TargetName,
+    Unlabelled,
+    UnlabelledProfile,
 )
 from autotl.records.decision import (
     Answers,
@@ -122,6 +124,8 @@ __all__ = [
     "TargetName",
     "Trial",
     "TrialResult",
+    "Unlabelled",
+    "UnlabelledProfile",
     "Weights",
     "fact",
 ]

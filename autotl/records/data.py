@@ -61,6 +61,17 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Unlabelled:
+    """Items without a label, beside those of a data set. They may be learned from; no score is measured on them."""
+
+    source: str  # as the user gave it
+    files: np.ndarray  # (m,) absolute paths, dtype object
+    names: np.ndarray  # (m,) dtype object; unique, also among the names of the data set
+    digests: np.ndarray | None = None  # (m,) content digest of each file as text, as in `Dataset`
+    left_out: tuple[LeftOut, ...] = ()  # files of the source that are no items
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dataset:
     """Labelled items. Row i is line i of manifest.csv; left-out files follow behind."""
 
@@ -78,6 +89,7 @@ class Dataset:
     reading: tuple[Fact, ...] = ()  # how the source was read, where it could have been read in another way
     digests: np.ndarray | None = None  # (n,) content digest of each file as text: equal files, equal digests
     fingerprint: str = ""  # of contents, labels, parts and groups, without paths; may be left out
+    unlabelled: Unlabelled | None = None  # items without a label, for strategies that learn from them
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -102,6 +114,19 @@ class Similarity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnlabelledProfile:
+    """Description of the items without a label."""
+
+    images: int  # that could be decoded
+    usable: int  # of them: those that are no copy of a labelled image
+    side: int  # median of the images' shorter sides, pixels
+    sides: tuple[int, int]  # 5 % and 95 % quantiles of the shorter sides
+    gray: float  # share of images without colour
+    bytes: int  # of all files
+    left_out: int  # files that are no images, or cannot be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """Description of the data before any training."""
 
@@ -118,6 +143,7 @@ class Profile:
     findings: tuple[Finding, ...] = ()  # about single images, classes or groups
     similarity: tuple[Similarity, ...] = ()  # to source domains, where it was measured
     reading: tuple[Fact, ...] = ()  # how the source was read, where it could have been read in another way
+    unlabelled: UnlabelledProfile | None = None  # of the items without a label, where there are any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -148,3 +174,7 @@ class Columns:
     folds: int = 0  # 0: the select part is one set of rows; k: selection is out-of-fold over train
     target: TargetName = "multiclass"
     modality: ModalityName = "image"
+    unlabelled: np.ndarray | None = (
+        None  # (m,) int64: rows of the decoded images, behind those of `labels`, that
+    )
+    # may be learned from without a label

@@ -92,6 +92,8 @@ class Kind(StrEnum):
     REMOTE = "remote"
     ARCHIVE_OUTSIDE = "archive_outside"
     ARCHIVE_LINK = "archive_link"
+    COPY_OF_LABELLED = "copy_of_labelled"  # name: of the labelled image
+    IS_LABELLED = "is_labelled"  # the file is an item of the data
     NOT_REACHED = "not_reached"  # the budget ended before the image was decoded
     # the data: findings
     LEFT_OUT = "left_out"
@@ -112,6 +114,9 @@ class Kind(StrEnum):
     GROUPS = "groups"  # expression, examples, images, measured, shared, held, safe
     TEST_IMAGES_DIFFER = "test_images_differ"  # area, p, classes, grouped
     FRAMES = "frames"  # nearest, chance
+    UNLABELLED_COPIES = "unlabelled_copies"  # parts: copies by the part of the labelled image
+    UNLABELLED_DIFFER = "unlabelled_differ"  # area, p
+    UNLABELLED_NO_TIME = "unlabelled_no_time"
     SHORTCUT = "shortcut"  # score, chance, p, fields, signs
     WRONG_LABELS = "wrong_labels"  # suspects, images, backbone, planted, recall, precision
     SPLIT_CHECKED = "split_checked"  # acted, metric, backbones, chosen, scores, instead

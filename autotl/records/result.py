@@ -50,6 +50,9 @@ class Data:
     test_from: str | None = None
     split: tuple[Fact, ...] = ()  # how the parts were made
     findings: tuple[Finding, ...] = ()
+    unlabelled: int | None = (
+        None  # images that may be learned from without a label; None where no folder was given
+    )
     root: str = (
         ""  # folder that names of images are relative to; "" for the source, or the folder that it lies in
     )

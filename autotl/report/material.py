@@ -97,7 +97,7 @@ def _compared(result: Recommendation, folder: Path, table: manifest.Manifest) ->
     names = {name for finding in findings for pair in finding.pairs for name in pair}
     if not names:
         return {}
-    rows = {str(name): row for row, name in enumerate(table.names)}
+    rows = {str(name): row for row, name in enumerate((*table.names, *table.unlabelled))}
     shown = {rows[name]: name for name in sorted(names) if name in rows}
     made = thumbnails(folder, Path(result.data.root or result.data.source), shown)
     return {shown[row]: address for row, address in made.items()}

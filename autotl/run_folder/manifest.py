@@ -1,9 +1,13 @@
-"""manifest.csv: what was used and what was left out, and why. Row i is row i of the data set."""
+"""manifest.csv: what was used and what was left out, and why. Row i is row i of the data set.
+
+Behind them come the items without a label, then the files that are no items.
+"""
 
 from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +21,7 @@ from autotl.report.format import csv_line, uncelled
 
 COLUMNS = ("path", "label", "part", "fold", "group", "finding")
 LEFT_OUT = "left out"
+UNLABELLED = "unlabelled"  # in place of a part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,6 +34,9 @@ class Manifest:
     part: np.ndarray  # (n,) int8, -1 for rows that took no part
     fold: np.ndarray  # (n,) int8
     group: np.ndarray | None  # (n,) int64
+    unlabelled: tuple[
+        str, ...
+    ] = ()  # names of the items without a label, as many as there are in the decoded images
 
     def labels(self, classes: tuple[str, ...]) -> np.ndarray:
         """Return class indices (n,) int64 in the order of `classes`. Raises `RunError` for any other label."""
@@ -57,8 +65,17 @@ class Manifest:
         )
 
 
-def write(path: Path, data: Dataset, split: Split, reasons: dict[int, str] | None = None) -> None:
-    """Write the manifest; `reasons` say why a row of the data set took no part."""
+def write(
+    path: Path,
+    data: Dataset,
+    split: Split,
+    reasons: Mapping[int, str] | None = None,
+    unused: Mapping[int, str] | None = None,
+) -> None:
+    """Write the manifest.
+
+    `reasons` say why a row of the data set took no part, `unused` why an item without a label is not learned from.
+    """
     reasons = reasons or {}
     not_reached = wording.sentence(fact(Kind.NOT_REACHED))
     lines = [csv_line(COLUMNS)]
@@ -74,9 +91,15 @@ def write(path: Path, data: Dataset, split: Split, reasons: dict[int, str] | Non
             reasons.get(row, "" if code >= 0 else not_reached),
         )
         lines.append(csv_line(columns))
-    lines += [
-        csv_line((left.name, "", LEFT_OUT, "", "", wording.sentence(left.reason))) for left in data.left_out
-    ]
+    left_out = list(data.left_out)
+    if data.unlabelled is not None:
+        unused = unused or {}
+        lines += [
+            csv_line((str(name), "", UNLABELLED, "", "", unused.get(number, "")))
+            for number, name in enumerate(data.unlabelled.names)
+        ]
+        left_out += data.unlabelled.left_out
+    lines += [csv_line((left.name, "", LEFT_OUT, "", "", wording.sentence(left.reason))) for left in left_out]
     atomic_write(path, "".join(lines))
 
 
@@ -96,6 +119,7 @@ def read(path: Path) -> Manifest:
         raise RunError(
             f"{path} cannot be read ({error}); expected the manifest of a run; restore the file"
         ) from error
+    unlabelled = tuple(uncelled(row["path"]) for row in rows if row["part"] == UNLABELLED)
     rows = [row for row in rows if row["label"] != ""]
     grouped = any(row["group"] for row in rows)
     return Manifest(
@@ -105,10 +129,11 @@ def read(path: Path) -> Manifest:
         part=np.array([_CODES[row["part"]] for row in rows], np.int8),
         fold=np.array([int(row["fold"] or -1) for row in rows], np.int8),
         group=np.array([int(row["group"] or -1) for row in rows], np.int64) if grouped else None,
+        unlabelled=unlabelled,
     )
 
 
-_CODES: dict[str, int] = {**{name: code for code, name in enumerate(PARTS)}, LEFT_OUT: -1}
+_CODES: dict[str, int] = {**{name: code for code, name in enumerate(PARTS)}, LEFT_OUT: -1, UNLABELLED: -1}
 _FOLD, _GROUP = re.compile(r"\d{0,2}"), re.compile(r"\d{0,18}")
 
 

@@ -113,12 +113,21 @@ def hand_over(context: RunContext, setup: Setup) -> None:
     parts, journal = setup.parts, context.journal
     data, split = parts.data, parts.split
     reasons = {row: wording.sentence(why) for row, why in parts.contradicted.items()} | parts.decoded.errors
-    manifest.write(journal.folder / "manifest.csv", data, split, reasons)
+    without = parts.unlabelled
+    digests = parts.decoded.digests.tolist()
+    unused: dict[int, str] = {}
+    if without is not None:
+        digests += without.decoded.digests.tolist()
+        unused = without.decoded.errors | {
+            number: wording.sentence(fact(Kind.COPY_OF_LABELLED, name=str(data.names[row])))
+            for number, row in without.copies.items()
+        }
+    manifest.write(journal.folder / "manifest.csv", data, split, reasons, unused)
     context.engine.open(
         journal.folder / STORE,
         setup.columns,
         metric=setup.goal.metric,
-        digests=parts.decoded.digests.tolist(),
+        digests=digests,
     )
     counts: dict[str, int] = {name: int((split.part == code).sum()) for code, name in enumerate(PARTS)}
     journal.record(
@@ -128,6 +137,7 @@ def hand_over(context: RunContext, setup: Setup) -> None:
             classes=data.classes,
             target=data.targets[0].kind,
             counts={**counts, "left out": len(data.left_out) + int((split.part < 0).sum())},
+            unlabelled=None if without is None else len(without.usable),
             grouped=split.grouped,
             folds=split.folds,
             select_from=split.select_from,

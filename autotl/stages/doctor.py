@@ -11,9 +11,10 @@ import numpy as np
 from autotl import hardware, modality
 from autotl.data import copies, crops
 from autotl.data import doctor as data_doctor
+from autotl.data import unlabelled as data_unlabelled
 from autotl.errors import AutotlError
 from autotl.ranking import similarity as ranking_similarity
-from autotl.records import Finding, Kind, Settings, fact
+from autotl.records import PARTS, Finding, Kind, Settings, fact
 from autotl.stages import split
 from autotl.stages.candidates import hand_over
 from autotl.stages.context import RunContext
@@ -24,7 +25,7 @@ PAIRS_A_SECOND = 600  # of images that are laid on each other, of the stage's se
 MOST_TESTS = 500  # test images whose features are compared with those that train
 FEWEST_SECONDS = 1.0  # for features, below which the time is better spent
 DEEPEST = 3  # layer groups whose features are compared: the first show colours and edges alone
-KINDS = frozenset({Kind.GROUPS, Kind.TEST_IMAGES_DIFFER, Kind.SHORTCUT, Kind.FRAMES})
+KINDS = frozenset({Kind.GROUPS, Kind.TEST_IMAGES_DIFFER, Kind.SHORTCUT, Kind.FRAMES, Kind.UNLABELLED_DIFFER})
 
 
 def doctor(context: RunContext, setup: Setup) -> Setup:
@@ -66,23 +67,29 @@ def _diagnosis(context: RunContext, setup: Setup) -> data_doctor.Diagnosis:
     if reference is None or spec is None or plan.doctor < FEWEST_SECONDS:
         return data_doctor.Diagnosis()
     rows = data_doctor.rows_to_examine(parts.data, parts.split.part >= 0, most_tests=MOST_TESTS, seed=seed)
+    without_label = _without_label(parts, seed)
     begun = context.budget.spent
     allowance = context.budget.allowance(plan.doctor, reserve=plan.report)
     try:
-        embedding = context.engine.embed(spec, reference.input_size, rows, allowance)
+        embedding = context.engine.embed(
+            spec, reference.input_size, np.concatenate([rows, without_label]), allowance
+        )
         with np.load(context.journal.folder / embedding.path, allow_pickle=False) as stored:
             embedded_rows = stored["rows"]
             layers = [stored[f"g{depth}"] for depth in range(embedding.groups)][-DEEPEST:]
     except AutotlError as error:
         context.journal.note(fact(Kind.NOT_EXAMINED, error=str(error)))
         return data_doctor.Diagnosis()
+    values = data_doctor.together(layers)
+    labelled = embedded_rows < len(parts.data.files)
+    rows = embedded_rows[labelled]
     seconds = max(LEAST_SECONDS, plan.doctor - (context.budget.spent - begun))
     kind = modality.get(parts.data.modality)
     with hardware.one_thread():
-        return data_doctor.diagnose(
+        diagnosis = data_doctor.diagnose(
             parts.data,
-            embedded_rows,
-            data_doctor.together(layers),
+            rows,
+            values[labelled],
             pictures=crops.Pictures(
                 gray=partial(kind.gray, kind.open(context.journal.folder / split.STORE)),
                 colours=parts.decoded.thumbnails.mean((1, 2)),
@@ -91,6 +98,28 @@ def _diagnosis(context: RunContext, setup: Setup) -> data_doctor.Diagnosis:
             auto_group=not context.options.no_auto_group,
             seed=seed,
         )
+        if parts.data.unlabelled is not None:
+            trains = labelled.copy()
+            trains[labelled] = parts.data.given[rows] != PARTS.index("test")
+            apart = data_unlabelled.of_shift(
+                parts.data,
+                parts.data.unlabelled,
+                embedded_rows[trains],
+                values[trains],
+                embedded_rows[~labelled] - len(parts.data.files),
+                values[~labelled],
+                seed=seed,
+            )
+            diagnosis = replace(diagnosis, findings=(*diagnosis.findings, *apart))
+    return diagnosis
+
+
+def _without_label(parts: split.SplitResult, seed: int) -> np.ndarray:
+    """Return rows of some images without a label."""
+    if parts.unlabelled is None:
+        return np.zeros(0, np.int64)
+    numbers = np.random.default_rng(seed).permutation(parts.unlabelled.usable)[: data_unlabelled.MOST]
+    return np.asarray(len(parts.data.files) + numbers)
 
 
 def _with_findings(setup: Setup, findings: Sequence[Finding]) -> Setup:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autotl.data import profile as data_profile
+from autotl.data import unlabelled as data_unlabelled
 from autotl.options import goal_of
 from autotl.records import Goal, Kind, Profile, fact
 from autotl.stages.context import RunContext
@@ -26,6 +27,9 @@ def profile(context: RunContext, parts: SplitResult) -> ProfileResult:
     """Return the profile of the data and the goal of the run."""
     with context.ledger.charge("profile"):
         measured = data_profile.profile(parts.data, parts.decoded.statistics)
+        if parts.unlabelled is not None:
+            without, part = parts.unlabelled, parts.split.part
+            measured = data_unlabelled.profiled(measured, parts.data, without.decoded, without.copies, part)
     target = TARGET_KINDS[parts.data.targets[0].kind]
     columns = parts.columns
     counts = np.bincount(columns.labels[np.isin(columns.part, (0, 1))], minlength=len(columns.classes))

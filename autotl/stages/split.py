@@ -1,6 +1,7 @@
 """Split: which row trains, selects and tests; the images are decoded, and those that cannot be take no part.
 
-Copies are on one side, and images under two labels take no part.
+Copies are on one side, and images under two labels take no part. Images without a label are decoded behind the others;
+those that are copies of labelled ones are not learned from.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from autotl import modality
 from autotl.data import copies
 from autotl.data import split as data_split
+from autotl.data import unlabelled as data_unlabelled
 from autotl.modality.image_store import Decoded
 from autotl.records import Columns, Dataset, Fact, Finding, Kind, Split, fact
 from autotl.run_folder import resume
@@ -20,6 +22,21 @@ from autotl.stages.context import RunContext
 
 STORE = ".pixels"  # folder of the decoded images, in the run folder
 NAMED = 20  # items of a finding that are listed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WithoutLabel:
+    """The items without a label: row n + i of the decoded images is item i of `Dataset.unlabelled`."""
+
+    decoded: Decoded
+    copies: Mapping[int, int]  # by number of an item the row of the labelled image that it is a copy of
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Return the numbers of the items that may be learned from."""
+        usable = self.decoded.present.copy()
+        usable[list(self.copies)] = False
+        return np.flatnonzero(usable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,6 +48,7 @@ class SplitResult:
     decoded: Decoded
     earlier: resume.Earlier | None  # the run that is continued, its trials on the rows of today
     contradicted: Mapping[int, Fact]  # decoded rows that take no part, and why
+    unlabelled: WithoutLabel | None = None
 
     @property
     def columns(self) -> Columns:
@@ -45,6 +63,7 @@ class SplitResult:
             folds=self.split.folds,
             target=self.data.targets[0].kind,
             modality=self.data.modality,
+            unlabelled=None if self.unlabelled is None else len(self.data.files) + self.unlabelled.usable,
         )
 
     def rows(self, code: int) -> np.ndarray:
@@ -68,15 +87,24 @@ def split(context: RunContext, data: Dataset, earlier: resume.Earlier | None) ->
         data = resume.with_groups(earlier, data)
         parts = replace(parts, grouped=earlier.state.data.grouped)
     with context.ledger.charge("decode"):
-        decoded = _decode(context, data, parts)
+        both = _decode(context, data, parts)
+    decoded = both.between(0, len(data.files))
     data, parts = _without(data, parts, decoded.errors, decoded.present)
     with context.ledger.charge("profile"):
         found = copies.copies(data, decoded.thumbnails, decoded.present)
+        without_label = _without_label(data, both)
     contradicted = {
         row: why for row, why in copies.contradictions(data, found).items() if decoded.present[row]
     }
     data = replace(data, findings=(*data.findings, *copies.findings(data, found)))
-    result = SplitResult(data=data, split=parts, decoded=decoded, earlier=earlier, contradicted=contradicted)
+    result = SplitResult(
+        data=data,
+        split=parts,
+        decoded=decoded,
+        earlier=earlier,
+        contradicted=contradicted,
+        unlabelled=without_label,
+    )
     if earlier is None:
         return again(context, result, copies.held_together(data, found))
     part = parts.part.copy()
@@ -98,14 +126,27 @@ def again(context: RunContext, parts: SplitResult, data: Dataset) -> SplitResult
 
 
 def _decode(context: RunContext, data: Dataset, parts: Split) -> Decoded:
-    """Decode the images into the run folder, those of the test part last."""
+    """Decode the images into the run folder, those of the test part late and those without a label last."""
     of_test = parts.part[parts.order] == 2
-    order = np.concatenate([parts.order[~of_test], parts.order[of_test]])
+    files = list(data.files) + ([] if data.unlabelled is None else list(data.unlabelled.files))
+    behind = np.arange(len(data.files), len(files))  # in a random order: some may not be reached
+    behind = np.random.default_rng(context.options.seed).permutation(behind)
+    order = np.concatenate([parts.order[~of_test], parts.order[of_test], behind])
     return modality.get(data.modality).decode(
-        list(data.files),
+        files,
         context.journal.folder / STORE,
         allowance=context.budget.allowance(context.plan.decode),
         order=order,
+    )
+
+
+def _without_label(data: Dataset, both: Decoded) -> WithoutLabel | None:
+    """Return the items without a label among all decoded images."""
+    if data.unlabelled is None:
+        return None
+    return WithoutLabel(
+        decoded=both.between(len(data.files), len(both.present)),
+        copies=data_unlabelled.copies_of_labelled(data, data.unlabelled, both.thumbnails, both.present),
     )
 
 

@@ -85,6 +85,12 @@ class TableEngine:
         self.columns = columns
         self.labels, self.classes = columns.labels, columns.classes
         generator = np.random.default_rng(self.seed)
+        if columns.unlabelled is not None and len(columns.unlabelled):
+            behind = (
+                int(columns.unlabelled.max()) + 1 - len(self.labels)
+            )  # images of classes that nobody told
+            drawn = np.random.default_rng(self.seed + 1).integers(len(self.classes), size=behind)
+            self.labels = np.concatenate([self.labels, drawn])
         self.difficulty = generator.random(
             len(self.labels)
         )  # shared by all candidates: their errors correlate

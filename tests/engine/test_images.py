@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import toy
+from PIL import Image
 
+from autotl.budget import Allowance
 from autotl.engine import images
+from autotl.engine.client import write_table
 from autotl.engine.images import Squares, normalised, side_before_crop, to_input
+from autotl.engine.session import read_data
+from autotl.modality import image_store
 from autotl.modality.image_store import square
-from autotl.records import Preprocess
+from autotl.records import Columns, Preprocess
 
 PICTURES, _ = toy.images(20)
 CPU = torch.device("cpu")
@@ -101,3 +107,26 @@ def test_normalising_is_what_torchvision_does() -> None:
     preprocess = Preprocess()
     expected = normalize(batch / 255, list(preprocess.mean), list(preprocess.std))
     assert torch.allclose(normalised(batch, preprocess), expected, atol=1e-5)
+
+
+def test_images_without_a_label_lie_behind_the_others_and_have_features(tmp_path: Path) -> None:
+    labelled = 12
+    columns = Columns(
+        labels=np.arange(labelled) % 2,
+        part=np.zeros(labelled, np.int8),
+        fold=np.full(labelled, -1, np.int8),
+        group=None,
+        order=np.arange(labelled),
+        classes=("a", "b"),
+        unlabelled=np.arange(labelled, len(PICTURES)),
+    )
+    files = []
+    for number, picture in enumerate(PICTURES):
+        files.append(str(tmp_path / f"{number}.png"))
+        Image.fromarray(picture).save(files[-1])
+    image_store.decode(files, tmp_path, side=32, allowance=Allowance(deadline=float("inf")))
+    data = read_data(write_table(tmp_path, tmp_path, columns, metric="accuracy", digests=None))
+    assert data.columns.unlabelled is not None
+    assert len(data.digests) == len(PICTURES) and len(set(data.digests.tolist())) == len(PICTURES)
+    shown = data.squares.get(data.columns.unlabelled, 12, PLAIN)
+    assert np.array_equal(shown[-1], data.squares.get(np.array([len(PICTURES) - 1]), 12, PLAIN)[0])

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -35,7 +36,7 @@ REMEDIES = {
 }
 
 
-def _left_out(files: list[LeftOut]) -> list[Finding]:
+def left_out(files: Iterable[LeftOut]) -> list[Finding]:
     """Return a finding for each reason but `Kind.HIDDEN`: hidden files are overlooked on purpose."""
     by_reason: dict[tuple[str, str], list[LeftOut]] = {}
     for file in sorted(files, key=lambda file: file.name):
@@ -57,18 +58,20 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
     """Return the data set of a listing. Raises `DatasetError` when it cannot be trained and tested on."""
     items, repeated = _unique(_same_spelling(listing.items, choices))
     listing.left_out += repeated
-    whole = sum(_size(item.file) for item in items) <= FULL_HASH_BYTES
+    if choices.unlabelled is not None:
+        listing.left_out = _outside(listing, choices.unlabelled)
+    whole = sum(size_of(item.file) for item in items) <= FULL_HASH_BYTES
     with ThreadPoolExecutor(4) as pool:
-        checked = list(pool.map(lambda item: _checked(item.file, whole), items))
-    findings_of_pages = _pages(items, [pages for _, _, pages in checked])
-    good = [index for index, (_, problem, _) in enumerate(checked) if problem is None]
+        contents = list(pool.map(lambda item: checked(item.file, whole), items))
+    findings_of_pages = _pages(items, [pages for _, _, pages in contents])
+    good = [index for index, (_, problem, _) in enumerate(contents) if problem is None]
     listing.left_out += [
         LeftOut(name=item.name, reason=problem)
-        for item, (_, problem, _) in zip(items, checked, strict=True)
+        for item, (_, problem, _) in zip(items, contents, strict=True)
         if problem is not None
     ]
     kept = [items[index] for index in good]
-    digests = [checked[index][0] for index in good]
+    digests = [contents[index][0] for index in good]
     classes, labels, findings = _classes(source, kept, listing)
     keys = _groups(kept, choices.group, is_table=listing.is_table)
     given = np.array([item.part for item in kept], np.int8)
@@ -76,7 +79,7 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
         *_shared_groups(keys, given),
         *listing.findings,
         *findings_of_pages,
-        *_left_out(listing.left_out),
+        *left_out(listing.left_out),
     ]
     if not whole:
         findings.append(Finding(kind=Kind.LARGE, values={"bytes": FULL_HASH_BYTES}))
@@ -103,6 +106,16 @@ def _root(source: str, listing: Listing) -> str:
     place = os.path.abspath(source)
     root = os.path.abspath(listing.root)
     return "" if root in (place, os.path.dirname(place)) else root
+
+
+def _outside(listing: Listing, folder: Path) -> list[LeftOut]:
+    """Return the files that are left out and do not lie in the folder of images without labels, which names its own."""
+    place = os.path.join(os.path.realpath(folder), "")
+    return [
+        out
+        for out in listing.left_out
+        if not os.path.join(os.path.realpath(listing.root / out.name), "").startswith(place)
+    ]
 
 
 def _same_spelling(items: list[Item], choices: Choices) -> list[Item]:
@@ -142,15 +155,15 @@ def _pages(items: list[Item], pages: list[int]) -> list[Finding]:
     return [Finding(kind=Kind.PAGES_UNUSED, values={"pages": unused}, count=len(several), where=names)]
 
 
-def _size(file: str) -> int:
-    """Return the bytes of a file; 0 where they cannot be asked for, which `_checked` reports."""
+def size_of(file: str) -> int:
+    """Return the bytes of a file; 0 where they cannot be asked for, which `checked` reports."""
     try:
         return os.path.getsize(file)
     except OSError:
         return 0
 
 
-def _checked(file: str, whole: bool) -> tuple[str, Fact | None, int]:
+def checked(file: str, whole: bool) -> tuple[str, Fact | None, int]:
     """Return the digest of a file's content, why it is left out (None if it is not), and its number of pages."""
     digest = hashlib.blake2b(digest_size=16)
     kind = modality.get(MODALITY)

@@ -60,6 +60,7 @@ class Choices:
     layout: str | None = None
     include: frozenset[str] = frozenset()
     ignore_case: bool = False
+    unlabelled: Path | None = None  # a folder whose images have no labels, wherever it lies
 
 
 def choices_of(options: Mapping[str, str]) -> Choices:
@@ -71,7 +72,7 @@ def choices_of(options: Mapping[str, str]) -> Choices:
     if names - set(INCLUDED):
         unknown = min(names - set(INCLUDED))
         raise DatasetError(f"{unknown!r} cannot be included; expected one of {', '.join(INCLUDED)}")
-    root = options.get("root")
+    root, unlabelled = options.get("root"), options.get("unlabelled")
     return Choices(
         test=options.get("test"),
         group=options.get("group"),
@@ -84,4 +85,5 @@ def choices_of(options: Mapping[str, str]) -> Choices:
         layout=layout,
         include=names,
         ignore_case=options.get("ignore_case", "") == "True",
+        unlabelled=None if unlabelled is None else Path(unlabelled),
     )

@@ -84,6 +84,7 @@ def walk(root: Path, choices: Choices, listing: Listing) -> Folder:
 class _Walker:
     def __init__(self, root: Path, choices: Choices, listing: Listing) -> None:
         self.allowed = [Path(os.path.realpath(place)) for place in (root, choices.root) if place is not None]
+        self.unlabelled = None if choices.unlabelled is None else os.path.realpath(choices.unlabelled)
         self.hidden = "hidden" in choices.include
         self.listing = listing
         self.hidden_images: list[str] = []  # folders or files that would be images if they were not hidden
@@ -105,6 +106,8 @@ class _Walker:
                     real = self._real(entry, above)
                     if real is None:
                         self.listing.leave_out(name + "/", Kind.LINK_OUTSIDE)
+                        continue
+                    if real == self.unlabelled:  # read for itself
                         continue
                     inner = Folder(entry.name, name)
                     folder.folders.append(inner)

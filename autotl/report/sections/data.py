@@ -107,6 +107,8 @@ def _facts(result: Recommendation) -> list[tuple[str, str]]:
         ("largest : smallest class", f"{profile.imbalance:.1f} : 1"),
         ("shorter side", sides),
     ]
+    if profile.unlabelled is not None:
+        facts.append(("without a label", wording.unlabelled(profile.unlabelled)))
     if profile.gray >= SHOWN_SHARE:
         facts.append(("grayscale", percent(profile.gray, 0)))
     if profile.alpha >= SHOWN_SHARE:

@@ -151,6 +151,23 @@ def _frames(nearest: float, chance: float, count: int) -> str:
     )
 
 
+def _unlabelled_copies(parts: Mapping[str, int], count: int) -> str:
+    listed = ", ".join(f"{number:,} of {part}" for part, number in parts.items())
+    return (
+        f"{numbered(count, 'image')} without a label {'is a copy' if count == 1 else 'are copies'} of labelled images"
+        f" (byte-equal, saved again, resized, mirrored or turned: {listed}): nothing is learned from them without their"
+        " label"
+    )
+
+
+def _unlabelled_differ(area: float, p: float, count: int) -> str:
+    return (
+        f"the {count:,} images without a label differ from those that train: features tell them apart in {area:.0%} of"
+        " pairs (by chance 50 %). They show other things, or the same from another camera, place or time; what is learned"
+        " from them may not help"
+    )
+
+
 FIELDS = {  # of `Decoded.metadata`
     "width": "width",
     "height": "height",
@@ -347,6 +364,13 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.GROUPS: _groups,
     Kind.TEST_IMAGES_DIFFER: _test_images_differ,
     Kind.FRAMES: _frames,
+    Kind.UNLABELLED_COPIES: _unlabelled_copies,
+    Kind.UNLABELLED_DIFFER: _unlabelled_differ,
+    Kind.UNLABELLED_NO_TIME: lambda count: (
+        f"{numbered(count, 'image')} without a label not read in the time there is"
+    ),
+    Kind.COPY_OF_LABELLED: lambda name: f"a copy of {name}, which has a label",
+    Kind.IS_LABELLED: lambda: "an image of DATA, which has a label",
     Kind.SHORTCUT: _shortcut,
     Kind.WRONG_LABELS: _wrong_labels,
     Kind.SPLIT_CHECKED: _split_checked,

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from autotl.records import Calibration, Depth, DepthProfile, Goal, Interval, Kind, ProbabilityErrors
+from autotl.records import (
+    Calibration,
+    Depth,
+    DepthProfile,
+    Goal,
+    Interval,
+    Kind,
+    ProbabilityErrors,
+    UnlabelledProfile,
+)
 from autotl.records.result import Recommendation, Row
 from autotl.report.format import count, duration, interval, numbered, percent, points
 from autotl.report.wording import sentence
@@ -324,6 +333,19 @@ def correct(number: int, total: int, share: Interval) -> str:
         f"{number:,} of {total:,} images are classified correctly: {percent(share.value)} (95 % CI"
         f" {interval(share.low, share.high)})"
     )
+
+
+def unlabelled(profile: UnlabelledProfile) -> str:
+    """Return how many images have no label, their sizes, and how many can be learned from."""
+    copies = profile.images - profile.usable
+    low, high = profile.sides
+    sides = f"{profile.side} px" if low == high else f"{profile.side} px ({low} to {high})"
+    text = f"{numbered(profile.images, 'image')}, shorter side {sides}"
+    if copies:
+        text += f"; {copies:,} left out as copies of labelled ones"
+    if profile.left_out:
+        text += f"; {numbered(profile.left_out, 'other file')} left out"
+    return text
 
 
 def own_metric(metric: str, value: float) -> str:
