@@ -203,7 +203,7 @@ class Belief(Protocol):
     """
 
     def estimate(self, candidate: Candidate, epochs: float) -> Interval:
-        """Return the expected score of a recipe on new images, with its 95 % interval."""
+        """Return the expected score of a recipe on new images, with its 95% interval."""
         ...
 
     def means(self, points: Sequence[tuple[Candidate, float]]) -> np.ndarray:

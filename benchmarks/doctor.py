@@ -77,7 +77,7 @@ CHANGES: Mapping[str, Change] = {
     "upside down": lambda made, _: _saved(ImageOps.flip(made)),
     "turned by 90°": lambda made, _: _saved(made.transpose(Image.Transpose.ROTATE_90)),
     "turned by 180°": lambda made, _: _saved(made.transpose(Image.Transpose.ROTATE_180)),
-    "padded by 5 %": lambda made, _: _saved(
+    "padded by 5%": lambda made, _: _saved(
         ImageOps.expand(made, int(0.05 * min(made.size)), (255, 255, 255))
     ),
     **{f"{c:.0%} cropped": lambda made, g, c=c: _saved(_cropped(made, c, g)) for c in (0.05, 0.1, 0.2)},  # type: ignore[misc]
@@ -153,7 +153,7 @@ def as_it_is(name: str, data: Dataset, decoded: image_store.Decoded, pixels: Pat
 
 
 def _wrong_labels(name: str, values: np.ndarray, labels: np.ndarray, group: np.ndarray | None) -> str:
-    """Return a line of the table of wrong labels: 5 % of them are replaced by another class."""
+    """Return a line of the table of wrong labels: 5% of them are replaced by another class."""
     generator = np.random.default_rng(0)
     wrong = generator.permutation(len(labels))[: len(labels) // 20]
     classes = int(labels.max()) + 1

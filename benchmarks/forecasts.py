@@ -55,7 +55,7 @@ def table(states: Sequence[result.Recommendation]) -> str:
     """Return a Markdown table: for each kind the number of forecasts, how many came true, and their errors."""
     found = [each for state in states for each in forecasts(state)]
     lines = [
-        "| forecast | number | inside its 80 % interval | came / forecast: 10 %, median, 90 % |",
+        "| forecast | number | inside its 80% interval | came / forecast: 10%, median, 90% |",
         "|---|---|---|---|",
     ]
     for kind in dict.fromkeys(sorted(each.kind for each in found)):
@@ -63,7 +63,7 @@ def table(states: Sequence[result.Recommendation]) -> str:
         ratios = sorted(each.came / each.forecast for each in own)
         low, middle, high = (ratios[min(len(ratios) - 1, int(q * len(ratios)))] for q in (0.1, 0.5, 0.9))
         inside = sum(each.inside for each in own)
-        share = f"{inside} ({100 * inside / len(own):.0f} %)"
+        share = f"{inside} ({inside / len(own):.0%})"
         lines.append(f"| {kind} | {len(own)} | {share} | {low:.2f}, {middle:.2f}, {high:.2f} |")
     cut = sum(bool(done.trial.forecast) and done.status != "finished" for s in states for done in s.trials)
     return "\n".join([*lines, "", f"{len(states)} runs; {cut} trainings were cut short or failed."])

@@ -223,3 +223,8 @@ def test_the_readme_is_short() -> None:
 
 def test_the_licence_is_the_one_named() -> None:
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")[:200]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_percent_signs_stand_without_a_space(page: Path) -> None:
+    assert not re.findall(r".*\d`?\s%.*", READ[page])

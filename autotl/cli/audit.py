@@ -99,6 +99,7 @@ def _number(count: int, noun: str) -> str:
 
 def _lines(comparison: Comparison) -> list[str]:
     verdict = "Same winner." if comparison.same_verdict else "Another winner."
+    from autotl.report.format import percent, points
     from autotl.report.wording import sentences
 
     lines = [verdict, *(f"{sentence}." for sentence in sentences(comparison.why))]
@@ -108,7 +109,7 @@ def _lines(comparison: Comparison) -> list[str]:
     lines += _section("Candidates only in RUN1", list(comparison.only_one))
     lines += _section("Candidates only in RUN2", list(comparison.only_other))
     moved = [
-        f"{s.candidate}: {s.one:.1%} → {s.other:.1%} ({100 * (s.other - s.one):+.1f})"
+        f"{s.candidate}: {percent(s.one)} → {percent(s.other)} ({points(s.other - s.one)})"
         for s in comparison.scores
     ]
     return lines + _section("Scores", moved)
@@ -128,7 +129,9 @@ def _change(change: Change) -> str:
 
 def _percent(score: float | None) -> str:
     """Return a score in percent."""
-    return "nothing" if score is None else f"{score:.1%}"
+    from autotl.report.format import percent
+
+    return "nothing" if score is None else percent(score)
 
 
 def _short(value: Any) -> str:

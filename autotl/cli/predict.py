@@ -45,7 +45,7 @@ def predict(
 
     PATH is an image, a folder (searched for images), a CSV with a column path, a source that an installed plugin
     reads, or - for a list of paths on standard input. Probabilities are calibrated. A warning marks an image that
-    is out of distribution: far from the training images; about 1 % of images of the same kind get it too. A file
+    is out of distribution: far from the training images; about 1% of images of the same kind get it too. A file
     that cannot be read becomes a row with its error.
     """
     import sys

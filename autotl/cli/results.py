@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def leaderboard(folder: str, sort: str | None, columns: str | None, style: str) -> None:
     """List the candidates of a run, best first, and those without a score with the reason.
 
-    score_val is the score on the selection images, by which candidates are compared, with its 95 % interval;
+    score_val is the score on the selection images, by which candidates are compared, with its 95% interval;
     score_test is the score of the winner on the test images. Higher is better. fit_time is in seconds,
     pred_time in seconds per image.
     """

@@ -150,8 +150,8 @@ def leaderboard(result: Recommendation, rows: Sequence[dict[str, Any]]) -> None:
             click.echo(f"  and {len(rest) - SHOWN_REASONS} more, see leaderboard.csv")
 
 
-_LEADERBOARD = ("", "backbone", "px", "strategy", "score", "95 %", "fit", "1 image")
-_NUMBERS = ("px", "score", "95 %", "fit", "1 image")
+_LEADERBOARD = ("", "backbone", "px", "strategy", "score", "95%", "fit", "1 image")
+_NUMBERS = ("px", "score", "95%", "fit", "1 image")
 
 
 def _scored_table(scored: Sequence[dict[str, Any]], winner: str | None) -> None:
@@ -290,7 +290,7 @@ def facts(pairs: Sequence[tuple[str, str]]) -> None:
 def profile(profiled: Profile) -> None:
     """Print a profile: figures, classes, findings."""
     from autotl.report import recorded
-    from autotl.report.format import file_size
+    from autotl.report.format import file_size, percent
     from autotl.report.wording import page as wording
 
     low, high = profiled.sides
@@ -299,8 +299,8 @@ def profile(profiled: Profile) -> None:
             ("images", f"{profiled.images:,} ({file_size(profiled.bytes)})"),
             ("classes", f"{len(profiled.classes):,}"),
             ("largest : smallest class", f"{profiled.imbalance:.1f} : 1"),
-            ("shorter side", f"median {profiled.side} px, 90 % from {low} to {high} px"),
-            ("grayscale", f"{profiled.gray:.0%}"),
+            ("shorter side", f"median {profiled.side} px, 90% from {low} to {high} px"),
+            ("grayscale", percent(profiled.gray, 0)),
             *(
                 [("without a label", wording.unlabelled(profiled.unlabelled))]
                 if profiled.unlabelled is not None
@@ -342,7 +342,7 @@ def evaluation(found: Evaluation) -> None:
         )
         for line in lines[:SHOWN_ROWS]
     ]
-    columns = ("class", "images", "recall", "95 %", "precision")
+    columns = ("class", "images", "recall", "95%", "precision")
     rows_table(columns, rows, right=columns[1:], elastic=0)
     if len(lines) > SHOWN_ROWS:
         click.echo(f"  and {len(lines) - SHOWN_ROWS} more, see --json")

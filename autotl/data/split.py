@@ -27,7 +27,7 @@ def split(
 ) -> Split:
     """Return the parts, folds and order of a data set.
 
-    Given parts are kept. Without a test part, 15 % are set aside where there are at least 100 images and
+    Given parts are kept. Without a test part, 15% are set aside where there are at least 100 images and
     5 in the median class (`test_size` replaces the share, 0 sets none aside). Without a select part, a fifth of train
     is held out for selection; where train is small, selection is out-of-fold over train instead. A rare class changes
     none of this: it is named. Raises `DatasetError` where all images that are to train and to select are one picture

@@ -55,7 +55,7 @@ class Judged:
 
     @property
     def z(self) -> float:
-        """Return the two-sided 95 % point of the standard normal, Bonferroni-corrected."""
+        """Return the two-sided 95% point of the standard normal, Bonferroni-corrected."""
         return NormalDist().inv_cdf(1 - 0.05 / (2 * max(self.comparisons, 1)))
 
 
@@ -209,7 +209,7 @@ def belief_of(results: Iterable[TrialResult], folder: Path, case: Case) -> Belie
 
 
 def paired(one: Evidence, other: Evidence, judged: Judged, goal: Goal) -> Interval:
-    """Return the paired difference of two candidates' scores, with its 95 % interval, corrected for `comparisons`."""
+    """Return the paired difference of two candidates' scores, with its 95% interval, corrected for `comparisons`."""
     difference = metrics.paired_difference(
         goal.metric, judged.labels, one.predicted, other.predicted, judged.classes, judged.group, judged.z
     )

@@ -39,7 +39,7 @@ def control_row(evidence: Evidence, judged: Judged, goal: Goal) -> Row:
 
 
 def shuffled_row(result: TrialResult) -> Row:
-    """Return the row of the permutation test: the chance level, and where 95 % of the permutations score."""
+    """Return the row of the permutation test: the chance level, and where 95% of the permutations score."""
     candidate = result.trial.candidate
     values = next((note.values for note in result.notes if note.kind is Kind.SHUFFLED_LABELS), {})
     return Row(

@@ -22,7 +22,7 @@ def would_separate(
 ) -> list[Fact]:
     """Return how many more images, or minutes, would separate the first from the second.
 
-    As many images as find a difference as large as the observed one significant with a power of 80 %.
+    As many images as find a difference as large as the observed one significant with a power of 80%.
     """
     if runner_up is None or margin is None:
         return []

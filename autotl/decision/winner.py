@@ -60,7 +60,7 @@ def choose(
     """Return the choice among those that keep the limits; None when none does.
 
     The best has the highest expected score (`autotl.search.belief`). The winner's set holds every candidate whose
-    paired difference to the best is within its 95 % interval, Bonferroni-corrected for the number compared. Of those
+    paired difference to the best is within its 95% interval, Bonferroni-corrected for the number compared. Of those
     that are expected to be as good, `goal.prefer` decides which is recommended: for accuracy the cheapest by the
     geometric mean of training time, latency and parameters; speed the least latency, size the fewest parameters.
     A head that cannot be exported is passed over where one that can is as good; so is a candidate where another has the

@@ -66,7 +66,7 @@ def _one(
             return None
         shares += predict(np.stack(variants[first : first + _BATCH]))[:, number].tolist()
     clipped = np.clip(shares, _CERTAIN, 1 - _CERTAIN)
-    log_odds = np.log(clipped / (1 - clipped))  # a fall from 99.9 to 99 % counts as one from 50 to 9 % does
+    log_odds = np.log(clipped / (1 - clipped))  # a fall from 99.9 to 99% counts as one from 50 to 9% does
     total, often = np.zeros((CELLS, CELLS)), np.zeros((CELLS, CELLS))
     for (top, left), fall in zip(starts, log_odds[0] - log_odds[1:], strict=True):
         total[top : top + HIDDEN, left : left + HIDDEN] += fall

@@ -52,7 +52,7 @@ def _confused(plain: np.ndarray, turned: np.ndarray, labels: np.ndarray) -> tupl
 
     All arrays are (n,): predictions of plain and of flipped images, and labels. Of the images whose prediction
     moves between a pair by flipping, as many would move to the right class as to the wrong one by chance: a sign
-    test for each pair, at 5 % over all pairs where any image moved (Bonferroni).
+    test for each pair, at 5% over all pairs where any image moved (Bonferroni).
     """
     wrong: Counter[tuple[int, int]] = Counter()
     right: Counter[tuple[int, int]] = Counter()

@@ -7,8 +7,8 @@ until at most six are left with about equal shares of forward time.
 
 Forward time is estimated, not clocked, so that the groups are the same on every machine and in every run:
 one multiply-accumulate counts 1 and one element written `ELEMENT`. On one core of a CPU with AVX-512 that
-puts 4 to 10 % of a mobile net's or a transformer's time into the wrong stage, multiply-accumulates alone
-10 to 40 % (depthwise convolutions, normalisation and activations move much and multiply little).
+puts 4 to 10% of a mobile net's or a transformer's time into the wrong stage, multiply-accumulates alone
+10 to 40% (depthwise convolutions, normalisation and activations move much and multiply little).
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Modality(Protocol):
         ...
 
     def glance(self, files: Sequence[str]) -> tuple[int, int, int]:
-        """Return the 5 %, 50 % and 95 % quantiles of the items' sizes, from the headers of some files."""
+        """Return the 5%, 50% and 95% quantiles of the items' sizes, from the headers of some files."""
         ...
 
     def by_hand(self, store: Pixels, rows: np.ndarray, geometry: Geometry = "crop") -> dict[str, np.ndarray]:

@@ -64,7 +64,7 @@ class ReadBelief:
     _access: Access
 
     def estimate(self, candidate: Candidate, epochs: float) -> Interval:
-        """Return the expected score of a recipe on new images, with its 95 % interval."""
+        """Return the expected score of a recipe on new images, with its 95% interval."""
         self._access.require()
         return self._belief.estimate(candidate, epochs)
 

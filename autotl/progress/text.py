@@ -98,7 +98,7 @@ def _step(standing: Standing, since: float, width: int) -> Line:
     event, spans = standing.event, []
     part, ahead = standings.share(standing, since), standings.to_go(standing, since)
     if part is not None:
-        spans += [*_bar(part, width), Span(f"{part:4.0%}".replace("%", " %"))]
+        spans += [*_bar(part, width), Span(f"{percent(part, 0):>4}")]
     if event.kind is Kind.TRAINING:
         spans.append(Span(f"epoch {event.values['epoch']:.1f} of {event.values['epochs']:g}"))
         if event.values["loss"] is not None:
@@ -115,7 +115,7 @@ def _time(event: Event, since: float, width: int) -> Line:
     if event.left is not None and event.time + event.left > 0:
         total, left = event.time + event.left, max(0.0, event.left - since)
         used = 1 - left / total
-        spans += [*_bar(used, width), Span(f"{used:4.0%}".replace("%", " %"))]
+        spans += [*_bar(used, width), Span(f"{percent(used, 0):>4}")]
         spans.append(Span(printable(f"{duration(left)} left of {duration(total)}")))
     if event.memory and event.granted and width >= NARROW:
         spans.append(Span(f"{event.memory / 1e9:.1f} of {event.granted / 1e9:.1f} GB", "dim"))

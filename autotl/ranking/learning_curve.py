@@ -21,7 +21,7 @@ MOST_ROWS = 2000  # images; more change the curve little and take more than abou
 SHRINK = 0.65  # of the gain by the power law that came true, on sets that were doubled (docs/measurements/ranking.md),
 SHRINK_LOW = 0.3  # and the factor that its lower limit needed
 HALF = SHARES.index(0.5)  # between this one and the last the images double
-FLAT = 0.015  # of accuracy: a curve has flattened where its last doubling made less, at both ends of the 95 % interval
+FLAT = 0.015  # of accuracy: a curve has flattened where its last doubling made less, at both ends of the 95% interval
 FURTHER = 0.4  # additional images that the gain is computed for, as a share of the images; rounded
 
 

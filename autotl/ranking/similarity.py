@@ -90,7 +90,7 @@ def principal_axes(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def similarity(
     groups: Sequence[np.ndarray], reference: Reference, side: int | None = None, seed: int = 0
 ) -> Similarity:
-    """Return the similarity of images to a source domain, with a 95 % interval.
+    """Return the similarity of images to a source domain, with a 95% interval.
 
     `groups` are the pooled features (n, d_i) of the reference's backbone at the reference's input size, one
     array a layer group, shallow to deep; more than a thousand rows are sampled. `side` is the images' own

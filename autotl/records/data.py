@@ -104,7 +104,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Similarity:
-    """Overlap of the images with a source domain in the features of a reference backbone, with a 95 % interval."""
+    """Overlap of the images with a source domain in the features of a reference backbone, with a 95% interval."""
 
     domain: str
     value: float  # 0: a classifier separates the two kinds; 1: it can only guess
@@ -120,7 +120,7 @@ class UnlabelledProfile:
     images: int  # that could be decoded
     usable: int  # of them: those that are no copy of a labelled image
     side: int  # median of the images' shorter sides, pixels
-    sides: tuple[int, int]  # 5 % and 95 % quantiles of the shorter sides
+    sides: tuple[int, int]  # 5% and 95% quantiles of the shorter sides
     gray: float  # share of images without colour
     bytes: int  # of all files
     left_out: int  # files that are no images, or cannot be read
@@ -135,7 +135,7 @@ class Profile:
     counts: tuple[int, ...]  # images a class, in the order of `classes`, all parts together
     imbalance: float  # largest class / smallest class, of what trains
     side: int  # median of the images' shorter sides, pixels
-    sides: tuple[int, int]  # 5 % and 95 % quantiles of the shorter sides
+    sides: tuple[int, int]  # 5% and 95% quantiles of the shorter sides
     gray: float  # share of images without colour
     alpha: float  # share of images with an alpha channel that is used
     bytes: int  # of all files

@@ -11,7 +11,7 @@ from autotl.records.facts import Fact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """The forecast of a whole run, made before its search: each figure with its 80 % interval."""
+    """The forecast of a whole run, made before its search: each figure with its 80% interval."""
 
     seconds: float
     seconds_low: float
@@ -23,7 +23,7 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """An estimate and its 95 % interval."""
+    """An estimate and its 95% interval."""
 
     value: float  # the estimate
     low: float  # lower end

@@ -47,7 +47,7 @@ EVENTS: Mapping[str, Mapping[Kind, Values]] = {
             "level": "near, middling or far",
             "domain": "that the images are compared with",
             "value": "0: easily told apart; 1: alike",
-            "low": "lower end of its 95 % interval",
+            "low": "lower end of its 95% interval",
             "high": "upper end",
         }
     },
@@ -70,17 +70,17 @@ EVENTS: Mapping[str, Mapping[Kind, Values]] = {
     "forecast": {
         Kind.FORECAST: {
             "seconds": "of the whole run",
-            "seconds_low": "lower end of its 80 % interval",
+            "seconds_low": "lower end of its 80% interval",
             "seconds_high": "upper end",
             "bytes": "that the run holds at most; 0 where not known",
-            "bytes_low": "lower end of its 80 % interval",
+            "bytes_low": "lower end of its 80% interval",
             "bytes_high": "upper end",
         }
     },
     "probe": {
         Kind.TRIAL_STARTED: {
             "epochs": "that were asked for; 0 for a head in closed form",
-            "low": "lower end of the forecast's 80 % interval, seconds",
+            "low": "lower end of the forecast's 80% interval, seconds",
             "high": "upper end",
         },
         Kind.TRAINING: _TRAINING,
@@ -92,7 +92,7 @@ EVENTS: Mapping[str, Mapping[Kind, Values]] = {
         Kind.TRIAL_ENDED: _ENDED,
     },
     "final fit": {
-        Kind.FINAL_FIT: {"low": "lower end of the forecast's 80 % interval, seconds", "high": "upper end"},
+        Kind.FINAL_FIT: {"low": "lower end of the forecast's 80% interval, seconds", "high": "upper end"},
         Kind.TRAINING: _TRAINING,
     },
     "report": {Kind.TEXT: {"text": "the recommendation, or what the report lacks"}},

@@ -75,10 +75,10 @@ class Winner:
     strategy: str
     unfreeze: Depth
     input_size: int
-    score_val: float  # on the selection images, with its 95 % interval
+    score_val: float  # on the selection images, with its 95% interval
     ci_low: float
     ci_high: float
-    expected: float | None = None  # score on new images, with its 95 % interval
+    expected: float | None = None  # score on new images, with its 95% interval
     expected_low: float | None = None
     expected_high: float | None = None
     score_test: float | None = None

@@ -48,7 +48,7 @@ class Trial:
     seed: int = 0  # of weights, order and augmentation
     keep_model: bool = False  # write a loadable model folder
     forecast: float | None = None  # seconds it was expected to take when it was asked for
-    forecast_low: float | None = None  # 80 % interval of that
+    forecast_low: float | None = None  # 80% interval of that
     forecast_high: float | None = None  # upper end of that
     control: Control = ""  # what it is held against the others for; a control never competes
     resume_from: str | None = None  # model folder of a shorter trial that it continues, as its result has it
@@ -174,7 +174,7 @@ class Event:
     score: float | None = None  # its `score_val`, in the event of a trial that ended alone
     best: float | None = None  # `score_val` of the best so far
     left: float | None = None  # seconds of the budget
-    low: float | None = None  # 95 % interval of the best
+    low: float | None = None  # 95% interval of the best
     high: float | None = None  # upper end
     forecast: float | None = None  # seconds that what begins now is expected to take
     memory: int | None = None  # bytes that run and worker hold

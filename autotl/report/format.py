@@ -17,12 +17,27 @@ from collections.abc import Iterable
 from autotl.records.candidate_id import origin_of, without_origin
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
+EXACT = 1e-9  # below which a difference is one of arithmetic
 MINUS = "\N{MINUS SIGN}"
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
-    """Return a fraction as percent: ``91.2 %``; an empty text for None."""
-    return "" if fraction is None else f"{100 * fraction:.{digits}f}{NARROW}%"
+    """Return a fraction as percent; an empty text for None. Only what is none or all is written as 0 or 100.
+
+    >>> percent(0.912), percent(0.912, 0), percent(1.0), percent(1999 / 2000), percent(0.004, 0)
+    ('91.2%', '91%', '100.0%', '>99.9%', '<1%')
+    """
+    if fraction is None:
+        return ""
+    text, least = f"{100 * fraction:.{digits}f}", f"{10.0**-digits:.{digits}f}"
+    if float(text) == 100 and fraction < 1 - EXACT:
+        return f">{100 - float(least):.{digits}f}%"
+    return f"<{least}%" if float(text) == 0 and fraction > EXACT else f"{text}%"
+
+
+def percent_range(low: float, high: float) -> str:
+    """Return an interval of fractions in percent in a sentence: ``89.0% to 93.1%``."""
+    return f"{percent(low)} to {percent(high)}"
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -14,7 +14,7 @@ from autotl.decision import conclude, evidence
 from autotl.records import BackboneSpec, TrialResult
 from autotl.records.result import Recommendation, Winner, is_probe
 from autotl.report import recorded
-from autotl.report.format import shown
+from autotl.report.format import percent, percent_range, shown
 from autotl.report.wording import page as wording
 from autotl.report.wording.recommendation import recommendation
 from autotl.report.wording.run import guest
@@ -107,18 +107,18 @@ def _evaluation(state: Recommendation, winner: Winner, folder: Path) -> Iterator
     yield "## Evaluation"
     yield ""
     metric = wording.metric_name(state.metric)
-    yield f"| {metric} | 95 % interval | figure |"
+    yield f"| {metric} | 95% interval | figure |"
     yield "| --- | --- | --- |"
     if winner.score_test is not None and winner.test_low is not None and winner.test_high is not None:
         yield (
-            f"| {winner.score_test:.1%} | {winner.test_low:.1%} to {winner.test_high:.1%} |"
+            f"| {percent(winner.score_test)} | {percent_range(winner.test_low, winner.test_high)} |"
             f" test {metric}, on images that no choice has used |"
         )
     images = "training images, out-of-fold" if state.data.folds else "selection images"
-    yield f"| {winner.score_val:.1%} | {winner.ci_low:.1%} to {winner.ci_high:.1%} | score, on the {images} |"
+    yield f"| {percent(winner.score_val)} | {percent_range(winner.ci_low, winner.ci_high)} | score, on the {images} |"
     if winner.expected is not None and winner.expected_low is not None and winner.expected_high is not None:
-        interval = f"{winner.expected_low:.1%} to {winner.expected_high:.1%}"
-        yield f"| {winner.expected:.1%} | {interval} | expected {metric} on new images |"
+        interval = percent_range(winner.expected_low, winner.expected_high)
+        yield f"| {percent(winner.expected)} | {interval} | expected {metric} on new images |"
     yield ""
     if state.calibration is not None:
         yield wording.temperature(state.calibration)
@@ -139,8 +139,8 @@ def _by_class(state: Recommendation, folder: Path) -> Iterator[str]:
     yield "| class | images | recall | precision |"
     yield "| --- | ---: | ---: | ---: |"
     for row in sorted(range(len(support)), key=lambda r: correct[r] / max(support[r], 1))[:_MOST]:
-        recall = f"{correct[row] / support[row]:.0%}" if support[row] else "–"
-        precision = f"{correct[row] / claimed[row]:.0%}" if claimed[row] else "–"
+        recall = percent(correct[row] / support[row], 0) if support[row] else "–"
+        precision = percent(correct[row] / claimed[row], 0) if claimed[row] else "–"
         yield f"| {_plain(state.data.classes[row])} | {support[row]} | {recall} | {precision} |"
     if len(support) > _MOST:
         yield f"| and {len(support) - _MOST} more | | | |"

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
+from autotl.report.format import percent
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -118,9 +120,9 @@ def _style() -> Iterator[None]:
 
 
 def share_axis(axis: Any) -> None:
-    """Label the ticks of an axis of fractions in percent; it ends at 100 %, with room for half a dot."""
+    """Label the ticks of an axis of fractions in percent; it ends at 100%, with room for half a dot."""
     axis.set_major_formatter(
-        lambda value, _: "" if value > 1 + 1e-9 else f"{100 * value:g}\N{NARROW NO-BREAK SPACE}%"
+        lambda value, _: "" if value > 1 + 1e-9 else percent(value, 0 if (100 * value).is_integer() else 1)
     )
     low, high = sorted(axis.get_view_interval())
     if high > 1:

@@ -218,7 +218,7 @@ def scores_by_class(
 
 
 def accuracy(correct: np.ndarray) -> Interval:
-    """Return the share of True with its 95 % interval."""
+    """Return the share of True with its 95% interval."""
     return metrics.interval("accuracy", np.ones(len(correct), np.int64), correct.astype(np.int64), 2)
 
 
@@ -228,7 +228,7 @@ class Reliability:
 
     bins: tuple[tuple[float, Interval, int], ...]  # mean confidence, accuracy, images
     ece: float  # expected calibration error, as `autotl.stats.calibration` measures it
-    chance: float  # 95 % quantile of the error of a perfectly calibrated model on as many images
+    chance: float  # 95% quantile of the error of a perfectly calibrated model on as many images
     over: float  # mean confidence minus accuracy: above 0 the model is overconfident
 
 
@@ -250,7 +250,7 @@ def reliability(predictions: Predictions) -> Reliability:
 
 
 def _by_chance(proba: np.ndarray) -> float:
-    """Return the 95 % quantile of the calibration error of a perfectly calibrated model."""
+    """Return the 95% quantile of the calibration error of a perfectly calibrated model."""
     generator = np.random.default_rng(0)
     confidence, predicted = proba.max(1), proba.argmax(1)
     wrong = (predicted + 1) % proba.shape[1]

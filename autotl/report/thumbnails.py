@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +28,7 @@ class Sample(NamedTuple):
 
     name: str
     picture: str  # data: address
+    file: str  # of the picture, from the run folder
 
 
 def samples(
@@ -44,8 +45,18 @@ def samples(
     pictures = thumbnails(folder, source, chosen)
     by_class: dict[str, list[Sample]] = {}
     for row, picture in pictures.items():
-        by_class.setdefault(classes[int(labels[row])], []).append(Sample(chosen[row], picture))
+        by_class.setdefault(classes[int(labels[row])], []).append(
+            Sample(chosen[row], picture, kept_at(chosen[row]).as_posix())
+        )
     return {name: tuple(images) for name, images in by_class.items()}
+
+
+def kept_at(name: str) -> PurePath:
+    """Return where the thumbnail of an image is, from the run folder.
+
+    By the name of the image: a continued run may number its rows otherwise.
+    """
+    return PurePath(FOLDER, f"{key(name)[:16]}.jpg")
 
 
 def thumbnails(folder: Path, source: Path | None, names: Mapping[int, str]) -> dict[int, str]:
@@ -58,9 +69,7 @@ def thumbnails(folder: Path, source: Path | None, names: Mapping[int, str]) -> d
     kind = modality.get("image")  # result.json has no other kind of item
     made: dict[int, str] = {}
     for row, name in names.items():
-        kept = (
-            folder / FOLDER / f"{key(name)[:16]}.jpg"
-        )  # by name: a continued run may number its rows otherwise
+        kept = folder / kept_at(name)
         try:
             if not kept.is_file():
                 if source is None:

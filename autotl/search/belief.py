@@ -83,7 +83,7 @@ class Outlook:
     """All recipes of a run seen together."""
 
     chances: Mapping[str, float]  # of each to score best on new images, by candidate id; largest first
-    behind: Mapping[str, Interval]  # how far each is expected to be behind the best of all, 95 %
+    behind: Mapping[str, Interval]  # how far each is expected to be behind the best of all, 95%
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +145,7 @@ class Belief:
     # -- what is read from it
 
     def estimate(self, candidate: Candidate, epochs: float) -> Interval:
-        """Return the expected score of a recipe at a length, and its 95 % interval for new images.
+        """Return the expected score of a recipe at a length, and its 95% interval for new images.
 
         New images are not quite like the selection images (`DRIFT`).
         """

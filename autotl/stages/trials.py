@@ -109,7 +109,7 @@ def report_end(context: RunContext, stage: str, result: TrialResult, goal: Goal)
 
 
 def with_interval(trial: Trial, probes: Sequence[TrialResult]) -> Trial:
-    """Return the trial with the 80 % interval of its forecast, by the errors of this run's forecasts so far."""
+    """Return the trial with the 80% interval of its forecast, by the errors of this run's forecasts so far."""
     if not trial.forecast:
         return trial
     ratios = [

@@ -6,7 +6,7 @@ import numpy as np
 
 from autotl.records import Interval, Metric
 
-Z95 = 1.959964  # two-sided 95 % point of the standard normal
+Z95 = 1.959964  # two-sided 95% point of the standard normal
 LARGE = 200  # degrees of freedom, from which Student's t is the normal
 
 
@@ -93,7 +93,7 @@ def point(z: float, cluster: np.ndarray) -> float:
 def interval(
     metric: Metric, labels: np.ndarray, predicted: np.ndarray, classes: int, group: np.ndarray | None = None
 ) -> Interval:
-    """Return the metric with a 95 % interval for its value on new images of the same kind.
+    """Return the metric with a 95% interval for its value on new images of the same kind.
 
     Wilson's score interval on the effective number of rows (weights and clusters taken into account),
     which stays inside 0..1 and keeps its coverage near both ends (Wilson, JASA 22, 1927). With groups Student's t

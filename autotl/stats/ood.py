@@ -2,7 +2,7 @@
 
 The distance of an image is that of its pooled features to the k-th nearest training image (Sun, Ming, Zhu,
 Li, ICML 2022). It needs no assumption about how features are spread, and leaving an image out of its own
-neighbours costs nothing. The threshold is exceeded by 1 % of held-out images of the same kind.
+neighbours costs nothing. The threshold is exceeded by 1% of held-out images of the same kind.
 Torch-free: arrays in, numbers out.
 """
 

@@ -143,7 +143,7 @@ def on_its_own(spec: BackboneSpec) -> None:
 
 
 def layer_groups(spec: BackboneSpec) -> None:
-    """It has 2 to 6 layer groups in the order of the forward pass; each parameter is in one, none takes over 90 %."""
+    """It has 2 to 6 layer groups in the order of the forward pass; each parameter is in one, none takes over 90%."""
     net = _specimen(spec).net
     names = [name for group in net.layers.parameters for name in group]
     own = [name for name, _ in net.body.named_parameters()]

@@ -40,13 +40,13 @@ def takes_arguments(name: str) -> None:
 
 
 def learns_classes(name: str) -> None:
-    """On well separated classes its accuracy is 90 % or more, with two classes and with many."""
+    """On well separated classes its accuracy is 90% or more, with two classes and with many."""
     for classes in (2, 3, 10):
         case = made_features(classes=classes, rows=100, signal=3.0)
         accuracy = float((_fitted(name, classes, case).argmax(1) == case[1]).mean())
         require(
             accuracy >= 0.9,
-            f"with {classes} well separated classes its accuracy is {accuracy:.0%}; expected 90 % or more",
+            f"with {classes} well separated classes its accuracy is {accuracy:.0%}; expected 90% or more",
         )
 
 

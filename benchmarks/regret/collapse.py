@@ -26,7 +26,7 @@ def seen(recorded: Iterable[grid.Recorded]) -> list[Seen]:
     """Return every recorded training of a pretrained backbone, all lengths, strategies and seeds.
 
     It collapsed if it did not finish, or its accuracy on the judged images is no higher than that of answering
-    one class always, while another recipe of its backbone on the same set is significantly above that (95 %).
+    one class always, while another recipe of its backbone on the same set is significantly above that (95%).
     """
     found = []
     for each in recorded:
@@ -71,7 +71,7 @@ def table(found: Iterable[Seen]) -> str:
         "all": found,
     }
     lines = [
-        "| training | recorded | collapsed | upper limit of the rate (95 %) | on set |",
+        "| training | recorded | collapsed | upper limit of the rate (95%) | on set |",
         "|---|---|---|---|---|",
     ]
     for kind, some in kinds.items():

@@ -317,7 +317,7 @@ def published_frozen(wallet: Wallet, prior: Prior, generator: np.random.Generato
 
 
 def one_small(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
-    """Return the smallest backbone with a published accuracy above 60 %, all of it fine-tuned; nothing is tried."""
+    """Return the smallest backbone with a published accuracy above 60%, all of it fine-tuned; nothing is tried."""
     specs = wallet.space.specs
     able = [name for name in specs if (specs[name].published or 0.0) > GOOD] or list(specs)
     return Choice(

@@ -37,7 +37,7 @@ def regrets(
 
 
 def over_sets(values: Mapping[str, Sequence[float]], seed: int = 0) -> Interval:
-    """Return the mean over sets of each set's mean, with a 95 % interval from drawing sets with replacement.
+    """Return the mean over sets of each set's mean, with a 95% interval from drawing sets with replacement.
 
     What was replayed on one set hangs together, so sets are drawn whole.
     """

@@ -17,7 +17,7 @@ from benchmarks.regret.learn import fitted_to
 from benchmarks.regret.policies import RANDOM, Choice, Policy, Prior, exhaustive, finished
 from benchmarks.regret.space import Recipe, Space, Wallet
 
-LEVELS = (0.05, 0.1, 0.2)  # of the grid's cost; 2 % buys less than three cells of any grid we have
+LEVELS = (0.05, 0.1, 0.2)  # of the grid's cost; 2% buys less than three cells of any grid we have
 POOLS = 10  # random sub-pools of backbones, besides all of them
 POOL_SHARE = 0.625  # of the backbones
 SEEDS = 3

@@ -106,7 +106,7 @@ def members_table(outcomes: Sequence[Outcome]) -> str:
 def expected_table(outcomes: Sequence[Outcome]) -> str:
     """Return how often the interval of autotl's expected accuracy covers, by level, all sets."""
     lines = [
-        "| level | replays | interval covers | expected minus measured | sets below 90 % |",
+        "| level | replays | interval covers | expected minus measured | sets below 90% |",
         "|---|---|---|---|---|",
     ]
     own = [outcome for outcome in outcomes if outcome.covers is not None]
@@ -182,11 +182,11 @@ def targets(outcomes: Sequence[Outcome], level: float) -> str:
             f"{sum(apart)} of {len(apart)}",
             sum(apart) >= len(apart) - 2,
         ),
-        ("winner's set holds the best cell", "≥ 90 %", f"{holds:.0%}", holds >= 0.9),
+        ("winner's set holds the best cell", "≥ 90%", f"{holds:.0%}", holds >= 0.9),
         ("its size over that on the finished grid", "≤ 1.5", f"{size:.2f}", size <= 1.5),
         ("the cheapest member loses", "≤ 0.3 points", f"{100 * cheap:.1f}", cheap <= 0.003),
-        ("95 % interval covers, all sets", "90–99 %", f"{rate:.0%}", 0.9 <= rate <= 0.99),
-        ("decision logic, of a run", "≤ 2 %", f"{thinking:.1%}", thinking <= 0.02),
+        ("95% interval covers, all sets", "90–99%", f"{rate:.0%}", 0.9 <= rate <= 0.99),
+        ("decision logic, of a run", "≤ 2%", f"{thinking:.1%}", thinking <= 0.02),
     ]
     lines = ["| figure | target value | reached | |", "|---|---|---|---|"]
     lines += [

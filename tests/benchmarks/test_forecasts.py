@@ -44,9 +44,9 @@ def test_coverage_counts_what_ended_as_planned() -> None:
     inside = {
         line.split(" | ")[0].strip("| "): line.split(" | ")[2] for line in lines if line.startswith("| ")
     }
-    assert inside["seconds of a probe"] == "2 (50 %)"  # of four: two were cut short
-    assert inside["seconds of a whole run"] == "1 (50 %)"
-    assert inside["memory of a whole run"] == "2 (100 %)"
+    assert inside["seconds of a probe"] == "2 (50%)"  # of four: two were cut short
+    assert inside["seconds of a whole run"] == "1 (50%)"
+    assert inside["memory of a whole run"] == "2 (100%)"
     assert lines[-1] == "2 runs; 2 trainings were cut short or failed."
     assert forecasts.spread([replace(states[0], trials=(trained(10.0),))], "seconds of a probe") == 0
 
@@ -63,7 +63,7 @@ def test_run_folders_are_found_where_they_lie(tmp_path: Path) -> None:
 def test_a_forecast_is_compared_once_the_run_has_ended() -> None:
     state = ended(110.0, 21 * 10**8)
     assert printable(sentence(fact(Kind.FORECAST, **asdict(WHOLE)))) == (
-        "Forecast: 1 min 40 s in total (80 % interval 1 min 20 s–2 min 00 s), 2.00 GB of memory (80 % interval"
+        "Forecast: 1 min 40 s in total (80% interval 1 min 20 s–2 min 00 s), 2.00 GB of memory (80% interval"
         " 1.50–2.50 GB)"
     )
     compared = printable(wording.forecast_outcome(state))

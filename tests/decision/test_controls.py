@@ -46,7 +46,7 @@ def from_scratch(accuracy: float, half: float, epochs: float = 40.0) -> list[Evi
 
 
 def test_a_forest_that_is_as_good_leaves_no_gain_however_bad_the_network_is() -> None:
-    """After one epoch from scratch a network reaches 30 %; a forest on pixels is what the winner is held against."""
+    """After one epoch from scratch a network reaches 30%; a forest on pixels is what the winner is held against."""
     winner, forest = answers(0.97), answers(0.965, "pixels", shift=8)
     found, shown = transfer.verdict(winner, [forest, *from_scratch(0.3, 0.28, 1.0)], judged(), GOAL)
     assert found is not None and found.low <= 0 <= found.high and abs(found.value) < 0.01
@@ -146,7 +146,7 @@ def permuted(score: float) -> TrialResult:
 
 def test_the_test_of_shuffled_labels_names_p_and_the_chance_level() -> None:
     signal, none = (wording.sentence(permuted(score).notes[0]) for score in (0.9, 0.29))
-    assert "scores 25.0% on average (95 % range 20.2% to 29.8%)" in signal
+    assert "scores 25.0% on average (95% range 20.2% to 29.8%)" in signal
     assert signal.endswith("with the true labels it scores 90.0% (p = 0.0033)")
     assert "not significantly more than by chance (p = 0.1)" in none
 

@@ -131,7 +131,7 @@ def test_fine_tuning_is_explained_against_its_own_linear_probe() -> None:
     assert decision.winner == "a@64/fine_tune:all"
     (shown,) = of(decision.reasons, Kind.FROZEN_OR_TUNED)
     assert shown.values["gap"]["difference"] == pytest.approx(1 / 6, abs=1e-6)
-    assert "difference +16.7 points (95 % CI" in wording.sentence(shown)
+    assert "difference +16.7 points (95% CI" in wording.sentence(shown)
 
 
 def test_same_inputs_same_bytes() -> None:
@@ -161,7 +161,7 @@ def test_limits_that_nothing_keeps_say_what_the_cheapest_needs() -> None:
 
 
 def test_as_many_images_as_it_says_would_have_told_them_apart() -> None:
-    """Difference 3 points, 10 % of the images discordant: the power analysis against drawing new images."""
+    """Difference 3 points, 10% of the images discordant: the power analysis against drawing new images."""
     shares = {(True, True): 0.8, (True, False): 0.065, (False, True): 0.035, (False, False): 0.1}
 
     def pair(rows: int, seed: int) -> tuple[list[Evidence], Judged]:
@@ -343,7 +343,7 @@ def test_every_figure_reads_as_plain_english() -> None:
     (shown,) = of(decision.reasons, Kind.BACKBONE_COMPARED)
     assert re.fullmatch(
         r"backbone: against b@64/linear_probe, difference \+0\.7 points"
-        r" \(95 % CI \N{MINUS SIGN}\d\.\d to \+\d\.\d, 300 images\): not significant",
+        r" \(95% CI \N{MINUS SIGN}\d\.\d to \+\d\.\d, 300 images\): not significant",
         wording.sentence(shown),
     )
 

@@ -30,7 +30,7 @@ def test_plain_lines_say_stage_candidate_best_and_time_left() -> None:
         observe(event(2.5, candidate="a@1/knn", score=0.5, best=0.75, left=90.4))
     assert out.getvalue().splitlines() == [
         "[   1.0 s] load       going on · 9 min 59 s left",
-        "[   2.5 s] probe      a@1/knn · going on · best 75.0 % · 1 min 30 s left",
+        "[   2.5 s] probe      a@1/knn · going on · best 75.0% · 1 min 30 s left",
     ]
 
 
@@ -59,7 +59,7 @@ def test_a_training_that_reports_twice_a_second_takes_a_line_every_fifteen(termi
         ended = Event(
             time=40.5,
             stage="probe",
-            message="accuracy 50.0 %",
+            message="accuracy 50.0%",
             kind=Kind.TRIAL_ENDED,
             candidate="a@1/f",
             score=0.5,
@@ -69,7 +69,7 @@ def test_a_training_that_reports_twice_a_second_takes_a_line_every_fifteen(termi
     assert "25.0" not in text  # a score on the first few images is not the candidate's
     lines = re.findall(r"\[ +[0-9.]+ s\] probe", text)
     assert len(lines) == (1 if terminal else 4)
-    assert "50.0 %" in text
+    assert "50.0%" in text
 
 
 def test_a_trial_that_starts_right_after_another_of_its_candidate_has_its_line() -> None:
@@ -92,7 +92,7 @@ def test_each_plugin_that_is_left_out_is_named() -> None:
 
 
 def test_a_score_the_message_has_is_not_said_again() -> None:
-    said = Event(time=1.0, stage="probe", message="accuracy 88.9 %", score=0.889, best=0.889)
+    said = Event(time=1.0, stage="probe", message="accuracy 88.9%", score=0.889, best=0.889)
     assert logged(said).count("88.9") == 1
 
 
@@ -132,7 +132,7 @@ def test_a_panel_of_any_width_has_every_fact_in_whole_words(width: int, candidat
     words = " ".join(text.split())
     for fact in ("probe", "epoch 1.6 of 4", "loss 0.412", "30 s to go", "1 h 02 min left of 1 h 03 min"):
         assert fact in words, words
-    assert "best 93.1 % [91.2–95.1]" in words
+    assert "best 93.1% [91.2–95.1]" in words
     assert candidate.removeprefix("timm:") in re.sub(r"\s", "", text)  # whole, on one line or on several
     assert ("GB" in text) is (width >= 60)
 
@@ -140,9 +140,9 @@ def test_a_panel_of_any_width_has_every_fact_in_whole_words(width: int, candidat
 def test_a_panel_of_eighty_columns_is_four_lines() -> None:
     assert plain(panel(training(), 2.0, 80)).splitlines() == [
         "probe mobilenetv3_small_100.lamb_in1k@96/fine_tune:all",
-        "████████░░░░░░░░░░░░   40 %  epoch 1.6 of 4  loss 0.412  30 s to go",
-        "░░░░░░░░░░░░░░░░░░░░    3 %  1 h 02 min left of 1 h 03 min  1.8 of 8.0 GB",
-        "best 93.1 % [91.2–95.1]",
+        "████████░░░░░░░░░░░░   40%  epoch 1.6 of 4  loss 0.412  30 s to go",
+        "░░░░░░░░░░░░░░░░░░░░    3%  1 h 02 min left of 1 h 03 min  1.8 of 8.0 GB",
+        "best 93.1% [91.2–95.1]",
     ]
 
 
@@ -153,9 +153,9 @@ def test_the_bars_move_without_colours() -> None:
 
 def test_a_step_with_a_forecast_and_no_epochs_moves_by_the_clock_and_may_be_late() -> None:
     closed = after(None, event(1.0, candidate="a@1/knn", kind=Kind.TRIAL_STARTED, left=9.0, forecast=5.0))
-    assert "  20 %  4.0 s to go" in plain(panel(closed, 1.0, 80))
+    assert "  20%  4.0 s to go" in plain(panel(closed, 1.0, 80))
     late = plain(panel(closed, 12.0, 80))
-    assert " 100 %  7.0 s over its forecast" in late
+    assert " 100%  7.0 s over its forecast" in late
 
 
 def test_a_step_without_a_forecast_ends_by_its_speed_so_far() -> None:
@@ -170,11 +170,11 @@ def test_a_step_without_a_forecast_ends_by_its_speed_so_far() -> None:
 
 def test_the_best_has_its_candidate_as_long_as_that_is_known() -> None:
     found = after(None, event(1.0, candidate="a@1/knn", kind=Kind.TRIAL_ENDED, score=0.81, best=0.81))
-    assert "best 81.0 % a@1/knn" in plain(panel(found, 0.0, 80))
+    assert "best 81.0% a@1/knn" in plain(panel(found, 0.0, 80))
     same = after(found, event(2.0, candidate="b@1/knn", kind=Kind.TRIAL_ENDED, score=0.7, best=0.81))
-    assert "best 81.0 % a@1/knn" in plain(panel(same, 0.0, 80))
+    assert "best 81.0% a@1/knn" in plain(panel(same, 0.0, 80))
     unknown = after(same, event(3.0, candidate="c@1/knn", kind=Kind.TRIAL_ENDED, score=0.7, best=0.79))
-    assert plain(panel(unknown, 0.0, 80)).endswith("best 79.0 %")
+    assert plain(panel(unknown, 0.0, 80)).endswith("best 79.0%")
 
 
 @pytest.mark.parametrize("width", [40, 80])
@@ -182,7 +182,7 @@ def test_a_line_that_stays_has_score_and_candidate_whole(width: int) -> None:
     ended = event(61.5, candidate=BEST, kind=Kind.TRIAL_ENDED, score=0.5, best=0.93)
     lines = plain(kept(ended, width)).splitlines()
     assert max(map(len, lines)) <= width
-    assert "[  61.5 s] probe" in lines[0] and "50.0 %" in lines[0]
+    assert "[  61.5 s] probe" in lines[0] and "50.0%" in lines[0]
     assert BEST.removeprefix("timm:") in "".join(line.strip() for line in lines)
 
 

@@ -196,7 +196,7 @@ def test_the_width_is_that_of_the_test_where_there_was_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chance", "words"), [(0.34, "a probability of 34%"), (0.002, "a probability of under 1%")]
+    ("chance", "words"), [(0.34, "a probability of 34%"), (0.002, "a probability of <1%")]
 )
 def test_how_sure_counts_what_was_not_tried(chance: float, words: str) -> None:
     sure = fact(Kind.BEST_PROBABILITY, recipes=32, tried=4, behind=0.038, low=0.0, high=0.137, chance=chance)

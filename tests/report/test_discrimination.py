@@ -21,7 +21,7 @@ from autotl.records import (
     Trial,
     TrialResult,
 )
-from autotl.report import material, render, trainings
+from autotl.report import material, model_card, render, trainings
 from autotl.report.discrimination import discrimination
 from autotl.report.predictions import Predictions, scores_by_class
 from autotl.report.sections import depth
@@ -136,6 +136,31 @@ def test_the_page_folds_out_curves_thresholds_epochs_and_candidates(folder: Path
     assert "| threshold |" in words and "Log loss" in words
 
 
+def test_markdown_has_the_candidates_and_the_epochs_of_the_page(folder: Path) -> None:
+    page, words = (
+        (folder / name).read_text(encoding="utf-8").replace("\\", "") for name in ("report.html", "report.md")
+    )
+    result = result_file.read(folder)
+    scored = [row for row in result.leaderboard if row.score_val is not None and not row.control]
+    assert re.findall(r"^### \d+ · (.*)", words, re.MULTILINE) == [row.candidate for row in scored]
+    for trial in trainings.with_epochs(result):
+        assert f"### {trial.trial.id}: {trial.trial.candidate.id}" in words
+        rows = [f"| {point.epoch:g} | {point.loss:.4g} |" for point in trainings.shown_points(trial.curve)]
+        assert all(row in words for row in rows)
+    for text in ("head and last 2 layer groups, peak learning rate of the head 0.0005", "multiply-adds"):
+        assert text in page and text in words
+    assert "<script>" not in words
+
+
+def test_percent_signs_stand_without_a_space(folder: Path) -> None:
+    (folder / "model").mkdir()
+    model_card.write(result_file.read(folder), folder)
+    for name in ("report.html", "report.md", "model/README.md"):
+        text = (folder / name).read_text(encoding="utf-8")
+        assert re.search(r"\d%", text), name
+        assert not re.findall(r".{20}\d(?:\s|&nbsp;)%.{9}", text), name
+
+
 def test_candidates_are_scored_by_class_on_the_selection_images(folder: Path) -> None:
     result = result_file.read(folder)
     shown = material.Material(
@@ -146,7 +171,7 @@ def test_candidates_are_scored_by_class_on_the_selection_images(folder: Path) ->
     assert first["candidate"] == result.leaderboard[0].candidate
     assert {line["name"] for line in first["classes"]} == {"rare", NASTY}
     assert [trial["what"] for trial in first["trials"]] == ["probe", "probe", "probe", "final fit"]
-    recalls = [float(line["recall"].split("\N{NARROW NO-BREAK SPACE}")[0]) for line in first["classes"]]
+    recalls = [float(line["recall"].rstrip("%")) for line in first["classes"]]
     assert recalls == sorted(recalls)
 
 
@@ -165,6 +190,13 @@ def test_sample_images_come_from_the_training_part_and_outlive_the_data(tmp_path
     for file in photos.rglob("*.jpg"):
         file.unlink()
     assert samples(result, made, None, table) == shown
+    words = render.markdown(view(result, material.Material(samples=shown)))
+    linked = re.findall(r"^- (\w+): !\[(.*?)\]\((.*?)\)", words, re.MULTILINE)
+    assert [(name, image) for name, image, _ in linked] == [
+        ("cat", "train/0/14.jpg"),
+        ("dog", "train/1/1.jpg"),
+    ]
+    assert all((made / file).is_file() for *_, file in linked)
 
 
 def test_long_trainings_show_lines_at_equal_distances() -> None:

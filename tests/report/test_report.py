@@ -213,7 +213,7 @@ def test_nothing_half_written_is_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(0.912, "91.2 %"), (1.0, "100.0 %"), (None, ""), (0.0, "0.0 %")]
+    ("value", "expected"), [(0.912, "91.2%"), (1.0, "100.0%"), (None, ""), (0.0, "0.0%")]
 )
 def test_percent(value: float | None, expected: str) -> None:
     assert percent(value).replace("\N{NARROW NO-BREAK SPACE}", " ") == expected
@@ -270,7 +270,7 @@ def test_every_figure_of_the_model_says_whose_and_on_what(whole: str) -> None:
 def test_it_says_what_pretraining_brought_and_how(whole: str) -> None:
     plain = whole.replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert "Pretraining helps: the best without it is the same network from scratch with 61.0%" in plain
-    assert "difference +36.0 points (95 % CI +31.0 to +41.0, 360 images)" in plain
+    assert "difference +36.0 points (95% CI +31.0 to +41.0, 360 images)" in plain
     assert "the same network from scratch" in plain
     assert "better asymptote?" in plain
     assert "a curve has not flattened, so its limit is unknown" in plain
@@ -536,16 +536,16 @@ def test_an_asymptote_is_told_only_of_flat_curves() -> None:
     flat = training((1.0, 0.8), (4.0, 0.9), (7.0, 0.902), (9.0, 0.902))
     fresh = training((1.0, 0.3), (4.0, 0.7), (7.0, 0.703), (9.0, 0.704))
     found = told(flat, fresh)
-    assert found["start"] == "80.0 % after 1.0 s; from scratch 30.0 %"
+    assert found["start"] == "80.0% after 1.0 s; from scratch 30.0%"
     assert found["slope"] == "+3.3 points per second at first; from scratch +13.3 points"
-    assert found["asymptote"].startswith("90.2 %; from scratch 70.4 %")
+    assert found["asymptote"].startswith("90.2%; from scratch 70.4%")
     assert "has not flattened" in told(flat, training(*fresh.points[:2]))["asymptote"]
 
 
 def test_a_head_in_closed_form_has_one_point_and_no_signs() -> None:
     fresh = training((1.0, 0.3), (8.0, 0.6))
     assert told(training((2.1, 0.9), frozen=True), fresh) == {
-        "reached": "90.0 % after 2.1 s; from scratch 60.0 % after 8.0 s"
+        "reached": "90.0% after 2.1 s; from scratch 60.0% after 8.0 s"
     }
 
 
@@ -575,7 +575,7 @@ def test_depth_is_explained_by_probes_and_by_features(folder: Path) -> None:
     said = view(found)["depth"]["sentences"]
     plain = said[-1].replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert plain.startswith(
-        "Frozen features of autotl:resnet14t_small: layer group 4 of 5 is the best, 92.0 %"
+        "Frozen features of autotl:resnet14t_small: layer group 4 of 5 is the best, 92.0%"
     )
     assert said[0].startswith("Fine-tuned: against") and "difference +4.1 points" in said[0]
     few = tuple(replace(each, rows=20) for each in found.depth_profiles)

@@ -80,7 +80,7 @@ def test_a_run_that_ended_early_says_what_ended_its_search() -> None:
         for note in (fact(Kind.NO_RECIPE_FITS), fact(Kind.NO_GAIN_EXPECTED, chance=0.032, gain=0.005))
     )
     assert "fits into the time left" in fits
-    assert "better by 0.5 points or more is 3 % or less" in gains
+    assert "better by 0.5 points or more is 3% or less" in gains
     assert view.view(example(seconds=seconds | {"total": 89.0}, notes=()))["time"]["spare"] == ""
 
 
@@ -134,7 +134,7 @@ def test_controls_do_not_set_the_scale_on_which_the_leaders_are_compared() -> No
     first, last = board["rows"][0], board["rows"][-1]
     assert first["width"] > 100 / 7  # of the rail
     assert not first["off"] and last["off"] and last["dot"] == 0
-    assert [printable(tick) for tick in board["scale"]][2] == "100 %"
+    assert [printable(tick) for tick in board["scale"]][2] == "100%"
     assert view.view(replace(state, leaderboard=()))["leaderboard"]["scale"][0].startswith("0")
 
 

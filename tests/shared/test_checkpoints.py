@@ -215,4 +215,4 @@ def test_a_linear_probe_on_it_is_as_good_as_it_was(
     head = resolve(str(probe.head))(features[:count], labels[:count], 5, folds, 0)
     right = probabilities(head, 5, features[count:]).argmax(1) == labels[count:]
     percent = round(100 * float(right.mean()), 1)
-    assert percent >= FLOWERS_ACCURACY[name] - POINTS, f"{percent} %"
+    assert percent >= FLOWERS_ACCURACY[name] - POINTS, f"{percent}%"

@@ -336,7 +336,7 @@ def unseeded(
 @pytest.mark.parametrize(
     ("name", "check", "word"),
     [
-        ("constant_head", testing.learns_classes, "expected 90 %"),
+        ("constant_head", testing.learns_classes, "expected 90%"),
         ("seen_classes_only", testing.unseen_classes, "expected"),
         ("unseeded", testing.same_seed_same_head, "two heads"),
         ("noise", testing.learns_classes, "raised TypeError"),

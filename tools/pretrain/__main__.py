@@ -199,7 +199,7 @@ def export(
     entry = export_student(
         find_student(name), checkpoint_dir, open_packed(packed), open_packed(validation), folder, teachers
     )
-    click.echo(f"{entry['file']}: {entry['bytes']:,} bytes, {entry['tiny_imagenet_val_top1']} %")
+    click.echo(f"{entry['file']}: {entry['bytes']:,} bytes, {entry['tiny_imagenet_val_top1']}%")
 
 
 @main.command()

@@ -54,7 +54,7 @@ def write_card(
         "batch norm": entry["batch_norm"],
         "machine": f"{facts['machine']}; reference step (`tools/pretrain/machine.py`) "
         f"{facts['reference_step_seconds'] * 1000:.1f} ms",
-        "reaches": f"{entry['tiny_imagenet_val_top1']} % of Tiny ImageNet validation at {entry['input_size']} "
+        "reaches": f"{entry['tiny_imagenet_val_top1']}% of Tiny ImageNet validation at {entry['input_size']} "
         "pixels, with its own head and the weights as shipped",
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())

@@ -35,7 +35,7 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
         "bars": bars,
         "hidden": hidden,
         "samples": [
-            {"name": name, "images": [{"name": each.name, "picture": each.picture} for each in images]}
+            {"name": name, "images": [each._asdict() for each in images]}
             for name, images in material.samples.items()
         ],
         "several": any(len(images) > 1 for images in material.samples.values()),

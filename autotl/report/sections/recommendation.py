@@ -101,7 +101,7 @@ def _figures(result: Recommendation, winner: Winner, row: Row | None) -> list[di
         figures.insert(0, (f"test {metric}", percent(winner.score_test), note))
     if result.transfer is not None:
         gain = result.transfer
-        note = f"95 % interval {points_interval(gain.low, gain.high)}"
+        note = f"95% interval {points_interval(gain.low, gain.high)}"
         if recorded.transfer_is_bound(result):
             note = f"{wording.AT_MOST}; {note}"
         figures.append(("effect of pretraining", points(gain.value), note))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from autotl.records import Depth, Phase
+from autotl.report.format import percent
 
 CLOSED_FORM = "closed form"
 TRAINING = {"probe": "probe", "final": "final fit"}
@@ -37,7 +38,7 @@ def phase(phase: Phase, unfreeze: Depth, given: Mapping[str, str]) -> str:
     if _NORM[phase.norm]:
         parts.append(_NORM[phase.norm])
     if phase.share < 1:
-        parts.append(f"{100 * phase.share:.0f} % of the steps")
+        parts.append(f"{percent(phase.share, 0)} of the steps")
     return ", ".join(parts)
 
 

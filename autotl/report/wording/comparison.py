@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from autotl.records.facts import Kind
+from autotl.report.format import percent
 
 RUNS = {1: "first", 2: "second"}
 
@@ -18,7 +19,7 @@ def _preferences_differ(first: str, second: str) -> str:
 
 
 def _scores_changed(candidate: str, first: float, second: float) -> str:
-    return f"{candidate} scores {first:.1%} in the first run and {second:.1%} in the second"
+    return f"{candidate} scores {percent(first)} in the first run and {percent(second)} in the second"
 
 
 def _words(metric: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from autotl.records.data import Similarity
 from autotl.records.facts import Kind
 from autotl.records.specs import Geometry
-from autotl.report.format import numbered
+from autotl.report.format import numbered, percent
 from autotl.report.wording.decision import SIMILARITY_LEVELS, interval, points
 
 ACTIONS = {"kept": "kept", "left_out": "left out", "held_together": "kept on one side"}  # of `Finding.action`
@@ -27,7 +27,7 @@ def similarity(near: Similarity) -> str:
 def _similarity(level: str, domain: str, value: float, low: float, high: float) -> str:
     return (
         f"{similarity_level(level)} similarity to {domain}: overlap with its photographs {value:.2f}"
-        f" (95 % CI {low:.2f}–{high:.2f})"
+        f" (95% CI {low:.2f}–{high:.2f})"
     )
 
 
@@ -110,13 +110,13 @@ def _groups(
     count: int,
 ) -> str:
     text = (
-        f"names show {numbered(count, 'group')} of images that belong together and are not declared, {images:,} images in"
-        f" all ({', '.join(examples)}, …): the nearest image of the class is of the same group for"
-        f" {measured['nearest']:.0%} (by chance {measured['chance']:.0%})"
+        f"names show {numbered(count, 'group')} of images that belong together and are not declared, {images:,}"
+        f" images in all ({', '.join(examples)}, …): the nearest image of the class is of the same group for"
+        f" {percent(measured['nearest'], 0)} (by chance {percent(measured['chance'], 0)})"
     )
     scores = (
-        f"a linear classifier on features scores {measured['random']:.1%} with a random split and"
-        f" {measured['whole']:.1%} with whole groups"
+        f"a linear classifier on features scores {percent(measured['random'])} with a random split and"
+        f" {percent(measured['whole'])} with whole groups"
     )
     if shared:
         text += f"; {numbered(shared, 'group')} in more than one of the given parts"
@@ -138,16 +138,17 @@ def _test_images_differ(area: float, p: float, classes: Sequence[str], grouped: 
     other = "another camera, place or time (add such images to DATA)"
     why = other if grouped else f"other persons, objects or films (declare them with --group), or {other}"
     return (
-        f"the {count:,} test images differ from the others{most}: features tell them apart in {area:.0%} of pairs of one"
-        f" class (by chance 50 %). They may show {why}"
+        f"the {count:,} test images differ from the others{most}: features tell them apart in {percent(area, 0)} of"
+        f" pairs of one class (by chance 50%). They may show {why}"
     )
 
 
 def _frames(nearest: float, chance: float, count: int) -> str:
     return (
-        f"{count:,} images may be frames of films: for {nearest:.0%} the nearest image of the class is one of the next by"
-        f" the number in its name (by chance {chance:.1%}). A random split puts frames of one film on both sides, so that"
-        " the scores are too high; name the films in the files or in a table, and declare them with --group"
+        f"{count:,} images may be frames of films: for {percent(nearest, 0)} the nearest image of the class is one"
+        f" of the next by the number in its name (by chance {percent(chance)}). A random split puts frames of one"
+        " film on both sides, so that the scores are too high; name the films in the files or in a table, and"
+        " declare them with --group"
     )
 
 
@@ -155,16 +156,16 @@ def _unlabelled_copies(parts: Mapping[str, int], count: int) -> str:
     listed = ", ".join(f"{number:,} of {part}" for part, number in parts.items())
     return (
         f"{numbered(count, 'image')} without a label {'is a copy' if count == 1 else 'are copies'} of labelled images"
-        f" (byte-equal, saved again, resized, mirrored or turned: {listed}): nothing is learned from them without their"
-        " label"
+        f" (byte-equal, saved again, resized, mirrored or turned: {listed}): nothing is learned from them without"
+        " their label"
     )
 
 
 def _unlabelled_differ(area: float, p: float, count: int) -> str:
     return (
-        f"the {count:,} images without a label differ from those that train: features tell them apart in {area:.0%} of"
-        " pairs (by chance 50 %). They show other things, or the same from another camera, place or time; what is learned"
-        " from them may not help"
+        f"the {count:,} images without a label differ from those that train: features tell them apart in"
+        f" {percent(area, 0)} of pairs (by chance 50%). They show other things, or the same from another camera,"
+        " place or time; what is learned from them may not help"
     )
 
 
@@ -195,15 +196,15 @@ def _shortcut(
     given_away = "".join(f"; {sign(each)}" for each in signs)
     return (
         f"metadata alone predict the label: without a look at the image, {listed} give a balanced accuracy of"
-        f" {score:.0%} (by chance {chance:.0%}, p = {p:.2g}){given_away}. A model can learn how the files were made"
-        " instead of what they show, and then fails on images from elsewhere: make the files of all classes alike, and"
-        " test on images of which every class comes from the same source"
+        f" {percent(score, 0)} (by chance {percent(chance, 0)}, p = {p:.2g}){given_away}. A model can learn how the"
+        " files were made instead of what they show, and then fails on images from elsewhere: make the files of all"
+        " classes alike, and test on images of which every class comes from the same source"
     )
 
 
 def sign(values: Mapping[str, Any]) -> str:
-    """Return a value that a class has more often than the others: ``colour mode RGB in 94% of a, 0.4% of the others``."""
-    share, others = f"{values['share']:.0%}", f"{values['others']:.1%}".replace(".0%", "%")
+    """Return a value that a class has more often than the others: ``colour mode RGB in 94% of a``."""
+    share, others = percent(values["share"], 0), percent(values["others"]).replace(".0%", "%")
     field = values["field"]
     if field == "time":
         return f"{share} of {values['label']} and {others} of the others were written in the same days"
@@ -228,10 +229,10 @@ def _wrong_labels(
     count: int,
 ) -> str:
     return (
-        f"{numbered(count, 'label')} of {images:,} {'is' if count == 1 else 'are'} probably wrong: a linear classifier on"
-        f" features of {backbone}, fitted on other images, is confident of another class. Of labels that were replaced"
-        f" for comparison ({planted:.0%}), {recall:.0%} are found. Nothing is changed; look at each image and correct its"
-        " label or leave it"
+        f"{numbered(count, 'label')} of {images:,} {'is' if count == 1 else 'are'} probably wrong: a linear"
+        f" classifier on features of {backbone}, fitted on other images, is confident of another class. Of labels"
+        f" that were replaced for comparison ({percent(planted, 0)}), {percent(recall, 0)} are found. Nothing is"
+        " changed; look at each image and correct its label or leave it"
     )
 
 
@@ -247,15 +248,16 @@ def _split_checked(
     """Return what a random split would have shown; `scores` are those of `chosen`, by both splits."""
     name = metric.replace("_", " ")
     text = (
-        f"with {' and '.join(ACTED[each] for each in acted)}, frozen features of {chosen} score {scores['own']:.1%}"
-        f" ({name} of a linear classifier, {count:,} images, out-of-fold); a random split would have shown"
-        f" {scores['random']:.1%}"
+        f"with {' and '.join(ACTED[each] for each in acted)}, frozen features of {chosen} score"
+        f" {percent(scores['own'])} ({name} of a linear classifier, {count:,} images, out-of-fold); a random split"
+        f" would have shown {percent(scores['random'])}"
     )
     if instead is not None:
         unsure = ", not significant" if instead["low"] <= 0 else ""
         return (
             f"{text}, and would have put {instead['backbone']} first, which loses"
-            f" {points(instead['lost']).lstrip('+')} points there ({interval(instead['low'], instead['high'])}{unsure})"
+            f" {points(instead['lost']).lstrip('+')} points there"
+            f" ({interval(instead['low'], instead['high'])}{unsure})"
         )
     if backbones > 1:
         return f"{text}, and would have put the same of {backbones} backbones first"
@@ -285,12 +287,12 @@ def _geometry(
     short: dict[Geometry, str] = {"crop": "cropped", "squash": "squashed", "pad": "padded"}
     chosen = {**short, "crop": "cropped to their central squares"}[geometry]
     shares = [
-        f"{recognised[name]:.1%}{f' of {images:,} images' * (n == 0)} {short[name]}"
+        f"{percent(recognised[name])}{f' of {images:,} images' * (n == 0)} {short[name]}"
         for n, name in enumerate(recognised)
     ]
     return (
-        f"{elongated:.0%} of the images are at least 1.5 times as long as wide; they are {chosen}: a linear probe"
-        f" recognises {', '.join(shares[:-1])} and {shares[-1]}; --geometry sets it"
+        f"{percent(elongated, 0)} of the images are at least 1.5 times as long as wide; they are {chosen}: a linear"
+        f" probe recognises {', '.join(shares[:-1])} and {shares[-1]}; --geometry sets it"
     )
 
 
@@ -322,8 +324,8 @@ def _rare_classes(least: int, select: int = 0, test: int = 0) -> str:
 def _one_group_classes(classes: int, grouped: bool) -> str:
     unit = "in one group" if grouped else "of one picture (equal files)"
     return (
-        f"{numbered(classes, 'class', 'classes')} {unit}: such images are judged by others of the same, and their scores"
-        " are too high"
+        f"{numbered(classes, 'class', 'classes')} {unit}: such images are judged by others of the same, and their"
+        " scores are too high"
     )
 
 
@@ -385,7 +387,7 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.LONG: _quality("more than four times as long as wide"),
     Kind.GEOMETRY: _geometry,
     Kind.SPLIT_SIZES: _split_sizes,
-    Kind.TEST_HELD_OUT: lambda share: f"{share:.0%} held out as test part",
+    Kind.TEST_HELD_OUT: lambda share: f"{percent(share, 0)} held out as test part",
     Kind.NO_TEST_PART: _no_test_part,
     Kind.SELECT_GIVEN: lambda: "selection on the given validation part",
     Kind.SELECT_OUT_OF_FOLD: lambda folds: (

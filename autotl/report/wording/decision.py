@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from autotl.records.facts import Kind
+from autotl.report.format import percent, percent_range
 from autotl.report.wording.limits import LIMITS
 
 NOUNS = {"fit_time": "training time", "latency": "latency", "parameters": "parameters"}
@@ -25,11 +26,11 @@ def points(value: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    return f"95 % CI {points(low)} to {points(high)}"
+    return f"95% CI {points(low)} to {points(high)}"
 
 
 def _difference(difference: float, low: float, high: float, images: float, comparisons: float = 1) -> str:
-    """Return ``difference +1.2 points (95 % CI −0.8 to +3.2, 306 images): not significant``.
+    """Return ``difference +1.2 points (95% CI −0.8 to +3.2, 306 images): not significant``.
 
     With more than one comparison the interval is the wider one that holds for all of them together.
     """
@@ -47,7 +48,7 @@ def _no_recipe_fits() -> str:
 def _no_gain_expected(chance: float, gain: float) -> str:
     return (
         f"the probability that anything that fits into the time left is better by {100 * gain:.1f} points or more is"
-        f" {max(100 * chance, 1):.0f} % or less"
+        f" {percent(max(chance, 0.01), 0)} or less"
     )
 
 
@@ -151,22 +152,22 @@ def _backbone_compared(other: str, gap: Mapping[str, float]) -> str:
 
 def _no_signal(constant: float, score: float, p: float) -> str:
     return (
-        f"no signal: the winner scores {score:.1%}, always answering one class {constant:.1%}; shuffled labels are"
-        f" predicted as well (p = {p:.2g})"
+        f"no signal: the winner scores {percent(score)}, always answering one class {percent(constant)}; shuffled"
+        f" labels are predicted as well (p = {p:.2g})"
     )
 
 
 def _best_probability(recipes: int, tried: int, behind: float, low: float, high: float, chance: float) -> str:
-    share = f"{chance:.0%}" if chance >= 0.01 else "under 1%"
+    share = percent(chance, 0)
     return (
         f"of {recipes:,} possible recipes {tried:,} {'was' if tried == 1 else 'were'} tried; the winner is the best of"
         f" all with a probability of {share}, and the best of all is expected to score {100 * behind:.1f} points more"
-        f" (95 % CI {100 * low:.1f} to {100 * high:.1f})"
+        f" (95% CI {100 * low:.1f} to {100 * high:.1f})"
     )
 
 
 def _open_recipes(first: Sequence[Sequence[str | float]], more: int) -> str:
-    names = ", ".join(f"{name} ({chance:.0%})" for name, chance in first)
+    names = ", ".join(f"{name} ({percent(float(chance), 0)})" for name, chance in first)
     rest = f" and {more} more" if more else ""
     return f"not tried and possibly better (probability to be the best): {names}{rest}; a larger --budget may reach them"
 
@@ -182,7 +183,7 @@ def _more_training_images(
     if limit is None:
         return f"{bought}; the curve has not flattened, so its limit is unknown"
     value, least, most = limit
-    return f"{bought}; the curve has flattened at {value:.1%} (95 % CI {least:.1%} to {most:.1%})"
+    return f"{bought}; the curve has flattened at {percent(value)} (95% CI {percent_range(least, most)})"
 
 
 def _runner_up_worse(candidate: str) -> str:
@@ -201,7 +202,7 @@ def _more_selection_images(candidate: str, images: int, in_all: int | None) -> s
     divided = "" if in_all is None else f" ({in_all:,} more in all, divided as these)"
     return (
         f"about {images:,} more labelled images to choose on{divided} would separate it from {candidate}"
-        " with a power of 80 %, if the difference is as large as observed"
+        " with a power of 80%, if the difference is as large as observed"
     )
 
 
@@ -245,8 +246,8 @@ WITHOUT_PRETRAINING = {
 
 def _pretraining_unknown(control: str, score: float, epochs: float) -> str:
     return (
-        f"what pretraining gains is unknown: without it {WITHOUT_PRETRAINING[control]} reaches {score:.1%}, far below"
-        f" the winner, and {_not_converged(epochs)}"
+        f"what pretraining gains is unknown: without it {WITHOUT_PRETRAINING[control]} reaches {percent(score)}, far"
+        f" below the winner, and {_not_converged(epochs)}"
     )
 
 
@@ -259,7 +260,7 @@ def _not_converged(epochs: float) -> str:
 def _pretraining_gain(
     control: str, score: float, epochs: float, converged: bool, gap: Mapping[str, float]
 ) -> str:
-    best = f"the best without it is {WITHOUT_PRETRAINING[control]} with {score:.1%}"
+    best = f"the best without it is {WITHOUT_PRETRAINING[control]} with {percent(score)}"
     if gap["high"] < 0:
         verdict = "pretraining does not help here (negative transfer)"
     elif gap["low"] <= 0:
@@ -283,20 +284,20 @@ def _shuffled_labels(
     score: float, chance: float, low: float, high: float, p: float, permutations: int, images: int
 ) -> str:
     at_chance = (
-        f"with the labels shuffled {permutations} times (sanity check) a linear probe scores {chance:.1%} on average"
-        f" (95 % range {low:.1%} to {high:.1%}), its chance level on {images:,} images"
+        f"with the labels shuffled {permutations} times (sanity check) a linear probe scores {percent(chance)} on"
+        f" average (95% range {percent_range(low, high)}), its chance level on {images:,} images"
     )
     if p > SIGNIFICANT:
         return (
-            f"with the true labels a linear probe scores {score:.1%}, not significantly more than by chance"
+            f"with the true labels a linear probe scores {percent(score)}, not significantly more than by chance"
             f" (p = {p:.2g}); {at_chance}"
         )
-    return f"{at_chance}; with the true labels it scores {score:.1%} (p = {p:.2g})"
+    return f"{at_chance}; with the true labels it scores {percent(score)} (p = {p:.2g})"
 
 
 def _pixels_only(control: str, score: float, gap: Mapping[str, float]) -> str:
     held = "more than the winner" if gap["low"] > 0 else "against the winner"
-    return f"without any network, {WITHOUT_PRETRAINING[control]} scores {score:.1%}; {held}, {_difference(**gap)}"
+    return f"without any network, {WITHOUT_PRETRAINING[control]} scores {percent(score)}; {held}, {_difference(**gap)}"
 
 
 DECISION: dict[Kind, Callable[..., str]] = {

@@ -6,33 +6,35 @@ from collections.abc import Iterator
 
 from autotl.records import Interval
 from autotl.records.evaluation import Evaluation
-from autotl.report.format import numbered
+from autotl.report.format import numbered, percent, percent_range
 
 SIGNIFICANT = 0.01  # p-value, below which more images are far from the training images than by chance
 
 
 def sentences(found: Evaluation) -> Iterator[str]:
-    """Yield what an evaluation says: the score, how it compares with the run, calibration, shift, what was left out."""
+    """Yield what an evaluation says: the score, how it compares with the run, calibration, shift, what was left"
+    " out.
+    """
     metric = found.metric.replace("_", " ")
-    text = f"{metric} {found.score.value:.1%} ({_interval(found.score)}) on {numbered(found.images, 'image')}"
-    others = [f"accuracy {found.accuracy.value:.1%}"] if found.metric != "accuracy" else []
-    others += [f"top-5 accuracy {found.top5:.1%}"] if found.top5 is not None else []
+    text = f"{metric} {percent(found.score.value)} ({_interval(found.score)}) on {numbered(found.images, 'image')}"
+    others = [f"accuracy {percent(found.accuracy.value)}"] if found.metric != "accuracy" else []
+    others += [f"top-5 accuracy {percent(found.top5)}"] if found.top5 is not None else []
     others += [f"AUC {found.auc:.3f}"] if found.auc is not None else []
     others += [f"log loss {found.log_loss:.3f}"]
     yield f"{text}; {', '.join(others)}."
     yield from _compared(found)
     yield (
-        f"Calibration: mean confidence {found.confidence:.1%}, accuracy {found.accuracy.value:.1%}, expected calibration"
-        f" error {found.calibration_error:.1%}."
+        f"Calibration: mean confidence {percent(found.confidence)}, accuracy {percent(found.accuracy.value)},"
+        f" expected calibration error {percent(found.calibration_error)}."
     )
     if found.far is not None and found.far_p is not None:
         share = f"{found.far:,} of {numbered(found.images, 'image')} are far from the training images"
         beyond = found.far_p < SIGNIFICANT
         yield (
-            f"Shift: {share}, more than by chance (p = {found.far_p:.2g}; about 1 % is usual): these images differ from"
+            f"Shift: {share}, more than by chance (p = {found.far_p:.2g}; about 1% is usual): these images differ from"
             " those of the run."
             if beyond
-            else f"No shift seen: {share}; about 1 % is usual."
+            else f"No shift seen: {share}; about 1% is usual."
         )
     if found.unreadable:
         yield f"{numbered(found.unreadable, 'image')} could not be read and {_are(found.unreadable)} not counted."
@@ -48,7 +50,7 @@ def _compared(found: Evaluation) -> Iterator[str]:
     for name, before in (("expected", found.expected), ("test", found.test)):
         if before is None:
             continue
-        text = f"The run's {name} {metric} is {before.value:.1%} ({_interval(before)})"
+        text = f"The run's {name} {metric} is {percent(before.value)} ({_interval(before)})"
         if found.score.high < before.low:
             yield f"{text}: these images score lower, and the intervals do not overlap."
         elif found.score.low > before.high:
@@ -58,7 +60,7 @@ def _compared(found: Evaluation) -> Iterator[str]:
 
 
 def _interval(interval: Interval) -> str:
-    return f"95 % CI {interval.low:.1%} to {interval.high:.1%}"
+    return f"95% CI {percent_range(interval.low, interval.high)}"
 
 
 def _are(count: int) -> str:

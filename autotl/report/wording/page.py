@@ -97,7 +97,7 @@ def accuracy_and_cost(result: Recommendation, row: Row | None, expected: Interva
         tested = winner.test_images or number
         images = f"{tested:,}" if tested == number else f"{tested:,} of the {number:,} test"
         sure = (
-            f" (95 % CI {interval(winner.test_low, winner.test_high)})" if winner.test_low is not None else ""
+            f" (95% CI {interval(winner.test_low, winner.test_high)})" if winner.test_low is not None else ""
         )
         text = (
             f"Test {metric}: {percent(winner.score_test)}{sure} on {images} images that no choice has used."
@@ -105,10 +105,10 @@ def accuracy_and_cost(result: Recommendation, row: Row | None, expected: Interva
     else:
         if expected is None:
             sure = interval(winner.ci_low, winner.ci_high)
-            text = f"Score: {percent(winner.score_val)} {metric} (95 % CI {sure}) on {evaluated_on(result)}."
+            text = f"Score: {percent(winner.score_val)} {metric} (95% CI {sure}) on {evaluated_on(result)}."
         else:
             sure = interval(expected.low, expected.high)
-            text = f"Expected {metric} on new images: {percent(expected.value)} (95 % CI {sure})."
+            text = f"Expected {metric} on new images: {percent(expected.value)} (95% CI {sure})."
         if number:
             text += f" Not evaluated on the {number:,} test images: no time left."
     costs = []
@@ -162,7 +162,7 @@ def larger_budget(untrained: int) -> str:
 
 def confidence_interval(low: float, high: float) -> str:
     """Return the note of a figure."""
-    return f"95 % interval {interval(low, high)}"
+    return f"95% interval {interval(low, high)}"
 
 
 def score_note(expected: Interval, score: float) -> str:
@@ -221,8 +221,8 @@ def untrained(place: int, expected: float, rows: int) -> str:
     """Return why a ranked backbone has no score; `rows` are the images that it was scored on."""
     source = f"scored on {rows:,} images" if rows else "ranked by its prior alone"
     return (
-        f"rank {place} before training, expected accuracy of a linear head {percent(expected, 0)}, {source}; the search"
-        " ended first"
+        f"rank {place} before training, expected accuracy of a linear head {percent(expected, 0)}, {source}; the"
+        " search ended first"
     )
 
 
@@ -246,9 +246,9 @@ def features_by_depth(profile: DepthProfile, *, enough: int, deepest_is_best: bo
     if enough < last.depth:
         point = profile.points[enough - 1]
         return (
-            f"Frozen features of {profile.backbone}: a linear head on layer group {enough} of {number} is as accurate as"
-            f" on the last, {percent(point.linear)} and {percent(last.linear)} ({profile.rows:,} images). The layer"
-            " groups behind it add nothing measurable: a truncated backbone would do."
+            f"Frozen features of {profile.backbone}: a linear head on layer group {enough} of {number} is as"
+            f" accurate as on the last, {percent(point.linear)} and {percent(last.linear)} ({profile.rows:,}"
+            " images). The layer groups behind it add nothing measurable: a truncated backbone would do."
         )
     return (
         f"Frozen features of {profile.backbone}: the last of {number} depths is the best, {percent(last.linear)} with"
@@ -259,9 +259,9 @@ def features_by_depth(profile: DepthProfile, *, enough: int, deepest_is_best: bo
 def features_tell_nothing(profile: DepthProfile, largest: float) -> str:
     """Return that no depth is better than answering the class that has the share `largest` of the images."""
     return (
-        f"Frozen features of {profile.backbone}: after no layer group is a linear head significantly more accurate than"
-        f" always answering the largest class ({percent(largest)}; {profile.rows:,} images), so accuracy does not show"
-        " which depth is enough."
+        f"Frozen features of {profile.backbone}: after no layer group is a linear head significantly more accurate"
+        f" than always answering the largest class ({percent(largest)}; {profile.rows:,} images), so accuracy does"
+        " not show which depth is enough."
     )
 
 
@@ -314,8 +314,8 @@ def training_loss(*, fell: float, falling: bool) -> str:
     """Return whether the training of the model had converged."""
     if falling:
         return (
-            f"The training loss fell by {percent(fell, 0)} in the last fifth of the training: more epochs, with a larger"
-            " budget, may help."
+            f"The training loss fell by {percent(fell, 0)} in the last fifth of the training: more epochs, with a"
+            " larger budget, may help."
         )
     return (
         "The training loss had flattened at the end of the training: more epochs alone are unlikely to help."
@@ -330,7 +330,7 @@ def predictions_of(model: str, images: str) -> str:
 def correct(number: int, total: int, share: Interval) -> str:
     """Return how many images are classified correctly."""
     return (
-        f"{number:,} of {total:,} images are classified correctly: {percent(share.value)} (95 % CI"
+        f"{number:,} of {total:,} images are classified correctly: {percent(share.value)} (95% CI"
         f" {interval(share.low, share.high)})"
     )
 
@@ -377,7 +377,7 @@ def confusions(
 def classes(name: str, recall: Interval, images: int, few: int, missing: int, total: int) -> str:
     """Return the class with the lowest recall, and how many classes have few images or none."""
     text = (
-        f"Lowest recall: {name}, {percent(recall.value, 0)} of its {images} images (95 % CI"
+        f"Lowest recall: {name}, {percent(recall.value, 0)} of its {images} images (95% CI"
         f" {interval(recall.low, recall.high)})."
         if recall.value < 1
         else "Every image of every class is classified correctly."
@@ -413,9 +413,9 @@ def calibration(
     if fitted is None or fitted.temperature == 1.0:
         return text
     return (
-        f"{text} These are the probabilities that autotl predict prints, at temperature {fitted.temperature:.2f}, which"
-        f" changed the error from {percent(fitted.ece_before)} to {percent(fitted.ece)} on {fitted.images:,} selection"
-        " images (out-of-fold)."
+        f"{text} These are the probabilities that autotl predict prints, at temperature {fitted.temperature:.2f},"
+        f" which changed the error from {percent(fitted.ece_before)} to {percent(fitted.ece)} on {fitted.images:,}"
+        " selection images (out-of-fold)."
     )
 
 
@@ -430,8 +430,8 @@ def occlusion(decisive: int, total: int) -> str:
         " the prediction."
     )
     return (
-        f"{text} Where the tint is on the background, the model uses the background: add images of that class with other"
-        " backgrounds, or crop."
+        f"{text} Where the tint is on the background, the model uses the background: add images of that class with"
+        " other backgrounds, or crop."
     )
 
 
@@ -445,7 +445,7 @@ def no_drawings(error: ImportError) -> str:
 
 def certainty_of_finding(fraction: float) -> str:
     """Return how certain a finding is, unless it is a fact."""
-    return "" if fraction >= 0.995 else f"{fraction:.0%} certain"
+    return "" if fraction >= 0.995 else f"{percent(fraction, 0)} certain"
 
 
 def forecasts(ratios: Sequence[float], inside: int, intervals: int) -> str:
@@ -458,7 +458,7 @@ def forecasts(ratios: Sequence[float], inside: int, intervals: int) -> str:
         f"Trainings took {median(ratios):.2f} times their forecast (median of {len(ratios)}; range"
         f" {ratios[0]:.2f} to {ratios[-1]:.2f})."
     )
-    return text + (f" {inside} of {intervals} are inside their 80 % interval." if intervals else "")
+    return text + (f" {inside} of {intervals} are inside their 80% interval." if intervals else "")
 
 
 def agreement(tau: float) -> str:
@@ -479,9 +479,9 @@ def plugin_problem(problem: str) -> str:
 
 
 INTENDED_USE = (
-    "Classification of images of the same kind as the training images into the classes below. The model predicts one of"
-    " them for every image, also for one that belongs to none; a `warning` in its predictions marks an image that is out"
-    " of distribution. It was not examined for fairness, safety or use on people."
+    "Classification of images of the same kind as the training images into the classes below. The model predicts"
+    " one of them for every image, also for one that belongs to none; a `warning` in its predictions marks an image"
+    " that is out of distribution. It was not examined for fairness, safety or use on people."
 )
 
 
@@ -505,8 +505,8 @@ def licence(name: str | None) -> str:
 def probability_errors(measured: ProbabilityErrors) -> str:
     """Return the errors of the shipped model's probabilities on the test images."""
     return (
-        f"On the {measured.images:,} test images: expected calibration error {measured.ece:.1%}, negative log likelihood"
-        f" {measured.nll:.3f}, Brier score {measured.brier:.3f} (0 is perfect, 2 the worst)."
+        f"On the {measured.images:,} test images: expected calibration error {percent(measured.ece)}, negative log"
+        f" likelihood {measured.nll:.3f}, Brier score {measured.brier:.3f} (0 is perfect, 2 the worst)."
     )
 
 
@@ -518,7 +518,7 @@ def temperature(calibration: Calibration) -> str:
         else f"Logits are divided by temperature {calibration.temperature:g}"
     )
     return (
-        f"{text}; expected calibration error {calibration.ece:.1%} out-of-fold on {calibration.images:,} images"
-        f" ({calibration.ece_before:.1%} without)."
+        f"{text}; expected calibration error {percent(calibration.ece)} out-of-fold on {calibration.images:,} images"
+        f" ({percent(calibration.ece_before)} without)."
         + (f" {probability_errors(calibration.test)}" if calibration.test else "")
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from autotl.records.facts import Fact, Kind
-from autotl.report.format import numbered
+from autotl.report.format import numbered, percent
 
 
 def judged_on(rows: int) -> str:
@@ -22,7 +22,7 @@ def _score(name: str) -> str:
 
 
 def _score_disagrees(score: str, tau: float, share: float) -> str:
-    weighs = "has no weight" if share == 0 else f"has {share:.0%} of its usual weight"
+    weighs = "has no weight" if share == 0 else f"has {percent(share, 0)} of its usual weight"
     return f"{_score(score)} disagrees with this run's linear probes (Kendall's tau {tau:+.2f}) and {weighs}"
 
 

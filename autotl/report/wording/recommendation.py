@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autotl.records import Decision, Kind
 from autotl.records.result import ModelIs, Recommendation, Row, Winner, looks, refutes
+from autotl.report.format import percent, percent_range
 from autotl.report.wording import sentence, sentences
 from autotl.report.wording.decision import interval, points
 
@@ -47,20 +48,18 @@ def _use(result: Recommendation, row: Row) -> str:
     measure = result.metric.replace("_", " ")
     value, low, high = winner.expected, winner.expected_low, winner.expected_high
     if value is None or low is None or high is None:
-        figures = (
-            f"score {winner.score_val:.1%} {measure} (95 % CI {winner.ci_low:.1%} to {winner.ci_high:.1%})"
-        )
+        figures = f"score {percent(winner.score_val)} {measure} (95% CI {percent_range(winner.ci_low, winner.ci_high)})"
     else:
-        figures = f"expected {measure} on new images {value:.1%} (95 % CI {low:.1%} to {high:.1%})"
+        figures = f"expected {measure} on new images {percent(value)} (95% CI {percent_range(low, high)})"
         if refutes(winner):
             figures += ", which the test does not confirm"
     text = f"Use {row.backbone} at {row.input_size} px, {how} ({row.strategy}): {figures}"
     if winner.score_test is not None:
         times = looks(result)
         which = _tested_on(result, winner, times)
-        text += f", test {measure} {winner.score_test:.1%} on {which}"
+        text += f", test {measure} {percent(winner.score_test)} on {which}"
         if winner.test_low is not None and winner.test_high is not None:
-            text += f" (95 % CI {winner.test_low:.1%} to {winner.test_high:.1%})"
+            text += f" (95% CI {percent_range(winner.test_low, winner.test_high)})"
     return text + "."
 
 

@@ -84,11 +84,11 @@ def _forecast(
     bytes_high: int,
 ) -> str:
     interval = duration_interval(seconds_low, seconds_high)
-    time = f"Forecast: {duration(seconds)} in total (80 % interval {interval})"
+    time = f"Forecast: {duration(seconds)} in total (80% interval {interval})"
     if not bytes:
         return time
     held = f"{bytes_low / 1e9:.2f}–{bytes_high / 1e9:.2f} GB"
-    return f"{time}, {bytes / 1e9:.2f} GB of memory (80 % interval {held})"
+    return f"{time}, {bytes / 1e9:.2f} GB of memory (80% interval {held})"
 
 
 def _trial_started(epochs: float, low: float | None, high: float | None) -> str:
@@ -196,7 +196,7 @@ def _ended_early(seconds: float) -> str:
 
 
 def _within(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f", 80 % interval {low:.0f}–{high:.0f} s"
+    return "" if low is None or high is None else f", 80% interval {low:.0f}–{high:.0f} s"
 
 
 def _unusable(message: str) -> str:

@@ -71,13 +71,13 @@ def forecast_outcome(result: Recommendation) -> str:
     if forecast is None or result.status == "running" or not total:
         return ""
     time = duration_interval(forecast.seconds_low, forecast.seconds_high)
-    text = f"Time: {duration(total)}; forecast before training: {duration(forecast.seconds)} (80 % interval {time})."
+    text = f"Time: {duration(total)}; forecast before training: {duration(forecast.seconds)} (80% interval {time})."
     if not (forecast.bytes and result.peak):
         return text
     held = f"{_gigabytes(forecast.bytes_low)}–{_gigabytes(forecast.bytes_high)} GB"
     return (
         f"{text} Memory: at most {_gigabytes(result.peak)} GB; forecast: {_gigabytes(forecast.bytes)} GB"
-        f" (80 % interval {held})."
+        f" (80% interval {held})."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from autotl.records.facts import Kind
+from autotl.report.format import percent
 
 
 def _head_fitted(method: str, setting: float | None) -> str:
@@ -42,8 +43,8 @@ def _flips(used: bool, plain: float, flipped: float, pair: Sequence[str] = ()) -
     if pair:
         return f"horizontal flips are not used: a linear probe confuses flipped images of {pair[0]} and {pair[1]}"
     return (
-        f"horizontal flips are {'used' if used else 'not used'}: a linear probe recognises {flipped:.0%} of flipped"
-        f" and {plain:.0%} of plain images"
+        f"horizontal flips are {'used' if used else 'not used'}: a linear probe recognises {percent(flipped, 0)} of"
+        f" flipped and {percent(plain, 0)} of plain images"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from autotl.records.facts import Kind
-from autotl.report.format import numbered
+from autotl.report.format import numbered, percent, percent_range
 
 __all__ = ["WARNINGS"]
 
@@ -18,8 +18,8 @@ def _test_score_differs(
     images = "training images, out-of-fold" if folds else "selection images"
     fell = test < select
     text = (
-        f"the test {measure} {test:.1%} is {'below' if fell else 'above'} the {select:.1%} on the {images}, and not by"
-        f" chance ({chance})"
+        f"the test {measure} {percent(test)} is {'below' if fell else 'above'} the {percent(select)} on the"
+        f" {images}, and not by chance ({chance})"
     )
     if not fell:
         return f"{text}: the test images are easier, or copies of training images are among them"
@@ -40,8 +40,8 @@ def _test_score_differs(
 
 def _test_seen(models: int) -> str:
     return (
-        f"the test part was used for {models} models, so the test score is a little too high; the next choice needs test"
-        " images that no model has seen"
+        f"the test part was used for {models} models, so the test score is a little too high; the next choice needs"
+        " test images that no model has seen"
     )
 
 
@@ -49,7 +49,7 @@ def _wide_interval(metric: str, low: float, high: float, images: int = 0) -> str
     measure = metric.replace("_", " ")
     which = f"the test {measure}, on {numbered(images, 'image')}," if images else f"the expected {measure}"
     more = "more images" if metric == "accuracy" else "more images of the smallest classes"
-    return f"{which} is known only to {100 * (high - low):.0f} points ({low:.1%} to {high:.1%}); {more} narrow it"
+    return f"{which} is known only to {100 * (high - low):.0f} points ({percent_range(low, high)}); {more} narrow it"
 
 
 def _expected_refuted(
@@ -58,8 +58,8 @@ def _expected_refuted(
     measure = metric.replace("_", " ")
     side = "below" if test < value else "above"
     return (
-        f"the test {measure} {test:.1%} ({test_low:.1%} to {test_high:.1%}) is {side} what was expected from the"
-        f" selection images, {value:.1%} ({low:.1%} to {high:.1%}): trust the test {measure}"
+        f"the test {measure} {percent(test)} ({percent_range(test_low, test_high)}) is {side} what was expected from"
+        f" the selection images, {percent(value)} ({percent_range(low, high)}): trust the test {measure}"
     )
 
 
