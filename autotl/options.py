@@ -25,7 +25,7 @@ DEFAULT_BUDGET = "10m"
 LAYOUTS = ("class", "part/class", "class/part", "folder/class")  # of folders, from the outermost
 READING = (  # options of reading the data, which a reader receives
     "test", "unlabelled", "group", "path", "label", "split", "root", "encoding", "layout", "include", "ignore_case",
-    "target",
+    "target", "crops",
 )  # fmt: skip
 
 READ_BESIDE = ("unlabelled",)  # of these: read by autotl itself, whichever plugin reads DATA
@@ -156,6 +156,11 @@ class Options:
     ignore_case: bool = _option(
         False, "flag", "Read class names that differ in case alone as one class.", refits=True,
     )  # fmt: skip
+    crops: bool = _option(
+        False, "flag", "Read the objects in the boxes of COCO, YOLO or Pascal VOC annotations as images, each with the"
+        " class of its box.",
+        refits=True,
+    )  # fmt: skip
     target: TargetName | None = _option(  # noqa: RUF009 (a dataclasses.field)
         None, "choice", "What the labels of a table are, whatever they look like.",
         choices=tuple(TARGET_KINDS), default="multiclass; several labels an image and numbers are refused",
@@ -228,6 +233,7 @@ class OptionArguments(TypedDict, total=False):
     geometry: Geometry | None
     include: str | Sequence[str]
     ignore_case: bool
+    crops: bool
     target: TargetName | None
     metric: Metric | None
     prefer: Prefer

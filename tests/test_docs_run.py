@@ -26,6 +26,7 @@ import pytest
 from click.testing import CliRunner
 from installed import PLUGINS, install
 from made_images import pictures
+from PIL import Image
 
 from autotl.cli import main
 from autotl.engine import client
@@ -124,6 +125,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image.rename(image.with_name(f"track{int(image.stem) % 10:02d}_{image.name}"))
     for part in ("train_set", "test_set"):
         pictures(root / "flowers" / part, each=6, classes=3)
+    _street(root / "street")
     shutil.make_archive(str(root / "flowers"), "zip", root / "flowers")
     for day in ("monday", "friday"):
         pictures(root / "sessions" / day, each=6, classes=3)
@@ -152,6 +154,16 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
             words = ["run", str(root / "photos"), "--offline", "-q", "--out", str(root / "runs" / name)]
             assert CliRunner().invoke(main, words).exit_code == 0
     return root
+
+
+def _street(folder: Path) -> None:
+    """Write four images with two annotated objects each, as YOLO does."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(4):
+        Image.fromarray(generator.integers(0, 255, (40, 60, 3), np.uint8)).save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text("0 0.25 0.5 0.3 0.6\n1 0.75 0.5 0.3 0.6\n")
+    (folder / "classes.txt").write_text("car\nbus\n")
 
 
 def _connect(*, folder: Path, **_: Any) -> Engine:

@@ -73,6 +73,7 @@ def _configured(ctx: click.Context, param: click.Parameter, file: str | None) ->
 @options(
     "include",
     "ignore_case",
+    "crops",
     "geometry",
     "target",
     "weights",

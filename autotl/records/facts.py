@@ -92,6 +92,15 @@ class Kind(StrEnum):
     REMOTE = "remote"
     ARCHIVE_OUTSIDE = "archive_outside"
     ARCHIVE_LINK = "archive_link"
+    NO_BOXES = "no_boxes"  # an image without an object
+    UNREADABLE_ANNOTATIONS = "unreadable_annotations"  # error
+    BOX_INVALID = "box_invalid"
+    BOX_OUTSIDE = "box_outside"  # the image
+    BOX_SMALL = "box_small"
+    BOX_OF_CROWD = "box_of_crowd"
+    BOX_OF_NO_IMAGE = "box_of_no_image"
+    BOX_OF_OTHER_SIZE = "box_of_other_size"
+    BOXES_OVERLAP = "boxes_overlap"  # times: that they cover an image more often than
     COPY_OF_LABELLED = "copy_of_labelled"  # name: of the labelled image
     IS_LABELLED = "is_labelled"  # the file is an item of the data
     NOT_REACHED = "not_reached"  # the budget ended before the image was decoded
@@ -141,6 +150,7 @@ class Kind(StrEnum):
     READ_EMBEDDED = "read_embedded"
     READ_UNPACKED = "read_unpacked"
     READ_JOINED = "read_joined"
+    READ_CROPS = "read_crops"  # annotations, objects, images, margin, least, folder
     # the data: how they are split
     SPLIT_SIZES = "split_sizes"
     TEST_HELD_OUT = "test_held_out"

@@ -10,7 +10,9 @@ archives       zip and tar, unpacked into the cache
 arrow          Parquet with images inside, and `datasets` of Hugging Face saved to disk
 in_memory      objects of Python, which become a table beside their images
 tables         rows of path and label (table_files: CSV to Excel; columns, resolve, targets: what they mean)
-object_sets    sets for detection and segmentation, which are recognised and refused
+object_sets    sets for detection and segmentation, which are recognised; whole images of them are refused
+cuts           their objects, cut out (boxes: what their annotations say)
+unlabelled     images without labels, beside those of DATA
 assemble       files with labels → `Dataset`
 =============  =====================================================================================
 """
@@ -50,6 +52,11 @@ def _listing(path: Path, choices: Choices, *, is_test: bool = False) -> Listing:
     shards = arrow.shards_of(path)
     if shards:
         return arrow.read(path, shards, choices)
+    if choices.crops and not path.is_dir() and not archives.is_archive(path):
+        raise DatasetError(
+            f"{path} is no folder; expected one with images and their annotations, because --crops cuts out objects; give"
+            " the folder that holds both"
+        )
     if path.is_dir():
         return folders.read(path, choices, is_test=is_test)
     if path.is_file() and path.suffix.lower() in table_files.SUFFIXES:

@@ -282,7 +282,7 @@ def _groups(items: list[Item], group: str | None, *, is_table: bool) -> list[str
     for item in items:
         match = pattern.search(item.key)
         if match is None:
-            keys.append(f"\0{item.name}")
+            keys.append(f"\0{item.key}")
             continue
         matched = matched or item.part in (-1, 0)
         keys.append("\1".join(text or "" for text in match.groups()) if match.groups() else match.group())

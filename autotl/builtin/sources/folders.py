@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 
-from autotl.builtin.sources import inside, layout, masks, object_sets
+from autotl.builtin.sources import cuts, inside, layout, masks, object_sets
 from autotl.builtin.sources.listing import Choices, Item, Listing
 from autotl.builtin.sources.tree import Folder, walk
+from autotl.errors import DatasetError
 from autotl.records import Kind
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".json")
@@ -20,10 +21,23 @@ def read(root: Path, choices: Choices, *, is_test: bool = False) -> Listing:
     tree = walk(root, choices, listing)
     if "masks" not in choices.include:
         _leave_out_masks(tree, listing)
+    if choices.crops:
+        return _objects(tree, listing, choices)
     if choices.layout is None:
         object_sets.refuse(tree, root)
     by_table = inside.read(tree, listing, choices)
     return _label(tree, listing, choices, is_test=is_test) if by_table is None else by_table
+
+
+def _objects(tree: Folder, listing: Listing, choices: Choices) -> Listing:
+    """Return the objects of annotated images. Raises `DatasetError` where there are no annotations."""
+    kind = object_sets.kind_of(tree, listing.root)
+    if kind is None:
+        raise DatasetError(
+            f"{listing.root} holds no COCO, YOLO or Pascal VOC annotations; expected some, because --crops cuts out the"
+            " objects that they name; leave the option out"
+        )
+    return cuts.read(kind, listing.root, tree, listing, choices)
 
 
 def _label(tree: Folder, listing: Listing, choices: Choices, *, is_test: bool) -> Listing:

@@ -60,6 +60,7 @@ class Choices:
     layout: str | None = None
     include: frozenset[str] = frozenset()
     ignore_case: bool = False
+    crops: bool = False
     unlabelled: Path | None = None  # a folder whose images have no labels, wherever it lies
 
 
@@ -85,5 +86,6 @@ def choices_of(options: Mapping[str, str]) -> Choices:
         layout=layout,
         include=names,
         ignore_case=options.get("ignore_case", "") == "True",
+        crops=options.get("crops", "") == "True",
         unlabelled=None if unlabelled is None else Path(unlabelled),
     )

@@ -1,4 +1,7 @@
-"""Sets for detection and segmentation: COCO, YOLO and Pascal VOC. They are recognised by their files and refused."""
+"""Sets for detection and segmentation: COCO, YOLO and Pascal VOC, recognised by their files.
+
+Whole images of them have no class, so they are refused; ``--crops`` reads their objects (`cuts`).
+"""
 
 from __future__ import annotations
 
@@ -29,15 +32,20 @@ def refuse(tree: Folder, root: Path) -> None:
     names = {folder.name.casefold() for folder in holders if folder.place}
     if any(name not in GENERIC and not _is_generic(name) for name in names):
         return
-    others = list(tree.all_others())
-    kind = "COCO" if _is_coco(root, others) else "YOLO" if _is_yolo(root, others) else ""
-    kind = kind or ("Pascal VOC" if _is_voc(root, others) else "")
-    if kind:
+    kind = kind_of(tree, root)
+    if kind is not None:
         raise DatasetError(
             f"{root} holds {kind} annotations of objects in images; expected one class for each image, because autotl"
-            " trains classifiers; cut the objects out, write each cut into a folder of its class, and give that"
-            " folder; or give a CSV with path and label for whole images"
+            " trains classifiers; --crops cuts the objects out and classifies them; or give a CSV with path and label"
+            " for whole images"
         )
+
+
+def kind_of(tree: Folder, root: Path) -> str | None:
+    """Return whose annotations a folder holds, None without any."""
+    others = list(tree.all_others())
+    kinds = {"COCO": _is_coco, "YOLO": _is_yolo, "Pascal VOC": _is_voc}
+    return next((kind for kind, recognised in kinds.items() if recognised(root, others)), None)
 
 
 def _is_generic(name: str) -> bool:

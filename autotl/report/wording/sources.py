@@ -116,6 +116,14 @@ def _pages_unused(pages: int, count: int) -> str:
     return f"{files} several pages or frames: the first is used, {numbered(pages, 'page')} are not"
 
 
+def _read_crops(annotations: str, objects: int, images: int, margin: float, least: int, folder: str) -> str:
+    return (
+        f"read as: {numbered(objects, 'object')} in {numbered(images, 'image')} by {annotations} annotations, cut out"
+        f" with {margin:.0%} of the box on each side, from {least} pixels on, and written to {folder}; objects of one image"
+        " stay together; without --crops such a set is refused"
+    )
+
+
 SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.READ_INSIDE: _read_inside,
     Kind.READ_PARTS: _read_parts,
@@ -126,6 +134,16 @@ SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.READ_EMBEDDED: _read_embedded,
     Kind.READ_UNPACKED: _read_unpacked,
     Kind.READ_JOINED: _read_joined,
+    Kind.READ_CROPS: _read_crops,
+    Kind.NO_BOXES: lambda: "an image in which no object is annotated",
+    Kind.UNREADABLE_ANNOTATIONS: lambda error: f"annotations that cannot be read ({error})",
+    Kind.BOX_INVALID: lambda: "a box without four numbers, or without width or height",
+    Kind.BOX_OUTSIDE: lambda: "a box outside its image",
+    Kind.BOX_SMALL: lambda: "a box of too few pixels",
+    Kind.BOX_OF_CROWD: lambda: "a box around a crowd, not one object",
+    Kind.BOX_OF_NO_IMAGE: lambda: "a box of an image that is not there",
+    Kind.BOX_OF_OTHER_SIZE: lambda: "a box of an image with other sides than the file",
+    Kind.BOXES_OVERLAP: lambda times: f"an image that its boxes cover more than {times} times",
     Kind.NEEDS_PACKAGE: _needs_package,
     Kind.PAGES_UNUSED: _pages_unused,
     Kind.HIDDEN_IMAGES: _hidden_images,

@@ -168,7 +168,7 @@ def voc(root: Path) -> None:
 )
 def test_annotations_of_objects_are_refused_by_name(tmp_path: Path, make: object, name: str) -> None:
     make(tmp_path / "set")  # type: ignore[operator]
-    with pytest.raises(DatasetError, match=rf"{name} annotations of objects.*cut the objects out"):
+    with pytest.raises(DatasetError, match=rf"{name} annotations of objects.*--crops cuts the objects out"):
         read(tmp_path / "set")
 
 
