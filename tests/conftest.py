@@ -13,6 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 import simulated_run
+from cheap import leave_out_drawings, quicken
 from made_images import pictures
 
 from autotl import pipeline
@@ -137,6 +138,21 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOTL_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        quicken(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def no_drawings() -> Iterator[None]:
+    """Simulated runs whose charts nobody looks at: a third of their time."""
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_drawings(patch)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,8 @@ from autotl.cli import main
 from autotl.engine import client
 from autotl.testing.simulated_engine import Cell, TableClock, TableEngine
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     ROOT / "README.md",

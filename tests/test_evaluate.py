@@ -23,6 +23,8 @@ from autotl.records.result import Guest
 from autotl.run_folder import result_file
 from autotl.stats import ood
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -16,6 +16,8 @@ from autotl.records import Answers, Event
 from autotl.run import Run
 from autotl.run_folder.journal import claimed
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

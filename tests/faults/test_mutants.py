@@ -17,6 +17,8 @@ from autotl.cache import atomic_write
 from autotl.report import occlusion, render
 from autotl.run_folder import replay, result_file, table
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 MUTANTS = mutants(120)
 BUNDLE = min(40, MUTANTS)  # mutants of a test
 QUICK = ("leaderboard", "decide", "replay", "diff", "csv")

@@ -34,6 +34,8 @@ from autotl.report import wording
 from autotl.run_folder import lock, replay, result_file, resume
 from autotl.testing.simulated_engine import Cell, TableEngine
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:

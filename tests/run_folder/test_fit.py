@@ -23,6 +23,8 @@ from autotl.records import Kind
 from autotl.run_folder import result_file
 from autotl.run_folder.replay import replay
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> autotl.Run:

@@ -21,7 +21,7 @@ from autotl.run_folder import result_file
 from autotl.run_folder.redecide import adopt, revise
 from autotl.testing.simulated_engine import Cell
 
-pytestmark = pytest.mark.usefixtures("guest")
+pytestmark = pytest.mark.usefixtures("no_drawings", "guest")
 
 
 @pytest.fixture

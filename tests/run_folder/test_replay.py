@@ -26,6 +26,8 @@ from autotl.run_folder import result_file
 from autotl.run_folder.diff import compare
 from autotl.run_folder.replay import replay
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:

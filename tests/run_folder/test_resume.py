@@ -27,7 +27,7 @@ from autotl.report.wording.recommendation import recommendation
 from autotl.run_folder import result_file, resume
 from autotl.testing.simulated_engine import TableEngine
 
-pytestmark = pytest.mark.usefixtures("guest")
+pytestmark = pytest.mark.usefixtures("no_drawings", "guest")
 
 
 def start(source: Path, out: Path, **options: Any) -> Path:

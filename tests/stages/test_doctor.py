@@ -19,7 +19,7 @@ from autotl.run_folder import manifest, result_file
 from autotl.run_folder.replay import replay
 from autotl.testing.simulated_engine import Cell, TableEngine
 
-pytestmark = [pytest.mark.usefixtures("guest"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("no_drawings", "guest"), pytest.mark.slow]
 
 REFERENCE = ("autotl:resnet14t_small", 64)
 PERSONS, EACH = 8, 6

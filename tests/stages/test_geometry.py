@@ -17,7 +17,7 @@ from autotl.report.wording import sentence
 from autotl.run_folder import result_file
 from autotl.testing.simulated_engine import Cell, TableEngine
 
-pytestmark = [pytest.mark.usefixtures("guest"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("no_drawings", "guest"), pytest.mark.slow]
 
 REFERENCE = ("autotl:resnet14t_small", 64)
 

@@ -34,7 +34,7 @@ from autotl.run_folder.replay import case_of
 from autotl.stages import search
 from autotl.testing.simulated_engine import Cell, TableEngine
 
-pytestmark = pytest.mark.usefixtures("guest")
+pytestmark = pytest.mark.usefixtures("no_drawings", "guest")
 
 
 def test_it_finds_the_better_backbone_and_fine_tunes_it(photos: Path, tmp_path: Path) -> None:

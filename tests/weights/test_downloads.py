@@ -25,6 +25,8 @@ from autotl.weights import hub
 from autotl.weights.downloads import Downloads
 from autotl.weights.hub import TooLate
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 FAR = BackboneSpec(
     name="mine:far",
     build="m:b",
