@@ -73,7 +73,7 @@ scores are fractions. Records may get more fields without breaking a plugin.
 FUNCTIONS = """
 ## Functions
 
-`Strategy.head` and `Score.compute` name functions. Arguments are passed by position,
+`Strategy.head`, `Strategy.predict` and `Score.compute` name functions. Arguments are passed by position,
 in this order; a function may give them other names.
 
 | head's function | score's function | type | what it is |
@@ -84,7 +84,13 @@ in this order; a function may give them other names.
 | `folds` | `folds` | (n,) int64 | five folds, 0 to 4; rows of one group share one |
 | `seed` | | int | of the run |
 | `weights` | | (n,) float64 or None | of the rows in the metric, with mean 1; None where all weigh the same |
+| `widths` | | tuple of int | with `layers="all"` alone: features of each layer group, shallow to deep |
 | | `logits` | (n, s) float32 or None | of the backbone's own classifier, where its weights hold one |
+
+`predict` gets `features` (B, d) and `arrays`, a dict, as torch tensors, and the number of `classes`; it returns logits
+(B, classes). Arrays without an axis arrive as Python numbers. Floating arrays are kept as float32. A model folder holds
+the arrays as safetensors and the function's name, which counts only where a strategy that is installed names it. An
+export traces the function: with operations of tensors alone it works, with others the export is refused by name.
 
 A head returns `Head`, whose arrays fit the features as they were passed: a function that scales them folds the scale
 into `weight` and `bias`. It has no limit of its own: it runs in the worker process, on one thread, within the trial's

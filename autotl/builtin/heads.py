@@ -17,7 +17,7 @@ from autotl.records.head import Head
 from autotl.stats import ridge
 from autotl.stats.folds import stratified_order
 
-__all__ = ["SHARPNESS", "Head", "knn", "linear", "logistic"]
+__all__ = ["SHARPNESS", "Head", "constant", "knn", "linear", "logistic"]
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # C of the logistic regression, on standardised features
 SHARPNESSES = tuple(float(value) for value in np.geomspace(1.0, 50.0, 16))  # of a ridge's scores as logits
@@ -78,7 +78,7 @@ def _linear(
     x = ((features - mean) / deviation).astype(np.float64)
     present = np.unique(labels)
     if len(present) < 2:
-        return _only(int(present[0]), classes, x.shape[1])
+        return constant(int(present[0]), classes, x.shape[1])
     place = np.searchsorted(present, labels)
     best_ridge = _best_ridge(x, place, folds, weights) if with_ridge else None
     large = x.size * len(present) > LOGISTIC_WORK
@@ -111,7 +111,7 @@ def _sample(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.sort(order[:count])
 
 
-def _only(label: int, classes: int, width: int) -> Head:
+def constant(label: int, classes: int, width: int) -> Head:
     """Return the head for images that are all of one class."""
     bias = np.full(classes, -20.0, np.float32)
     bias[label] = 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from autotl.hookspecs import hookimpl
 from autotl.records import Phase, Profile, Strategy
 
@@ -34,6 +36,27 @@ STRATEGIES = (
 )
 
 
+def _frozen(name: str, summary: str, **more: Any) -> Strategy:
+    """Return a head on frozen features that is tried only where it is asked for by name."""
+    head = more.pop("head", f"autotl.builtin.frozen:{name}")
+    return Strategy(name=name, summary=f"frozen backbone, {summary}", head=head, proposed=False, **more)
+
+
+# A default run has the linear probe, which chooses between the first two, and nearest neighbours.
+FROZEN = (
+    _frozen("logistic", "logistic regression on its features", head="autotl.builtin.heads:logistic"),
+    _frozen("ridge", "ridge regression on its features (Hoerl and Kennard, 1970)"),
+    _frozen("class_mean", "nearest class mean of its features (Mensink et al., TPAMI 2013)"),
+    _frozen("lda", "linear discriminants with a shrunk covariance (Ledoit and Wolf, JMVA 2004)"),
+    _frozen("linear_svm", "linear support vector machine (Cortes and Vapnik, 1995)"),
+    _frozen("mlp", "network with one hidden layer", predict="autotl.builtin.frozen:mlp_logits"),
+    _frozen("best_layer", "linear head on its best layer group (Alain and Bengio, 2016)", layers="all"),
+    _frozen(
+        "head2toe", "linear head on selected features of all layers (Evci et al., ICML 2022)", layers="all"
+    ),
+)
+
+
 @hookimpl
 def register_strategies(profile: Profile | None) -> tuple[Strategy, ...]:
-    return STRATEGIES
+    return (*STRATEGIES, *FROZEN)

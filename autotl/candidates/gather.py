@@ -60,10 +60,11 @@ def gather(
             skipped.append(Skipped(name=spec.name, reason=reason))
         else:
             kept.append(spec)
+    every = plugins.strategies(profile)
     allowed_strategies = (
-        choose(plugins.strategies(profile), strategies, "strategy")
+        choose(every, strategies, "strategy")
         if strategies
-        else list(plugins.strategies(profile).values())
+        else [strategy for strategy in every.values() if strategy.proposed]
     )
     if not kept:
         reasons = [f"{skip.name}: {_brief(skip.reason)}" for skip in skipped[:5]]

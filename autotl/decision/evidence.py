@@ -21,7 +21,17 @@ from autotl.search.belief import Belief, Selection
 from autotl.stats import metrics
 
 INCOMPLETE = "predictions do not cover every selection row"
-LINEAR_HEADS = ("autotl.builtin.heads:linear", "autotl.builtin.heads:logistic")  # a network's last layer
+LINEAR_HEADS = tuple(  # those of autotl that are a network's last layer
+    f"autotl.builtin.{name}"
+    for name in (
+        "heads:linear",
+        "heads:logistic",
+        "frozen:ridge",
+        "frozen:class_mean",
+        "frozen:lda",
+        "frozen:linear_svm",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

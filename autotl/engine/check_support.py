@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 from torch import nn
 
+from autotl import tensors
 from autotl.budget import Allowance
 from autotl.builtin.heads import Head
 from autotl.engine import messages, trial
@@ -82,10 +84,25 @@ class Specimen:
         return to_input(images, self.net.input_size, self.spec.preprocess, torch.device("cpu"))
 
 
-def probabilities(head: Head, classes: int, features: np.ndarray) -> np.ndarray:
-    """Return a fitted head's probabilities (m, classes) for features (m, d)."""
+def probabilities(head: Head, classes: int, features: np.ndarray, predict: str | None = None) -> np.ndarray:
+    """Return a fitted head's probabilities (m, classes) for features (m, d); `predict` as in `Strategy`."""
     with torch.inference_mode():
-        return torch.softmax(make_head(head, classes)(torch.from_numpy(features)), 1).numpy()
+        return torch.softmax(make_head(head, classes, predict)(torch.from_numpy(features)), 1).numpy()
+
+
+def read_again(
+    head: Head, classes: int, features: np.ndarray, predict: str | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a head's logits (m, classes) for features (m, d), and again after it was saved and read, and row by row."""
+    seen = torch.from_numpy(features)
+    module = make_head(head, classes, predict)
+    with torch.inference_mode(), tempfile.TemporaryDirectory(prefix="autotl-") as folder:
+        tensors.save(module.state_dict(), Path(folder) / "head.safetensors", "torch")
+        state = tensors.load(Path(folder) / "head.safetensors", "torch")
+        arrays = {name.removeprefix("arrays."): value.numpy() for name, value in state.items()}
+        again = make_head(replace(head, arrays=arrays), classes, predict)
+        alone = torch.cat([module(row[None]) for row in seen])
+        return module(seen).numpy(), again(seen).numpy(), alone.numpy()
 
 
 # --------------------------------------------------------------------------- a toy training

@@ -216,8 +216,12 @@ def _to_predict(plain: model.Model, batch: Tensor, exported: np.ndarray, precisi
 def _safetensors(plain: model.Model, file: Path) -> tuple[dict[str, Any], Answer]:
     """Write the weights under timm's names, so that a program with timm can load them."""
     spec = plain.backbone.spec
-    if spec.build not in (TIMM, MOBILENET_V1) or not isinstance(plain.head, nn.Linear):
-        what = "a nearest-neighbour head" if spec.build in (TIMM, MOBILENET_V1) else f"{spec.build}"
+    if (
+        spec.build not in (TIMM, MOBILENET_V1)
+        or not isinstance(plain.head, nn.Linear)
+        or plain.layers == "all"
+    ):
+        what = _unlike(plain) if spec.build in (TIMM, MOBILENET_V1) else f"{spec.build}"
         raise EngineError(
             f"plain weights are of use where timm can build the network, and this one has {what}; expected a timm"
             " network with a linear head; use --to torch-export or onnx, which hold the network itself"
@@ -251,6 +255,13 @@ def _safetensors(plain: model.Model, file: Path) -> tuple[dict[str, Any], Answer
         return torch.softmax(F.linear(again(x), linear.weight, linear.bias) / temperature, 1)
 
     return {"architecture": arguments}, answer
+
+
+def _unlike(plain: model.Model) -> str:
+    """Return why a model has more than timm's network and a linear layer."""
+    if plain.layers == "all":
+        return "a head on the features of all layer groups"
+    return "a nearest-neighbour head" if isinstance(plain.head, model.KnnHead) else "a head of its own kind"
 
 
 def _with_size(build: str, arguments: dict[str, Any], size: int) -> dict[str, Any]:
@@ -311,6 +322,13 @@ def _traced(plain: model.Model, batch: Tensor) -> torch.export.ExportedProgram:
             )
     except Exception as error:
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if isinstance(plain.head, model.ArraysHead):
+            function = plain.head.predict
+            name = f"{function.__module__}:{function.__name__}"
+            raise EngineError(
+                f"torch cannot trace the head's function {name} ({first_line}); expected tensor operations alone; "
+                "predict with autotl itself, or choose a strategy with a linear head"
+            ) from error
         raise EngineError(
             f"torch cannot trace {plain.backbone.spec.name} ({first_line}); expected a network without Python that"
             " depends on its input; try --to safetensors"

@@ -75,8 +75,7 @@ class Predictor:
         batch = to_input(squares, description.input_size, description.backbone.preprocess, self.device)
         with stopwatch.on("forward"), torch.inference_mode():
             with devices.autocast(self.device, description.precision):
-                features = self.network.backbone(batch)
-                logits = self.network.head(features)
+                logits, features = self.network.both(batch)
             probabilities = torch.softmax(logits.float() / description.temperature, 1)
             return probabilities.cpu().numpy(), features.float().cpu().numpy()
 

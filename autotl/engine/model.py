@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +20,7 @@ from autotl.builtin.heads import SHARPNESS, Head
 from autotl.cache import atomic_folder
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import side_before_crop, to_input
-from autotl.engine.resolve import require_installed
+from autotl.engine.resolve import require_installed, require_predict, resolve
 from autotl.errors import EngineError, RunError
 from autotl.modality.image_store import LARGEST_SIDE, reduced, square_image
 from autotl.records import BackboneSpec, Preprocess
@@ -35,7 +36,7 @@ class Description:
 
     backbone: BackboneSpec  # without where its weights came from
     input_size: Annotated[int, Meta(ge=1, le=LARGEST)]
-    head: Literal["linear", "knn"]
+    head: Literal["linear", "knn", "arrays"]
     classes: Annotated[tuple[str, ...], Meta(min_length=1)]
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     # No bound at 0: msgspec compares with the least float above it, a denormal, which this process may flush to 0.
@@ -45,6 +46,9 @@ class Description:
     )
     autotl: str = ""
     package: str = ""  # with its version, of the plugin that builds the backbone
+    predict: str | None = None  # the function of a head of arrays
+    predict_package: str = ""  # with its version, of the plugin that has the function
+    layers: Literal["last", "all"] = "last"  # groups whose features the head gets
 
 
 class KnnHead(nn.Module):
@@ -74,26 +78,74 @@ class KnnHead(nn.Module):
         return torch.log((shares + 1 / self.classes) / (self.neighbours + 1))
 
 
+class ArraysHead(nn.Module):
+    """Logits by a named function of features and the arrays of a head.
+
+    Arrays without an axis reach the function as Python numbers: they are settings, and constants of an exported graph.
+    """
+
+    def __init__(self, predict: Callable[..., Tensor], classes: int, arrays: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.predict, self.classes = predict, classes
+        self.arrays = nn.Module()
+        for name, value in arrays.items():
+            if hasattr(self.arrays, name):
+                raise EngineError(
+                    f"a head has an array named {name!r}, which torch takes for something else; expected another name"
+                )
+            self.arrays.register_buffer(name, value)
+        self.numbers = {name: value.item() for name, value in arrays.items() if not value.ndim}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (B, d) to logits (B, classes)."""
+        with torch.autocast(x.device.type, enabled=False):  # distances differ by less than bf16 resolves
+            logits = self.predict(x.float(), {**self.arrays._buffers, **self.numbers}, self.classes)
+        if not isinstance(logits, Tensor) or logits.shape != (x.shape[0], self.classes):
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise EngineError(
+                f"the function that predicts by a head's arrays returned {found}; expected a tensor "
+                f"({x.shape[0]}, {self.classes}) of logits"
+            )
+        return logits.to(x.device)
+
+
 class Model(nn.Module):
-    """A backbone with a head."""
+    """A backbone with a head, which gets the features of the last layer group, or of all, concatenated."""
 
     transform: Transform  # these three where `plain` made it
     classes: tuple[str, ...]
     temperature: float
 
-    def __init__(self, backbone: Backbone, head: nn.Module) -> None:
+    def __init__(self, backbone: Backbone, head: nn.Module, layers: Literal["last", "all"] = "last") -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.layers = layers
+
+    @property
+    def head_width(self) -> int:
+        """Return the number of features that the head gets."""
+        return sum(self.backbone.layers.dims) if self.layers == "all" else self.backbone.feature_dim
+
+    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map normalised images (B, 3, H, W) to logits (B, classes) and pooled features (B, d) of the last group."""
+        if self.layers == "last":
+            features = self.backbone(x)
+            return self.head(features), features
+        groups = self.backbone.forward_groups(x)
+        return self.head(torch.cat(groups, 1)), groups[-1]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised images (B, 3, H, W) to logits (B, classes) float32."""
-        return torch.as_tensor(self.head(self.backbone(x)).float())
+        return torch.as_tensor(self.both(x)[0].float())
 
 
-def make_head(head: Head, classes: int) -> nn.Module:
-    """Return the module of a fitted head."""
-    arrays = {name: torch.from_numpy(np.array(array)) for name, array in head.arrays.items()}
+def make_head(head: Head, classes: int, predict: str | None = None) -> nn.Module:
+    """Return the module of a fitted head; `predict` names the function of one of arrays."""
+    arrays = {name: torch.from_numpy(np.array(array, order="C")) for name, array in head.arrays.items()}
+    if head.kind == "arrays":
+        single = {name: a.float() if a.is_floating_point() else a for name, a in arrays.items()}
+        return ArraysHead(resolve(str(predict)), classes, single)
     if head.kind == "knn":
         return KnnHead(classes, **arrays)
     linear = nn.Linear(arrays["weight"].shape[1], classes)
@@ -138,7 +190,8 @@ def load(folder: Path) -> tuple[Model, Description]:
         ) from error
     require_installed(description.backbone, description.package)
     backbone = build(description.backbone, description.input_size, pretrained=False)
-    model = Model(backbone, _head(description, backbone.feature_dim, state, folder / FILE))
+    width = sum(backbone.layers.dims) if description.layers == "all" else backbone.feature_dim
+    model = Model(backbone, _head(description, width, state, folder / FILE), description.layers)
     _fill(model, state, folder / FILE)
     return model.eval(), description
 
@@ -148,6 +201,11 @@ def _head(description: Description, width: int, state: dict[str, Tensor], file: 
     classes = len(description.classes)
     if description.head == "linear":
         return nn.Linear(width, classes)
+    if description.head == "arrays":
+        predict = require_predict(description.predict, description.predict_package)
+        inside = "head.arrays."
+        arrays = {name.removeprefix(inside): t for name, t in state.items() if name.startswith(inside)}
+        return ArraysHead(predict, classes, arrays)
     try:
         return KnnHead(
             classes, **{name: state[f"head.{name}"] for name in ("features", "labels", "centre", "count")}

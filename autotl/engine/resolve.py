@@ -16,7 +16,7 @@ from autotl.errors import EngineError
 from autotl.plugins.manager import load_plugins
 from autotl.records import BackboneSpec, Settings
 
-__all__ = ["require_installed", "require_known", "resolve"]
+__all__ = ["require_installed", "require_known", "require_predict", "resolve"]
 
 
 def resolve(name: str) -> Callable[..., Any]:
@@ -49,6 +49,20 @@ def require_installed(spec: BackboneSpec, package: str = "") -> None:
         offered = load_plugins().backbones(None, Settings(offline=True, wanted=(spec.name,)))
         named = frozenset(spec.build for spec in offered.values())
     require_known(spec, named, package)
+
+
+def require_predict(name: str | None, package: str = "") -> Callable[..., Any]:
+    """Return the function of a head of arrays that was read from a file, if a strategy that is installed names it.
+
+    `package` is what the function was part of. Raises `EngineError`.
+    """
+    named = {strategy.predict for strategy in load_plugins().strategies(None).values()}
+    if name is None or name not in named:
+        raise EngineError(
+            f"the head is computed by {name!r}, which no installed strategy names as its `predict`; files may not "
+            f"choose code; install {package or 'the plugin that the model was trained with'}"
+        )
+    return resolve(name)
 
 
 def require_known(spec: BackboneSpec, named_by_plugins: Collection[str] = (), package: str = "") -> None:

@@ -25,7 +25,7 @@ from autotl.engine import device as devices
 from autotl.engine import memory, stopwatch, train
 from autotl.engine.augment import augment
 from autotl.engine.images import normalised, side_before_crop
-from autotl.engine.model import Description, Model, load_weights, make_head, save, without_source
+from autotl.engine.model import ArraysHead, Description, Model, load_weights, make_head, save, without_source
 from autotl.engine.progress import Reporter, Send
 from autotl.engine.resolve import resolve
 from autotl.engine.session import Session
@@ -255,11 +255,14 @@ def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.n
     if len(outside) < len(rows.judged) or len(inside) < min(len(rows.fitted), classes):
         network = Model(backbone, nn.Linear(backbone.feature_dim, classes))
         return Outcome(model=network, status="failed", error="out of time"), NOTHING, 0.0
-    last = features.groups[-1]
-    head = _fit_head(task, last[inside], features.rows[inside])
-    module = make_head(head, classes).to(session.device)
+    layers = task.strategy.layers
+    groups = features.groups if layers == "all" else features.groups[-1:]
+    seen = np.concatenate(groups, axis=1)
+    widths = tuple(group.shape[1] for group in groups)
+    head = _fit_head(task, seen[inside], features.rows[inside], widths)
+    module = make_head(head, classes, task.strategy.predict).to(session.device)
     with torch.inference_mode():
-        logits = module(torch.from_numpy(last[outside]).to(session.device))
+        logits = module(torch.from_numpy(seen[outside]).to(session.device))
         table = torch.softmax(logits.float(), 1).cpu().numpy()
     notes = []
     if head.method:
@@ -267,13 +270,13 @@ def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.n
     if len(inside) < len(rows.fitted):
         notes.append(fact(Kind.FEWER_ROWS, rows=len(inside), of=len(rows.fitted)))
     precision = session.precision(backbone)
-    outcome = Outcome(model=Model(backbone, module).eval(), notes=notes, precision=precision)
+    outcome = Outcome(model=Model(backbone, module, layers).eval(), notes=notes, precision=precision)
     return outcome, table, _latency(outcome.model, task, precision)
 
 
 @stopwatch.on("head")
-def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray) -> Head:
-    """Fit the strategy's head on features (m, d) of `rows`."""
+def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray, widths: tuple[int, ...] = ()) -> Head:
+    """Fit the strategy's head on features (m, d) of `rows`; `widths` are those of the layer groups in them."""
     order = np.argsort(rows)  # folds follow the data, not the order in which rows were drawn
     features, rows = features[order], rows[order]
     labels, group = task.columns.labels[rows], task.columns.group
@@ -281,12 +284,15 @@ def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray) -> Head:
     folds = folds_for(labels, None if group is None else group[rows], HEAD_FOLDS)
     fit = getattr(importlib.import_module(module), name)
     weights = metrics.fitting_weights(task.session.data.metric, labels)
-    if (unfit := validation.call_flaw(fit, validation.HEAD_ARGUMENTS)) is not None:
+    if (unfit := validation.call_flaw(fit, validation.head_arguments(task.strategy))) is not None:
         raise EngineError(f"the head {task.strategy.head!r} {unfit}")
     with hardware.one_thread():
-        head = fit(features, labels, len(task.columns.classes), folds, task.trial.seed, weights)
+        more = (widths,) if task.strategy.layers == "all" else ()
+        head = fit(features, labels, len(task.columns.classes), folds, task.trial.seed, weights, *more)
     trained = bool(task.strategy.phases)
-    flaw = validation.head_flaw(head, len(task.columns.classes), features.shape[1], trained=trained)
+    flaw = validation.head_flaw(
+        head, len(task.columns.classes), features.shape[1], trained=trained, predict=task.strategy.predict
+    )
     if flaw is not None:
         raise EngineError(f"the head {task.strategy.head!r} {flaw}")
     return head  # type: ignore[no-any-return]
@@ -441,7 +447,7 @@ def _latency(network: Model, task: Task, precision: str) -> float:
             batch = torch.randn(TIMED, 3, task.size, task.size, device=device)
             batch = batch.contiguous(memory_format=torch.channels_last)
             known[key] = _seconds(network.backbone, batch)
-        features = torch.randn(TIMED, network.backbone.feature_dim, device=device)
+        features = torch.randn(TIMED, network.head_width, device=device)
         return known[key] + _seconds(network.head, features)
 
 
@@ -488,15 +494,20 @@ def _write_model(task: Task, outcome: Outcome) -> str | None:
     if task.reporter is not None:
         task.reporter.alive()
     path = f"trials/{_slug(task.trial)}/model"
+    head = outcome.model.head
+    predict = task.strategy.predict if isinstance(head, ArraysHead) else None
     description = Description(
         backbone=without_source(task.spec),
         input_size=task.size,
-        head="linear" if isinstance(outcome.model.head, nn.Linear) else "knn",
+        head="linear" if isinstance(head, nn.Linear) else "arrays" if predict else "knn",
         classes=task.columns.classes,
         precision=outcome.precision,  # type: ignore[arg-type]
         decoded=task.session.data.squares.pixels.side,
         autotl=__version__,
         package="" if task.spec.build in BUILTIN_BUILDS else package_of(task.spec.build),
+        predict=predict,
+        predict_package=package_of(predict) if predict and not predict.startswith("autotl.") else "",
+        layers=outcome.model.layers,
     )
     save(outcome.model, description, task.session.folder / path)
     return path

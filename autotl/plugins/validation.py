@@ -16,9 +16,11 @@ import numpy as np
 from autotl.records import BackboneSpec, Dataset, Phase, Score, Strategy
 from autotl.records.head import Head
 
-__all__ = ["HEAD_ARGUMENTS", "SCORE_ARGUMENTS", "call_flaw", "flaw", "head_flaw"]
+__all__ = ["PREDICT_ARGUMENTS", "SCORE_ARGUMENTS", "call_flaw", "flaw", "head_arguments", "head_flaw"]
 
 HEAD_ARGUMENTS = ("features", "labels", "classes", "folds", "seed", "weights")  # of a head's function
+ALL_LAYERS_ARGUMENTS = (*HEAD_ARGUMENTS, "widths")  # of one that gets the features of all layer groups
+PREDICT_ARGUMENTS = ("features", "arrays", "classes")  # of the function that maps features by a head's arrays
 SCORE_ARGUMENTS = ("features", "labels", "folds", "logits")  # of a score's function
 MOST_WEIGHT = 0.5  # that a score may state: as much as the best built-in one has
 _CALLABLE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
@@ -47,16 +49,25 @@ def call_flaw(function: Callable[..., Any], arguments: Sequence[str]) -> str | N
     return None
 
 
-def head_flaw(head: Any, classes: int, width: int, *, trained: bool = False) -> str | None:
+def head_arguments(strategy: Strategy) -> tuple[str, ...]:
+    """Return the arguments that the function of a strategy's head gets, in their order."""
+    return ALL_LAYERS_ARGUMENTS if strategy.layers == "all" else HEAD_ARGUMENTS
+
+
+def head_flaw(
+    head: Any, classes: int, width: int, *, trained: bool = False, predict: str | None = None
+) -> str | None:
     """Return the first problem with what a head's function returned, as the rest of a sentence about it.
 
-    One that is `trained` further has to be linear.
+    One that is `trained` further has to be linear. One of arrays needs a strategy with a function `predict`.
     """
     if not isinstance(head, Head):
         return f"returned a {type(head).__name__}; expected autotl.plugin.Head"
     kinds = {"linear": ("weight", "bias"), "knn": ("features", "labels", "centre", "count")}
-    if head.kind not in kinds:
-        return f"returned a head of kind {head.kind!r}; expected linear or knn"
+    if head.kind == "arrays" and not trained:
+        return _arrays_flaw(head.arrays, predict)
+    if head.kind not in kinds and head.kind != "arrays":
+        return f"returned a head of kind {head.kind!r}; expected linear, knn or arrays"
     if trained and head.kind != "linear":
         return f"returned a head of kind {head.kind!r}, which the phases cannot train; expected linear"
     if set(head.arrays) != set(kinds[head.kind]):
@@ -71,6 +82,23 @@ def head_flaw(head: Any, classes: int, width: int, *, trained: bool = False) -> 
     for name, array in arrays.items():
         if array.shape != expected[name]:
             return f"returned {name} of the shape {array.shape}; expected {expected[name]}"
+        if not np.isfinite(array).all():
+            return f"returned {name} with NaN or infinity; expected finite numbers"
+    return None
+
+
+def _arrays_flaw(arrays: dict[str, Any], predict: str | None) -> str | None:
+    if predict is None:
+        return (
+            "returned a head of kind 'arrays', and its strategy names no function `predict` that maps features by them; "
+            "expected one, or a head of kind linear"
+        )
+    for name, value in arrays.items():
+        if not (isinstance(name, str) and name.isidentifier()):
+            return f"returned an array named {name!r}; expected letters, digits and underscores"
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            return f"returned {name} of the type {array.dtype}; expected numbers"
         if not np.isfinite(array).all():
             return f"returned {name} with NaN or infinity; expected finite numbers"
     return None
@@ -153,6 +181,12 @@ def _of_strategy(strategy: Strategy) -> Iterator[str]:
     yield from _of_summary(strategy.summary)
     if strategy.head is not None:
         yield from _of_callable("head", strategy.head)
+    if strategy.predict is not None:
+        yield from _of_callable("predict", strategy.predict)
+    if strategy.predict is not None and (strategy.head is None or strategy.phases):
+        yield "predict is set, which maps features by the arrays of a head that no phase trains; expected a head alone"
+    if strategy.layers == "all" and (strategy.head is None or strategy.phases):
+        yield "layers is 'all', which a head has that no phase trains; expected a head alone, or layers 'last'"
     if not strategy.phases and not strategy.head:
         yield "it has neither phases nor a head, so it would train nothing; expected one of them, or both"
     if strategy.depths and not any(phase.trains == "k" for phase in strategy.phases):

@@ -114,6 +114,10 @@ class Strategy:
     phases: tuple[Phase, ...] = ()  # none: the head is fitted in closed form on pooled features
     depths: bool = False  # takes an unfreeze depth 1..n or all
     head: str | None = None  # "module:attr" of (features, labels, classes, folds, seed, weights) -> Head
+    # With the features of all groups the head's function gets `widths` besides, the number of features of each.
+    predict: str | None = None  # "module:attr" of (features, arrays, classes) -> logits: of a head of arrays
+    layers: Literal["last", "all"] = "last"  # groups whose features the head gets; all: of each, concatenated
+    proposed: bool = True  # tried by default; else only where it is asked for by name
 
     @property
     def head_only(self) -> bool:

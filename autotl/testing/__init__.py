@@ -65,6 +65,7 @@ from autotl.testing.strategy import (
     learns_classes,
     resolves,
     same_seed_same_head,
+    saved_and_read,
     takes_arguments,
     unseen_classes,
 )
@@ -114,6 +115,7 @@ __all__ = [
     "repeatable",
     "resolves",
     "same_seed_same_head",
+    "saved_and_read",
     "source_classifier",
     "survives_odd_data",
     "takes_arguments",

@@ -99,7 +99,7 @@ def checks_of(value: BackboneSpec | Strategy | Score) -> list[Check]:
         return [Check(f"score {value.name}", function, value) for function in SCORE]
     result = [Check(f"strategy {value.name}", function, value) for function in STRATEGY]
     if isinstance(value.head, str):
-        result += [Check(f"head {value.head}", function, value.head) for function in HEAD]
+        result += [Check(f"head {value.head}", function, value) for function in HEAD]
     return result
 
 

@@ -29,13 +29,14 @@ def test_a_sound_head_has_no_flaw(head: Head) -> None:
     ("head", "word"),
     [
         (LINEAR, "returned a dict; expected autotl.plugin.Head"),
-        (Head(kind="tree", arrays=LINEAR), "kind 'tree'; expected linear or knn"),  # type: ignore[arg-type]
+        (Head(kind="tree", arrays=LINEAR), "kind 'tree'; expected linear, knn or arrays"),  # type: ignore[arg-type]
         (Head(kind="linear", arrays={"weight": LINEAR["weight"]}), "arrays weight; expected weight, bias"),
         (
             Head(kind="linear", arrays=LINEAR | {"weight": LINEAR["weight"].T}),
             r"weight of the shape \(8, 3\)",
         ),
         (Head(kind="linear", arrays=LINEAR | {"bias": np.full(3, np.nan)}), "bias with NaN"),
+        (Head(kind="arrays", arrays=LINEAR), "its strategy names no function `predict`"),
         (Head(kind="knn", arrays=KNN | {"labels": np.zeros(4)}), r"features of the shape \(5, 8\)"),
     ],
 )
