@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from autotl.embedding import Embeddings, embed
     from autotl.errors import (
         AutotlError,
         BudgetError,
@@ -36,6 +37,7 @@ __all__ = [
     "AutotlError",
     "BudgetError",
     "DatasetError",
+    "Embeddings",
     "EngineError",
     "PluginError",
     "Run",
@@ -44,14 +46,17 @@ __all__ = [
     "UnknownNameError",
     "WeightsUnavailable",
     "__version__",
+    "embed",
     "hookimpl",
     "load",
     "recommend",
 ]
 
 _HOMES = {  # the others: errors
+    "Embeddings": "embedding",
     "Run": "run",
     "TransferClassifier": "sklearn",
+    "embed": "embedding",
     "hookimpl": "hookspecs",
     "load": "run",
     "recommend": "run",

@@ -15,6 +15,7 @@ from autotl import __version__
 from autotl.cli import (
     audit,
     check,
+    embed,
     evaluate,
     listing,
     machine,
@@ -49,7 +50,7 @@ SECTIONS = {
     "Run": ("run", "demo", "fit"),
     "Use a run": ("leaderboard", "decide", "report", "predict", "evaluate", "export"),
     "Check a run": ("replay", "diff"),
-    "Inspect": ("profile", "backbones", "strategies", "scores"),
+    "Inspect": ("profile", "backbones", "strategies", "scores", "embed"),
     "Plugins": ("plugins", "check", "new"),
     "Machine": ("cache", "doctor", "completion"),
 }
@@ -132,6 +133,7 @@ for _command in (
     *run.COMMANDS,
     *results.COMMANDS,
     *predict.COMMANDS,
+    *embed.COMMANDS,
     *evaluate.COMMANDS,
     *audit.COMMANDS,
     *profile.COMMANDS,
