@@ -7,6 +7,7 @@ AutotlError
 ├─ WeightsUnavailable        pretrained weights are not where they were looked for
 ├─ RunError                  a folder is not a run, or not one that can do what was asked
 ├─ EngineError               torch or timm is missing or broken, or the device is not there
+├─ Declined                  a strategy cannot do what a run asks of it; the message is the reason
 └─ PluginError               a plugin broke its contract; carries ``plugin`` and ``hook``
 
 A message has three parts: what happened, with the value; what was expected; what to do.
@@ -23,6 +24,7 @@ __all__ = [
     "AutotlError",
     "BudgetError",
     "DatasetError",
+    "Declined",
     "EngineError",
     "PluginError",
     "RunError",
@@ -70,6 +72,10 @@ class RunError(AutotlError):
 
 class EngineError(AutotlError):
     """torch, torchvision or timm is missing or broken, or the device is not there."""
+
+
+class Declined(AutotlError):
+    """A strategy cannot be used here: its functions raise it with the reason, which becomes a row and no failure."""
 
 
 class PluginError(AutotlError):

@@ -11,14 +11,23 @@ none is accepted.
 
 from __future__ import annotations
 
-from autotl.errors import AutotlError, DatasetError, PluginError, UnknownNameError, WeightsUnavailable
+from autotl.errors import (
+    AutotlError,
+    DatasetError,
+    Declined,
+    PluginError,
+    UnknownNameError,
+    WeightsUnavailable,
+)
 from autotl.hookspecs import API_VERSION, hookimpl
 from autotl.protocols import (
     Belief,
     CostModel,
     DefaultPlanner,
     Engine,
+    LayerGroup,
     ListingCall,
+    ObjectiveCall,
     Planner,
     PlannerCall,
     PlannerFacts,
@@ -64,6 +73,7 @@ __all__ = [
     "CurvePoint",
     "Dataset",
     "DatasetError",
+    "Declined",
     "DefaultPlanner",
     "Engine",
     "Event",
@@ -73,8 +83,10 @@ __all__ = [
     "Head",
     "Interval",
     "Kind",
+    "LayerGroup",
     "LeftOut",
     "ListingCall",
+    "ObjectiveCall",
     "Part",
     "Phase",
     "Planner",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from autotl.records import (
     Trial,
     TrialResult,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor  # what an objective receives; this module imports no torch
 
 OnProgress = Callable[[Progress], None]
 
@@ -272,3 +275,30 @@ class PlannerCall:
     ]  # seconds to keep for the final fit: the longest of those that may win by now
     goal: Goal  # the metric, the preference and the limits
     default: DefaultPlanner  # to delegate to
+
+
+# --------------------------------------------------------------------------- what a strategy's functions receive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerGroup:
+    """The layer group that a parameter belongs to."""
+
+    index: int  # from 0, the shallowest
+    count: int  # of layer groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ObjectiveCall:
+    """A call of a phase's `objective`: one batch of a training."""
+
+    logits: Tensor  # (B, classes) float32
+    targets: Tensor  # (B,) int64 class indices
+    features: tuple[
+        Tensor, ...
+    ]  # pooled (B, d) of each layer group, shallow to deep; the last enters the head
+    counts: Tensor  # (classes,) int64: images of each class that are trained on
+    trained: Mapping[str, Tensor]  # the backbone's parameters that train, by name
+    starts: Mapping[str, Tensor]  # the same as the training began: the pretrained ones
+    progress: float  # of the phase, 0 to 1
+    loss: Callable[[Tensor, Tensor], Tensor]  # (logits, targets) -> loss of the kind of target

@@ -2,6 +2,7 @@
 
 - docs/reference/commands.md: what ``--help`` prints
 - docs/reference/plugin-api.md, plugin-records.md and run-records.md: the hooks, and their records
+- docs/reference/plugin-functions.md: the functions that records name
 - docs/reference/architecture.md: the import layers of pyproject.toml, between two markers
 - autotl/run_folder/result.schema.json: the JSON Schema of result.json
 
@@ -49,8 +50,8 @@ HOOKS_HEAD = f"""\
 
 [Plugins](../guide/plugins.md) is the guide, with a complete package for each kind. This page lists every hook with its
 exact arguments. The records have pages of their own: [what a plugin returns](plugin-records.md) and
-[what a plugin receives](run-records.md). autotl's own backbones, strategies, scores and readers come through the
-same hooks.
+[what a plugin receives](run-records.md), and so have the [functions](plugin-functions.md) that they name. autotl's own
+backbones, strategies, scores and readers come through the same hooks.
 
 An implementation names the arguments that it needs and leaves out the others.
 """
@@ -70,8 +71,12 @@ RECEIVED_HEAD = f"""\
 All fields of the values that [hooks](plugin-api.md) and planners receive. Seconds and bytes are plain numbers;
 scores are fractions. Records may get more fields without breaking a plugin.
 """
-FUNCTIONS = """
-## Functions
+FUNCTIONS = f"""\
+# Functions that a plugin names
+
+{MADE}
+
+## Of a head and of a score
 
 `Strategy.head`, `Strategy.predict` and `Score.compute` name functions. Arguments are passed by position,
 in this order; a function may give them other names.
@@ -96,6 +101,34 @@ A head returns `Head`, whose arrays fit the features as they were passed: a func
 into `weight` and `bias`. It has no limit of its own: it runs in the worker process, on one thread, within the trial's
 time, and the worker is ended where it exceeds that. A score returns a float; a call may take 10 s. Neither changes the
 arrays.
+
+## Of a phase
+
+The worker process calls them during a training; torch may be imported at the top of their module, if it is not the
+plugin's own. Images are tensors (B, 3, side, side) on the device.
+
+| field of `Phase` | arguments | returns |
+| --- | --- | --- |
+| `trains` | `name`, `module`, `group` | whether a parameter of the backbone trains |
+| `augment` | `images`, `seed` | the augmented images |
+| `mix` | `images`, `seed` | (mixed images, partners, share) |
+| `sampler` | `labels`, `classes`, `seed` | places (m,) in `labels`: the order of one pass |
+| `objective` | `call`: [ObjectiveCall](run-records.md#objectivecall) | the loss: a tensor without axes, with a gradient |
+
+- A selector is asked once a phase for every parameter: its name in the network, the module that holds it, and its
+  [LayerGroup](run-records.md#layergroup).
+- `augment` gets float32 in 0 to 255, after the crop and the flip of light augmentation; `mix` gets what enters the
+  network. Partners are places in the batch (B,) int64. Of a mixed image's loss, `share` is its own target's and the rest
+  its partner's.
+- A sampler gets the labels of the rows that are trained on, and is asked again when an order is used up.
+
+`Strategy.prepare` gets the pretrained network without its classifier, changes it or wraps it, and returns it. It is
+called again where a model is loaded, without the pretrained weights; what it adds is in parameters and buffers, which
+are saved and loaded by name. Layer groups are found in what it returns. It raises `Declined` with the reason
+where it cannot be used with a network: that is a row of the leaderboard, and no failure.
+
+A seed gives one answer, so that a run can be repeated. What a function returns is checked at every call; a training whose
+function raises, or returns something else, is a failed trial with the reason.
 """
 RETURNED = (
     "BackboneSpec", "Weights", "Preprocess", "Strategy", "Phase", "Head", "Score", "Dataset", "Target", "Finding",
@@ -103,7 +136,7 @@ RETURNED = (
 )  # fmt: skip
 RECEIVED = (
     "ListingCall", "SourceCall", "PlannerCall", "Settings", "Profile", "Ranking", "Ranked", "Goal", "Interval",
-    "TrialResult", "CurvePoint", "Event",
+    "TrialResult", "CurvePoint", "Event", "LayerGroup", "ObjectiveCall",
 )  # fmt: skip
 ALIASES = {
     name: str(alias).replace("typing.", "").replace("<class 'int'>", "int")
@@ -124,7 +157,8 @@ def pages() -> dict[Path, str]:
     return {
         REFERENCE / "commands.md": commands(),
         REFERENCE / "plugin-api.md": plugin_api(),
-        REFERENCE / "plugin-records.md": records_page(RETURNED_HEAD, RETURNED) + FUNCTIONS,
+        REFERENCE / "plugin-records.md": records_page(RETURNED_HEAD, RETURNED),
+        REFERENCE / "plugin-functions.md": FUNCTIONS,
         REFERENCE / "run-records.md": records_page(RECEIVED_HEAD, RECEIVED) + reading_options(),
         architecture: LAYERS.sub(lambda _: layers(), architecture.read_text(encoding="utf-8")),
         ROOT / "autotl" / "run_folder" / "result.schema.json": schema,

@@ -1,9 +1,10 @@
-"""The strategies that come with autotl: values that one training loop reads."""
+"""The strategies that come with autotl: values that one training loop reads. A run tries `STRATEGIES` by default."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from autotl.builtin.fine_tuning import FINE_TUNING
 from autotl.hookspecs import hookimpl
 from autotl.records import Phase, Profile, Strategy
 
@@ -55,8 +56,12 @@ FROZEN = (
         "head2toe", "linear head on selected features of all layers (Evci et al., ICML 2022)", layers="all"
     ),
 )
+# Functions that a model folder may name: they change the network that was built as it was for its training.
+BUILTIN_PREPARES = frozenset(
+    strategy.prepare for strategy in (*STRATEGIES, *FROZEN, *FINE_TUNING) if strategy.prepare is not None
+)
 
 
 @hookimpl
 def register_strategies(profile: Profile | None) -> tuple[Strategy, ...]:
-    return (*STRATEGIES, *FROZEN)
+    return (*STRATEGIES, *FROZEN, *FINE_TUNING)

@@ -144,14 +144,17 @@ def _cut(text: str, width: int) -> str:
 @click.command(epilog="Example: autotl strategies", short_help="List the transfer strategies.")
 @AS_JSON
 def strategies(as_json: bool) -> None:
-    """List the strategies: ways to transfer a backbone to new data."""
+    """List the strategies: ways to transfer a backbone to new data.
+
+    A run tries those with a + by default, and others where --strategies names them.
+    """
     from autotl.plugins.manager import load_plugins
 
     plugins = load_plugins()
     _show(
         list(plugins.strategies(None).values()),
-        ("strategy", "what it does"),
-        lambda value: (value.name, value.summary),
+        ("", "strategy", "what it does"),
+        lambda value: ("+" if value.proposed else "", value.name, value.summary),
         as_json,
     )
     _problems(plugins.problems)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal, Self
 
 import torch
@@ -55,6 +55,7 @@ class Backbone(nn.Module):
         source_head: nn.Module | None = None,
         source_tap: str | None = None,
         folded: bool = False,
+        prepare: str | None = None,
     ) -> None:
         super().__init__()
         self.spec = spec
@@ -63,6 +64,7 @@ class Backbone(nn.Module):
         self.input_size = input_size
         self.feature_dim = layers.dims[-1]
         self.folded = folded
+        self.prepare = prepare
         self._source = [source_head] if source_head is not None else []  # a list hides it from state_dict()
         self._source_tap = source_tap
         self._trained: frozenset[int] = frozenset()
@@ -122,7 +124,8 @@ class Backbone(nn.Module):
     def digest(self) -> str:
         """Return the digest of what this network computes, see `network_digest`; computed once after each `freeze`."""
         if self._digest is None:
-            self._digest = network_digest([self.body, *self._source], self.spec.build)
+            makers = [self.spec.build] if self.prepare is None else [self.spec.build, self.prepare]
+            self._digest = network_digest([self.body, *self._source], *makers)
         return self._digest
 
     def freeze(self, depth: Depth, norm: Norm = "with_group") -> None:
@@ -137,13 +140,23 @@ class Backbone(nn.Module):
         if depth != "all" and not (isinstance(depth, int) and depth >= 0):
             raise EngineError(f"unfreeze depth {depth!r}; expected 0 to {count} or 'all'")
         trained = count if depth == "all" else min(depth, count)
-        self._trained = frozenset(range(count - trained, count))
+        self.freeze_but([name for names in self.layers.parameters[count - trained :] for name in names], norm)
+
+    def freeze_but(self, names: Collection[str], norm: Norm = "with_group") -> None:
+        """Make the parameters of these names in the body trainable and the others not, as `freeze` does.
+
+        A layer group with a parameter that trains is in training mode; one without is frozen.
+        """
+        trained = frozenset(names)
+        self._trained = frozenset(
+            index for index, group in enumerate(self.layers.parameters) if trained.intersection(group)
+        )
         self._norm = norm
         self._digest = None  # what is not frozen changes
         own = dict(self.body.named_parameters())
-        for index, names in enumerate(self.layers.parameters):
-            for name in names:
-                own[name].requires_grad_(index in self._trained)
+        for group in self.layers.parameters:
+            for name in group:
+                own[name].requires_grad_(name in trained)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
@@ -193,15 +206,22 @@ class Backbone(nn.Module):
 
 
 def build(
-    spec: BackboneSpec, input_size: int | None = None, *, pretrained: bool = True, offline: bool = False
+    spec: BackboneSpec,
+    input_size: int | None = None,
+    *,
+    prepare: str | None = None,
+    pretrained: bool = True,
+    offline: bool = False,
 ) -> Backbone:
     """Build the network of `spec`, load its weights, remove its classifier and find its layer groups.
 
     `input_size` is the side of the images in pixels (default: the native one). With `pretrained=False` the
-    weights are not loaded, and there is no source head. The network runs once, on noise.
+    weights are not loaded, and there is no source head. The network runs once, on noise. `prepare` is the function of
+    a strategy that changes the network before its layer groups are found; there is no source head then, either.
 
-    Raises `WeightsUnavailable` (missing, or of another network), `UnknownNameError` (no such architecture)
-    and `EngineError` (the builder failed, or the network cannot take images of that size).
+    Raises `Declined` as that function does, `WeightsUnavailable` (missing, or of another network),
+    `UnknownNameError` (no such architecture) and `EngineError` (the builder failed, or the network cannot take images
+    of that size).
     """
     size = spec.input_size if input_size is None else input_size
     pretrained = pretrained and spec.init == "pretrained"
@@ -214,6 +234,8 @@ def build(
     model.eval()
     if size != spec.input_size:
         _resize(model, spec, size)
+    if prepare is not None:
+        model, head, tap = _prepared(model, spec, prepare), None, None
     noise = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     layers = find_groups(model, _run(model, spec, size, noise))
     head, tap = _check_head(head, tap, layers.dims[-1])
@@ -225,7 +247,27 @@ def build(
         source_head=head,
         source_tap=tap,
         folded=pretrained and _is_folded(model),
+        prepare=prepare,
     )
+
+
+def _prepared(model: nn.Module, spec: BackboneSpec, prepare: str) -> nn.Module:
+    """Return the network as a strategy's function prepares it. Raises `EngineError`, and `Declined` as it does."""
+    function = resolve(prepare)
+    try:
+        prepared = function(model)
+    except AutotlError:
+        raise
+    except Exception as error:
+        raise EngineError(
+            f"{prepare!r} cannot prepare {spec.name!r}: it raised {type(error).__name__}: {error}; expected it to return "
+            "the network, or to raise Declined with the reason; correct it"
+        ) from error
+    if not isinstance(prepared, nn.Module):
+        raise EngineError(
+            f"{prepare!r} returned a {type(prepared).__name__}; expected the network; correct it"
+        )
+    return prepared.eval()
 
 
 def describe(spec: BackboneSpec, input_size: int | None = None) -> tuple[int, float, int]:

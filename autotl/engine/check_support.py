@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors.numpy import load_file
 from torch import nn
 
@@ -20,14 +20,17 @@ from autotl import tensors
 from autotl.budget import Allowance
 from autotl.builtin.heads import Head
 from autotl.engine import messages, trial
-from autotl.engine.backbone import build
+from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import Squares, to_input
-from autotl.engine.model import make_head
+from autotl.engine.model import Model, make_head
+from autotl.engine.resolve import resolve
+from autotl.engine.selection import selected
 from autotl.engine.session import Data, Session
-from autotl.modality.image_store import Pixels, decode
-from autotl.records import BackboneSpec, Candidate, Columns, Depth, Strategy, Trial, TrialResult
+from autotl.errors import Declined
+from autotl.modality.image_store import Pixels
+from autotl.records import BackboneSpec, Candidate, Columns, Depth, Preprocess, Strategy, Trial, TrialResult
 
-__all__ = ["TOY", "Specimen", "probabilities", "train_toy"]
+__all__ = ["TOY", "TOY_BATCH_NORM", "WATCH", "Specimen", "Toy", "chosen", "probabilities", "train_toy"]
 
 SECONDS = 60.0  # a toy training takes one or two
 SEED = 0
@@ -117,44 +120,177 @@ TOY = BackboneSpec(
 )
 
 
+TOY_BATCH_NORM = replace(TOY, name="toy:batch_norm", build="autotl.engine.check_support:toy_batch_norm")
+TOY_ATTENTION = replace(
+    TOY, name="toy:attention", build="autotl.engine.check_support:toy_attention", size_step=0
+)
+
+
+def toy_for(strategy: Strategy) -> BackboneSpec:
+    """Return the first small network that a strategy can be used with. Raises `Declined` as it does of the last."""
+    try:
+        build(TOY, prepare=strategy.prepare, offline=True)
+    except Declined:
+        build(TOY_ATTENTION, prepare=strategy.prepare, offline=True)
+        return TOY_ATTENTION
+    return TOY
+
+
+def toy_attention() -> nn.Module:
+    """Return a transformer of two blocks."""
+    from timm.models import VisionTransformer
+
+    return VisionTransformer(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2, num_classes=0)
+
+
 def toy_net() -> nn.Module:
     """Return four small convolutions: enough layer groups to distinguish depths."""
+    # Group norm, because without pretraining batch norm would be another function in prediction.
+    return _convolutions(lambda width: nn.GroupNorm(4, width))
+
+
+def toy_batch_norm() -> nn.Module:
+    """Return the same with batch norm, whose statistics move or do not."""
+    return _convolutions(nn.BatchNorm2d)
+
+
+def _convolutions(norm: Callable[[int], nn.Module]) -> nn.Module:
     layers: list[nn.Module] = []
     for into, out in ((3, 8), (8, 16), (16, 16), (16, 16)):
-        # Group norm, because without pretraining batch norm would be another function in prediction.
-        layers.append(nn.Sequential(nn.Conv2d(into, out, 3, 2, 1), nn.GroupNorm(4, out), nn.ReLU()))
+        layers.append(nn.Sequential(nn.Conv2d(into, out, 3, 2, 1), norm(out), nn.ReLU()))
     return nn.Sequential(*layers)
 
 
+class Watch:
+    """Calls the function of a strategy in its place and keeps the answers; a phase names it by `WATCHED`."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.answers: list[Any] = []
+
+    def begin(self, name: str) -> str:
+        """Watch the function of that "module:attr"; return the name that stands in for it."""
+        self.name, self.answers = name, []
+        return WATCHED
+
+    def __call__(self, *arguments: Any) -> Any:
+        answer = resolve(self.name)(*arguments)
+        self.answers.append(answer)
+        return answer
+
+
+WATCH = Watch()
+WATCHED = "autotl.engine.check_support:WATCH"
+
+
+class _WatchedSquares(Squares):
+    """Squares that keep which rows were asked for, batch by batch."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        super().__init__(pixels)
+        self.asked: list[np.ndarray] = []
+
+    def get(self, rows: np.ndarray, size: int, preprocess: Preprocess) -> np.ndarray:
+        self.asked.append(rows.copy())
+        return super().get(rows, size, preprocess)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Toy:
+    """A small training, with what changed and what was read."""
+
+    result: TrialResult
+    labels: np.ndarray  # (n,) of all rows
+    fitted: np.ndarray  # rows that were trained on, in order
+    batches: list[np.ndarray]  # rows of one batch after another
+    before: dict[str, np.ndarray]  # parameters and buffers of the body, by name
+    after: dict[str, np.ndarray]
+    weights: dict[str, np.ndarray]  # everything that the training left, its head too
+    groups: tuple[tuple[str, ...], ...]  # names of parameters by layer group
+    probabilities: np.ndarray  # of the rows that are predicted
+    again: (
+        np.ndarray | None
+    )  # the same by a network that was prepared, saved and loaded; None: nothing prepares it
+    accuracy: float
+
+    @property
+    def changed(self) -> set[str]:
+        """Return the names of the parameters and buffers that changed."""
+        return {name for name, value in self.before.items() if not np.array_equal(value, self.after[name])}
+
+    @property
+    def moved(self) -> list[bool]:
+        """Return which layer groups have a parameter that changed."""
+        return [bool(self.changed.intersection(group)) for group in self.groups]
+
+
 def train_toy(
-    strategy: Strategy, depth: Depth, epochs: float, *, classes: int = 3
-) -> tuple[TrialResult, float, list[bool]]:
-    """Train a small network with a strategy; return result, accuracy, and which layer groups' parameters moved.
+    strategy: Strategy, depth: Depth, epochs: float, *, classes: int = 3, net: BackboneSpec | None = None
+) -> Toy:
+    """Train a small network with a strategy and return what happened.
 
     The images are noise around one colour for each class; 16 images a class train and 8 are predicted.
     """
+    net = net or toy_for(strategy)
     with tempfile.TemporaryDirectory(prefix="autotl-") as folder, _threads_as_before():
         root = Path(folder)
         labels = np.repeat(np.arange(classes), 24)
         session = _toy_session(root, labels, classes)
         torch.set_num_threads(1)  # the network is too small to be shared out
         candidate = Candidate(
-            backbone=TOY.name, input_size=TOY.input_size, strategy=strategy.name, unfreeze=depth
+            backbone=net.name, input_size=net.input_size, strategy=strategy.name, unfreeze=depth
         )
         asked = Trial(id="toy", candidate=candidate, epochs=epochs, keep_model=True)
-        result = trial.attempt(session, asked, TOY, strategy, _allowance())
-        if result.predictions is None or result.model is None:
-            return result, 0.0, []
-        with np.load(root / result.predictions) as stored:
-            right = stored["proba"].argmax(1) == labels[stored["rows"]]
-        fresh = session.fresh(TOY, TOY.input_size)
-        after = load_file(root / result.model / "model.safetensors")
-        before = {name: parameter.detach().numpy() for name, parameter in fresh.body.named_parameters()}
-        moved = [
-            any(not np.array_equal(before[name], after[f"backbone.body.{name}"]) for name in group)
-            for group in fresh.layers.parameters
-        ]
-        return result, float(right.mean()), moved
+        result = trial.attempt(session, asked, net, strategy, _allowance())
+        columns, squares = session.data.columns, session.data.squares
+        assert isinstance(squares, _WatchedSquares)
+        fitted = columns.order[columns.part[columns.order] == 0]
+        fresh = session.fresh(net, net.input_size, strategy.prepare)
+        before = _state(fresh)
+        after, weights, rows = before, dict[str, np.ndarray](), np.zeros(0, np.int64)
+        probabilities, again = np.zeros((0, classes), np.float32), None
+        if result.predictions is not None and result.model is not None:
+            with np.load(root / result.predictions) as stored:
+                rows, probabilities = stored["rows"], stored["proba"]
+            weights = load_file(root / result.model / "model.safetensors")
+            after = {name: weights[f"backbone.body.{name}"] for name in before}
+            again = _predicted_again(
+                net, strategy, weights, squares.get(rows, net.input_size, net.preprocess)
+            )
+        return Toy(
+            result=result,
+            labels=labels,
+            fitted=fitted,
+            batches=[rows for rows in squares.asked if np.isin(rows, fitted).all()],
+            before=before,
+            after=after,
+            weights=weights,
+            groups=fresh.layers.parameters,
+            probabilities=probabilities,
+            again=again,
+            accuracy=float((probabilities.argmax(1) == labels[rows]).mean()) if len(rows) else 0.0,
+        )
+
+
+def _predicted_again(
+    net: BackboneSpec, strategy: Strategy, weights: dict[str, np.ndarray], squares: np.ndarray
+) -> np.ndarray:
+    """Return the probabilities of a network that is built and prepared anew and given the saved weights."""
+    backbone = build(net, prepare=strategy.prepare, pretrained=False, offline=True)
+    model = Model(backbone, nn.Linear(backbone.feature_dim, len(weights["head.bias"])))
+    model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    batch = to_input(squares, net.input_size, net.preprocess, torch.device("cpu"))
+    with torch.inference_mode():
+        return torch.softmax(model.eval()(batch), 1).numpy()
+
+
+def _state(backbone: Backbone) -> dict[str, np.ndarray]:
+    return {name: tensor.detach().numpy().copy() for name, tensor in backbone.body.state_dict().items()}
+
+
+def chosen(selector: str, strategy: Strategy) -> set[str]:
+    """Return the names of the parameters of a small network that a selector of a strategy chooses."""
+    return set(selected(build(toy_for(strategy), prepare=strategy.prepare, offline=True), selector))
 
 
 def _toy_session(root: Path, labels: np.ndarray, classes: int) -> Session:
@@ -171,7 +307,6 @@ def _toy_session(root: Path, labels: np.ndarray, classes: int) -> Session:
         )
     )
     order = np.random.default_rng(SEED).permutation(len(labels))
-    decode(_pictures(root, labels), root / "pixels", side=32, allowance=_allowance())
     columns = Columns(
         labels=labels,
         part=np.tile(np.repeat([0, 1], [16, 8]), classes),
@@ -185,21 +320,20 @@ def _toy_session(root: Path, labels: np.ndarray, classes: int) -> Session:
             columns=columns,
             digests=np.arange(len(labels)).astype(str),
             metric="accuracy",
-            squares=Squares(Pixels.open(root / "pixels")),
+            squares=_WatchedSquares(_pictures(labels)),
         )
     )
     return session
 
 
-def _pictures(folder: Path, labels: np.ndarray) -> list[str]:
+def _pictures(labels: np.ndarray) -> Pixels:
     generator = np.random.default_rng(SEED)
-    files = []
-    for number, label in enumerate(labels.tolist()):
-        pixels = generator.normal(90.0, 30.0, (32, 32, 3))
-        pixels[:, :, label % 3] += 80.0 if label < 3 else -60.0
-        files.append(str(folder / f"{number}.png"))
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(files[-1])
-    return files
+    pixels = generator.normal(90.0, 30.0, (len(labels), 32, 32, 3))
+    for image, label in zip(pixels, labels.tolist(), strict=True):
+        image[:, :, label % 3] += 80.0 if label < 3 else -60.0
+    sides = np.full(len(labels), 32)
+    places = np.arange(len(labels)) * pixels[0].size
+    return Pixels(pixels.clip(0, 255).astype(np.uint8).reshape(-1), places, sides, sides)
 
 
 @contextmanager

@@ -220,6 +220,7 @@ def _safetensors(plain: model.Model, file: Path) -> tuple[dict[str, Any], Answer
         spec.build not in (TIMM, MOBILENET_V1)
         or not isinstance(plain.head, nn.Linear)
         or plain.layers == "all"
+        or plain.backbone.prepare is not None
     ):
         what = _unlike(plain) if spec.build in (TIMM, MOBILENET_V1) else f"{spec.build}"
         raise EngineError(
@@ -261,6 +262,8 @@ def _unlike(plain: model.Model) -> str:
     """Return why a model has more than timm's network and a linear layer."""
     if plain.layers == "all":
         return "a head on the features of all layer groups"
+    if plain.backbone.prepare is not None:
+        return f"layers of its own by {plain.backbone.prepare}"
     return "a nearest-neighbour head" if isinstance(plain.head, model.KnnHead) else "a head of its own kind"
 
 

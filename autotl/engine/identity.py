@@ -31,19 +31,24 @@ OWN = (  # modules of autotl that turn stored pixels into features
 )
 
 
-def network_digest(networks: Iterable[nn.Module], builder: str) -> str:
-    """Return the digest of networks: all tensors of their states, and the source of their classes and builder.
+def network_digest(networks: Iterable[nn.Module], *makers: str) -> str:
+    """Return the digest of networks: all tensors of their states, and the source of their classes and makers.
 
-    `builder` is the "module:attr" that made them. Equal digests give equal features for equal input.
+    `makers` are the "module:attr" of what made them: a builder, and what prepared the network after it. Equal digests
+    give equal features for equal input.
     """
     networks = list(networks)
-    modules = {builder.partition(":")[0], *(importlib.import_module(name).__name__ for name in OWN)}
+    modules = {
+        *(maker.partition(":")[0] for maker in makers),
+        *(importlib.import_module(name).__name__ for name in OWN),
+    }
     for network in networks:
         modules |= {kind.__module__ for part in network.modules() for kind in type(part).__mro__}
     return key(
         [_state_digest(network.state_dict()) for network in networks],
         [[type(part).__qualname__ for part in network.modules()] for network in networks],
         source_digest(frozenset(modules)),
+        *makers[1:],
     )
 
 

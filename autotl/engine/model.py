@@ -20,8 +20,8 @@ from autotl.builtin.heads import SHARPNESS, Head
 from autotl.cache import atomic_folder
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import side_before_crop, to_input
-from autotl.engine.resolve import require_installed, require_predict, resolve
-from autotl.errors import EngineError, RunError
+from autotl.engine.resolve import require_installed, require_predict, require_preparation, resolve
+from autotl.errors import Declined, EngineError, RunError
 from autotl.modality.image_store import LARGEST_SIDE, reduced, square_image
 from autotl.records import BackboneSpec, Preprocess
 
@@ -44,8 +44,9 @@ class Description:
     decoded: Annotated[int, Meta(ge=1, le=LARGEST)] = (
         LARGEST_SIDE  # pixels: the shorter sides of the run's images
     )
+    prepare: str | None = None  # "module:attr" of the strategy that changes the network after it is built
     autotl: str = ""
-    package: str = ""  # with its version, of the plugin that builds the backbone
+    package: str = ""  # with its version, of the plugin that builds or prepares the network
     predict: str | None = None  # the function of a head of arrays
     predict_package: str = ""  # with its version, of the plugin that has the function
     layers: Literal["last", "all"] = "last"  # groups whose features the head gets
@@ -189,11 +190,23 @@ def load(folder: Path) -> tuple[Model, Description]:
             f"{folder / FILE} cannot be read: {error}; expected a model folder as autotl wrote it; fit it again"
         ) from error
     require_installed(description.backbone, description.package)
-    backbone = build(description.backbone, description.input_size, pretrained=False)
+    if description.prepare is not None:
+        require_preparation(description.prepare, description.package)
+    backbone = _built(description, folder)
     width = sum(backbone.layers.dims) if description.layers == "all" else backbone.feature_dim
     model = Model(backbone, _head(description, width, state, folder / FILE), description.layers)
     _fill(model, state, folder / FILE)
     return model.eval(), description
+
+
+def _built(description: Description, folder: Path) -> Backbone:
+    """Return the backbone that a description names. Raises `RunError` where it cannot be prepared here."""
+    try:
+        return build(
+            description.backbone, description.input_size, prepare=description.prepare, pretrained=False
+        )
+    except Declined as error:
+        raise RunError(f"{folder} holds a network that cannot be prepared here: {error}") from error
 
 
 def _head(description: Description, width: int, state: dict[str, Tensor], file: Path) -> nn.Module:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from autotl.builtin.builds import BUILTIN_BUILDS, require_plain_arguments
+from autotl.builtin.strategies import BUILTIN_PREPARES
 from autotl.errors import EngineError
 from autotl.plugins.manager import load_plugins
 from autotl.records import BackboneSpec, Settings
 
-__all__ = ["require_installed", "require_known", "require_predict", "resolve"]
+__all__ = ["require_installed", "require_known", "require_predict", "require_preparation", "resolve"]
 
 
 def resolve(name: str) -> Callable[..., Any]:
@@ -74,3 +75,17 @@ def require_known(spec: BackboneSpec, named_by_plugins: Collection[str] = (), pa
         )
     if spec.build in BUILTIN_BUILDS:
         require_plain_arguments(spec.arguments)
+
+
+def require_preparation(prepare: str, package: str = "") -> None:
+    """Refuse a function that was read from a file unless a strategy of autotl or of an installed plugin names it.
+
+    `package` is what it was part of. Raises `EngineError`.
+    """
+    if prepare in BUILTIN_PREPARES:
+        return
+    if prepare not in {strategy.prepare for strategy in load_plugins().strategies(None).values()}:
+        raise EngineError(
+            f"the network is prepared by {prepare!r}, which no strategy of an installed plugin names; files may not "
+            f"choose code; install {package or 'the plugin that the model was trained with'}"
+        )

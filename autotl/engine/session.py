@@ -58,12 +58,11 @@ class Session:
         self.threads = devices.prepare(self.device)
         self.cache = None if start.cache is None else Cache(start.cache)
         self._data: Data | None = None
-        self._backbones: dict[tuple[str, str, int, Preprocess], Backbone] = {}
+        self._backbones: dict[tuple[str, str, int, Preprocess, str | None], Backbone] = {}
         self._precisions: dict[tuple[str, int, bool], str] = {}
         self._flips: tuple[bool, Fact] | None = None
-        self.latencies: dict[
-            tuple[str, int, str], float
-        ] = {}  # seconds an image, by backbone, size, precision
+        # Seconds an image, by backbone, what prepared it, size, precision.
+        self.latencies: dict[tuple[str, str | None, int, str], float] = {}
         self._predictor: tuple[tuple[object, ...], Predictor] | None = None
 
     def machine(self) -> Machine:
@@ -90,25 +89,32 @@ class Session:
 
     # ----------------------------------------------------------------------- backbones and features
 
-    def backbone(self, spec: BackboneSpec, size: int) -> Backbone:
+    def backbone(self, spec: BackboneSpec, size: int, prepare: str | None = None) -> Backbone:
         """Return a backbone for reading features; the last few are kept. Trainings use `fresh`."""
-        key = (spec.name, spec.init, size, spec.preprocess)
+        key = (spec.name, spec.init, size, spec.preprocess, prepare)
         if key not in self._backbones:
             while len(self._backbones) >= BACKBONES_KEPT:
                 self._backbones.pop(next(iter(self._backbones)))
-            self._backbones[key] = self.fresh(spec, size)
+            self._backbones[key] = self.fresh(spec, size, prepare)
         return self._backbones[key]
 
     @stopwatch.on("build")
-    def fresh(self, spec: BackboneSpec, size: int) -> Backbone:
-        """Build a backbone that nothing else uses, on the device, channels last."""
+    def fresh(self, spec: BackboneSpec, size: int, prepare: str | None = None) -> Backbone:
+        """Build a backbone that nothing else uses, on the device, channels last; a strategy's function prepares it."""
         torch.manual_seed(self.seed)
-        backbone = build(spec, size, offline=self.offline)
+        backbone = build(spec, size, prepare=prepare, offline=self.offline)
         return backbone.to(self.device).to(memory_format=torch.channels_last)
 
-    def features(self, spec: BackboneSpec, size: int, rows: np.ndarray, allowance: Allowance) -> Features:
+    def features(
+        self,
+        spec: BackboneSpec,
+        size: int,
+        rows: np.ndarray,
+        allowance: Allowance,
+        prepare: str | None = None,
+    ) -> Features:
         """Compute features of `rows` of the run's data, as many as the allowance grants."""
-        backbone = self.backbone(spec, size)
+        backbone = self.backbone(spec, size, prepare)
         store = Store(squares=self.data.squares, digests=self.data.digests, cache=self.cache)
         precision = self._settled(backbone) if len(rows) < WORTH_TIMING else self.precision(backbone)
         return embed(backbone, rows, store, self.device, precision, allowance)
@@ -191,6 +197,7 @@ class Session:
         return train.Setting(
             squares=self.data.squares,
             labels=columns.labels,
+            classes=len(columns.classes),
             augment=resolve(kind.AUGMENT),
             to_input=resolve(kind.BATCH),
             loss=resolve(TARGET_KINDS[columns.target].loss),

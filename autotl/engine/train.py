@@ -6,8 +6,9 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +17,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from autotl.budget import Allowance
 from autotl.engine import device as devices
-from autotl.engine import stopwatch
+from autotl.engine import objective, sampling, stopwatch
+from autotl.engine.averaging import Average
 from autotl.engine.backbone import Backbone
 from autotl.engine.images import Squares, normalised
 from autotl.engine.model import Model
+from autotl.engine.objective import Objective
 from autotl.engine.progress import Reporter
+from autotl.engine.resolve import resolve
+from autotl.engine.selection import select
+from autotl.errors import EngineError
 from autotl.records import CurvePoint, Depth, Metric, Phase, Preprocess
 from autotl.stats import metrics
 
@@ -47,6 +53,7 @@ class Setting:
 
     squares: Squares
     labels: np.ndarray  # (n,) of all rows
+    classes: int
     augment: Callable[..., Tensor]  # of the modality, see `autotl.modality`
     to_input: Callable[..., Tensor]
     loss: Callable[[Tensor, Tensor], Tensor]  # of the kind of target, see `autotl.stats.target_kinds`
@@ -60,6 +67,7 @@ class Setting:
     metric: Metric = "accuracy"  # where it weights classes equally, they are sampled equally
     followed: np.ndarray | None = None  # rows whose score the learning curve shows, first ones first
     reporter: Reporter | None = None  # receives every step
+    starts: Mapping[str, Tensor] | None = None  # of a training that is continued, by name; None: as it is now
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,7 +98,7 @@ def fit(
     course = Course()
     generator = torch.Generator().manual_seed(setting.seed)
     torch.manual_seed(setting.seed)
-    batches = row_batches(rows, setting, generator)
+    starts = setting.starts if setting.starts is not None else _starts(model, phases)
     a_pass = max(1, len(rows) // setting.batch)
     start, seconds = time.monotonic(), max(allowance.left, 1e-3)
     steps_done, total = 0.0, max(1.0, epochs * a_pass)
@@ -105,21 +113,24 @@ def fit(
         epoch = round(steps_done / a_pass, 3)
         return CurvePoint(epoch=epoch, seconds=seconds, loss=round(loss, 6), score=score)
 
+    planned, before = 0, 0.0  # the steps and shares of the phases so far: rounding loses no step
     for phase in phases:
         share = phase.share / sum(p.share for p in phases)
-        steps = max(1, round(total * share))
-        optimiser = phase_optimiser(model, phase, depth, hyper)
-        base = [group["lr"] for group in optimiser.param_groups]
+        before += share
+        steps = max(1, round(total * before) - planned)
+        planned += steps
+        work = _begin(model, phase, depth, rows, setting, hyper, generator, starts)
+        base = [group["lr"] for group in work.rates]
         phase_start = steps_done / total
-        losses = _Losses(highest=highest_loss)
+        losses = _Losses(highest=highest_loss if objective.on_own_scale([phase]) else math.inf)
         for step in range(steps):
             clock = (time.monotonic() - start) / seconds
             progress = _further(step / steps, (clock - phase_start) / max(share, 1e-9))
             if progress >= 1.0 or allowance.expired:
                 break
-            for group, rate in zip(optimiser.param_groups, base, strict=True):
+            for group, rate in zip(work.rates, base, strict=True):
                 group["lr"] = rate * _schedule(progress)
-            loss = _step(model, next(batches), setting, phase, hyper, optimiser, generator)
+            loss = _step(work, next(work.batches), setting, generator, progress)
             losses.add(loss, warm=progress >= WARM_UP)
             steps_done += 1
             if losses.count == a_pass:
@@ -127,6 +138,7 @@ def fit(
             if setting.reporter is not None:
                 score = course.curve[-1].score if course.curve else None
                 setting.reporter.step(steps_done / a_pass, loss, score)
+        work.end()
         if losses.count:
             course.curve.append(point(losses.take_mean()))
     course.steps, course.epochs = int(steps_done), steps_done / a_pass
@@ -264,24 +276,74 @@ def _restate(layer: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
     layer.running_var.copy_(variance)
 
 
-def trained_groups(phase: Phase, depth: Depth) -> Depth:
-    """Return how many layer groups a phase trains of a candidate that unfreezes `depth`."""
-    if phase.trains == "head":
-        return 0
-    return "all" if phase.trains == "all" else depth
-
-
 def snapshot(model: Model) -> dict[str, Tensor]:
     """Return a copy of the weights, to start again from."""
     return copy.deepcopy(model.state_dict())
 
 
-def phase_optimiser(
-    model: Model, phase: Phase, depth: Depth, hyper: dict[str, float | int | str]
-) -> torch.optim.Optimizer:
-    """Freeze the layer groups that the phase does not train and return an optimiser with a rate for each group."""
-    model.backbone.freeze(trained_groups(phase, depth), phase.norm)
+@dataclass(slots=True, kw_only=True)
+class _Work:
+    """A phase, ready to train."""
+
+    model: Model
+    phase: Phase
+    batches: Iterator[np.ndarray]
+    objective: Objective
+    augment: str
+    optimiser: torch.optim.Optimizer | None  # None: nothing trains, and the statistics alone move
+    average: Average | None
+
+    @property
+    def rates(self) -> list[dict[str, Any]]:
+        """Return the optimiser's groups of parameters, each with its rate."""
+        return [] if self.optimiser is None else self.optimiser.param_groups
+
+    def end(self) -> None:
+        """Leave the network as the phase ends with it."""
+        if self.average is not None:
+            self.average.give(self.model)
+
+
+def _begin(
+    model: Model,
+    phase: Phase,
+    depth: Depth,
+    rows: np.ndarray,
+    setting: Setting,
+    hyper: dict[str, float | int | str],
+    generator: torch.Generator,
+    starts: Mapping[str, Tensor],
+) -> _Work:
+    """Freeze what a phase does not train and return what it works with."""
+    select(model, phase, depth)
     model.train()
+    labels = setting.labels[rows]
+    return _Work(
+        model=model,
+        phase=phase,
+        batches=_batches(phase, rows, setting, generator),
+        objective=Objective(
+            model=model,
+            loss=setting.loss,
+            name=phase.objective,
+            counts=objective.class_counts(labels, setting.classes),
+            starts=starts,
+        ),
+        augment=str(hyper.get("augment", phase.augment)),
+        optimiser=phase_optimiser(model, phase, hyper),
+        average=Average(model, phase.average) if phase.average else None,
+    )
+
+
+def _starts(model: Model, phases: tuple[Phase, ...]) -> Mapping[str, Tensor]:
+    """Return a copy of the body's parameters where an objective may ask for them."""
+    return objective.starts_of(model) if any(phase.objective for phase in phases) else {}
+
+
+def phase_optimiser(
+    model: Model, phase: Phase, hyper: dict[str, float | int | str]
+) -> torch.optim.Optimizer | None:
+    """Return an optimiser of what `select` made trainable, with a rate for each group; None where nothing is."""
     rate = float(hyper.get("lr", phase.lr))
     decay = float(hyper.get("layer_decay", phase.layer_decay))
     weight_decay = float(hyper.get("weight_decay", phase.weight_decay))
@@ -299,7 +361,7 @@ def phase_optimiser(
     add(list(model.head.parameters()), rate)
     for distance, group in enumerate(reversed(model.backbone.group_parameters()), start=1):
         add(group, rate * decay**distance)
-    return torch.optim.AdamW(groups, fused=True)
+    return torch.optim.AdamW(groups, fused=True) if groups else None
 
 
 def _schedule(progress: float) -> float:
@@ -309,46 +371,60 @@ def _schedule(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
-def row_batches(rows: np.ndarray, setting: Setting, generator: torch.Generator) -> Iterator[np.ndarray]:
-    """Yield the rows of one batch after another: shuffled passes, or draws by each row's weight in the metric."""
-    count = min(setting.batch, len(rows))
-    weights = metrics.fitting_weights(setting.metric, setting.labels[rows])
-    if weights is not None:
-        chances = torch.from_numpy(weights)
-        while True:
-            yield rows[torch.multinomial(chances, count, replacement=True, generator=generator).numpy()]
-    while True:
-        order = torch.randperm(len(rows), generator=generator).numpy()
-        for first in range(0, len(rows) - count + 1, count):
-            yield rows[order[first : first + count]]
+def _batches(
+    phase: Phase, rows: np.ndarray, setting: Setting, generator: torch.Generator
+) -> Iterator[np.ndarray]:
+    """Return the rows of one batch after another, in the order of the phase's sampler or by the metric."""
+    labels = setting.labels[rows]
+    if phase.sampler is not None:
+        batch = min(setting.batch, len(rows))
+        return sampling.ordered(phase.sampler, rows, labels, setting.classes, batch, generator)
+    weights = metrics.fitting_weights(setting.metric, labels)
+    return sampling.shuffled(rows, setting.batch, weights, generator)
 
 
 def _step(
-    model: Model,
-    chosen: np.ndarray,
-    setting: Setting,
-    phase: Phase,
-    hyper: dict[str, float | int | str],
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
+    work: _Work, chosen: np.ndarray, setting: Setting, generator: torch.Generator, progress: float
 ) -> float:
     """Take one optimisation step on the rows `chosen` and return their loss."""
     with stopwatch.on("decode"):
-        squares = torch.from_numpy(setting.squares.get(chosen, setting.size, setting.preprocess))
-        strength = str(hyper.get("augment", phase.augment))
-        images = setting.augment(squares.to(setting.device), setting.size, strength, setting.flip, generator)
+        images = _augmented(work.augment, chosen, setting, generator)
         batch = normalised(images, setting.preprocess)
+        mixture = None
+        if work.phase.mix is not None:
+            mixture = objective.mix(work.phase.mix, batch, sampling.seed_from(generator))
+            batch = mixture.images
         target = torch.from_numpy(setting.labels[chosen]).to(setting.device)
-    with stopwatch.on("forward"):
+    with stopwatch.on("forward"), torch.set_grad_enabled(work.optimiser is not None):
         with devices.autocast(setting.device, setting.precision):
-            logits = model(batch)
-        loss = setting.loss(logits.float(), target)
-    with stopwatch.on("backward"):
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], CLIP)
-        optimiser.step()
+            logits, groups = work.objective.forward(batch)
+        loss = work.objective(logits, groups, target, mixture, progress)
+    if work.optimiser is None:
         return float(loss.item())
+    with stopwatch.on("backward"):
+        work.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_([p for g in work.rates for p in g["params"]], CLIP)
+        work.optimiser.step()
+        if work.average is not None:
+            work.average.update(work.model)
+        return float(loss.item())
+
+
+def _augmented(strength: str, chosen: np.ndarray, setting: Setting, generator: torch.Generator) -> Tensor:
+    """Return augmented images (m, 3, size, size) in 0..255; a function of its own follows the light crop and flip."""
+    squares = torch.from_numpy(setting.squares.get(chosen, setting.size, setting.preprocess)).to(
+        setting.device
+    )
+    if ":" not in strength:
+        return setting.augment(squares, setting.size, strength, setting.flip, generator)
+    images = setting.augment(squares, setting.size, "light", setting.flip, generator)
+    augmented = resolve(strength)(images, sampling.seed_from(generator))
+    if not isinstance(augmented, Tensor) or augmented.shape != images.shape:
+        raise EngineError(
+            f"the augmentation {strength!r} returned something else than images {tuple(images.shape)}; correct it"
+        )
+    return augmented
 
 
 def _followed(model: Model, depth: Depth, rows: int, setting: Setting) -> np.ndarray:

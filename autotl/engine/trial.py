@@ -19,17 +19,19 @@ from autotl import __version__, hardware
 from autotl.budget import Allowance
 from autotl.builtin.builds import BUILTIN_BUILDS
 from autotl.builtin.heads import Head
+from autotl.builtin.strategies import BUILTIN_PREPARES
 from autotl.cache import atomic, disk_full
 from autotl.cache import key as cache_key
 from autotl.engine import device as devices
-from autotl.engine import memory, stopwatch, train
+from autotl.engine import memory, objective, stopwatch, train
 from autotl.engine.augment import augment
 from autotl.engine.images import normalised, side_before_crop
 from autotl.engine.model import ArraysHead, Description, Model, load_weights, make_head, save, without_source
 from autotl.engine.progress import Reporter, Send
 from autotl.engine.resolve import resolve
+from autotl.engine.selection import select
 from autotl.engine.session import Session
-from autotl.errors import AutotlError, EngineError
+from autotl.errors import AutotlError, Declined, EngineError
 from autotl.plugins import validation
 from autotl.plugins.provenance import package_of
 from autotl.records import (
@@ -118,6 +120,8 @@ def attempt(
     """Run a trial and return its result; one that raises is a failed trial, a row of the leaderboard."""
     try:
         return run(session, trial, spec, strategy, allowance, send)
+    except Declined as reason:
+        return TrialResult(trial=trial, status="skipped", error=str(reason))
     except AutotlError as error:
         return TrialResult(trial=trial, status="failed", error=str(error))
     except Exception as error:
@@ -247,11 +251,13 @@ def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.n
     """Fit a head on stored features; judged rows need no further pass through the network."""
     session, classes = task.session, len(task.columns.classes)
     # The judged rows come first: a fit on fewer images is a fit, a score on fewer is another score.
-    features = session.features(task.spec, task.size, np.concatenate([rows.judged, rows.fitted]), allowance)
+    prepare = task.strategy.prepare
+    wanted = np.concatenate([rows.judged, rows.fitted])
+    features = session.features(task.spec, task.size, wanted, allowance, prepare)
     place = {row: index for index, row in enumerate(features.rows.tolist())}
     inside = [place[row] for row in rows.fitted.tolist() if row in place]
     outside = [place[row] for row in rows.judged.tolist() if row in place]
-    backbone = session.backbone(task.spec, task.size)
+    backbone = session.backbone(task.spec, task.size, prepare)
     if len(outside) < len(rows.judged) or len(inside) < min(len(rows.fitted), classes):
         network = Model(backbone, nn.Linear(backbone.feature_dim, classes))
         return Outcome(model=network, status="failed", error="out of time"), NOTHING, 0.0
@@ -335,7 +341,8 @@ def _tune(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
             )
             cause = "constant"
             labels = task.columns.labels[rows.fitted]
-            if time_to_train.expired or not _collapsed(course.curve, labels, epochs):
+            comparable = objective.on_own_scale(phases)
+            if time_to_train.expired or not comparable or not _collapsed(course.curve, labels, epochs):
                 outcome.course = _counted_from(resumed, course)
                 break
         except train.Diverged:
@@ -381,7 +388,7 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
     """Build the network as its first phase begins with it, and the setting of the training."""
     session, trial, strategy = task.session, task.trial, task.strategy
     hyper = dict(trial.candidate.hyper)
-    backbone = session.fresh(task.spec, task.size)
+    backbone = session.fresh(task.spec, task.size, strategy.prepare)
     precision = session.precision(backbone, training=True)
     torch.manual_seed(trial.seed)
     head = _new_head(backbone.feature_dim, task.columns)
@@ -398,14 +405,20 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
     setting.metric = session.data.metric
     setting.followed = rows.judged if trial.evaluate_on == ("select",) else None  # the test part is seen once
     phase = strategy.phases[0]
-    backbone.freeze(train.trained_groups(phase, trial.candidate.unfreeze), phase.norm)
+    select(outcome.model, phase, trial.candidate.unfreeze)
     if trial.resume_from is not None:
+        if any(
+            phase.objective for phase in strategy.phases
+        ):  # they may ask for the weights before all training
+            if backbone.folded or strategy.head:
+                train.recalibrate(outcome.model, rows.fitted, setting)
+            setting.starts = objective.starts_of(outcome.model)
         load_weights(outcome.model, session.folder, trial.resume_from)
         return outcome, setting
     if backbone.folded:
         outcome.notes.append(fact(Kind.BATCH_NORM_MEASURED))
     if strategy.head:
-        features = session.features(task.spec, task.size, rows.fitted, allowance)
+        features = session.features(task.spec, task.size, rows.fitted, allowance, strategy.prepare)
         fitted_head = _fit_head(task, features.groups[-1], features.rows)
         outcome.model.head = make_head(fitted_head, len(task.columns.classes)).to(session.device)
     if backbone.folded or strategy.head:
@@ -440,7 +453,7 @@ def _latency(network: Model, task: Task, precision: str) -> float:
     The backbone is timed once a run: whatever head it has, and however it was trained, it takes the same time.
     """
     device, known = task.session.device, task.session.latencies
-    key = (task.spec.name, task.size, precision)
+    key = (task.spec.name, task.strategy.prepare, task.size, precision)
     network.eval()
     with torch.inference_mode(), devices.autocast(device, precision):
         if key not in known:
@@ -504,13 +517,22 @@ def _write_model(task: Task, outcome: Outcome) -> str | None:
         precision=outcome.precision,  # type: ignore[arg-type]
         decoded=task.session.data.squares.pixels.side,
         autotl=__version__,
-        package="" if task.spec.build in BUILTIN_BUILDS else package_of(task.spec.build),
+        prepare=task.strategy.prepare,
+        package=_package(task),
         predict=predict,
         predict_package=package_of(predict) if predict and not predict.startswith("autotl.") else "",
         layers=outcome.model.layers,
     )
     save(outcome.model, description, task.session.folder / path)
     return path
+
+
+def _package(task: Task) -> str:
+    """Return the package, with its version, whose code a model folder needs beside autotl."""
+    build, prepare = task.spec.build, task.strategy.prepare
+    if build not in BUILTIN_BUILDS:
+        return package_of(build)
+    return "" if prepare is None or prepare in BUILTIN_PREPARES else package_of(prepare)
 
 
 def _result(

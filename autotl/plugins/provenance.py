@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Collection, Iterable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
 from autotl.errors import RunError
@@ -15,6 +16,7 @@ __all__ = ["absent_reader", "differences", "missing", "package_of", "require_rea
 READER = "data"  # what the plugin that read the data contributed to a run
 
 
+@cache  # the answer takes half a second, and each model folder asks
 def package_of(build: str) -> str:
     """Return the installed package of a ``"module:attr"`` with its version, or an empty text."""
     top = build.partition(":")[0].partition(".")[0]

@@ -13,15 +13,33 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from autotl.records import BackboneSpec, Dataset, Phase, Score, Strategy
+from autotl.records import AUGMENT, TRAINS, BackboneSpec, Dataset, Phase, Score, Strategy
 from autotl.records.head import Head
 
-__all__ = ["PREDICT_ARGUMENTS", "SCORE_ARGUMENTS", "call_flaw", "flaw", "head_arguments", "head_flaw"]
+__all__ = [
+    "ARGUMENTS",
+    "OF_PHASE",
+    "PREDICT_ARGUMENTS",
+    "SCORE_ARGUMENTS",
+    "call_flaw",
+    "flaw",
+    "head_arguments",
+    "head_flaw",
+]
 
 HEAD_ARGUMENTS = ("features", "labels", "classes", "folds", "seed", "weights")  # of a head's function
 ALL_LAYERS_ARGUMENTS = (*HEAD_ARGUMENTS, "widths")  # of one that gets the features of all layer groups
 PREDICT_ARGUMENTS = ("features", "arrays", "classes")  # of the function that maps features by a head's arrays
 SCORE_ARGUMENTS = ("features", "labels", "folds", "logits")  # of a score's function
+# Arguments of the functions that a phase names, and of those that a strategy names beside its head, by field.
+OF_PHASE = {
+    "trains": ("name", "module", "group"),
+    "augment": ("images", "seed"),
+    "mix": ("images", "seed"),
+    "sampler": ("labels", "classes", "seed"),
+    "objective": ("call",),
+}
+ARGUMENTS = OF_PHASE | {"prepare": ("network",)}
 MOST_WEIGHT = 0.5  # that a score may state: as much as the best built-in one has
 _CALLABLE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
@@ -109,8 +127,6 @@ def _flaws(value: Value) -> Iterator[str]:
         yield from _of_dataset(value)
         return
     kind = next(k for k in (BackboneSpec, Strategy, Score) if isinstance(value, k))
-    if isinstance(value, Strategy):
-        yield from _of_trains(value)
     try:
         text = msgspec.json.encode(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -179,33 +195,32 @@ def _of_backbone(spec: BackboneSpec) -> Iterator[str]:
 def _of_strategy(strategy: Strategy) -> Iterator[str]:
     yield from _of_name(strategy.name, "/?:&=@\\")
     yield from _of_summary(strategy.summary)
-    if strategy.head is not None:
-        yield from _of_callable("head", strategy.head)
-    if strategy.predict is not None:
-        yield from _of_callable("predict", strategy.predict)
+    for field_name in ("head", "predict", "prepare"):
+        if (function := getattr(strategy, field_name)) is not None:
+            yield from _of_callable(field_name, function)
     if strategy.predict is not None and (strategy.head is None or strategy.phases):
         yield "predict is set, which maps features by the arrays of a head that no phase trains; expected a head alone"
     if strategy.layers == "all" and (strategy.head is None or strategy.phases):
         yield "layers is 'all', which a head has that no phase trains; expected a head alone, or layers 'last'"
     if not strategy.phases and not strategy.head:
         yield "it has neither phases nor a head, so it would train nothing; expected one of them, or both"
-    if strategy.depths and not any(phase.trains == "k" for phase in strategy.phases):
-        yield "depths is True, but no phase trains 'k', so every depth would train the same"
     for number, phase in enumerate(strategy.phases, start=1):
         yield from (f"phase {number}: {problem}" for problem in _of_phase(phase))
-
-
-def _of_trains(strategy: Strategy) -> Iterator[str]:
-    for number, phase in enumerate(strategy.phases, start=1):
-        trains: object = getattr(phase, "trains", None)
-        if trains == "none":
-            yield (
-                f"phase {number}: trains is 'none', so the phase would train nothing; expected head, k or all: leave the "
-                "phase out, or give the strategy a `head` that is fitted in closed form"
-            )
+    if strategy.depths and not any(phase.trains == "k" for phase in strategy.phases):
+        yield "depths is True, but no phase trains 'k', so every depth would train the same"
 
 
 def _of_phase(phase: Phase) -> Iterator[str]:
+    yield from _of_trains(phase)
+    if ":" in phase.augment:
+        yield from _of_callable("augment", phase.augment)
+    elif phase.augment not in AUGMENT:
+        yield f'augment is {phase.augment!r}; expected {", ".join(AUGMENT)} or "module:attr"'
+    for field_name in ("mix", "sampler", "objective"):
+        if (function := getattr(phase, field_name)) is not None:
+            yield from _of_callable(field_name, function)
+    if not 0 <= phase.average < 1:
+        yield f"average is {phase.average}; expected 0 or more, less than 1"
     for name, low, high in (
         ("share", 0.0, math.inf),
         ("lr", 0.0, 10.0),
@@ -216,6 +231,21 @@ def _of_phase(phase: Phase) -> Iterator[str]:
             yield f"{name} is {number}; expected more than {low:g} and at most {high:g}"
     if not 0 <= phase.weight_decay < 1:
         yield f"weight_decay is {phase.weight_decay}; expected 0 or more, less than 1"
+
+
+def _of_trains(phase: Phase) -> Iterator[str]:
+    if phase.selector is not None:
+        yield from _of_callable("trains", phase.selector)
+    elif isinstance(phase.trains, int):
+        if phase.trains < 1:
+            yield f"trains is {phase.trains}; expected 1 or more last layer groups, or 'head'"
+    elif phase.trains not in TRAINS:
+        yield f'trains is {phase.trains!r}; expected {", ".join(TRAINS)}, a number of last groups or "module:attr"'
+    elif phase.trains == "none" and phase.norm != "adapt":
+        yield (
+            "trains is 'none' and norm is not 'adapt', so the phase would change nothing; expected head, k, all or a "
+            "selector: leave the phase out, or give the strategy a `head` that is fitted in closed form"
+        )
 
 
 def _of_score(score: Score) -> Iterator[str]:

@@ -39,6 +39,8 @@ from autotl.records.decision import (
 from autotl.records.facts import Fact, Kind, fact
 from autotl.records.ranking import DepthPoint, DepthProfile, LearningCurve, Ranked, Ranking, ScoreWeight
 from autotl.records.specs import (
+    AUGMENT,
+    TRAINS,
     BackboneSpec,
     Geometry,
     Goal,
@@ -69,7 +71,9 @@ from autotl.records.trials import (
 )
 
 __all__ = [
+    "AUGMENT",
     "PARTS",
+    "TRAINS",
     "Action",
     "Answers",
     "BackboneSpec",

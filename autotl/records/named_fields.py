@@ -11,8 +11,16 @@ __all__ = ["named_fields"]
 
 Record = TypeVar("Record")
 # Where other libraries have a field, and autotl something else.
-_LOSS = "phases train with cross-entropy; another loss belongs in the function that the field `head` of a Strategy names"
-ELSEWHERE: Mapping[str, str] = dict.fromkeys(("loss", "loss_fn", "criterion", "objective"), _LOSS)
+_LOSS = "a loss is a function that the field `objective` of a Phase names, or the field `head` of a Strategy"
+_AVERAGE = "a moving average of the weights is the field `average` of a Phase: its decay"
+_FREEZE = "what trains is the field `trains` of a Phase: a word, a number of last groups, or a function"
+ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("loss", "loss_fn", "criterion"), _LOSS),
+    **dict.fromkeys(("ema", "ema_decay"), _AVERAGE),
+    **dict.fromkeys(("freeze", "unfreeze", "trainable"), _FREEZE),
+}
+# Fields of a Phase that a Strategy may be given by mistake.
+OF_A_PHASE = ("trains", "norm", "share", "lr", "augment", "mix", "sampler", "objective", "average")
 
 
 def named_fields(record: type[Record]) -> type[Record]:
@@ -36,6 +44,8 @@ def _advice(unknown: str, names: list[str]) -> str:
 
     if unknown in ELSEWHERE:
         return ELSEWHERE[unknown]
+    if unknown in OF_A_PHASE:
+        return f"{unknown!r} is a field of a Phase, of which `phases` holds one or more"
     near = get_close_matches(unknown, names, n=1)
     expected = f"expected {', '.join(names)}"
     return f"did you mean {near[0]!r}? {expected}" if near else expected

@@ -37,6 +37,9 @@ class Settings:
     wanted: tuple[str, ...] = ()  # names or globs that the user gave; empty: what is proposed by default
 
 
+TRAINS = ("head", "k", "all", "none")  # what a phase trains, in words
+AUGMENT = ("none", "light", "strong")  # how a phase augments, in words
+
 Geometry = Literal["crop", "squash", "pad"]
 
 
@@ -93,15 +96,24 @@ class BackboneSpec:
 @named_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A phase of a training: which parameters train, at which rates, for which share of the steps."""
+    """A phase of a training: which parameters train, on what, by which loss, at which rates, for how many steps."""
 
-    trains: Literal["head", "k", "all"] = "k"  # beside the head; k: as many groups as the candidate's depth
+    trains: int | str = "k"  # beside the head: head, k, all, a number of last groups, none, or "module:attr"
     norm: Literal["with_group", "frozen", "adapt"] = "with_group"  # statistics: of trained groups, none, all
     share: float = 1.0  # of the trial's steps
     lr: float = 2e-3  # peak rate of the head; the candidate's `lr` replaces it
     layer_decay: float = 0.7  # factor on the rate from one layer group to the one below
     weight_decay: float = 0.02  # of AdamW, on weights of two or more axes
-    augment: Literal["none", "light", "strong"] = "light"  # crop, flip, brightness; none: flip alone
+    augment: str = "light"  # none (flip alone), light or strong (crop, flip, brightness), or "module:attr"
+    mix: str | None = None  # "module:attr" of (images, seed) -> (images, partner, share); None: no mixing
+    sampler: str | None = None  # "module:attr" of (labels, classes, seed) -> order; None: by the metric
+    objective: str | None = None  # "module:attr" of (ObjectiveCall) -> loss; None: that of the kind of target
+    average: float = 0.0  # decay of a moving average of the weights, which the phase ends with; 0: none
+
+    @property
+    def selector(self) -> str | None:
+        """Return the function that selects the parameters that train, None where `trains` is a word or a number."""
+        return self.trains if isinstance(self.trains, str) and ":" in self.trains else None
 
 
 @named_fields
@@ -117,6 +129,7 @@ class Strategy:
     # With the features of all groups the head's function gets `widths` besides, the number of features of each.
     predict: str | None = None  # "module:attr" of (features, arrays, classes) -> logits: of a head of arrays
     layers: Literal["last", "all"] = "last"  # groups whose features the head gets; all: of each, concatenated
+    prepare: str | None = None  # "module:attr" of (network) -> network: adapters, another view of its layers
     proposed: bool = True  # tried by default; else only where it is asked for by name
 
     @property

@@ -252,7 +252,9 @@ def _is_refit_of(fit: TrialResult, probe: TrialResult) -> bool:
 def _measure_ood(context: RunContext, setup: Setup, fit: TrialResult | None, probe: TrialResult) -> None:
     """Let the model that ships measure which images are far from its training images."""
     candidate = probe.trial.candidate
-    frozen = None if probe.trial.epochs else (setup.backbones[candidate.backbone], candidate.input_size)
+    prepared = setup.strategies[candidate.strategy].prepare is not None
+    stored = not probe.trial.epochs and not prepared  # the ranking has read the features of such a network
+    frozen = (setup.backbones[candidate.backbone], candidate.input_size) if stored else None
     budget, plan, parts = context.budget, context.plan, setup.parts
     refitted = fit is not None and "select" in fit.trial.fit_on
     fitted = np.concatenate([parts.rows(0), parts.rows(1)]) if refitted else parts.rows(0)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 from unittest import SkipTest
 
 import numpy as np
 
+from autotl.errors import Declined
 from autotl.plugins import validation
-from autotl.records import Strategy
+from autotl.records import BackboneSpec, Phase, Strategy
 from autotl.records.head import Head
 from autotl.report.wording import sentences
 from autotl.testing.contract import described, require, resolve
 from autotl.testing.score import made_features
+
+if TYPE_CHECKING:
+    from autotl.engine.check_support import Toy  # it imports torch
+
+LEARNING = (8.0, 32.0)  # epochs: what trains little of a network learns slowly
 
 HeadOf = str | Strategy  # "module:attr" of a head's function, or the strategy that names it
 
@@ -124,31 +131,50 @@ HEAD: tuple[Callable[[HeadOf], None], ...] = (
 
 
 def resolves(strategy: Strategy) -> None:
-    """The head that it names, if any, can be imported."""
+    """Each function that it names can be imported, and called with the arguments that it gets, in their order."""
     if strategy.head is not None:
         resolve(strategy.head)
+    for field, name in _functions(strategy):
+        flaw = validation.call_flaw(resolve(name), validation.ARGUMENTS[field])
+        require(flaw is None, f"{field} {name!r} {flaw}")
 
 
-def _trained(strategy: Strategy, depth: Any, classes: int = 3) -> tuple[float, list[bool]]:
+def _functions(strategy: Strategy) -> Iterator[tuple[str, str]]:
+    """Yield the functions that the phases of a strategy name, each with its field."""
+    if strategy.prepare is not None:
+        yield "prepare", strategy.prepare
+    for phase in strategy.phases:
+        named = {field: getattr(phase, field) for field in validation.OF_PHASE}
+        named["trains"] = phase.selector
+        yield from ((field, name) for field, name in named.items() if name is not None and ":" in name)
+
+
+def _trained(
+    strategy: Strategy, depth: Any, classes: int = 3, *, epochs: float = 2.0, net: BackboneSpec | None = None
+) -> Toy:
     from autotl.engine.check_support import train_toy
 
-    result, accuracy, moved = train_toy(strategy, depth, 8.0 if strategy.phases else 0.0, classes=classes)
-    problem = result.error or "; ".join(sentences(result.notes))
+    try:
+        toy = train_toy(strategy, depth, epochs if strategy.phases else 0.0, classes=classes, net=net)
+    except Declined as reason:
+        raise SkipTest(str(reason)) from reason
+    problem = toy.result.error or "; ".join(sentences(toy.result.notes))
     require(
-        result.status == "finished",
-        f"a small training with depth {depth!r} {result.status}: {problem}; expected it to finish",
+        toy.result.status == "finished",
+        f"a small training with depth {depth!r} {toy.result.status}: {problem}; expected it to finish",
     )
-    return accuracy, moved
+    return toy
 
 
 def learns(strategy: Strategy) -> None:
     """A small training finishes with more than chance accuracy, with two classes and with three."""
     depth = 0 if strategy.head_only else "all"
     for classes in (2, 3):
-        accuracy, _ = _trained(strategy, depth, classes)
+        reached = (_trained(strategy, depth, classes, epochs=epochs).accuracy for epochs in LEARNING)
+        accuracy = next((accuracy for accuracy in reached if accuracy > 1.2 / classes), None)
         require(
-            accuracy > 1.2 / classes,
-            f"after a training on {classes} plain colours its accuracy is {accuracy:.0%}; expected more than chance",
+            accuracy is not None,
+            f"after {LEARNING[-1]:g} epochs on {classes} plain colours its accuracy is near chance; expected more",
         )
 
 
@@ -157,7 +183,7 @@ def depths(strategy: Strategy) -> None:
     if not strategy.head_only and not strategy.depths:
         raise SkipTest("it has no depth")
     for depth in (1, 2, "all") if strategy.depths else (0,):
-        _, moved = _trained(strategy, depth)
+        moved = _trained(strategy, depth).moved
         count = len(moved)
         expected = [depth == "all" or index >= count - int(depth) for index in range(count)]
         require(
@@ -171,4 +197,148 @@ def _numbers(flags: list[bool]) -> str:
     return ", ".join(str(number) for number, flag in enumerate(flags, start=1) if flag) or "none"
 
 
-STRATEGY: tuple[Callable[[Strategy], None], ...] = (described, resolves, learns, depths)
+# --------------------------------------------------------------------------- what a phase declares has its effect
+
+
+def selectors(strategy: Strategy) -> None:
+    """What a phase's selector chooses trains, and every other parameter stays as it was, bit for bit."""
+    from autotl.engine.check_support import chosen
+
+    for phase in _declaring(strategy, "selector"):
+        toy = _alone(strategy, phase)
+        selected = chosen(str(phase.selector), strategy)
+        parameters = {name for group in toy.groups for name in group}
+        changed = toy.changed & parameters
+        require(
+            changed == selected,
+            f"the selector chose {_some(selected)}, and {_some(changed)} changed; expected the same: all of it has an "
+            "effect on the features",
+        )
+
+
+def prepares(strategy: Strategy) -> None:
+    """A network that it prepared predicts the same after it was saved, built again and loaded; something of it trains."""
+    if strategy.prepare is None:
+        raise SkipTest("it prepares no network")
+    toy = _trained(strategy, 0 if strategy.head_only else "all")
+    require(
+        toy.again is None or np.allclose(toy.probabilities, toy.again, atol=1e-4),
+        "a network that is prepared again and given the saved weights predicts something else; expected the same: what "
+        "it computes is in its parameters and buffers",
+    )
+    require(strategy.head_only or toy.changed, "nothing of the prepared network changed in a training")
+
+
+def samplers(strategy: Strategy) -> None:
+    """The batches of a training hold the rows in the order that a phase's sampler gives, and a seed gives one order."""
+    from autotl.engine.check_support import WATCH
+
+    for phase in _declaring(strategy, "sampler"):
+        name = str(phase.sampler)
+        toy = _alone(strategy, replace(phase, sampler=WATCH.begin(name)))
+        given = toy.fitted[np.concatenate(WATCH.answers)]
+        read = np.concatenate(toy.batches)
+        require(
+            np.array_equal(read, given[: len(read)]),
+            f"the sampler {name!r} gave the rows {given[:5].tolist()}, …, and {read[:5].tolist()}, … were trained on",
+        )
+        labels, sampler = np.repeat(np.arange(3), (8, 4, 2)), resolve(name)
+        first, second = (np.asarray(sampler(labels.copy(), 3, 5)) for _ in range(2))
+        require(
+            np.array_equal(first, second), f"the sampler {name!r} gave two orders for one seed; use the seed"
+        )
+
+
+def objectives(strategy: Strategy) -> None:
+    """A phase's objective gives the loss of every step, and other weights than the usual loss would."""
+    _heeded(strategy, "objective")
+
+
+def mixes(strategy: Strategy) -> None:
+    """A phase's mixing function is called at every step, and leads to other weights than plain images would."""
+    _heeded(strategy, "mix")
+
+
+def augments(strategy: Strategy) -> None:
+    """A phase's augmentation is called at every step, and leads to other weights than the light one would."""
+    _heeded(strategy, "augment", without="light")
+
+
+def _heeded(strategy: Strategy, field: str, without: str | None = None) -> None:
+    """Require that a function of the phases is called at every step, and that it makes a difference."""
+    from autotl.engine.check_support import WATCH
+
+    for phase in _declaring(strategy, field):
+        name = str(getattr(phase, field))
+        if ":" not in name:
+            continue
+        watched: dict[str, Any] = {field: WATCH.begin(name)}
+        toy = _alone(strategy, replace(phase, **watched))
+        calls, steps = len(WATCH.answers), toy.result.steps_done
+        times = (
+            2 if field == "objective" and phase.mix is not None else 1
+        )  # of mixed images, for either target
+        require(calls == times * steps, f"{field} {name!r} was called {calls} times in {steps} steps")
+        left_out: dict[str, Any] = {field: without}
+        plain = _alone(strategy, replace(phase, **left_out))
+        require(
+            not _same_weights(toy, plain),
+            f"the training with the {field} {name!r} gave the same weights as one without; expected others",
+        )
+
+
+def _same_weights(one: Toy, other: Toy) -> bool:
+    return all(np.array_equal(value, other.weights[name]) for name, value in one.weights.items())
+
+
+def statistics(strategy: Strategy) -> None:
+    """Where a phase adapts the statistics of batch norm all of them move, and where it freezes them none does."""
+    from autotl.engine.check_support import TOY_BATCH_NORM
+
+    phases = {(phase.trains, phase.norm): phase for phase in strategy.phases if phase.norm != "with_group"}
+    if not phases:
+        raise SkipTest("every phase leaves the statistics to the layer groups that it trains")
+    for (trains, norm), phase in phases.items():
+        toy = _alone(strategy, phase, net=TOY_BATCH_NORM)
+        means = {name for name in toy.before if name.endswith("running_mean")}
+        moved = means & toy.changed
+        require(
+            moved == (means if norm == "adapt" else set()),
+            f"with norm {norm!r} and trains {trains!r} {len(moved)} of {len(means)} statistics moved",
+        )
+
+
+def _declaring(strategy: Strategy, field: str) -> list[Phase]:
+    """Return the phases that declare a field, one for each value. Raises `SkipTest` when there is none."""
+    phases = {
+        getattr(phase, field): phase for phase in strategy.phases if ":" in str(getattr(phase, field) or "")
+    }
+    if not phases:
+        raise SkipTest(f"no phase names a function as {field}")
+    return list(phases.values())
+
+
+def _alone(strategy: Strategy, phase: Phase, net: BackboneSpec | None = None) -> Toy:
+    """Return a small training by one phase of a strategy alone."""
+    alone = replace(strategy, phases=(replace(phase, share=1.0),), depths=phase.trains == "k", head=None)
+    return _trained(alone, 0 if alone.head_only else "all", net=net)
+
+
+def _some(names: set[str]) -> str:
+    shown = sorted(names)[:4]
+    return f"{len(names)} parameters ({', '.join(shown)}{', …' if len(names) > len(shown) else ''})"
+
+
+STRATEGY: tuple[Callable[[Strategy], None], ...] = (
+    described,
+    resolves,
+    learns,
+    depths,
+    prepares,
+    selectors,
+    samplers,
+    objectives,
+    mixes,
+    augments,
+    statistics,
+)

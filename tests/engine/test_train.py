@@ -13,9 +13,11 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from autotl.budget import Allowance
-from autotl.engine import train
+from autotl.engine import sampling, train
 from autotl.engine.model import Model
+from autotl.engine.selection import select
 from autotl.records import Depth, Phase
+from autotl.stats import metrics
 
 ALL = (Phase(trains="all", lr=5e-3, augment="none"),)
 PICTURES, LABELS = toy.images(96)
@@ -113,9 +115,10 @@ def test_phases_follow_one_another_and_share_the_steps() -> None:
 
 def test_the_head_learns_fastest_and_each_group_below_more_slowly() -> None:
     model = toy.model()
-    optimiser = train.phase_optimiser(
-        model, Phase(trains="all", lr=1e-2, layer_decay=0.5, weight_decay=0.1), "all", {}
-    )
+    phase = Phase(trains="all", lr=1e-2, layer_decay=0.5, weight_decay=0.1)
+    select(model, phase, "all")
+    optimiser = train.phase_optimiser(model, phase, {})
+    assert optimiser is not None
     rates: dict[int, float] = {id(p): g["lr"] for g in optimiser.param_groups for p in g["params"]}
     decays = {id(p): g["weight_decay"] for g in optimiser.param_groups for p in g["params"]}
     assert rates[id(model.head.weight)] == 1e-2
@@ -126,7 +129,8 @@ def test_the_head_learns_fastest_and_each_group_below_more_slowly() -> None:
 
 
 def test_the_candidate_replaces_the_rates_of_the_phase() -> None:
-    optimiser = train.phase_optimiser(toy.model(), Phase(trains="head", lr=1e-2), 0, {"lr": 7.0})
+    optimiser = train.phase_optimiser(toy.model(), Phase(trains="head", lr=1e-2), {"lr": 7.0})
+    assert optimiser is not None
     assert {group["lr"] for group in optimiser.param_groups} == {7.0}
 
 
@@ -180,8 +184,7 @@ def test_a_loss_that_is_no_number_is_seen() -> None:
 
 
 def test_a_pass_sees_every_image_once() -> None:
-    setting = toy.setting(PICTURES, LABELS)
-    stream = train.row_batches(ROWS, setting, torch.Generator().manual_seed(0))
+    stream = sampling.shuffled(ROWS, 16, None, torch.Generator().manual_seed(0))
     one = np.concatenate(list(itertools.islice(stream, 6)))
     other = np.concatenate(list(itertools.islice(stream, 6)))
     assert sorted(one.tolist()) == sorted(other.tolist()) == ROWS.tolist()
@@ -189,15 +192,14 @@ def test_a_pass_sees_every_image_once() -> None:
 
 
 def test_fewer_images_than_a_batch_are_one_batch() -> None:
-    stream = train.row_batches(ROWS[:5], toy.setting(PICTURES, LABELS), torch.Generator().manual_seed(0))
+    stream = sampling.shuffled(ROWS[:5], 16, None, torch.Generator().manual_seed(0))
     assert sorted(next(stream).tolist()) == [0, 1, 2, 3, 4]
 
 
 def test_where_classes_count_alike_they_are_drawn_alike() -> None:
     labels = np.repeat([0, 1], [90, 10])
-    setting = toy.setting(*toy.images(100), metric="balanced_accuracy")
-    setting.labels = labels
-    stream = train.row_batches(np.arange(100), setting, torch.Generator().manual_seed(0))
+    weights = metrics.fitting_weights("balanced_accuracy", labels)
+    stream = sampling.shuffled(np.arange(100), 16, weights, torch.Generator().manual_seed(0))
     drawn = labels[np.concatenate(list(itertools.islice(stream, 60)))]
     assert 0.43 < drawn.mean() < 0.57
 

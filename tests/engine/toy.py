@@ -95,6 +95,7 @@ def setting(pictures: np.ndarray, labels: np.ndarray, **more: Any) -> train.Sett
     return train.Setting(
         squares=squares(pictures),
         labels=labels,
+        classes=int(labels.max()) + 1,
         augment=augment,
         to_input=to_input,
         loss=cross_entropy,

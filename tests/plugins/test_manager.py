@@ -666,7 +666,7 @@ def test_a_planner_may_continue_what_it_trained() -> None:
 
 
 REMOVED = {
-    Strategy: ("objective", "prepare", "sampler", "combine", "worth", "parents"),
+    Strategy: ("objective", "sampler", "combine", "worth", "parents"),
     Phase: ("views", "data"),
     BackboneSpec: ("text_head", "modality"),
     Trial: ("parents",),
@@ -683,8 +683,8 @@ def test_a_field_that_nothing_obeys_is_an_error_that_names_plugin_and_field(kind
     assert "'guest'" in str(problem) and f"'{field}'" in str(problem)
 
 
-def test_a_phase_trains_no_selector() -> None:
-    strategy = replace(PROBE, name="mine", phases=(Phase(trains="mine:selector"),))  # type: ignore[arg-type]
+def test_a_phase_trains_no_unknown_word() -> None:
+    strategy = replace(PROBE, name="mine", phases=(Phase(trains="selector"),))
     plugins = load_plugins([guest(register_strategies=lambda: [strategy])])
     assert "mine" not in plugins.strategies(None)
     assert "trains" in str(plugins.problems[0])

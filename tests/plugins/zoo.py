@@ -93,7 +93,7 @@ ANIMALS: dict[str, Animal] = {
     ),
     "a phase with a loss": Animal(
         {"register_strategies": lambda profile: [Phase(loss="focal")]},  # type: ignore[call-arg]
-        "Phase has no field 'loss'; phases train with cross-entropy; another loss belongs in the function",
+        "Phase has no field 'loss'; a loss is a function that the field `objective` of a Phase names",
     ),
     "a misspelt field": Animal(
         {"register_strategies": strategy(sumary="a typo")},
@@ -129,6 +129,18 @@ ANIMALS: dict[str, Animal] = {
     "a strategy does nothing": Animal({"register_strategies": strategy()}, "would train nothing"),
     "a strategy trains none": Animal(
         {"register_strategies": strategy(phases=(Phase(trains="none"),))}, "leave the phase out"
+    ),
+    "a strategy is given a loss": Animal(
+        {"register_strategies": strategy(objective="zoo:nonsense")}, "'objective' is a field of a Phase"
+    ),
+    "a strategy trains a word": Animal(
+        {"register_strategies": strategy(phases=(Phase(trains="backbone"),))}, "expected head, k, all, none, a number"
+    ),
+    "a strategy augments by a word": Animal(
+        {"register_strategies": strategy(phases=(Phase(augment="medium"),))}, "expected none, light, strong"
+    ),
+    "a strategy averages all": Animal(
+        {"register_strategies": strategy(phases=(Phase(average=1.0),))}, "average is 1.0; expected"
     ),
     "a strategy has no depth": Animal(
         {"register_strategies": strategy(phases=(Phase(trains="all"),), depths=True)}, "no phase trains 'k'"

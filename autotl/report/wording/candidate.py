@@ -24,22 +24,38 @@ def phase_name(number: int, phases: int) -> str:
 
 def phase(phase: Phase, unfreeze: Depth, given: Mapping[str, str]) -> str:
     """Return what a phase trains and at which rates; `given` are the candidate's own settings by name."""
-    last = "all layers" if unfreeze == "all" else f"head and last {unfreeze} layer groups"
-    if unfreeze == 1:
-        last = "head and last layer group"
-    trained = {"head": "head alone", "k": last, "all": "all layers"}[phase.trains]
+    if phase.trains == "none":
+        return f"no parameter trains, {_NORM[phase.norm]}, {percent(phase.share, 0)} of the steps"
     parts = [
-        f"{trained}, peak learning rate of the head {given.get('lr') or f'{phase.lr:g}'}",
+        f"{_trained(phase, unfreeze)}, peak learning rate of the head {given.get('lr') or f'{phase.lr:g}'}",
         f"weight decay {phase.weight_decay:g}",
-        _AUGMENT[phase.augment],
+        _AUGMENT.get(phase.augment) or f"light augmentation and {_name(phase.augment)}",
     ]
     if phase.trains != "head":
         parts.insert(1, f"factor {phase.layer_decay:g} from one layer group to the one below")
     if _NORM[phase.norm]:
         parts.append(_NORM[phase.norm])
+    named = {"loss": phase.objective, "images mixed by": phase.mix, "rows in the order of": phase.sampler}
+    parts += [f"{what} {_name(function)}" for what, function in named.items() if function is not None]
+    if phase.average:
+        parts.append(f"weights averaged with a decay of {phase.average:g}")
     if phase.share < 1:
         parts.append(f"{percent(phase.share, 0)} of the steps")
     return ", ".join(parts)
+
+
+def _trained(phase: Phase, unfreeze: Depth) -> str:
+    if phase.selector is not None:
+        return f"head and what {_name(phase.selector)} selects"
+    depth = {"head": 0, "k": unfreeze, "all": "all"}.get(str(phase.trains), phase.trains)
+    if depth in (0, "all"):
+        return "head alone" if depth == 0 else "all layers"
+    return "head and last layer group" if depth == 1 else f"head and last {depth} layer groups"
+
+
+def _name(function: str) -> str:
+    """Return the last part of a "module:attr"."""
+    return function.rpartition(":")[2]
 
 
 def at_most(amount: str) -> str:

@@ -1,0 +1,124 @@
+"""The loss of a batch: that of the kind of target, or the one that a phase declares, on mixed images where it mixes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autotl.engine.model import Model
+from autotl.engine.resolve import resolve
+from autotl.errors import EngineError
+from autotl.protocols import ObjectiveCall
+from autotl.records import Phase
+
+__all__ = ["Mixture", "Objective", "class_counts", "mix", "on_own_scale", "starts_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mixture:
+    """Images of which each is a mixture: a `share` of its own target, the rest of its partner's."""
+
+    images: Tensor
+    partner: Tensor  # (B,) int64: places in the batch
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Objective:
+    """The loss of a phase."""
+
+    model: Model
+    loss: Callable[[Tensor, Tensor], Tensor]  # of the kind of target
+    name: str | None  # "module:attr" of the phase's own; None: `loss` alone
+    counts: np.ndarray  # (classes,) rows of each class that are trained on
+    starts: Mapping[str, Tensor]  # the body's parameters as the training began, by name
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        """Return logits, and where the phase has an objective of its own the pooled features of all groups."""
+        if self.name is None:
+            return self.model(images), ()
+        groups = self.model.backbone.forward_groups(images)
+        return self.model.head(groups[-1]), groups
+
+    def __call__(
+        self,
+        logits: Tensor,
+        groups: Sequence[Tensor],
+        targets: Tensor,
+        mixture: Mixture | None,
+        progress: float,
+    ) -> Tensor:
+        """Return the loss of a batch; of mixed images the mean of both targets' by their shares."""
+        loss = self._of(logits, groups, targets, progress)
+        if mixture is None:
+            return loss
+        partners = self._of(logits, groups, targets[mixture.partner], progress)
+        return mixture.share * loss + (1 - mixture.share) * partners
+
+    def _of(self, logits: Tensor, groups: Sequence[Tensor], targets: Tensor, progress: float) -> Tensor:
+        if self.name is None:
+            return self.loss(logits.float(), targets)
+        body = self.model.backbone.body
+        trained = {name: p for name, p in body.named_parameters() if p.requires_grad}
+        loss = resolve(self.name)(
+            ObjectiveCall(
+                logits=logits.float(),
+                targets=targets,
+                features=tuple(group.float() for group in groups),
+                counts=torch.from_numpy(self.counts).to(logits.device),
+                trained=trained,
+                starts={name: self.starts[name] for name in trained},
+                progress=progress,
+                loss=self.loss,
+            )
+        )
+        if not isinstance(loss, Tensor) or loss.ndim or not loss.requires_grad:
+            raise EngineError(
+                f"the objective {self.name!r} returned {_described(loss)}; expected a loss: a tensor "
+                "without axes that has a gradient; correct it"
+            )
+        return loss
+
+
+def _described(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    return f"a tensor of the shape {tuple(value.shape)}" if value.ndim else "a tensor without a gradient"
+
+
+def mix(name: str, images: Tensor, seed: int) -> Mixture:
+    """Return what a phase's mixing function makes of images. Raises `EngineError` for what is no mixture."""
+    answer = resolve(name)(images, seed)
+    try:
+        mixed, partner, share = answer
+        fits = mixed.shape == images.shape and partner.shape == (len(images),) and 0 <= float(share) <= 1
+    except (TypeError, ValueError, AttributeError):
+        fits = False
+    if not fits:
+        raise EngineError(
+            f"the function {name!r} that mixes images returned something else than images {tuple(images.shape)}, "
+            f"partners ({len(images)},) and a share of 0 to 1; correct it"
+        )
+    return Mixture(images=mixed, partner=partner.to(images.device), share=float(share))
+
+
+def class_counts(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return the number of rows of each class (classes,); empty where the labels are no classes."""
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        return np.zeros(0, np.int64)
+    return np.bincount(labels, minlength=classes)
+
+
+def starts_of(model: Model) -> dict[str, Tensor]:
+    """Return a copy of the body's parameters, by name."""
+    return {name: p.detach().clone() for name, p in model.backbone.body.named_parameters()}
+
+
+def on_own_scale(phases: Sequence[Phase]) -> bool:
+    """Return whether the losses of phases can be compared with that of a constant prediction."""
+    return all(phase.objective is None and phase.mix is None and phase.trains != "none" for phase in phases)
