@@ -254,9 +254,9 @@ def train_toy(
                 rows, probabilities = stored["rows"], stored["proba"]
             weights = load_file(root / result.model / "model.safetensors")
             after = {name: weights[f"backbone.body.{name}"] for name in before}
-            again = _predicted_again(
-                net, strategy, weights, squares.get(rows, net.input_size, net.preprocess)
-            )
+            if strategy.prepare is not None and "head.bias" in weights:
+                seen = squares.get(rows, net.input_size, net.preprocess)
+                again = _predicted_again(net, strategy, weights, seen)
         return Toy(
             result=result,
             labels=labels,
