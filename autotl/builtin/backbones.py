@@ -30,6 +30,8 @@ import msgspec
 
 from autotl.builtin import curated, published
 from autotl.builtin.builds import (
+    OPEN_CLIP,
+    OPEN_CLIP_TEXT,
     PICKLES,
     TIMM,
     TORCHVISION,
@@ -103,7 +105,9 @@ class IndexEntry(msgspec.Struct):
 
     name: str
     file: str
-    package: Literal["timm", "timm_fn", "timm_arch_def", "torchvision"] = msgspec.field(name="library")
+    package: Literal["timm", "timm_fn", "timm_arch_def", "torchvision", "open_clip"] = msgspec.field(
+        name="library"
+    )
     arch: str
     args: list[str | int | float] = []
     kwargs: dict[str, Any] = {}
@@ -172,6 +176,7 @@ def _from_entry(root: Path, prefix: str, entry: IndexEntry) -> BackboneSpec:
         name=prefix + entry.name,
         build=build,
         arguments={**arguments, **entry.kwargs},
+        text=OPEN_CLIP_TEXT if build == OPEN_CLIP else None,
         weights=Weights(
             kind="file",
             location=str(file),
@@ -227,7 +232,7 @@ def _known_sizes(library: str, arch: str) -> tuple[int, int]:
         return model.size_step, model.min_size
     if library == "torchvision" and (model_facts := published.torchvision().get(arch)):
         return model_facts.size_step, model_facts.min_size
-    return 32, 32
+    return (0, 32) if library == "open_clip" else (32, 32)  # its position embeddings have one size
 
 
 # --------------------------------------------------------------------------- files named after timm models

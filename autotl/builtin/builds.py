@@ -1,7 +1,7 @@
 """The builders that come with autotl, and the arguments that a file may pass to them. Imports no torch.
 
 Files (a user's index.json, a run's model.json) name an architecture by a `library` and an `arch`; this table
-turns the pair into one of four builders; a file can reach nothing else.
+turns the pair into one of five builders; a file can reach nothing else.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from autotl.errors import EngineError
 
 __all__ = [
     "BUILTIN_BUILDS",
+    "OPEN_CLIP",
+    "OPEN_CLIP_TEXT",
     "PICKLES",
     "TIMM",
     "TORCHVISION",
@@ -28,7 +30,10 @@ MOBILENET_V1 = "autotl.builtin.torch_.timm_models:mobilenet_v1"
 EFFICIENTNET = "autotl.builtin.torch_.timm_models:efficientnet"
 TORCHVISION = "autotl.builtin.torch_.torchvision_models:registered"
 
-BUILTIN_BUILDS = frozenset({TIMM, MOBILENET_V1, EFFICIENTNET, TORCHVISION})
+OPEN_CLIP = "autotl.builtin.torch_.open_clip_models:image_tower"
+OPEN_CLIP_TEXT = "autotl.builtin.torch_.open_clip_models:text_features"
+
+BUILTIN_BUILDS = frozenset({TIMM, MOBILENET_V1, EFFICIENTNET, TORCHVISION, OPEN_CLIP})
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 
@@ -71,7 +76,7 @@ def _require_plain_value(value: Any) -> None:
 def build_of(library: str, arch: str, positional: Sequence[Any]) -> tuple[str, dict[str, Any]]:
     """Return the builder and its first arguments for an architecture that a file names.
 
-    `library` is ``timm`` or ``torchvision`` (a registered name), ``timm_fn`` (one of a short list of
+    `library` is ``timm``, ``torchvision`` or ``open_clip`` (a registered name), ``timm_fn`` (one of a short list of
     factories, with the variant as its only positional argument) or ``timm_arch_def`` (``EfficientNet`` from
     block strings among the keyword arguments). Raises `EngineError` for anything else.
     """
@@ -79,13 +84,15 @@ def build_of(library: str, arch: str, positional: Sequence[Any]) -> tuple[str, d
         return TIMM, {"name": arch}
     if library == "torchvision" and not positional:
         return TORCHVISION, {"name": arch}
+    if library == "open_clip" and not positional:
+        return OPEN_CLIP, {"name": arch}
     if library == "timm_fn" and arch == "timm.models.efficientnet:_gen_mobilenet_v1" and len(positional) == 1:
         return MOBILENET_V1, {"variant": positional[0]}
     if library == "timm_arch_def" and arch == "EfficientNet" and not positional:
         return EFFICIENTNET, {}
     raise EngineError(
         f"{library!r} with {arch!r} and {len(positional)} positional arguments is not allowed in a file; "
-        "expected library timm or torchvision with a registered name, timm_fn with "
+        "expected library timm, torchvision or open_clip with a registered name, timm_fn with "
         "timm.models.efficientnet:_gen_mobilenet_v1 and one argument, or timm_arch_def with EfficientNet; "
         "an architecture of your own comes as a plugin"
     )

@@ -16,6 +16,7 @@ from scipy.special import log_softmax
 
 from autotl import hardware
 from autotl.builtin import heads
+from autotl.errors import EngineError
 from autotl.records.head import Head
 from autotl.stats import ridge as ridges
 
@@ -28,6 +29,7 @@ __all__ = [
     "mlp",
     "mlp_logits",
     "ridge",
+    "zero_shot",
 ]
 
 JUDGED = 3  # folds that are left out, at most
@@ -166,6 +168,36 @@ def mlp_logits(features: Any, arrays: dict[str, Any], classes: int) -> Any:
     """Return the logits (B, classes) of the small network for features (B, d)."""
     hidden = (features @ arrays["first"].T + arrays["first_bias"]).clip(0)
     return hidden @ arrays["last"].T + arrays["last_bias"]
+
+
+# --------------------------------------------------------------------------- names of the classes
+
+
+def zero_shot(
+    features: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    folds: np.ndarray,
+    seed: int,
+    weights: np.ndarray | None,
+    text: np.ndarray,
+    factor: float,
+) -> Head:
+    """Return the head whose weights are the features of the class names (Radford et al., ICML 2021).
+
+    Its predictions do not depend on the labels. Cosines are those of images of mean length, so that the head is linear
+    and a fine-tuning can begin with it.
+    """
+    if text.shape != (classes, features.shape[1]):
+        raise EngineError(
+            f"the text features have the shape {text.shape}; expected {(classes, features.shape[1])}: those of the images"
+        )
+    length = float(np.linalg.norm(features, axis=1).mean())
+    arrays = {
+        "weight": (factor / max(length, 1e-12) * text).astype(np.float32),
+        "bias": np.zeros(classes, np.float32),
+    }
+    return Head(kind="linear", arrays=arrays, method="names of the classes")
 
 
 # --------------------------------------------------------------------------- features of all layer groups

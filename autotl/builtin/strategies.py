@@ -61,7 +61,21 @@ BUILTIN_PREPARES = frozenset(
     strategy.prepare for strategy in (*STRATEGIES, *FROZEN, *FINE_TUNING) if strategy.prepare is not None
 )
 
+# For image-text backbones, which know the classes by their names.
+TEXT = (
+    _frozen("zero_shot", "names of the classes as the head (Radford et al., ICML 2021)", needs_text=True),
+    Strategy(
+        name="zero_shot_ft",
+        summary="head from the names of the classes, then fine-tuning from there (Wortsman et al., CVPR 2022)",
+        head="autotl.builtin.frozen:zero_shot",
+        needs_text=True,
+        phases=(Phase(trains="k", lr=5e-4),),
+        depths=True,
+        proposed=False,
+    ),
+)
+
 
 @hookimpl
 def register_strategies(profile: Profile | None) -> tuple[Strategy, ...]:
-    return (*STRATEGIES, *FROZEN, *FINE_TUNING)
+    return (*STRATEGIES, *FROZEN, *TEXT, *FINE_TUNING)

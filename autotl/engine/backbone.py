@@ -15,6 +15,8 @@ That is all that is needed. Optional, for better results:
   stage), else from the module tree;
 - weights come from `BackboneSpec.weights`, loaded strictly; with ``weights=None`` the callable brings its
   own, and if it has a parameter `pretrained`, autotl passes False when only the architecture is wanted;
+- an attribute ``weights_prefix = "visual."`` where a checkpoint holds more than this network: only entries whose
+  names begin so are read, and those strictly;
 - a method ``set_input_size(img_size=(h, w))`` is called for another size than `BackboneSpec.input_size`.
 """
 

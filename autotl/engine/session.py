@@ -18,13 +18,13 @@ from autotl.budget import Allowance
 from autotl.cache import Cache
 from autotl.cache import key as cache_key
 from autotl.engine import device as devices
-from autotl.engine import flip, messages, model, stopwatch, train
+from autotl.engine import flip, messages, model, stopwatch, train, weights
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.embed import Features, Store, embed
 from autotl.engine.images import Squares
 from autotl.engine.inference import Predictor
 from autotl.engine.resolve import resolve
-from autotl.errors import EngineError
+from autotl.errors import Declined, EngineError
 from autotl.modality.image_store import Pixels
 from autotl.records import PARTS, BackboneSpec, Columns, Fact, Machine, Metric, Preprocess
 from autotl.stats.folds import folds_for
@@ -63,6 +63,7 @@ class Session:
         self._flips: tuple[bool, Fact] | None = None
         # Seconds an image, by backbone, what prepared it, size, precision.
         self.latencies: dict[tuple[str, str | None, int, str], float] = {}
+        self._texts: dict[str, tuple[np.ndarray, float]] = {}
         self._predictor: tuple[tuple[object, ...], Predictor] | None = None
 
     def machine(self) -> Machine:
@@ -189,6 +190,22 @@ class Session:
         with stopwatch.on("head"), hardware.one_thread():
             self._flips = flip.compare(plain, flipped, labels, folds, columns.classes)
         return self._flips
+
+    @stopwatch.on("build")
+    def text(self, spec: BackboneSpec) -> tuple[np.ndarray, float]:
+        """Return features (classes, d) of the class names by a backbone's text tower, and the factor on cosines.
+
+        They are computed once a run. Raises `Declined` for a backbone that has none.
+        """
+        if spec.text is None or spec.weights is None:
+            raise Declined(
+                f"{spec.name!r} has no text tower that reads the names of the classes; expected an image-text backbone, "
+                "such as one of open_clip; choose it with --backbones"
+            )
+        if spec.name not in self._texts:
+            state = weights.read(spec.weights, offline=self.offline)
+            self._texts[spec.name] = resolve(spec.text)(spec.arguments, state, self.data.columns.classes)
+        return self._texts[spec.name]
 
     def setting(self, spec: BackboneSpec, size: int, precision: str) -> train.Setting:
         """Return what a training or a prediction on the run's data works with."""

@@ -250,6 +250,8 @@ def _runs(columns: Columns, trial: Trial) -> list[Rows]:
 def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.ndarray, float]:
     """Fit a head on stored features; judged rows need no further pass through the network."""
     session, classes = task.session, len(task.columns.classes)
+    if task.strategy.needs_text:
+        session.text(task.spec)  # a backbone without it is declined before its features cost anything
     # The judged rows come first: a fit on fewer images is a fit, a score on fewer is another score.
     prepare = task.strategy.prepare
     wanted = np.concatenate([rows.judged, rows.fitted])
@@ -292,8 +294,10 @@ def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray, widths: tuple[
     weights = metrics.fitting_weights(task.session.data.metric, labels)
     if (unfit := validation.call_flaw(fit, validation.head_arguments(task.strategy))) is not None:
         raise EngineError(f"the head {task.strategy.head!r} {unfit}")
+    more: tuple[object, ...] = (widths,) if task.strategy.layers == "all" else ()
+    if task.strategy.needs_text:
+        more = (*more, *task.session.text(task.spec))
     with hardware.one_thread():
-        more = (widths,) if task.strategy.layers == "all" else ()
         head = fit(features, labels, len(task.columns.classes), folds, task.trial.seed, weights, *more)
     trained = bool(task.strategy.phases)
     flaw = validation.head_flaw(

@@ -143,6 +143,8 @@ def fill(model: nn.Module, state: State, classifiers: Collection[str], *, name: 
     """
     own = model.state_dict()
     state = _unwrap(state, own)
+    if prefix := getattr(model, "weights_prefix", ""):
+        state = {k: t for k, t in state.items() if k.startswith(prefix)}
     state = {_DENSENET_KEY.sub(r"\1\2", k) if k not in own else k: t for k, t in state.items()}
     state = {k: t for k, t in state.items() if k in own or not k.startswith(_AUXILIARY)}
     if _misfit(state, model.state_dict(), classifiers):

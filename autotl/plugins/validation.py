@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 HEAD_ARGUMENTS = ("features", "labels", "classes", "folds", "seed", "weights")  # of a head's function
-ALL_LAYERS_ARGUMENTS = (*HEAD_ARGUMENTS, "widths")  # of one that gets the features of all layer groups
 PREDICT_ARGUMENTS = ("features", "arrays", "classes")  # of the function that maps features by a head's arrays
 SCORE_ARGUMENTS = ("features", "labels", "folds", "logits")  # of a score's function
 # Arguments of the functions that a phase names, and of those that a strategy names beside its head, by field.
@@ -69,7 +68,8 @@ def call_flaw(function: Callable[..., Any], arguments: Sequence[str]) -> str | N
 
 def head_arguments(strategy: Strategy) -> tuple[str, ...]:
     """Return the arguments that the function of a strategy's head gets, in their order."""
-    return ALL_LAYERS_ARGUMENTS if strategy.layers == "all" else HEAD_ARGUMENTS
+    widths = ("widths",) if strategy.layers == "all" else ()
+    return HEAD_ARGUMENTS + widths + (("text", "factor") if strategy.needs_text else ())
 
 
 def head_flaw(
@@ -162,6 +162,8 @@ def _of_name(name: str, forbidden: str) -> Iterator[str]:
 def _of_backbone(spec: BackboneSpec) -> Iterator[str]:
     yield from _of_name(spec.name, "/?\\")
     yield from _of_callable("build", spec.build)
+    if spec.text is not None:
+        yield from _of_callable("text", spec.text)
     if spec.input_size < 1 or spec.min_size < 1 or spec.size_step < 0:
         yield (
             f"input_size {spec.input_size}, min_size {spec.min_size}, size_step {spec.size_step}; expected "
@@ -200,6 +202,8 @@ def _of_strategy(strategy: Strategy) -> Iterator[str]:
             yield from _of_callable(field_name, function)
     if strategy.predict is not None and (strategy.head is None or strategy.phases):
         yield "predict is set, which maps features by the arrays of a head that no phase trains; expected a head alone"
+    if strategy.needs_text and strategy.head is None:
+        yield "needs_text is True, but there is no head that gets the text; expected one"
     if strategy.layers == "all" and (strategy.head is None or strategy.phases):
         yield "layers is 'all', which a head has that no phase trains; expected a head alone, or layers 'last'"
     if not strategy.phases and not strategy.head:

@@ -91,6 +91,7 @@ class BackboneSpec:
     source_classes: int = 0  # optional: classes of the classifier in the weights; `autotl check` compares
     published: float | None = None  # ImageNet-1k top-1 accuracy as published, a fraction
     proposed: bool = True  # tried by default
+    text: str | None = None  # "module:attr" of (arguments, state, class names) -> (features (k, d), factor)
 
 
 @named_fields
@@ -126,10 +127,11 @@ class Strategy:
     phases: tuple[Phase, ...] = ()  # none: the head is fitted in closed form on pooled features
     depths: bool = False  # takes an unfreeze depth 1..n or all
     head: str | None = None  # "module:attr" of (features, labels, classes, folds, seed, weights) -> Head
-    # With the features of all groups the head's function gets `widths` besides, the number of features of each.
+    # It gets `widths` besides with the features of all groups, and `text` and `factor` where it needs the text.
     predict: str | None = None  # "module:attr" of (features, arrays, classes) -> logits: of a head of arrays
     layers: Literal["last", "all"] = "last"  # groups whose features the head gets; all: of each, concatenated
     prepare: str | None = None  # "module:attr" of (network) -> network: adapters, another view of its layers
+    needs_text: bool = False  # the head gets the features of the class names besides
     proposed: bool = True  # tried by default; else only where it is asked for by name
 
     @property

@@ -30,11 +30,20 @@ def _head(value: HeadOf, classes: int, case: tuple[np.ndarray, np.ndarray, np.nd
     strategy = Strategy(name="head", summary="", head=value) if isinstance(value, str) else value
     width = case[0].shape[1]
     more = ((width // 2, width - width // 2),) if strategy.layers == "all" else ()
+    text = (_text(classes, case), 10.0) if strategy.needs_text else ()
     fit = resolve(str(strategy.head))
-    head = fit(*case[:2], classes, case[2], seed, np.ones(len(case[0])), *more)
+    head = fit(*case[:2], classes, case[2], seed, np.ones(len(case[0])), *more, *text)
     flaw = validation.head_flaw(head, classes, width, trained=bool(strategy.phases), predict=strategy.predict)
     require(flaw is None, f"it {flaw}")
     return head  # type: ignore[no-any-return]
+
+
+def _text(classes: int, case: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    """Return features (classes, d) as of a text tower: those of the rows of a class, or unlike all rows."""
+    features, labels, _ = case
+    own = [features[labels == label] for label in range(classes)]
+    text = np.stack([rows.mean(0) if len(rows) else -features.mean(0) for rows in own])
+    return np.asarray(text / (np.linalg.norm(text, axis=1, keepdims=True) + 1e-12), np.float32)
 
 
 def _fitted(
@@ -154,6 +163,8 @@ def _trained(
 ) -> Toy:
     from autotl.engine.check_support import train_toy
 
+    if strategy.needs_text:
+        raise SkipTest("it needs an image-text backbone")
     try:
         toy = train_toy(strategy, depth, epochs if strategy.phases else 0.0, classes=classes, net=net)
     except Declined as reason:
