@@ -25,7 +25,7 @@ DEFAULT_BUDGET = "10m"
 LAYOUTS = ("class", "part/class", "class/part", "folder/class")  # of folders, from the outermost
 READING = (  # options of reading the data, which a reader receives
     "test", "unlabelled", "group", "path", "label", "split", "root", "encoding", "layout", "include", "ignore_case",
-    "target", "crops",
+    "target", "crops", "weight",
 )  # fmt: skip
 
 READ_BESIDE = ("unlabelled",)  # of these: read by autotl itself, whichever plugin reads DATA
@@ -131,6 +131,11 @@ class Options:
         None, "text", "Column with train, val or test, if DATA is a table.", metavar="COLUMN",
         default="one with a usual name", refits=True,
     )  # fmt: skip
+    weight: str | None = _option(
+        None, "text", "Column with a positive number for each image, if DATA is a table: how much the image counts in"
+        " training. Scores count all images alike.",
+        metavar="COLUMN", refits=True,
+    )  # fmt: skip
     root: str | None = _option(
         None, "path", "Folder that the paths of a table start from, and that links to folders may lead into.",
         metavar="FOLDER", default="the folder of the table, or DATA", refits=True,
@@ -227,6 +232,7 @@ class OptionArguments(TypedDict, total=False):
     path: str | None
     label: str | None
     split: str | None
+    weight: str | None
     root: str | os.PathLike[str] | None
     encoding: str | None
     layout: str | None

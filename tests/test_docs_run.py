@@ -134,9 +134,9 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = sorted((root / "photos").glob("*/*.png"))
     plants = [f"{p.parent.name}/{p.stem};{p.parent.name}" for p in images]
     (root / "plants.csv").write_text("\n".join(["photo_no;species_name", *plants]))
-    lines = [f"{p.relative_to(root)},{p.parent.name},writer{n % 9}" for n, p in enumerate(images)]
-    (root / "pages.csv").write_text("\n".join(["path,label,writer", *lines]))
-    (root / "labels.csv").write_text("\n".join(["path,label", *(line.rpartition(",")[0] for line in lines)]))
+    lines = [f"{p.relative_to(root)},{p.parent.name},writer{n % 9},{1 + n % 2}" for n, p in enumerate(images)]
+    (root / "pages.csv").write_text("\n".join(["path,label,writer,trust", *lines]))
+    (root / "labels.csv").write_text("\n".join(["path,label", *(line.rsplit(",", 2)[0] for line in lines)]))
     shades = np.repeat(np.uint8([60, 190]), 30)
     noise = np.random.default_rng(0).integers(0, 60, (60, 28, 28), np.uint8)
     np.savez(root / "digits.npz", images=noise + shades[:, None, None], labels=shades)

@@ -57,7 +57,7 @@ def class_mean(
     """Fit the nearest class mean of standardised features by Euclidean distance (Mensink et al., TPAMI 2013)."""
 
     def fit(x: np.ndarray, own: np.ndarray, weights: np.ndarray, setting: float) -> Linear:
-        means = _means(x, own)
+        means = _means(x, own, weights)
         return means, -np.sum(means**2, 1) / 2
 
     return _linear(features, labels, classes, folds, weights, fit, "class mean")
@@ -76,8 +76,9 @@ def lda(
     def fit(x: np.ndarray, own: np.ndarray, weights: np.ndarray, setting: float) -> Linear:
         from sklearn.covariance import ledoit_wolf
 
-        means = _means(x, own)
-        covariance, _ = ledoit_wolf(x - means[own], assume_centered=True)
+        means = _means(x, own, weights)
+        within = (x - means[own]) * np.sqrt(weights / weights.mean())[:, None]
+        covariance, _ = ledoit_wolf(within, assume_centered=True)
         covariance += 1e-6 * np.eye(len(covariance))  # one row a class leaves nothing within it
         weight = np.linalg.solve(covariance, means.T).T
         prior = np.bincount(own, weights) / weights.sum()
@@ -378,9 +379,9 @@ def _standardised(
     return ((features - mean) / deviation).astype(np.float64), mean, deviation, counted
 
 
-def _means(x: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Return the mean (k, d) of the rows of each class."""
-    one_hot = np.eye(int(own.max()) + 1)[own]
+def _means(x: np.ndarray, own: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted mean (k, d) of the rows of each class."""
+    one_hot = np.eye(int(own.max()) + 1)[own] * weights[:, None]
     return np.asarray(one_hot.T @ x / one_hot.sum(0)[:, None])
 
 

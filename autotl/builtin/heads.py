@@ -2,7 +2,9 @@
 
 Each takes ``(features (n, d) float32, labels (n,) int64, classes, folds (n,), seed, weights (n,))``; rows of
 one fold are judged by the others where something is chosen by cross-validation. The weights are those of the
-rows in the metric of the goal: None where all weigh the same, larger for rare classes where classes weigh the same.
+rows in the metric of the goal, times those that the data give to their items: None where all weigh the same, larger
+for rare classes where classes weigh the same. `knn` uses them to choose the number of neighbours alone, so its strategy
+does not take weights of the data.
 """
 
 from __future__ import annotations

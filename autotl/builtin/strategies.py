@@ -18,6 +18,7 @@ STRATEGIES = (
         name="knn",
         summary="frozen backbone, nearest neighbours by cosine similarity of its features",
         head="autotl.builtin.heads:knn",
+        takes_weights=False,  # an image votes or it does not
     ),
     Strategy(
         name="fine_tune",
@@ -63,7 +64,12 @@ BUILTIN_PREPARES = frozenset(
 
 # For image-text backbones, which know the classes by their names.
 TEXT = (
-    _frozen("zero_shot", "names of the classes as the head (Radford et al., ICML 2021)", needs_text=True),
+    _frozen(
+        "zero_shot",
+        "names of the classes as the head (Radford et al., ICML 2021)",
+        needs_text=True,
+        takes_weights=False,
+    ),
     Strategy(
         name="zero_shot_ft",
         summary="head from the names of the classes, then fine-tuning from there (Wortsman et al., CVPR 2022)",

@@ -35,10 +35,13 @@ def gather(
     goal: Goal,
     strategies: Sequence[str] = (),
     more: Sequence[str] = (),
+    *,
+    weighted: bool = False,
 ) -> Candidates:
     """Return the backbones that the user named, or those proposed by default, within the limits of the goal.
 
-    `more` names further backbones.
+    `more` names further backbones. `weighted`: the data give weights to their items, and strategies that take none are
+    skipped.
 
     Raises `UnknownNameError` for a name that does not exist, `AutotlError` when nothing is left.
     """
@@ -72,7 +75,22 @@ def gather(
         raise AutotlError(
             f"no backbone is left to try ({left_out}); expected at least one: loosen the limits or name one"
         )
+    if weighted:
+        unable = [strategy for strategy in allowed_strategies if not _takes_weights(strategy)]
+        skipped += [Skipped(name=each.name, reason=fact(Kind.WEIGHTS_NOT_TAKEN)) for each in unable]
+        allowed_strategies = [strategy for strategy in allowed_strategies if strategy not in unable]
+        if not allowed_strategies:
+            names = ", ".join(strategy.name for strategy in unable)
+            raise AutotlError(
+                f"the strategies {names} take no weights of images; expected one that does, such as linear_probe, because"
+                " --weight is given; name another, or leave out --weight"
+            )
     return Candidates(backbones=tuple(kept), strategies=tuple(allowed_strategies), skipped=tuple(skipped))
+
+
+def _takes_weights(strategy: Strategy) -> bool:
+    """Return whether a strategy fits by the weights of the items; a sampler of its own draws by something else."""
+    return strategy.takes_weights and all(phase.sampler is None for phase in strategy.phases)
 
 
 def _missing(spec: BackboneSpec, settings: Settings) -> Fact | None:

@@ -66,6 +66,7 @@ def _configured(ctx: click.Context, param: click.Parameter, file: str | None) ->
     "path",
     "label",
     "split",
+    "weight",
     "root",
     "encoding",
     "layout",

@@ -67,6 +67,7 @@ class Fitting:
     classes: int
     seed: int = 0
     group: np.ndarray | None = None  # (n,) of the rows that are fitted on
+    weight: np.ndarray | None = None  # (n,) of these rows, as the data give them
 
 
 def forest(features: np.ndarray, labels: np.ndarray, judged: np.ndarray, how: Fitting) -> np.ndarray:
@@ -75,7 +76,7 @@ def forest(features: np.ndarray, labels: np.ndarray, judged: np.ndarray, how: Fi
 
     weighting = None if how.metric == "accuracy" else "balanced"
     model = RandomForestClassifier(TREES, random_state=how.seed, class_weight=weighting)
-    model.fit(features, labels)
+    model.fit(features, labels, how.weight)
     table = np.zeros((len(judged), how.classes), np.float32)
     table[:, model.classes_] = model.predict_proba(judged)
     return table
@@ -87,7 +88,7 @@ def linear(features: np.ndarray, labels: np.ndarray, judged: np.ndarray, how: Fi
     deviation = features.std(0)
     mean, scale = features.mean(0), np.where(deviation > 1e-6, deviation, 1.0)
     x = ((features - mean) / scale).astype(np.float64)
-    weights = metrics.fitting_weights(how.metric, labels)
+    weights = metrics.fitting_weights(how.metric, labels, how.weight)
     left_out = ridge.left_out(x, place, folds_for(place, how.group), weights)
     best = int(np.argmax([np.average(scores.argmax(1) == place, weights=weights) for scores in left_out]))
     weight, bias = ridge.fit(x, place, best, weights)

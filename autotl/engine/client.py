@@ -298,6 +298,8 @@ def write_table(
     }
     if columns.group is not None:
         arrays["group"] = np.asarray(columns.group, np.int64)
+    if columns.weight is not None:
+        arrays["weight"] = np.asarray(columns.weight, np.float64)
     if columns.unlabelled is not None:
         arrays["unlabelled"] = np.asarray(columns.unlabelled, np.int64)
     if digests is not None:

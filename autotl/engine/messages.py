@@ -44,7 +44,9 @@ class Open(msgspec.Struct, tag=True, frozen=True):
     """The data of the run: decoded images and their `Columns`, whose arrays are in an npz."""
 
     pixels: str
-    table: str  # npz with labels, part, fold, order, and group, unlabelled and digests where there are
+    table: (
+        str  # npz with labels, part, fold, order, and group, weight, unlabelled and digests where there are
+    )
     classes: tuple[str, ...]
     folds: int
     target: TargetName

@@ -215,6 +215,7 @@ class Session:
             squares=self.data.squares,
             labels=columns.labels,
             classes=len(columns.classes),
+            weight=columns.weight,
             augment=resolve(kind.AUGMENT),
             to_input=resolve(kind.BATCH),
             loss=resolve(TARGET_KINDS[columns.target].loss),
@@ -258,6 +259,7 @@ def read_data(body: messages.Open) -> Data:
         folds=body.folds,
         target=body.target,
         modality=body.modality,
+        weight=arrays.get("weight"),
         unlabelled=arrays.get("unlabelled"),
     )
     pixels = Pixels.open(body.pixels)

@@ -65,6 +65,7 @@ class Setting:
     batch: int = BATCH
     flip: bool = False
     metric: Metric = "accuracy"  # where it weights classes equally, they are sampled equally
+    weight: np.ndarray | None = None  # (n,) of all rows: by which the data want them to be drawn
     followed: np.ndarray | None = None  # rows whose score the learning curve shows, first ones first
     reporter: Reporter | None = None  # receives every step
     starts: Mapping[str, Tensor] | None = None  # of a training that is continued, by name; None: as it is now
@@ -374,12 +375,16 @@ def _schedule(progress: float) -> float:
 def _batches(
     phase: Phase, rows: np.ndarray, setting: Setting, generator: torch.Generator
 ) -> Iterator[np.ndarray]:
-    """Return the rows of one batch after another, in the order of the phase's sampler or by the metric."""
+    """Return the rows of one batch after another, in the order of the phase's sampler, or by each row's weight.
+
+    That is its weight in the metric, its own in the data, or both. Drawn so, the expected loss is the weighted one.
+    """
     labels = setting.labels[rows]
     if phase.sampler is not None:
         batch = min(setting.batch, len(rows))
         return sampling.ordered(phase.sampler, rows, labels, setting.classes, batch, generator)
-    weights = metrics.fitting_weights(setting.metric, labels)
+    own = None if setting.weight is None else setting.weight[rows]
+    weights = metrics.fitting_weights(setting.metric, labels, own)
     return sampling.shuffled(rows, setting.batch, weights, generator)
 
 

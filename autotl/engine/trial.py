@@ -291,7 +291,8 @@ def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray, widths: tuple[
     module, _, name = (task.strategy.head or "").partition(":")
     folds = folds_for(labels, None if group is None else group[rows], HEAD_FOLDS)
     fit = getattr(importlib.import_module(module), name)
-    weights = metrics.fitting_weights(task.session.data.metric, labels)
+    own = task.columns.weight
+    weights = metrics.fitting_weights(task.session.data.metric, labels, None if own is None else own[rows])
     if (unfit := validation.call_flaw(fit, validation.head_arguments(task.strategy))) is not None:
         raise EngineError(f"the head {task.strategy.head!r} {unfit}")
     more: tuple[object, ...] = (widths,) if task.strategy.layers == "all" else ()

@@ -276,7 +276,7 @@ def _of_dataset(data: Dataset) -> Iterator[str]:
         return
     rows = len(data.files)
     columns: dict[str, Any] = {"names": data.names, "labels": data.labels, "given": data.given}
-    columns |= {name: c for name in ("group", "digests") if (c := getattr(data, name)) is not None}
+    columns |= {name: c for name in ("group", "weight", "digests") if (c := getattr(data, name)) is not None}
     for name, column in {"files": data.files, **columns}.items():
         if not isinstance(column, np.ndarray):
             kind = type(column).__name__
@@ -300,5 +300,7 @@ def _of_dataset(data: Dataset) -> Iterator[str]:
         yield f"the labels do not fit the {len(data.classes)} classes; expected indices into two or more classes"
     if data.given.min(initial=-1) < -1 or data.given.max(initial=-1) > 2:
         yield "given holds other values than -1 and part indices; expected -1 to 2"
+    if data.weight is not None and not (np.isfinite(data.weight).all() and (data.weight > 0).all()):
+        yield "weight holds other values than positive numbers; expected one a row; leave out rows of weight 0"
     if len(np.unique(data.names.astype(str))) != rows:
         yield "two items have the same name; expected unique names"

@@ -92,6 +92,7 @@ class Kind(StrEnum):
     REMOTE = "remote"
     ARCHIVE_OUTSIDE = "archive_outside"
     ARCHIVE_LINK = "archive_link"
+    NO_WEIGHT = "no_weight"  # 0 in the column of weights
     NO_BOXES = "no_boxes"  # an image without an object
     UNREADABLE_ANNOTATIONS = "unreadable_annotations"  # error
     BOX_INVALID = "box_invalid"
@@ -171,6 +172,7 @@ class Kind(StrEnum):
     NOT_EMBEDDED = "not_embedded"
     # Why a backbone is not tried.
     UNUSABLE = "unusable"  # message: of the exception, which states what to do
+    WEIGHTS_NOT_TAKEN = "weights_not_taken"  # of images, by a strategy
     TOO_MANY_PARAMETERS = "too_many_parameters"  # parameters, allowed
     WEIGHTS_OVER_MEMORY = "weights_over_memory"  # bytes, allowed
     LICENCE_NOT_ALLOWED = "licence_not_allowed"  # licence, allowed: names or globs

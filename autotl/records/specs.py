@@ -133,6 +133,7 @@ class Strategy:
     prepare: str | None = None  # "module:attr" of (network) -> network: adapters, another view of its layers
     needs_text: bool = False  # the head gets the features of the class names besides
     proposed: bool = True  # tried by default; else only where it is asked for by name
+    takes_weights: bool = True  # its head fits by the weights that data give to their items
 
     @property
     def head_only(self) -> bool:

@@ -41,7 +41,13 @@ def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult)
         _compare_plugins(context, earlier)
     tried = () if earlier is None else dict.fromkeys(r.trial.candidate.backbone for r in earlier.probes)
     gathered = gather.gather(
-        context.plugins, profiled.profile, settings, goal, options.strategies, (*options.more, *tried)
+        context.plugins,
+        profiled.profile,
+        settings,
+        goal,
+        options.strategies,
+        (*options.more, *tried),
+        weighted=parts.data.weight is not None,
     )
     away = [spec for spec in gathered.backbones if hub.away(spec) and not settings.offline]
     setup = Setup(

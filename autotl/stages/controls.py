@@ -118,6 +118,7 @@ class _Runner:
                 classes=len(columns.classes),
                 seed=context.options.seed,
                 group=None if columns.group is None else columns.group[fitted],
+                weight=None if columns.weight is None else columns.weight[fitted],
             )
             with hardware.one_thread():
                 table[held_out] = baseline.fit(

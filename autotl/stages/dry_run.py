@@ -65,7 +65,15 @@ def plan(options: Options) -> Plan:
     data = load.load(options.source, source_options(options), plugins)
     refuse_hopeless(options.budget, len(data.files))
     goal, settings = goal_of(options), settings_of(options)
-    offered = gather.gather(plugins, _glance(data), settings, goal, options.strategies, options.more)
+    offered = gather.gather(
+        plugins,
+        _glance(data),
+        settings,
+        goal,
+        options.strategies,
+        options.more,
+        weighted=data.weight is not None,
+    )
     gpu, images = hardware.has_gpu(options.device), len(data.files)
     planned = []
     for spec in offered.backbones:

@@ -63,6 +63,7 @@ class SplitResult:
             folds=self.split.folds,
             target=self.data.targets[0].kind,
             modality=self.data.modality,
+            weight=self.data.weight,
             unlabelled=None if self.unlabelled is None else len(self.data.files) + self.unlabelled.usable,
         )
 

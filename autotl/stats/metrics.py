@@ -48,15 +48,18 @@ def row_weights(metric: Metric, labels: np.ndarray, classes: int) -> np.ndarray:
     return np.asarray(1.0 / (counts[labels] * max(int((counts > 0).sum()), 1)))
 
 
-def fitting_weights(metric: Metric, labels: np.ndarray) -> np.ndarray | None:
+def fitting_weights(metric: Metric, labels: np.ndarray, own: np.ndarray | None = None) -> np.ndarray | None:
     """Return the weight (n,) of each row in a fit for the metric; None where all rows weigh the same.
 
-    Where every class weighs the same, each has the same sum of weights; their mean is 1.
+    Where every class weighs the same, each has the same sum of weights; their mean is 1. `own` (n,) are weights that
+    the data give to their items: they count within a class, or over all rows where rows weigh the same in the metric.
     """
     if metric == "accuracy":
-        return None
-    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return np.asarray(len(labels) / (len(counts) * counts[place]))
+        return None if own is None else np.asarray(own / own.mean())
+    _, place = np.unique(labels, return_inverse=True)
+    values = np.ones(len(labels)) if own is None else own
+    sums = np.bincount(place, values)
+    return np.asarray(len(labels) * values / (len(sums) * sums[place]))
 
 
 def clusters(group: np.ndarray | None, rows: int) -> np.ndarray:

@@ -40,7 +40,7 @@ def class_means(
 ) -> Head:
     """Fit the head on features (n, d) and labels (n,) below `classes`.
 
-    The weights (n,) are those of the rows in the metric of the run; None where all weigh the same. A class without
+    The weights (n,) are those of the rows in the metric and in the data; None where all weigh the same. A class without
     a row gets a bias that rules it out.
     """
     present, of_row, means = _means(features, labels)

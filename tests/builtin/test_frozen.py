@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from scipy.special import log_softmax
 
 from autotl.builtin import frozen
-from autotl.builtin.strategies import FROZEN
+from autotl.builtin.strategies import FROZEN, STRATEGIES
+from autotl.records import Strategy
 from autotl.records.head import Head
 from autotl.stats.folds import folds_for
 
@@ -142,3 +144,22 @@ def test_a_default_run_tries_none_of_them() -> None:
     assert not names.intersection(strategy.name for strategy in tried)
     asked = gather(plugins, profile, settings, Goal(), tuple(names)).strategies
     assert {strategy.name for strategy in asked} == names
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [each for each in (*STRATEGIES, *FROZEN) if each.head and each.takes_weights],
+    ids=lambda s: s.name,
+)
+def test_rows_of_hardly_any_weight_have_hardly_any_say(strategy: Strategy) -> None:
+    features, labels, folds = normal(240, 12, 1.0)
+    given, weights = labels[:240].copy(), np.ones(240)
+    wrong = np.arange(240) % 5 < 3
+    given[wrong], weights[wrong] = (given[wrong] + 1) % 3, 1e-3
+    module, _, name = (strategy.head or "").partition(":")
+    fit = getattr(import_module(module), name)
+    more = ((6, 6),) if strategy.layers == "all" else ()
+    head: Head = fit(features[:240], given, 3, folds, 0, weights, *more)
+    assert right(head, features[240:], labels[240:], 3) > 0.8
+    misled: Head = fit(features[:240], given, 3, folds, 0, None, *more)
+    assert right(misled, features[240:], labels[240:], 3) < 0.5

@@ -152,3 +152,14 @@ def test_what_cannot_be_used_of_a_folder_of_weights_is_said_with_the_way_out(tmp
         gather(
             plugins, PROFILE, Settings(weights=(str(tmp_path),), wanted=("mine:net",)), Goal(licence=("MIT",))
         )
+
+
+def test_a_strategy_that_takes_no_weights_of_images_is_skipped_or_refused_where_there_are_some() -> None:
+    plugins = load_plugins(installed=False)
+    settings = Settings(offline=True)
+    gathered = gather(plugins, PROFILE, settings, Goal(), weighted=True)
+    assert "knn" not in {strategy.name for strategy in gathered.strategies}
+    (skipped,) = [skip for skip in gathered.skipped if skip.name == "knn"]
+    assert "takes no weights" in sentence(skipped.reason)
+    with pytest.raises(AutotlError, match="knn take no weights of images"):
+        gather(plugins, PROFILE, settings, Goal(), ["knn"], weighted=True)

@@ -204,6 +204,19 @@ def test_where_classes_count_alike_they_are_drawn_alike() -> None:
     assert 0.43 < drawn.mean() < 0.57
 
 
+def test_images_are_drawn_by_their_weights_in_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = toy.setting(PICTURES, LABELS)
+    few = max(1, len(ROWS) // 5)
+    setting.weight = np.where(np.arange(len(LABELS)) < few, (len(ROWS) - few) / few, 1.0)
+    drawn: list[int] = []
+    get = setting.squares.get
+    monkeypatch.setattr(
+        setting.squares, "get", lambda rows, *rest: drawn.extend(rows.tolist()) or get(rows, *rest)
+    )
+    train.fit(toy.model(), (Phase(trains="head"),), 0, ROWS, 8, setting, seconds(), {})
+    assert 0.35 < np.mean([row < few for row in drawn]) < 0.65
+
+
 # --------------------------------------------------------------------------- folded batch norm
 
 

@@ -110,3 +110,13 @@ def test_few_groups_have_the_wider_interval_of_students_t(groups: int) -> None:
 def test_many_groups_have_the_normal_interval() -> None:
     assert metrics.point(metrics.Z95, np.arange(1000)) == metrics.Z95
     assert metrics.point(metrics.Z95, np.arange(5)) == pytest.approx(2.776, abs=0.001)
+
+
+def test_weights_of_the_data_count_within_a_class_where_classes_weigh_the_same() -> None:
+    labels, own = np.array([0, 0, 0, 1]), np.array([1.0, 1.0, 2.0, 5.0])
+    assert metrics.fitting_weights("accuracy", labels) is None
+    plain = metrics.fitting_weights("accuracy", labels, own)
+    assert plain is not None and plain.mean() == 1 and plain[2] == 2 * plain[0]
+    balanced = metrics.fitting_weights("balanced_accuracy", labels, own)
+    assert balanced is not None and balanced.mean() == pytest.approx(1)
+    assert balanced[:3].sum() == pytest.approx(balanced[3]) and balanced[2] == 2 * balanced[0]

@@ -86,7 +86,7 @@ def _add_test(listing: Listing, choices: Choices) -> None:
         raise DatasetError(
             f"there are two test parts, one inside the data and --test {folder}; keep one of them"
         )
-    extra = _listing(folder, choices, is_test=True)
+    extra = _listing(folder, replace(choices, weight=None), is_test=True)  # nothing is trained on them
     if not extra.items:
         raise DatasetError(f"--test {folder} holds no labelled image; expected {EXPECTED}")
     prefix = Path(os.path.relpath(extra.root.resolve(), listing.root.resolve())).as_posix()

@@ -93,6 +93,7 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
         targets=(Target(name="label", kind="multiclass", classes=classes, values=labels),),
         given=given,
         group=None if group_numbers is None else group_numbers.astype(np.int64),
+        weight=_weights(source, kept, choices),
         digests=np.array(digests, object),
         left_out=tuple(sorted(listing.left_out, key=lambda out: out.name)),
         findings=tuple(findings),
@@ -294,6 +295,21 @@ def _groups(items: list[Item], group: str | None, *, is_table: bool) -> list[str
     return keys
 
 
+def _weights(source: str, items: list[Item], choices: Choices) -> np.ndarray | None:
+    """Return the weights (n,) of the items, 1 for test images without one; None where none are asked for.
+
+    Raises `DatasetError` for a source that has no columns.
+    """
+    if choices.weight is None:
+        return None
+    if all(item.weight is None for item in items):
+        raise DatasetError(
+            f"{source} is no table, so it has no column {choices.weight!r}; expected a table with a weight for each"
+            " image; list the images in a CSV, or leave out --weight"
+        )
+    return np.array([1.0 if item.weight is None else item.weight for item in items])
+
+
 def _shared_groups(keys: list[str] | None, given: np.ndarray) -> list[Finding]:
     if keys is None:
         return []
@@ -311,6 +327,7 @@ def _shared_groups(keys: list[str] | None, given: np.ndarray) -> list[Finding]:
 def _fingerprint(items: list[Item], digests: list[str], keys: list[str] | None) -> str:
     lines = sorted(
         f"{digest} {item.label} {item.part} {'' if keys is None else keys[index]}"
+        + ("" if item.weight is None else f" {item.weight!r}")
         for index, (item, digest) in enumerate(zip(items, digests, strict=True))
     )
     return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()

@@ -37,6 +37,7 @@ class Columns:
     split: str | None = None
     flag: tuple[str, int] | None = None  # a column that is true for the rows of a part
     group: str | None = None
+    weight: str | None = None
     one_hot: tuple[str, ...] = ()
     guessed: tuple[str, ...] = ()  # roles whose column has no usual name
 
@@ -50,7 +51,8 @@ def find(table: Table, choices: Choices, exists: Callable[[str], bool]) -> Colum
     path, guessed_path = path_column(table, sample, choices.path, exists)
     split, flag = _split(table, sample, choices, taken={path})
     group = _group(table, choices, taken={path, split})
-    taken = {path, split, group, flag[0] if flag else None}
+    weight = None if choices.weight is None else _asked(table, choices.weight, "--weight")
+    taken = {path, split, group, weight, flag[0] if flag else None}
     label, guessed_label, one_hot = _label(table, sample, choices.label, taken)
     guessed = [role for role, is_guess in (("path", guessed_path), ("label", guessed_label)) if is_guess]
     return Columns(
@@ -59,6 +61,7 @@ def find(table: Table, choices: Choices, exists: Callable[[str], bool]) -> Colum
         split=split,
         flag=flag,
         group=group,
+        weight=weight,
         one_hot=one_hot,
         guessed=tuple(guessed),
     )

@@ -27,6 +27,7 @@ class Item:
     label: str
     part: int  # index into PARTS, or NO_PART
     group: str | None = None
+    weight: float | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class Choices:
     path: str | None = None
     label: str | None = None
     split: str | None = None
+    weight: str | None = None
     root: Path | None = None
     encoding: str | None = None
     target: str | None = None
@@ -80,6 +82,7 @@ def choices_of(options: Mapping[str, str]) -> Choices:
         path=options.get("path"),
         label=options.get("label"),
         split=options.get("split"),
+        weight=options.get("weight"),
         root=None if root is None else Path(root),
         encoding=options.get("encoding"),
         target=options.get("target"),

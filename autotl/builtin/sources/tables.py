@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -48,10 +49,12 @@ def read(table: Table, choices: Choices) -> Listing:
 class _Row:
     """A row of a table: its cells, its file, and what the columns say of it."""
 
-    __slots__ = ("cells", "group", "image", "label", "part")
+    __slots__ = ("cells", "group", "image", "label", "part", "weight")
 
-    def __init__(self, cells: Row, image: Found, label: Any, part: int, group: str | None) -> None:
-        self.cells, self.image, self.label, self.part, self.group = cells, image, label, part, group
+    def __init__(self, cells: Row, image: Found, label: Any, part: int) -> None:
+        self.cells, self.image, self.label, self.part = cells, image, label, part
+        self.group: str | None = None
+        self.weight: float | None = None
 
 
 def _columns(table: Table, resolver: Resolver, choices: Choices) -> tuple[Table, Resolver, Columns]:
@@ -96,7 +99,25 @@ def _rows(
             label = cells.get(found.label or "")
         group = text_of(cells.get(found.group)) if found.group else ""
         image = resolver.find(text)
-        yield _Row(cells, image, label, _part(table, found, cells, image.name), group or None)
+        row = _Row(cells, image, label, _part(table, found, cells, image.name))
+        row.group = group or None
+        if found.weight is not None:
+            row.weight = _weight(table, cells.get(found.weight), image.name)
+        yield row
+
+
+def _weight(table: Table, cell: object, name: str) -> float:
+    """Return the weight of a row. Raises `DatasetError` for what is no number, or a negative one."""
+    try:
+        weight = float(text_of(cell))
+    except ValueError:
+        weight = math.nan
+    if not (math.isfinite(weight) and weight >= 0):
+        raise DatasetError(
+            f"{table.path} has the weight {text_of(cell)[:40]!r} for {name}; expected a positive number, or 0 for an"
+            " image that takes no part; correct it"
+        )
+    return weight
 
 
 def _part(table: Table, found: Columns, cells: Row, name: str) -> int:
@@ -138,6 +159,9 @@ def _items(table: Table, used: list[_Row], found: Columns, listing: Listing, cho
         if not label:
             listing.leave_out(row.image.name, Kind.NO_LABEL)
             continue
+        if row.weight == 0:
+            listing.leave_out(row.image.name, Kind.NO_WEIGHT)
+            continue
         by_name.setdefault(row.image.name, []).append(label)
         listing.items.append(
             Item(
@@ -147,6 +171,7 @@ def _items(table: Table, used: list[_Row], found: Columns, listing: Listing, cho
                 label=normal_form(label),
                 part=row.part,
                 group=row.group,
+                weight=row.weight,
             )
         )
     targets.refuse_repeated(by_name, where, choices.target)
@@ -180,7 +205,7 @@ def _reading(table: Table, resolver: Resolver, found: Columns, used: list[_Row],
         values["one_hot"] = list(found.one_hot[:6])
     if values or found.guessed:
         names = {"path": found.path, "label": found.label, "split": found.split}
-        names |= {"group": found.group, "flag": found.flag[0] if found.flag else None}
+        names |= {"group": found.group, "weight": found.weight, "flag": found.flag[0] if found.flag else None}
         roles = {role: name for role, name in names.items() if name is not None}
         listing.reading.append(fact(Kind.READ_TABLE, file=table.path.name, **roles, **values))
 

@@ -32,6 +32,7 @@ def _too_slow(latency: float, allowed: float) -> str:
 
 LIMITS: dict[Kind, Callable[..., str]] = {
     Kind.TOO_MANY_PARAMETERS: _too_many_parameters,
+    Kind.WEIGHTS_NOT_TAKEN: lambda: "it takes no weights of images, and --weight gives some",
     Kind.WEIGHTS_OVER_MEMORY: _weights_over_memory,
     Kind.LICENCE_NOT_ALLOWED: _licence_not_allowed,
     Kind.TOO_MUCH_MEMORY: _too_much_memory,

@@ -52,7 +52,9 @@ def _read_nested(classes: int, folders: int, example: str) -> str:
 def _read_table(file: str, path: str, **found: object) -> str:
     """Return the columns, and what was found out about the file."""
     columns = [f"path in column {path!r}"]
-    columns += [f"{role} in {found[role]!r}" for role in ("label", "split", "group") if role in found]
+    columns += [
+        f"{role} in {found[role]!r}" for role in ("label", "split", "group", "weight") if role in found
+    ]
     if "one_hot" in found:
         columns.append(f"classes in columns of 0 and 1 ({', '.join(_texts(found['one_hot']))})")
     if "flag" in found:
@@ -135,6 +137,7 @@ SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.READ_UNPACKED: _read_unpacked,
     Kind.READ_JOINED: _read_joined,
     Kind.READ_CROPS: _read_crops,
+    Kind.NO_WEIGHT: lambda: "a weight of 0",
     Kind.NO_BOXES: lambda: "an image in which no object is annotated",
     Kind.UNREADABLE_ANNOTATIONS: lambda error: f"annotations that cannot be read ({error})",
     Kind.BOX_INVALID: lambda: "a box without four numbers, or without width or height",

@@ -352,3 +352,41 @@ def test_a_table_of_test_images(tmp_path: Path) -> None:
     source = table(twelve(tmp_path / "later"), ("path", "label"), AB)
     data = read(tmp_path / "photos", test=str(source))
     assert sorted(data.given.tolist()) == [-1] * 4 + [2] * 12
+
+
+# --------------------------------------------------------------------------- weights
+
+
+def weighted(root: Path, *weights: object) -> Path:
+    rows = [(f"img/{n}.png", "ab"[n % 2], weight) for n, weight in enumerate(weights)]
+    return table(twelve(root), ("path", "label", "trust"), rows)
+
+
+def test_a_column_gives_each_image_a_weight_and_other_weights_are_other_data(tmp_path: Path) -> None:
+    source = weighted(tmp_path, 1, 0.5, 2, "3.0", 0, 1)
+    data = read(source, weight="trust")
+    assert data.weight is not None and data.weight.tolist() == [1.0, 0.5, 2.0, 3.0, 1.0]
+    assert reasons(data)["img/4.png"] == "no_weight"
+    other = read(weighted(tmp_path, 1, 0.5, 2, 4, 0, 1), weight="trust")
+    assert other.fingerprint != data.fingerprint
+    assert read(source, label="label").weight is None  # never by its name: it may be what the scales showed
+
+
+@pytest.mark.parametrize("cell", ["", "many", "-1", "nan", "inf"])
+def test_a_weight_that_is_no_positive_number_is_refused(cell: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"the weight .* for img/1\.png; expected a positive number"):
+        read(weighted(tmp_path, 1, cell, 2, 3), weight="trust")
+
+
+def test_images_of_another_test_table_need_no_weight(tmp_path: Path) -> None:
+    source = weighted(tmp_path, 1, 2, 3, 4)
+    tests = table(
+        twelve(tmp_path / "t"), ("path", "label"), [(f"img/{n}.png", "ab"[n % 2]) for n in range(4)]
+    )
+    data = read(source, weight="trust", test=str(tests))
+    assert data.weight is not None and data.weight.tolist() == [1, 2, 3, 4, 1, 1, 1, 1]
+
+
+def test_what_is_no_table_has_no_column_of_weights(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="is no table, so it has no column 'trust'"):
+        read(folders(tmp_path, "cat", "dog"), weight="trust")
