@@ -127,6 +127,10 @@ called again where a model is loaded, without the pretrained weights; what it ad
 are saved and loaded by name. Layer groups are found in what it returns. It raises `Declined` with the reason
 where it cannot be used with a network: that is a row of the leaderboard, and no failure.
 
+`Strategy.worth` gets the data's profile, a backbone and the budget in seconds (None where it is not known), and returns
+whether a run tries the strategy on that backbone by default; it may raise `Declined`, too. It imports no torch. Where the
+user names the strategy, only `Declined` counts.
+
 A seed gives one answer, so that a run can be repeated. What a function returns is checked at every call; a training whose
 function raises, or returns something else, is a failed trial with the reason.
 """

@@ -59,6 +59,7 @@ DEPTHS = (
         name="lora",
         summary="head and low-rank adapters of a transformer's attention alone (Hu et al., ICLR 2022)",
         prepare=f"{_ADAPTERS}:low_rank",
+        worth="autotl.builtin.worth:with_peft",
         phases=(Phase(trains=f"{_ADAPTERS}:of_low_rank", layer_decay=1.0),),
         proposed=False,
     ),

@@ -21,7 +21,7 @@ WIDEST_GLOB = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """The backbones and strategies that may be tried, and the backbones that may not, with reasons."""
+    """The backbones and strategies that may be tried, and those that may not, with reasons."""
 
     backbones: tuple[BackboneSpec, ...]
     strategies: tuple[Strategy, ...]
@@ -85,7 +85,50 @@ def gather(
                 f"the strategies {names} take no weights of images; expected one that does, such as linear_probe, because"
                 " --weight is given; name another, or leave out --weight"
             )
-    return Candidates(backbones=tuple(kept), strategies=tuple(allowed_strategies), skipped=tuple(skipped))
+    worthy, declined = _worthy(plugins, allowed_strategies, profile, kept, settings.seconds, bool(strategies))
+    if not worthy:
+        raise AutotlError(
+            f"no strategy is left to try ({'; '.join(f'{d.name}: {_brief(d.reason)}' for d in declined)}); expected at "
+            "least one: name another"
+        )
+    return Candidates(backbones=tuple(kept), strategies=tuple(worthy), skipped=(*skipped, *declined))
+
+
+def _worthy(
+    plugins: Plugins,
+    strategies: Sequence[Strategy],
+    profile: Profile,
+    backbones: Sequence[BackboneSpec],
+    seconds: float | None,
+    named: bool,
+) -> tuple[list[Strategy], list[Skipped]]:
+    """Return the strategies, each with the backbones that it is worth trying on, and a row for each that declines.
+
+    One that the user `named` is tried wherever it does not decline.
+    """
+    worthy: list[Strategy] = []
+    declined: list[Skipped] = []
+    for strategy in strategies:
+        offered = [spec for spec in backbones if strategy.takes(spec.name)]
+        names: list[str] = []
+        reasons: dict[str, list[str]] = {}
+        for spec in offered:
+            try:
+                if plugins.worth(strategy, profile, spec, seconds) or named:
+                    names.append(spec.name)
+            except AutotlError as reason:
+                reasons.setdefault(str(reason), []).append(spec.name)
+        declined += [
+            Skipped(
+                name=strategy.name,
+                reason=fact(Kind.STRATEGY_DECLINED, reason=reason, backbones=of),
+            )
+            for reason, of in reasons.items()
+        ]
+        if names:
+            all_of_them = len(names) == len(offered)
+            worthy.append(strategy if all_of_them else replace(strategy, backbones=tuple(names)))
+    return worthy, declined
 
 
 def _takes_weights(strategy: Strategy) -> bool:
@@ -104,6 +147,8 @@ def _brief(reason: Fact) -> str:
     """Return a reason for an error message."""
     if reason.kind == Kind.UNUSABLE:
         return str(reason.values["message"])
+    if reason.kind == Kind.STRATEGY_DECLINED:
+        return str(reason.values["reason"])
     if reason.kind == Kind.WEIGHTS_MISSING_OFFLINE:
         return "its weights are not on this machine and this run is offline"
     return limits.text(reason)

@@ -157,6 +157,8 @@ class CheckedPlanner:
         if unknown:
             return f"{asked}, with {unknown[0]!r} in hyper; expected one of {', '.join(HYPER)}"
         strategy = strategies[candidate.strategy]
+        if not strategy.takes(candidate.backbone):
+            return f"{asked}; the strategy is for the backbones {', '.join(strategy.backbones)}"
         if not 0 <= epochs < 10_000 or bool(epochs) != bool(strategy.phases):
             expected = "more than 0, at most 10,000" if strategy.phases else "0: it has no phases"
             return f"{asked} with {epochs} epochs; expected {expected}"

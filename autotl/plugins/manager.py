@@ -176,6 +176,22 @@ class Plugins:
             return function()
         return self.sandbox.attempt(f"score {score.name}", plugin, function)  # type: ignore[no-any-return]
 
+    def worth(
+        self, strategy: Strategy, profile: Profile, backbone: BackboneSpec, seconds: float | None
+    ) -> bool:
+        """Return whether a strategy's own function would try it on a backbone; True where it has none.
+
+        Raises `Declined` as the function does. One that raises something else puts its plugin in quarantine, and its
+        strategy is not tried.
+        """
+        if strategy.worth is None:
+            return True
+        ask = partial(_call, strategy.worth, profile, backbone, seconds)
+        plugin = self.owner("register_strategies", strategy.name)
+        if plugin is None:  # no hook registered it
+            return bool(ask())
+        return bool(self.sandbox.call(f"strategy {strategy.name}", plugin, ask, user_errors=True))
+
     def owner(self, hook: str, name: str) -> str | None:
         """Return the plugin that registered a name through a hook, None when no plugin did."""
         return self._owners.get(hook, {}).get(name)
@@ -287,6 +303,12 @@ class Plugins:
 
     def _report(self, hook: str, implementation: Any, message: str) -> None:
         self.sandbox.report(hook, implementation.plugin_name, message)
+
+
+def _call(name: str, *arguments: Any) -> Any:
+    """Return what the function of a "module:attr" returns."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)(*arguments)
 
 
 def load_plugins(extra: Sequence[object] | Mapping[str, object] = (), *, installed: bool = True) -> Plugins:

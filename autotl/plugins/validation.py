@@ -38,7 +38,7 @@ OF_PHASE = {
     "sampler": ("labels", "classes", "seed"),
     "objective": ("call",),
 }
-ARGUMENTS = OF_PHASE | {"prepare": ("network",)}
+ARGUMENTS = OF_PHASE | {"prepare": ("network",), "worth": ("profile", "backbone", "seconds")}
 MOST_WEIGHT = 0.5  # that a score may state: as much as the best built-in one has
 _CALLABLE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
@@ -197,7 +197,7 @@ def _of_backbone(spec: BackboneSpec) -> Iterator[str]:
 def _of_strategy(strategy: Strategy) -> Iterator[str]:
     yield from _of_name(strategy.name, "/?:&=@\\")
     yield from _of_summary(strategy.summary)
-    for field_name in ("head", "predict", "prepare"):
+    for field_name in ("head", "predict", "prepare", "worth"):
         if (function := getattr(strategy, field_name)) is not None:
             yield from _of_callable(field_name, function)
     if strategy.predict is not None and (strategy.head is None or strategy.phases):

@@ -171,6 +171,7 @@ class Kind(StrEnum):
     SCORE_NOT_FINITE = "score_not_finite"
     NOT_EMBEDDED = "not_embedded"
     # Why a backbone is not tried.
+    STRATEGY_DECLINED = "strategy_declined"  # reason; backbones: that it was offered
     UNUSABLE = "unusable"  # message: of the exception, which states what to do
     WEIGHTS_NOT_TAKEN = "weights_not_taken"  # of images, by a strategy
     TOO_MANY_PARAMETERS = "too_many_parameters"  # parameters, allowed

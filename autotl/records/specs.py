@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from autotl.records.named_fields import named_fields
@@ -132,8 +133,16 @@ class Strategy:
     layers: Literal["last", "all"] = "last"  # groups whose features the head gets; all: of each, concatenated
     prepare: str | None = None  # "module:attr" of (network) -> network: adapters, another view of its layers
     needs_text: bool = False  # the head gets the features of the class names besides
+    worth: str | None = (
+        None  # "module:attr" of (profile, backbone, seconds) -> whether it is tried by default
+    )
+    backbones: tuple[str, ...] = ()  # names or globs of those that it is for; empty: all
     proposed: bool = True  # tried by default; else only where it is asked for by name
     takes_weights: bool = True  # its head fits by the weights that data give to their items
+
+    def takes(self, backbone: str) -> bool:
+        """Return whether the strategy is for a backbone of that name."""
+        return not self.backbones or any(fnmatchcase(backbone, pattern) for pattern in self.backbones)
 
     @property
     def head_only(self) -> bool:

@@ -191,7 +191,8 @@ class DefaultPlanner:
 
     def _all_options(self) -> list[Option]:
         """Return every training that could be made, whatever it costs."""
-        heads = recipes(self._timed(), self._closed()[:1])  # the others follow once the features are stored
+        # One for each entry: the others follow once the features are stored.
+        heads = [head for entry in self._timed() for head in self._recipes([entry], self._closed())[:1]]
         options = [self._head(head) for head in heads if (head.id, 0.0) not in self.asked]
         return options + [
             option for candidate in self._candidates() for option in self._lengths_of(candidate)
@@ -202,7 +203,7 @@ class DefaultPlanner:
         if seconds <= HEAD_SECONDS:
             return None
         embedded = [entry for entry in self.ranked if self._is_embedded(entry)]
-        untried = (c for c in recipes(embedded, self._closed()) if (c.id, 0.0) not in self.asked)
+        untried = (c for c in self._recipes(embedded, self._closed()) if (c.id, 0.0) not in self.asked)
         return next((self._head(candidate) for candidate in untried), None)
 
     def _is_embedded(self, entry: Ranked) -> bool:
@@ -215,6 +216,15 @@ class DefaultPlanner:
 
     def _closed(self) -> list[Strategy]:
         return [strategy for strategy in self.strategies if strategy.head and not strategy.phases]
+
+    def _recipes(self, entries: Sequence[Ranked], strategies: Sequence[Strategy]) -> list[Candidate]:
+        """Return the recipes but those of a strategy that declined the backbone."""
+        declined = {
+            (result.trial.candidate.strategy, result.trial.candidate.backbone)
+            for result in self.results
+            if result.status == "skipped"
+        }
+        return [c for c in recipes(entries, strategies) if (c.strategy, c.backbone) not in declined]
 
     def _timed(self) -> list[Ranked]:
         return [entry for entry in self.ranked if entry.seconds_per_image is not None]
@@ -232,7 +242,7 @@ class DefaultPlanner:
         """Return every fine-tuning, those that lost to their linear probe at a gentler rate too."""
         rates = {strategy.name: strategy.phases[0].lr for strategy in self.strategies if strategy.phases}
         candidates = []
-        for candidate in recipes(self._timed(), [s for s in self.strategies if s.phases]):
+        for candidate in self._recipes(self._timed(), [s for s in self.strategies if s.phases]):
             candidates.append(candidate)
             if candidate.unfreeze and rates[candidate.strategy] > GENTLE_RATE and self._lost(candidate):
                 candidates.append(replace(candidate, hyper=(("lr", GENTLE_RATE),)))

@@ -19,6 +19,7 @@ def recipes(entries: Sequence[Ranked], strategies: Sequence[Strategy]) -> list[C
         )
         for entry in entries
         for strategy in strategies
+        if strategy.takes(entry.backbone)
         for depth in _depths(strategy)
     ]
 

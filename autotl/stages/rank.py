@@ -211,7 +211,8 @@ class _Ranker:
 
     def _first_model(self, ask: screening.Ask) -> None:
         """Fit a closed-form head on the cheapest backbone."""
-        closed_form = [s for s in self.setup.strategies.values() if s.head and not s.phases]
+        strategies = self.setup.strategies.values()
+        closed_form = [s for s in strategies if s.head and not s.phases and s.takes(ask.backbone)]
         if not closed_form:
             return
         context = self.context

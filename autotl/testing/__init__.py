@@ -75,6 +75,7 @@ from autotl.testing.strategy import (
     statistics,
     takes_arguments,
     unseen_classes,
+    worths,
 )
 
 __all__ = [
@@ -136,4 +137,5 @@ __all__ = [
     "unfreezes",
     "unseen_classes",
     "without_weights",
+    "worths",
 ]

@@ -31,7 +31,6 @@ from autotl.records import (
     Goal,
     Kind,
     Phase,
-    Profile,
     Ranked,
     Ranking,
     Settings,
@@ -43,6 +42,7 @@ from autotl.records import (
 from autotl.search.planner import DefaultPlanner, Facts
 from autotl.testing.contract import HANG_SECONDS, LISTING_SECONDS, ContractError, require
 from autotl.testing.discovery import Plugin
+from autotl.testing.strategy import PROFILE
 
 
 def imports(plugin: Plugin) -> None:
@@ -281,10 +281,6 @@ _STRATEGIES = (
     Strategy(name="probe", summary="a head", head="autotl.builtin.heads:linear"),
     Strategy(name="tune", summary="a fine-tuning", phases=(Phase(),), depths=True),
 )
-_PROFILE = Profile(
-    images=100, classes=("a", "b"), counts=(50, 50), imbalance=1.0, side=64, sides=(64, 64),
-    gray=0.0, alpha=0.0, bytes=100_000,
-)  # fmt: skip
 _RANKING = Ranking(
     ranked=tuple(
         Ranked(backbone=f"toy:{n}", input_size=64, expected=0.5, rows=80, seconds_per_image=1e-3)
@@ -326,7 +322,7 @@ def _drive(plugins: Plugins, before: Sequence[TrialResult], continued: int, stat
     default = DefaultPlanner(ranked=_RANKING.ranked, strategies=_STRATEGIES, facts=facts)
     guest = plugins.make_planner(
         PlannerCall(
-            profile=_PROFILE, ranking=_RANKING, seconds=_SECONDS, strategies=_STRATEGIES, facts=facts,
+            profile=PROFILE, ranking=_RANKING, seconds=_SECONDS, strategies=_STRATEGIES, facts=facts,
             costs=default.costs, belief=default.belief, reserve=default.reserve, goal=Goal(), default=default,
         )
     )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from autotl.errors import Declined
 from autotl.plugins import validation
-from autotl.records import BackboneSpec, Phase, Strategy
+from autotl.records import BackboneSpec, Phase, Profile, Strategy
 from autotl.records.head import Head
 from autotl.report.wording import sentences
 from autotl.testing.contract import described, require, resolve
@@ -20,6 +20,10 @@ from autotl.testing.score import made_features
 if TYPE_CHECKING:
     from autotl.engine.check_support import Toy  # it imports torch
 
+PROFILE = Profile(
+    images=100, classes=("a", "b"), counts=(50, 50), imbalance=1.0, side=64, sides=(64, 64),
+    gray=0.0, alpha=0.0, bytes=100_000,
+)  # fmt: skip
 LEARNING = (8.0, 32.0)  # epochs: what trains little of a network learns slowly
 
 HeadOf = str | Strategy  # "module:attr" of a head's function, or the strategy that names it
@@ -150,12 +154,26 @@ def resolves(strategy: Strategy) -> None:
 
 def _functions(strategy: Strategy) -> Iterator[tuple[str, str]]:
     """Yield the functions that the phases of a strategy name, each with its field."""
-    if strategy.prepare is not None:
-        yield "prepare", strategy.prepare
+    for field in ("prepare", "worth"):
+        if (function := getattr(strategy, field)) is not None:
+            yield field, function
     for phase in strategy.phases:
         named = {field: getattr(phase, field) for field in validation.OF_PHASE}
         named["trains"] = phase.selector
         yield from ((field, name) for field, name in named.items() if name is not None and ":" in name)
+
+
+def worths(strategy: Strategy) -> None:
+    """Whether it is worth trying is True or False, for a backbone and some seconds or none, or it declines."""
+    if strategy.worth is None:
+        raise SkipTest("it is worth trying everywhere")
+    backbone = BackboneSpec(name="toy:net", build="toy:net")
+    for seconds in (None, 60.0):
+        try:
+            answer = resolve(strategy.worth)(PROFILE, backbone, seconds)
+        except Declined as reason:
+            raise SkipTest(str(reason)) from reason
+        require(isinstance(answer, bool), f"worth returned a {type(answer).__name__}; expected True or False")
 
 
 def _trained(
@@ -343,6 +361,7 @@ def _some(names: set[str]) -> str:
 STRATEGY: tuple[Callable[[Strategy], None], ...] = (
     described,
     resolves,
+    worths,
     learns,
     depths,
     prepares,

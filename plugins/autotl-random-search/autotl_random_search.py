@@ -30,6 +30,7 @@ class RandomSearch:
             recipe
             for entry in call.ranking.ranked
             for strategy in call.strategies
+            if strategy.takes(entry.backbone)
             for recipe in _recipes(entry.backbone, entry.input_size, strategy)
         ]
         self.recipes = [recipes[index] for index in generator.permutation(len(recipes))]

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from autotl.candidates.gather import bare, choose, gather, sizes
-from autotl.errors import AutotlError, UnknownNameError
+from autotl.errors import AutotlError, Declined, UnknownNameError
 from autotl.plugins.manager import load_plugins
-from autotl.records import BackboneSpec, Goal, Kind, Profile, Settings, Weights, fact
+from autotl.records import BackboneSpec, Goal, Kind, Profile, Settings, Strategy, Weights, fact
 from autotl.report.wording import sentence
 
 
@@ -163,3 +163,51 @@ def test_a_strategy_that_takes_no_weights_of_images_is_skipped_or_refused_where_
     assert "takes no weights" in sentence(skipped.reason)
     with pytest.raises(AutotlError, match="knn take no weights of images"):
         gather(plugins, PROFILE, settings, Goal(), ["knn"], weighted=True)
+
+
+# --------------------------------------------------------------------------- what a strategy is worth
+
+
+def for_long_runs(profile: Profile, backbone: BackboneSpec, seconds: float | None) -> bool:
+    if backbone.name == "timm:b":
+        raise Declined("it has no attention")
+    return (seconds or 0) > 100
+
+
+def gathered(strategy: Strategy, seconds: float, named: tuple[str, ...] = ()):  # type: ignore[no-untyped-def]
+    backbones = {name: spec(name) for name in ("timm:a", "timm:b")}
+    probe = Strategy(name="probe", summary="a head", head="m:h")
+    offered = {one.name: one for one in (probe, strategy)}
+    plugins = load_plugins(installed=False)
+    own = SimpleNamespace(
+        backbones=lambda *_: backbones, strategies=lambda profile: offered, worth=plugins.worth
+    )
+    return gather(own, PROFILE, Settings(seconds=seconds), Goal(), named)  # type: ignore[arg-type]
+
+
+WORTH = Strategy(name="slow", summary="slow", head="m:h", worth=f"{__name__}:for_long_runs")
+
+
+def test_a_default_run_has_a_strategy_where_it_is_worth_trying_and_a_reason_where_it_declines() -> None:
+    short, long = (gathered(WORTH, seconds) for seconds in (60.0, 600.0))
+    assert [s.name for s in short.strategies] == ["probe"]
+    assert [(s.name, s.backbones) for s in long.strategies] == [("probe", ()), ("slow", ("timm:a",))]
+    (row,) = [skip for skip in long.skipped if skip.name == "slow"]
+    assert sentence(row.reason) == "declined for 1 backbone: it has no attention"
+
+
+def test_a_strategy_that_is_named_is_tried_wherever_it_does_not_decline() -> None:
+    (named,) = gathered(WORTH, 60.0, ("slow",)).strategies
+    assert named.takes("timm:a") and not named.takes("timm:b")
+
+
+def test_a_run_whose_strategies_all_decline_says_why() -> None:
+    declining = Strategy(name="slow", summary="slow", head="m:h", worth=WORTH.worth, backbones=("*:b",))
+    with pytest.raises(AutotlError, match=r"no strategy is left to try \(slow: it has no attention\)"):
+        gathered(declining, 600.0, ("slow",))
+
+
+def test_a_strategy_that_is_not_proposed_is_tried_by_name_alone() -> None:
+    named = Strategy(name="special", summary="special", head="m:h", proposed=False)
+    assert [s.name for s in gathered(named, 60.0).strategies] == ["probe"]
+    assert [s.name for s in gathered(named, 60.0, ("special",)).strategies] == ["special"]

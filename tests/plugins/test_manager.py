@@ -666,7 +666,7 @@ def test_a_planner_may_continue_what_it_trained() -> None:
 
 
 REMOVED = {
-    Strategy: ("objective", "sampler", "combine", "worth", "parents"),
+    Strategy: ("objective", "sampler", "combine", "parents"),
     Phase: ("views", "data"),
     BackboneSpec: ("text_head", "modality"),
     Trial: ("parents",),

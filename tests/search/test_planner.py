@@ -173,6 +173,27 @@ def test_an_adopted_trial_is_not_asked_again() -> None:
     assert second is not None and second.candidate != first.candidate
 
 
+def test_a_strategy_that_declines_a_backbone_is_asked_of_the_others_alone() -> None:
+    planner = search_planner.DefaultPlanner(ranked=[arm(), arm("b")], strategies=STRATEGIES[2:3], facts=FACTS)
+    first = planner.ask(3000.0)
+    assert first is not None
+    planner.tell(TrialResult(trial=first, status="skipped", error="there is no attention"))
+    others = {
+        t.candidate.backbone for t, _ in zip(iter(lambda: planner.ask(3000.0), None), range(3), strict=False)
+    }
+    assert others == {"a", "b"} - {first.candidate.backbone}
+
+
+def test_a_strategy_is_tried_on_the_backbones_that_it_is_for() -> None:
+    tune = replace(STRATEGIES[2], backbones=("b*",))
+    planner = search_planner.DefaultPlanner(
+        ranked=[arm(), arm("b")], strategies=[*STRATEGIES[:2], tune], facts=FACTS
+    )
+    trials, _ = play(planner, 300.0, tuned=0.8)
+    assert {t.candidate.backbone for t in trials if t.epochs} == {"b"}
+    assert {t.candidate.backbone for t in trials if not t.epochs} == {"a", "b"}
+
+
 # --------------------------------------------------------------------------- screening
 
 

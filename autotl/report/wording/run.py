@@ -199,6 +199,10 @@ def _within(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f", 80% interval {low:.0f}–{high:.0f} s"
 
 
+def _strategy_declined(reason: str, backbones: list[str]) -> str:
+    return f"declined for {numbered(len(backbones), 'backbone')}: {reason}"
+
+
 def _unusable(message: str) -> str:
     return message
 
@@ -253,6 +257,7 @@ RUN: dict[Kind, Callable[..., str]] = {
     Kind.NO_OOD: _no_ood,
     Kind.NO_EXPLANATION: _no_explanation,
     Kind.ENDED_EARLY: _ended_early,
+    Kind.STRATEGY_DECLINED: _strategy_declined,
     Kind.UNUSABLE: _unusable,
     Kind.WEIGHTS_MISSING_OFFLINE: _weights_missing_offline,
     Kind.DOWNLOAD_TOO_LATE: _download_too_late,

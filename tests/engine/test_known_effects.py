@@ -1,0 +1,113 @@
+"""Strategies have the effects that they are known for, on generated images where the effect must show."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+import toy
+
+from autotl.budget import Allowance
+from autotl.builtin.fine_tuning import FINE_TUNING
+from autotl.engine import train
+from autotl.engine.model import Model
+from autotl.records import Phase
+
+BY_NAME = {strategy.name: strategy for strategy in FINE_TUNING}
+
+
+def fit(
+    model: Model, phase: Phase, pictures: np.ndarray, labels: np.ndarray, epochs: float, seed: int = 0
+) -> Model:
+    setting = toy.setting(pictures, labels, seed=seed, batch=32 if len(labels) > 400 else 16)
+    rows, allowance = np.arange(len(labels)), Allowance(deadline=time.monotonic() + 60)
+    train.fit(model, (phase,), "all", rows, epochs, setting, allowance, {})
+    return model
+
+
+def loss_and_accuracy(model: Model, pictures: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    table, _ = train.predict(model, np.arange(len(labels)), toy.setting(pictures, labels))
+    right = table[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(right, 1e-9)).mean()), float((table.argmax(1) == labels).mean())
+
+
+def copied(model: Model) -> Model:
+    twin = toy.model(model.head.out_features)  # type: ignore[arg-type]
+    twin.load_state_dict(model.state_dict())
+    return twin
+
+
+def test_l2_sp_ends_nearer_its_start_at_equal_training_loss() -> None:
+    pictures, labels = toy.images(96)
+    start = toy.model()
+
+    def ended(phase: Phase, epochs: float) -> tuple[float, float]:
+        model = fit(copied(start), phase, pictures, labels, epochs)
+        moved = [
+            (after - before).detach().square().sum()
+            for before, after in zip(start.backbone.parameters(), model.backbone.parameters(), strict=True)
+        ]
+        return loss_and_accuracy(model, pictures, labels)[0], float(torch.stack(moved).sum().sqrt())
+
+    held_loss, held = ended(BY_NAME["l2_sp"].phases[0], 12)
+    plain = [ended(Phase(trains="k", weight_decay=0.0), epochs) for epochs in (8, 10, 12)]
+    _, free = min(plain, key=lambda pair: abs(pair[0] - held_loss))
+    assert held < 0.92 * free
+
+
+def brightness(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images of two classes that differ in brightness by two deviations of it."""
+    generator = np.random.default_rng(seed)
+    labels = (generator.permutation(count) < share * count).astype(np.int64)
+    level = 100 + 40 * labels + generator.normal(0, 20, count)
+    pictures = level[:, None, None, None] + generator.normal(0, 15, (count, toy.SIDE, toy.SIDE, 3))
+    return pictures.clip(0, 255).astype(np.uint8), labels
+
+
+def test_logit_adjustment_equalises_recall_at_thirty_to_one() -> None:
+    seen, labels = brightness(620, 1 / 31, 1)
+    unseen, truth = brightness(400, 0.5, 2)
+
+    def recalls(phase: Phase) -> np.ndarray:
+        model = fit(toy.model(2), replace(phase, augment="none", lr=5e-3), seen, labels, 16)
+        table, _ = train.predict(model, np.arange(len(truth)), toy.setting(unseen, truth))
+        return np.array([(table.argmax(1)[truth == label] == label).mean() for label in (0, 1)])
+
+    plain, adjusted = recalls(Phase(trains="k")), recalls(BY_NAME["logit_adjustment"].phases[0])
+    assert plain[0] - plain[1] > 0.4
+    assert abs(adjusted[0] - adjusted[1]) < 0.15 and adjusted.min() > 0.7
+
+
+def noisy(pictures: np.ndarray, seed: int) -> np.ndarray:
+    """Images under a fine pattern, of a strength of its own in each image and colour: early filters can ignore it."""
+    strength = np.random.default_rng(seed).normal(0, 120, (len(pictures), 1, 1, 3))
+    pattern = np.indices((toy.SIDE, toy.SIDE)).sum(0) % 2 * 2 - 1
+    return (0.6 * pictures + 50 + strength * pattern[None, :, :, None]).clip(0, 255).astype(np.uint8)
+
+
+def test_an_early_layer_group_tuned_alone_beats_a_late_one_under_input_noise() -> None:
+    pictures, labels = toy.images(192, seed=1)
+    source = fit(toy.model(), Phase(trains="all", lr=5e-3), pictures, labels, 10)
+    few, few_labels = toy.images(48, seed=2)
+    many, truth = toy.images(240, seed=3)
+    seen, unseen = noisy(few, 4), noisy(many, 5)
+
+    def reached(phase: Phase) -> float:
+        tuned = fit(copied(source), replace(phase, augment="none"), seen, few_labels, 25)
+        return loss_and_accuracy(tuned, unseen, truth)[1]
+
+    early = reached(BY_NAME["surgical_first"].phases[0])
+    late = reached(Phase(trains=1, layer_decay=1.0))
+    assert early > late + 0.02 > loss_and_accuracy(source, unseen, truth)[1] + 0.1
+
+
+def test_adapted_statistics_recover_half_the_loss_under_a_colour_shift() -> None:
+    pictures, labels = toy.images(192, seed=1)
+    model = fit(toy.model(), Phase(trains="all", lr=5e-3, augment="none"), pictures, labels, 10)
+    shifted = (0.5 * pictures.astype(float) + np.array([90.0, 20.0, 60.0])).clip(0, 255).astype(np.uint8)
+    before, moved = (loss_and_accuracy(model, some, labels)[0] for some in (pictures, shifted))
+    fit(model, Phase(trains="none", norm="adapt", augment="none"), shifted, labels, 4)
+    adapted = loss_and_accuracy(model, shifted, labels)[0]
+    assert moved - adapted >= 0.5 * (moved - before) > 0.1
