@@ -21,8 +21,7 @@ import numpy as np
 import pandas as pd
 
 from autotl.builtin.backbones import discover
-from autotl.builtin.frozen import mlp_logits
-from autotl.builtin.strategies import FROZEN, STRATEGIES
+from autotl.builtin.strategies import FROZEN, IN_CONTEXT, STRATEGIES
 from autotl.cache import cache_folder
 from autotl.data import load
 from autotl.modality import image_store
@@ -37,7 +36,8 @@ MOST = 500  # images of a set
 FITTED = (100, 250)  # rows of the first half that a head is fitted on, at most
 BACKBONES = ("mobilenetv3_small_100_tf", "mobilenetv1_025_128", "regnetx_002")
 BASE = "linear_probe"
-HEADS = {s.name: s for s in (*STRATEGIES, *FROZEN) if s.head is not None and not s.phases}
+HEADS = {s.name: s for s in (*STRATEGIES, *FROZEN, *IN_CONTEXT) if s.head is not None and not s.phases}
+DEFAULT = ",".join(name for name in HEADS if name != "tabicl")  # it needs weights that the package has not
 
 
 @click.group()
@@ -95,7 +95,7 @@ def embed(sets: Path, weights: str, backbones: str, out: Path) -> None:
 @main.command()
 @click.argument("features", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="CSV file; cells in it are kept")
-@click.option("--heads", "names", default=",".join(HEADS), help="names, separated by commas")
+@click.option("--heads", "names", default=DEFAULT, help="names, separated by commas")
 def measure(features: Path, out: Path, names: str) -> None:
     """Write a line a set, backbone, number of rows and head: accuracy on the other half, log loss and CPU seconds."""
     known = pd.read_csv(out) if out.exists() else pd.DataFrame({"set": [], "backbone": [], "head": []})
@@ -125,7 +125,7 @@ def _cell(path: Path, names: list[str]) -> Iterator[dict[str, str | float]]:
             begun = time.process_time()
             head = _fitted(strategy, seen[rows], labels[rows], classes, folds, widths)
             seconds = time.process_time() - begun
-            logits = _logits(head, seen[other], classes)
+            logits = _logits(head, seen[other], classes, strategy.predict)
             yield {
                 "set": path.parent.name,
                 "backbone": path.stem,
@@ -162,14 +162,12 @@ def _fitted(
     return head
 
 
-def _logits(head: Head, features: np.ndarray, classes: int) -> np.ndarray:
+def _logits(head: Head, features: np.ndarray, classes: int, predict: str | None) -> np.ndarray:
     if head.kind == "linear":
         return np.asarray(features @ head.arrays["weight"].T + head.arrays["bias"])
-    if head.kind == "arrays":
-        return np.asarray(mlp_logits(features, head.arrays, classes))
     from autotl.engine.check_support import probabilities
 
-    return probabilities(head, classes, features)
+    return probabilities(head, classes, features, predict)
 
 
 @main.command()

@@ -57,6 +57,14 @@ FROZEN = (
         "head2toe", "linear head on selected features of all layers (Evci et al., ICML 2022)", layers="all"
     ),
 )
+IN_CONTEXT = (
+    _frozen(
+        "tabicl",
+        "in-context model for tables on principal axes (TabICL, Qu et al., ICML 2025)",
+        head="autotl.builtin.in_context:fit",
+        predict="autotl.builtin.in_context:logits",
+    ),
+)
 # Functions that a model folder may name: they change the network that was built as it was for its training.
 BUILTIN_PREPARES = frozenset(
     strategy.prepare for strategy in (*STRATEGIES, *FROZEN, *FINE_TUNING) if strategy.prepare is not None
@@ -84,4 +92,4 @@ TEXT = (
 
 @hookimpl
 def register_strategies(profile: Profile | None) -> tuple[Strategy, ...]:
-    return (*STRATEGIES, *FROZEN, *TEXT, *FINE_TUNING)
+    return (*STRATEGIES, *FROZEN, *IN_CONTEXT, *TEXT, *FINE_TUNING)

@@ -36,7 +36,10 @@ def _head(value: HeadOf, classes: int, case: tuple[np.ndarray, np.ndarray, np.nd
     more = ((width // 2, width - width // 2),) if strategy.layers == "all" else ()
     text = (_text(classes, case), 10.0) if strategy.needs_text else ()
     fit = resolve(str(strategy.head))
-    head = fit(*case[:2], classes, case[2], seed, np.ones(len(case[0])), *more, *text)
+    try:
+        head = fit(*case[:2], classes, case[2], seed, np.ones(len(case[0])), *more, *text)
+    except Declined as reason:
+        raise SkipTest(str(reason)) from reason
     flaw = validation.head_flaw(head, classes, width, trained=bool(strategy.phases), predict=strategy.predict)
     require(flaw is None, f"it {flaw}")
     return head  # type: ignore[no-any-return]
@@ -187,6 +190,8 @@ def _trained(
         toy = train_toy(strategy, depth, epochs if strategy.phases else 0.0, classes=classes, net=net)
     except Declined as reason:
         raise SkipTest(str(reason)) from reason
+    if toy.result.status == "skipped":
+        raise SkipTest(str(toy.result.error))
     problem = toy.result.error or "; ".join(sentences(toy.result.notes))
     require(
         toy.result.status == "finished",
