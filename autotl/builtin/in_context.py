@@ -11,6 +11,7 @@ import hashlib
 import os
 import weakref
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from autotl.errors import Declined, EngineError
 from autotl.records.head import Head
 from autotl.stats.folds import stratified_order
 
-__all__ = ["AXES", "ROWS", "VARIABLE", "fit", "logits"]
+__all__ = ["AXES", "ROWS", "VARIABLE", "fit", "logits", "require"]
 
 VARIABLE = "AUTOTL_TABICL"  # path of the checkpoint
 AXES = 64  # principal axes of the features, at most
@@ -46,18 +47,7 @@ def fit(
 
     Raises `Declined` without the package or the weights.
     """
-    try:
-        import tabicl  # noqa: F401
-    except ImportError as error:
-        raise Declined(
-            f"the package tabicl is not installed ({error}); pip install 'autotl[tabular]'"
-        ) from error
-    checkpoint = _checkpoint()
-    if checkpoint is None:
-        raise Declined(
-            f"{VARIABLE} is {os.environ.get(VARIABLE)!r}; expected the path of TabICL's checkpoint of a classifier, "
-            "which is not downloaded; set it"
-        )
+    checkpoint = require()
     generator = np.random.default_rng(seed)
     kept = np.sort(stratified_order(labels, generator)[:ROWS])
     if weights is not None and np.ptp(weights) > 0:
@@ -76,6 +66,19 @@ def fit(
         "seed": np.array(seed, np.int64),
     }
     return Head(kind="arrays", arrays=arrays, method="in context", setting=float(len(kept)))
+
+
+def require() -> Path:
+    """Return the checkpoint. Raises `Declined` without it or the package; neither is imported or read."""
+    if find_spec("tabicl") is None:
+        raise Declined("the package tabicl is not installed; install it with: pip install 'autotl[tabular]'")
+    checkpoint = _checkpoint()
+    if checkpoint is None:
+        raise Declined(
+            f"{VARIABLE} is {os.environ.get(VARIABLE)!r}; expected the path of TabICL's checkpoint of a classifier, "
+            "which is not downloaded; set it"
+        )
+    return checkpoint
 
 
 def logits(features: Any, arrays: dict[str, Any], classes: int) -> Any:

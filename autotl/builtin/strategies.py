@@ -63,6 +63,7 @@ IN_CONTEXT = (
         "in-context model for tables on principal axes (TabICL, Qu et al., ICML 2025)",
         head="autotl.builtin.in_context:fit",
         predict="autotl.builtin.in_context:logits",
+        worth="autotl.builtin.worth:with_tabicl",
     ),
 )
 # Functions that a model folder may name: they change the network that was built as it was for its training.
@@ -76,6 +77,7 @@ TEXT = (
         "zero_shot",
         "names of the classes as the head (Radford et al., ICML 2021)",
         needs_text=True,
+        worth="autotl.builtin.worth:with_text",
         takes_weights=False,
     ),
     Strategy(
@@ -83,6 +85,7 @@ TEXT = (
         summary="head from the names of the classes, then fine-tuning from there (Wortsman et al., CVPR 2022)",
         head="autotl.builtin.frozen:zero_shot",
         needs_text=True,
+        worth="autotl.builtin.worth:with_text",
         phases=(Phase(trains="k", lr=5e-4),),
         depths=True,
         proposed=False,

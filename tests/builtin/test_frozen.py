@@ -163,3 +163,34 @@ def test_rows_of_hardly_any_weight_have_hardly_any_say(strategy: Strategy) -> No
     assert right(head, features[240:], labels[240:], 3) > 0.8
     misled: Head = fit(features[:240], given, 3, folds, 0, None, *more)
     assert right(misled, features[240:], labels[240:], 3) < 0.5
+
+
+def test_names_of_classes_are_for_backbones_that_read_them() -> None:
+    """Asked for by name, zero-shot is tried on the one backbone with a text tower, and says so of the other."""
+    from dataclasses import replace
+    from types import SimpleNamespace
+
+    from autotl.candidates.gather import gather
+    from autotl.plugins.manager import load_plugins
+    from autotl.records import Goal, Kind, Settings
+
+    plugins, profile = load_plugins(), SimpleNamespace(target="multiclass")
+    settings = Settings(offline=True, wanted=("autotl:resnet14t_small",))
+    plain = plugins.backbones(None, settings)["autotl:resnet14t_small"]
+    clip = replace(plain, name="clip", text="autotl.builtin.frozen:zero_shot")
+    offered = {spec.name: spec for spec in (plain, clip)}
+    standing: Any = SimpleNamespace(
+        backbones=lambda *_: offered, strategies=plugins.strategies, worth=plugins.worth
+    )
+    asked = gather(
+        standing,
+        profile,
+        replace(settings, wanted=("*",)),
+        Goal(),
+        ("zero_shot", "linear_probe"),  # type: ignore[arg-type]
+    )
+    tried = {strategy.name: strategy for strategy in asked.strategies}
+    assert tried["zero_shot"].takes("clip") and not tried["zero_shot"].takes(plain.name)
+    assert tried["linear_probe"].takes(plain.name)
+    declined = [skip.reason for skip in asked.skipped if skip.reason.kind == Kind.STRATEGY_DECLINED]
+    assert [reason.values["backbones"] for reason in declined] == [[plain.name]]

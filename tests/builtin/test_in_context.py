@@ -40,6 +40,7 @@ class StandIn:
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package = ModuleType("tabicl")
+    monkeypatch.setattr(in_context, "find_spec", lambda name: object())
     package.TabICLClassifier = StandIn  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tabicl", package)
     StandIn.made.clear()
@@ -98,7 +99,7 @@ def test_without_package_or_weights_it_declines_and_says_what_to_do(
     monkeypatch.delenv(in_context.VARIABLE)
     with pytest.raises(Declined, match="AUTOTL_TABICL is None"):
         fitted()
-    monkeypatch.setitem(sys.modules, "tabicl", None)
+    monkeypatch.setattr(in_context, "find_spec", lambda name: None)
     with pytest.raises(Declined, match=r"autotl\[tabular\]"):
         fitted()
 
