@@ -98,23 +98,30 @@ def _cautions(state: Recommendation) -> None:
 
 
 def paragraph(text: str, style: str = "") -> None:
-    """Print sentences, wrapped between words: an identifier is never cut. An indented line hangs."""
+    """Print sentences, wrapped between words: an identifier is never cut, nor a number from its unit.
+
+    An indented line hangs.
+    """
     from textwrap import wrap
+
+    from autotl.report.format import NARROW
 
     for line in text.split("\n"):
         hanging = "    " if line.startswith(" ") else ""
         for part in wrap(
-            _printable(line),
+            NARROW.join(map(_printable, line.split(NARROW))),
             console().width,
             subsequent_indent=hanging,
             break_on_hyphens=False,
             break_long_words=False,
         ):
-            click.echo(click.style(part, dim=True) if style == "dim" else part)
+            plain = _printable(part)
+            click.echo(click.style(plain, dim=True) if style == "dim" else plain)
 
 
 def leaderboard(result: Recommendation, rows: Sequence[dict[str, Any]]) -> None:
     """Print the leaderboard as a table; controls and candidates without a score follow as lines."""
+    from autotl.records import Kind
     from autotl.report import recorded
     from autotl.report.wording import terminal as wording
 
@@ -140,6 +147,16 @@ def leaderboard(result: Recommendation, rows: Sequence[dict[str, Any]]) -> None:
         paragraph(legend, "dim")
     for row in controls:
         paragraph(f"{wording.control(row['control'])}: {100 * row['score_val']:.1f}", "dim")
+    ranked = {
+        row.candidate: row.backbone
+        for row in result.leaderboard
+        if row.facts and all(fact.kind is Kind.RANKED_TOO_LOW for fact in row.facts)
+    }
+    waiting = [ranked[row["candidate"]] for row in rest if row["candidate"] in ranked]
+    rest = [row for row in rest if row["candidate"] not in ranked]
+    if waiting:
+        click.echo()
+        paragraph(f"{wording.ranked_too_low(waiting)}.")
     if rest:
         click.echo("\nWithout a score:")
         for row in rest[:SHOWN_REASONS]:
@@ -298,7 +315,7 @@ def profile(profiled: Profile) -> None:
         [
             ("images", f"{profiled.images:,} ({file_size(profiled.bytes)})"),
             ("classes", f"{len(profiled.classes):,}"),
-            ("largest : smallest class", f"{profiled.imbalance:.1f} : 1"),
+            ("largest : smallest class", f"{recorded.imbalance(profiled):.1f} : 1"),
             ("shorter side", f"median {profiled.side} px, 90% from {low} to {high} px"),
             ("grayscale", percent(profiled.gray, 0)),
             *(

@@ -174,6 +174,26 @@ def representative_results(results: Sequence[TrialResult]) -> Mapping[str, Trial
     return chosen
 
 
+def timed_alike(results: Sequence[TrialResult]) -> list[TrialResult]:
+    """Return the results with one latency for each network: the least that was measured.
+
+    Whatever trained its layers, a network of one backbone, input size and number of parameters takes the same time;
+    measurements of it differ by what else the machine did.
+    """
+    least: dict[tuple[object, ...], float] = {}
+    keys = [
+        (r.trial.candidate.backbone, r.trial.candidate.input_size, r.parameters if r.latency else None)
+        for r in results
+    ]
+    for key, result in zip(keys, results, strict=True):
+        if key[-1] is not None and result.latency is not None:
+            least[key] = min(result.latency, least.get(key, result.latency))
+    return [
+        replace(result, latency=least.get(key, result.latency))
+        for key, result in zip(keys, results, strict=True)
+    ]
+
+
 def _weight(result: TrialResult) -> tuple[bool, int, float]:
     return (result.score_val is not None, result.trial.rows or 2**62, result.epochs_done)
 

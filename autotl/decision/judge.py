@@ -24,6 +24,7 @@ from autotl.decision.evidence import (
     predicted_classes,
     representative_results,
     selection,
+    timed_alike,
 )
 from autotl.decision.winner import choose
 from autotl.records import Decision, Goal, Interval, Prospect, Ranking, Skipped, TrialResult
@@ -157,7 +158,7 @@ def _evidence(
     declared = {spec.name: broken_limit(spec, case.goal) for spec in case.backbones}
     strategies = {strategy.name: strategy for strategy in case.strategies}
     evidence, failed = [], []
-    for name, result in representative_results(results).items():
+    for name, result in representative_results(timed_alike(results)).items():
         predicted = None
         if result.predictions is not None and result.status in ("finished", "stopped"):
             predicted = predicted_classes(folder / result.predictions, rows, len(case.columns.classes))

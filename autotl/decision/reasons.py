@@ -65,7 +65,7 @@ def _chosen(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
     elif goal.prefer != "accuracy" and len(choice.members) > 1:
         facts.append(fact(Kind.BEST_AND_PREFERRED, members=len(choice.members), prefer=goal.prefer))
     luckiest = max(choice.ordered, key=lambda e: score(e, judged, goal))
-    if luckiest is not best and score(luckiest, judged, goal) > score(best, judged, goal):
+    if luckiest not in (best, winner) and score(luckiest, judged, goal) > score(best, judged, goal):
         facts.append(
             fact(
                 Kind.HIGHER_SCORE_NOT_CHOSEN,

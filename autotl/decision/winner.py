@@ -63,7 +63,8 @@ def choose(
     paired difference to the best is within its 95% interval, Bonferroni-corrected for the number compared. Of those
     that are expected to be as good, `goal.prefer` decides which is recommended: for accuracy the cheapest by the
     geometric mean of training time, latency and parameters; speed the least latency, size the fewest parameters.
-    A head that cannot be exported is passed over where one that can is as good; so is a candidate where another has the
+    A head that cannot be exported is passed over where one that can is as good, or has no lower score and is expected
+    to be within its interval; so is a candidate where another has the
     same score or a higher one, is expected to be within `TIE`, and is cheaper in every figure of the leaderboard.
     """
     allowed = [e for e in evidence if limits.broken_by(e, goal) is None]
@@ -81,9 +82,13 @@ def choose(
         least = expected[best.name].value - leeway
         return [e for e in members if expected[e.name].value >= least and scores[e.name] >= least_score]
 
-    as_good = within(AS_GOOD if goal.prefer == "accuracy" else AS_GOOD_FOR_LESS)
+    leeway = AS_GOOD if goal.prefer == "accuracy" else AS_GOOD_FOR_LESS
+    as_good = within(leeway)
     exportable = [e for e in as_good if e.exportable]
-    as_good = exportable or [e for e in within(TIE, scores[best.name]) if e.exportable] or as_good
+    tied = [e for e in members if e.exportable and scores[e.name] >= scores[best.name]]
+    tied = [e for e in tied if expected[e.name].value >= expected[best.name].low]
+    least = max((expected[e.name].value for e in tied), default=0.0) - leeway
+    as_good = exportable or [e for e in tied if expected[e.name].value >= least] or as_good
     winner = _cheapest(as_good, expected, goal)
     # Nothing that the leaderboard shows to be as accurate and cheaper in every way stands below the winner.
     while cheaper := [

@@ -59,6 +59,7 @@ HEAD_FOLDS = 5
 RATES = (1.0, 0.25, 1 / 32)
 FEWEST_BATCH = 4
 TIMED = 32  # images in a batch that is timed
+TIMED_SECONDS = 0.02  # of passes at least
 FEW_ROWS = 400  # below, half the batch: twice the steps
 PASSES = ("decode", "forward", "backward")  # the kinds of work that are more than preparation
 COLLAPSED = 0.97  # of the loss of the best constant prediction
@@ -105,7 +106,8 @@ class Outcome:
     status: Status = "finished"
     notes: list[Fact] = field(default_factory=list)
     error: str | None = None
-    precision: str = "fp32"
+    precision: str = "fp32"  # of the training
+    predicts_in: str = "fp32"  # a network predicts in one precision, whatever trained its layers
 
 
 @stopwatch.on("other")
@@ -190,7 +192,7 @@ def measure(session: Session, candidate: Candidate, spec: BackboneSpec) -> Measu
 def timed_batches(session: Session, candidate: Candidate, spec: BackboneSpec) -> Measurement:
     """Return what three batches of noise take."""
     backbone = session.fresh(spec, candidate.input_size)
-    precision = session.precision(backbone, training=True)
+    precision, predicts_in = session.precision(backbone, training=True), session.precision(backbone)
     classes = max(2, len(session.data.columns.classes))
     network = Model(backbone, nn.Linear(backbone.feature_dim, classes)).to(session.device)
     backbone.freeze(candidate.unfreeze)
@@ -211,7 +213,7 @@ def timed_batches(session: Session, candidate: Candidate, spec: BackboneSpec) ->
         loss.backward()
         devices.synchronize(session.device)
         trained = time.perf_counter()
-        with torch.inference_mode(), devices.autocast(session.device, precision):
+        with torch.inference_mode(), devices.autocast(session.device, predicts_in):
             network(batch)
         devices.synchronize(session.device)
         prepare_seconds.append(prepared - start)
@@ -252,14 +254,15 @@ def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.n
     session, classes = task.session, len(task.columns.classes)
     if task.strategy.needs_text:
         session.text(task.spec)  # a backbone without it is declined before its features cost anything
-    # The judged rows come first: a fit on fewer images is a fit, a score on fewer is another score.
     prepare = task.strategy.prepare
+    backbone = session.backbone(task.spec, task.size, prepare)
+    precision = session.precision(backbone)  # chosen now, so that the features are in it, too
+    # The judged rows come first: a fit on fewer images is a fit, a score on fewer is another score.
     wanted = np.concatenate([rows.judged, rows.fitted])
     features = session.features(task.spec, task.size, wanted, allowance, prepare)
     place = {row: index for index, row in enumerate(features.rows.tolist())}
     inside = [place[row] for row in rows.fitted.tolist() if row in place]
     outside = [place[row] for row in rows.judged.tolist() if row in place]
-    backbone = session.backbone(task.spec, task.size, prepare)
     if len(outside) < len(rows.judged) or len(inside) < min(len(rows.fitted), classes):
         network = Model(backbone, nn.Linear(backbone.feature_dim, classes))
         return Outcome(model=network, status="failed", error="out of time"), NOTHING, 0.0
@@ -277,8 +280,8 @@ def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.n
         notes.append(fact(Kind.HEAD_FITTED, method=head.method, setting=head.setting))
     if len(inside) < len(rows.fitted):
         notes.append(fact(Kind.FEWER_ROWS, rows=len(inside), of=len(rows.fitted)))
-    precision = session.precision(backbone)
-    outcome = Outcome(model=Model(backbone, module, layers).eval(), notes=notes, precision=precision)
+    model = Model(backbone, module, layers).eval()
+    outcome = Outcome(model=model, notes=notes, precision=precision, predicts_in=precision)
     return outcome, table, _latency(outcome.model, task, precision)
 
 
@@ -315,8 +318,9 @@ def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray, widths: tuple[
 def _tuned(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.ndarray, float]:
     """Train, then predict the judged rows, also when the time is over: a score on fewer is another score."""
     outcome = _tune(task, rows, allowance)
-    table, _ = train.predict(outcome.model, rows.judged, task.setting(outcome.precision))
-    return outcome, table, _latency(outcome.model, task, outcome.precision)
+    outcome.predicts_in = task.session.precision(outcome.model.backbone)
+    table, _ = train.predict(outcome.model, rows.judged, task.setting(outcome.predicts_in))
+    return outcome, table, _latency(outcome.model, task, outcome.predicts_in)
 
 
 def _tune(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
@@ -470,9 +474,13 @@ def _latency(network: Model, task: Task, precision: str) -> float:
 
 
 def _seconds(module: nn.Module, batch: torch.Tensor) -> float:
-    """Return the seconds an item of a batch takes: the shortest of three passes after a first one."""
-    passes = []
-    for _ in range(4):
+    """Return the seconds an item of a batch takes: the shortest of three passes or more after a first one.
+
+    What takes next to nothing is passed until `TIMED_SECONDS` are over: among few short passes of a busy machine
+    each may have been interrupted, and a head would seem to slow its network down.
+    """
+    passes: list[float] = []
+    while len(passes) < 4 or sum(passes) < TIMED_SECONDS:
         start = time.perf_counter()
         module(batch)
         devices.synchronize(batch.device)
@@ -519,7 +527,7 @@ def _write_model(task: Task, outcome: Outcome) -> str | None:
         input_size=task.size,
         head="linear" if isinstance(head, nn.Linear) else "arrays" if predict else "knn",
         classes=task.columns.classes,
-        precision=outcome.precision,  # type: ignore[arg-type]
+        precision=outcome.predicts_in,  # type: ignore[arg-type]
         decoded=task.session.data.squares.pixels.side,
         autotl=__version__,
         prepare=task.strategy.prepare,

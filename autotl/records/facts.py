@@ -218,6 +218,7 @@ class Kind(StrEnum):
     TEST_SCORE_DIFFERS = "test_score_differs"  # select, test, p, metric, given, grouped, folds
     TEST_SEEN = "test_seen"  # models: that were tested on the test part
     WIDE_INTERVAL = "wide_interval"  # metric, low, high, images: of the test score, or of the expected score
+    SIGNAL_ON_TEST_ALONE = "signal_on_test_alone"  # constant, score, p: of NO_SIGNAL; test, low, high
     EXPECTED_REFUTED = (
         "expected_refuted"  # metric, value, low, high, test, test_low, test_high: the intervals are apart
     )

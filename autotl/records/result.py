@@ -19,6 +19,7 @@ from autotl.records import (
     Forecast,
     Goal,
     Interval,
+    Kind,
     Measurement,
     Metric,
     Profile,
@@ -193,6 +194,27 @@ def refutes(winner: Winner) -> bool:
     return (winner.expected_low or 0.0) > (winner.test_high or 0.0) or (winner.test_low or 0.0) > (
         winner.expected_high or 0.0
     )
+
+
+def no_signal(state: Recommendation) -> Fact | None:
+    """Return the fact that the winner is hardly better than answering one class, if its test does not refute it."""
+    signal = _no_signal(state)
+    return None if signal is None or _signal_on_test(state.winner, signal) else signal
+
+
+def signal_on_test_alone(state: Recommendation) -> Fact | None:
+    """Return the fact of `no_signal` where the test refutes it."""
+    signal = _no_signal(state)
+    return signal if signal is not None and _signal_on_test(state.winner, signal) else None
+
+
+def _no_signal(state: Recommendation) -> Fact | None:
+    reasons = state.decision.reasons if state.decision else ()
+    return next((reason for reason in reasons if reason.kind is Kind.NO_SIGNAL), None)
+
+
+def _signal_on_test(winner: Winner | None, signal: Fact) -> bool:
+    return winner is not None and (winner.test_low or 0.0) > signal.values["constant"]
 
 
 def interval_of(row: Row) -> Interval | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from autotl.records import Fact, Finding, Kind, fact
-from autotl.records.result import Recommendation, looks, refutes
+from autotl.records.result import Recommendation, Winner, looks, refutes, signal_on_test_alone
 from autotl.report import wording
 from autotl.report.wording.decision import SIGNIFICANT
 
@@ -42,14 +42,24 @@ def warnings(result: Recommendation) -> list[str]:
 
 def cautions(result: Recommendation) -> list[Fact | Finding]:
     """Return what a reader must know before the figures of a run are believed, the gravest first."""
+    reasons = result.decision.reasons if result.decision else ()
+    refuted = signal_on_test_alone(result)
     return [
-        *_in_order(result.decision.reasons if result.decision else (), _REASONS),
+        *_in_order(tuple(reason for reason in reasons if reason is not refuted), _REASONS),
+        *(_on_test_alone(refuted, result.winner) if refuted is not None and result.winner else ()),
         *result.warnings,
         *_on_the_test(result),
         *_in_order((*result.data.findings, *result.profile.findings), _FINDINGS),
         *_precision(result),
         *(fact(Kind.PLUGIN_LEFT_OUT, problem=problem) for problem in result.problems),
     ]
+
+
+def _on_test_alone(signal: Fact, winner: Winner) -> Iterator[Fact]:
+    """Yield that the selection images do not show what the test shows: more than answering one class."""
+    yield fact(
+        Kind.SIGNAL_ON_TEST_ALONE, **signal.values, test=winner.score_test, low=winner.test_low, high=winner.test_high
+    )  # fmt: skip
 
 
 def _in_order(items: tuple[Fact | Finding, ...], kinds: tuple[Kind, ...]) -> list[Fact | Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import Any
 
-from autotl.records import Fact, Finding, Kind, Similarity, Skipped
+from autotl.records import Fact, Finding, Kind, Profile, Similarity, Skipped
 from autotl.records.result import Recommendation, Row
 from autotl.report import wording
 
@@ -34,9 +34,10 @@ def transfer_is_bound(result: Recommendation) -> bool:
     return any(reason.kind is Kind.PRETRAINING_GAIN and not reason.values["converged"] for reason in reasons)
 
 
-def has_no_signal(result: Recommendation) -> bool:
-    """Return True if the winner is hardly better than answering one class."""
-    return bool(_reasons(result, (Kind.NO_SIGNAL,)))
+def imbalance(profile: Profile) -> float:
+    """Return largest / smallest class of all images, as the bars and the finding on them have it."""
+    present = [number for number in profile.counts if number]
+    return max(present) / min(present) if present else 1.0
 
 
 def would_change(result: Recommendation) -> list[str]:

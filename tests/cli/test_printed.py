@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner
 from example_run import example
 
-from autotl.cli import main
-from autotl.records.result import Recommendation
+from autotl.cli import main, terminal
+from autotl.records import Kind, fact
+from autotl.records.result import Recommendation, Row
+from autotl.report.format import duration
 from autotl.run_folder import result_file
 
 
@@ -98,3 +100,31 @@ def test_a_table_whose_images_lie_elsewhere_says_what_it_expects(tmp_path: Path)
     table.write_text("path,label\n../a.png,a\n", encoding="utf-8")
     output = CliRunner().invoke(main, ["run", str(table), "--out", str(tmp_path / "run")]).output
     assert "1 file left out" in output and "in the folder of the table or below it" in output
+
+
+def test_backbones_that_were_only_ranked_take_one_line(tmp_path: Path) -> None:
+    state = example()
+    names = [f"timm:net{number}" for number in range(12)]
+    waiting = tuple(
+        Row(
+            candidate=name,
+            backbone=name,
+            status="skipped",
+            facts=(fact(Kind.RANKED_TOO_LOW, place=place, of=14, rows=64),),
+        )
+        for place, name in enumerate(names, start=3)
+    )
+    state = replace(state, leaderboard=(*state.leaderboard, *waiting))
+    text = printed("leaderboard", folder(tmp_path / "run", state))
+    assert "Ranked and not trained: timm:net0, timm:net1, timm:net2 and 9 more." in text
+    assert "timm:net3" not in text and "diverged" in text.partition("Without a score:")[2]
+
+
+@pytest.mark.parametrize("columns", [40, 57, 58, 60, 80])
+def test_no_line_ends_between_a_number_and_its_unit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    terminal.paragraph(f"  The training of {LONG} took {duration(95)}, the forecast was {duration(0.042)}.")
+    lines = capsys.readouterr().out.splitlines()
+    assert any("1 min 35 s" in line for line in lines) and any("42 ms" in line for line in lines)

@@ -11,7 +11,7 @@ import pytest
 
 from autotl.builtin.strategies import STRATEGIES
 from autotl.decision import judge, leaderboard, limits, reasons
-from autotl.decision.evidence import Evidence, Judged, exportable
+from autotl.decision.evidence import Evidence, Judged, exportable, timed_alike
 from autotl.records import Candidate, Columns, Decision, Depth, Goal, Interval, Trial, TrialResult
 from autotl.records.encoding import encode
 from autotl.records.facts import Fact, Kind, fact
@@ -265,6 +265,32 @@ def test_an_equal_rival_that_is_cheaper_in_everything_is_taken() -> None:
     assert decision.winner == cheap.name
     clearly_worse = decide([best, dear, cheap], JUDGED, Goal(), expected | {cheap.name: 0.94})
     assert clearly_worse.winner == dear.name
+
+
+@pytest.mark.parametrize(("wrong", "value", "recommended"), [
+    (30, 0.87, "linear_probe"),  # expected to be far less, and within the interval; no lower score
+    (36, 0.87, "knn"),  # a lower score
+    (30, 0.70, "knn"),  # expected to be beyond the interval
+])  # fmt: skip
+def test_a_tie_is_not_decided_for_neighbours_that_cannot_be_exported(
+    wrong: int, value: float, recommended: str
+) -> None:
+    near, line = evidence("a", 30, shift=3, strategy="knn"), evidence("a", wrong)
+    decision = decide([near, line], JUDGED, Goal(), {near.name: 0.89, line.name: value})
+    assert decision.winner == f"a@64/{recommended}"
+    said = [wording.sentence(one) for one in of(decision.reasons, Kind.CHOSEN_OVER_BEST)]
+    assert any("not significantly worse and can be exported" in text for text in said) == (
+        wrong == 30 and value > 0.8
+    )
+
+
+def test_a_network_is_as_fast_whatever_trained_it() -> None:
+    """Two timings of one network differ by the machine's load; the leaderboard shows one of them."""
+    head, tuned = evidence("a", 9, latency=0.0012), evidence("a", 9, unfreeze=2, latency=0.0021)
+    stored, other = evidence("a", 9, latency=0.003, parameters=5_000_000), evidence("b", 9, latency=0.004)
+    untimed = replace(head.result, latency=None)
+    results = [one.result for one in (head, tuned, stored, other)]
+    assert [one.latency for one in timed_alike([*results, untimed])] == [0.0012, 0.0012, 0.003, 0.004, None]
 
 
 def test_costs_less_is_said_of_figures_that_are_less() -> None:

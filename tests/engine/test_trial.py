@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from autotl.budget import Allowance
 from autotl.engine import device as devices
-from autotl.engine import messages, trial
+from autotl.engine import messages, model, train, trial
+from autotl.engine.model import Model
 from autotl.engine.progress import Send
 from autotl.engine.session import Data, Session
 from autotl.errors import EngineError
@@ -378,6 +379,31 @@ def test_a_phase_moves_the_statistics_that_its_norm_names(tmp_path: Path, norm: 
     assert {name.split(".")[2] for name in moved if "running" not in name and "num_batches" not in name} == {
         "2"
     }
+
+
+@pytest.mark.parametrize("trains_in", ["fp32", "bf16"])
+def test_a_backbone_predicts_in_one_precision_whatever_trained_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trains_in: str
+) -> None:
+    """Otherwise the leaderboard has two latencies for one network, and the score is not of what ships."""
+    made, used = session(tmp_path), set()
+    monkeypatch.setattr(made, "precision", lambda backbone, training=False: trains_in if training else "bf16")
+    predict = train.predict
+
+    def noted(model: Model, rows: np.ndarray, setting: train.Setting) -> tuple[np.ndarray, Any]:
+        used.add(setting.precision)
+        return predict(model, rows, setting)
+
+    monkeypatch.setattr(train, "predict", noted)
+    for strategy, epochs in ((PROBE, 0.0), (TUNE, 1.0)):
+        candidate = Candidate(
+            backbone="toy", input_size=toy.SIDE, strategy=strategy.name, unfreeze="all" if epochs else 0
+        )
+        asked = Trial(id=strategy.name, candidate=candidate, epochs=epochs, keep_model=True)
+        done = trial.run(made, asked, toy.spec(), strategy, Allowance(deadline=time.monotonic() + 60))
+        assert done.precision == (trains_in if epochs else "bf16")
+        assert model.describe(tmp_path / str(done.model)).precision == "bf16"
+    assert used == {"bf16"} and len(made.latencies) == 1
 
 
 def test_one_backbone_has_one_latency_whatever_its_head_is(tmp_path: Path) -> None:

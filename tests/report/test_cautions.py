@@ -92,7 +92,7 @@ UNTRUSTED = {
     "wide": (wide(), "test accuracy, on 40 images, is known only to 40 points (50.0% to 90.0%)"),
     "refuted": (expected_too_high(), "90.0% (88.0% to 92.0%) is below what was expected"),
     "plugin": (replace(clean(), problems=("thing: broke",)), "thing: broke"),
-    "chance": (with_reason(fact(Kind.NO_SIGNAL, constant=0.9, score=0.9, p=0.4)), "No signal"),
+    "chance": (with_reason(fact(Kind.NO_SIGNAL, constant=0.95, score=0.9, p=0.4)), "No signal"),
     "no more than by chance": (with_reason(shuffled(p=0.4)), "not significantly more than by chance"),
     "pixels": (with_reason(pixels(ahead=True)), "random forest on pixels"),
 }  # fmt: skip
@@ -148,7 +148,9 @@ def test_a_higher_score_that_is_not_recommended_is_explained(capsys: pytest.Capt
     terminal.outcome(replace(state, leaderboard=tuple(board)))
     text = " ".join(capsys.readouterr().out.split())
     assert "1 candidate scores higher than the recommended one, at most by 1.3 points" in text
-    assert "not significant on 360 images" in text and "it takes the cheapest" in text
+    assert (
+        "not significant on 360 images" in text and "where that is as high, by which is the cheapest" in text
+    )
 
 
 def test_a_class_that_cannot_be_judged_is_a_caution() -> None:
@@ -196,9 +198,12 @@ def test_the_width_is_that_of_the_test_where_there_was_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chance", "words"), [(0.34, "a probability of 34%"), (0.002, "a probability of <1%")]
+    ("chance", "words"),
+    [(0.34, "a probability of 34%"), (0.002, "a probability of <1%"), (0.0, "a probability of <1%")],
 )
-def test_how_sure_counts_what_was_not_tried(chance: float, words: str) -> None:
+def test_how_sure_counts_what_was_not_tried(
+    capsys: pytest.CaptureFixture[str], chance: float, words: str
+) -> None:
     sure = fact(Kind.BEST_PROBABILITY, recipes=32, tried=4, behind=0.038, low=0.0, high=0.137, chance=chance)
     content = view(with_reason(sure))["recommendation"]
     (sentence,) = [text for question, text in content["lede"] if question == "How sure"]
@@ -206,3 +211,31 @@ def test_how_sure_counts_what_was_not_tried(chance: float, words: str) -> None:
         "not significantly worse" in sentence and words in sentence and "Of 32 possible recipes 4" in sentence
     )
     assert not any("possible recipes" in text for text in (*content["reasons"], *content["more_reasons"]))
+    terminal.outcome(with_reason(sure))
+    screen = " ".join(capsys.readouterr().out.split())
+    assert f"the best of all 32 possible recipes, of which 4 were tried, with {words}. It predicts" in screen
+
+
+NO_SIGNAL = fact(Kind.NO_SIGNAL, constant=0.2, score=0.31, p=0.06)
+
+
+@pytest.mark.parametrize(("test_low", "signal"), [(0.1, False), (0.4, True), (None, False)])
+def test_a_model_without_signal_is_not_recommended_unless_its_test_shows_one(
+    capsys: pytest.CaptureFixture[str], test_low: float | None, signal: bool
+) -> None:
+    """'Use it' and 'do not use it', or 'like answering one class' and 54% on the test part, is said of no model."""
+    state = with_reason(NO_SIGNAL)
+    assert state.winner is not None
+    score, high = (None, None) if test_low is None else (test_low + 0.1, test_low + 0.2)
+    tested = replace(state.winner, score_test=score, test_low=test_low, test_high=high, test_images=300)
+    state = replace(state, winner=tested)
+    terminal.outcome(state)
+    screen, page = " ".join(capsys.readouterr().out.split()), view(state)["recommendation"]
+    advice = "Use" if signal else "Do not rely on this model:"
+    assert page["headline"] == f"{advice} autotl:resnet14t_small" and f" {advice} autotl:res" in screen
+    for text in (screen, str(page), recommendation(state)):
+        assert ("Use autotl" in text) == signal
+        assert (
+            "do not use it" in text or "No signal: the winner" in text or "no signal: the" in text
+        ) != signal
+    assert any("on the test images it is, with 50.0%" in text for text in warnings(state)) == signal

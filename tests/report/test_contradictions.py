@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from example_run import example
 
-from autotl.records import DepthPoint, DepthProfile, Interval
+from autotl.records import DepthPoint, DepthProfile, Finding, Interval, Kind, StagePlan
 from autotl.records.result import Row
 from autotl.report import plot, trainings
-from autotl.report.sections import cost, depth, model
+from autotl.report.format import printable
+from autotl.report.material import Material
+from autotl.report.sections import cost, data, depth, model, time
 from autotl.report.wording import nothing_finished, terminal
 from autotl.report.wording import page as wording
 
@@ -75,6 +77,30 @@ def test_what_is_as_accurate_and_faster_is_named_before_what_is_only_faster() ->
 
 def row(candidate: str, score: float, latency: float) -> Row:
     return Row(candidate=candidate, status="finished", score_val=score, pred_time=latency)
+
+
+def test_one_ratio_of_the_classes_is_shown() -> None:
+    """The profile's own ratio leaves out test images, which the bars and the finding beside it do not."""
+    state = example()
+    profile = replace(state.profile, classes=("a", "b", "c"), counts=(120, 10, 0), imbalance=10.6)
+    finding = Finding(kind=Kind.IMBALANCE, values={"ratio": 12.0}, count=1)
+    content = data.section(replace(state, profile=replace(profile, findings=(finding,))), Material())
+    assert ("largest : smallest class", "12.0 : 1") in content["facts"]
+    assert any("12 times" in each["text"] for each in content["findings"])
+
+
+def test_a_stage_that_took_longer_than_planned_contradicts_no_limit() -> None:
+    """A busy machine is slower than its forecasts: no row says 'at most' beside a larger number."""
+    rows = content_of_plan(StagePlan(stage="rank", seconds=21.0, fixed=False, covers=("rank",)), 31.0)
+    assert rows == [{"stage": "rank", "planned": "21 s", "kind": "share of the budget", "used": "31 s"}]
+
+
+def content_of_plan(row: StagePlan, used: float) -> list[dict[str, str]]:
+    state = replace(example(), time_plan=(row,), seconds={"total": used, "budget": 60.0, "rank": used})
+    return [
+        {name: printable(text) for name, text in line.items()}
+        for line in time.section(state, Material())["plan"]
+    ]
 
 
 def test_a_wide_tie_says_that_the_images_are_too_few() -> None:

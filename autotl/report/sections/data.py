@@ -104,7 +104,7 @@ def _facts(result: Recommendation) -> list[tuple[str, str]]:
         ("images", f"{profile.images:,}"),
         ("classes", f"{len(profile.classes):,}"),
         ("parts", ", ".join(names)),
-        ("largest : smallest class", f"{profile.imbalance:.1f} : 1"),
+        ("largest : smallest class", f"{recorded.imbalance(profile):.1f} : 1"),
         ("shorter side", sides),
     ]
     if profile.unlabelled is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autotl.records import Fact, Interval, Kind
-from autotl.records.result import Recommendation, Row, Winner, refutes
+from autotl.records.result import Recommendation, Row, Winner, no_signal, refutes
 from autotl.report import cautions, recorded
 from autotl.report.format import NARROW, count, duration, percent, points, points_interval
 from autotl.report.material import Material
@@ -33,17 +33,17 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     }
     if winner is None:
         headline, sentence = wording.no_winner(result)
-        return {
-            "headline": headline, "lede": [("", sentence)], "figures": [], "backbone": "", "how": "", "terms": "",
-            **shared,
-        }  # fmt: skip
+        empty = dict.fromkeys(("verb", "backbone", "how", "terms"), "")
+        return {"headline": headline, "lede": [("", sentence)], "figures": [], **empty, **shared}
     row = next((row for row in result.leaderboard if row.candidate == winner.candidate), None)
+    verb = wording.USE if no_signal(result) is None else wording.DO_NOT_USE
     lede = [
         ("How good", wording.accuracy_and_cost(result, row, expected_score(winner))),
-        ("How sure", wording.certainty(result, no_signal=recorded.has_no_signal(result))),
+        ("How sure", wording.certainty(result, no_signal=no_signal(result) is not None)),
     ]
     return {
-        "headline": f"Use {winner.backbone}",
+        "headline": f"{verb} {winner.backbone}",
+        "verb": verb,
         "backbone": winner.backbone,
         "how": f"at {winner.input_size}{NARROW}px, {wording.recipe(winner.strategy, winner.unfreeze)}",
         "lede": [(question, sentence) for question, sentence in lede if sentence],
@@ -59,7 +59,8 @@ def split_reasons(result: Recommendation) -> tuple[list[str], list[str]]:
     reasons = [
         reason
         for reason in (result.decision.reasons if result.decision else ())
-        if reason not in cautioned and reason.kind is not Kind.BEST_PROBABILITY  # it stands in the lede
+        # These stand in the lede or are a caution, if in other words.
+        if reason not in cautioned and reason.kind not in {Kind.BEST_PROBABILITY, Kind.NO_SIGNAL}
     ]
     weighty = sorted((r for r in reasons if r.kind in WEIGHTY), key=lambda r: WEIGHTY.index(r.kind))
     first = weighty[:MOST_REASONS]

@@ -102,9 +102,9 @@ def _chosen_over_best(
         "size": "the recommended one is the smallest of those expected to be as good (--prefer size)",
     }[prefer]
     if exportable:
-        taken = "the recommended one is expected to be as good and can be exported"
+        taken = "the recommended one is not significantly worse and can be exported"
     if less:
-        taken += f": {_figures(less)}"
+        taken += f"{'; it costs less' if exportable else ''}: {_figures(less)}"
     if more and less:
         taken += f" (but {_figures(more)})"
     return f"the highest expected accuracy is that of {other}, {_difference(**gap)}; {taken}"
@@ -158,11 +158,23 @@ def _no_signal(constant: float, score: float, p: float) -> str:
 
 
 def _best_probability(recipes: int, tried: int, behind: float, low: float, high: float, chance: float) -> str:
-    share = percent(chance, 0)
     return (
         f"of {recipes:,} possible recipes {tried:,} {'was' if tried == 1 else 'were'} tried; the winner is the best of"
-        f" all with a probability of {share}, and the best of all is expected to score {100 * behind:.1f} points more"
-        f" (95% CI {100 * low:.1f} to {100 * high:.1f})"
+        f" all with a probability of {_rare(chance)}, and the best of all is expected to score {100 * behind:.1f}"
+        f" points more (95% CI {100 * low:.1f} to {100 * high:.1f})"
+    )
+
+
+def _rare(chance: float) -> str:
+    """Return a probability that is known from a few thousand draws, none of which shows that it is 0."""
+    return percent(max(chance, 1e-3), 0)
+
+
+def best_of_all(recipes: int, tried: int, chance: float) -> str:
+    """Return the probability of `_best_probability` alone, as a sentence."""
+    return (
+        f"It is the best of all {recipes:,} possible recipes, of which {tried:,} {'was' if tried == 1 else 'were'}"
+        f" tried, with a probability of {_rare(chance)}."
     )
 
 

@@ -59,6 +59,10 @@ def metric_name(metric: str) -> str:
 # --------------------------------------------------------------------------- recommendation
 
 
+USE = "Use"
+DO_NOT_USE = "Do not rely on this model:"  # stands before the name of the winner
+
+
 def recipe(strategy: str, unfreeze: Depth) -> str:
     """Return strategy and depth in words."""
     if unfreeze == 0:

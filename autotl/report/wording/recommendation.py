@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from autotl.records import Decision, Kind
-from autotl.records.result import ModelIs, Recommendation, Row, Winner, looks, refutes
+from autotl.records.result import ModelIs, Recommendation, Row, Winner, looks, no_signal, refutes
 from autotl.report.format import percent, percent_range
 from autotl.report.wording import sentence, sentences
-from autotl.report.wording.decision import interval, points
+from autotl.report.wording.decision import best_of_all, interval, points
+from autotl.report.wording.page import DO_NOT_USE, USE
 
 __all__ = ["recommendation"]
 
@@ -25,9 +26,10 @@ def recommendation(result: Recommendation, *, warned: bool = True) -> str:
     if decision.winner is None or row is None or result.winner is None:
         why = "; ".join(sentences(decision.reasons)) or "no candidate finished in the time available"
         return f"No recommendation: {why}."
-    parts = [_use(result, row), *_certainty(decision)]
+    noise = no_signal(result)
+    parts = [_use(result, row, signal=noise is None), *(_certainty(decision) if noise is None else [])]
     if warned:
-        grave = [fact for fact in decision.reasons if fact.kind is Kind.NO_SIGNAL]
+        grave = () if noise is None else (noise,)
         parts += [f"Warning: {sentence(fact)}." for fact in (*grave, *result.warnings)]
     if row.pred_time:
         parts.append(f"It predicts about {1 / row.pred_time:,.0f} images a second here.")
@@ -36,7 +38,7 @@ def recommendation(result: Recommendation, *, warned: bool = True) -> str:
     return " ".join(parts)
 
 
-def _use(result: Recommendation, row: Row) -> str:
+def _use(result: Recommendation, row: Row, *, signal: bool) -> str:
     """Return what to use, its expected accuracy and its test accuracy."""
     winner = result.winner
     if winner is None:
@@ -53,7 +55,7 @@ def _use(result: Recommendation, row: Row) -> str:
         figures = f"expected {measure} on new images {percent(value)} (95% CI {percent_range(low, high)})"
         if refutes(winner):
             figures += ", which the test does not confirm"
-    text = f"Use {row.backbone} at {row.input_size} px, {how} ({row.strategy}): {figures}"
+    text = f"{USE if signal else DO_NOT_USE} {row.backbone} at {row.input_size} px, {how} ({row.strategy}): {figures}"
     if winner.score_test is not None:
         times = looks(result)
         which = _tested_on(result, winner, times)
@@ -74,6 +76,19 @@ def _tested_on(result: Recommendation, winner: Winner, times: int) -> str:
 
 
 def _certainty(decision: Decision) -> list[str]:
+    return [*_among_tried(decision), *_among_all(decision)]
+
+
+def _among_all(decision: Decision) -> list[str]:
+    """Return the probability that no other recipe is better, those that were not tried included."""
+    return [
+        best_of_all(reason.values["recipes"], reason.values["tried"], reason.values["chance"])
+        for reason in decision.reasons
+        if reason.kind is Kind.BEST_PROBABILITY
+    ]
+
+
+def _among_tried(decision: Decision) -> list[str]:
     others = len(decision.winners_set) - 1
     if others > 0:
         many = "1 other candidate is" if others == 1 else f"{others} other candidates are"

@@ -15,7 +15,10 @@ def _loaded(images: int, classes: int) -> str:
 
 
 def _imbalanced_metric(imbalance: float) -> str:
-    return f"The largest class is {imbalance:.0f} times the smallest, so candidates are judged by balanced accuracy"
+    return (
+        f"The largest class that trains is {imbalance:.1f} times the smallest one with enough images to count, so"
+        " candidates are judged by balanced accuracy"
+    )
 
 
 def _continued(seconds: float, trials: int, budget: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from autotl.records.facts import Kind
-from autotl.report.format import numbered
+from autotl.report.format import numbered, percent
 
 DELIMITERS = {"\t": "tabs", " ": "spaces", ",": "commas", ";": "semicolons", "|": "bars"}
 
@@ -121,8 +121,8 @@ def _pages_unused(pages: int, count: int) -> str:
 def _read_crops(annotations: str, objects: int, images: int, margin: float, least: int, folder: str) -> str:
     return (
         f"read as: {numbered(objects, 'object')} in {numbered(images, 'image')} by {annotations} annotations, cut out"
-        f" with {margin:.0%} of the box on each side, from {least} pixels on, and written to {folder}; objects of one"
-        " image stay together; without --crops such a set is refused"
+        f" with {percent(margin, 0)} of the box on each side, from {least} pixels on, and written to {folder};"
+        " objects of one image stay together; without --crops such a set is refused"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from autotl.records.result import Recommendation, looks
@@ -41,6 +42,16 @@ def legend(metric: str, *, winner: bool, ties: int, folds: int = 0, behind: floa
     return "; ".join(parts)
 
 
+NAMED = 3  # backbones that a line names
+
+
+def ranked_too_low(backbones: Sequence[str]) -> str:
+    """Return the line on backbones that the ranking put too far down to train them in the time there was."""
+    names = ", ".join(backbones[:NAMED])
+    more = f" and {len(backbones) - NAMED} more" if len(backbones) > NAMED else ""
+    return f"Ranked and not trained: {names}{more}"
+
+
 def higher_scores(result: Recommendation) -> str:
     """Return why ties with a higher score are not recommended; an empty text where there are none."""
     winner = result.winner
@@ -60,8 +71,8 @@ def higher_scores(result: Recommendation) -> str:
     return (
         f"{number} higher than the recommended one, at most by {100 * gap:.1f} points ({highest.candidate}): not"
         f" significant on {images:,} images. The choice goes by the expected {result.metric.replace('_', ' ')} on new"
-        " images, which also counts cross-validation on the training images and what other candidates show; of those"
-        f" that are expected to be as good it takes the {CHEAPER[result.goal.prefer]}."
+        " images, which also counts cross-validation on the training images and what other candidates show, and, where"
+        f" that is as high, by which is the {CHEAPER[result.goal.prefer]}."
     )
 
 
@@ -129,4 +140,4 @@ def _gigabytes(count: int) -> str:
 
 def planned(*, fixed: bool) -> str:
     """Return what the seconds of a row of the time plan are."""
-    return "forecast or reserve" if fixed else "at most"
+    return "forecast or reserve" if fixed else "share of the budget"

@@ -38,6 +38,17 @@ def _test_score_differs(
     )
 
 
+def _signal_on_test_alone(
+    constant: float, score: float, p: float, test: float, low: float, high: float
+) -> str:
+    return (
+        f"on the images that candidates are compared by, the winner ({percent(score)}) is not significantly better than"
+        f" always answering one class ({percent(constant)}, p = {p:.2g}); on the test images it is, with {percent(test)}"
+        f" ({percent_range(low, high)}): trust the test, and add images, because the choice between candidates is"
+        " hardly better than chance"
+    )
+
+
 def _test_seen(models: int) -> str:
     return (
         f"the test part was used for {models} models, so the test score is a little too high; the next choice needs"
@@ -66,6 +77,7 @@ def _expected_refuted(
 WARNINGS: dict[Kind, Callable[..., str]] = {
     Kind.TEST_SCORE_DIFFERS: _test_score_differs,
     Kind.TEST_SEEN: _test_seen,
+    Kind.SIGNAL_ON_TEST_ALONE: _signal_on_test_alone,
     Kind.WIDE_INTERVAL: _wide_interval,
     Kind.EXPECTED_REFUTED: _expected_refuted,
 }
