@@ -22,6 +22,7 @@ from autotl.errors import (
 from autotl.hookspecs import API_VERSION, hookimpl
 from autotl.protocols import (
     Belief,
+    Checkpoint,
     CostModel,
     DefaultPlanner,
     Engine,
@@ -45,6 +46,7 @@ from autotl.records import (
     Interval,
     Kind,
     LeftOut,
+    Parent,
     Part,
     Phase,
     Preprocess,
@@ -69,6 +71,7 @@ __all__ = [
     "BackboneSpec",
     "Belief",
     "Candidate",
+    "Checkpoint",
     "CostModel",
     "CurvePoint",
     "Dataset",
@@ -87,6 +90,7 @@ __all__ = [
     "LeftOut",
     "ListingCall",
     "ObjectiveCall",
+    "Parent",
     "Part",
     "Phase",
     "Planner",

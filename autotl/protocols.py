@@ -302,3 +302,13 @@ class ObjectiveCall:
     starts: Mapping[str, Tensor]  # the same as the training began: the pretrained ones
     progress: float  # of the phase, 0 to 1
     loss: Callable[[Tensor, Tensor], Tensor]  # (logits, targets) -> loss of the kind of target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A finished trial as `combine` gets it, best first."""
+
+    strategy: str  # its name
+    score: float  # its score_val
+    epochs: float  # passes that it made; 0: its backbone is frozen
+    weights: Mapping[str, Tensor]  # of backbone and head, by name

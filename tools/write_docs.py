@@ -131,16 +131,20 @@ where it cannot be used with a network: that is a row of the leaderboard, and no
 whether a run tries the strategy on that backbone by default; it may raise `Declined`, too. It imports no torch. Where the
 user names the strategy, only `Declined` counts.
 
+`Strategy.combine` gets two to eight [checkpoints](run-records.md#checkpoint) of one backbone at one input size, best
+first, of the strategies in `parents`, and returns weights by name. autotl measures batch norm again with them. Nothing
+trains, and the trial ships as it is. Out-of-fold a trial has no one model, and nothing is joined.
+
 A seed gives one answer, so that a run can be repeated. What a function returns is checked at every call; a training whose
 function raises, or returns something else, is a failed trial with the reason.
 """
 RETURNED = (
     "BackboneSpec", "Weights", "Preprocess", "Strategy", "Phase", "Head", "Score", "Dataset", "Target", "Finding",
-    "LeftOut", "Candidate", "Trial",
+    "LeftOut", "Candidate", "Trial", "Parent",
 )  # fmt: skip
 RECEIVED = (
     "ListingCall", "SourceCall", "PlannerCall", "Settings", "Profile", "Ranking", "Ranked", "Goal", "Interval",
-    "TrialResult", "CurvePoint", "Event", "LayerGroup", "ObjectiveCall",
+    "TrialResult", "CurvePoint", "Event", "LayerGroup", "ObjectiveCall", "Checkpoint",
 )  # fmt: skip
 ALIASES = {
     name: str(alias).replace("typing.", "").replace("<class 'int'>", "int")

@@ -125,4 +125,21 @@ IMBALANCE = (
         Phase(trains="k", sampler=f"{_SAMPLERS}:natural", objective=f"{_OBJECTIVES}:focal"),
     ),
 )
-FINE_TUNING = (*DEPTHS, *FEW_LABELS, *IMBALANCE)
+# Of trials that are finished: nothing trains.
+COMBINED = (
+    Strategy(
+        name="soup",
+        summary="mean of the weights of the run's own fine-tunings of a backbone (Wortsman et al., ICML 2022)",
+        combine="autotl.builtin.combining:soup",
+        parents=("fine_tune",),
+        proposed=False,
+    ),
+    Strategy(
+        name="wise_ft",
+        summary="weights between the frozen backbone's and the best fine-tuned ones (Wortsman et al., CVPR 2022)",
+        combine="autotl.builtin.combining:between",
+        parents=("linear_probe", "fine_tune"),
+        proposed=False,
+    ),
+)
+FINE_TUNING = (*DEPTHS, *FEW_LABELS, *IMBALANCE, *COMBINED)

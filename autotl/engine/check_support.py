@@ -28,9 +28,20 @@ from autotl.engine.selection import selected
 from autotl.engine.session import Data, Session
 from autotl.errors import Declined
 from autotl.modality.image_store import Pixels
+from autotl.protocols import Checkpoint
 from autotl.records import BackboneSpec, Candidate, Columns, Depth, Preprocess, Strategy, Trial, TrialResult
 
-__all__ = ["TOY", "TOY_BATCH_NORM", "WATCH", "Specimen", "Toy", "chosen", "probabilities", "train_toy"]
+__all__ = [
+    "TOY",
+    "TOY_BATCH_NORM",
+    "WATCH",
+    "Specimen",
+    "Toy",
+    "chosen",
+    "joined",
+    "probabilities",
+    "train_toy",
+]
 
 SECONDS = 60.0  # a toy training takes one or two
 SEED = 0
@@ -286,6 +297,30 @@ def _predicted_again(
 
 def _state(backbone: Backbone) -> dict[str, np.ndarray]:
     return {name: tensor.detach().numpy().copy() for name, tensor in backbone.body.state_dict().items()}
+
+
+def joined(strategy: Strategy) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], bool]:
+    """Return the weights of a trial, what a strategy makes of three trials, and whether it left theirs as they were."""
+    states = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        backbone = build(TOY, offline=True)
+        states.append(Model(backbone, nn.Linear(backbone.feature_dim, 3)).state_dict())
+    kept = copy.deepcopy(states)
+    checkpoints = [
+        Checkpoint(strategy="trial", score=0.5, epochs=float(seed), weights=state)
+        for seed, state in enumerate(states)
+    ]
+    weights = resolve(str(strategy.combine))(checkpoints)
+    untouched = all(
+        torch.equal(value, before[name])
+        for state, before in zip(states, kept, strict=True)
+        for name, value in state.items()
+    )
+    first, combined = (
+        {name: tensor.detach().numpy() for name, tensor in some.items()} for some in (states[0], weights)
+    )
+    return first, combined, untouched
 
 
 def chosen(selector: str, strategy: Strategy) -> set[str]:

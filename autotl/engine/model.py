@@ -278,16 +278,27 @@ def load_weights(model: Model, run_folder: Path, folder: str) -> None:
 
     Raises `EngineError` for a folder elsewhere, and for weights that do not fit.
     """
-    path = (run_folder / folder / FILE).resolve()
-    if not path.is_relative_to(run_folder.resolve()):
-        raise EngineError(f"{folder!r} is outside the run folder; expected the model folder of a trial in it")
     try:
-        model.load_state_dict(tensors.load(path, "torch"), strict=True)
-    except Exception as error:
+        model.load_state_dict(read_weights(run_folder, folder), strict=True)
+    except RuntimeError as error:
         raise EngineError(
             f"the training cannot be continued from {folder}: {error}; expected the weights of a shorter trial of"
             " the same candidate; train it from the start"
         ) from error
+
+
+def read_weights(run_folder: Path, folder: str) -> dict[str, Tensor]:
+    """Return the weights of a model folder within `run_folder`. Raises `EngineError` for one elsewhere or unreadable."""
+    path = (run_folder / folder / FILE).resolve()
+    if not path.is_relative_to(run_folder.resolve()):
+        raise EngineError(f"{folder!r} is outside the run folder; expected the model folder of a trial in it")
+    try:
+        state: dict[str, Tensor] = tensors.load(path, "torch")
+    except Exception as error:  # safetensors has an error of its own, and the file system has others
+        raise EngineError(
+            f"the weights of {folder} cannot be read: {error}; expected the model folder of a trial; train it again"
+        ) from error
+    return state
 
 
 def without_source(spec: BackboneSpec) -> BackboneSpec:

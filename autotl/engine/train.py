@@ -252,6 +252,30 @@ def recalibrate(model: Model, rows: np.ndarray, setting: Setting) -> None:
             handle.remove()
 
 
+def remeasure(model: Model, rows: np.ndarray, setting: Setting) -> None:
+    """Give every batch norm the statistics of these data with the weights as they are.
+
+    The mean of two networks' statistics is not the statistics of the mean of their weights.
+    """
+    model.backbone.freeze(0, "adapt")
+    layers = [m for m in model.backbone.moving_statistics() if isinstance(m, _BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain mean over all batches
+    model.train()
+    with torch.no_grad():
+        for first in range(0, len(rows[:MEASURED]) if layers else 0, MEASURED_AT_ONCE):
+            few = rows[:MEASURED][first : first + MEASURED_AT_ONCE]
+            squares = setting.squares.get(few, setting.size, setting.preprocess)
+            batch = setting.to_input(squares, setting.size, setting.preprocess, setting.device)
+            with stopwatch.on("forward"):
+                model.backbone(batch)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    model.eval()
+
+
 def _joined(
     first: tuple[int, Tensor, Tensor], second: tuple[int, Tensor, Tensor]
 ) -> tuple[int, Tensor, Tensor]:

@@ -26,7 +26,16 @@ from autotl.engine import device as devices
 from autotl.engine import memory, objective, stopwatch, train
 from autotl.engine.augment import augment
 from autotl.engine.images import normalised, side_before_crop
-from autotl.engine.model import ArraysHead, Description, Model, load_weights, make_head, save, without_source
+from autotl.engine.model import (
+    ArraysHead,
+    Description,
+    Model,
+    load_weights,
+    make_head,
+    read_weights,
+    save,
+    without_source,
+)
 from autotl.engine.progress import Reporter, Send
 from autotl.engine.resolve import resolve
 from autotl.engine.selection import select
@@ -34,6 +43,7 @@ from autotl.engine.session import Session
 from autotl.errors import AutotlError, Declined, EngineError
 from autotl.plugins import validation
 from autotl.plugins.provenance import package_of
+from autotl.protocols import Checkpoint
 from autotl.records import (
     PARTS,
     BackboneSpec,
@@ -157,7 +167,8 @@ def run(
     notes: list[Fact] = []  # of all folds: what is measured once a run is noted in the first
     for index, rows in enumerate(runs):
         share = _share(allowance, 1.0 / (len(runs) - index))
-        outcome, table, latency = (_tuned if strategy.phases else _closed)(task, rows, share)
+        attempted = _combined if strategy.combine else _tuned if strategy.phases else _closed
+        outcome, table, latency = attempted(task, rows, share)
         tables.append((rows.judged[: len(table)], table))
         notes += [note for note in outcome.notes if note not in notes]
         if reporter is not None:
@@ -310,6 +321,47 @@ def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray, widths: tuple[
     if flaw is not None:
         raise EngineError(f"the head {task.strategy.head!r} {flaw}")
     return head  # type: ignore[no-any-return]
+
+
+# --------------------------------------------------------------------------- the weights of several trials
+
+
+def _combined(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.ndarray, float]:
+    """Join the weights of finished trials of the same network, and predict the judged rows."""
+    session, strategy, parents = task.session, task.strategy, task.trial.parents
+    if len(parents) < 2:
+        raise Declined(f"it joins {' and '.join(strategy.parents)}, and there are not two trials of them")
+    backbone = session.fresh(task.spec, task.size)
+    if backbone.folded:
+        raise Declined("batch norm is folded away in the weights, and trainings measure it in different ways")
+    outcome = Outcome(
+        model=Model(backbone, _new_head(backbone.feature_dim, task.columns)).to(session.device),
+        precision=session.precision(backbone, training=True),
+    )
+    checkpoints = [
+        Checkpoint(
+            strategy=parent.strategy,
+            score=parent.score,
+            epochs=parent.epochs,
+            weights=read_weights(session.folder, parent.model),
+        )
+        for parent in parents
+    ]
+    shapes = {name: tensor.shape for name, tensor in outcome.model.state_dict().items()}
+    if any({n: w.shape for n, w in c.weights.items()} != shapes for c in checkpoints):
+        raise Declined("the trials that it joins are of different networks")
+    try:
+        outcome.model.load_state_dict(dict(resolve(str(strategy.combine))(checkpoints)), strict=True)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise EngineError(
+            f"{strategy.combine!r} returned something else than weights by name ({error}); expected those of one "
+            "network, of backbone and head; correct it"
+        ) from error
+    setting = task.setting(outcome.precision)
+    train.remeasure(outcome.model, rows.fitted, setting)
+    outcome.course = train.Course(epochs=task.trial.epochs)
+    table, _ = train.predict(outcome.model, rows.judged, setting)
+    return outcome, table, _latency(outcome.model, task, outcome.precision)
 
 
 # --------------------------------------------------------------------------- training

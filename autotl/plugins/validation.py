@@ -38,7 +38,11 @@ OF_PHASE = {
     "sampler": ("labels", "classes", "seed"),
     "objective": ("call",),
 }
-ARGUMENTS = OF_PHASE | {"prepare": ("network",), "worth": ("profile", "backbone", "seconds")}
+ARGUMENTS = OF_PHASE | {
+    "prepare": ("network",),
+    "worth": ("profile", "backbone", "seconds"),
+    "combine": ("checkpoints",),
+}
 MOST_WEIGHT = 0.5  # that a score may state: as much as the best built-in one has
 _CALLABLE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
@@ -197,7 +201,7 @@ def _of_backbone(spec: BackboneSpec) -> Iterator[str]:
 def _of_strategy(strategy: Strategy) -> Iterator[str]:
     yield from _of_name(strategy.name, "/?:&=@\\")
     yield from _of_summary(strategy.summary)
-    for field_name in ("head", "predict", "prepare", "worth"):
+    for field_name in ("head", "predict", "prepare", "worth", "combine"):
         if (function := getattr(strategy, field_name)) is not None:
             yield from _of_callable(field_name, function)
     if strategy.predict is not None and (strategy.head is None or strategy.phases):
@@ -206,7 +210,11 @@ def _of_strategy(strategy: Strategy) -> Iterator[str]:
         yield "needs_text is True, but there is no head that gets the text; expected one"
     if strategy.layers == "all" and (strategy.head is None or strategy.phases):
         yield "layers is 'all', which a head has that no phase trains; expected a head alone, or layers 'last'"
-    if not strategy.phases and not strategy.head:
+    if strategy.combine is not None and (strategy.phases or strategy.head or strategy.prepare):
+        yield "combine is set, which joins finished trials, beside phases, head or prepare; expected it alone"
+    if (strategy.combine is None) != (not strategy.parents):
+        yield "combine and parents belong together: the function, and the strategies whose trials it joins; set both"
+    if not strategy.phases and not strategy.head and not strategy.combine:
         yield "it has neither phases nor a head, so it would train nothing; expected one of them, or both"
     for number, phase in enumerate(strategy.phases, start=1):
         yield from (f"phase {number}: {problem}" for problem in _of_phase(phase))

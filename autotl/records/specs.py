@@ -137,6 +137,8 @@ class Strategy:
         None  # "module:attr" of (profile, backbone, seconds) -> whether it is tried by default
     )
     backbones: tuple[str, ...] = ()  # names or globs of those that it is for; empty: all
+    combine: str | None = None  # "module:attr" of (checkpoints) -> weights: nothing trains, trials are joined
+    parents: tuple[str, ...] = ()  # names or globs of the strategies whose trials `combine` joins
     proposed: bool = True  # tried by default; else only where it is asked for by name
     takes_weights: bool = True  # its head fits by the weights that data give to their items
 
@@ -144,10 +146,14 @@ class Strategy:
         """Return whether the strategy is for a backbone of that name."""
         return not self.backbones or any(fnmatchcase(backbone, pattern) for pattern in self.backbones)
 
+    def joins(self, strategy: str) -> bool:
+        """Return whether trials of a strategy of that name are among those that this one combines."""
+        return any(fnmatchcase(strategy, pattern) for pattern in self.parents)
+
     @property
     def head_only(self) -> bool:
         """Return whether the backbone stays as it is: no phase trains layer groups of it."""
-        return all(phase.trains == "head" for phase in self.phases)
+        return self.combine is None and all(phase.trains == "head" for phase in self.phases)
 
 
 @named_fields

@@ -36,6 +36,16 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """A finished trial whose weights another one takes."""
+
+    strategy: str  # its name
+    model: str  # model folder, as its result has it
+    score: float  # its score_val
+    epochs: float  # passes that it made; 0: its backbone is frozen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One training. A probe is a short trial; the final fit is a long one."""
 
@@ -53,6 +63,7 @@ class Trial:
     control: Control = ""  # what it is held against the others for; a control never competes
     resume_from: str | None = None  # model folder of a shorter trial that it continues, as its result has it
     resumed_epochs: float = 0.0  # passes which that model has made; `epochs` counts them too
+    parents: tuple[Parent, ...] = ()  # trials that are joined, best first; `epochs` are those of the longest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ import numpy as np
 
 from autotl.records import Candidate, Ranked, Ranking, Strategy, Trial, TrialResult
 from autotl.records.facts import Fact, Kind, fact
-from autotl.search import knapsack
+from autotl.search import combine, knapsack
 from autotl.search.belief import Belief, Point, Selection
 from autotl.search.cost_model import CostModel
 from autotl.search.recipe import recipes
@@ -123,6 +123,9 @@ class DefaultPlanner:
         if head is not None:
             return self._trial(head)
         reserve = self.reserve()
+        joined = self._combination(seconds - reserve)
+        if joined is not None:
+            return joined
         options = self.options(seconds, reserve)
         if not options:
             return self._last_resort(seconds)
@@ -205,6 +208,28 @@ class DefaultPlanner:
         embedded = [entry for entry in self.ranked if self._is_embedded(entry)]
         untried = (c for c in self._recipes(embedded, self._closed()) if (c.id, 0.0) not in self.asked)
         return next((self._head(candidate) for candidate in untried), None)
+
+    def _combination(self, seconds: float) -> Trial | None:
+        """Return a trial that joins finished ones in a way that was not tried: it costs little more than a prediction."""
+        made = {(result.trial.candidate.id, result.trial.parents) for result in self.results}
+        for strategy in self.strategies if not self.facts.folds else ():
+            for entry in self._timed() if strategy.combine else ():
+                parents = combine.parents(strategy, entry, self.results)
+                candidate = Candidate(
+                    backbone=entry.backbone,
+                    input_size=entry.input_size,
+                    strategy=strategy.name,
+                    unfreeze="all",
+                )
+                declined = any(r.status == "skipped" and r.trial.candidate == candidate for r in self.results)
+                if len(parents) < 2 or declined or (candidate.id, parents) in made:
+                    continue
+                epochs = max(parent.epochs for parent in parents)
+                cost = self.costs.probe(candidate, epochs, epochs)
+                if cost <= seconds:
+                    option = Option(candidate=candidate, epochs=epochs, seconds=cost, final=0.0)
+                    return replace(self._trial(option), parents=parents, resumed_epochs=epochs)
+        return None
 
     def _is_embedded(self, entry: Ranked) -> bool:
         """Return whether features of all images are stored: by the ranking, or by a head that was fitted on them."""

@@ -12,14 +12,17 @@ DEPTHS: tuple[Depth, ...] = (1, 2, "all")
 
 
 def recipes(entries: Sequence[Ranked], strategies: Sequence[Strategy]) -> list[Candidate]:
-    """Return every recipe of these ranking entries by these strategies, at every depth that a strategy offers."""
+    """Return every recipe of these ranking entries by these strategies, at every depth that a strategy offers.
+
+    One that combines trials is no recipe of its own: what it can be made of is known when there are trials.
+    """
     return [
         Candidate(
             backbone=entry.backbone, input_size=entry.input_size, strategy=strategy.name, unfreeze=depth
         )
         for entry in entries
         for strategy in strategies
-        if strategy.takes(entry.backbone)
+        if strategy.combine is None and strategy.takes(entry.backbone)
         for depth in _depths(strategy)
     ]
 

@@ -91,7 +91,7 @@ class _Delivery:
         if earlier is not None and self.setup.same_data and _is_refit_of(earlier, probe):
             return earlier
         trial = self._trial()
-        if trial is None:  # no time for an epoch more: the probe's model is good as it is
+        if trial is None:  # no epoch more, or no time for one: the probe's model is good as it is
             ship(self.context.journal.folder / str(probe.model), self.context.journal.folder)
             return self._tested()
         result = self._train(trial)
@@ -109,6 +109,8 @@ class _Delivery:
     def _trial(self) -> Trial | None:
         """Return the final fit; None where a probe's model ships as it is."""
         candidate, trained = self.probe.trial.candidate, self.probe.epochs_done
+        if self.setup.strategies[candidate.strategy].combine is not None:
+            return None  # nothing trains: the joined weights are what they are
         costs, fits = self.searched.costs, self.setup.fits
         continued = bool(trained) and self.probe.model is not None and not self.setup.columns.folds
         more = 0.0

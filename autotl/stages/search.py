@@ -228,7 +228,8 @@ class _Searcher:
     def _time_recipe(self, trial: Trial) -> bool:
         """Time three batches of a recipe whose training was never timed; return whether that was done."""
         candidate, costs = trial.candidate, self.default.costs
-        if not trial.epochs or costs.is_measured(candidate) or candidate in self.untimed:
+        trains = trial.epochs > trial.resumed_epochs
+        if not trains or costs.is_measured(candidate) or candidate in self.untimed:
             return False
         measured = self._measure(candidate)
         if isinstance(measured, AutotlError):  # the training will report why

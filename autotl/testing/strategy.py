@@ -157,7 +157,7 @@ def resolves(strategy: Strategy) -> None:
 
 def _functions(strategy: Strategy) -> Iterator[tuple[str, str]]:
     """Yield the functions that the phases of a strategy name, each with its field."""
-    for field in ("prepare", "worth"):
+    for field in ("prepare", "worth", "combine"):
         if (function := getattr(strategy, field)) is not None:
             yield field, function
     for phase in strategy.phases:
@@ -186,6 +186,8 @@ def _trained(
 
     if strategy.needs_text:
         raise SkipTest("it needs an image-text backbone")
+    if strategy.combine is not None:
+        raise SkipTest("it trains nothing: it joins finished trials")
     try:
         toy = train_toy(strategy, depth, epochs if strategy.phases else 0.0, classes=classes, net=net)
     except Declined as reason:
@@ -261,6 +263,24 @@ def prepares(strategy: Strategy) -> None:
         "it computes is in its parameters and buffers",
     )
     require(strategy.head_only or toy.changed, "nothing of the prepared network changed in a training")
+
+
+def combines(strategy: Strategy) -> None:
+    """It joins the weights of trials into finite weights of the same names and shapes, which it does not change."""
+    from autotl.engine.check_support import joined
+
+    if strategy.combine is None:
+        raise SkipTest("it combines no trials")
+    try:
+        before, after, untouched = joined(strategy)
+    except Declined as reason:
+        raise SkipTest(str(reason)) from reason
+    require(
+        {name: value.shape for name, value in after.items()} == {n: v.shape for n, v in before.items()},
+        "its weights have other names or shapes than those of the trials; expected the same",
+    )
+    require(all(np.isfinite(value).all() for value in after.values()), "its weights hold NaN or infinity")
+    require(untouched, "it changed the weights that it received; work on copies")
 
 
 def samplers(strategy: Strategy) -> None:
@@ -370,6 +390,7 @@ STRATEGY: tuple[Callable[[Strategy], None], ...] = (
     learns,
     depths,
     prepares,
+    combines,
     selectors,
     samplers,
     objectives,

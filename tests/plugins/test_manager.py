@@ -666,10 +666,9 @@ def test_a_planner_may_continue_what_it_trained() -> None:
 
 
 REMOVED = {
-    Strategy: ("objective", "sampler", "combine", "parents"),
+    Strategy: ("objective", "sampler"),
     Phase: ("views", "data"),
     BackboneSpec: ("text_head", "modality"),
-    Trial: ("parents",),
 }
 
 

@@ -194,6 +194,28 @@ def test_a_strategy_is_tried_on_the_backbones_that_it_is_for() -> None:
     assert {t.candidate.backbone for t in trials if not t.epochs} == {"a", "b"}
 
 
+def test_finished_trainings_are_joined_once_in_each_way() -> None:
+    soup = replace(STRATEGIES[2], name="soup", phases=(), depths=False, combine="m:soup", parents=("fine_*",))
+    planner = search_planner.DefaultPlanner(ranked=[arm()], strategies=[*STRATEGIES[:3], soup], facts=FACTS)
+    trials, left = play(planner, 1500.0, tuned=0.8)
+    joined = [t for t in trials if t.parents]
+    assert joined and left > 0
+    assert len({t.parents for t in joined}) == len(joined)
+    for trial in joined:
+        assert trial.candidate.id == "a@128/soup:all" and len(trial.parents) >= 2
+        assert {p.strategy for p in trial.parents} == {"fine_tune"}
+        assert trial.epochs == trial.resumed_epochs == max(p.epochs for p in trial.parents)
+        assert (trial.forecast or 0) < 5
+
+
+def test_out_of_fold_nothing_is_joined() -> None:
+    soup = replace(STRATEGIES[2], name="soup", phases=(), depths=False, combine="m:soup", parents=("fine_*",))
+    planner = search_planner.DefaultPlanner(
+        ranked=[arm()], strategies=[*STRATEGIES[:3], soup], facts=replace(FACTS, folds=5)
+    )
+    assert not any(t.parents for t in play(planner, 3000.0, tuned=0.8)[0])
+
+
 # --------------------------------------------------------------------------- screening
 
 
