@@ -45,7 +45,7 @@ from autotl.budget import Budget, Ledger
 from autotl.cache import disk_full
 from autotl.options import Options
 from autotl.plugins.manager import load_plugins
-from autotl.records import Dataset, Trial
+from autotl.records import Dataset, Kind, Trial, fact
 from autotl.records.trials import Charge
 from autotl.run_folder import config
 from autotl.run_folder.resume import Earlier
@@ -79,12 +79,14 @@ def recommend(
     tools: Tools = _TOOLS,
     started: float | None = None,
     earlier: Earlier | None = None,
+    begun: bool = False,
     recipe: Trial | None = None,
 ) -> Path:
     """Run all stages and return the run folder.
 
     `earlier` is a run to continue: its trials are taken over and its folder is written on, for
-    `options.budget` seconds. With a `recipe` that is trained instead of ranking and searching. `started` is when
+    `options.budget` seconds. `begun`: the folder `options.out` is that of a run that recorded nothing, which begins
+    again. With a `recipe` that is trained instead of ranking and searching. `started` is when
     the command began, on the tools' clock; imports before this call then count in the budget.
 
     Raises `DatasetError`, `BudgetError`, `UnknownNameError`, `RunError`, `EngineError`. On Ctrl-C, and when a
@@ -96,9 +98,11 @@ def recommend(
     plugins = load_plugins()
     with ledger.charge("load"):
         data = load(options, plugins)
-    with open_run(options, tools, budget, ledger, plugins, earlier) as context:
+    with open_run(options, tools, budget, ledger, plugins, earlier, begun=begun) as context:
         if earlier is None and recipe is None:
             config.write(options, context.journal.folder)
+        if begun:
+            context.journal.note(fact(Kind.BEGUN_AGAIN))
         try:
             _run(context, data, earlier, recipe)
         except BaseException as error:

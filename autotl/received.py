@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from autotl.cache import atomic
 from autotl.errors import RunError
 
-__all__ = ["inside", "own", "require_plain"]
+__all__ = ["below", "inside", "own", "require_plain"]
 
 DEEPEST = 32  # folders in one another below a run folder; autotl itself makes three
 
@@ -27,6 +27,27 @@ def inside(name: str, top: str) -> bool:
     path = PurePosixPath(name)
     plain = path.as_posix() == name and "\\" not in name and "\0" not in name
     return plain and len(path.parts) > 1 and path.parts[0] == top and ".." not in path.parts
+
+
+def below(root: Path, name: str) -> Path | None:
+    """Return the file that a recorded name stands for below the folder of the data; None for one that leads out of it.
+
+    Links in that folder are the user's own, and are followed.
+
+    >>> [below(Path("photos"), name) is not None for name in ("ants/1.jpg", "ants/../../1.jpg", "/etc/passwd")]
+    [True, False, False]
+    """
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if (
+        not parts
+        or ".." in parts
+        or os.path.isabs(name)
+        or parts[0] == "/"
+        or "\0" in name
+        or Path(name).drive
+    ):
+        return None
+    return root / name
 
 
 def require_plain(folder: Path) -> None:

@@ -32,7 +32,7 @@ from autotl.options import (
 )
 from autotl.plugins import provenance
 from autotl.progress.live import live
-from autotl.received import require_plain
+from autotl.received import below, require_plain
 from autotl.records import Decision, Event, Finding, Kind, Metric, Prefer, Profile, Trial
 from autotl.records import result as records_result
 from autotl.records.result import Recommendation
@@ -153,7 +153,8 @@ class Run:
 
         What was tried is not trained again, images keep their part, and new images train. `backbones` and
         `weights` add to those of the run; `source` is the present place of its images; `offline` and `history`
-        hold for this stretch alone: a run that was received names no file to be written. `progress`, `observers`,
+        hold for this stretch alone: a run that was received names no file to be written. A run that was ended before
+        its first result begins again, with its options. `progress`, `observers`,
         `command` and `started` are as in `recommend`. Raises an `AutotlError` for whatever the caller can put right,
         and leaves the folder as it was.
         """
@@ -161,10 +162,17 @@ class Run:
         from autotl.run_folder import lock, resume
 
         with lock.hold(self.path), result_file.reading(self.path):
-            earlier = resume.read(self.path)
-            provenance.require_reader(earlier.state.plugins)
-            seconds = resume.time_left(earlier.state) if budget is None else parse_seconds(_plain(budget))
-            before = pipeline.Options(**_recorded_options(earlier.state, self.path))
+            earlier, recorded, commanded = None, resume.begun(self.path), ""
+            begun = recorded is not None
+            if recorded is None:
+                earlier = resume.read(self.path)
+                provenance.require_reader(earlier.state.plugins)
+                recorded, commanded = _recorded_options(earlier.state, self.path), earlier.state.command
+            before = pipeline.Options(**recorded)
+            if budget is not None:
+                seconds = parse_seconds(_plain(budget))
+            else:
+                seconds = before.budget if earlier is None else resume.time_left(earlier.state)
             options = replace(
                 before,
                 source=before.source if source is None else str(source),
@@ -172,12 +180,18 @@ class Run:
                 out=str(self.path),
                 more=tuple(dict.fromkeys((*before.more, *several(backbones)))),
                 weights=tuple(dict.fromkeys((*before.weights, *several(weights)))),
-                offline=offline,
+                offline=offline or (begun and before.offline),
                 history=None if history is None else str(history),
-                command=" && ".join(filter(None, (earlier.state.command, following.get("command", "")))),
+                command=" && ".join(filter(None, (commanded, following.get("command", "")))),
             )
             with _tools(following) as tools:
-                pipeline.recommend(options, tools=tools, started=following.get("started"), earlier=earlier)
+                pipeline.recommend(
+                    options,
+                    tools=tools,
+                    started=following.get("started"),
+                    earlier=earlier,
+                    begun=begun,
+                )
         return self
 
     @property
@@ -322,8 +336,9 @@ class Run:
         source = Path(data.source)
         root = Path(data.root) if data.root else source if source.is_dir() else source.parent
         order = sorted(range(len(table.names)), key=lambda row: (-int(table.part[row]), row))
-        used = (root / str(table.names[row]) for row in order if table.part[row] >= 0)
-        return [str(file) for file in itertools.islice((f for f in used if f.is_file()), most)]
+        used = (below(root, str(table.names[row])) for row in order if table.part[row] >= 0)
+        there = (file for file in used if file is not None and file.is_file())
+        return [str(file) for file in itertools.islice(there, most)]
 
     def _absent_reader(self) -> str:
         try:

@@ -100,7 +100,7 @@ def _group(ctx: click.Context, param: click.Parameter, text: str | None) -> str 
         )
     try:
         re.compile(text)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         source = Path(str(ctx.params.get("source", "")))
         if source.is_dir() or not source.suffix:
             raise click.BadParameter(

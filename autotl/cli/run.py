@@ -218,7 +218,7 @@ def _plan(source: str, *, as_json: bool, quiet: bool, **given: Any) -> None:
 def _extend(
     ctx: click.Context, started: float, folder: str, source: str | None, given: dict[str, Any]
 ) -> None:
-    from autotl.run import load
+    from autotl.run import Run
 
     of_new_runs = [
         name
@@ -232,7 +232,7 @@ def _extend(
             ctx,
         )
     start = partial(
-        load(folder).extend,
+        Run(folder).extend,
         given["budget"],
         source=source,
         backbones=given["backbones"],

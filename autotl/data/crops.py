@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.fft import irfft2, rfft2
 
 from autotl.data import duplicates
 
@@ -124,6 +123,8 @@ def _fitted(whole: np.ndarray, part: np.ndarray, sides: np.ndarray) -> tuple[np.
 
     `sides` (steps, k) are those that `part` is reduced to, in pixels.
     """
+    from scipy.fft import irfft2, rfft2  # a quarter of a second, which would delay the start of the worker
+
     count, size = whole.shape[:2]
     best, at_side = np.full(count, -1.0, np.float32), np.full(count, size)
     structure = _fine(whole)

@@ -32,6 +32,13 @@ from autotl.protocols import OnProgress
 from autotl.records import Machine
 
 WORKER = ("-P", "-m", "autotl.engine")  # the arguments of Python
+WORK = {
+    messages.Start: "its start",
+    messages.Embed: "features",
+    messages.Measure: "timing",
+    messages.Train: "a training",
+    messages.Predict: "predictions",
+}
 UNLIMITED = 1e9  # seconds
 _POLL = 0.1
 
@@ -50,6 +57,7 @@ class _Pending:
 
     future: Future[Any]
     kind: Any  # type of the result
+    work: str
     allowance: Allowance | None  # None: a message about the run, which has no limit
     on_progress: OnProgress | None
     step_seconds: float | None = None  # of the last report
@@ -114,7 +122,9 @@ class WorkerProcess:
             if not self.alive:
                 future.set_exception(self._death())
                 return future
-            self._pending[number] = _Pending(future, kind, allowance, on_progress)
+            self._pending[number] = _Pending(
+                future, kind, WORK.get(type(body), "work"), allowance, on_progress
+            )
         self._work_to_watch.set()
         self._send(data)
         return future
@@ -222,7 +232,11 @@ class WorkerProcess:
         late = now - pending.overdue_since
         if late <= grace(pending.step_seconds, max(0.0, pending.overdue_since - pending.reported)):
             return False
-        self._killed = f"it had not answered {late:.0f} s after its time was over"
+        self._killed = (
+            f"it had not answered {late:.0f} s after the time for {pending.work} was over; expected it within a few"
+            " steps of the network; end other programs that use the processor, use a larger --budget, or leave the"
+            " backbone out with --backbones"
+        )
         _kill(self._process)
         return True
 

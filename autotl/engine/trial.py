@@ -65,6 +65,7 @@ from autotl.stats.folds import folds_for
 from autotl.stats.target_kinds import TARGET_KINDS
 
 HEAD_FOLDS = 5
+HEAD_SECONDS = 3.0  # that fitting a head is left, where the time is short
 # Factors on the learning rate asked for, one after the other where a training diverged or collapsed.
 RATES = (1.0, 0.25, 1 / 32)
 FEWEST_BATCH = 4
@@ -270,7 +271,7 @@ def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.n
     precision = session.precision(backbone)  # chosen now, so that the features are in it, too
     # The judged rows come first: a fit on fewer images is a fit, a score on fewer is another score.
     wanted = np.concatenate([rows.judged, rows.fitted])
-    features = session.features(task.spec, task.size, wanted, allowance, prepare)
+    features = session.features(task.spec, task.size, wanted, _before_head(allowance), prepare)
     place = {row: index for index, row in enumerate(features.rows.tolist())}
     inside = [place[row] for row in rows.fitted.tolist() if row in place]
     outside = [place[row] for row in rows.judged.tolist() if row in place]
@@ -544,6 +545,12 @@ def _share(allowance: Allowance, share: float) -> Allowance:
     """Return a share of the time left, under the same cancel token."""
     end = allowance.clock() + share * allowance.left
     return Allowance(deadline=end, clock=allowance.clock, cancelled=allowance.cancelled)
+
+
+def _before_head(allowance: Allowance) -> Allowance:
+    """Return the allowance without the time for fitting the head, three tenths at most."""
+    keep = min(0.3 * allowance.left, HEAD_SECONDS)
+    return replace(allowance, deadline=allowance.deadline - keep)
 
 
 def _less(allowance: Allowance, judged: int) -> Allowance:

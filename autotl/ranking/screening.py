@@ -103,17 +103,22 @@ class Screening:
         second = min(rows, max(256, 5 * classes))
         # Few images are read whole; of many, the search decides whose features of all are worth their seconds.
         self.rungs = sorted({first, second if rows > 1.5 * second else rows})
+        self.few = second
         self.rows = rows
         self.rung = 0
         self.queue: list[tuple[str, int]] = []
         self.floor: tuple[str, int] | None = None
 
-    def start(self) -> Ask:
-        """Return the first question: the cheapest backbone on all rows, so that a model is there early."""
+    def start(self, *, hurried: bool = False) -> Ask:
+        """Return the first question: the cheapest backbone on all rows, so that a model is there early.
+
+        On few rows where the run is `hurried`.
+        """
         entry = min(self.entries.values(), key=lambda a: (a.cost, a.backbone))
         self.floor = entry.key
         self._fill()
-        return Ask(backbone=entry.backbone, input_size=entry.input_size, rows=self.rows)
+        rows = self.few if hurried else self.rows
+        return Ask(backbone=entry.backbone, input_size=entry.input_size, rows=rows)
 
     def join(self, spec: BackboneSpec, sizes: Sequence[int]) -> None:
         """Add a backbone whose weights came late: it starts on few images; the others keep their scores."""

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     # Events and notes of a run, in the order of its stages
     LOADED = "loaded"
     IMBALANCED_METRIC = "imbalanced_metric"
+    BEGUN_AGAIN = "begun_again"
     CONTINUED = "continued"
     CANDIDATES = "candidates"
     DOWNLOADING = "downloading"
@@ -52,6 +53,7 @@ class Kind(StrEnum):
     NO_EXPLANATION = "no_explanation"
     RUN_ENDED = "run_ended"  # status (finished, interrupted, failed), error
     ENDED_EARLY = "ended_early"
+    HURRIED = "hurried"  # seconds until the worker was ready, budget
     # Notes of the engine on a trial.
     HEAD_FITTED = "head_fitted"  # method, setting: of a closed-form head
     FEWER_ROWS = "fewer_rows"  # rows, of: a closed-form head was fitted on fewer rows for lack of time

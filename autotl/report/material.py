@@ -46,10 +46,13 @@ class Material:
     missing: str = ""  # why there are no figures
 
 
-def gather(result: Recommendation, folder: Path, source: Path | None = None) -> Material:
+def gather(
+    result: Recommendation, folder: Path, source: Path | None = None, *, late: bool = False
+) -> Material:
     """Read predictions and thumbnails from the run folder and draw the figures. What is missing is left out.
 
-    `source` holds the images, for thumbnails that are not in the folder yet.
+    `source` holds the images, for thumbnails that are not in the folder yet. Without it no image is read. A `late` run
+    draws no figures.
     """
     predictions = winner_predictions(result, folder)
     errors = () if predictions is None else most_confident_errors(predictions, ERRORS)
@@ -59,12 +62,15 @@ def gather(result: Recommendation, folder: Path, source: Path | None = None) -> 
         names = {int(predictions.rows[place]): str(predictions.names[place]) for place in places}
         pictures = thumbnails(folder, source, names)
     table = _manifest(folder)
-    compared = {} if table is None else _compared(result, folder, table)
+    compared = {} if table is None else _compared(result, folder, source, table)
     measured = None if predictions is None else discrimination(predictions)
     drawings: dict[str, str] = {}
     hidden, missing = 0, ""
     try:
-        drawings, hidden = _draw(result, predictions, measured)
+        if late:
+            missing = wording.no_time_for_drawings()
+        else:
+            drawings, hidden = _draw(result, predictions, measured)
     except ImportError as error:
         missing = wording.no_drawings(error)
     return Material(
@@ -91,7 +97,9 @@ def _manifest(folder: Path) -> manifest.Manifest | None:
         return None
 
 
-def _compared(result: Recommendation, folder: Path, table: manifest.Manifest) -> dict[str, str]:
+def _compared(
+    result: Recommendation, folder: Path, source: Path | None, table: manifest.Manifest
+) -> dict[str, str]:
     """Return the pictures of the images that findings show side by side."""
     findings = (*result.data.findings, *result.profile.findings)
     names = {name for finding in findings for pair in finding.pairs for name in pair}
@@ -99,7 +107,7 @@ def _compared(result: Recommendation, folder: Path, table: manifest.Manifest) ->
         return {}
     rows = {str(name): row for row, name in enumerate((*table.names, *table.unlabelled))}
     shown = {rows[name]: name for name in sorted(names) if name in rows}
-    made = thumbnails(folder, Path(result.data.root or result.data.source), shown)
+    made = thumbnails(folder, source, shown)
     return {shown[row]: address for row, address in made.items()}
 
 

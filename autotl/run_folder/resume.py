@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +17,14 @@ from autotl.cache import atomic, atomic_folder, copy_folder
 from autotl.decision import evidence
 from autotl.decision.evidence import representative_results
 from autotl.errors import RunError
-from autotl.received import own
+from autotl.options import converted, options_of_record
+from autotl.received import own, require_plain
 from autotl.records import Dataset, Split, TrialResult, result
 from autotl.records.result import ModelIs
-from autotl.run_folder import manifest, result_file
+from autotl.run_folder import config, manifest, result_file
 from autotl.run_folder.journal import EVENTS
 
-__all__ = ["Earlier", "place", "read", "time_left", "with_groups"]
+__all__ = ["Earlier", "begun", "place", "read", "time_left", "with_groups"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,6 +64,28 @@ def read(folder: Path) -> Earlier:
         controls=tuple(trial_result for trial_result in probes if trial_result.trial.control),
         fits=tuple(fits),
     )
+
+
+def begun(folder: Path) -> dict[str, Any] | None:
+    """Return the options of a run that was ended before its first result, None for a folder that is not one of it.
+
+    They are checked like those of a result. Raises `RunError` as `read` does.
+    """
+    path = folder / config.FILE
+    if (folder / result_file.FILE).exists() or not path.is_file():
+        return None
+    require_plain(folder)
+    own(folder / EVENTS)
+    given = config.read(path)
+    source = given.pop("source", None)
+    try:
+        options = converted(given)
+    except ValueError as error:
+        raise RunError(
+            f"{path} is not as autotl wrote it ({error}); expected the options of a run; restore the file, or start a"
+            " new run"
+        ) from error
+    return options_of_record({"source": source, **options}, path)
 
 
 def _give_back(state: result.Recommendation, folder: Path) -> None:

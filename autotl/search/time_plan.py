@@ -16,6 +16,9 @@ __all__ = ["TimePlan", "least_seconds", "refuse_hopeless", "stages", "time_plan"
 START = 8.0  # forecast of the seconds until the worker has imported torch and is ready
 REPORT = 3.0  # report and last writes
 MOST_TEST = 3.0  # for the test of a model whose final fit has no time
+FIRST_MODEL = 10.0  # from then to the first model, with all that usually comes before it
+LATE = 3.0  # by which that model may come after the budget: a run without one has been for nothing
+FINAL_HEAD = 4.0  # fitting a head anew on all images
 RANK_SHARE = 0.12  # of the budget without start and report
 FEWEST_IMAGES = 200  # the images of the smallest useful run: one linear probe on them needs
 IMAGE_SECONDS = 0.004  # seconds each
@@ -36,6 +39,9 @@ class TimePlan:
     doctor: float  # features of the images, by which groups and odd test images are found
     similarity: float
     pass_over_images: float  # one pass of all images through the cheapest backbone; more images are left out
+    hurried_pass: (
+        float  # the same as a share of the seconds left, in a run whose start took most of the budget
+    )
     rank: float  # embedding and scoring, without the first model
     next_download: float  # waiting for weights when nothing else is left to rank
     learning_curves: float  # after which no further curve is begun
@@ -61,6 +67,20 @@ class TimePlan:
         float  # share of the time left, when one recipe is trained again: its final fit is the longer one
     )
     embedding: float  # one embedding of the ranking
+    late: float  # by which the first model of a hurried run may come after the budget
+    final_head: float  # fitting a head anew at the usual pace; with less time the probe's own is kept
+
+    def slowness(self, spent: float) -> float:
+        """Return how many times slower than usual the machine is, at least 1: it was ready after `spent` seconds."""
+        return max(1.0, spent / self.start)
+
+    def hurries(self, spent: float) -> bool:
+        """Return whether the first model has to come before all else, where the worker was ready after `spent` seconds.
+
+        >>> time_plan(30).hurries(8), time_plan(30).hurries(15), time_plan(180).hurries(15)
+        (False, True, False)
+        """
+        return self.budget - self.report - spent < FIRST_MODEL * self.slowness(spent)
 
     @property
     def end(self) -> float:
@@ -96,6 +116,7 @@ def time_plan(budget: float) -> TimePlan:
         decode=decode,
         downloads=0.25 * budget,
         pass_over_images=0.2 * budget,
+        hurried_pass=0.25,
         rank=rank,
         next_download=0.05 * budget,
         test=min(MOST_TEST, 0.05 * budget),
@@ -107,6 +128,8 @@ def time_plan(budget: float) -> TimePlan:
         scored_images=int(50 * budget),
         recipe_probe=0.45,
         embedding=max(rank, 5.0),
+        late=LATE,
+        final_head=FINAL_HEAD,
         **plan,
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from autotl import __version__
 from autotl.budget import Allowance
 from autotl.candidates import gather
-from autotl.errors import RunError
+from autotl.errors import BudgetError, RunError
 from autotl.options import settings_of
 from autotl.plugins import provenance
 from autotl.records import (
@@ -29,6 +30,8 @@ from autotl.stages.setup import Setup
 from autotl.stages.split import STORE, SplitResult
 from autotl.stages.trials import scored
 from autotl.weights import downloads, hub
+
+WAITED_FOR = ("scipy.stats", "sklearn.metrics")
 
 
 def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult) -> Setup:
@@ -88,7 +91,24 @@ def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult)
         versions={"autotl": __version__, **machine.versions},
     )
     journal.event("start", fact(Kind.STARTED, device=machine.device, precision=machine.precision))
-    return setup
+    return _paced(context, setup)
+
+
+def _paced(context: RunContext, setup: Setup) -> Setup:
+    """Return the setup with the pace of the machine, by when the worker was ready.
+
+    Raises `BudgetError` when the budget is used up and there is no model of an earlier run.
+    """
+    spent, budget, plan = context.budget.spent, context.options.budget, context.plan
+    if not setup.probes and context.budget.left <= 0:
+        raise BudgetError(
+            f"the worker process was ready after {spent:.0f} of {budget:g} s, so no time is left to train; expected"
+            f" about {plan.start:.0f} s; end other programs, or use a larger --budget"
+        )
+    hurried = plan.hurries(spent)
+    if hurried:
+        context.journal.note(fact(Kind.HURRIED, seconds=round(spent, 1), budget=budget))
+    return replace(setup, slowness=plan.slowness(spent), hurried=hurried)
 
 
 def _compare_plugins(context: RunContext, earlier: Earlier) -> None:
@@ -109,8 +129,13 @@ def _compare_plugins(context: RunContext, earlier: Earlier) -> None:
 
 
 def _machine(context: RunContext) -> Machine:
-    """Return where the engine works, once it has started. Raises `EngineError` for a device that is not there."""
+    """Return where the engine works, once it has started. Raises `EngineError` for a device that is not there.
+
+    Meanwhile the libraries that deciding and reporting need are imported: a second or two that would come after.
+    """
     with context.ledger.charge("start"):
+        for name in WAITED_FOR:
+            importlib.import_module(name)
         return context.engine.started(context.budget.allowance(reserve=context.plan.report))
 
 

@@ -59,11 +59,14 @@ def open_run(
     ledger: Ledger,
     plugins: Plugins,
     earlier: Earlier | None,
+    *,
+    begun: bool = False,
 ) -> Iterator[RunContext]:
     """Make the run folder and start the engine; close the engine when the block ends.
 
-    The folder of a new run that ends without a result worth keeping is removed. Raises `RunError` for an
-    `--out` that is not empty, and for a history that cannot be read.
+    `begun`: the folder is there, and an earlier run recorded nothing in it. The folder of a new run that ends without
+    a result worth keeping is removed. Raises `RunError` for an `--out` that is not empty, and for a history that
+    cannot be read.
     """
     connect = tools.connect
     if connect is None:
@@ -71,9 +74,10 @@ def open_run(
 
         connect = client.connect
     past = history.read(options.history) if options.history else ()
-    with _held(options, earlier) as folder:
+    before = earlier.folder if earlier is not None else Path(str(options.out)) if begun else None
+    with _held(options, before) as folder:
         engine: Engine | None = None
-        keep = earlier is not None
+        keep = before is not None
         try:
             engine = connect(
                 folder=folder,
@@ -123,11 +127,11 @@ def open_run(
 
 
 @contextmanager
-def _held(options: Options, earlier: Earlier | None) -> Iterator[Path]:
-    """Hold the folder of the run against other writers: a new one, or that of the run that is continued."""
-    if earlier is None:
+def _held(options: Options, before: Path | None) -> Iterator[Path]:
+    """Hold the folder of the run against other writers: a new one, or that of the run `before`."""
+    if before is None:
         with claimed(options) as folder:
             yield folder
     else:
-        with hold(earlier.folder):
-            yield earlier.folder
+        with hold(before):
+            yield before

@@ -91,7 +91,7 @@ class _Delivery:
         if earlier is not None and self.setup.same_data and _is_refit_of(earlier, probe):
             return earlier
         trial = self._trial()
-        if trial is None:  # no epoch more, or no time for one: the probe's model is good as it is
+        if trial is None or self._is_late(trial):  # no epoch more, or no time: the probe's model is good as it is
             ship(self.context.journal.folder / str(probe.model), self.context.journal.folder)
             return self._tested()
         result = self._train(trial)
@@ -133,6 +133,11 @@ class _Delivery:
             resumed_epochs=trained if more else 0.0,
         )
         return with_interval(trial, self.searched.probes)
+
+    def _is_late(self, trial: Trial) -> bool:
+        """Return whether the time that a hurried run has left is too short for a head that is fitted anew."""
+        left, plan = self.context.budget.left - self._kept(), self.context.plan
+        return self.setup.hurried and not trial.epochs and left < plan.final_head * self.setup.slowness
 
     def _kept(self) -> float:
         """Return the seconds that a final fit leaves: for the test of the probe should it fail, and what follows."""

@@ -28,7 +28,7 @@ def depth_profiles(context: RunContext, setup: Setup, ranked: RankResult) -> Ran
         for entry in ranked.ranking.ranked:
             if entry.backbone in profiles or not entry.rows:
                 continue
-            if len(profiles) == MOST or budget.left - longest <= max(end, plan.end):
+            if len(profiles) == MOST or budget.left - longest <= max(end, plan.end * setup.slowness):
                 break
             begun = budget.spent
             rows = setup.parts.rows(0)[: min(entry.rows, depth_profile.MOST_ROWS)]

@@ -31,12 +31,14 @@ KINDS = frozenset({Kind.GROUPS, Kind.TEST_IMAGES_DIFFER, Kind.SHORTCUT, Kind.FRA
 def doctor(context: RunContext, setup: Setup) -> Setup:
     """Return the setup with what was found in the data, and with the groups that were found on one side each.
 
-    A run that is continued keeps its parts and its findings.
+    A run that is continued keeps its parts and its findings; one that is short of time is not examined.
     """
     parts, journal = setup.parts, context.journal
     if parts.earlier is not None:
         kept = [f for f in parts.earlier.state.profile.findings if f.kind in KINDS or f.values.get("cropped")]
         return _with_findings(setup, kept)
+    if setup.hurried:
+        return setup
     with context.ledger.charge("doctor"):
         diagnosis = _diagnosis(context, setup)
         group = parts.data.group if diagnosis.group is None else diagnosis.group

@@ -33,7 +33,7 @@ def geometry(context: RunContext, setup: Setup) -> Setup:
         setup = _with_findings(setup, kept)
         found = ranking_geometry.measured_geometry(kept)
         return setup if found is None else _shaped(context, setup, found)
-    if setup.profile.elongated < ranking_geometry.SHARE:
+    if setup.hurried or setup.profile.elongated < ranking_geometry.SHARE:
         return setup
     with context.ledger.charge("geometry"):
         finding = _measured(context, setup)

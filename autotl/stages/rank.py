@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from autotl import hardware
+from autotl.builtin import heads
 from autotl.candidates import gather
 from autotl.errors import AutotlError
 from autotl.ranking import history, screening
@@ -99,9 +100,10 @@ class _Ranker:
         """Embed and score what the screening asks for, within the seconds that the plan gives the ranking."""
         budget, plan = self.context.budget, self.context.plan
         start = budget.spent
-        ask: screening.Ask | None = self.screening.start()
+        end = plan.end * self.setup.slowness
+        ask: screening.Ask | None = self.screening.start(hurried=self.setup.hurried)
         # No model is delayed for backbones that there would be no time to train.
-        while ask is not None and (not self.probes or budget.left > plan.end):
+        while ask is not None and (not self.probes or budget.left > end):
             before = len(self.probes)
             self._embed_and_score(ask)
             if len(self.probes) > before:
@@ -158,7 +160,9 @@ class _Ranker:
     def _embed_and_score(self, ask: screening.Ask) -> None:
         context, columns = self.context, self.setup.columns
         rows = self.rows[: ask.rows]
-        reserve = context.plan.end if self.probes else context.plan.report
+        reserve = -context.plan.late if self.setup.hurried else context.plan.report
+        if self.probes:
+            reserve = context.plan.end * self.setup.slowness
         allowance = context.budget.allowance(context.plan.embedding, reserve=reserve)
         try:
             embedding = context.engine.embed(self.backbones[ask.backbone], ask.input_size, rows, allowance)
@@ -210,16 +214,21 @@ class _Ranker:
             self.context.plugins.blame("register_backbones", backbone, problem)
 
     def _first_model(self, ask: screening.Ask) -> None:
-        """Fit a closed-form head on the cheapest backbone."""
+        """Fit a closed-form head on the cheapest backbone; one that is fitted fast where the run is hurried."""
         strategies = self.setup.strategies.values()
         closed_form = [s for s in strategies if s.head and not s.phases and s.takes(ask.backbone)]
         if not closed_form:
             return
-        context = self.context
-        candidate = Candidate(backbone=ask.backbone, input_size=ask.input_size, strategy=closed_form[0].name)
-        trial = Trial(id="t000", candidate=candidate, seed=context.options.seed, keep_model=True)
+        context, hurried, strategy = self.context, self.setup.hurried, closed_form[0]
+        candidate = Candidate(backbone=ask.backbone, input_size=ask.input_size, strategy=strategy.name)
+        rows = ask.rows if hurried and ask.rows < len(self.rows) else None
+        trial = Trial(id="t000", candidate=candidate, rows=rows, seed=context.options.seed, keep_model=True)
         setup = replace(self.setup, backbones=self.backbones)
-        result = trials.run(context, setup, Ranking(ranked=()), trial, self.probes, context.plan.report)
+        if hurried:
+            quick = replace(strategy, head=heads.FAST.get(str(strategy.head), strategy.head))
+            setup = replace(setup, strategies={**setup.strategies, strategy.name: quick})
+        reserve = -context.plan.late if hurried else context.plan.report
+        result = trials.run(context, setup, Ranking(ranked=()), trial, self.probes, reserve)
         self.probes.append(result)
 
 

@@ -28,7 +28,10 @@ def report(context: RunContext, status: Status) -> None:
     journal.record(status=status)
     with ledger.charge("report"):
         data = journal.result.data
-        pictures = material.gather(journal.result, folder, Path(data.root or data.source))
+        # On a machine so slow the figures would take several times their seconds.
+        hurried = any(note.kind is Kind.HURRIED for note in journal.notes)
+        late = status == "finished" and hurried and context.budget.left < context.plan.report
+        pictures = material.gather(journal.result, folder, Path(data.root or data.source), late=late)
     shutil.rmtree(folder / STORE, ignore_errors=True)
     for trial in journal.result.trials:
         if trial.model is not None and is_probe(trial):  # curves and predictions stay

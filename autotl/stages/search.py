@@ -209,7 +209,7 @@ class _Searcher:
         end = context.budget.left - context.plan.timing
         with context.ledger.charge("timing"):
             for entry in ranking.ranked[:TIMED]:
-                if context.budget.left < max(end, context.plan.end):
+                if context.budget.left < max(end, context.plan.end * setup.slowness):
                     break
                 candidate = Candidate(
                     backbone=entry.backbone,

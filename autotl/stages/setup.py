@@ -42,6 +42,8 @@ class Setup:
     controls: tuple[TrialResult, ...] = ()
     fits: tuple[TrialResult, ...] = ()
     same_data: bool = True  # as in the run that is continued
+    slowness: float = 1.0  # of the machine: how many times more than usual the start took
+    hurried: bool = False  # the start took so much that the first model comes before all else
 
     @property
     def columns(self) -> Columns:

@@ -14,8 +14,15 @@ from autotl.stages.setup import Setup
 
 
 def similarity(context: RunContext, setup: Setup) -> tuple[Similarity, ...]:
-    """Return the similarity to each source domain that has a reference, measured on a stratified sample."""
-    plan, journal = context.plan, context.journal
+    """Return the similarity to each source domain that has a reference, measured on a stratified sample.
+
+    A run that is short of time takes over what the run that it continues has.
+    """
+    plan, journal, earlier = context.plan, context.journal, setup.parts.earlier
+    if setup.hurried:
+        kept = () if earlier is None else earlier.state.similarity
+        journal.record(profile=replace(setup.profile, similarity=kept), similarity=kept)
+        return kept
     domains = {spec.domain for spec in setup.offered}
     rows = setup.parts.rows(0)[: min(ranking_similarity.MOST_IMAGES, plan.similarity_images)]
     embedded = context.plugins.backbones(None, Settings(offline=True))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autotl import modality
+from autotl import hardware, modality
 from autotl.data import copies
 from autotl.data import split as data_split
 from autotl.data import unlabelled as data_unlabelled
@@ -91,7 +91,8 @@ def split(context: RunContext, data: Dataset, earlier: resume.Earlier | None) ->
         both = _decode(context, data, parts)
     decoded = both.between(0, len(data.files))
     data, parts = _without(data, parts, decoded.errors, decoded.present)
-    with context.ledger.charge("profile"):
+    # Threads that wait for each other take ten times as long where other programs use the cores.
+    with context.ledger.charge("profile"), hardware.one_thread():
         found = copies.copies(data, decoded.thumbnails, decoded.present)
         without_label = _without_label(data, both)
     contradicted = {

@@ -29,7 +29,10 @@ def subsample(context: RunContext, setup: Setup) -> SplitResult:
     if images <= ALWAYS:
         return parts
     pace = _seconds_per_image(context, setup, rows[0][-TIMED:])
-    able = int(context.plan.pass_over_images / pace) if pace > 0 else images
+    seconds = context.plan.pass_over_images
+    if setup.hurried:
+        seconds = min(seconds, context.plan.hurried_pass * context.budget.left)
+    able = int(seconds / pace) if pace > 0 else images
     if able >= images:
         return parts
     split = _cut(parts, rows, able / images, context.options.seed)
@@ -53,11 +56,12 @@ def subsample(context: RunContext, setup: Setup) -> SplitResult:
 
 def _seconds_per_image(context: RunContext, setup: Setup, rows: np.ndarray) -> float:
     """Return the seconds an image of the cheapest backbone that works; 0 where none does."""
+    reserve = -context.plan.late if setup.hurried else context.plan.report
     cheapest_first = sorted(
         setup.backbones.values(), key=lambda s: (s.macs or (s.parameters or 5e6) * 100.0, s.name)
     )
     for spec in cheapest_first:
-        allowance = context.budget.allowance(reserve=context.plan.report)
+        allowance = context.budget.allowance(reserve=reserve)
         try:
             embedding = context.engine.embed(spec, spec.input_size, rows, allowance)
         except AutotlError:

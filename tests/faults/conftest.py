@@ -25,9 +25,11 @@ KINDS = {
     "test_disk_full": "full disks",
     "test_disk_fills_up": "full disks",
     "test_kills": "kills and signals",
+    "test_real_kills": "kills and signals",
     "test_early_interrupt": "kills and signals",
     "test_streams": "streams, encodings and users",
     "test_two_runs": "two runs at once",
+    "test_busy_machine": "busy machines",
 }
 # Tests of what is sound: it is used, and no fault.
 SOUND = {
@@ -45,6 +47,7 @@ SOUND = {
     "test_the_run_itself",
     "test_the_entry_itself_is_used",
     "test_one_process_may_hold_a_folder_twice",
+    "test_a_run_with_time_is_not_hurried",
 }
 
 

@@ -21,12 +21,13 @@ from cheap import make_cheap
 from full_disk import FullDisk
 from simulated_run import World
 
-from autotl import load, pipeline
+from autotl import pipeline
 from autotl.cli.signals import interrupt_once
 from autotl.errors import BudgetError, RunError
 from autotl.hookspecs import hookimpl
 from autotl.plugins import manager
 from autotl.records.result import Recommendation, is_probe
+from autotl.run import Run
 from autotl.run_folder import result_file
 
 OPTIONS: dict[str, Any] = {"budget": 300.0, "backbones": ("mine:small",)}
@@ -51,9 +52,9 @@ def continued(folder: Path) -> Recommendation:
         options, **given | {"started": 0.0, "tools": World().tools}
     )
     try:
-        load(folder).extend()
+        Run(folder).extend()
     except BudgetError:  # hardly any time was left
-        load(folder).extend("1m")
+        Run(folder).extend("1m")
     return result_file.read(folder)
 
 
@@ -102,7 +103,9 @@ def look(folder: Path) -> dict[str, Any]:
     try:
         before = result_file.read(folder)
     except RunError as error:
-        return {"left": "no result" if folder.exists() else "nothing", "message": str(error)}
+        if (folder / "config.toml").is_file():
+            return {"left": "options", "after": summary(continued(folder))}
+        return {"left": "no options" if folder.exists() else "nothing", "message": str(error)}
     reported = (folder / "report.html").is_file()
     after = before if before.status == "finished" else continued(folder)
     return {"left": summary(before), "report": reported, "after": summary(after)}

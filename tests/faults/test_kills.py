@@ -22,7 +22,10 @@ pytestmark = [
 HERE = Path(__file__).resolve().parent
 NEVER = "SIGINT:1000000"  # nothing disturbs this run
 NUMBERS = range(6, 236, 12 * step(10))  # of the 237 files that the run begins to write
+EARLY = range(1, 18, step(8))  # before the first result
 MOMENTS = [f"{name}:{number}" for name in ("SIGKILL", "SIGINT") for number in NUMBERS] + ["SIGHUP:90"]
+MOMENTS += [f"SIGKILL:{number}" for number in EARLY if number not in NUMBERS]
+FIRST = 2  # files, until the options are written
 TIMEOUT = 900
 CODES = {"SIGKILL": -signal.SIGKILL, "SIGINT": 130, "SIGHUP": 130}
 
@@ -45,11 +48,16 @@ def test_a_run_is_continued(tmp_path: Path, record_property: Callable[[str, obje
     for record in others:
         about = json.dumps(record)
         assert record["ended"] == CODES[record["signal"]], about
-        if "after" not in record:  # before the first result there is nothing to continue
-            assert record["left"] == "nothing" or record["signal"] == "SIGKILL", about
-            assert record["moment"] < 18, about
+        if record["left"] == "nothing":  # interrupted before the first result: the folder is removed
+            assert record["signal"] == "SIGINT" and record["moment"] < 18, about
+            continue
+        if record["left"] == "no options":  # killed before the first file was whole
+            assert record["moment"] <= FIRST, about
             continue
         before, after = record["left"], record["after"]
+        if before == "options":  # killed before the first result: begun again
+            assert record["signal"] == "SIGKILL" and record["moment"] < 18, about
+            before, record["report"] = {"recipes": []}, False
         assert after["status"] == "finished", about
         assert after["winner"] == sound["left"]["winner"], about
         assert after["recipes"][: len(before["recipes"])] == before["recipes"], about

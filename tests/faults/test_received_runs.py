@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -169,9 +171,42 @@ def test_a_link_in_a_model_alone_is_not_followed(run: Path, outside: Path) -> No
 def test_a_report_shows_no_picture_from_elsewhere(run: Path, outside: Path) -> None:
     """A manifest and a source can name any file; only thumbnails in the folder are shown."""
     shutil.rmtree(run / "thumbnails", ignore_errors=True)
-    edit(run, lambda state: state["data"].update({"source": str(run / "photos")}))
+    names = [
+        name for name in (run / "manifest.csv").read_text().replace(",", "\n").split() if "test/" in name
+    ]
+    assert (run / "photos" / names[0]).is_file()
+    compared = {
+        "kind": "shared_group",
+        "count": 1,
+        "where": names[:2],
+        "action": "kept",
+        "pairs": [names[:2]],
+    }
+
+    def change(state: Any) -> None:
+        state["data"] |= {"source": str(run / "photos"), "findings": [compared]}
+
+    edit(run, change)
     assert one_line(call(("report", "RUN"), run)) == ""
     assert not (run / "thumbnails").exists()
+
+
+@pytest.mark.parametrize("name", ["../outside/secret", "{outside}/secret", "test/../../outside/secret"])
+def test_an_export_is_compared_on_no_image_from_elsewhere(
+    name: str, run: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a manifest names outside the folder of the data is not read."""
+    seen: list[str] = []
+    engine = SimpleNamespace(export=lambda model, folder, to, images: seen.extend(images))
+    monkeypatch.setitem(sys.modules, "autotl.engine.export", engine)
+    edit(run, lambda state: state["data"].update({"source": str(run / "photos")}))
+    table = run / "manifest.csv"
+    heading, *rows = table.read_text().splitlines()
+    rows[0] = f"{name.format(outside=outside)}{rows[0][rows[0].index(',') :]}"
+    table.write_text("\n".join([heading, *rows, ""]))
+    load(run).export("onnx")
+    assert seen and all(Path(file).is_relative_to(run / "photos") for file in seen)
+    assert not any("secret" in file for file in seen)
 
 
 @pytest.mark.slow
@@ -203,3 +238,50 @@ def test_a_continued_run_names_no_file_to_be_written(
     assert one_line(continued(folder, lambda: World().tools, monkeypatch)) == ""
     assert not (tmp_path / "startup.pth").exists()
     assert "history" not in result_file.read(folder).options
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data = 3\n",
+        "data = '{photos}'\nseed = -1\n",
+        "data = '{photos}'\nbudget = '10 parsecs'\n",
+        "data = '{photos}'\nmax_params = '2M'\n",
+        "data = '{photos}'\nnonsense = 1\n",
+        "seed = 1\n",
+        "data = '{photos}\n",
+    ],
+)
+def test_options_of_a_run_that_had_hardly_begun_are_checked(text: str, photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    (folder / "config.toml").write_text(text.format(photos=photos))
+    assert "config.toml" in one_line(call(("run", "--continue", "RUN"), folder))
+    assert sorted(path.name for path in folder.iterdir()) == ["config.toml"]
+
+
+def test_a_link_in_a_run_that_had_hardly_begun_is_not_followed(tmp_path: Path, outside: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.toml").write_text("data = 'photos'\n")
+    (folder / "events.jsonl").symlink_to(outside / "secret")
+    assert "is a link" in one_line(call(("run", "--continue", "RUN"), folder))
+
+
+@pytest.mark.slow
+def test_a_run_that_had_hardly_begun_begins_again_and_writes_nowhere_else(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guest: None
+) -> None:
+    make_cheap(monkeypatch)
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    options = f"data = '{photos}'\nbudget = 60.0\nbackbones = ['mine:small']\nhistory = '{tmp_path / 'startup.pth'}'\n"
+    (folder / "config.toml").write_text(options)
+    (folder / "notes.txt").write_text("mine")
+    (folder / "events.jsonl").write_text("{}\n")
+    assert one_line(continued(folder, lambda: World().tools, monkeypatch)) == ""
+    state = result_file.read(folder)
+    assert state.status == "finished" and state.winner is not None
+    assert "begun_again" in [note.kind for note in state.notes]
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert not (tmp_path / "startup.pth").exists()

@@ -15,6 +15,7 @@ from example_run import full_folder
 from made_images import pictures
 from mutants import STRANGE
 
+from autotl.builtin.sources import expression
 from autotl.errors import AutotlError, RunError
 from autotl.options import DEFAULTS, Options, goal_of, options_of_record, settings_of
 from autotl.plugins.manager import load_plugins
@@ -54,6 +55,25 @@ def test_an_option_is_used_or_named(name: str, photos: Path) -> None:
         goal_of(options)
         settings_of(options)
         assert len(refused(lambda options=options: load(options, plugins))) < 20_000
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("group", ["(0+)+!", "(0|00)+!", "0*0*0*0*0*0*0*0*!", "((.*)*)*!"])
+def test_an_expression_that_would_be_matched_for_ever_is_named(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was recorded or given: each letter of a name doubles its time, or so."""
+    monkeypatch.setattr(expression, "SECONDS", 0.3)
+    source = pictures(tmp_path / "photos", each=1, classes=2)
+    for file in source.rglob("*.*"):
+        file.rename(file.with_name(f"{'0' * 200}{file.suffix}"))
+    options = Options(**options_of_record({"source": str(source), "group": group}, RESULT))
+    assert "was not matched with 2 paths within 0.3 s" in refused(lambda: load(options, load_plugins()))
+
+
+def test_an_expression_too_deep_to_be_read_is_named(photos: Path) -> None:
+    options = Options(**options_of_record({"source": str(photos), "group": "(" * 5000 + ")" * 5000}, RESULT))
+    assert "is no regular expression" in refused(lambda: load(options, load_plugins()))
 
 
 def test_an_option_without_a_value_that_it_needs_is_named() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from autotl import modality
+from autotl.builtin.sources import expression
 from autotl.builtin.sources.listing import MODALITY, NO_PART, TEST, Choices, Item, Listing
 from autotl.builtin.sources.names import natural_key
 from autotl.builtin.sources.tree import SHOWN
@@ -275,18 +276,17 @@ def _groups(items: list[Item], group: str | None, *, is_table: bool) -> list[str
     if group is None:
         return None
     try:
-        pattern = re.compile(group)
-    except re.error as error:
+        re.compile(group)
+    except (re.error, RecursionError, OverflowError) as error:
         what = "names no column and is" if is_table else "is"
         raise DatasetError(f"--group {group!r} {what} no regular expression ({error}); correct it") from error
     keys, matched = [], False
-    for item in items:
-        match = pattern.search(item.key)
-        if match is None:
+    for item, texts in zip(items, expression.search(group, [item.key for item in items]), strict=True):
+        if texts is None:
             keys.append(f"\0{item.key}")
             continue
         matched = matched or item.part in (-1, 0)
-        keys.append("\1".join(text or "" for text in match.groups()) if match.groups() else match.group())
+        keys.append("\1".join(texts))
     if not matched:
         raise DatasetError(
             f"--group {group!r} matches no path that trains, such as {items[0].key!r}; expected an expression"

@@ -444,6 +444,11 @@ def no_drawings(error: ImportError) -> str:
     return f"This report has no figures: {error}; pip install matplotlib, then run autotl report"
 
 
+def no_time_for_drawings() -> str:
+    """Return why the report of a run that is over its time has no figures."""
+    return "This report has no figures, because the time of the run was over; autotl report draws them"
+
+
 # --------------------------------------------------------------------------- data, time, notes
 
 

@@ -25,6 +25,10 @@ def _continued(seconds: float, trials: int, budget: float) -> str:
     return f"Continued after {duration(seconds)} with {numbered(trials, 'trial')}, for another {duration(budget)}"
 
 
+def _begun_again() -> str:
+    return "Begun again: the run was ended before its first result"
+
+
 def _candidates(backbones: int, strategies: int) -> str:
     return f"{numbered(backbones, 'backbone')}, {numbered(strategies, 'strategy', 'strategies')}"
 
@@ -227,10 +231,18 @@ def _ranked_too_low(place: int, of: int, rows: int) -> str:
     return f"place {place} of {of} in the ranking, {judged_on(rows)}; not trained"
 
 
+def _hurried(seconds: float, budget: float) -> str:
+    return (
+        f"The start took {duration(seconds)} of {duration(budget)}, so the first model came before everything else;"
+        " groups, geometry and similarity of the images were not measured"
+    )
+
+
 RUN: dict[Kind, Callable[..., str]] = {
     Kind.LOADED: _loaded,
     Kind.IMBALANCED_METRIC: _imbalanced_metric,
     Kind.CONTINUED: _continued,
+    Kind.BEGUN_AGAIN: _begun_again,
     Kind.CANDIDATES: _candidates,
     Kind.DOWNLOADING: _downloading,
     Kind.DOWNLOADED: _downloaded,
@@ -261,6 +273,7 @@ RUN: dict[Kind, Callable[..., str]] = {
     Kind.NO_EXPLANATION: _no_explanation,
     Kind.ENDED_EARLY: _ended_early,
     Kind.STRATEGY_DECLINED: _strategy_declined,
+    Kind.HURRIED: _hurried,
     Kind.UNUSABLE: _unusable,
     Kind.WEIGHTS_MISSING_OFFLINE: _weights_missing_offline,
     Kind.DOWNLOAD_TOO_LATE: _download_too_late,
