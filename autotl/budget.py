@@ -39,11 +39,16 @@ def parse_seconds(text: str | float) -> float:
 
 @dataclass(slots=True)
 class Allowance:
-    """The right to spend some seconds: a deadline on a clock, and a token that takes it back."""
+    """The right to spend some seconds: a deadline on a clock, and a token that takes it back.
+
+    A worker that is late is not ended for `patience` seconds more than usual: where there is no model yet, ending it
+    would gain nothing.
+    """
 
     deadline: float
     clock: Clock = time.monotonic
     cancelled: Flag = field(default_factory=Flag)
+    patience: float = 0.0
 
     @property
     def left(self) -> float:
@@ -127,9 +132,13 @@ class Budget:
         """Return the seconds left, at least 0; 0 when cancelled."""
         return 0.0 if self.cancelled.is_set() else max(0.0, self.seconds - self.spent)
 
-    def allowance(self, seconds: float | None = None, *, reserve: float = 0.0) -> Allowance:
+    def allowance(
+        self, seconds: float | None = None, *, reserve: float = 0.0, patience: float = 0.0
+    ) -> Allowance:
         """Return an allowance of at most `seconds` that spares the last `reserve` seconds of the budget."""
         end = self.start + self.seconds - reserve
         now = self.clock()
         deadline = end if seconds is None else min(end, now + seconds)
-        return Allowance(deadline=deadline, clock=self.clock, cancelled=self.cancelled)
+        return Allowance(
+            deadline=deadline, clock=self.clock, cancelled=self.cancelled, patience=max(0.0, patience)
+        )

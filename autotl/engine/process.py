@@ -230,7 +230,8 @@ class WorkerProcess:
         if pending.overdue_since is None:
             pending.overdue_since = now
         late = now - pending.overdue_since
-        if late <= grace(pending.step_seconds, max(0.0, pending.overdue_since - pending.reported)):
+        silence = max(0.0, pending.overdue_since - pending.reported)
+        if late <= grace(pending.step_seconds, silence) + pending.allowance.patience:
             return False
         self._killed = (
             f"it had not answered {late:.0f} s after the time for {pending.work} was over; expected it within a few"

@@ -67,6 +67,7 @@ class TimePlan:
         float  # share of the time left, when one recipe is trained again: its final fit is the longer one
     )
     embedding: float  # one embedding of the ranking
+    first_training: float  # what ranking and timing leave, where a training makes the first model
     late: float  # by which the first model of a hurried run may come after the budget
     final_head: float  # fitting a head anew at the usual pace; with less time the probe's own is kept
 
@@ -128,6 +129,7 @@ def time_plan(budget: float) -> TimePlan:
         scored_images=int(50 * budget),
         recipe_probe=0.45,
         embedding=max(rank, 5.0),
+        first_training=0.6 * budget,
         late=LATE,
         final_head=FINAL_HEAD,
         **plan,

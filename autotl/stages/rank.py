@@ -100,10 +100,10 @@ class _Ranker:
         """Embed and score what the screening asks for, within the seconds that the plan gives the ranking."""
         budget, plan = self.context.budget, self.context.plan
         start = budget.spent
-        end = plan.end * self.setup.slowness
+        end = plan.end * self.setup.slowness if self.setup.closed_form else plan.first_training
         ask: screening.Ask | None = self.screening.start(hurried=self.setup.hurried)
         # No model is delayed for backbones that there would be no time to train.
-        while ask is not None and (not self.probes or budget.left > end):
+        while ask is not None and (self._needs_features() or budget.left > end):
             before = len(self.probes)
             self._embed_and_score(ask)
             if len(self.probes) > before:
@@ -112,6 +112,11 @@ class _Ranker:
             ask = self.screening.ask(plan.rank, budget.spent - start)
             if ask is None and self._join(patience=plan.next_download):
                 ask = self.screening.ask(plan.rank, budget.spent - start)
+
+    def _needs_features(self) -> bool:
+        """Return whether nothing has been embedded yet, or the first model waits for features."""
+        waits = bool(self.setup.closed_form) and not self.probes
+        return waits or not any(entry.rows for entry in self.screening.entries.values())
 
     def ranking(self) -> Ranking:
         """Return the ranking as it stands."""
@@ -215,11 +220,10 @@ class _Ranker:
 
     def _first_model(self, ask: screening.Ask) -> None:
         """Fit a closed-form head on the cheapest backbone; one that is fitted fast where the run is hurried."""
-        strategies = self.setup.strategies.values()
-        closed_form = [s for s in strategies if s.head and not s.phases and s.takes(ask.backbone)]
-        if not closed_form:
+        fitting = [strategy for strategy in self.setup.closed_form if strategy.takes(ask.backbone)]
+        if not fitting:
             return
-        context, hurried, strategy = self.context, self.setup.hurried, closed_form[0]
+        context, hurried, strategy = self.context, self.setup.hurried, fitting[0]
         candidate = Candidate(backbone=ask.backbone, input_size=ask.input_size, strategy=strategy.name)
         rows = ask.rows if hurried and ask.rows < len(self.rows) else None
         trial = Trial(id="t000", candidate=candidate, rows=rows, seed=context.options.seed, keep_model=True)

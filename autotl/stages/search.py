@@ -207,9 +207,10 @@ class _Searcher:
         if not trained:
             return timed, latencies
         end = context.budget.left - context.plan.timing
+        least = context.plan.end * setup.slowness if self.probes else context.plan.first_training
         with context.ledger.charge("timing"):
             for entry in ranking.ranked[:TIMED]:
-                if context.budget.left < max(end, context.plan.end * setup.slowness):
+                if context.budget.left < max(end, least):
                     break
                 candidate = Candidate(
                     backbone=entry.backbone,

@@ -50,6 +50,11 @@ class Setup:
         """Return the columns of the data."""
         return self.parts.columns
 
+    @property
+    def closed_form(self) -> list[Strategy]:
+        """Return the strategies that fit a head to features and train nothing."""
+        return [strategy for strategy in self.strategies.values() if strategy.head and not strategy.phases]
+
     def shaped(self, spec: BackboneSpec) -> BackboneSpec:
         """Return a backbone that takes images in the geometry of the run."""
         if self.geometry is None:

@@ -38,7 +38,11 @@ def run(
 def start(
     context: RunContext, setup: Setup, trial: Trial, probes: Sequence[TrialResult], reserve: float
 ) -> Future[TrialResult]:
-    """Submit a probe, which may not touch the last `reserve` seconds of the budget."""
+    """Submit a probe, which may not touch the last `reserve` seconds of the budget.
+
+    While there is no model its worker is not ended before those of the report: what is reserved is for one.
+    """
+    patience = 0.0 if any(probe.model for probe in probes) else reserve - context.plan.report
     trial = with_interval(trial, probes)
     candidate = trial.candidate
     context.journal.event(
@@ -51,7 +55,7 @@ def start(
         trial,
         setup.backbones[candidate.backbone],
         setup.strategies[candidate.strategy],
-        context.budget.allowance(reserve=reserve),
+        context.budget.allowance(reserve=reserve, patience=patience),
         partial(report_progress, context, "probe", candidate.id),
     )
 

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,17 @@ def test_a_hang_is_ended_after_its_time(engine: ProcessEngine) -> None:
     assert done.status == "stopped" and "had not answered" in str(done.error)
     assert not psutil.wait_procs([worker], timeout=10)[1]
     assert embed(engine).rows == 7
+
+
+def test_a_hang_is_ended_later_where_the_caller_has_patience(
+    engine: ProcessEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "grace", lambda step, silence: 0.1)
+    engine.started(seconds())
+    begun = time.monotonic()
+    done = submit(engine, "hangs", replace(seconds(0.1), patience=1.0)).result(60)
+    assert done.status == "stopped" and "end other programs" in str(done.error)
+    assert time.monotonic() - begun > 1.1
 
 
 def test_no_worker_is_started_for_work_whose_time_is_over(engine: ProcessEngine) -> None:

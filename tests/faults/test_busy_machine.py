@@ -51,6 +51,9 @@ HEAD = 3.0  # seconds of a free machine for a head that is chosen by cross-valid
 GRACE = 5.0  # after its time, when a worker is ended
 
 
+PREPARED = 4.0  # seconds of a free machine before the first step of a training
+
+
 class BusyEngine(TableEngine):
     """An engine that needs half a second of a free machine to build a network, one to time it, and some for a head."""
 
@@ -75,14 +78,13 @@ class BusyEngine(TableEngine):
 
     def submit(self, trial: Trial, backbone: Any, strategy: Strategy, *given: Any) -> Future[TrialResult]:
         self.submitted += ((trial, strategy),)
-        if strategy.phases:
-            return super().submit(trial, backbone, strategy, *given)
-        seconds = (HEAD if strategy.head == "autotl.builtin.heads:linear" else 0.3) * self.busy.pace(
-            self.clock.now
+        usual = (
+            PREPARED if strategy.phases else HEAD if strategy.head == "autotl.builtin.heads:linear" else 0.3
         )
-        left = given[0].left
-        self.clock.now += min(seconds, left + GRACE)
-        if seconds <= left + GRACE:
+        seconds = usual * self.busy.pace(self.clock.now)
+        ended = given[0].left + given[0].patience + GRACE
+        self.clock.now += min(seconds, ended)
+        if seconds <= ended:
             return super().submit(trial, backbone, strategy, *given)
         late: Future[TrialResult] = Future()
         late.set_result(TrialResult(trial=trial, status="stopped", error="the worker was ended"))
@@ -131,6 +133,16 @@ def test_a_model_is_made_in_time(name: str, photos: Path, tmp_path: Path) -> Non
     assert result.status == "finished" and result.winner is not None
     assert (folder / "model" / "model.json").is_file()
     assert world.clock.now <= 1.05 * budget + 10
+
+
+def test_a_training_that_is_late_is_not_ended_while_there_is_no_model(photos: Path, tmp_path: Path) -> None:
+    """Its own time ends before those of a final fit and the controls, which nothing would be left to make of."""
+    world = BusyWorld(Busy(start=40.0, pace=steady(14)))
+    folder = world.run(photos, tmp_path / "run", budget=180.0, strategies=("fine_tune",))
+    first, _ = world.engine.submitted[0]  # type: ignore[union-attr]
+    assert first.epochs
+    assert result_file.read(folder).winner is not None and (folder / "model" / "model.json").is_file()
+    assert world.clock.now <= 1.05 * 180 + 10
 
 
 def test_a_late_run_makes_its_first_model_at_once(photos: Path, tmp_path: Path) -> None:
