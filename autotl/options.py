@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
-from autotl.errors import RunError
+from autotl.errors import AutotlError, RunError
 from autotl.stats.target_kinds import TARGET_KINDS
 
 if TYPE_CHECKING:  # numpy comes with the records, and `autotl --help` must not load it
@@ -276,11 +276,9 @@ def options_from(
 def converted(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return option values as `Options` holds them: paths as texts, lists as tuples, counts as whole numbers.
 
-    None is left out.
+    None is left out. Raises `AutotlError` for a number that is none.
     """
-    return {
-        name: _converted(DEFINITIONS[name].form, value) for name, value in given.items() if value is not None
-    }
+    return {name: _converted(name, value) for name, value in given.items() if value is not None}
 
 
 def options_of_record(recorded: Mapping[str, Any], file: os.PathLike[str]) -> dict[str, Any]:
@@ -347,12 +345,18 @@ def several(value: str | os.PathLike[str] | Iterable[Any]) -> tuple[str, ...]:
     return (str(value),) if isinstance(value, str) or hasattr(value, "__fspath__") else tuple(map(str, value))
 
 
-def _converted(form: Form, value: Any) -> Any:
+def _converted(name: str, value: Any) -> Any:
+    form = DEFINITIONS[name].form
     if form in _LISTS:
         return several(value)
     if form in _PATHS:
         return str(value)
-    return int(value) if form in {"count", "size"} else value
+    if form not in {"count", "size"}:
+        return value
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AutotlError(f"{name} is {value!r}; expected a whole number; correct it") from error
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -385,7 +385,14 @@ def load(path: str | os.PathLike[str]) -> Run:
     that is neither.
     """
     run = Run(path)
-    if not (run.path / "model.json").is_file():
+    try:
+        alone = (run.path / "model.json").is_file()
+    except OSError as error:  # a name that is too long, a disk that fails
+        raise RunError(
+            f"{str(path)[:200]} cannot be read ({error.strerror}); expected a folder written by `autotl run`; correct"
+            " the path"
+        ) from error
+    if not alone:
         _ = run.result
     return run
 

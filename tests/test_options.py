@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +16,7 @@ from autotl import records
 from autotl import run as api
 from autotl.budget import parse_seconds
 from autotl.cli import main
+from autotl.errors import AutotlError
 from autotl.options import (
     DEFAULT_BUDGET,
     DEFAULTS,
@@ -106,3 +108,9 @@ def test_recorded_options_of_earlier_versions_are_read() -> None:
     recorded = {"source": "photos", "memory": "past.jsonl", "weights": ["mine"], "seed": 3}
     options = Options(**options_of_record(recorded, Path("result.json")))
     assert (options.history, options.weights, options.seed) == ("past.jsonl", ("mine",), 3)
+
+
+@pytest.mark.parametrize("value", ["2M", math.inf, math.nan, []])
+def test_a_number_that_is_none_is_named(value: Any) -> None:
+    with pytest.raises(AutotlError, match=r"max_memory is .*expected a whole number"):
+        options_from("photos", 60, {"max_memory": value})

@@ -71,6 +71,7 @@ class Kind(StrEnum):
     OUTSIDE_CLASS_FOLDERS = "outside_every_class_folder"
     NOT_AN_IMAGE = "not_an_image"
     LINK_OUTSIDE = "link_outside"
+    RUN_FOLDER = "run_folder"  # of autotl, in the folder of the data: its thumbnails are no class
     BROKEN_LINK = "broken_link"
     UNREADABLE_FOLDER = "unreadable_folder"  # error: of the system
     BAD_ROW = "bad_row"  # problem: NUL or long, a cell of a CSV; longest: characters that it may have

@@ -68,7 +68,7 @@ def read(path: Path) -> dict[str, Any]:
         raise AutotlError(
             f"{path} cannot be read ({error.strerror}); expected a TOML file with options"
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in one another
         raise AutotlError(f"{path} is no TOML: {error}; expected lines such as budget = '10m'") from error
     options: dict[str, Any] = {}
     for key, value in given.items():

@@ -16,7 +16,7 @@ import numpy as np
 from autotl.cache import atomic, atomic_folder, copy_folder
 from autotl.decision import evidence
 from autotl.decision.evidence import representative_results
-from autotl.errors import RunError
+from autotl.errors import AutotlError, RunError
 from autotl.options import converted, options_of_record
 from autotl.received import own, require_plain
 from autotl.records import Dataset, Split, TrialResult, result
@@ -80,11 +80,8 @@ def begun(folder: Path) -> dict[str, Any] | None:
     source = given.pop("source", None)
     try:
         options = converted(given)
-    except ValueError as error:
-        raise RunError(
-            f"{path} is not as autotl wrote it ({error}); expected the options of a run; restore the file, or start a"
-            " new run"
-        ) from error
+    except AutotlError as error:
+        raise RunError(f"{path} is not as autotl wrote it: {error}") from error
     return options_of_record({"source": source, **options}, path)
 
 

@@ -91,7 +91,7 @@ class _Delivery:
         if earlier is not None and self.setup.same_data and _is_refit_of(earlier, probe):
             return earlier
         trial = self._trial()
-        if trial is None or self._is_late(trial):  # no epoch more, or no time: the probe's model is good as it is
+        if trial is None or self._is_late(trial):  # no more to train, or no time: the probe's model ships
             ship(self.context.journal.folder / str(probe.model), self.context.journal.folder)
             return self._tested()
         result = self._train(trial)

@@ -52,10 +52,27 @@ def loop_of_two(folder: Path) -> str:
     return "class0/x/y/"
 
 
+def run_in_the_data(folder: Path) -> str:
+    run = folder / "runs" / "photos-20300101-000000"
+    pictures(run / "thumbnails", each=2, classes=1)
+    for name in ("events.jsonl", "result.json"):
+        (run / name).write_text("{}")
+    return "runs/photos-20300101-000000/"
+
+
+def run_that_had_hardly_begun(folder: Path) -> str:
+    pictures(folder / "out" / "thumbnails", each=2, classes=1)
+    for name in ("events.jsonl", "config.toml"):
+        (folder / "out" / name).write_text("")
+    return "out/"
+
+
 REASONS: dict[Callable[[Path], str], Kind] = {
     dangling: Kind.BROKEN_LINK,
     link_to_itself: Kind.BROKEN_LINK,
     folder_link_to_itself: Kind.BROKEN_LINK,
+    run_in_the_data: Kind.RUN_FOLDER,
+    run_that_had_hardly_begun: Kind.RUN_FOLDER,
     link_to_the_top: Kind.LINK_OUTSIDE,
     dangling_at_the_top: Kind.BROKEN_LINK,
     loop_of_two: Kind.LINK_OUTSIDE,

@@ -138,6 +138,11 @@ def test_a_link_is_not_followed(name: str, target: str, run: Path, outside: Path
         load(run)
 
 
+def test_a_name_too_long_for_the_disk_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot be read"):
+        load(tmp_path / ("x" * 5000))
+
+
 def test_a_pipe_does_not_stop_a_command(run: Path) -> None:
     (run / "leaderboard.csv").unlink(missing_ok=True)
     os.mkfifo(run / "leaderboard.csv")
@@ -250,6 +255,11 @@ def test_a_continued_run_names_no_file_to_be_written(
         "data = '{photos}'\nnonsense = 1\n",
         "seed = 1\n",
         "data = '{photos}\n",
+        f"data = {'[' * 50_000}\n",
+        f"data = '{{photos}}'\nseed = {'9' * 5000}\n",
+        "data = '{photos}'\nmax_memory = inf\n",
+        "data = '{photos}'\nbudget = nan\n",
+        "[data]\nx = 1\n",
     ],
 )
 def test_options_of_a_run_that_had_hardly_begun_are_checked(text: str, photos: Path, tmp_path: Path) -> None:

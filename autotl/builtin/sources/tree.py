@@ -109,6 +109,9 @@ class _Walker:
                         continue
                     if real == self.unlabelled:  # read for itself
                         continue
+                    if _is_run(real):
+                        self.listing.leave_out(name + "/", Kind.RUN_FOLDER)
+                        continue
                     inner = Folder(entry.name, name)
                     folder.folders.append(inner)
                     waiting.append((inner, Path(entry.path), (*above, real)))
@@ -158,6 +161,14 @@ class _Walker:
             return
         if any(os.path.isfile(path) and is_image(path) for path in inside):
             self.hidden_images.append(name + ("/" if is_folder else ""))
+
+
+def _is_run(folder: str) -> bool:
+    """Return whether a folder is that of a run: whoever works in the folder of the data gets runs/ in it."""
+    holds = [
+        os.path.isfile(os.path.join(folder, name)) for name in ("events.jsonl", "result.json", "config.toml")
+    ]
+    return holds[0] and any(holds[1:])
 
 
 def is_image(path: str) -> bool:

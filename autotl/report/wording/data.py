@@ -335,6 +335,7 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.BESIDE_PARTS: lambda: "a folder beside train, val and test",
     Kind.OUTSIDE_CLASS_FOLDERS: lambda: "outside every class folder",
     Kind.NOT_AN_IMAGE: lambda: "not an image",
+    Kind.RUN_FOLDER: lambda: "it is a run folder of autotl",
     Kind.LINK_OUTSIDE: lambda: (
         "a link to a folder outside, or to one above itself; --root FOLDER allows links into FOLDER"
     ),
