@@ -264,10 +264,9 @@ def _by_chance(proba: np.ndarray) -> float:
 
 
 def most_confident_errors(predictions: Predictions, most: int) -> np.ndarray:
-    """Return places (k,) of the errors with the largest lead of the predicted class over the true one."""
+    """Return places (k,) of the errors with the highest probability of the predicted class."""
     wrong = np.flatnonzero(~predictions.correct)
-    lead = predictions.confidence[wrong] - predictions.proba[wrong, predictions.labels[wrong]]
-    return np.asarray(wrong[np.argsort(-lead, kind="stable")][:most])
+    return np.asarray(wrong[np.argsort(-predictions.confidence[wrong], kind="stable")][:most])
 
 
 def to_explain(predictions: Predictions, most: int) -> np.ndarray:

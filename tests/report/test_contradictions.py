@@ -11,12 +11,13 @@ from example_run import example
 
 from autotl.records import DepthPoint, DepthProfile, Finding, Interval, Kind, StagePlan
 from autotl.records.result import Row
-from autotl.report import plot, trainings
+from autotl.report import discrimination, plot, predictions, trainings
 from autotl.report.format import printable
 from autotl.report.material import Material
 from autotl.report.sections import cost, data, depth, model, time
 from autotl.report.wording import nothing_finished, terminal
 from autotl.report.wording import page as wording
+from autotl.report.wording.discrimination import separation
 
 
 def line(name: str, right: int, images: int) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def test_one_ratio_of_the_classes_is_shown() -> None:
     finding = Finding(kind=Kind.IMBALANCE, values={"ratio": 12.0}, count=1)
     content = data.section(replace(state, profile=replace(profile, findings=(finding,))), Material())
     assert ("largest : smallest class", "12.0 : 1") in content["facts"]
-    assert any("12 times" in each["text"] for each in content["findings"])
+    assert any("12.0 times" in each["text"] for each in content["findings"])
 
 
 def test_a_stage_that_took_longer_than_planned_contradicts_no_limit() -> None:
@@ -123,3 +124,32 @@ def test_a_larger_budget_is_advised_only_where_this_one_was_used_up() -> None:
     early, late = nothing_finished(10, 60, []), nothing_finished(58, 60, ["mine: no weights"])
     assert "--budget" not in early and "--strategies" in early and "no time" not in early
     assert late.endswith("use a larger --budget or other --backbones") and "mine: no weights" in late
+
+
+def test_the_most_confident_errors_are_listed_by_the_probability_beside_them() -> None:
+    """By its lead over the true class the second would come first."""
+    proba = np.array([[0.9, 0.1, 0.0], [0.82, 0.03, 0.15], [0.1, 0.8, 0.1]], np.float32)
+    shown = predictions.Predictions(
+        rows=np.arange(3),
+        names=np.array(["a.png", "b.png", "c.png"], object),
+        labels=np.array([1, 1, 1]),
+        proba=proba,
+        classes=("x", "y", "z"),
+        model="probe",
+        images="test",
+    )
+    assert predictions.most_confident_errors(shown, 5).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("log_loss", "more"), [(1.09, True), (0.4, False)])
+def test_a_log_loss_above_that_of_the_shares_is_called_more(log_loss: float, more: bool) -> None:
+    measured = discrimination.Discrimination(
+        log_loss=log_loss,
+        constant_log_loss=1.066,
+        top=None,
+        curves=(),
+        auc=None,
+        average_precision=None,
+        thresholds=(),
+    )
+    assert ("1.066, less than this model" in separation(measured, 3)) == more

@@ -13,7 +13,7 @@ def test_a_checked_split_says_what_a_random_one_shows_and_loses() -> None:
     values = {"acted": ["names", "contradictions"], "metric": "accuracy", "backbones": 3, "chosen": "timm:a"}
     values |= {"scores": {"random": 0.957, "own": 0.65}, "instead": None}
     text = wording.sentence(Finding(kind=Kind.SPLIT_CHECKED, values=values, count=400))
-    assert "timm:a score 65.0%" in text and "95.7%" in text and "the same of 3 backbones" in text
+    assert "timm:a score 65.0%" in text and "95.7%" in text and "the same backbone first, of the 3" in text
     other = {"backbone": "timm:b", "lost": 0.021, "low": 0.004, "high": 0.04}
     text = wording.sentence(Finding(kind=Kind.SPLIT_CHECKED, values=values | {"instead": other}, count=400))
     assert "timm:b first, which loses 2.1 points" in text and "not significant" not in text

@@ -11,7 +11,11 @@ from autotl.records.specs import Geometry
 from autotl.report.format import numbered, percent
 from autotl.report.wording.decision import SIMILARITY_LEVELS, interval, points
 
-ACTIONS = {"kept": "kept", "left_out": "left out", "held_together": "kept on one side"}  # of `Finding.action`
+ACTIONS = {
+    "kept": "nothing left out",
+    "left_out": "left out",
+    "held_together": "kept in one part",
+}  # of `Finding.action`
 
 
 def similarity_level(level: str) -> str:
@@ -67,7 +71,7 @@ def _no_time(count: int, images: int | None = None, seconds_per_image: float | N
 
 
 def _imbalance(ratio: float, count: int) -> str:
-    return f"the largest class has {ratio:.0f} times the images of the smallest"
+    return f"the largest class has {ratio:.1f} times the images of the smallest"
 
 
 def _few(least: int, classes: int, count: int) -> str:
@@ -260,7 +264,7 @@ def _split_checked(
             f" ({interval(instead['low'], instead['high'])}{unsure})"
         )
     if backbones > 1:
-        return f"{text}, and would have put the same of {backbones} backbones first"
+        return f"{text}, and would have put the same backbone first, of the {backbones} that were compared"
     return f"{text}. Features of all images are stored for one backbone only, so that no choice could differ"
 
 

@@ -42,7 +42,7 @@ def _difference(difference: float, low: float, high: float, images: float, compa
 
 
 def _no_recipe_fits() -> str:
-    return "nothing that is left to try fits into the time left"
+    return "nothing that is left to try fits into the time left, by its forecast"
 
 
 def _no_gain_expected(chance: float, gain: float) -> str:
@@ -160,8 +160,8 @@ def _no_signal(constant: float, score: float, p: float) -> str:
 def _best_probability(recipes: int, tried: int, behind: float, low: float, high: float, chance: float) -> str:
     return (
         f"of {recipes:,} possible recipes {tried:,} {'was' if tried == 1 else 'were'} tried; the winner is the best of"
-        f" all with a probability of {_rare(chance)}, and the best of all is expected to score {100 * behind:.1f}"
-        f" points more (95% CI {100 * low:.1f} to {100 * high:.1f})"
+        f" them with a probability of {_rare(chance)}, and whichever is the best is expected to score"
+        f" {100 * behind:.1f} points more than the winner (95% CI {100 * low:.1f} to {100 * high:.1f})"
     )
 
 
@@ -180,7 +180,7 @@ def best_of_all(recipes: int, tried: int, chance: float) -> str:
 
 def _open_recipes(first: Sequence[Sequence[str | float]], more: int) -> str:
     names = ", ".join(f"{name} ({percent(float(chance), 0)})" for name, chance in first)
-    rest = f" and {more} more" if more else ""
+    rest = f" and {more} more, each less likely" if more else ""
     return f"not tried and possibly better (probability to be the best): {names}{rest}; a larger --budget may reach them"
 
 

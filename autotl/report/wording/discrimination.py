@@ -8,9 +8,10 @@ from autotl.report.format import percent
 
 def separation(measured: Discrimination, classes: int) -> str:
     """Return log loss, area under the curves and top-5 accuracy in words."""
+    worse = ", less than this model" if measured.log_loss > measured.constant_log_loss else ""
     text = (
-        f"Log loss {measured.log_loss:.3f}; 0 is perfect, and always answering the shares of the classes gives"
-        f" {measured.constant_log_loss:.3f}."
+        f"Log loss {measured.log_loss:.3f}; 0 is perfect, and predicting for every image the shares of the classes gives"
+        f" {measured.constant_log_loss:.3f}{worse}."
     )
     if measured.auc is not None and measured.average_precision is not None:
         each = (

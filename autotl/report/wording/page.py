@@ -80,7 +80,8 @@ def terms(result: Recommendation, *, tested: bool) -> str:
         f"The score of a candidate is its {name} on {evaluated_on(result)}, by which candidates are compared. The"
         f" expected {name} is an estimate for new images, from the winner's score and those of similar candidates."
     )
-    return text + (f" The test {name} is measured on images that no choice has used." if tested else "")
+    text += f" The test {name} is measured on images that no choice has used." if tested else ""
+    return text + " Differences are computed before rounding."
 
 
 def no_winner(result: Recommendation) -> tuple[str, str]:
@@ -117,7 +118,7 @@ def accuracy_and_cost(result: Recommendation, row: Row | None, expected: Interva
             text += f" Not evaluated on the {number:,} test images: no time left."
     costs = []
     if row is not None and row.fit_time is not None:
-        costs.append(f"Training took {duration(row.fit_time)}")
+        costs.append(f"All its trainings took {duration(row.fit_time)}")
     if row is not None and row.pred_time:
         costs.append(f"{'p' if costs else 'P'}rediction takes {_pace(row.pred_time)} on this machine")
     return text + (f" {', '.join(costs)}." if costs else "")
