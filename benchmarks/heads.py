@@ -20,6 +20,7 @@ import click
 import numpy as np
 import pandas as pd
 
+from autotl import hardware
 from autotl.builtin.backbones import discover
 from autotl.builtin.strategies import FROZEN, IN_CONTEXT, STRATEGIES
 from autotl.cache import cache_folder
@@ -123,7 +124,8 @@ def _cell(path: Path, names: list[str]) -> Iterator[dict[str, str | float]]:
             strategy = HEADS[name]
             seen = table if strategy.layers == "all" else table[:, -widths[-1] :]
             begun = time.process_time()
-            head = _fitted(strategy, seen[rows], labels[rows], classes, folds, widths)
+            with hardware.one_thread():  # as in the engine
+                head = _fitted(strategy, seen[rows], labels[rows], classes, folds, widths)
             seconds = time.process_time() - begun
             logits = _logits(head, seen[other], classes, strategy.predict)
             yield {
@@ -181,7 +183,7 @@ def table(measured: Path) -> None:
         best = wide.max(axis=1)
         print(f"\n{rows} rows, {len(wide)} cells of {wide.index.get_level_values('set').nunique()} sets\n")
         print(
-            "| head | accuracy | − linear probe, points (95 %) | best, tied or not | best alone | > 1 SE above | CPU s |"
+            "| head | accuracy | − linear probe, points (95%) | best, tied or not | best alone | > 1 SE above | CPU s |"
         )
         print("|---|---|---|---|---|---|---|")
         tested = part.pivot_table(index=["set", "backbone"], values="tested")["tested"]
