@@ -122,7 +122,9 @@ def _style() -> Iterator[None]:
 def share_axis(axis: Any) -> None:
     """Label the ticks of an axis of fractions in percent; it ends at 100%, with room for half a dot."""
     axis.set_major_formatter(
-        lambda value, _: "" if value > 1 + 1e-9 else percent(value, 0 if (100 * value).is_integer() else 1)
+        lambda value, _: (
+            "" if value > 1 + 1e-9 else percent(value, int(abs(100 * value - round(100 * value)) > 1e-6))
+        )
     )
     low, high = sorted(axis.get_view_interval())
     if high > 1:

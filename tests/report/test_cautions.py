@@ -12,6 +12,7 @@ from autotl.records import Fact, Finding, Kind, fact
 from autotl.records.result import Recommendation
 from autotl.report import wording
 from autotl.report.cautions import cautions, warnings
+from autotl.report.render import html, markdown
 from autotl.report.view import view
 from autotl.report.wording.recommendation import recommendation
 
@@ -151,6 +152,18 @@ def test_a_higher_score_that_is_not_recommended_is_explained(capsys: pytest.Capt
     assert (
         "not significant on 360 images" in text and "where that is as high, by which is the cheapest" in text
     )
+
+
+def test_the_gravest_cautions_stand_open_and_the_others_fold() -> None:
+    """A reader with a minute reads a few; all of them stand in report.md and on the folded part of the page."""
+    state = replace(clean(), problems=tuple(f"plugin {number} broke" for number in range(7)))
+    page, words = html(view(state)), markdown(view(state))
+    box = page[page.index('<div class="warning">') : page.index("</details>")]
+    opened, folded = box.split("<summary>3 more to beware of</summary>")
+    assert [opened.count("<li>"), folded.count("<li>")] == [4, 3]
+    assert all(f"plugin {number} broke" in text.lower() for number in range(7) for text in (box, words))
+    few = html(view(replace(state, problems=state.problems[:4])))
+    assert "more to beware of" not in few
 
 
 def test_a_class_that_cannot_be_judged_is_a_caution() -> None:

@@ -118,6 +118,9 @@ def test_no_axis_of_shares_goes_beyond_a_hundred_percent() -> None:
     assert low < 1.0 < high < 1.01
     form = drawing.axes.yaxis.get_major_formatter()
     assert form(1.02) == "" and form(np.float64(1.0)).startswith("100")
+    ticks = [form(value) for value in np.arange(0.44, 0.9, 0.02)]
+    assert ticks == [f"{number}%" for number in range(44, 90, 2)]  # one form on one axis
+    assert form(0.725) == "72.5%"
 
 
 def test_a_larger_budget_is_advised_only_where_this_one_was_used_up() -> None:

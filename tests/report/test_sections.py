@@ -135,6 +135,27 @@ def test_controls_do_not_set_the_scale_on_which_the_leaders_are_compared() -> No
     assert first["width"] > 100 / 7  # of the rail
     assert not first["off"] and last["off"] and last["dot"] == 0
     assert [printable(tick) for tick in board["scale"]][2] == "100%"
+
+
+def test_no_control_lies_right_of_the_scale() -> None:
+    """A control that is better than every candidate, drawn at their end, would look as good as they are."""
+    state = example()
+    board = tuple(replace(row, score_val=0.6, ci_low=0.5, ci_high=0.7) for row in state.leaderboard[:3])
+    control = replace(
+        board[0],
+        candidate="pixels@16/ridge",
+        score_val=0.8,
+        ci_low=0.75,
+        ci_high=0.85,
+        control="pixels_ridge",
+    )
+    lines = [
+        line
+        for group in view.view(replace(state, leaderboard=(*board, control)))["leaderboard"]["groups"]
+        for line in group["rows"]
+    ]
+    assert lines[-1]["left"] + lines[-1]["width"] <= 100 and lines[-1]["dot"] < 100
+    assert lines[-1]["width"] == pytest.approx(lines[0]["width"] / 2, abs=0.1)  # to the scale of the others
     assert view.view(replace(state, leaderboard=()))["leaderboard"]["scale"][0].startswith("0")
 
 

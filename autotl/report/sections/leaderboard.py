@@ -24,7 +24,7 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
     scored = rivals(result)
     controls = [row for row in result.leaderboard if row.score_val is not None and row.control]
     rest = [row for row in result.leaderboard if row.score_val is None]
-    low, high = _scale(scored or controls)
+    low, high = _scale(scored or controls, controls)
     winner = result.winner.candidate if result.winner else None
     lines = [_line(row, place, winner, (low, high)) for place, row in enumerate(scored, start=1)]
     groups = _groups(lines)
@@ -44,10 +44,10 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
     }
 
 
-def _scale(rows: list[Row]) -> tuple[float, float]:
+def _scale(rows: list[Row], controls: list[Row]) -> tuple[float, float]:
     """Return the ends of the rail, round figures, so that the best interval takes a visible share of it.
 
-    Rows that lie left of it, and controls, are marked at its end.
+    Rows that lie left of it are marked at its end. Controls lie left of it, too, and none lies right of it.
     """
     ends = [(_low(row), _high(row)) for row in rows]
     if not ends:
@@ -55,7 +55,7 @@ def _scale(rows: list[Row]) -> tuple[float, float]:
     best_low, best_high = ends[0]
     least = max(min(low for low, _ in ends), best_high - RAIL * max(best_high - best_low, LEAST_WIDTH))
     low = max(0.0, math.floor(least * 50) / 50)
-    high = min(1.0, math.ceil(max(high for _, high in ends) * 50) / 50)
+    high = min(1.0, math.ceil(max(_high(row) for row in (*rows, *controls)) * 50) / 50)
     return low, max(high, low + 0.02)
 
 

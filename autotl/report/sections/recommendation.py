@@ -13,7 +13,7 @@ from autotl.report.sections.leaderboard import untrained
 from autotl.report.wording import page as wording
 from autotl.report.wording import sentences
 
-MOST_REASONS = 5  # that stand open; the others fold away
+MOST_REASONS, MOST_WARNINGS = 5, 4  # that stand open; the others fold away
 # Reasons with a figure, in the order of their weight for a reader who has a minute.
 WEIGHTY = (
     Kind.LIMITS_COST, Kind.CHOSEN_OVER_BEST, Kind.BEST_AND_PREFERRED, Kind.HIGHER_SCORE_NOT_CHOSEN,
@@ -29,6 +29,7 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
         "reasons": first,
         "more_reasons": rest,
         "would_change": [wording.as_sentence(text) for text in _would_change(result)],
+        "open_warnings": MOST_WARNINGS,
         "warnings": [wording.as_sentence(text) for text in cautions.warnings(result)],
     }
     if winner is None:
