@@ -121,8 +121,7 @@ class _Searcher:
         running: set[Future[TrialResult]] = set()
         while True:
             while len(running) < engine.slots and (trial := self._next()) is not None:
-                reserve = self.kept + self._final_fit(trial)
-                running.add(trials.start(self.context, self.setup, trial, self.probes, reserve))
+                running.add(trials.start(self.context, self.setup, trial, self.probes, self._reserve(trial)))
             if not running:
                 break
             ended, running = wait(running, return_when=FIRST_COMPLETED)
@@ -265,6 +264,17 @@ class _Searcher:
             self.skipped.append(Skipped(name=f"{entry.backbone}@{entry.input_size}", reason=too_slow))
         # An entry without rows and seconds is not asked for; trials of it can still be looked up.
         return [replace(e, rows=0, embedded=0, seconds_per_image=None) if e in slow else e for e in ranked]
+
+    def _reserve(self, trial: Trial) -> float:
+        """Return the seconds that a trial may not touch.
+
+        The first training that does not fit is ended by the clock: it gets all but the report's, for what follows
+        needs its model, and its own model ships where no final fit fits.
+        """
+        reserve = self.kept + self._final_fit(trial)
+        scored = any(result.score_val is not None for result in self.probes)
+        fits = (trial.forecast or 0.0) + reserve <= self.context.budget.left
+        return reserve if scored or fits else self.context.plan.report
 
     def _final_fit(self, trial: Trial) -> float:
         """Return the seconds of the longest final fit among those that may follow: of the best, and of `trial`."""

@@ -251,6 +251,25 @@ def test_few_images_are_judged_out_of_fold(tmp_path: Path) -> None:
     assert state.winner is not None
 
 
+@pytest.mark.parametrize("slow", [0.2, 0.6])
+def test_a_training_that_was_asked_for_and_fits_nowhere_gets_the_time_that_there_is(
+    tmp_path: Path, slow: float
+) -> None:
+    """Few images, fine-tuning alone, a slow machine: the final fit of a model that is not there reserved the budget."""
+    photos = pictures(tmp_path / "photos", each=6, classes=2)
+    cells = {("mine:small", 64): Cell(seconds=slow, linear=0.6, tuned={"all": 0.9}, half_way=2.0)}
+    world = World(cells | {key: Cell(fails="no such file") for key in TABLE if key not in cells})
+    folder = world.run(photos, tmp_path / "run", budget=60.0, strategies=("fine_tune",))
+    state = result_file.read(folder)
+    assert state.winner is not None and state.winner.strategy == "fine_tune"
+    assert world.engine is not None
+    first = next(result for result in state.trials if result.score_val is not None)
+    assert first.trial.forecast and first.trial.forecast > 60
+    assert (
+        first.cost.forward + first.cost.backward > 30
+    )  # of 60 seconds, the start, the ranking and the report left out
+
+
 def test_when_every_backbone_fails_it_says_why(photos: Path, tmp_path: Path) -> None:
     table = {key: Cell(fails="no weights here") for key in TABLE}
     with pytest.raises(AutotlError, match="no weights here"):
