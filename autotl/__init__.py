@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from autotl.hookspecs import hookimpl
     from autotl.run import Run, load, recommend
-    from autotl.sklearn import TransferClassifier
+    from autotl.sklearn import TransferClassifier, TransferRegressor
 
 __version__ = "0.1.0"
 
@@ -43,6 +43,7 @@ __all__ = [
     "Run",
     "RunError",
     "TransferClassifier",
+    "TransferRegressor",
     "UnknownNameError",
     "WeightsUnavailable",
     "__version__",
@@ -57,6 +58,7 @@ _HOMES = {  # the others: errors
     "Run": "run",
     "TransferClassifier": "sklearn",
     "embed": "embedding",
+    "TransferRegressor": "sklearn",
     "hookimpl": "hookspecs",
     "load": "run",
     "recommend": "run",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,56 +14,120 @@ from autotl.data.load import load
 from autotl.errors import DatasetError
 from autotl.plugins.manager import load_plugins
 from autotl.records import Dataset, Interval, Kind
-from autotl.records.evaluation import Evaluation
+from autotl.records.evaluation import Evaluation, LabelSetEvaluation, NumberEvaluation
 from autotl.records.result import ModelIs, Recommendation
-from autotl.stats import evaluation, ood
+from autotl.stats import conformal, evaluation, label_errors, number_errors, ood
 
 __all__ = ["evaluate"]
 
 
 def evaluate(
     model: Path, state: Recommendation, source: str, options: dict[str, str], *, device: str
-) -> Evaluation:
+) -> Evaluation | LabelSetEvaluation | NumberEvaluation:
     """Return the evaluation of a model folder on all images of a source, whichever part they are in.
 
     Raises `DatasetError` where no image has a label of the model, and as `autotl.predict` does.
     """
+    described = predict.description(model)
+    if described.target != "multiclass":
+        options = {"target": described.target, **options}
     data = load(source, options, load_plugins(), state.plugins)
-    classes = tuple(predict.class_names(model))
-    rows, unknown = _known(data, classes)
-    files = [str(file) for file in data.files[rows]]
-    number = {name: place for place, name in enumerate(classes)}
-    predictions = list(predict.predictions(model, files, device=device, top=len(classes)))
+    if data.targets[0].kind != described.target:
+        raise DatasetError(
+            f"{source} has {data.targets[0].kind} labels and the model predicts {described.target}; expected labels of"
+            " the same kind; check DATA, or --label"
+        )
+    classes = tuple(described.classes)
+    rows, labels, unknown = _ROWS[described.target](data, classes)
+    predictions = list(
+        predict.predictions(model, [str(file) for file in data.files[rows]], device=device, top=len(classes))
+    )
     good = np.array([not prediction.error for prediction in predictions], bool)
     if not good.any():
         raise DatasetError(
             f"none of the {len(rows):,} images of {source} can be read; expected image files; check DATA"
         )
-    proba = np.zeros((len(predictions), len(classes)))
-    for row, prediction in enumerate(predictions):
-        for name, probability in prediction.top:
-            proba[row, number[name]] = probability
-    rows, proba = rows[good], proba[good]
-    labels = np.array([number[data.classes[label]] for label in data.labels[rows]])
+    table = _table(predictions, classes)[good]
+    rows, labels = rows[good], labels[good]
     far = None
     if (model / ood.FILE).is_file():
         far = sum(prediction.warning is not None for prediction in predictions)
     winner = state.winner
     own = winner is not None and winner.model_is is not ModelIs.ANOTHER_CANDIDATES
-    return Evaluation(
-        candidate="" if winner is None else winner.candidate,
-        **evaluation.measured(
-            state.metric, labels, proba, classes, None if data.group is None else data.group[rows]
-        ),
-        far=far,
-        far_p=None if far is None else round(evaluation.by_chance(far, len(rows)), 6),
-        expected=_interval(winner.expected, winner.expected_low, winner.expected_high)
+    group = None if data.group is None else data.group[rows]
+    shared: dict[str, Any] = {
+        "candidate": "" if winner is None else winner.candidate,
+        "far": far,
+        "far_p": None if far is None else round(evaluation.by_chance(far, len(rows)), 6),
+        "expected": _interval(winner.expected, winner.expected_low, winner.expected_high)
         if winner and own
         else None,
-        test=_interval(winner.score_test, winner.test_low, winner.test_high) if winner and own else None,
-        unreadable=int((~good).sum()) + _left_out(data),
-        unknown=unknown,
+        "test": _interval(winner.score_test, winner.test_low, winner.test_high) if winner and own else None,
+        "unreadable": int((~good).sum()) + _left_out(data),
+    }
+    if described.target == "regression":
+        measured = number_errors.measured(
+            state.metric, labels, table[:, 0], group, half_width=described.half_width
+        )
+        level = None if described.half_width is None else conformal.LEVEL
+        return NumberEvaluation(**shared, **measured, level=level)
+    if described.target == "multilabel":
+        measured = label_errors.measured(
+            state.metric, labels, table, classes, group, limits=described.thresholds
+        )
+        return LabelSetEvaluation(**shared, **measured, unknown=unknown)
+    return Evaluation(
+        **shared, **evaluation.measured(state.metric, labels, table, classes, group), unknown=unknown
     )
+
+
+def _table(predictions: Sequence[predict.Prediction], classes: tuple[str, ...]) -> np.ndarray:
+    """Return the probabilities, or the number, of each prediction: (n, outputs)."""
+    number = {name: place for place, name in enumerate(classes)}
+    table = np.zeros((len(predictions), len(classes)))
+    for row, prediction in enumerate(predictions):
+        if prediction.value is not None:
+            table[row, 0] = prediction.value
+        for name, probability in prediction.top:
+            table[row, number[name]] = probability
+    return table
+
+
+Known = tuple[
+    np.ndarray, np.ndarray, tuple[tuple[str, int], ...]
+]  # rows, their labels, labels that are unknown
+
+
+def _of_classes(data: Dataset, classes: tuple[str, ...]) -> Known:
+    """Return the rows whose class the model has, with its index there."""
+    rows, unknown = _known(data, classes)
+    number = {name: place for place, name in enumerate(classes)}
+    return rows, np.array([number[data.classes[label]] for label in data.labels[rows]]), unknown
+
+
+def _of_sets(data: Dataset, classes: tuple[str, ...]) -> Known:
+    """Return all rows with the labels that the model has."""
+    table = np.zeros((len(data.files), len(classes)), np.int8)
+    unknown = []
+    for place, name in enumerate(data.classes):
+        if name in classes:
+            table[:, classes.index(name)] = data.labels[:, place]
+        else:
+            unknown.append((name, int(data.labels[:, place].sum())))
+    if not table.any():
+        raise DatasetError(
+            f"no image of {data.source} has a label that the model predicts; it has {_few(list(data.classes))}, expected"
+            f" {_few(list(classes))}; check DATA, or --label"
+        )
+    return np.arange(len(table)), table, tuple(sorted(unknown, key=lambda pair: -pair[1]))
+
+
+def _of_numbers(data: Dataset, classes: tuple[str, ...]) -> Known:
+    """Return all rows with their numbers."""
+    return np.arange(len(data.files)), data.labels, ()
+
+
+_ROWS = {"multiclass": _of_classes, "multilabel": _of_sets, "regression": _of_numbers}
 
 
 def _known(data: Dataset, classes: tuple[str, ...]) -> tuple[np.ndarray, tuple[tuple[str, int], ...]]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from autotl.errors import AutotlError, RunError
-from autotl.stats.target_kinds import TARGET_KINDS
+from autotl.stats.target_kinds import METRICS, TARGET_KINDS
 
 if TYPE_CHECKING:  # numpy comes with the records, and `autotl --help` must not load it
     from autotl.records import Geometry, Goal, Metric, Prefer, Settings, TargetName
@@ -167,14 +167,15 @@ class Options:
         refits=True,
     )  # fmt: skip
     target: TargetName | None = _option(  # noqa: RUF009 (a dataclasses.field)
-        None, "choice", "What the labels of a table are, whatever they look like.",
-        choices=tuple(TARGET_KINDS), default="multiclass; several labels an image and numbers are refused",
+        None, "choice", "What the labels are, whatever they look like: one class, several, or a number an image.",
+        choices=tuple(TARGET_KINDS), default="what they look like",
         refits=True,
     )  # fmt: skip
     metric: Metric | None = _option(  # noqa: RUF009 (a dataclasses.field)
-        None, "choice", "Metric that candidates are compared by.",
-        choices=TARGET_KINDS["multiclass"].metrics,
-        default="accuracy; balanced_accuracy if the largest class is over 10 times the smallest",
+        None, "choice", f"Metric that candidates are compared by: {', '.join(METRICS)}.",
+        choices=METRICS, metavar="METRIC",
+        default="accuracy, or balanced_accuracy if the largest class is over 10 times the smallest;"
+        " mean_average_precision for several labels, r2 for numbers",
     )  # fmt: skip
     prefer: Prefer = _option(  # noqa: RUF009 (a dataclasses.field)
         "accuracy", "choice", "Criterion among candidates that are not significantly worse than the best and are"

@@ -23,7 +23,7 @@ from autotl.builtin.sources import table_files, tables
 from autotl.builtin.sources.tree import images_below
 from autotl.cache import atomic
 from autotl.errors import RunError
-from autotl.records import Answers
+from autotl.records import Answers, TargetName
 from autotl.report.format import csv_line, printable
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from autotl.plugins.manager import Plugins
 
 Style = Literal["csv", "jsonl", "parquet"]
+SEPARATOR = "|"  # of several labels in a cell
 OUT_OF_DISTRIBUTION = "far from the training images"
 MODALITY = "image"  # of every model folder
 
@@ -48,6 +49,10 @@ class Prediction:
     top: tuple[tuple[str, float], ...]  # labels with their probabilities, most probable first
     warning: str | None = None
     error: str | None = None
+    value: float | None = None  # of a model that predicts a number,
+    low: float | None = None  # and its prediction interval
+    high: float | None = None
+    labels: tuple[str, ...] | None = None  # that are predicted, where an image may have several
 
     @property
     def label(self) -> str | None:
@@ -146,10 +151,11 @@ def predictions(
 ) -> Iterator[Prediction]:
     """Yield the predictions of a model folder for images, in their order, with `top` classes each.
 
-    A file that cannot be read yields its error; where it may be the source of a plugin that is not installed here,
-    the error ends with `absent`, a sentence on that plugin. Raises `EngineError` if torch cannot run.
+    A model of numbers yields a value with its interval, one of several labels an image those whose probability reaches
+    their threshold. A file that cannot be read yields its error; where it may be the source of a plugin that is not
+    installed here, the error ends with `absent`, a sentence on that plugin. Raises `EngineError` if torch cannot run.
     """
-    classes = class_names(model)
+    described = description(model)
     for items, batch in _answers(model, sources, device, features=False):
         for row, item in enumerate(items):
             error = item.error or batch.errors[row]
@@ -157,11 +163,26 @@ def predictions(
                 advice = f"; {absent}, if this is its source" if absent and item.maybe_source else ""
                 yield Prediction(item.name, (), None, f"{error}{advice}")
                 continue
-            probabilities = batch.probabilities[row]
-            order = np.argsort(-probabilities, kind="stable")[:top]
             far = batch.distance is not None and bool(batch.distance[row] > 1)
-            best = tuple((classes[place], float(probabilities[place])) for place in order)
-            yield Prediction(item.name, best, OUT_OF_DISTRIBUTION if far else None)
+            warning = OUT_OF_DISTRIBUTION if far else None
+            yield _predicted(described, item.name, batch.probabilities[row], top, warning)
+
+
+def _predicted(
+    described: Description, name: str, answer: np.ndarray, top: int, warning: str | None
+) -> Prediction:
+    """Return the prediction that a model's answer (outputs,) for one image is."""
+    if described.target == "regression":
+        value, half = float(answer[0]), described.half_width
+        low, high = (None, None) if half is None else (value - half, value + half)
+        return Prediction(name, (), warning, value=value, low=low, high=high)
+    order = np.argsort(-answer, kind="stable")
+    best = tuple((described.classes[place], float(answer[place])) for place in order.tolist()[:top])
+    if described.target == "multiclass":
+        return Prediction(name, best, warning)
+    limits = described.thresholds or [0.5] * len(answer)
+    own = tuple(described.classes[place] for place in order.tolist() if answer[place] >= limits[place])
+    return Prediction(name, best, warning, labels=own)
 
 
 def embed(model: Path, sources: Iterable[Any], *, device: str = "auto") -> np.ndarray:
@@ -170,17 +191,28 @@ def embed(model: Path, sources: Iterable[Any], *, device: str = "auto") -> np.nd
     return np.concatenate([t for t in tables if t is not None]) if tables else np.zeros((0, 0), np.float32)
 
 
-class _Described(msgspec.Struct):
+class Description(msgspec.Struct):
     """The part of model.json that is read here; the worker reads the rest."""
 
     classes: Annotated[list[str], msgspec.Meta(min_length=1)]
+    target: TargetName = "multiclass"
+    half_width: float | None = None  # of the interval of a number
+    thresholds: list[float] = []  # probability from which each of several labels is predicted
 
 
 def class_names(model: Path) -> list[str]:
-    """Return the display names of the classes of a model folder. Raises `RunError` if it is not one."""
+    """Return the display names of the outputs of a model folder. Raises `RunError` if it is not one."""
+    return description(model).classes
+
+
+def description(model: Path) -> Description:
+    """Return what a model predicts. Raises `RunError` if the folder is none of a model."""
     file = model / "model.json"
     try:
-        return msgspec.json.decode(file.read_bytes(), type=_Described).classes
+        described = msgspec.json.decode(file.read_bytes(), type=Description)
+        if described.thresholds and len(described.thresholds) != len(described.classes):
+            raise msgspec.ValidationError("it has another number of thresholds than of classes")
+        return described
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RunError(
             f"{file} has no list of classes ({error}); expected a model folder written by autotl; give another folder"
@@ -228,27 +260,43 @@ def _answers(
 # --------------------------------------------------------------------------- formats
 
 
-def columns(top: int) -> list[str]:
+def columns(top: int, target: TargetName = "multiclass") -> list[str]:
     """Return the column names of a prediction's row."""
+    if target == "regression":
+        return ["path", "value", "low", "high", "warning", "error"]
+    if target == "multilabel":
+        return ["path", "labels", *_pairs(1, top), "warning", "error"]
     more = [name for place in range(2, top + 1) for name in (f"label_{place}", f"probability_{place}")]
     return ["path", "label", "probability", *more, "warning", "error"]
 
 
-def cells(prediction: Prediction, top: int) -> list[str | float | None]:
-    """Return a prediction as the cells of a row; None for an empty cell."""
+def _pairs(first: int, last: int) -> list[str]:
+    return [name for place in range(first, last + 1) for name in (f"label_{place}", f"probability_{place}")]
+
+
+def cells(prediction: Prediction, top: int, target: TargetName = "multiclass") -> list[str | float | None]:
+    """Return a prediction as the cells of a row; None for an empty cell, several labels in one cell with ``|``."""
+    end = [prediction.warning, prediction.error]
+    if target == "regression":
+        return [prediction.path, prediction.value, prediction.low, prediction.high, *end]
+    first: list[str | float | None] = [prediction.path]
+    if target == "multilabel":
+        first.append(None if prediction.labels is None else SEPARATOR.join(prediction.labels))
     pairs = [*prediction.top, *[(None, None)] * (top - len(prediction.top))]
-    return [prediction.path, *(cell for pair in pairs for cell in pair), prediction.warning, prediction.error]
+    return [*first, *(cell for pair in pairs for cell in pair), *end]
 
 
 @contextlib.contextmanager
-def writer(style: Style, out: Path | IO[str], top: int) -> Iterator[Callable[[Prediction], None]]:
+def writer(
+    style: Style, out: Path | IO[str], top: int, target: TargetName = "multiclass"
+) -> Iterator[Callable[[Prediction], None]]:
     """Yield a function that writes one prediction after another to a stream, or atomically to a file.
 
     Parquet needs a file and pyarrow. Raises `RunError` without them.
     """
     with contextlib.ExitStack() as stack:
         if style == "parquet":
-            yield stack.enter_context(_parquet(out, top))
+            yield stack.enter_context(_parquet(out, target))
             return
         if isinstance(out, Path):
             temporary = stack.enter_context(atomic(out))
@@ -258,41 +306,53 @@ def writer(style: Style, out: Path | IO[str], top: int) -> Iterator[Callable[[Pr
         else:
             stream = out
         shown = isinstance(stream, io.TextIOBase) and stream.isatty()
-        yield _csv(stream, top, shown=shown) if style == "csv" else _json_lines(stream, shown=shown)
+        yield (
+            _csv(stream, top, target, shown=shown)
+            if style == "csv"
+            else _json_lines(stream, target, shown=shown)
+        )
         stream.flush()
 
 
-def _csv(stream: IO[str], top: int, *, shown: bool) -> Callable[[Prediction], None]:
+def _csv(stream: IO[str], top: int, target: TargetName, *, shown: bool) -> Callable[[Prediction], None]:
     """Return the writer of a CSV; `shown` on a terminal, names have no control characters."""
 
     def put(row: Iterable[object]) -> None:
         line = csv_line(row)
         stream.write("\n".join(map(printable, line.split("\n"))) if shown else line)
 
-    put(columns(top))
+    put(columns(top, target))
+    form = "{:.6g}" if target == "regression" else "{:.6f}"
     return lambda prediction: put(
-        f"{cell:.6f}" if isinstance(cell, float) else cell for cell in cells(prediction, top)
+        form.format(cell) if isinstance(cell, float) else cell for cell in cells(prediction, top, target)
     )
 
 
-def _json_lines(stream: IO[str], *, shown: bool) -> Callable[[Prediction], None]:
+def _json_lines(stream: IO[str], target: TargetName, *, shown: bool) -> Callable[[Prediction], None]:
     def write(prediction: Prediction) -> None:
-        stream.write(json.dumps(_record(prediction), ensure_ascii=shown) + "\n")
+        stream.write(json.dumps(_record(prediction, target), ensure_ascii=shown) + "\n")
 
     return write
 
 
-def _record(prediction: Prediction) -> dict[str, Any]:
+def _record(prediction: Prediction, target: TargetName = "multiclass") -> dict[str, Any]:
     best = prediction.probability
+    end = {"warning": prediction.warning, "error": prediction.error}
+    if target == "regression":
+        numbers = {name: getattr(prediction, name) for name in ("value", "low", "high")}
+        rounded = {name: None if n is None else float(f"{n:.6g}") for name, n in numbers.items()}
+        return {"path": prediction.path, **rounded, **end}
+    first: dict[str, Any] = {"path": prediction.path}
+    if target == "multilabel":
+        first["labels"] = None if prediction.labels is None else list(prediction.labels)
     return {
-        "path": prediction.path,
+        **first,
         "label": prediction.label,
         "probability": None if best is None else round(best, 6),
         "top": [
             {"label": label, "probability": round(probability, 6)} for label, probability in prediction.top
         ],
-        "warning": prediction.warning,
-        "error": prediction.error,
+        **end,
     }
 
 
@@ -300,7 +360,7 @@ _ROWS_PER_GROUP = 4096
 
 
 @contextlib.contextmanager
-def _parquet(out: Path | IO[str], top: int) -> Iterator[Callable[[Prediction], None]]:
+def _parquet(out: Path | IO[str], target: TargetName) -> Iterator[Callable[[Prediction], None]]:
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -314,16 +374,11 @@ def _parquet(out: Path | IO[str], top: int) -> Iterator[Callable[[Prediction], N
             "Parquet cannot be written to standard output; expected a file; add --out predictions.parquet"
         )
     pair = pa.struct([("label", pa.string()), ("probability", pa.float64())])
-    schema = pa.schema(
-        [
-            ("path", pa.string()),
-            ("label", pa.string()),
-            ("probability", pa.float64()),
-            ("top", pa.list_(pair)),
-            ("warning", pa.string()),
-            ("error", pa.string()),
-        ]
-    )
+    of_labels = [("label", pa.string()), ("probability", pa.float64()), ("top", pa.list_(pair))]
+    several = [("labels", pa.list_(pa.string())), *of_labels]
+    numbers = [(name, pa.float64()) for name in ("value", "low", "high")]
+    own = {"multiclass": of_labels, "multilabel": several, "regression": numbers}[target]
+    schema = pa.schema([("path", pa.string()), *own, ("warning", pa.string()), ("error", pa.string())])
     waiting: list[dict[str, Any]] = []
     with atomic(out) as temporary, parquet.ParquetWriter(temporary, schema) as table:
 
@@ -332,7 +387,7 @@ def _parquet(out: Path | IO[str], top: int) -> Iterator[Callable[[Prediction], N
             waiting.clear()
 
         def write(prediction: Prediction) -> None:
-            waiting.append(_record(prediction))
+            waiting.append(_record(prediction, target))
             if len(waiting) == _ROWS_PER_GROUP:
                 flush()
 
@@ -340,11 +395,14 @@ def _parquet(out: Path | IO[str], top: int) -> Iterator[Callable[[Prediction], N
         flush()
 
 
-def frame(rows: Sequence[Prediction], top: int) -> pd.DataFrame:
+def frame(rows: Sequence[Prediction], top: int, target: TargetName = "multiclass") -> pd.DataFrame:
     """Return predictions as a pandas DataFrame."""
     import pandas as pd
 
-    table = pd.DataFrame([cells(row, top) for row in rows], columns=columns(top))
+    table = pd.DataFrame([cells(row, top, target) for row in rows], columns=columns(top, target))
     for name in table.columns:
-        table[name] = table[name].astype("float64" if name.startswith("probability") else "str")
+        number = name.startswith("probability") or (
+            target == "regression" and name in {"value", "low", "high"}
+        )
+        table[name] = table[name].astype("float64" if number else "str")
     return table

@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 
     from autotl.engine.export import Format
     from autotl.pipeline import Tools
-    from autotl.records.evaluation import Evaluation
+    from autotl.records import TargetName
+    from autotl.records.evaluation import Evaluation, LabelSetEvaluation, NumberEvaluation
     from autotl.stages.dry_run import Plan
 
 # Options of a run that hold for another fit of its recipe.
@@ -200,11 +201,17 @@ class Run:
         return tuple(autotl_predict.class_names(self._model()))
 
     @property
+    def target(self) -> TargetName:
+        """Kind of what the model predicts: multiclass, multilabel or regression."""
+        return autotl_predict.description(self._model()).target
+
+    @property
     def module(self) -> Any:
         """Return the model as a plain `torch.nn.Module` in eval mode: images (B, 3, H, W) to logits (B, classes).
 
-        Its `transform` makes the input (3, H, W) of a PIL image, `classes` names the outputs, and
-        ``softmax(logits / temperature)`` are the calibrated probabilities. Imports torch here.
+        Its `transform` makes the input (3, H, W) of a PIL image, `classes` names the outputs, and its `outputs` maps
+        logits to predictions: ``softmax(logits / temperature)`` of classes, the calibrated probabilities; the sigmoid of
+        several labels; a number in its unit. Imports torch here.
         """
         from autotl.engine import model
 
@@ -215,11 +222,14 @@ class Run:
 
         `images` is one or several paths, PIL images or arrays, (H, W), (H, W, 3) or (H, W, 4) in uint8 or in
         floats from 0 to 1; a folder stands for the images in it, a CSV for those it lists. `top` above 1 adds
-        label_2, probability_2 and so on. What cannot be read is a row with its error. Raises `RunError` when
-        the folder holds no model, `DatasetError` for what is no image, `EngineError` when torch cannot run.
+        label_2, probability_2 and so on. A model of numbers has value, low and high, the ends of its prediction
+        interval; one of several labels an image has labels and label_1, probability_1 and so on. What cannot be
+        read is a row with its error. Raises `RunError` when the folder holds no model, `DatasetError` for what is
+        no image, `EngineError` when torch cannot run.
         """
         many = autotl_predict.several(images)
-        return autotl_predict.frame(list(self.predictions(many, device=device, top=top)), top)
+        rows = list(self.predictions(many, device=device, top=top))
+        return autotl_predict.frame(rows, top, self.target)
 
     def predictions(
         self, images: Iterable[Any], *, device: str = "auto", top: int = 1
@@ -236,7 +246,7 @@ class Run:
         group: str | None = None,
         label: str | None = None,
         device: str = "auto",
-    ) -> Evaluation:
+    ) -> Evaluation | LabelSetEvaluation | NumberEvaluation:
         """Return how the model does on labelled images that the run has not seen; writes nothing.
 
         `data`, `group` and `label` are as in `recommend`; all images are used, whichever part they are in. Raises

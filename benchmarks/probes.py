@@ -51,7 +51,7 @@ class Opened:
         done = self.engine.submit(trial, spec, LINEAR, far()).result()
         if done.predictions is None:
             raise SystemExit(f"{spec.name} on {self.data.source}: {done.error}")
-        predicted = evidence.predicted_classes(self.folder / done.predictions, self.rows(on))
+        predicted = evidence.predicted_labels(self.folder / done.predictions, self.rows(on))
         assert predicted is not None
         return predicted
 

@@ -117,7 +117,7 @@ def measured(
     labels = table.labels(state.data.classes)[test]
     final = next(t for t in state.trials if t.trial.id in ("final", "tested"))
     assert final.predictions is not None
-    shipped = evidence.predicted_classes(folder / final.predictions, test)
+    shipped = evidence.predicted_labels(folder / final.predictions, test)
     assert shipped is not None
     spec = next(spec for spec in state.backbones if spec.name == state.winner.backbone)
     with opened(sets, name, folder.parent / f".{folder.name}-probe", table.part) as them:

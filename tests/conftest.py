@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 # Before numpy is imported: the tests of two processes share the cores, and threads on small matrices only wait.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -15,10 +14,6 @@ import pytest
 import simulated_run
 from cheap import leave_out_drawings, quicken
 from made_images import pictures
-
-from autotl import pipeline
-from autotl.hookspecs import hookimpl
-from autotl.plugins import manager
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything reads it: no test opens a connection
 
@@ -162,10 +157,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def guest(monkeypatch: pytest.MonkeyPatch) -> None:
+def guest() -> Iterator[None]:
     """A plugin that offers the backbones of the simulated engine, in every run of the test."""
-    offering = SimpleNamespace(
-        __name__="simulated_run", register_backbones=hookimpl(lambda profile, settings: simulated_run.SPECS)
-    )
-    original = manager.load_plugins
-    monkeypatch.setattr(pipeline, "load_plugins", lambda: original([offering]))
+    with simulated_run.offered():
+        yield

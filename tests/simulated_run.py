@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from autotl import pipeline
+from autotl.hookspecs import hookimpl
+from autotl.plugins import manager
 from autotl.records import (
     BackboneSpec,
     Event,
@@ -25,6 +32,18 @@ TABLE = {
     ("mine:good", 64): Cell(seconds=0.001, linear=0.75, tuned={"all": 0.87, 2: 0.8, 1: 0.78}),
     ("mine:broken", 64): Cell(fails="no such file: mine.safetensors"),
 }
+
+
+@contextmanager
+def offered() -> Iterator[None]:
+    """Offer the backbones in every run."""
+    offering = SimpleNamespace(
+        __name__="simulated_run", register_backbones=hookimpl(lambda profile, settings: SPECS)
+    )
+    original = manager.load_plugins
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pipeline, "load_plugins", lambda: original([offering]))
+        yield
 
 
 class World:

@@ -47,10 +47,10 @@ def table(
     return root / name
 
 
-def twelve(root: Path, folder: str = "img") -> Path:
-    """Write 0.png to 11.png into a folder below a root."""
-    for number in range(12):
-        picture(root / folder / f"{number}.png", number * 20)
+def twelve(root: Path, folder: str = "img", *, count: int = 12) -> Path:
+    """Write 0.png to 11.png, or `count` of them, into a folder below a root."""
+    for number in range(count):
+        picture(root / folder / f"{number}.png", number * 20 % 256)
     return root
 
 

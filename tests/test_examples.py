@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from installed import environment
 from made_images import stripes
+from made_targets import COLOURS, discs, tiles
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
@@ -70,6 +71,34 @@ def test_from_csv(desk: Path) -> None:
 def test_from_python(desk: Path) -> None:
     shown = run(desk, "from_python.py", "photos", BUDGET, "new/000.png")
     assert "score_val" in shown and "probability" in shown and "report.html" in shown
+
+
+@pytest.mark.slow
+def test_numbers(desk: Path) -> None:
+    discs(desk, 60)
+    discs(desk / "more", 6, seed=1)
+    shown = run(desk, "numbers.py", "discs.csv", BUDGET, "more/discs")
+    assert "Use autotl:" in shown and "within ±" in shown
+    lines = [line.split() for line in shown.splitlines() if line.strip().startswith("more/discs/")]
+    truth = dict(line.split(",") for line in (desk / "more" / "discs.csv").read_text().splitlines()[1:])
+    errors = [abs(float(value) - float(truth[path.removeprefix("more/")])) for path, value, *_ in lines]
+    assert len(errors) == 6 and sum(errors) / 6 < 2.5  # always answering the median has about 4
+
+
+@pytest.mark.slow
+def test_several_labels(desk: Path) -> None:
+    tiles(desk, 60)
+    tiles(desk / "more", 6, seed=1)
+    shown = run(desk, "several_labels.py", "tiles.csv", BUDGET, "more/tiles")
+    assert "Use autotl:" in shown and "red is predicted from a probability of" in shown
+    rows = [line.split() for line in shown.splitlines() if line.strip().startswith("more/tiles/")]
+    truth = dict(line.split(",") for line in (desk / "more" / "tiles.csv").read_text().splitlines()[1:])
+    right = [
+        (name in labels[-1].split("|")) == (name in truth[path.removeprefix("more/")].split("|"))
+        for path, *labels in rows
+        for name in COLOURS
+    ]
+    assert len(rows) == 6 and sum(right) >= 14  # of 18
 
 
 @pytest.mark.slow

@@ -1,10 +1,11 @@
 """Heads fitted in closed form on pooled features: no training pass, no torch.
 
-Each takes ``(features (n, d) float32, labels (n,) int64, classes, folds (n,), seed, weights (n,))``; rows of
-one fold are judged by the others where something is chosen by cross-validation. The weights are those of the
-rows in the metric of the goal, times those that the data give to their items: None where all weigh the same, larger
-for rare classes where classes weigh the same. `knn` uses them to choose the number of neighbours alone, so its strategy
-does not take weights of the data.
+Each takes ``(features (n, d) float32, labels (n,) int64, classes, folds (n,), seed, weights (n,))``. Labels of another
+kind of target are standardised numbers, (n,) float64, or sets of labels, (n, classes) of 0 and 1. Rows of one fold
+are judged by the others where something is chosen by cross-validation. The weights are those of the rows in the metric
+of the goal, times those that the data give to their items: None where all weigh the same, larger for rare classes where
+classes weigh the same. `knn` uses them to choose the number of neighbours alone, so its strategy does not take weights
+of the data.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from autotl import hardware
 from autotl.records.head import Head
-from autotl.stats import ridge
+from autotl.stats import merits, ridge, values
 from autotl.stats.folds import stratified_order
 
 __all__ = ["FAST", "SHARPNESS", "Head", "constant", "knn", "linear", "logistic", "ridge_alone"]
@@ -45,8 +46,11 @@ def linear(
     """Fit logistic or ridge regression on standardised features; cross-validation chooses method and penalty.
 
     The standardisation is folded into `weight` (classes, d) and `bias` (classes,), so the head is a plain
-    linear layer. Classes without a row get a bias that rules them out.
+    linear layer. Classes without a row get a bias that rules them out. Numbers have a ridge; sets of labels a logistic
+    regression for each class against the rest, or the ridge of all of them with Platt's scaling where these are too many.
     """
+    if not isinstance(values.of(labels), values.Classes):
+        return _of_values(features, labels, classes, folds, weights, methods=("ridge", "logistic"))
     return _linear(features, labels, classes, folds, seed, weights, methods=("ridge", "logistic"))
 
 
@@ -59,6 +63,8 @@ def ridge_alone(
     weights: np.ndarray | None = None,
 ) -> Head:
     """Fit ridge regression as in `linear`, in a fraction of its time; logistic where rows are too few for a choice."""
+    if not isinstance(values.of(labels), values.Classes):
+        return _of_values(features, labels, classes, folds, weights, methods=("ridge",))
     return _linear(features, labels, classes, folds, seed, weights, methods=("ridge",))
 
 
@@ -72,8 +78,11 @@ def logistic(
 ) -> Head:
     """Fit logistic regression as in `linear`: the start of a fine-tuning.
 
-    A ridge with a small penalty predicts well, and its weights are so large that the first steps ruin it.
+    A ridge with a small penalty predicts well, and its weights are so large that the first steps ruin it: numbers have
+    one with the largest penalties alone.
     """
+    if not isinstance(values.of(labels), values.Classes):
+        return _of_values(features, labels, classes, folds, weights, methods=("logistic",))
     return _linear(features, labels, classes, folds, seed, weights, methods=("logistic",))
 
 
@@ -120,6 +129,120 @@ def _linear(
     return Head(kind="linear", arrays=arrays, method=method, setting=setting)
 
 
+STRONG = 2  # of `ridge.PENALTIES`, the first that is a start of a fine-tuning
+OF_CLASS = 5  # images with a class, and without, that a regression for it needs
+
+
+def _of_values(
+    features: np.ndarray,
+    labels: np.ndarray,
+    outputs: int,
+    folds: np.ndarray,
+    weights: np.ndarray | None,
+    *,
+    methods: tuple[str, ...],
+) -> Head:
+    """Fit numbers or sets of labels on standardised features; cross-validation chooses method and penalty.
+
+    Without "ridge" among the `methods` numbers have a ridge of the larger penalties, and sets of labels one only where
+    logistic regressions are too many.
+    """
+    with_ridge = "ridge" in methods
+    kind = values.of(labels)
+    weights = np.ones(len(labels)) if weights is None else weights
+    mean = np.average(features, 0, weights)
+    deviation = np.sqrt(np.average((features - mean) ** 2, 0, weights))
+    deviation = np.where(deviation > 1e-6, deviation, 1.0)
+    x = ((features - mean) / deviation).astype(np.float64)
+    aims = kind.targets(labels, outputs)
+    usual = np.average(aims, 0, weights)
+    root = np.sqrt(weights)[
+        :, None
+    ]  # least squares with weights are plain ones on rows times the root of theirs
+    scaled = ridge.left_out_targets(root * x, root * (aims - usual), folds, root=root)
+    left_out = [table / root for table in scaled]
+    of_kind = merits.r2 if isinstance(kind, values.Numbers) else merits.mean_average_precision
+    scores = [
+        float(np.average(of_kind(labels, kind.answers(table + usual)), weights=weights)) for table in left_out
+    ]
+    first = 0 if with_ridge else STRONG
+    index = first + int(np.argmax(scores[first:]))
+    weight, bias = ridge.fit_targets(root * x, root * (aims - usual), index), usual
+    method, setting = "ridge", float(ridge.PENALTIES[index])
+    if not isinstance(kind, values.Numbers):
+        slope, offset = _platt(left_out[index] + usual, labels, weights)
+        weight, bias = weight * slope[:, None], bias * slope + offset
+        if "logistic" in methods and x.size * outputs * len(PENALTIES) <= LOGISTIC_WORK:
+            penalty, logistic_score = _best_of_sets(x, labels, folds, weights)
+            if not with_ridge or logistic_score > scores[index]:
+                weight, bias = _fit_sets(x, labels, penalty, weights)
+                method, setting = "logistic", penalty
+    arrays = {
+        "weight": (weight / deviation).astype(np.float32),
+        "bias": (bias - weight @ (mean / deviation)).astype(np.float32),
+    }
+    return Head(kind="linear", arrays=arrays, method=method, setting=setting)
+
+
+def _platt(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return slope and offset (classes,) that make logits of scores (n, classes), a logistic regression for each.
+
+    Platt, Probabilistic outputs for support vector machines, 1999. A class that all or no images have keeps its share.
+    """
+    slope, offset = np.zeros(scores.shape[1]), np.zeros(scores.shape[1])
+    for place in range(scores.shape[1]):
+        own = labels[:, place] > 0
+        spread = float(scores[:, place].std())
+        if not 0 < own.sum() < len(own) or spread <= 0:
+            offset[place] = _logit(own.mean(), len(own))
+            continue
+        _, weight, bias = _fit(scores[:, [place]] / spread, own.astype(int), 1.0, weights)
+        slope[place] = (weight[1, 0] - weight[0, 0]) / spread
+        offset[place] = bias[1] - bias[0]
+    return slope, offset
+
+
+def _logit(share: float, rows: int) -> float:
+    return float(np.log((rows * share + 0.5) / (rows * (1 - share) + 0.5)))
+
+
+def _best_of_sets(
+    x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: np.ndarray
+) -> tuple[float, float]:
+    """Return C of the least log loss on two folds, and the mean average precision there."""
+    names = np.unique(folds)
+    if len(names) < 2:
+        return 1e-2, -1.0
+    losses, scores = [], []
+    for penalty in PENALTIES:
+        tables, own = [], []
+        for name in names[:2]:
+            out = folds == name
+            weight, bias = _fit_sets(x[~out], labels[~out], penalty, weights[~out])
+            tables.append(x[out] @ weight.T + bias)
+            own.append(labels[out])
+        logits, truth = np.concatenate(tables), np.concatenate(own)
+        losses.append(float(np.mean(np.logaddexp(0, logits) - truth * logits)))
+        scores.append(float(merits.mean_average_precision(truth, logits).mean()))
+    best = int(np.argmin(losses))
+    return PENALTIES[best], scores[best]
+
+
+def _fit_sets(
+    x: np.ndarray, labels: np.ndarray, penalty: float, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weight (classes, d) and bias (classes,): a regression for each class against the rest."""
+    weight, bias = np.zeros((labels.shape[1], x.shape[1])), np.zeros(labels.shape[1])
+    for place in range(labels.shape[1]):
+        own = (labels[:, place] > 0).astype(int)
+        if not OF_CLASS <= own.sum() <= len(own) - OF_CLASS:
+            bias[place] = _logit(own.mean(), len(own))
+            continue
+        _, both, offsets = _fit(x, own, penalty, weights)
+        weight[place], bias[place] = both[1] - both[0], offsets[1] - offsets[0]
+    return weight, bias
+
+
 def _sample(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Return a stratified sample of `count` row indices, in ascending order."""
     if count >= len(labels):
@@ -145,6 +268,9 @@ def knn(
     weights: np.ndarray | None = None,
 ) -> Head:
     """Fit nearest neighbours by cosine similarity of centred features; cross-validation chooses their number."""
+    kind = values.of(labels)
+    is_class = isinstance(kind, values.Classes)
+    aims = kind.targets(labels, classes)
     centre = features.mean(0)
     x = features - centre
     x = x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-12)
@@ -155,16 +281,23 @@ def knn(
     similarity[folds[judged][:, None] == folds[judged][None, :]] = -2.0
     order = np.argsort(-similarity, axis=1)[:, : max(NEIGHBOURS)]
     votes = np.exp(SHARPNESS * (np.take_along_axis(similarity, order, 1) - 1))
-    best, best_score = 1, -1.0
+    best, best_score = 1, -np.inf
     for count in NEIGHBOURS:
-        tally = np.zeros((len(seen), classes))
-        np.add.at(tally, (np.arange(len(seen))[:, None], own[order[:, :count]]), votes[:, :count])
-        score = float(np.average(tally.argmax(1) == own, weights=counting))
+        near = votes[:, :count]
+        if is_class:
+            tally = np.zeros((len(seen), classes))
+            np.add.at(tally, (np.arange(len(seen))[:, None], own[order[:, :count]]), near)
+            score = float(np.average(tally.argmax(1) == own, weights=counting))
+        else:
+            shares = near / near.sum(1, keepdims=True)
+            mean = (shares[:, :, None] * aims[judged][order[:, :count]]).sum(1)
+            of_kind = merits.r2 if isinstance(kind, values.Numbers) else merits.mean_average_precision
+            score = float(of_kind(own, kind.answers(mean)).mean())
         if score > best_score + 1e-9:
             best, best_score = count, score
     arrays = {
         "features": x.astype(np.float32),
-        "labels": labels.astype(np.int64),
+        "labels": labels.astype(np.int64 if is_class else np.float32),
         "centre": centre.astype(np.float32),
         "count": np.array(best, np.int64),
     }

@@ -1,37 +1,43 @@
 """The transferability scores that come with autotl: numbers from features and labels, without training.
 
 Each takes ``(features (n, d), labels (n,), folds (n,), logits (n, s) or None)`` and returns a float;
-higher is better. Rows of one fold are predicted from the other folds, so that a group, which is in one fold,
-is never predicted from itself.
+higher is better. Labels of other kinds of target are numbers, (n,) floats, or sets of labels, (n, classes) of 0 and 1;
+scores that need classes decline them by `Score.targets`. Rows of one fold are predicted from the other folds, so that a
+group, which is in one fold, is never predicted from itself.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 
 from autotl import hardware
 from autotl.hookspecs import hookimpl
-from autotl.records import Score
-from autotl.stats import ridge
+from autotl.records import Score, TargetName
+from autotl.stats import merits, ridge, values
 from autotl.stats.ridge import standardise
 
+EVERY: tuple[TargetName, ...] = ("multiclass", "multilabel", "regression")
 SCORES = (
     Score(
         name="linear",
         summary="cross-validated accuracy of a ridge classifier (closed form)",
         compute="autotl.builtin.scores:linear",
+        targets=EVERY,
     ),
     Score(
         name="knn",
         summary="cross-validated accuracy of nearest neighbours by cosine similarity",
         compute="autotl.builtin.scores:knn",
+        targets=EVERY,
     ),
     Score(
         name="logme",
         summary="log maximum evidence of a Bayesian linear model (You et al., ICML 2021)",
         compute="autotl.builtin.scores:logme",
+        targets=EVERY,
     ),
     Score(
         name="hscore",
@@ -50,6 +56,7 @@ SCORES = (
         summary="certainty of the backbone's own classifier on these images, without labels",
         compute="autotl.builtin.scores:source_head",
         needs_logits=True,
+        targets=EVERY,
     ),
 )
 
@@ -67,7 +74,16 @@ def register_scores() -> tuple[Score, ...]:
 def linear(
     features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
 ) -> float:
-    """Return the accuracy of ridge regression on one-hot labels, each fold predicted by the others, best penalty."""
+    """Return the accuracy of ridge regression on one-hot labels, each fold predicted by the others, best penalty.
+
+    Of numbers it is R², of sets of labels the mean average precision.
+    """
+    kind = values.of(labels)
+    if not isinstance(kind, values.Classes):
+        aims = kind.targets(labels, 1)
+        usual = aims.mean(0)
+        tables = ridge.left_out_targets(standardise(features), aims - usual, folds)
+        return max(_score(labels, kind.answers(table + usual)) for table in tables)
     left_out = ridge.left_out(standardise(features), labels, folds)
     return float(max(np.mean(scores.argmax(1) == labels) for scores in left_out))
 
@@ -75,7 +91,11 @@ def linear(
 def knn(
     features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
 ) -> float:
-    """Return the accuracy of a vote of the 5 nearest neighbours outside the row's own fold, weighted by similarity."""
+    """Return the accuracy of a vote of the 5 nearest neighbours outside the row's own fold, weighted by similarity.
+
+    Of numbers it is R², of sets of labels the mean average precision, by their weighted mean.
+    """
+    kind = values.of(labels)
     x = features.astype(np.float32)
     x = x - x.mean(0)
     x /= np.linalg.norm(x, axis=1, keepdims=True) + 1e-12
@@ -83,10 +103,19 @@ def knn(
     similarity[folds[:, None] == folds[None, :]] = -np.inf
     near = np.argpartition(-similarity, min(NEIGHBOURS, len(x) - 1), axis=1)[:, :NEIGHBOURS]
     weight = np.exp(np.take_along_axis(similarity, near, 1) / 0.1)
+    if not isinstance(kind, values.Classes):
+        shares = weight / np.maximum(weight.sum(1, keepdims=True), 1e-12)
+        return _score(labels, kind.answers((shares[:, :, None] * kind.targets(labels, 1)[near]).sum(1)))
     votes = np.zeros((len(x), int(labels.max()) + 1), np.float64)
     for column in range(near.shape[1]):
         votes[np.arange(len(x)), labels[near[:, column]]] += weight[:, column]
     return float(np.mean(votes.argmax(1) == labels))
+
+
+def _score(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Return R² or the mean average precision, not below 0: a probe that is worse than a constant has learned nothing."""
+    of_kind = merits.mean_average_precision if labels.ndim == 2 else merits.r2
+    return max(0.0, float(of_kind(labels, predicted).mean()))
 
 
 def logme(
@@ -95,15 +124,15 @@ def logme(
     """Return the mean over classes of the maximised log evidence per row of y = Fw + noise, w ~ N(0, I/alpha).
 
     You, Liu, Wang, Long: LogME, ICML 2021 (fixed-point iteration of alpha and beta on the spectrum of
-    F'F). Unlike the others it is no accuracy: compare its values within one data set only.
+    F'F). Unlike the others it is no accuracy: compare its values within one data set only. Sets of labels have one y a
+    class; numbers are one y, standardised.
     """
     f = features.astype(np.float64)
     n, d = f.shape
     u, s, _ = np.linalg.svd(f, full_matrices=False)
     spectrum = s**2
     evidences = []
-    for label in np.unique(labels):
-        y = (labels == label).astype(np.float64)
+    for y in _regressands(labels):
         z2 = (u.T @ y) ** 2
         rest = max(float(y @ y - z2.sum()), 0.0)
         alpha, beta = 1.0, 1.0
@@ -131,6 +160,18 @@ def logme(
         ) / 2
         evidences.append(evidence / n)
     return float(np.mean(evidences))
+
+
+def _regressands(labels: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield what LogME fits: each class against the rest, or the standardised numbers."""
+    kind = values.of(labels)
+    if isinstance(kind, values.Numbers):
+        yield standardise(labels[:, None])[:, 0]
+    elif isinstance(kind, values.LabelSets):
+        yield from labels.T[labels.any(0)].astype(np.float64)
+    else:
+        for label in np.unique(labels):
+            yield (labels == label).astype(np.float64)
 
 
 def hscore(

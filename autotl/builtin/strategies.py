@@ -6,25 +6,29 @@ from typing import Any
 
 from autotl.builtin.fine_tuning import FINE_TUNING
 from autotl.hookspecs import hookimpl
-from autotl.records import Phase, Profile, Strategy
+from autotl.records import Phase, Profile, Strategy, TargetName
 
+EVERY: tuple[TargetName, ...] = ("multiclass", "multilabel", "regression")
 STRATEGIES = (
     Strategy(
         name="linear_probe",
         summary="frozen backbone, logistic or ridge regression on its features",
         head="autotl.builtin.heads:linear",
+        targets=EVERY,
     ),
     Strategy(
         name="knn",
         summary="frozen backbone, nearest neighbours by cosine similarity of its features",
         head="autotl.builtin.heads:knn",
         takes_weights=False,  # an image votes or it does not
+        targets=EVERY,
     ),
     Strategy(
         name="fine_tune",
         summary="new head and the last layer groups trained together (depth 1..n or all)",
         phases=(Phase(trains="k"),),
         depths=True,
+        targets=EVERY,
     ),
     Strategy(
         name="lp_ft",
@@ -34,6 +38,7 @@ STRATEGIES = (
             Phase(trains="k", lr=5e-4),
         ),  # a fitted head needs no more, and a larger rate ruins the features
         depths=True,
+        targets=EVERY,
     ),
 )
 

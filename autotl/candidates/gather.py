@@ -69,6 +69,8 @@ def gather(
         if strategies
         else [strategy for strategy in every.values() if strategy.proposed]
     )
+    allowed_strategies, declined = for_target(allowed_strategies, profile, named=bool(strategies))
+    skipped += declined
     if not kept:
         reasons = [f"{skip.name}: {_brief(skip.reason)}" for skip in skipped[:5]]
         left_out = "; ".join(reasons) or "no plugin proposes any"
@@ -134,6 +136,25 @@ def _worthy(
 def _takes_weights(strategy: Strategy) -> bool:
     """Return whether a strategy fits by the weights of the items; a sampler of its own draws by something else."""
     return strategy.takes_weights and all(phase.sampler is None for phase in strategy.phases)
+
+
+def for_target(
+    strategies: Sequence[Strategy], profile: Profile, *, named: bool
+) -> tuple[list[Strategy], list[Skipped]]:
+    """Return the strategies that can train the kind of target, and a row for each of the others.
+
+    Raises `AutotlError` where none is left.
+    """
+    able = [strategy for strategy in strategies if profile.target in strategy.targets]
+    others = [strategy for strategy in strategies if strategy not in able]
+    if not able:
+        names = ", ".join(strategy.name for strategy in others)
+        raise AutotlError(
+            f"no strategy is left for {profile.target} labels ({names} train other kinds); expected one that declares"
+            f" them; {'name another with --strategies' if named else 'install a plugin that has one'}"
+        )
+    declines = fact(Kind.STRATEGY_DECLINES, target=profile.target)
+    return able, [Skipped(name=strategy.name, reason=declines) for strategy in others]
 
 
 def _missing(spec: BackboneSpec, settings: Settings) -> Fact | None:

@@ -43,6 +43,9 @@ def predict(
 ) -> None:
     """Classify images with the model of a run: path, label, probability, next classes, warning, error.
 
+    A model of numbers writes value, low and high, the ends of its prediction interval; one of several labels an image
+    writes labels, those whose probability reaches their threshold, and the most probable ones.
+
     PATH is an image, a folder (searched for images), a CSV with a column path, a source that an installed plugin
     reads, or - for a list of paths on standard input. Probabilities are calibrated. A warning marks an image that
     is out of distribution: far from the training images; about 1% of images of the same kind get it too. A file
@@ -64,7 +67,7 @@ def predict(
     predicted = run.predictions(_sources(paths), device=device, top=top)
     good = bad = 0
     first = ""
-    with writer(style, out or sys.stdout, top) as write, counting(quiet=quiet) as count:
+    with writer(style, out or sys.stdout, top, run.target) as write, counting(quiet=quiet) as count:
         for row in predicted:
             write(row)
             if row.error is not None and not first:
@@ -116,9 +119,9 @@ def export(folder: str, to: Format, out: Path | None) -> None:
 
     written = load(folder).export(to, out)
     config = json.loads((written / "config.json").read_text(encoding="utf-8"))
-    parity = config["parity"]
+    parity, what = config["parity"], "numbers" if "scale" in config else "probabilities"
     say(
-        f"{written / config['file']}: probabilities differ from autotl's model by at most"
+        f"{written / config['file']}: {what} differ from autotl's model by at most"
         f" {parity['largest_difference']:.1e} on {parity['images']} {parity['on']}"
     )
 

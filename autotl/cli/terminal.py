@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from autotl.records import Profile
-    from autotl.records.evaluation import Evaluation
+    from autotl.records.evaluation import Evaluation, LabelSetEvaluation, NumberEvaluation
     from autotl.records.result import Recommendation
     from autotl.run import Run
     from autotl.stages.dry_run import Plan
@@ -314,8 +314,12 @@ def profile(profiled: Profile) -> None:
     facts(
         [
             ("images", f"{profiled.images:,} ({file_size(profiled.bytes)})"),
-            ("classes", f"{len(profiled.classes):,}"),
-            ("largest : smallest class", f"{recorded.imbalance(profiled):.1f} : 1"),
+            *wording.target_facts(profiled),
+            *(
+                [("largest : smallest class", f"{recorded.imbalance(profiled):.1f} : 1")]
+                if profiled.numbers is None
+                else []
+            ),
             ("shorter side", f"median {profiled.side} px, 90% from {low} to {high} px"),
             ("grayscale", percent(profiled.gray, 0)),
             *(
@@ -326,12 +330,14 @@ def profile(profiled: Profile) -> None:
         ]
     )
     click.echo()
-    ordered = sorted(
-        zip(profiled.classes, profiled.counts, strict=True), key=lambda pair: (-pair[1], pair[0])
-    )
+    counted = list(recorded.counted(profiled))
+    ordered = counted if profiled.numbers else sorted(counted, key=lambda pair: (-pair[1], pair[0]))
     listed = ordered if len(ordered) <= 20 else [*ordered[:10], ("...", -1), *ordered[-10:]]
     rows_table(
-        ("class", "images"), [(n, "" if c < 0 else f"{c:,}") for n, c in listed], right=("images",), elastic=0
+        (wording.counted_as(profiled.target), "images"),
+        [(n, "" if c < 0 else f"{c:,}") for n, c in listed],
+        right=("images",),
+        elastic=0,
     )
     for guess in recorded.reading(profiled.reading):
         paragraph(f"- {guess}")
@@ -343,10 +349,48 @@ def profile(profiled: Profile) -> None:
         paragraph(f"- {recorded.finding(finding)}{f' ({action})' if action else ''}")
 
 
-def evaluation(found: Evaluation) -> None:
+def evaluation(found: Evaluation | LabelSetEvaluation | NumberEvaluation) -> None:
     """Print an evaluation: classes, confusions, thresholds, and the sentences on the whole."""
-    from autotl.report.format import interval, percent
+    from autotl.records.evaluation import LabelSetEvaluation, NumberEvaluation
     from autotl.report.wording import evaluation as wording
+
+    if isinstance(found, NumberEvaluation):
+        _evaluation_of_numbers(found)
+    elif isinstance(found, LabelSetEvaluation):
+        _evaluation_of_labels(found)
+    else:
+        _evaluation_of_classes(found)
+    click.echo()
+    for text in wording.sentences(found):
+        paragraph(text)
+
+
+def _evaluation_of_numbers(found: NumberEvaluation) -> None:
+    from autotl.report.wording import numbers
+
+    facts(numbers.figures(found))
+    if found.bins:
+        click.echo()
+        lines = [numbers.bin_line(each) for each in found.bins]
+        columns = ("prediction", "images", "mean absolute error", "bias", "in interval")
+        rows_table(columns, [tuple(line.values()) for line in lines], right=columns[1:])
+
+
+def _evaluation_of_labels(found: LabelSetEvaluation) -> None:
+    from autotl.report.wording import label_sets
+
+    names = ("name", "images", "average_precision", "threshold", "precision", "recall", "f1")
+    lines = [label_sets.label_line(each) for each in found.labels[:SHOWN_ROWS]]
+    columns = ("label", "images", "average precision", "threshold", "precision", "recall", "F1")
+    rows_table(
+        columns, [tuple(str(line[name]) for name in names) for line in lines], right=columns[1:], elastic=0
+    )
+    if len(found.labels) > SHOWN_ROWS:
+        click.echo(f"  and {len(found.labels) - SHOWN_ROWS} more, see --json")
+
+
+def _evaluation_of_classes(found: Evaluation) -> None:
+    from autotl.report.format import interval, percent
 
     lines = sorted(found.classes, key=lambda line: line.recall.value if line.recall else 2.0)
     rows = [
@@ -375,9 +419,6 @@ def evaluation(found: Evaluation) -> None:
         ]
         titles = (f"{found.positive} from", "precision", "recall")
         rows_table(titles, cuts, right=titles, elastic=0)
-    click.echo()
-    for text in wording.sentences(found):
-        paragraph(text)
 
 
 def plan(planned: Plan) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from autotl.data import duplicates
 from autotl.records import Action, Dataset, Fact, Finding, Kind, fact
+from autotl.stats import values
 
 SHOWN = 20  # names in a finding
 PAIRS = 6  # that are shown as pictures
@@ -85,6 +86,9 @@ def held_together(data: Dataset, found: Copies) -> Dataset:
 def contradictions(data: Dataset, found: Copies) -> Mapping[int, Fact]:
     """Return the images under two labels that take no part: at least one label is wrong, and it is unknown which.
 
+    Two numbers for one picture are two measurements, and both stay.
+
+
     Given test images stay, since they are the measure. Where much of a class is the same as another, all stay. An image
     that is another one mirrored or turned may well have another label: a 6 is a 9.
     """
@@ -92,9 +96,10 @@ def contradictions(data: Dataset, found: Copies) -> Mapping[int, Fact]:
     if not rows:
         return {}
     contradicted = np.unique(np.concatenate(rows))
-    counts = np.bincount(data.labels, minlength=len(data.classes))
-    share = np.bincount(data.labels[contradicted], minlength=len(data.classes)) / np.maximum(counts, 1)
-    out = contradicted[(share[data.labels[contradicted]] <= CONTRADICTED) & (data.given[contradicted] != 2)]
+    strata = values.of(data.labels).strata(data.labels)
+    counts = np.bincount(strata)
+    share = np.bincount(strata[contradicted], minlength=len(counts)) / np.maximum(counts, 1)
+    out = contradicted[(share[strata[contradicted]] <= CONTRADICTED) & (data.given[contradicted] != 2)]
     return {int(row): fact(Kind.CONTRADICTED) for row in out}
 
 
@@ -128,7 +133,7 @@ def _equal_files(data: Dataset) -> list[np.ndarray]:
     return [family for family in np.split(order, np.cumsum(sizes)[:-1]) if len(family) > 1]
 
 
-def _findings(data: Dataset, families: Sequence[np.ndarray], values: dict[str, Any]) -> list[Finding]:
+def _findings(data: Dataset, families: Sequence[np.ndarray], how: dict[str, Any]) -> list[Finding]:
     if not families:
         return []
 
@@ -136,7 +141,7 @@ def _findings(data: Dataset, families: Sequence[np.ndarray], values: dict[str, A
         names = tuple(str(name) for name in data.names[np.concatenate(some)[:SHOWN]])  # side by side
         return Finding(
             kind=kind,
-            values=values,
+            values=how,
             count=count,
             where=names,
             pairs=tuple(tuple(str(name) for name in data.names[family[:2]]) for family in some[:PAIRS]),
@@ -144,7 +149,7 @@ def _findings(data: Dataset, families: Sequence[np.ndarray], values: dict[str, A
             action=action[kind],
         )
 
-    exact, turned, cropped = values["exact"], values.get("turned", False), values.get("cropped", False)
+    exact, turned, cropped = how["exact"], how.get("turned", False), how.get("cropped", False)
     left_out = not cropped and contradictions(data, Copies(exact=tuple(families)))
     action: Mapping[Kind, Action] = {
         Kind.DUPLICATE: "held_together",
@@ -154,23 +159,25 @@ def _findings(data: Dataset, families: Sequence[np.ndarray], values: dict[str, A
     }
     kind = Kind.DUPLICATE if exact else Kind.NEAR_DUPLICATE
     made = [finding(kind, families, sum(map(len, families)))]
-    made[0] = replace(made[0], values=values | {"sets": len(families)})
+    made[0] = replace(made[0], values=how | {"sets": len(families)})
     leaks = [family for family in families if len(np.unique(data.given[family][data.given[family] >= 0])) > 1]
     if leaks:
         made.append(finding(Kind.LEAK, [_unlike(family, data.given) for family in leaks], len(leaks)))
+    identity = values.of(data.labels).identity(data.labels)
     conflicts = [family for family in families if _contradicts(data, family)]
     if conflicts and not turned:
         made.append(
-            finding(Kind.CONFLICT, [_unlike(family, data.labels) for family in conflicts], len(conflicts))
+            finding(Kind.CONFLICT, [_unlike(family, identity) for family in conflicts], len(conflicts))
         )
     return made
 
 
-def _unlike(family: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return a family with two rows of different values first."""
-    other = int(np.flatnonzero(values[family] != values[family[0]])[0])
+def _unlike(family: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Return a family with two rows of different values in a column first."""
+    other = int(np.flatnonzero(column[family] != column[family[0]])[0])
     return np.concatenate([family[[0, other]], np.delete(family, [0, other])])
 
 
 def _contradicts(data: Dataset, family: np.ndarray) -> bool:
-    return len(np.unique(data.labels[family])) > 1
+    labels = data.labels[family]
+    return len(np.unique(values.of(labels).identity(labels))) > 1

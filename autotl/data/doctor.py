@@ -11,6 +11,7 @@ from autotl.data import copies, crops, groups
 from autotl.data.shift import shifted
 from autotl.data.shortcuts import shortcut
 from autotl.records import Dataset, Finding, Kind
+from autotl.stats import values
 
 SHOWN = 20  # names in a finding
 
@@ -65,9 +66,10 @@ def diagnose(
     if data.group is None or data.group_from == "copies":
         trains = data.given[rows] != 2
         names = data.names.tolist()
-        suspected = groups.suspected(names, data.labels, rows[trains], features[trains], seed=seed)
+        labels = values.of(data.labels).strata(data.labels)
+        suspected = groups.suspected(names, labels, rows[trains], features[trains], seed=seed)
         if suspected is None:
-            findings += _of_frames(data, groups.frames(names, data.labels, rows[trains], features[trains]))
+            findings += _of_frames(data, groups.frames(names, labels, rows[trains], features[trains]))
     held = suspected is not None and suspected.safe and auto_group
     if suspected is not None:
         findings.append(_of_groups(data, suspected, held=held))
@@ -93,11 +95,13 @@ def of_metadata(
     """Return whether metadata (n,) by field, of the `usable` rows (n,) bool that train, predict the labels."""
     rows = np.flatnonzero(usable & (data.given != 2))
     of_rows = {name: values[rows] for name, values in metadata.items()}
-    found = shortcut(of_rows, data.labels[rows], None if group is None else group[rows], seed=seed)
+    kind = values.of(data.labels)
+    labels, strata = kind.strata(data.labels), kind.strata_names(data.labels, data.classes)
+    found = shortcut(of_rows, labels[rows], None if group is None else group[rows], seed=seed)
     if found is None:
         return []
     pairs = tuple(dict.fromkeys(_names(data, rows[list(sign.rows)]) for sign in found.signs))
-    signs = [asdict(sign) | {"label": data.classes[sign.label]} for sign in found.signs]
+    signs = [asdict(sign) | {"label": strata[sign.label]} for sign in found.signs]
     return [
         Finding(
             kind=Kind.SHORTCUT,
@@ -171,7 +175,9 @@ def _of_shift(
     if test.all() or not test.any():
         return []
     of_rows = None if group is None else group[rows]
-    shift = shifted(features, test, data.labels[rows], of_rows, seed=seed)
+    kind = values.of(data.labels)
+    strata = kind.strata_names(data.labels, data.classes)
+    shift = shifted(features, test, kind.strata(data.labels)[rows], of_rows, seed=seed)
     if shift is None:
         return []
     pairs = tuple(
@@ -183,7 +189,7 @@ def _of_shift(
             values={
                 "area": shift.auc,
                 "p": shift.p,
-                "classes": [data.classes[label] for label in shift.classes],
+                "classes": [strata[label] for label in shift.classes],
                 "grouped": group is not None,
             },
             count=int((data.given == 2).sum()),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autotl.records import Interval, Metric
-from autotl.stats import metrics, ridge
+from autotl.stats import metrics, ridge, values
 from autotl.stats.folds import folds_for
 
 PENALTY = 2  # of `ridge.PENALTIES`
@@ -42,15 +42,15 @@ def naive(
 
     `group` are those that the run keeps whole, `left_out` (n,) bool the rows that take no part in it.
     """
-    classes = int(labels.max()) + 1
+    classes = 1 if labels.ndim == 2 else int(labels.max()) + 1
     kept = np.flatnonzero(~left_out)
     whole = None if group is None else group[kept]
     predicted: dict[str, np.ndarray] = {}
     random: dict[str, float] = {}
-    for name, values in features.items():
-        drawn = _predicted(values, labels, None, metric)
+    for name, pooled in features.items():
+        drawn = _predicted(pooled, labels, None, metric)
         random[name] = round(metrics.score(metric, labels, drawn, classes), 6)
-        predicted[name] = _predicted(values[kept], labels[kept], whole, metric)
+        predicted[name] = _predicted(pooled[kept], labels[kept], whole, metric)
     own = {
         name: round(metrics.score(metric, labels[kept], answers, classes), 6)
         for name, answers in predicted.items()
@@ -67,7 +67,13 @@ def naive(
 def _predicted(
     features: np.ndarray, labels: np.ndarray, group: np.ndarray | None, metric: Metric
 ) -> np.ndarray:
-    """Return the class (n,) that a ridge regression on the other folds predicts, fitted for the metric."""
+    """Return what a ridge regression on the other folds predicts (n,), fitted for the metric."""
+    kind = values.of(labels)
+    if not isinstance(kind, values.Classes):
+        aims = kind.targets(labels, 1)
+        x = ridge.standardise(features)
+        tables = ridge.left_out_targets(x, aims - aims.mean(0), folds_for(labels, group), (PENALTY,))
+        return kind.answers(tables[0] + aims.mean(0))
     present, place = np.unique(labels, return_inverse=True)
     weights = metrics.fitting_weights(metric, labels)
     x = ridge.standardise(features)

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from autotl import modality
-from autotl.records import Dataset, Finding, Kind, Profile
+from autotl.records import Dataset, Finding, Kind, LabelSetProfile, NumberProfile, Profile
+from autotl.stats import values
 
 SHOWN = 20  # names in a finding
 FEW = 30  # items of a class
 WEIGHTY = 10  # items of a class, from which it may weigh as much as the others
+BINS = 20  # of the distribution of numbers, at most
+FAR_OUT = 3.0  # interquartile ranges beyond the quartiles
 IMBALANCED = 10  # largest class / smallest class, above which it is a finding
 
 
@@ -22,16 +25,21 @@ def profile(data: Dataset, statistics: np.ndarray) -> Profile:
     `statistics` (n, columns) are those of `modality.Modality.decode`.
     """
     kind = modality.get(data.modality)
-    counts = np.bincount(data.labels, minlength=len(data.classes))
-    trains = np.bincount(data.labels[data.given != 2], minlength=len(data.classes))
+    target = values.of(data.labels)
+    is_number = isinstance(target, values.Numbers)
+    hits = np.ones((len(data.labels), 1)) if is_number else target.targets(data.labels, len(data.classes))
+    counts, trains = (hits[rows].sum(0).astype(int) for rows in (data.given >= -1, data.given != 2))
     trains = trains[trains > 0]
     return Profile(
         images=len(data.files),
         classes=data.classes,
         counts=tuple(counts.tolist()),
         imbalance=round(float(trains.max() / trains.min()), 6),
+        target=data.targets[0].kind,
+        numbers=_numbers(data.labels) if is_number else None,
+        label_sets=_label_sets(data) if isinstance(target, values.LabelSets) else None,
         findings=(
-            *_balance(data, counts),
+            *(_outliers(data) if is_number else _balance(data, counts)),
             *_alike(data.classes),
             *(
                 Finding(kind=slug, count=len(rows), where=_names(data, rows), certainty=0.7)
@@ -39,6 +47,55 @@ def profile(data: Dataset, statistics: np.ndarray) -> Profile:
             ),
         ),
         **kind.describe(statistics),
+    )
+
+
+def _numbers(labels: np.ndarray) -> NumberProfile:
+    """Return the distribution of numbers (n,)."""
+    counts, edges = np.histogram(labels, min(BINS, max(1, len(np.unique(labels)))))
+    shares = np.quantile(labels, (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1))
+    return NumberProfile(
+        mean=_six(labels.mean()),
+        deviation=_six(labels.std()),
+        quantiles=tuple(map(_six, shares)),
+        distinct=len(np.unique(labels)),
+        edges=tuple(map(_six, edges)),
+        counts=tuple(counts.tolist()),
+    )
+
+
+def _six(value: float) -> float:
+    """Return a number with six significant digits, as it is written."""
+    return float(f"{float(value):.6g}")
+
+
+def _outliers(data: Dataset) -> list[Finding]:
+    """List numbers far outside: three times the interquartile range beyond the quartiles (Tukey 1977)."""
+    low, high = np.quantile(data.labels, (0.25, 0.75))
+    reach = FAR_OUT * (high - low)
+    if reach <= 0:
+        return []
+    rows = np.flatnonzero((data.labels < low - reach) | (data.labels > high + reach))
+    rows = rows[np.argsort(-np.abs(data.labels[rows] - (low + high) / 2), kind="stable")]
+    if not len(rows):
+        return []
+    ends = {"low": _six(low - reach), "high": _six(high + reach)}
+    return [
+        Finding(kind=Kind.OUTLIERS, values=ends, count=len(rows), where=_names(data, rows), certainty=0.7)
+    ]
+
+
+def _label_sets(data: Dataset) -> LabelSetProfile:
+    """Return how many labels images have, and which go together."""
+    labels = data.labels.astype(np.int64)
+    both = np.triu(labels.T @ labels, 1)
+    order = np.argsort(-both, axis=None, kind="stable")[:SHOWN]
+    pairs = [divmod(int(cell), len(data.classes)) for cell in order if both.flat[cell]]
+    return LabelSetProfile(
+        mean=round(float(labels.sum(1).mean()), 6),
+        most=int(labels.sum(1).max(initial=0)),
+        without=int((~labels.any(1)).sum()),
+        together=tuple((data.classes[a], data.classes[b], int(both[a, b])) for a, b in pairs),
     )
 
 

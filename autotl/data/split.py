@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.random  # else numpy loads it at its first use, in a run that is under way, and that swallows a Ctrl-C
 
+from autotl.data import iterative
 from autotl.errors import DatasetError
 from autotl.records import PARTS, Dataset, Fact, Kind, Split, fact
+from autotl.stats import values
 from autotl.stats.folds import stratified_order
 
 TEST_SHARE = 0.15
@@ -33,14 +35,17 @@ def split(
     none of this: it is named. Raises `DatasetError` where all images that are to train and to select are one picture
     or one group. Rows that are not `usable` (n,) bool take no part.
     """
-    labels, classes, group = data.labels, len(data.classes), _together(data)
+    labels, group = data.labels, _together(data)
+    kind = values.of(labels)
+    strata = kind.strata(labels)
+    classes = len(data.classes) if isinstance(kind, values.Classes) else int(strata.max(initial=0)) + 1
     generator = np.random.default_rng(seed)
     part = np.where(data.given < 0, 0, data.given).astype(np.int8)
     if usable is not None:
         part[~usable] = -1
     facts = []
     test_from = "given" if (part == 2).any() else None
-    counts = np.bincount(labels[part == 0], minlength=classes)
+    counts = np.bincount(strata[part == 0], minlength=classes)
     enough = (part == 0).sum() >= TEST_NEEDS[0] and np.median(counts[counts > 0]) >= TEST_NEEDS[1]
     share = test_size if test_size is not None else (TEST_SHARE if enough else 0.0)
     if test_from is None and share > 0:
@@ -50,7 +55,7 @@ def split(
             facts.append(fact(Kind.TEST_HELD_OUT, share=round(float((part == 2).mean()), 6)))
     elif test_from is None:
         facts.append(fact(Kind.NO_TEST_PART, too_few=test_size != 0))
-    counts = np.bincount(labels[part == 0], minlength=classes)
+    counts = np.bincount(strata[part == 0], minlength=classes)
     fold, folds = np.full(len(labels), -1, np.int8), 0
     if (part == 1).any():
         select_from = "given"
@@ -74,7 +79,7 @@ def split(
             facts.append(fact(Kind.SELECT_OUT_OF_FOLD, folds=folds))
             if alone:
                 facts.append(fact(Kind.ONE_GROUP_CLASSES, classes=alone, grouped=data.group is not None))
-    facts += _rare(labels, part, folds, classes)
+    facts += _rare(labels, part, folds, len(data.classes))
     grouped = data.group is not None and data.group_from != "copies"
     if data.group is not None:
         facts.append(fact(Kind.GROUPS_WHOLE if grouped else Kind.COPIES_WHOLE))
@@ -126,6 +131,8 @@ def _units_of_folds(labels: np.ndarray, group: np.ndarray | None) -> tuple[np.nd
     """
     if group is None:
         return None, 0
+    if not isinstance(values.of(labels), values.Classes):
+        return group, 0  # no answer is missing where a group with many labels is left out
     unit = np.unique(group, return_inverse=True)[1].astype(np.int64)
     alone = 0
     for label in np.unique(labels):
@@ -137,11 +144,15 @@ def _units_of_folds(labels: np.ndarray, group: np.ndarray | None) -> tuple[np.nd
 
 
 def _rare(labels: np.ndarray, part: np.ndarray, folds: int, classes: int) -> list[Fact]:
-    """Return a fact where classes have too few images to choose or to be tested by."""
-    present = np.bincount(labels, minlength=classes) > 0
+    """Return a fact where classes have too few images to choose or to be tested by; numbers have no classes."""
+    kind = values.of(labels)
+    if isinstance(kind, values.Numbers):
+        return []
+    table = kind.targets(labels, classes) > 0
+    present = table.any(0)
     judged = {"select": part == (0 if folds else 1), "test": part == 2}
     few = {
-        name: int((present & (np.bincount(labels[rows], minlength=classes) < RARE)).sum())
+        name: int((present & (table[rows].sum(0) < RARE)).sum())
         for name, rows in judged.items()
         if rows.any()
     }
@@ -174,8 +185,12 @@ def hold_out(
 
     Every class keeps at least one group on the other side. scikit-learn's `StratifiedShuffleSplit` knows no groups
     and refuses a class of one image and a share that is smaller than one image a class; `StratifiedGroupKFold`
-    cuts equal folds only, and lets a class of one group leave train.
+    cuts equal folds only, and lets a class of one group leave train. Numbers are spread by quantile, sets of labels by
+    `autotl.data.iterative`.
     """
+    if labels.ndim == 2:
+        return iterative.hold_out(labels, candidates, group, share, generator)
+    labels = values.of(labels).strata(labels)
     rows = np.flatnonzero(candidates)
     unit = np.arange(len(rows)) if group is None else np.unique(group[rows], return_inverse=True)[1]
     taken = np.zeros(unit.max(initial=-1) + 1, bool)
@@ -198,8 +213,12 @@ def fold_of(
     """Return the fold (n,) int8 of each row: classes spread evenly, rows of one group together.
 
     scikit-learn's stratified splitters, with fewer folds than asked for where there are fewer groups. Where no
-    class has as many rows as there are folds, nothing can be stratified and the rows are spread as they are.
+    class has as many rows as there are folds, nothing can be stratified and the rows are spread as they are. Numbers are
+    spread by quantile, sets of labels by `autotl.data.iterative`.
     """
+    if labels.ndim == 2:
+        return iterative.fold_of(labels, group, folds, generator)
+    labels = values.of(labels).strata(labels)
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
     _, labels = np.unique(labels, return_inverse=True)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from autotl.decision.calibrated import Table
 from autotl.decision.evidence import (
-    predicted_classes,
+    predicted_labels,
     probabilities_of,
     representative_results,
     selection,
     stored_predictions,
 )
 from autotl.decision.shift import shift
-from autotl.records import Calibration, Columns, Decision, Interval, TrialResult
+from autotl.records import Columns, Decision, Interval, TrialResult
 from autotl.records.result import ModelIs, Recommendation, Row, Winner, is_probe
 from autotl.stats import metrics
-from autotl.stats.calibration import calibrate, errors
+from autotl.stats.target_kinds import TARGET_KINDS
 from autotl.stats.two_sample import Answered
 
 __all__ = ["conclude", "fit_of"]
@@ -75,7 +78,7 @@ def conclude(
         winner=winner,
         warnings=() if differs is None else (differs,),
         leaderboard=board,
-        calibration=_on_test(_calibrated(decision, state.trials, folder, columns), fit, folder, columns),
+        **_calibrated(decision, state.trials, fit, folder, columns),
     )
 
 
@@ -98,7 +101,7 @@ def _chosen(state: Recommendation, winner: str | None, folder: Path, columns: Co
 
 
 def _answered(predictions: Path, rows: np.ndarray, columns: Columns) -> Answered | None:
-    predicted = predicted_classes(predictions, rows, len(columns.classes))
+    predicted = predicted_labels(predictions, rows, len(columns.classes), columns.target)
     if predicted is None:
         return None
     group = None if columns.group is None else columns.group[rows]
@@ -141,31 +144,40 @@ def _kept_model(state: Recommendation, winner: str | None) -> bool:
 
 
 def _calibrated(
-    decision: Decision, trials: Sequence[TrialResult], folder: Path, columns: Columns
-) -> Calibration | None:
-    """Return the temperature of the winner's probabilities, from its predictions on the selection rows."""
+    decision: Decision,
+    trials: Sequence[TrialResult],
+    fit: TrialResult | None,
+    folder: Path,
+    columns: Columns,
+) -> dict[str, Any]:
+    """Return the fields of the result that make the winner's answers honest, by its predictions on the selection rows.
+
+    What ships is checked on the test rows that it has predicted.
+    """
+    nothing: dict[str, Any] = {"calibration": None, "conformal": None, "thresholds": None}
     result = representative_results(_probes(trials)).get(decision.winner or "")
     if result is None or result.predictions is None:
+        return nothing
+    chosen = _table(folder / result.predictions, selection(columns.part, columns.folds), columns)
+    if chosen is None:
+        return nothing
+    tested = None
+    if fit is not None and fit.predictions is not None:
+        rows = np.flatnonzero(columns.part == 2)
+        stored = stored_predictions(folder / fit.predictions, len(columns.classes))
+        rows = rows[np.isin(rows, stored["rows"])]
+        tested = _table(folder / fit.predictions, rows, columns) if len(rows) else None
+    module, _, name = TARGET_KINDS[columns.target].calibrate.partition(":")
+    fields: dict[str, Any] = getattr(importlib.import_module(module), name)(chosen, tested)
+    return nothing | fields
+
+
+def _table(predictions: Path, rows: np.ndarray, columns: Columns) -> Table | None:
+    table = probabilities_of(predictions, rows, len(columns.classes))
+    if table is None:
         return None
-    rows = selection(columns.part, columns.folds)
     group = None if columns.group is None else columns.group[rows]
-    shares = probabilities_of(folder / result.predictions, rows, len(columns.classes))
-    return None if shares is None else calibrate(shares, columns.labels[rows], group)
-
-
-def _on_test(
-    calibration: Calibration | None, fit: TrialResult | None, folder: Path, columns: Columns
-) -> Calibration | None:
-    """Return the calibration with the errors of what ships on the test rows, at its temperature."""
-    if calibration is None or fit is None or fit.predictions is None:
-        return calibration
-    rows = np.flatnonzero(columns.part == 2)
-    stored = stored_predictions(folder / fit.predictions, len(columns.classes))
-    rows = rows[np.isin(rows, stored["rows"])]
-    shares = probabilities_of(folder / fit.predictions, rows) if len(rows) else None
-    if shares is None:
-        return calibration
-    return replace(calibration, test=errors(shares, columns.labels[rows], calibration.temperature))
+    return Table(table=table, labels=columns.labels[rows], group=group)
 
 
 def _probes(trials: Sequence[TrialResult]) -> list[TrialResult]:

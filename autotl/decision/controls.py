@@ -24,7 +24,7 @@ from autotl.records import (
     TrialResult,
 )
 from autotl.records.facts import Kind, fact
-from autotl.stats import metrics, ridge
+from autotl.stats import metrics, ridge, values
 from autotl.stats.folds import folds_for
 from autotl.stats.permutation import Permuted
 
@@ -32,6 +32,7 @@ FEWEST_EPOCHS = 10.0  # of the network from scratch: after fewer it says nothing
 HALF_SHARE = 1 / 3  # of the seconds of the network from scratch: its training of half the length
 PASSES = 100.0  # more than fit: the schedule of the control from scratch follows the clock
 TREES = 100
+ONE_THIRD = 1 / 3  # of the features are tried for a split of numbers, as is usual (Breiman 2001)
 BY_HAND_SECONDS = 2.0  # less is not enough to begin one: it cannot be interrupted
 BY_HAND_ROWS = 4000  # images that one is fitted on, at most
 
@@ -71,9 +72,18 @@ class Fitting:
 
 
 def forest(features: np.ndarray, labels: np.ndarray, judged: np.ndarray, how: Fitting) -> np.ndarray:
-    """Return probabilities (m, classes) float32 of `judged` (m, d) by a random forest fitted on `features` (n, d)."""
-    from sklearn.ensemble import RandomForestClassifier
+    """Return probabilities (m, classes) float32 of `judged` (m, d) by a random forest fitted on `features` (n, d).
 
+    Of numbers and sets of labels they are the means of the leaves.
+    """
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    kind = values.of(labels)
+    if not isinstance(kind, values.Classes):
+        trees = RandomForestRegressor(TREES, random_state=how.seed, max_features=ONE_THIRD)
+        targets = kind.targets(labels, how.classes)
+        trees.fit(features, targets if targets.shape[1] > 1 else targets[:, 0], how.weight)
+        return np.asarray(trees.predict(judged), np.float32).reshape(len(judged), -1)
     weighting = None if how.metric == "accuracy" else "balanced"
     model = RandomForestClassifier(TREES, random_state=how.seed, class_weight=weighting)
     model.fit(features, labels, how.weight)
@@ -84,6 +94,9 @@ def forest(features: np.ndarray, labels: np.ndarray, judged: np.ndarray, how: Fi
 
 def linear(features: np.ndarray, labels: np.ndarray, judged: np.ndarray, how: Fitting) -> np.ndarray:
     """Return scores (m, classes) float32 of `judged` (m, d) by a ridge regression on `features` (n, d)."""
+    kind = values.of(labels)
+    if not isinstance(kind, values.Classes):
+        return _linear_values(features, labels, judged, how)
     present, place = np.unique(labels, return_inverse=True)
     deviation = features.std(0)
     mean, scale = features.mean(0), np.where(deviation > 1e-6, deviation, 1.0)
@@ -95,6 +108,28 @@ def linear(features: np.ndarray, labels: np.ndarray, judged: np.ndarray, how: Fi
     table = np.full((len(judged), how.classes), -1.0, np.float32)
     table[:, present] = ((judged - mean) / scale) @ weight.T + bias
     return table
+
+
+def _linear_values(features: np.ndarray, labels: np.ndarray, judged: np.ndarray, how: Fitting) -> np.ndarray:
+    kind = values.of(labels)
+    weights = np.ones(len(labels)) if how.weight is None else how.weight / how.weight.mean()
+    mean, deviation = features.mean(0), features.std(0)
+    scale = np.where(deviation > 1e-6, deviation, 1.0)
+    x = ((features - mean) / scale).astype(np.float64)
+    centre = np.average(x, 0, weights)
+    x -= centre
+    targets = kind.targets(labels, how.classes)
+    usual = np.average(targets, 0, weights)
+    root = np.sqrt(weights)[:, None]
+    left_out = ridge.left_out_targets(
+        root * x, root * (targets - usual), folds_for(labels, how.group), root=root
+    )
+    scores = [
+        metrics.score(how.metric, labels, kind.answers(table / root + usual), how.classes)
+        for table in left_out
+    ]
+    weight = ridge.fit_targets(root * x, root * (targets - usual), int(np.argmax(scores)))
+    return np.asarray(((judged - mean) / scale - centre) @ weight.T + usual, np.float32)
 
 
 BY_HAND = (  # the quickest first

@@ -14,11 +14,11 @@ import numpy as np
 
 from autotl.errors import RunError
 from autotl.ranking import depth_profile
-from autotl.records import Candidate, Columns, Fact, Goal, Interval, Strategy, TrialResult
+from autotl.records import Candidate, Columns, Fact, Goal, Interval, Metric, Strategy, TargetName, TrialResult
 from autotl.records.encoding import rounded
 from autotl.records.result import Case
 from autotl.search.belief import Belief, Selection
-from autotl.stats import metrics
+from autotl.stats import metrics, values
 
 INCOMPLETE = "predictions do not cover every selection row"
 LINEAR_HEADS = tuple(  # those of autotl that are a network's last layer
@@ -36,10 +36,12 @@ LINEAR_HEADS = tuple(  # those of autotl that are a network's last layer
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
-    """A candidate's representative trial with its predicted classes on the selection rows."""
+    """A candidate's representative trial with its predictions on the selection rows."""
 
     result: TrialResult
-    predicted: np.ndarray  # (m,) class index, aligned over all candidates
+    predicted: (
+        np.ndarray
+    )  # (m,) class index, or as metrics of the target compare; aligned over all candidates
     fit_time: float  # seconds over all trials of the candidate
     refused: Fact | None = None  # the limit that its backbone exceeds by what it declares
     exportable: bool = True  # as one network, its head included
@@ -86,14 +88,19 @@ def judged_rows(columns: Columns) -> Judged:
     )
 
 
-def predicted_classes(path: Path, rows: np.ndarray, classes: int | None = None) -> np.ndarray | None:
-    """Return the class index of each of `rows` by a predictions file, or None when one is missing there."""
-    probabilities = probabilities_of(path, rows, classes)
-    return None if probabilities is None else np.asarray(probabilities.argmax(1))
+def predicted_labels(
+    path: Path, rows: np.ndarray, outputs: int | None = None, target: TargetName = "multiclass"
+) -> np.ndarray | None:
+    """Return the predictions for `rows` by a file, class indices if they are multiclass; None when one is missing."""
+    table = probabilities_of(path, rows, outputs)
+    return None if table is None else values.of_kind(target).answers(table)
 
 
 def probabilities_of(path: Path, rows: np.ndarray, classes: int | None = None) -> np.ndarray | None:
-    """Return probabilities (m, classes) of `rows` by a predictions file, or None when one is missing there."""
+    """Return the table (m, outputs) of `rows` by a predictions file, probabilities of classes or a number in a column.
+
+    None when a row is missing there.
+    """
     stored = stored_predictions(path, classes)
     have, probabilities = stored["rows"], stored["proba"]
     if not len(have):
@@ -156,7 +163,7 @@ def score_trial(result: TrialResult, folder: Path, columns: Columns, goal: Goal)
     if result.predictions is None:
         return replace(result, score_val=None)
     rows = selection(columns.part, columns.folds)
-    predicted = predicted_classes(folder / result.predictions, rows, len(columns.classes))
+    predicted = predicted_labels(folder / result.predictions, rows, len(columns.classes), columns.target)
     if predicted is None:
         return replace(result, score_val=None, error=result.error or INCOMPLETE)
     score = metrics.score(goal.metric, columns.labels[rows], predicted, len(columns.classes))
@@ -213,13 +220,21 @@ def selection_images(judged: Judged, goal: Goal) -> Selection:
     )
 
 
-def right_answers(result: TrialResult, folder: Path, columns: Columns) -> np.ndarray | None:
-    """Return which selection images a trial answered rightly, (m,) bool; None where that is not recorded."""
+def right_answers(result: TrialResult, folder: Path, columns: Columns, metric: Metric) -> np.ndarray | None:
+    """Return which selection images a trial answered rightly, (m,) bool; None where that is not recorded.
+
+    Of numbers and sets of labels it is the merit of each image (`autotl.stats.merits`), (m,) floats.
+    """
     if result.predictions is None:
         return None
     rows = selection(columns.part, columns.folds)
-    predicted = predicted_classes(folder / result.predictions, rows, len(columns.classes))
-    return None if predicted is None else np.asarray(predicted == columns.labels[rows])
+    labels = columns.labels[rows]
+    predicted = predicted_labels(folder / result.predictions, rows, len(columns.classes), columns.target)
+    if predicted is None:
+        return None
+    if columns.target == "multiclass":
+        return np.asarray(predicted == labels)
+    return metrics.row_values(metric, labels, predicted)
 
 
 def belief_of(results: Iterable[TrialResult], folder: Path, case: Case) -> Belief:
@@ -234,7 +249,7 @@ def belief_of(results: Iterable[TrialResult], folder: Path, case: Case) -> Belie
     )
     for result in results:
         if not result.trial.control:
-            belief.update(result, right_answers(result, folder, case.columns))
+            belief.update(result, right_answers(result, folder, case.columns, case.goal.metric))
     return belief
 
 

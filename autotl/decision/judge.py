@@ -21,13 +21,13 @@ from autotl.decision.evidence import (
     exportable,
     judged_rows,
     paired,
-    predicted_classes,
+    predicted_labels,
     representative_results,
     selection,
     timed_alike,
 )
 from autotl.decision.winner import choose
-from autotl.records import Decision, Goal, Interval, Prospect, Ranking, Skipped, TrialResult
+from autotl.records import Decision, Goal, Interval, Prospect, Skipped, TrialResult
 from autotl.records.candidate_id import backbone_of
 from autotl.records.encoding import rounded
 from autotl.records.facts import Fact, Kind, fact
@@ -72,7 +72,7 @@ def judge(results: Sequence[TrialResult], folder: Path, case: Case) -> Verdict:
     decision = replace(
         decision,
         reasons=(*decision.reasons, *([rule] if rule else [])),
-        would_change=(*decision.would_change, *_more_training_images(decision, rivals, case.ranking)),
+        would_change=(*decision.would_change, *_more_training_images(decision, rivals, case)),
     )
     decision = _with_controls(decision, rivals, controls, shuffled, judged, case)
     decision = msgspec.convert(rounded(msgspec.to_builtins(decision)), Decision)
@@ -161,7 +161,9 @@ def _evidence(
     for name, result in representative_results(timed_alike(results)).items():
         predicted = None
         if result.predictions is not None and result.status in ("finished", "stopped"):
-            predicted = predicted_classes(folder / result.predictions, rows, len(case.columns.classes))
+            predicted = predicted_labels(
+                folder / result.predictions, rows, len(case.columns.classes), case.columns.target
+            )
         if predicted is None:
             failed.append(result)
             continue
@@ -215,9 +217,7 @@ def _with_chances(decision: Decision, seen: Outlook | None, tried: Sequence[str]
     )
 
 
-def _more_training_images(
-    decision: Decision, rivals: Sequence[Evidence], ranking: Ranking | None
-) -> list[Fact]:
+def _more_training_images(decision: Decision, rivals: Sequence[Evidence], case: Case) -> list[Fact]:
     """Return the expected gain from more images to train on, by the winner's learning curve."""
     winner = next((e.candidate for e in rivals if e.name == decision.winner), None)
     if winner is None:
@@ -229,9 +229,10 @@ def _more_training_images(
             gain=g.gain.value,
             low=g.gain.low,
             high=g.gain.high,
+            **({"metric": "r2"} if case.columns.target == "regression" else {}),
             limit=None if g.asymptote is None else [g.asymptote.value, g.asymptote.low, g.asymptote.high],
         )
-        for g in (ranking.curves if ranking else ())
+        for g in (case.ranking.curves if case.ranking else ())
         if (g.backbone, g.input_size) == (winner.backbone, winner.input_size)
     ]
 

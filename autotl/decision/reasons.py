@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from autotl.decision import limits
 from autotl.decision.evidence import Evidence, Judged, gap, score
 from autotl.decision.winner import FIGURES, NOTICEABLE, Choice, costs
 from autotl.records import Goal, TrialResult
 from autotl.records.facts import Fact, Kind, fact
 from autotl.records.result import Case
+from autotl.stats import metrics
 from autotl.stats.permutation import association
+from autotl.stats.target_kinds import TARGET_KINDS
 
 __all__ = ["ENDS_SEARCH", "no_winner", "why", "why_not_tuned"]
 
@@ -57,13 +57,16 @@ def _chosen(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
                 gap=gap(best, winner, judged, goal),
                 members=len(choice.members),
                 prefer=goal.prefer,
+                **_named(goal),
                 less={f: pair for f, pair in measured.items() if pair[0] < NOTICEABLE * pair[1]},
                 more={f: pair for f, pair in measured.items() if pair[1] < NOTICEABLE * pair[0]},
                 exportable=winner.exportable and not best.exportable,
             )
         )
     elif goal.prefer != "accuracy" and len(choice.members) > 1:
-        facts.append(fact(Kind.BEST_AND_PREFERRED, members=len(choice.members), prefer=goal.prefer))
+        facts.append(
+            fact(Kind.BEST_AND_PREFERRED, members=len(choice.members), prefer=goal.prefer, **_named(goal))
+        )
     luckiest = max(choice.ordered, key=lambda e: score(e, judged, goal))
     if luckiest not in (best, winner) and score(luckiest, judged, goal) > score(best, judged, goal):
         facts.append(
@@ -71,10 +74,16 @@ def _chosen(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
                 Kind.HIGHER_SCORE_NOT_CHOSEN,
                 candidate=luckiest.name,
                 best=best.name,
+                **_named(goal),
                 gap=gap(luckiest, best, judged, goal),
             )
         )
     return facts
+
+
+def _named(goal: Goal) -> dict[str, str]:
+    """Return the metric as a value of a fact, where it is no kind of accuracy."""
+    return {} if goal.metric in TARGET_KINDS["multiclass"].metrics else {"metric": goal.metric}
 
 
 def _frozen_or_tuned(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
@@ -133,9 +142,7 @@ def _signal(winner: Evidence, judged: Judged, goal: Goal) -> list[Fact]:
     p = association(goal.metric, judged.labels, winner.predicted, judged.classes, judged.group)
     if p <= SIGNIFICANT:
         return []
-    majority = np.bincount(judged.labels, minlength=judged.classes).max() / max(len(judged.labels), 1)
-    present = max(len(np.unique(judged.labels)), 1)
-    constant = float(majority) if goal.metric == "accuracy" else 1.0 / present
+    constant = metrics.of_constant(goal.metric, judged.labels, judged.classes)
     return [fact(Kind.NO_SIGNAL, constant=constant, score=score(winner, judged, goal), p=p)]
 
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from autotl.decision.evidence import Evidence, Judged, gap, gap_of, paired, score
 from autotl.records import Goal, Interval
 from autotl.records.encoding import rounded
 from autotl.records.facts import Fact, Kind, fact
-from autotl.stats import metrics
+from autotl.stats import metrics, values
 
 __all__ = ["NO_NETWORK", "Timed", "converged", "head_start", "verdict", "without_network"]
 
@@ -117,9 +115,8 @@ def _epochs(controls: Sequence[Evidence]) -> float:
 
 
 def _against_constant(evidence: Evidence, judged: Judged, goal: Goal) -> Interval:
-    """Return how much better it is than always answering the commonest class."""
-    commonest = int(np.bincount(judged.labels, minlength=judged.classes).argmax())
-    constant = np.full(len(judged.labels), commonest)
+    """Return how much better it is than giving every image the same answer, such as the commonest class."""
+    constant = values.of(judged.labels).constant(judged.labels, judged.classes)
     return metrics.paired_difference(
         goal.metric, judged.labels, evidence.predicted, constant, judged.classes, judged.group
     )

@@ -291,7 +291,7 @@ def write_table(
 ) -> messages.Open:
     """Write the columns of the data to an npz and return the message that names it."""
     arrays: dict[str, np.ndarray] = {
-        "labels": np.asarray(columns.labels, np.int64),
+        "labels": np.asarray(columns.labels),
         "part": np.asarray(columns.part, np.int8),
         "fold": np.asarray(columns.fold, np.int8),
         "order": np.asarray(columns.order, np.int64),

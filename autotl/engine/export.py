@@ -19,10 +19,11 @@ from autotl.cache import atomic, atomic_write
 from autotl.engine import device as devices
 from autotl.engine import model
 from autotl.engine.images import side_before_crop
+from autotl.engine.outputs import NumberOutputs
 from autotl.engine.resolve import resolve
 from autotl.errors import EngineError
 from autotl.modality import image_file, image_store
-from autotl.records import Geometry
+from autotl.records import Geometry, TargetName
 
 Format = Literal["safetensors", "torch-export", "onnx"]
 FILES: dict[Format, str] = {
@@ -38,17 +39,17 @@ _REPLACES = frozenset(
 Answer = Callable[[Tensor], Tensor]
 
 
-class Probabilities(nn.Module):
-    """A model followed by the calibrated softmax of its logits."""
+class Predictions(nn.Module):
+    """A model followed by what its outputs mean: calibrated probabilities, or a number in its unit."""
 
-    def __init__(self, network: nn.Module, temperature: float) -> None:
+    def __init__(self, network: model.Model) -> None:
         super().__init__()
         self.network = network
-        self.temperature = temperature
+        self.outputs = network.outputs
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map normalised images (B, 3, H, W) to probabilities (B, classes)."""
-        return torch.softmax(self.network(images) / self.temperature, 1)
+        """Map normalised images (B, 3, H, W) to predictions (B, outputs)."""
+        return self.outputs(self.network(images))
 
 
 def export(folder: Path, out: Path, to: Format, images: Sequence[str]) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def export(folder: Path, out: Path, to: Format, images: Sequence[str]) -> dict[s
     out.mkdir(parents=True, exist_ok=True)
     batch = _batch(plain, images)
     with torch.inference_mode():
-        expected = Probabilities(plain, plain.temperature)(batch).numpy()
+        expected = Predictions(plain)(batch).numpy()
     settings: dict[str, Any] = {}
     if to == "safetensors":
         settings, answer = _safetensors(plain, out / FILES[to])
@@ -71,20 +72,52 @@ def export(folder: Path, out: Path, to: Format, images: Sequence[str]) -> dict[s
         answer = _onnx(plain, batch, out / FILES[to])
     with torch.inference_mode():
         exported = answer(batch).numpy()
-    parity = measured_parity(expected, exported, images) | _to_predict(
-        plain, batch, exported, model.describe(folder).precision
+    described = model.describe(folder)
+    unit = described.scaling.scale if described.target == "regression" else None
+    parity = measured_parity(expected, exported, images, unit=unit) | _to_predict(
+        plain, batch, exported, described.precision
     )
-    config = _config(plain, to) | settings | {"parity": parity}
+    config = config_of(plain, described, to) | settings | {"parity": parity}
     atomic_write(out / "config.json", json.dumps(config, indent=1, ensure_ascii=False) + "\n")
-    atomic_write(out / "example.py", example(to, plain.backbone.spec.preprocess.geometry))
+    atomic_write(out / "example.py", example(to, plain.backbone.spec.preprocess.geometry, described.target))
     return config
 
 
-def example(to: Format, geometry: Geometry = "crop") -> str:
+def example(to: Format, geometry: Geometry = "crop", target: TargetName = "multiclass") -> str:
     """Return a script of some twenty lines that labels images with an export, without autotl."""
     text = (Path(__file__).parent / "example.txt").read_text(encoding="utf-8")
     load, needs = _LOAD[to]
-    return text.replace("# load\n", load).replace("    # square\n", _SQUARE[geometry]).replace("NEEDS", needs)
+    load = load.replace("    # output\n", _OUTPUT[target])
+    text = text.replace("# load\n", load).replace("    # square\n", _SQUARE[geometry])
+    return text.replace("    # show\n", _SHOW[target]).replace("NEEDS", needs)
+
+
+_OUTPUT: dict[TargetName, str] = {  # of a network whose weights alone are exported
+    "multiclass": """\
+    return torch.softmax(logits / config["temperature"], 1).numpy()
+""",
+    "multilabel": """\
+    return torch.sigmoid(logits / config["temperature"]).numpy()
+""",
+    "regression": """\
+    return (logits * config["scale"] + config["offset"]).numpy()
+""",
+}
+_SHOW: dict[TargetName, str] = {
+    "multiclass": """\
+    shares = model(x.transpose(2, 0, 1)[None].astype(np.float32))[0]
+    print(path, config["classes"][shares.argmax()], f"{shares.max():.4f}", sep="\\t")
+""",
+    "multilabel": """\
+    shares = model(x.transpose(2, 0, 1)[None].astype(np.float32))[0]
+    rows = zip(config["classes"], shares, config["thresholds"])
+    print(path, "|".join(name for name, share, least in rows if share >= least), sep="\\t")
+""",
+    "regression": """\
+    value = float(model(x.transpose(2, 0, 1)[None].astype(np.float32))[0, 0])
+    print(path, f"{value:.6g}", f"± {config['half_width'] or float('nan'):.3g}", sep="\\t")
+""",
+}
 
 
 _SQUARE: dict[Geometry, str] = {
@@ -118,7 +151,7 @@ body.load_state_dict(state)
 @torch.inference_mode()
 def model(x):
     logits = torch.nn.functional.linear(body(torch.from_numpy(x)), *head)
-    return torch.softmax(logits / config["temperature"], 1).numpy()
+    # output
 """,
         "timm and torch",
     ),
@@ -161,7 +194,8 @@ def _batch(plain: model.Model, images: Sequence[str]) -> Tensor:
     return torch.stack(batch)
 
 
-def _config(plain: model.Model, to: Format) -> dict[str, Any]:
+def config_of(plain: model.Model, described: model.Description, to: Format) -> dict[str, Any]:
+    """Return what a program needs to use an export."""
     preprocess, size = plain.backbone.spec.preprocess, plain.backbone.input_size
     return {
         "format": to,
@@ -177,18 +211,43 @@ def _config(plain: model.Model, to: Format) -> dict[str, Any]:
         "mean": list(preprocess.mean),
         "std": list(preprocess.std),
         "temperature": plain.temperature,
-        "output": "probabilities, calibrated",
+        **_MEANING[described.target](described),
     }
 
 
-def measured_parity(expected: np.ndarray, exported: np.ndarray, images: Sequence[str]) -> dict[str, Any]:
-    """Return how far an export's probabilities (n, k) are from autotl's. Raises `EngineError` where that is too far."""
+_MEANING: dict[TargetName, Callable[[model.Description], dict[str, Any]]] = {
+    "multiclass": lambda _: {"output": "probabilities, calibrated"},
+    "multilabel": lambda described: {
+        "output": "a probability for each label",
+        "thresholds": list(described.thresholds) or [0.5] * len(described.classes),
+    },
+    "regression": lambda described: {
+        "output": "the number, in the unit of the labels",
+        "scale": described.scaling.scale,
+        "offset": described.scaling.offset,
+        "half_width": described.half_width,
+    },
+}
+
+
+def measured_parity(
+    expected: np.ndarray, exported: np.ndarray, images: Sequence[str], *, unit: float | None = None
+) -> dict[str, Any]:
+    """Return how far an export's predictions (n, k) are from autotl's. Raises `EngineError` where that is too far.
+
+    `unit` is the deviation of the numbers that are predicted; None for probabilities.
+    """
     difference = float(np.abs(expected - exported).max())
-    same = float((expected.argmax(1) == exported.argmax(1)).mean())
-    if difference > CLOSE:
+    most = CLOSE * (1.0 if unit is None else unit)
+    if unit is None:
+        same = float((expected.argmax(1) == exported.argmax(1)).mean())
+    else:
+        same = float((np.abs(expected - exported) <= most).mean())
+    if difference > most:
+        what = "in probability" if unit is None else "in the number"
         raise EngineError(
-            f"the exported model differs from autotl's by up to {difference:.3g} in probability; expected less than"
-            f" {CLOSE:g}; choose another --to"
+            f"the exported model differs from autotl's by up to {difference:.3g} {what}; expected less than"
+            f" {most:.3g}; choose another --to"
         )
     return {
         "images": len(images) or len(expected),
@@ -205,7 +264,7 @@ def _to_predict(plain: model.Model, batch: Tensor, exported: np.ndarray, precisi
     if precision == "fp32":
         return {}
     with torch.inference_mode(), devices.autocast(batch.device, precision):
-        rounded = Probabilities(plain, plain.temperature)(batch).float().numpy()
+        rounded = Predictions(plain)(batch).float().numpy()
     difference = float(np.abs(rounded - exported).max())
     return {"to_predict": {"computes_in": precision, "largest_difference": difference}}
 
@@ -250,10 +309,10 @@ def _safetensors(plain: model.Model, file: Path) -> tuple[dict[str, Any], Answer
             f"timm does not rebuild this network from {arguments} ({str(error).splitlines()[0]}); expected it to;"
             " use --to torch-export or onnx, which hold the network itself"
         ) from error
-    linear, temperature = plain.head, plain.temperature
+    linear, outputs = plain.head, plain.outputs
 
     def answer(x: Tensor) -> Tensor:
-        return torch.softmax(F.linear(again(x), linear.weight, linear.bias) / temperature, 1)
+        return outputs(F.linear(again(x), linear.weight, linear.bias))
 
     return {"architecture": arguments}, answer
 
@@ -304,7 +363,7 @@ def _onnx(plain: model.Model, batch: Tensor, file: Path) -> Answer:
             _traced(plain, batch),
             dynamo=True,
             input_names=["images"],
-            output_names=["probabilities"],
+            output_names=["predictions" if isinstance(plain.outputs, NumberOutputs) else "probabilities"],
             verbose=False,
         )
     assert program is not None
@@ -316,7 +375,7 @@ def _onnx(plain: model.Model, batch: Tensor, file: Path) -> Answer:
 
 def _traced(plain: model.Model, batch: Tensor) -> torch.export.ExportedProgram:
     """Return the graph for batches of any length."""
-    network = Probabilities(plain, plain.temperature).eval()
+    network = Predictions(plain).eval()
     shown = batch[:2] if len(batch) > 1 else torch.cat([batch, batch])
     try:
         with torch.no_grad():

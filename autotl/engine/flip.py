@@ -9,7 +9,9 @@ import numpy as np
 from scipy.special import bdtrc
 
 from autotl.builtin.heads import Head, linear
-from autotl.records import Fact, Kind, fact
+from autotl.records import Fact, Kind, Metric, fact
+from autotl.stats import metrics, values
+from autotl.stats.folds import folds_for
 
 ROWS = 400  # images that are compared, at most: one forward pass each
 FOLDS = 4
@@ -25,8 +27,11 @@ def compare(
     `features` and `flipped` are (n, d) of the same images, `labels` (n,), `folds` (n,): each fold is judged
     by a probe fitted on the plain images of the others. A network pretrained with flips keeps enough of
     left and right for a probe to lose where they matter. Both the accuracy over all images must hold and each
-    pair of classes must stay apart: among many classes a pair of mirror images is a small part of the average.
+    pair of classes must stay apart: among many classes a pair of mirror images is a small part of the average. Numbers
+    and sets of labels are judged by R² and mean average precision alone.
     """
+    if not isinstance(values.of(labels), values.Classes):
+        return _compare_values(features, flipped, labels, folds, len(classes))
     plain, turned = np.zeros(len(labels), np.int64), np.zeros(len(labels), np.int64)
     for fold in np.unique(folds):
         out = folds == fold
@@ -44,6 +49,27 @@ def compare(
         plain=round(accuracy, 6),
         flipped=round(accuracy_flipped, 6),
         pair=() if pair is None else tuple(classes[index] for index in pair),
+    )
+
+
+def _compare_values(
+    features: np.ndarray, flipped: np.ndarray, labels: np.ndarray, folds: np.ndarray, outputs: int
+) -> tuple[bool, Fact]:
+    kind = values.of(labels)
+    metric: Metric = "r2" if isinstance(kind, values.Numbers) else "mean_average_precision"
+    tables = [np.zeros((len(labels), outputs)) for _ in range(2)]
+    for fold in np.unique(folds):
+        out = folds == fold
+        if len(np.unique(labels[~out], axis=0)) < 2:
+            return False, fact(Kind.FLIPS_UNKNOWN)
+        inner = folds_for(labels[~out], None)
+        head = linear(features[~out], labels[~out], outputs, inner, 0)
+        for table, images in zip(tables, (features, flipped), strict=True):
+            table[out] = images[out] @ head.arrays["weight"].T + head.arrays["bias"]
+    plain, turned = (metrics.score(metric, labels, kind.answers(table), outputs) for table in tables)
+    used = plain - turned <= TOLERATED
+    return used, fact(
+        Kind.FLIPS, used=used, plain=round(plain, 6), flipped=round(turned, 6), pair=(), metric=metric
     )
 
 

@@ -13,6 +13,7 @@ from autotl.budget import Allowance
 from autotl.engine import device as devices
 from autotl.engine import model, stopwatch
 from autotl.engine.images import side_before_crop, to_input
+from autotl.engine.outputs import outputs_of
 from autotl.modality.image_file import reason
 from autotl.modality.image_store import available_threads, load_image, square_image
 from autotl.records import Answers
@@ -30,6 +31,9 @@ class Predictor:
         with stopwatch.on("build"):
             network, self.description = model.load(folder)
             self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.outputs = outputs_of(
+            self.description.target, self.description.scaling, self.description.temperature
+        )
         self.ood = ood.read(folder)
         self.device = device
         self.side = side_before_crop(self.description.input_size, self.description.backbone.preprocess)
@@ -70,14 +74,13 @@ class Predictor:
         )
 
     def predict_squares(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return calibrated probabilities (m, classes) and pooled features (m, d) of squares (m, S, S, 3) uint8."""
+        """Return predictions (m, outputs), calibrated, and pooled features (m, d) of squares (m, S, S, 3) uint8."""
         description = self.description
         batch = to_input(squares, description.input_size, description.backbone.preprocess, self.device)
         with stopwatch.on("forward"), torch.inference_mode():
             with devices.autocast(self.device, description.precision):
                 logits, features = self.network.both(batch)
-            probabilities = torch.softmax(logits.float() / description.temperature, 1)
-            return probabilities.cpu().numpy(), features.float().cpu().numpy()
+            return self.outputs(logits).cpu().numpy(), features.float().cpu().numpy()
 
     def _read(self, file: str) -> Square:
         try:

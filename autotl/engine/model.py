@@ -20,13 +20,15 @@ from autotl.builtin.heads import SHARPNESS, Head
 from autotl.cache import atomic_folder
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import side_before_crop, to_input
+from autotl.engine.outputs import Outputs, outputs_of
 from autotl.engine.resolve import require_installed, require_predict, require_preparation, resolve
 from autotl.errors import Declined, EngineError, RunError
 from autotl.modality.image_store import LARGEST_SIDE, reduced, square_image
-from autotl.records import BackboneSpec, Preprocess
+from autotl.records import BackboneSpec, Preprocess, Scaling, TargetName
 
 FILE = "model.safetensors"
 DESCRIPTION = "model.json"
+UNSCALED = Scaling()
 LARGEST = 8192  # pixels: no network of a run has a larger input
 
 
@@ -50,10 +52,18 @@ class Description:
     predict: str | None = None  # the function of a head of arrays
     predict_package: str = ""  # with its version, of the plugin that has the function
     layers: Literal["last", "all"] = "last"  # groups whose features the head gets
+    target: TargetName = "multiclass"
+    scaling: Scaling = UNSCALED  # of the number that is predicted
+    half_width: float | None = None  # of the interval of a number, in its unit
+    thresholds: tuple[float, ...] = ()  # probability from which each of several labels is predicted
 
 
 class KnnHead(nn.Module):
-    """Votes of the nearest stored features by cosine similarity; the logits are the logarithms of smoothed shares."""
+    """Votes of the nearest stored features by cosine similarity.
+
+    For classes the outputs are the logarithms of smoothed shares, for sets of labels the logits of them, and for
+    numbers the mean.
+    """
 
     features: Tensor
     labels: Tensor
@@ -72,11 +82,21 @@ class KnnHead(nn.Module):
         x = F.normalize(x.float() - self.centre, dim=1).float()
         with torch.autocast(x.device.type, enabled=False):  # neighbours differ by less than bf16 resolves
             similarity, place = (x @ self.features.T).topk(self.neighbours, dim=1)
+        weight = torch.exp(SHARPNESS * (similarity - 1))
+        if self.labels.is_floating_point():
+            return self._of_values(weight / weight.sum(1, keepdim=True), self.labels[place])
         votes = x.new_zeros(x.shape[0], self.classes)  # len() would fix the batch of an exported graph
-        votes.scatter_add_(1, self.labels[place], torch.exp(SHARPNESS * (similarity - 1)))
+        votes.scatter_add_(1, self.labels[place], weight)
         # A vote that is spread over all classes: a few neighbours that agree are no certainty.
         shares = self.neighbours * votes / votes.sum(1, keepdim=True)
         return torch.log((shares + 1 / self.classes) / (self.neighbours + 1))
+
+    def _of_values(self, weight: Tensor, labels: Tensor) -> Tensor:
+        """Return the outputs for weights (B, k) of neighbours with numbers (B, k), or 0 and 1 (B, k, classes)."""
+        if labels.ndim == 2:
+            return (weight * labels).sum(1, keepdim=True)
+        shares = (weight.unsqueeze(2) * labels).sum(1)
+        return torch.logit((self.neighbours * shares + 0.5) / (self.neighbours + 1))
 
 
 class ArraysHead(nn.Module):
@@ -113,9 +133,10 @@ class ArraysHead(nn.Module):
 class Model(nn.Module):
     """A backbone with a head, which gets the features of the last layer group, or of all, concatenated."""
 
-    transform: Transform  # these three where `plain` made it
+    transform: Transform  # these four where `plain` made it
     classes: tuple[str, ...]
     temperature: float
+    outputs: Outputs
 
     def __init__(self, backbone: Backbone, head: nn.Module, layers: Literal["last", "all"] = "last") -> None:
         super().__init__()
@@ -263,13 +284,16 @@ class Transform:
 
 
 def plain(folder: Path) -> Model:
-    """Return the module of a model folder with `transform`, `classes` and `temperature`, all it takes to use it.
+    """Return the module of a model folder with `transform`, `classes`, `temperature` and `outputs`, all it takes.
+
+    `outputs` maps what the module returns to predictions: calibrated probabilities, or numbers in their unit.
 
     Raises as `load` does.
     """
     model, description = load(folder)
     model.transform = Transform(description.backbone.preprocess, description.input_size, description.decoded)
     model.classes, model.temperature = description.classes, description.temperature
+    model.outputs = outputs_of(description.target, description.scaling, description.temperature)
     return model
 
 

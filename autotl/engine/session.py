@@ -23,10 +23,11 @@ from autotl.engine.backbone import Backbone, build
 from autotl.engine.embed import Features, Store, embed
 from autotl.engine.images import Squares
 from autotl.engine.inference import Predictor
+from autotl.engine.outputs import outputs_of, scaling_of
 from autotl.engine.resolve import resolve
 from autotl.errors import Declined, EngineError
 from autotl.modality.image_store import Pixels
-from autotl.records import PARTS, BackboneSpec, Columns, Fact, Machine, Metric, Preprocess
+from autotl.records import PARTS, BackboneSpec, Columns, Fact, Machine, Metric, Preprocess, Scaling
 from autotl.stats.folds import folds_for
 from autotl.stats.target_kinds import TARGET_KINDS
 
@@ -42,6 +43,11 @@ class Data:
     digests: np.ndarray  # (n,) str: contents of the images, those without a label last
     metric: Metric
     squares: Squares
+
+    @property
+    def scaling(self) -> Scaling:
+        """Return the scaling of numbers that are predicted."""
+        return scaling_of(self.columns)
 
 
 class Session:
@@ -219,6 +225,7 @@ class Session:
             augment=resolve(kind.AUGMENT),
             to_input=resolve(kind.BATCH),
             loss=resolve(TARGET_KINDS[columns.target].loss),
+            outputs=outputs_of(columns.target, self.data.scaling),
             preprocess=spec.preprocess,
             size=size,
             device=self.device,

@@ -23,12 +23,13 @@ from autotl.engine.backbone import Backbone
 from autotl.engine.images import Squares, normalised
 from autotl.engine.model import Model
 from autotl.engine.objective import Objective
+from autotl.engine.outputs import Outputs
 from autotl.engine.progress import Reporter
 from autotl.engine.resolve import resolve
 from autotl.engine.selection import select
 from autotl.errors import EngineError
 from autotl.records import CurvePoint, Depth, Metric, Phase, Preprocess
-from autotl.stats import metrics
+from autotl.stats import metrics, values
 
 BATCH = 32
 WARM_UP = 0.1  # of the steps
@@ -57,6 +58,7 @@ class Setting:
     augment: Callable[..., Tensor]  # of the modality, see `autotl.modality`
     to_input: Callable[..., Tensor]
     loss: Callable[[Tensor, Tensor], Tensor]  # of the kind of target, see `autotl.stats.target_kinds`
+    outputs: Outputs  # what those of the network mean
     preprocess: Preprocess
     size: int
     device: torch.device
@@ -103,7 +105,7 @@ def fit(
     a_pass = max(1, len(rows) // setting.batch)
     start, seconds = time.monotonic(), max(allowance.left, 1e-3)
     steps_done, total = 0.0, max(1.0, epochs * a_pass)
-    highest_loss = RUNAWAY * math.log(max(2, len(np.unique(setting.labels[rows]))))
+    highest_loss = RUNAWAY * setting.outputs.even_loss(setting.labels[rows])
     followed = _followed(model, depth, len(rows), setting)
     if setting.reporter is not None:
         setting.reporter.begin_run()
@@ -180,7 +182,7 @@ def _further(steps: float, clock: float) -> float:
 
 
 def predict(model: Model, rows: np.ndarray, setting: Setting) -> tuple[np.ndarray, float]:
-    """Return probabilities (m, classes) float32 of rows, and seconds an image."""
+    """Return predictions (m, outputs) float32 of rows, and seconds an image."""
     model.eval()
     tables, start = [], time.monotonic()
     with torch.inference_mode():
@@ -189,8 +191,7 @@ def predict(model: Model, rows: np.ndarray, setting: Setting) -> tuple[np.ndarra
             squares = setting.squares.get(part, setting.size, setting.preprocess)
             batch = setting.to_input(squares, setting.size, setting.preprocess, setting.device)
             with stopwatch.on("forward"), devices.autocast(setting.device, setting.precision):
-                logits = model(batch)
-                tables.append(torch.softmax(logits.float(), 1).cpu().numpy())
+                tables.append(setting.outputs(model(batch)).cpu().numpy())
             if setting.reporter is not None:
                 setting.reporter.alive()
     table = np.concatenate(tables) if tables else np.zeros((0, 1), np.float32)
@@ -423,7 +424,7 @@ def _step(
         if work.phase.mix is not None:
             mixture = objective.mix(work.phase.mix, batch, sampling.seed_from(generator))
             batch = mixture.images
-        target = torch.from_numpy(setting.labels[chosen]).to(setting.device)
+        target = torch.from_numpy(setting.outputs.aims(setting.labels[chosen])).to(setting.device)
     with stopwatch.on("forward"), torch.set_grad_enabled(work.optimiser is not None):
         with devices.autocast(setting.device, setting.precision):
             logits, groups = work.objective.forward(batch)
@@ -473,4 +474,6 @@ def _score(model: Model, rows: np.ndarray, setting: Setting) -> float | None:
         return None
     table, _ = predict(model, rows, setting)
     model.train()
-    return round(metrics.score(setting.metric, setting.labels[rows], table.argmax(1), table.shape[1]), 6)
+    labels = setting.labels[rows]
+    answers = values.of(labels).answers(table)
+    return round(metrics.score(setting.metric, labels, answers, table.shape[1]), 6)

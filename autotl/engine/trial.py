@@ -36,6 +36,7 @@ from autotl.engine.model import (
     save,
     without_source,
 )
+from autotl.engine.outputs import Outputs, fitted_labels, outputs_of
 from autotl.engine.progress import Reporter, Send
 from autotl.engine.resolve import resolve
 from autotl.engine.selection import select
@@ -87,6 +88,11 @@ class Task:
     strategy: Strategy
     columns: Columns
     reporter: Reporter | None
+
+    @property
+    def outputs(self) -> Outputs:
+        """Return what the outputs of its network mean."""
+        return outputs_of(self.columns.target, self.session.data.scaling)
 
     @property
     def size(self) -> int:
@@ -285,8 +291,7 @@ def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.n
     head = _fit_head(task, seen[inside], features.rows[inside], widths)
     module = make_head(head, classes, task.strategy.predict).to(session.device)
     with torch.inference_mode():
-        logits = module(torch.from_numpy(seen[outside]).to(session.device))
-        table = torch.softmax(logits.float(), 1).cpu().numpy()
+        table = task.outputs(module(torch.from_numpy(seen[outside]).to(session.device))).cpu().numpy()
     notes = []
     if head.method:
         notes.append(fact(Kind.HEAD_FITTED, method=head.method, setting=head.setting))
@@ -310,14 +315,20 @@ def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray, widths: tuple[
     weights = metrics.fitting_weights(task.session.data.metric, labels, None if own is None else own[rows])
     if (unfit := validation.call_flaw(fit, validation.head_arguments(task.strategy))) is not None:
         raise EngineError(f"the head {task.strategy.head!r} {unfit}")
+    aims = fitted_labels(labels, task.session.data.scaling)
     more: tuple[object, ...] = (widths,) if task.strategy.layers == "all" else ()
     if task.strategy.needs_text:
         more = (*more, *task.session.text(task.spec))
     with hardware.one_thread():
-        head = fit(features, labels, len(task.columns.classes), folds, task.trial.seed, weights, *more)
+        head = fit(features, aims, len(task.columns.classes), folds, task.trial.seed, weights, *more)
     trained = bool(task.strategy.phases)
     flaw = validation.head_flaw(
-        head, len(task.columns.classes), features.shape[1], trained=trained, predict=task.strategy.predict
+        head,
+        len(task.columns.classes),
+        features.shape[1],
+        trained=trained,
+        predict=task.strategy.predict,
+        labels=aims,
     )
     if flaw is not None:
         raise EngineError(f"the head {task.strategy.head!r} {flaw}")
@@ -403,8 +414,8 @@ def _tune(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
             )
             cause = "constant"
             labels = task.columns.labels[rows.fitted]
-            comparable = objective.on_own_scale(phases)
-            if time_to_train.expired or not comparable or not _collapsed(course.curve, labels, epochs):
+            constant, comparable = setting.outputs.constant_loss(labels), objective.on_own_scale(phases)
+            if time_to_train.expired or not comparable or not _collapsed(course.curve, constant, epochs):
                 outcome.course = _counted_from(resumed, course)
                 break
         except train.Diverged:
@@ -489,20 +500,16 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
 
 
 def _new_head(width: int, columns: Columns) -> nn.Linear:
-    """Return a head that gives every class about the same probability."""
+    """Return a head whose outputs are all about 0: the same probability for every class, or the mean."""
     head: nn.Linear = resolve(TARGET_KINDS[columns.target].head)(width, len(columns.classes))
     nn.init.normal_(head.weight, std=0.01)
     nn.init.zeros_(head.bias)
     return head
 
 
-def _collapsed(curve: list[CurvePoint], labels: np.ndarray, epochs: float) -> bool:
+def _collapsed(curve: list[CurvePoint], constant: float, epochs: float) -> bool:
     """Return whether the training loss stayed where a constant prediction would have it."""
-    if epochs < 3 or not curve:
-        return False
-    shares = np.bincount(labels) / len(labels)
-    constant = -float(np.sum(shares[shares > 0] * np.log(shares[shares > 0])))
-    return curve[-1].loss > COLLAPSED * constant
+    return bool(curve) and epochs >= 3 and curve[-1].loss > COLLAPSED * constant
 
 
 # --------------------------------------------------------------------------- time
@@ -594,6 +601,8 @@ def _write_model(task: Task, outcome: Outcome) -> str | None:
         predict=predict,
         predict_package=package_of(predict) if predict and not predict.startswith("autotl.") else "",
         layers=outcome.model.layers,
+        target=task.columns.target,
+        scaling=task.session.data.scaling,
     )
     save(outcome.model, description, task.session.folder / path)
     return path

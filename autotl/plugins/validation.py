@@ -77,11 +77,18 @@ def head_arguments(strategy: Strategy) -> tuple[str, ...]:
 
 
 def head_flaw(
-    head: Any, classes: int, width: int, *, trained: bool = False, predict: str | None = None
+    head: Any,
+    classes: int,
+    width: int,
+    *,
+    trained: bool = False,
+    predict: str | None = None,
+    labels: np.ndarray | None = None,
 ) -> str | None:
     """Return the first problem with what a head's function returned, as the rest of a sentence about it.
 
     One that is `trained` further has to be linear. One of arrays needs a strategy with a function `predict`.
+    Neighbours keep labels of the form of `labels`, by default classes.
     """
     if not isinstance(head, Head):
         return f"returned a {type(head).__name__}; expected autotl.plugin.Head"
@@ -97,9 +104,10 @@ def head_flaw(
         return f"returned the arrays {found}; expected {', '.join(kinds[head.kind])}"
     arrays = {name: np.asarray(array) for name, array in head.arrays.items()}
     rows = len(arrays["labels"]) if head.kind == "knn" else 0
+    of_row = () if labels is None else labels.shape[1:]
     expected = {
         "weight": (classes, width), "bias": (classes,),
-        "features": (rows, width), "labels": (rows,), "centre": (width,), "count": (),
+        "features": (rows, width), "labels": (rows, *of_row), "centre": (width,), "count": (),
     }  # fmt: skip
     for name, array in arrays.items():
         if array.shape != expected[name]:
@@ -282,33 +290,69 @@ def _of_dataset(data: Dataset) -> Iterator[str]:
     if len(data.targets) != 1:
         yield f"it has {len(data.targets)} targets; expected one"
         return
-    rows = len(data.files)
+    rows, kind = len(data.files), data.targets[0].kind
     columns: dict[str, Any] = {"names": data.names, "labels": data.labels, "given": data.given}
     columns |= {name: c for name in ("group", "weight", "digests") if (c := getattr(data, name)) is not None}
     for name, column in {"files": data.files, **columns}.items():
         if not isinstance(column, np.ndarray):
-            kind = type(column).__name__
-            yield f"{name} is a {kind}; expected a numpy array of {rows} entries, one a file; give numpy.array({name})"
+            held = type(column).__name__
+            yield f"{name} is a {held}; expected a numpy array of {rows} entries, one a file; give numpy.array({name})"
             return
-        if column.shape != (rows,):
+        shape = (rows, len(data.classes)) if (name, kind) == ("labels", "multilabel") else (rows,)
+        if column.shape != shape:
+            if len(shape) > 1:
+                yield f"labels has the shape {column.shape}; expected a row of 0 and 1 for each of {rows} files: {shape}"
+                return
             yield f"there are {rows} files, but {name} has the shape {column.shape}; expected one entry a file"
             return
     relative = next((file for file in data.files if not os.path.isabs(file)), None)
     if relative is not None:
         yield f"files holds {str(relative)!r}; expected absolute paths: join it with the source's folder, and resolve"
         return
-    if not np.issubdtype(data.labels.dtype, np.integer) or not np.issubdtype(data.given.dtype, np.integer):
-        yield "labels or given hold something other than integers; expected class and part indices"
+    if not np.issubdtype(data.given.dtype, np.integer):
+        yield "given holds something other than integers; expected part indices"
         return
-    if (
-        len(data.classes) < 2
-        or data.labels.min(initial=0) < 0
-        or data.labels.max(initial=0) >= len(data.classes)
-    ):
-        yield f"the labels do not fit the {len(data.classes)} classes; expected indices into two or more classes"
+    if (flaw_of_labels := _LABELS[kind](data)) is not None:
+        yield flaw_of_labels
+        return
     if data.given.min(initial=-1) < -1 or data.given.max(initial=-1) > 2:
         yield "given holds other values than -1 and part indices; expected -1 to 2"
     if data.weight is not None and not (np.isfinite(data.weight).all() and (data.weight > 0).all()):
         yield "weight holds other values than positive numbers; expected one a row; leave out rows of weight 0"
     if len(np.unique(data.names.astype(str))) != rows:
         yield "two items have the same name; expected unique names"
+
+
+def _of_classes(data: Dataset) -> str | None:
+    if not np.issubdtype(data.labels.dtype, np.integer):
+        return "labels hold something other than integers; expected class indices"
+    if (
+        len(data.classes) < 2
+        or data.labels.min(initial=0) < 0
+        or data.labels.max(initial=0) >= len(data.classes)
+    ):
+        return f"the labels do not fit the {len(data.classes)} classes; expected indices into two or more classes"
+    return None
+
+
+def _of_sets(data: Dataset) -> str | None:
+    if not np.issubdtype(data.labels.dtype, np.integer) or not np.isin(data.labels, (0, 1)).all():
+        return "labels hold something other than 0 and 1; expected a table of them, a column for each class"
+    return (
+        None
+        if len(data.classes) > 1
+        else "there is one class; expected two or more for several labels an image"
+    )
+
+
+def _of_numbers(data: Dataset) -> str | None:
+    if data.labels.dtype != np.float64 or not np.isfinite(data.labels).all():
+        return "labels hold something other than finite numbers; expected float64 to predict"
+    return (
+        None
+        if len(data.classes) == 1
+        else f"there are {len(data.classes)} names for one number; expected one"
+    )
+
+
+_LABELS = {"multiclass": _of_classes, "multilabel": _of_sets, "regression": _of_numbers}

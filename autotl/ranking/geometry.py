@@ -14,16 +14,28 @@ import numpy as np
 
 from autotl.builtin.heads import linear
 from autotl.records import Finding, Geometry, Kind
+from autotl.stats import merits, ridge, values
 
 SHARE = 0.25  # of the images that are elongated, below which the declared geometry stays
 IMAGES = 512  # that are embedded in each geometry, at most
 FEWEST = 40  # images, with fewer of which a difference would be chance
 ERRORS = 0.5  # standard errors by which another geometry has to be better than the central crop
 DECLARED: Geometry = "crop"
+PENALTY = 2  # of `ridge.PENALTIES`, for numbers and sets of labels
 
 
 def recognised(features: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Return which images (n,) bool a linear probe on features (n, d) recognises, out-of-fold."""
+    """Return which images (n,) bool a linear probe on features (n, d) recognises, out-of-fold.
+
+    Of numbers and sets of labels it is the merit (n,) of each image for R² and for mean average precision.
+    """
+    kind = values.of(labels)
+    if not isinstance(kind, values.Classes):
+        aims = kind.targets(labels, 1)
+        usual = aims.mean(0)
+        table = ridge.left_out_targets(ridge.standardise(features), aims - usual, folds, (PENALTY,))[0]
+        of_kind = merits.r2 if isinstance(kind, values.Numbers) else merits.mean_average_precision
+        return of_kind(labels, kind.answers(table + usual))
     right = np.zeros(len(labels), bool)
     names, codes = np.unique(labels, return_inverse=True)
     for fold in np.unique(folds):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from autotl.records import Interval, LearningCurve
-from autotl.stats import metrics
+from autotl.stats import metrics, values
 from autotl.stats.ridge import PENALTIES, standardise
 
 SHARES = (0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0)  # of the images that a fold trains on
@@ -30,12 +30,18 @@ def learning_curve(
 ) -> LearningCurve | None:
     """Return the curve of a ridge classifier on features (n, d) with labels (n,) and folds (n,); rows in nested order.
 
+    Of numbers it is the curve of R². Sets of labels have none: average precision belongs to all images together.
+
     Each fold is predicted by growing prefixes of the others, so every image is predicted at every size and
     differences along the curve are paired. None where there are too few images for a curve.
     """
     features, labels, folds = features[:MOST_ROWS], labels[:MOST_ROWS], folds[:MOST_ROWS]
-    _, labels = np.unique(labels, return_inverse=True)
-    classes = int(labels.max()) + 1 if len(labels) else 0
+    kind = values.of(labels)
+    if isinstance(kind, values.LabelSets):
+        return None
+    if isinstance(kind, values.Classes):
+        _, labels = np.unique(labels, return_inverse=True)
+    classes = len(np.unique(labels)) if isinstance(kind, values.Classes) else 2
     if classes < 2 or SHARES[0] * 0.8 * len(labels) < max(FEWEST, 2 * classes):
         return None
     x = standardise(features)
@@ -49,7 +55,7 @@ def learning_curve(
             rows = others[: round(share * len(others))]
             sizes[place] += len(rows) / len(np.unique(folds))
             asked = np.concatenate([out, rows])
-            right = _answers(x, labels, rows, asked, penalty) == labels[asked]
+            right = _right(labels, asked, _answers(x, labels, rows, asked, penalty))
             hits[place, out] = right[: len(out)]
             hits_fitted[place, rows] += right[len(out) :]
             fitted[place, rows] += 1
@@ -71,17 +77,27 @@ def _penalty(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:
     out = folds == folds[0]
     others, out = np.flatnonzero(~out), np.flatnonzero(out)
     return max(
-        PENALTIES, key=lambda penalty: np.mean(_answers(x, labels, others, out, penalty) == labels[out])
+        PENALTIES,
+        key=lambda penalty: np.mean(_right(labels, out, _answers(x, labels, others, out, penalty))),
     )
+
+
+def _right(labels: np.ndarray, rows: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Return which of the rows are answered rightly; of numbers, 1 less the squared error in units of their variance."""
+    if not isinstance(values.of(labels), values.Numbers):
+        return np.asarray(answers == labels[rows])
+    return np.asarray(1 - (answers - labels[rows]) ** 2 / max(float(labels.var()), 1e-12))
 
 
 def _answers(
     x: np.ndarray, labels: np.ndarray, rows: np.ndarray, out: np.ndarray, penalty: float
 ) -> np.ndarray:
-    """Return the classes of the rows `out` by ridge regression on `rows`, for one penalty."""
+    """Return the classes, or numbers, of the rows `out` by ridge regression on `rows`, for one penalty."""
     mean = x[rows].mean(0)
     inside, outside = x[rows] - mean, x[out] - mean
-    one_hot = np.eye(int(labels.max()) + 1)[labels[rows]]
+    kind = values.of(labels)
+    outputs = int(labels.max()) + 1 if isinstance(kind, values.Classes) else 1
+    one_hot = kind.targets(labels[rows], outputs)
     shares = one_hot.mean(0)
     wide = inside.shape[1] > len(inside)
     gram = inside @ inside.T if wide else inside.T @ inside
@@ -90,7 +106,7 @@ def _answers(
         answers = outside @ (inside.T @ np.linalg.solve(gram, one_hot - shares))
     else:
         answers = outside @ np.linalg.solve(gram, inside.T @ (one_hot - shares))
-    return np.asarray((answers + shares).argmax(1))
+    return kind.answers(answers + shares)
 
 
 def _gain(hits: np.ndarray, sizes: np.ndarray, more: int) -> Interval:
@@ -131,11 +147,20 @@ def _asymptote(hits: np.ndarray, hits_fitted: np.ndarray, fitted: np.ndarray) ->
         low, high = np.quantile(curve[:, 1] - curve[:, 0], (0.025, 0.975))
         if low < -FLAT or high > FLAT:
             return None
-    last = metrics.interval("accuracy", np.ones(hits.shape[1], int), hits[-1].astype(int), 2)
+    last = _interval(hits[-1])
     room = max(0.0, float(hits[-1].mean() - hits[HALF].mean()))
     return Interval(
         value=round(last.value, 6), low=round(last.low, 6), high=round(min(last.high + room, 1.0), 6)
     )
+
+
+def _interval(hits: np.ndarray) -> Interval:
+    """Return the mean of hits with its 95 % interval; of the fractions that numbers have, the usual one."""
+    if np.isin(hits, (0.0, 1.0)).all():
+        return metrics.interval("accuracy", np.ones(len(hits), int), hits.astype(int), 2)
+    wide = metrics.Z95 * float(hits.std(ddof=1)) / len(hits) ** 0.5
+    value = float(hits.mean())
+    return Interval(value=value, low=value - wide, high=min(1.0, value + wide))
 
 
 def _further(scores: np.ndarray, sizes: np.ndarray, more: int, weights: np.ndarray) -> float:

@@ -20,7 +20,19 @@ import numpy as np
 from autotl import hardware
 from autotl.errors import AutotlError, UnknownNameError
 from autotl.ranking import score_weights
-from autotl.records import BackboneSpec, Fact, Kind, Metric, Ranked, Ranking, Score, ScoreWeight, fact
+from autotl.records import (
+    BackboneSpec,
+    Fact,
+    Kind,
+    Metric,
+    Ranked,
+    Ranking,
+    Score,
+    ScoreWeight,
+    TargetName,
+    fact,
+)
+from autotl.stats import metrics
 
 PRIOR_DEVIATION = 0.05  # of what all but the linear probe expect, from what it reaches in the end
 FEWEST_MEASURED = 3
@@ -313,7 +325,7 @@ def rows_for_scores(labels: np.ndarray, metric: Metric, most: int) -> np.ndarray
     >>> rows_for_scores(np.array([0, 0, 0, 1]), "balanced_accuracy", 100).tolist()
     [0, 1, 2, 3, 3, 3]
     """
-    if metric == "accuracy":
+    if metrics.fitting_weights(metric, labels) is None:
         return np.arange(min(len(labels), most))
     classes, counts = np.unique(labels, return_counts=True)
     each = min(int(counts.max()), max(1, most // len(classes)))
@@ -358,6 +370,11 @@ def _compute(
     score: Score, features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None
 ) -> float:
     return float(scorer(score)(features, labels, folds, logits))
+
+
+def declining(scores: Sequence[Score], target: TargetName) -> list[Score]:
+    """Return the scores that need another kind of target."""
+    return [score for score in scores if target not in score.targets]
 
 
 def score_features(

@@ -20,7 +20,8 @@ GroupFrom = Literal[
 ]  # by the user, found in the names, nearly equal images alone
 
 
-TargetName = Literal["multiclass"]  # a key of `autotl.stats.target_kinds.TARGET_KINDS`
+TargetName = Literal["multiclass", "multilabel", "regression"]
+# keys of `autotl.stats.target_kinds.TARGET_KINDS`
 ModalityName = Literal["image"]  # see `autotl.modality.get`
 
 
@@ -50,14 +51,23 @@ class LeftOut:
     reason: Fact  # shown to the user: `autotl.plugin.fact(kind, …)`
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """The way from a standardised number to its own unit: number · scale + offset."""
+
+    offset: float = 0.0
+    scale: float = 1.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Target:
     """A value to predict for each item."""
 
     name: str  # of the target
     kind: TargetName  # of values
-    classes: tuple[str, ...]  # display names; `values` index them
-    values: np.ndarray  # (n,) int64
+    classes: tuple[str, ...]  # display names of the outputs of a model; of numbers one, that of the target
+    # multilabel: a table (n, classes) int8 of 0 and 1; regression: numbers, (n,) float64
+    values: np.ndarray  # of the items: (n,) int64, indices into `classes`, if they are multiclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -101,7 +111,7 @@ class Dataset:
 
     @property
     def labels(self) -> np.ndarray:
-        """Return the class index of each row, (n,) int64."""
+        """Return the values of the one target: the class index of each row, (n,) int64, if it is multiclass."""
         return self.targets[0].values
 
 
@@ -130,6 +140,30 @@ class UnlabelledProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NumberProfile:
+    """The distribution of the numbers to predict."""
+
+    mean: float
+    deviation: float
+    quantiles: tuple[float, ...]  # lowest, 5, 25, 50, 75, 95 %, highest
+    distinct: int  # values
+    edges: tuple[float, ...]  # of bins of equal width,
+    counts: tuple[int, ...]  # and the images in each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSetProfile:
+    """How many labels images have, and which go together."""
+
+    mean: float  # labels an image
+    most: int
+    without: int  # images that have none
+    together: tuple[
+        tuple[str, str, int], ...
+    ]  # two classes and the images that have both, most frequent first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """Description of the data before any training."""
 
@@ -142,6 +176,9 @@ class Profile:
     gray: float  # share of images without colour
     alpha: float  # share of images with an alpha channel that is used
     bytes: int  # of all files
+    target: TargetName = "multiclass"  # kind of what is predicted
+    numbers: NumberProfile | None = None  # of numbers to predict
+    label_sets: LabelSetProfile | None = None  # of several labels an image
     elongated: float = 0.0  # share of images whose longer side is at least 1.5 times the shorter
     findings: tuple[Finding, ...] = ()  # about single images, classes or groups
     similarity: tuple[Similarity, ...] = ()  # to source domains, where it was measured
@@ -168,7 +205,7 @@ class Split:
 class Columns:
     """The columns that a decision rests on, one entry a row: what `manifest.csv` holds and a run hands on."""
 
-    labels: np.ndarray  # (n,) int64: class index
+    labels: np.ndarray  # (n,) int64: class index; of another kind of target as `Target.values`
     part: np.ndarray  # (n,) int8: index into PARTS, -1 for rows that take no part
     fold: np.ndarray  # (n,) int8: fold of a train row where folds > 0, else -1
     group: np.ndarray | None  # (n,) int64: rows of one number stay together

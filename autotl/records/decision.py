@@ -76,11 +76,34 @@ class Calibration:
     test: ProbabilityErrors | None = None  # of the model that ships, at this temperature, on the test images
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conformal:
+    """The prediction intervals of numbers, from residuals of images that the model was not fitted on."""
+
+    level: float  # share of new images whose number lies within its interval
+    half_width: float | None  # in the unit of the labels; None where there are too few images
+    images: int  # that it was made from
+    coverage: float | None = None  # share of the test images within their intervals
+    tested: int = 0  # test images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelThresholds:
+    """The probability of each class from which it is predicted, chosen on images that the model was not fitted on."""
+
+    thresholds: tuple[float, ...]  # in the order of the classes
+    micro_f1: float  # at these thresholds, each image judged by thresholds that were chosen without it
+    macro_f1: float
+    images: int
+    test_micro_f1: float | None = None  # of the model that ships, on the test images
+    test_macro_f1: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answers:
     """The predictions of a model for image files, row by row; NaN where an error is given."""
 
-    probabilities: np.ndarray  # (n, classes) float32
+    probabilities: np.ndarray  # (n, outputs) float32: probabilities, or the number
     errors: list[str | None]
     distance: np.ndarray | None = (
         None  # (n,) from the training images, above 1: far; None: the model cannot say

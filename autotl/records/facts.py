@@ -120,6 +120,8 @@ class Kind(StrEnum):
     IMBALANCE = "imbalance"
     FEW = "few"
     CLASSES_ALIKE = "classes_alike"
+    OUTLIERS = "outliers"  # low, high: ends of the usual range; of numbers to predict
+    NOT_FOR_TARGET = "not_for_target"  # what, target: an examination that this kind of target has none of
     DUPLICATE = "duplicate"
     NEAR_DUPLICATE = "near_duplicate"
     LEAK = "leak"
@@ -155,6 +157,10 @@ class Kind(StrEnum):
     READ_UNPACKED = "read_unpacked"
     READ_JOINED = "read_joined"
     READ_CROPS = "read_crops"  # annotations, objects, images, margin, least, folder
+    READ_NUMBERS = "read_numbers"  # where, low, high, distinct, rows: numbers to predict
+    READ_NUMBERED = "read_numbered"  # classes, example: whole numbers that may be an amount
+    READ_GRADES = "read_grades"  # label, number: the number in a name
+    READ_SETS = "read_sets"  # example: several labels an image
     # the data: how they are split
     SPLIT_SIZES = "split_sizes"
     TEST_HELD_OUT = "test_held_out"
@@ -171,10 +177,12 @@ class Kind(StrEnum):
     SCORE_CONSTANT = "score_constant"
     SCORE_DISAGREES = "score_disagrees"
     SCORE_FAILED = "score_failed"
+    SCORE_DECLINES = "score_declines"  # score, target: a kind that it cannot score
     SCORE_NOT_FINITE = "score_not_finite"
     NOT_EMBEDDED = "not_embedded"
-    # Why a backbone is not tried.
+    # Why a backbone or a strategy is not tried.
     STRATEGY_DECLINED = "strategy_declined"  # reason; backbones: that it was offered
+    STRATEGY_DECLINES = "strategy_declines"  # target: a kind that it cannot train
     UNUSABLE = "unusable"  # message: of the exception, which states what to do
     WEIGHTS_NOT_TAKEN = "weights_not_taken"  # of images, by a strategy
     TOO_MANY_PARAMETERS = "too_many_parameters"  # parameters, allowed

@@ -13,9 +13,10 @@ class Head:
     """A head that was fitted on pooled features.
 
     A ``linear`` head holds `weight` (classes, d) float32 and `bias` (classes,) float32. A ``knn`` head holds
-    `features` (n, d) float32 with rows of length 1, their `labels` (n,) int64, `centre` (d,) float32, which is
-    subtracted from an image's features first, and `count` () int64, the number of neighbours that vote. A head of
-    ``arrays`` holds any arrays of numbers, which the function that `Strategy.predict` names maps features by.
+    `features` (n, d) float32 with rows of length 1, their `labels` (n,) int64 (sets of labels: (n, classes) float32;
+    numbers: (n,) float32, standardised), `centre` (d,) float32, which is subtracted from an image's features first, and
+    `count` () int64, the number of neighbours that vote. A head of ``arrays`` holds any arrays of numbers, which the
+    function that `Strategy.predict` names maps features by.
     """
 
     kind: Literal["linear", "knn", "arrays"]  # of module that is made of the arrays

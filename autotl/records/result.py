@@ -10,6 +10,7 @@ from autotl.records import (
     BackboneSpec,
     Calibration,
     Columns,
+    Conformal,
     Control,
     Decision,
     Depth,
@@ -20,6 +21,7 @@ from autotl.records import (
     Goal,
     Interval,
     Kind,
+    LabelThresholds,
     Measurement,
     Metric,
     Profile,
@@ -147,7 +149,9 @@ class Recommendation:
     winners_set: tuple[str, ...] = ()
     transfer: Interval | None = None  # winner minus the best without pretraining
     warnings: tuple[Fact, ...] = ()  # why the scores may mislead
-    calibration: Calibration | None = None
+    calibration: Calibration | None = None  # of the probabilities of classes
+    conformal: Conformal | None = None  # intervals of numbers
+    thresholds: LabelThresholds | None = None  # from which labels are predicted, where there are several
     decision: Decision | None = None
     leaderboard: tuple[Row, ...] = ()
     trials: tuple[TrialResult, ...] = ()

@@ -6,9 +6,19 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from autotl.records.data import TargetName
 from autotl.records.named_fields import named_fields
 
-Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
+Metric = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "mean_average_precision",
+    "micro_f1",
+    "r2",
+    "mae",
+    "spearman",
+]
 
 
 Prefer = Literal["accuracy", "speed", "size"]
@@ -140,6 +150,9 @@ class Strategy:
     combine: str | None = None  # "module:attr" of (checkpoints) -> weights: nothing trains, trials are joined
     parents: tuple[str, ...] = ()  # names or globs of the strategies whose trials `combine` joins
     proposed: bool = True  # tried by default; else only where it is asked for by name
+    targets: tuple[TargetName, ...] = (
+        "multiclass",
+    )  # kinds that it can train; for the others it is left out
     takes_weights: bool = True  # its head fits by the weights that data give to their items
 
     def takes(self, backbone: str) -> bool:
@@ -166,4 +179,5 @@ class Score:
     compute: str  # "module:attr" of (features, labels, folds, logits or None) -> float; higher is better
     needs_logits: bool = False  # computed only for backbones with a source head
     proposed: bool = True  # computed in every run; else only where it is asked for by name
+    targets: tuple[TargetName, ...] = ("multiclass",)  # kinds that it can score; the others it declines
     weight: float = 0.1  # usual share of its lead that counts, 0 to 0.5; a run moves it by agreement

@@ -10,6 +10,7 @@ import numpy as np
 
 from autotl.records import CurvePoint, Depth, DepthProfile
 from autotl.records.candidate_id import without_origin
+from autotl.records.evaluation import ResidualBin
 from autotl.records.result import Recommendation, Row
 from autotl.report.discrimination import ClassCurves
 from autotl.report.format import (
@@ -24,6 +25,7 @@ from autotl.report.format import (
 from autotl.report.plot import ACCENT, CARD, INK, LINE, SERIES, SOFT, WARN, Drawing, share_axis
 from autotl.report.predictions import Predictions, Reliability, drawn_classes
 from autotl.report.trainings import Training, rivals
+from autotl.report.wording.targets import metric_name
 from autotl.stats import metrics
 
 COUNTED = 20  # classes up to which the cells of a confusion matrix show counts
@@ -92,7 +94,7 @@ def cost(
             ha="right",
         )
     axes.set_xlabel(axis)
-    metric = result.metric.replace("_", " ")
+    metric = metric_name(result.metric)
     axes.set_ylabel(metric)
     share_axis(axes.yaxis)
     best = max(priced, key=lambda pair: pair[0].score_val or 0.0)[0]
@@ -169,7 +171,7 @@ def depth_word(depth: Depth) -> str:
     return "frozen" if depth == 0 else str(depth)
 
 
-def features(profiles: Sequence[DepthProfile]) -> str:
+def features(profiles: Sequence[DepthProfile], name: str = "accuracy") -> str:
     """Draw the accuracy of frozen features after each layer group, a line for each backbone."""
     if not profiles:
         return ""
@@ -186,10 +188,10 @@ def features(profiles: Sequence[DepthProfile]) -> str:
             drawing.hover(dot, f"{about}\n{point.width} features, {profile.rows} images")
     axes.set_xticks(range(1, max(len(profile.points) for profile in profiles) + 1))
     axes.set_xlabel("layer group")
-    axes.set_ylabel("accuracy of a linear head")
+    axes.set_ylabel(f"{name} of a linear head")
     share_axis(axes.yaxis)
     drawing.legend("best")
-    return drawing.svg("features", f"accuracy of a linear head by depth, {len(profiles)} backbones")
+    return drawing.svg("features", f"{name} of a linear head by depth, {len(profiles)} backbones")
 
 
 def transfer(pair: tuple[Training, Training] | None, without: float | None, metric: str) -> str:
@@ -429,6 +431,57 @@ def agreement(pairs: Sequence[tuple[str, float, float]], metric: str) -> str:
     share_axis(axes.yaxis)
     axes.margins(0.08)
     return drawing.svg("agreement", f"Expected and reached {metric} of {len(pairs)} backbones")
+
+
+# --------------------------------------------------------------------------- numbers
+
+DOTS = 1500  # images that are drawn one by one, at most
+
+
+def predicted(labels: np.ndarray, answers: np.ndarray, unit: str, width: float | None) -> str:
+    """Draw predictions (n,) against labels (n,); the diagonal is right, the band is the prediction interval."""
+    drawing = Drawing(420, 380)
+    axes = drawing.axes
+    low, high = (float(of(np.concatenate([labels, answers]))) for of in (np.min, np.max))
+    ends = np.array([low, high])
+    if width is not None:
+        axes.fill_between(ends, ends - width, ends + width, color=ACCENT, alpha=0.12, linewidth=0)
+    axes.plot(ends, ends, color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)))
+    kept = _drawn(len(labels))
+    axes.plot(labels[kept], answers[kept], "o", color=ACCENT, markersize=4, alpha=0.5, markeredgewidth=0)
+    axes.set_xlabel(f"label: {shown(unit)}")
+    axes.set_ylabel(f"prediction: {shown(unit)}")
+    axes.margins(0.04)
+    return drawing.svg("predicted", f"Predictions against labels of {len(labels)} images")
+
+
+def residuals(
+    labels: np.ndarray, answers: np.ndarray, bins: Sequence[ResidualBin], unit: str, width: float | None
+) -> str:
+    """Draw label minus prediction (n,) over the prediction, with the mean absolute error of each bin of predictions."""
+    drawing = Drawing(420, 380)
+    axes = drawing.axes
+    kept = _drawn(len(labels))
+    axes.axhline(0, color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)))
+    for end in () if width is None else (-width, width):
+        axes.axhline(end, color=ACCENT, linewidth=1, alpha=0.5)
+    axes.plot(
+        answers[kept], (labels - answers)[kept], "o", color=ACCENT, markersize=4, alpha=0.5, markeredgewidth=0
+    )
+    for each in bins:
+        for end in (-each.mae, each.mae):
+            (line,) = axes.plot([each.low, each.high], [end, end], color=WARN, linewidth=2.4)
+            about = f"{each.images} images from {each.low:.4g} to {each.high:.4g}"
+            drawing.hover(line, f"{about}: mean absolute error {each.mae:.4g}")
+    axes.set_xlabel(f"prediction: {shown(unit)}")
+    axes.set_ylabel("label − prediction")
+    axes.margins(0.04)
+    return drawing.svg("residuals", f"Residuals of {len(labels)} images over their predictions")
+
+
+def _drawn(images: int) -> np.ndarray:
+    """Return the places of the images that are drawn: at equal distances where there are too many."""
+    return np.unique(np.linspace(0, images - 1, min(images, DOTS)).round().astype(int))
 
 
 # --------------------------------------------------------------------------- parts of figures

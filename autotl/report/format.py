@@ -29,6 +29,9 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     """
     if fraction is None:
         return ""
+    if fraction < 0:  # R² of what is worse than a constant
+        text = f"{-100 * fraction:.{digits}f}"
+        return f"{MINUS if float(text) else ''}{text}%"
     text, least = f"{100 * fraction:.{digits}f}", f"{10.0**-digits:.{digits}f}"
     if float(text) == 100 and fraction < 1 - EXACT:
         return f">{100 - float(least):.{digits}f}%"
@@ -41,7 +44,9 @@ def percent_range(low: float, high: float) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """Return an interval of fractions in percent, without the sign: ``89.0–93.1``."""
+    """Return an interval of fractions in percent, without the sign: ``89.0–93.1``; below 0 ``−3.1 to 4.0``."""
+    if low is not None and high is not None and low < 0:
+        return f"{100 * low:.1f} to {100 * high:.1f}".replace("-", MINUS)
     return "" if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f}"
 
 

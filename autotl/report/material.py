@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from autotl.errors import RunError
 from autotl.records import Calibration, Metric
+from autotl.records.evaluation import LabelSetEvaluation, NumberEvaluation
 from autotl.records.result import Recommendation
 from autotl.report import figures, occlusion, trainings
 from autotl.report.discrimination import Discrimination, discrimination
@@ -17,12 +20,35 @@ from autotl.report.predictions import (
     reliability,
     scores_by_class,
     winner_predictions,
+    winner_table,
 )
 from autotl.report.thumbnails import Sample, samples, thumbnails
 from autotl.report.wording import page as wording
+from autotl.report.wording.targets import metric_name
 from autotl.run_folder import manifest
+from autotl.stats import label_errors, number_errors
 
+_PROBED = {"multiclass": "accuracy", "multilabel": "mean average precision", "regression": "R²"}
 ERRORS = 12  # most confident errors that are shown
+HALF = 0.5  # of a probability: less is no error of a label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NumberMaterial:
+    """The predictions of numbers, their errors, and the worst of them."""
+
+    predictions: Predictions
+    errors: NumberEvaluation
+    worst: tuple[int, ...]  # places in `predictions`, the largest error first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelMaterial:
+    """The predictions of several labels an image, their errors, and the worst of them."""
+
+    predictions: Predictions
+    errors: LabelSetEvaluation
+    worst: tuple[tuple[int, int], ...]  # places in `predictions` and labels, the most confident error first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,7 +56,9 @@ class Material:
     """Figures by name, and what they were made from."""
 
     drawings: dict[str, str] = field(default_factory=dict)  # name → <svg>
-    predictions: Predictions | None = None
+    predictions: Predictions | None = None  # of classes
+    numbers: NumberMaterial | None = None  # where the target are numbers
+    label_sets: LabelMaterial | None = None  # where an image may have several labels
     metric: Metric = "accuracy"
     calibration: Calibration | None = None  # of the predictions
     errors: tuple[int, ...] = ()  # places in `predictions`
@@ -57,9 +85,15 @@ def gather(
     predictions = winner_predictions(result, folder)
     errors = () if predictions is None else most_confident_errors(predictions, ERRORS)
     places = tuple(int(place) for place in errors)
+    numbers, label_sets = numbers_of(result, folder), label_sets_of(result, folder)
     pictures = {}
-    if predictions is not None:
-        names = {int(predictions.rows[place]): str(predictions.names[place]) for place in places}
+    shown, those = predictions, places
+    if numbers is not None:
+        shown, those = numbers.predictions, numbers.worst
+    elif label_sets is not None:
+        shown, those = label_sets.predictions, tuple(dict.fromkeys(place for place, _ in label_sets.worst))
+    if shown is not None:
+        names = {int(shown.rows[place]): str(shown.names[place]) for place in those}
         pictures = thumbnails(folder, source, names)
     table = _manifest(folder)
     compared = {} if table is None else _compared(result, folder, source, table)
@@ -71,11 +105,15 @@ def gather(
             missing = wording.no_time_for_drawings()
         else:
             drawings, hidden = _draw(result, predictions, measured)
+            if numbers is not None:
+                drawings |= _of_numbers(numbers)
     except ImportError as error:
         missing = wording.no_drawings(error)
     return Material(
         drawings={name: drawn for name, drawn in drawings.items() if drawn},
         predictions=predictions,
+        numbers=numbers,
+        label_sets=label_sets,
         metric=result.metric,
         calibration=result.calibration,
         errors=places,
@@ -88,6 +126,48 @@ def gather(
         hidden=hidden,
         missing=missing,
     )
+
+
+def numbers_of(result: Recommendation, folder: Path) -> NumberMaterial | None:
+    """Return the winner's predictions of numbers with their errors; None for another kind of target."""
+    found = winner_table(result, folder) if result.data.target == "regression" else None
+    if found is None:
+        return None
+    predicted = found.proba[:, 0].astype(float)
+    width = None if result.conformal is None else result.conformal.half_width
+    group = _group(folder, found)
+    errors = number_errors.measured(result.metric, found.labels, predicted, group, half_width=width)
+    worst = np.argsort(-np.abs(found.labels - predicted), kind="stable")[:ERRORS]
+    return NumberMaterial(predictions=found, errors=NumberEvaluation(**errors), worst=tuple(worst.tolist()))
+
+
+def label_sets_of(result: Recommendation, folder: Path) -> LabelMaterial | None:
+    """Return the winner's predictions of several labels an image with their errors; None for another kind of target."""
+    found = winner_table(result, folder) if result.data.target == "multilabel" else None
+    if found is None:
+        return None
+    limits = () if result.thresholds is None else result.thresholds.thresholds
+    errors = label_errors.measured(
+        result.metric, found.labels, found.proba, found.classes, _group(folder, found), limits=limits
+    )
+    wrong = np.abs(found.labels - found.proba)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:ERRORS]
+    worst = tuple(divmod(int(cell), found.labels.shape[1]) for cell in order if wrong.flat[cell] > HALF)
+    return LabelMaterial(predictions=found, errors=LabelSetEvaluation(**errors), worst=worst)
+
+
+def _group(folder: Path, predictions: Predictions) -> np.ndarray | None:
+    table = _manifest(folder)
+    return None if table is None or table.group is None else table.group[predictions.rows]
+
+
+def _of_numbers(found: NumberMaterial) -> dict[str, str]:
+    labels, predicted = found.predictions.labels, found.predictions.proba[:, 0].astype(float)
+    unit, width = found.predictions.classes[0], found.errors.half_width
+    return {
+        "predicted": figures.predicted(labels, predicted, unit, width),
+        "residuals": figures.residuals(labels, predicted, found.errors.bins, unit, width),
+    }
 
 
 def _manifest(folder: Path) -> manifest.Manifest | None:
@@ -114,7 +194,7 @@ def _compared(
 def _draw(
     result: Recommendation, predictions: Predictions | None, measured: Discrimination | None
 ) -> tuple[dict[str, str], int]:
-    metric = result.metric.replace("_", " ")
+    metric = metric_name(result.metric)
     goal = result.goal
     drawings = {
         "cost-train": figures.cost(result, lambda row: row.fit_time, "training time", None, "train"),
@@ -122,7 +202,7 @@ def _draw(
             result, lambda row: row.pred_time, "prediction time per image", goal.max_latency, "run"
         ),
         "depths": figures.depths(trainings.by_depth(result), metric),
-        "features": figures.features(trainings.depth_profiles(result)),
+        "features": figures.features(trainings.depth_profiles(result), _PROBED[result.data.target]),
         "losses": figures.losses(trainings.curves(result)),
         "scores": figures.scores(trainings.curves(result), metric),
         "agreement": figures.agreement(trainings.expected_and_reached(result), metric),

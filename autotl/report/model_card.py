@@ -15,9 +15,12 @@ from autotl.records import BackboneSpec, TrialResult
 from autotl.records.result import Recommendation, Winner, is_probe
 from autotl.report import recorded
 from autotl.report.format import percent, percent_range, shown
+from autotl.report.material import label_sets_of, numbers_of
+from autotl.report.wording import label_sets, numbers
 from autotl.report.wording import page as wording
 from autotl.report.wording.recommendation import recommendation
 from autotl.report.wording.run import guest
+from autotl.report.wording.targets import TASKS, metric_name
 from autotl.run_folder import manifest
 from autotl.stats import metrics
 
@@ -39,7 +42,7 @@ def _lines(state: Recommendation, winner: Winner, folder: Path) -> Iterator[str]
     yield from _front(state, winner, spec)
     yield f"# {_plain(_name(state))}"
     yield ""
-    yield wording.classifier(len(state.data.classes), winner.input_size, winner.backbone)
+    yield wording.model_is_for(state.data.target, state.data.classes, winner.input_size, winner.backbone)
     yield f"{_plain(recommendation(state))} {_plain(wording.fitted(recorded.model_is(state)))}"
     yield ""
     yield "## Intended use"
@@ -87,14 +90,16 @@ def _front(state: Recommendation, winner: Winner, spec: BackboneSpec | None) -> 
         yield "license: other"
         yield f"license_name: {_quoted(licence)}"
     yield "library_name: autotl"
-    yield "pipeline_tag: image-classification"
+    task = TASKS[state.data.target]
+    if state.data.target != "regression":  # the hub has no such task
+        yield f"pipeline_tag: {task}"
     if spec is not None and spec.weights is not None and spec.weights.kind == "hub":
         yield f"base_model: {_quoted(spec.weights.location)}"
-    yield "tags: [image-classification, transfer-learning, autotl]"
+    yield f"tags: [{task}, transfer-learning, autotl]"
     yield "model-index:"
     yield f"- name: {_quoted(_name(state))}"
     yield "  results:"
-    yield "  - task: {type: image-classification}"
+    yield f"  - task: {{type: {task}}}"
     part = "test" if on_test else "validation"
     yield f"    dataset: {{name: {_quoted(_name(state))}, type: imagefolder, split: {part}}}"
     yield "    metrics:"
@@ -106,7 +111,7 @@ def _front(state: Recommendation, winner: Winner, spec: BackboneSpec | None) -> 
 def _evaluation(state: Recommendation, winner: Winner, folder: Path) -> Iterator[str]:
     yield "## Evaluation"
     yield ""
-    metric = wording.metric_name(state.metric)
+    metric = metric_name(state.metric)
     yield f"| {metric} | 95% interval | figure |"
     yield "| --- | --- | --- |"
     if winner.score_test is not None and winner.test_low is not None and winner.test_high is not None:
@@ -123,7 +128,42 @@ def _evaluation(state: Recommendation, winner: Winner, folder: Path) -> Iterator
     if state.calibration is not None:
         yield wording.temperature(state.calibration)
         yield ""
-    yield from _by_class(state, folder)
+    yield from _ERRORS[state.data.target](state, folder)
+
+
+def _of_numbers(state: Recommendation, folder: Path) -> Iterator[str]:
+    """Return the errors of numbers, and the prediction intervals."""
+    found = numbers_of(state, folder)
+    if found is None:
+        return
+    yield f"On {found.predictions.images}, {_plain(numbers.size(found.errors))}"
+    yield ""
+    yield "| figure | value |"
+    yield "| --- | ---: |"
+    for name, value in numbers.figures(found.errors):
+        yield f"| {_plain(name)} | {_plain(value)} |"
+    yield ""
+    yield f"{_plain(numbers.intervals(state.conformal))} {_plain(numbers.spread(found.errors))}"
+    yield ""
+
+
+def _of_label_sets(state: Recommendation, folder: Path) -> Iterator[str]:
+    """Return the figures and the threshold of each label."""
+    found = label_sets_of(state, folder)
+    if found is None:
+        return
+    yield f"On {found.predictions.images}: {_plain(label_sets.size(found.errors))}"
+    yield ""
+    yield _plain(label_sets.thresholds(state.thresholds))
+    yield ""
+    yield "| label | images | average precision | threshold | precision | recall |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    for each in map(label_sets.label_line, found.errors.labels[:_MOST]):
+        cells = (each[name] for name in ("images", "average_precision", "threshold", "precision", "recall"))
+        yield f"| {_plain(str(each['name']))} | {' | '.join(map(str, cells))} |"
+    if len(found.errors.labels) > _MOST:
+        yield f"| and {len(found.errors.labels) - _MOST} more | | | | | |"
+    yield ""
 
 
 def _by_class(state: Recommendation, folder: Path) -> Iterator[str]:
@@ -171,7 +211,10 @@ def _judged(state: Recommendation, folder: Path) -> tuple[np.ndarray, np.ndarray
 def _predicted(trial: TrialResult | None, folder: Path, rows: np.ndarray) -> np.ndarray | None:
     if trial is None or trial.predictions is None:
         return None
-    return evidence.predicted_classes(folder / trial.predictions, rows)
+    return evidence.predicted_labels(folder / trial.predictions, rows)
+
+
+_ERRORS = {"multiclass": _by_class, "multilabel": _of_label_sets, "regression": _of_numbers}
 
 
 def _name(state: Recommendation) -> str:

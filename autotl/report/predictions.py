@@ -11,7 +11,7 @@ import numpy as np
 
 from autotl.decision.evidence import (
     digest,
-    predicted_classes,
+    predicted_labels,
     representative_results,
     selection,
     stored_predictions,
@@ -20,7 +20,7 @@ from autotl.records import PARTS, Interval, TrialResult
 from autotl.records.result import ModelIs, Recommendation, is_probe
 from autotl.report.format import percent
 from autotl.run_folder import manifest
-from autotl.stats import calibration, metrics
+from autotl.stats import calibration, metrics, values
 
 BINS = 10  # of confidence, equally wide, as they are drawn
 DRAWS = 200  # simulated labels of a perfectly calibrated model
@@ -35,8 +35,8 @@ class Predictions:
 
     rows: np.ndarray  # (m,) int64, lines of the manifest
     names: np.ndarray  # (m,) object: paths relative to the source
-    labels: np.ndarray  # (m,) int64
-    proba: np.ndarray  # (m, classes) float32, calibrated as those of `autotl predict` are
+    labels: np.ndarray  # (m,) int64; of another kind of target as `Target.values`
+    proba: np.ndarray  # (m, outputs) float32: probabilities, calibrated as in `autotl predict`, or a number
     classes: tuple[str, ...]
     model: str  # which fit made them, in words
     images: str  # on which images, in words
@@ -57,15 +57,20 @@ class Predictions:
 
 
 def winner_predictions(result: Recommendation, folder: Path) -> Predictions | None:
-    """Return the winner's predictions on the test part if there are some, otherwise on the selection images.
+    """Return the winner's predictions of classes on the test part if there are some, otherwise on the selection images.
 
-    None if there is no winner, or if manifest or predictions are not in the folder. Raises `RunError` that names
-    a file which is there and damaged.
+    None if there is no winner, for another kind of target, or if manifest or predictions are not in the folder. Raises
+    `RunError` that names a file which is there and damaged.
     """
+    return winner_table(result, folder) if result.data.target == "multiclass" else None
+
+
+def winner_table(result: Recommendation, folder: Path) -> Predictions | None:
+    """Return the winner's predictions of any kind of target, as `winner_predictions`."""
     if result.winner is None or not (folder / "manifest.csv").is_file():
         return None
     table = manifest.read(folder / "manifest.csv")
-    labels = table.labels(result.data.classes)
+    labels = table.labels(result.data.classes, result.data.target)
     own = [
         r for r in result.trials if r.trial.candidate.id == result.winner.candidate and not r.trial.control
     ]
@@ -128,7 +133,11 @@ def _read(
         rows=stored_rows,
         names=source.names[stored_rows],
         labels=source.labels[stored_rows],
-        proba=calibration.apply(proba, source.temperature).astype(np.float32),
+        proba=(
+            calibration.apply(proba, source.temperature).astype(np.float32)
+            if isinstance(values.of(source.labels), values.Classes)
+            else proba
+        ),
         classes=source.classes,
         model=model,
         images=images,
@@ -198,13 +207,15 @@ def scores_by_class(
     result: Recommendation, folder: Path, table: manifest.Manifest
 ) -> dict[str, tuple[ClassScore, ...]]:
     """Return what each candidate with predictions in the folder answers on the selection images, by its id."""
+    if result.data.target != "multiclass":
+        return {}
     labels, classes = table.labels(result.data.classes), result.data.classes
     rows = selection(table.part, result.data.folds)
     scores: dict[str, tuple[ClassScore, ...]] = {}
     for name, trial in representative_results([r for r in result.trials if is_probe(r)]).items():
         if trial.trial.control or trial.predictions is None or not (folder / trial.predictions).is_file():
             continue
-        predicted = predicted_classes(folder / trial.predictions, rows, len(classes))
+        predicted = predicted_labels(folder / trial.predictions, rows, len(classes))
         if predicted is None:
             continue
         images = np.bincount(labels[rows], minlength=len(classes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from autotl.records import Fact, Finding, Kind, Profile, Similarity, Skipped
@@ -100,3 +100,13 @@ def reason(row: Any) -> str:
 def model_is(result: Recommendation) -> str:
     """Return which fit the model in the folder is."""
     return "" if result.winner is None else wording.model_is(result.winner.model_is)
+
+
+def counted(profile: Profile) -> Iterator[tuple[str, int]]:
+    """Yield the classes with their images; of numbers, ranges of equal width in their order."""
+    if profile.numbers is None:
+        yield from zip(profile.classes, profile.counts, strict=False)
+        return
+    edges = profile.numbers.edges
+    for low, high, images in zip(edges[:-1], edges[1:], profile.numbers.counts, strict=True):
+        yield f"{low:.3g} to {high:.3g}", images

@@ -16,6 +16,7 @@ from autotl.report.sections import recommendation
 from autotl.report.trainings import rivals
 from autotl.report.wording import page as wording
 from autotl.report.wording import sentences
+from autotl.report.wording.targets import metric_name
 from autotl.run_folder.diff import Change, Comparison, compare
 
 PERCENT = frozenset({"score", "test score"})  # changes that are shares
@@ -46,7 +47,7 @@ def view(
         "verdict": wording.same_winner(same=comparison.same_verdict),
         "why": [wording.as_sentence(text) for text in sentences(comparison.why)],
         "changes": _changes(comparison),
-        "metrics": [wording.metric_name(result.metric) for result in results],
+        "metrics": [metric_name(result.metric) for result in results],
         "evaluated_on": [wording.evaluated_on(result) for result in results],
         "candidates": _candidates(one, other)[:SHOWN],
         "more_candidates": max(0, len(_candidates(one, other)) - SHOWN),

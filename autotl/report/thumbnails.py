@@ -14,6 +14,7 @@ from autotl.cache import atomic_write, key
 from autotl.records import PARTS
 from autotl.records.result import Recommendation
 from autotl.run_folder import manifest
+from autotl.stats import values
 
 FOLDER = "thumbnails"
 SIDE = 128  # pixels, shorter side; shown at half on sharp screens
@@ -34,8 +35,14 @@ class Sample(NamedTuple):
 def samples(
     result: Recommendation, folder: Path, source: Path | None, table: manifest.Manifest
 ) -> dict[str, tuple[Sample, ...]]:
-    """Return a few training images of each class: at equal distances in the order of the manifest."""
-    classes, labels = result.data.classes[:SAMPLED_CLASSES], table.labels(result.data.classes)
+    """Return a few training images of each class: at equal distances in the order of the manifest.
+
+    Of numbers they are those of each range, of sets of labels those with each label, the rarest of an image's.
+    """
+    own = table.labels(result.data.classes, result.data.target)
+    kind = values.of(own)
+    labels, names = kind.strata(own), kind.strata_names(own, result.data.classes)
+    classes = names[:SAMPLED_CLASSES]
     each = min(SAMPLES_OF_CLASS, max(1, SAMPLED_CLASSES // max(len(classes), 1)))
     chosen: dict[int, str] = {}
     for number in range(len(classes)):

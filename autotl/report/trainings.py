@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from autotl.decision.evidence import representative_results
 from autotl.decision.transfer import NO_NETWORK
-from autotl.records import CurvePoint, Depth, DepthProfile, TrialResult
+from autotl.records import CurvePoint, Depth, DepthProfile, Profile, TrialResult
 from autotl.records.result import Recommendation, Row, is_probe, repeats_probe
 
 MOST_BACKBONES = 5
@@ -55,9 +55,18 @@ def deepest_is_best(profile: DepthProfile) -> bool:
     return max(point.linear for point in profile.points) - last <= error
 
 
-def tells_depths_apart(profile: DepthProfile, counts: Sequence[int]) -> bool:
-    """Return True if a head after some depth is more accurate than always answering the largest class."""
-    share = max(counts, default=0) / max(sum(counts), 1)
+def constant_score(of: Profile) -> float:
+    """Return what always giving the same answer scores: accuracy, R², or about the mean average precision."""
+    if of.target == "regression":
+        return 0.0
+    if of.target == "multilabel":
+        return sum(of.counts) / max(len(of.counts) * of.images, 1)
+    return max(of.counts, default=0) / max(sum(of.counts), 1)
+
+
+def tells_depths_apart(profile: DepthProfile, of: Profile) -> bool:
+    """Return True if a head after some depth is better than a constant answer, such as the largest class."""
+    share = constant_score(of)
     error = 2 * math.sqrt(share * (1 - share) / max(profile.rows, 1))
     return max(point.linear for point in profile.points) > share + error
 

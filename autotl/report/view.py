@@ -25,6 +25,7 @@ from autotl.report.sections import (
     transfer,
 )
 from autotl.report.wording import page as wording
+from autotl.report.wording.targets import metric_name
 from autotl.stats.target_kinds import TARGET_KINDS
 
 
@@ -62,7 +63,8 @@ def view(result: Recommendation, material: Material | None = None) -> dict[str, 
     return {
         "name": PurePath(result.data.source).name or result.data.source,
         "status": result.status,
-        "metric": wording.metric_name(result.metric),
+        "target": result.data.target,
+        "metric": metric_name(result.metric),
         "evaluated_on": wording.evaluated_on(result),
         "followed_on": wording.FOLLOWED_ON,
         "drawings": material.drawings,

@@ -15,9 +15,10 @@ import numpy as np
 
 from autotl.cache import atomic_write
 from autotl.errors import RunError
-from autotl.records import PARTS, Columns, Dataset, Kind, Split, fact
+from autotl.records import PARTS, Columns, Dataset, Kind, Split, TargetName, fact
 from autotl.report import wording
 from autotl.report.format import csv_line, uncelled
+from autotl.stats import values
 
 COLUMNS = ("path", "label", "part", "fold", "group", "finding")
 LEFT_OUT = "left out"
@@ -30,7 +31,7 @@ class Manifest:
 
     path: Path
     names: np.ndarray  # (n,) object
-    label: np.ndarray  # (n,) object: display names
+    label: np.ndarray  # (n,) object: display names, numbers or JSON lists of names
     part: np.ndarray  # (n,) int8, -1 for rows that took no part
     fold: np.ndarray  # (n,) int8
     group: np.ndarray | None  # (n,) int64
@@ -38,30 +39,30 @@ class Manifest:
         str, ...
     ] = ()  # names of the items without a label, as many as there are in the decoded images
 
-    def labels(self, classes: tuple[str, ...]) -> np.ndarray:
-        """Return class indices (n,) int64 in the order of `classes`. Raises `RunError` for any other label."""
-        index = {name: number for number, name in enumerate(classes)}
-        strange = next((name for name in self.label if name not in index), None)
-        if strange is not None:
+    def labels(self, classes: tuple[str, ...], target: TargetName = "multiclass") -> np.ndarray:
+        """Return the labels, class indices (n,) int64 if they are multiclass. Raises `RunError` for any other label."""
+        try:
+            return values.of_kind(target).read(self.label.tolist(), classes)
+        except ValueError as error:
+            what = "a number" if target == "regression" else f"one of result.json: {', '.join(classes[:5])}"
             raise RunError(
-                f"{self.path} has the label {strange!r}, expected one of result.json: {', '.join(classes[:5])}; restore"
-                " the file"
-            )
-        return np.array([index[name] for name in self.label], np.int64)
+                f"{self.path} has the label {str(error)!r}, expected {what}; restore the file"
+            ) from error
 
-    def columns(self, classes: tuple[str, ...], folds: int) -> Columns:
+    def columns(self, classes: tuple[str, ...], folds: int, target: TargetName = "multiclass") -> Columns:
         """Return the columns of the run: labels in the order of `classes`, rows in the order of the file.
 
         Raises `RunError` for a label that is none of `classes`.
         """
         return Columns(
-            labels=self.labels(classes),
+            labels=self.labels(classes, target),
             part=self.part,
             fold=self.fold,
             group=self.group,
             order=np.arange(len(self.label)),
             classes=classes,
             folds=folds,
+            target=target,
         )
 
 
@@ -79,12 +80,13 @@ def write(
     reasons = reasons or {}
     not_reached = wording.sentence(fact(Kind.NOT_REACHED))
     lines = [csv_line(COLUMNS)]
+    kind = values.of(data.labels)
     for row, name in enumerate(data.names):
         code = int(split.part[row])
         fold = int(split.fold[row])
         columns = (
             str(name),
-            data.classes[int(data.labels[row])],
+            kind.text(data.labels[row], data.classes),
             PARTS[code] if code >= 0 else LEFT_OUT,
             fold if fold >= 0 else "",
             "" if data.group is None else int(data.group[row]),

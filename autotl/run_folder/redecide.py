@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autotl.cache import atomic_write
-from autotl.decision import conclude, evidence, judge
-from autotl.errors import RunError
+from autotl.decision import calibrated, conclude, evidence, judge
+from autotl.errors import RunError, UnknownNameError
 from autotl.records import Goal, Metric, Prefer, TrialResult, result
 from autotl.records.result import ModelIs
 from autotl.report import model_card, render, wording
@@ -22,6 +22,7 @@ from autotl.run_folder.journal import ship
 from autotl.run_folder.lock import hold
 from autotl.run_folder.replay import case_of
 from autotl.stats import calibration
+from autotl.stats.target_kinds import TARGET_KINDS
 
 __all__ = ["Revision", "adopt", "revise"]
 
@@ -47,10 +48,14 @@ def revise(
 ) -> Revision:
     """Decide again by what is recorded in `folder`; what is not given stays as the run had it.
 
-    Raises `RunError` when the folder does not hold what a decision needs.
+    Raises `RunError` when the folder does not hold what a decision needs, `UnknownNameError` for a metric that its
+    labels have not.
     """
     state = result_file.read(folder)
     result_file.require_unchanged(state, folder)
+    metrics = TARGET_KINDS[state.data.target].metrics
+    if metric is not None and metric not in metrics:
+        raise UnknownNameError(f"metric of {state.data.target} labels", metric, metrics)
     asked = {
         "metric": metric,
         "prefer": prefer,
@@ -118,8 +123,8 @@ def _adopt(folder: Path, revision: Revision) -> None:
                 f" in a folder of its own: autotl fit {folder} --candidate '{winner.candidate}'"
             )
         ship(folder / revision.fit.model, folder)
-    if revision.state.calibration is not None:
-        calibration.write(revision.state.calibration, folder / "model")
+    if fields := calibrated.described(revision.state):
+        calibration.write(fields, folder / "model")
     state = replace(revision.state, files=result_file.files(folder))
     result_file.write(state, folder)
     table = run_folder_table.write(run_folder_table.rows(state), style="csv")

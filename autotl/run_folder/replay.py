@@ -31,6 +31,8 @@ DERIVED = (
     "winner",
     "warnings",
     "calibration",
+    "conformal",
+    "thresholds",
     "leaderboard",
 )
 
@@ -101,7 +103,7 @@ def case_of(recorded: Recommendation, table: manifest.Manifest) -> Case:
 
     Raises `RunError` for a manifest without a row that candidates are judged on.
     """
-    columns = table.columns(recorded.data.classes, recorded.data.folds)
+    columns = table.columns(recorded.data.classes, recorded.data.folds, recorded.data.target)
     if not len(evidence.selection(columns.part, columns.folds)):
         raise RunError(
             f"{table.path} has no row that candidates are judged on; expected the manifest of the run; restore the file"

@@ -23,6 +23,7 @@ from autotl.records import Dataset, Split, TrialResult, result
 from autotl.records.result import ModelIs
 from autotl.run_folder import config, manifest, result_file
 from autotl.run_folder.journal import EVENTS
+from autotl.stats import values
 
 __all__ = ["Earlier", "begun", "place", "read", "time_left", "with_groups"]
 
@@ -119,6 +120,11 @@ def place(earlier: Earlier, data: Dataset, fresh: Split) -> tuple[Earlier, Split
     and when images were added to a run that chooses out-of-fold: what was tried did not see them.
     """
     state, before = earlier.state, manifest.read(earlier.folder / "manifest.csv")
+    if data.targets[0].kind != state.data.target:
+        raise RunError(
+            f"the data have labels of another kind ({data.targets[0].kind}) than those of the run"
+            f" ({state.data.target}); expected the same kind; name it with --target, or start a new run"
+        )
     if data.classes != state.data.classes:
         raise RunError(
             f"the data have the classes {', '.join(data.classes)}, expected those of the run:"
@@ -133,10 +139,11 @@ def place(earlier: Earlier, data: Dataset, fresh: Split) -> tuple[Earlier, Split
             f"{len(gone)} images of the run are no longer there, such as {gone[0]}; expected all of them;"
             " bring them back, or start a new run"
         )
+    kind = values.of(data.labels)
     changed = [
         str(name)
         for name, row, label in zip(before.names[used], now[used], before.label[used], strict=True)
-        if data.classes[int(data.labels[row])] != label
+        if kind.text(data.labels[row], data.classes) != label
     ]
     if changed:
         raise RunError(
@@ -176,8 +183,11 @@ def with_classes(earlier: Earlier, data: Dataset) -> Dataset:
     before, now = earlier.state.data.classes, data.classes
     if before == now or sorted(before) != sorted(now):
         return data
-    place = np.array([before.index(name) for name in now], np.int64)
-    target = replace(data.targets[0], classes=before, values=place[data.labels])
+    if isinstance(values.of(data.labels), values.LabelSets):
+        labels = data.labels[:, [now.index(name) for name in before]]
+    else:
+        labels = np.array([before.index(name) for name in now], np.int64)[data.labels]
+    target = replace(data.targets[0], classes=before, values=labels)
     return replace(data, targets=(target, *data.targets[1:]))
 
 

@@ -71,7 +71,7 @@ class Observation:
     candidate: Candidate
     epochs: float
     score: float
-    right: np.ndarray | None = None  # (rows,) bool
+    right: np.ndarray | None = None  # (rows,) bool, or merits whose mean is the score
 
     @property
     def key(self) -> tuple[str, float, float]:
@@ -129,15 +129,17 @@ class Belief:
     # -- what it is fed with
 
     def update(self, result: TrialResult, right: np.ndarray | None = None) -> None:
-        """Take in the score of a trial; `right` (rows,) is which selection images it predicted correctly.
+        """Take in the score of a trial; `right` (rows,) is which selection images it predicted correctly, or merits.
 
         A trial without a score changes nothing.
         """
         if result.score_val is None:
             return
         epochs = max(result.epochs_done, 1.0) if result.trial.epochs else 0.0
+        # R² is below 0 for what has learned nothing: as little as a share of 0.
+        score = min(max(result.score_val, 0.0), 1.0)
         self._observed.append(
-            Observation(candidate=result.trial.candidate, epochs=epochs, score=result.score_val, right=right)
+            Observation(candidate=result.trial.candidate, epochs=epochs, score=score, right=right)
         )
         self._observed.sort(key=lambda observation: observation.key)
         self._conditions = None

@@ -29,12 +29,16 @@ def conclude_interrupted(context: RunContext, *, full: bool = False) -> None:
         shipped = fit or representative_results(probes).get(state.decision.winner or "")
         if shipped is not None and shipped.model is not None and (folder / shipped.model).is_dir():
             ship(folder / shipped.model, folder)
-        columns = manifest.read(folder / "manifest.csv").columns(state.data.classes, state.data.folds)
+        columns = manifest.read(folder / "manifest.csv").columns(
+            state.data.classes, state.data.folds, state.data.target
+        )
         concluded = conclude(state, fit, folder, columns)
         journal.record(
             winner=concluded.winner,
             leaderboard=concluded.leaderboard,
             warnings=concluded.warnings,
             calibration=concluded.calibration,
+            conformal=concluded.conformal,
+            thresholds=concluded.thresholds,
         )
     report(context, "interrupted")

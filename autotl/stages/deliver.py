@@ -9,7 +9,7 @@ import numpy as np
 
 from autotl import checksums
 from autotl.cache import atomic, atomic_write
-from autotl.decision import evidence
+from autotl.decision import calibrated, evidence
 from autotl.decision.conclude import conclude as concluded_result
 from autotl.decision.judge import Verdict
 from autotl.errors import AutotlError
@@ -60,12 +60,9 @@ def conclude(context: RunContext, setup: Setup, fit: TrialResult | None) -> None
     if fit is not None and fit not in state.trials:
         state = replace(state, trials=(*state.trials, fit))
     concluded = concluded_result(state, fit, journal.folder, setup.columns)
-    if (
-        concluded.calibration is not None
-        and concluded.winner
-        and concluded.winner.model_is is not ModelIs.ANOTHER_CANDIDATES
-    ):
-        calibration.write(concluded.calibration, journal.folder / "model")
+    fields = calibrated.described(concluded)
+    if fields and concluded.winner and concluded.winner.model_is is not ModelIs.ANOTHER_CANDIDATES:
+        calibration.write(fields, journal.folder / "model")
     if fit is not None:
         journal.held(fit.cost.bytes)
     journal.record(
@@ -73,6 +70,8 @@ def conclude(context: RunContext, setup: Setup, fit: TrialResult | None) -> None
         leaderboard=concluded.leaderboard,
         warnings=concluded.warnings,
         calibration=concluded.calibration,
+        conformal=concluded.conformal,
+        thresholds=concluded.thresholds,
         trials=concluded.trials,
     )
 

@@ -18,6 +18,7 @@ from autotl.options import (
 from autotl.plugins.manager import load_plugins
 from autotl.records import Dataset, Fact, Profile, Skipped, StagePlan
 from autotl.search.time_plan import least_seconds, refuse_hopeless, stages, time_plan
+from autotl.stats import values
 from autotl.weights import downloads as candidates_downloads
 from autotl.weights import hub
 
@@ -106,12 +107,14 @@ def plan(options: Options) -> Plan:
 
 def _glance(data: Dataset) -> Profile:
     """Return a profile from labels and the headers of some images."""
-    counts = np.bincount(data.labels, minlength=len(data.classes))
+    labels = values.of(data.labels).strata(data.labels)
+    counts = np.bincount(labels, minlength=len(data.classes))
     low, middle, high = modality.get(data.modality).glance(list(data.files))
     return Profile(
         images=len(data.files),
         classes=data.classes,
         counts=tuple(counts.tolist()),
+        target=data.targets[0].kind,
         imbalance=float(counts.max() / max(counts.min(), 1)),
         side=middle,
         sides=(low, high),

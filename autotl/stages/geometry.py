@@ -17,6 +17,7 @@ from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
 from autotl.stats.folds import folds_for
 
+_METRICS = {"regression": "r2", "multilabel": "mean_average_precision"}  # that a linear probe is judged by
 GEOMETRIES: tuple[Geometry, ...] = get_args(Geometry)
 
 
@@ -80,6 +81,7 @@ def _measured(context: RunContext, setup: Setup) -> Finding | None:
             "recognised": {name: round(float(right.mean()), 6) for name, right in recognised.items()},
             "images": len(rows),
             "elongated": setup.profile.elongated,
+            **({} if columns.target == "multiclass" else {"metric": _METRICS[columns.target]}),
         },
     )
 

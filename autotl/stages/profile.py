@@ -32,8 +32,10 @@ def profile(context: RunContext, parts: SplitResult) -> ProfileResult:
             measured = data_unlabelled.profiled(measured, parts.data, without.decoded, without.copies, part)
     target = TARGET_KINDS[parts.data.targets[0].kind]
     columns = parts.columns
-    counts = np.bincount(columns.labels[np.isin(columns.part, (0, 1))], minlength=len(columns.classes))
-    imbalance = data_profile.imbalance(counts)
+    imbalance = 1.0
+    if columns.target == "multiclass":
+        chosen_by = columns.labels[np.isin(columns.part, (0, 1))]
+        imbalance = data_profile.imbalance(np.bincount(chosen_by, minlength=len(columns.classes)))
     metric = context.options.metric or target.metric(imbalance)
     if context.options.metric is None and metric != target.metric(1.0):
         context.journal.note(fact(Kind.IMBALANCED_METRIC, imbalance=round(imbalance, 6)))

@@ -79,8 +79,16 @@ class _Ranker:
         self.backbones = dict(setup.backbones)
         self.probes: list[TrialResult] = list(setup.probes)
         self.rows = setup.parts.rows(0)
-        self.scores = screening.chosen_scores(context.plugins.scores(), context.options.scores)
-        self.notes: list[Fact] = []
+        chosen = screening.chosen_scores(context.plugins.scores(), context.options.scores)
+        target = setup.columns.target
+        declining = screening.declining(chosen, target)
+        self.scores = [score for score in chosen if score not in declining]
+        self.notes: list[Fact] = [
+            fact(Kind.SCORE_DECLINES, score=score.name, target=target) for score in declining
+        ]
+        self.past = context.history if target == "multiclass" else ()  # accuracies, which others are none of
+        if context.history and not self.past:
+            self.notes.append(fact(Kind.NOT_FOR_TARGET, what="history", target=target))
         if not self.backbones:
             self._arrived(patience=context.budget.left)
         if not self.backbones:
@@ -93,7 +101,7 @@ class _Ranker:
             len(self.rows),
             len(setup.columns.classes),
             self._evidence(specs),
-            history.usual_weights(context.history, self._guests()),
+            history.usual_weights(self.past, self._guests()),
         )
 
     def screen(self) -> None:
@@ -134,7 +142,7 @@ class _Ranker:
 
     def _evidence(self, specs: Sequence[BackboneSpec]) -> Mapping[str, float]:
         """Return what past runs add to the prior of each backbone."""
-        past = self.context.history
+        past = self.past
         evidence = history.evidence(past, specs, {spec.name: screening.prior(spec) for spec in specs})
         if past:
             self.notes.append(fact(Kind.PAST_RUNS, runs=len(past), backbones=len(evidence)))
@@ -247,6 +255,9 @@ def _learning_curves(
 ) -> Iterator[LearningCurve]:
     """Yield the learning curves of the first few backbones whose features of all rows are at hand."""
     budget, plan, columns = context.budget, context.plan, setup.columns
+    if columns.target == "multilabel":
+        context.journal.note(fact(Kind.NOT_FOR_TARGET, what="learning_curve", target=columns.target))
+        return
     rows = setup.parts.rows(0)
     end = budget.left - plan.learning_curves
     embedded = [entry for entry in ranking.ranked if entry.embedded == len(rows)]

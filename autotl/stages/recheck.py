@@ -117,7 +117,7 @@ def _split_checked(setup: Setup, features: list[_Features]) -> list[Finding]:
     common = features[0].rows[used[features[0].rows]][:COMPARED]
     for each in features[1:]:
         common = common[np.isin(common, each.rows)]
-    if len(common) < data_labels.FEWEST or len(np.unique(data.labels[common])) < 2:
+    if len(common) < data_labels.FEWEST or len(np.unique(data.labels[common], axis=0)) < 2:
         return []
     values = {each.backbone: each.values[_places(each.rows, common)] for each in features}
     group = None if data.group is None else data.group[common]
@@ -161,6 +161,10 @@ def _places(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 def _wrong_labels(context: RunContext, setup: Setup, best: _Features) -> list[Finding]:
     """Return the labels that are probably wrong, each image beside one of the class that is likelier."""
     data = setup.parts.data
+    target = data.targets[0].kind
+    if target != "multiclass":
+        context.journal.note(fact(Kind.NOT_FOR_TARGET, what="wrong_labels", target=target))
+        return []
     labels, group = data.labels[best.rows], None if data.group is None else data.group[best.rows]
     found = data_labels.suspects(best.values, labels, group, seed=context.options.seed)
     if found is None or not len(found.places):

@@ -50,6 +50,10 @@ def report(context: RunContext, status: Status) -> None:
 def _explain(context: RunContext) -> None:
     """Compute what a few answers of the model rest on; the first thing to be left out when time is short."""
     plan, folder = context.plan, context.journal.folder
+    target = context.journal.result.data.target
+    if target != "multiclass":
+        context.journal.note(fact(Kind.NOT_FOR_TARGET, what="occlusion", target=target))
+        return
     question = occlusion.question(context.journal.result, folder)
     allowance = context.budget.allowance(plan.explain, reserve=plan.report)
     if question is None or allowance.expired:
@@ -65,6 +69,10 @@ def _explain(context: RunContext) -> None:
 def _add_to_history(context: RunContext, folder: Path) -> None:
     """Add the run to the file of past runs, if one is named."""
     state, file = context.journal.result, context.options.history
+    if file and state.data.target != "multiclass":
+        note = fact(Kind.NOT_FOR_TARGET, what="history", target=state.data.target)
+        context.journal.event("report", note)
+        return
     if not file or state.ranking is None or not state.ranking.ranked:
         return
     try:

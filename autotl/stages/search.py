@@ -172,7 +172,7 @@ class _Searcher:
     def _update(self, result: TrialResult) -> None:
         """Give a result to the default planner, with the images that were answered rightly, and to a plugin's."""
         folder = self.context.journal.folder
-        self.default.tell(result, right_answers(result, folder, self.setup.columns))
+        self.default.tell(result, right_answers(result, folder, self.setup.columns, self.setup.goal.metric))
         if self.guest is not None:
             self.guest.tell(result)
 

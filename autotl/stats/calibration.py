@@ -7,6 +7,7 @@ the confidence, never the predicted class. Torch-free: probabilities in, a numbe
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,14 +100,14 @@ def errors(probabilities: np.ndarray, labels: np.ndarray, by: float) -> Probabil
     )
 
 
-def write(calibration: Calibration, model: Path) -> None:
-    """Write the temperature into the description of a model folder; one of another engine's stays as it is."""
+def write(fields: Mapping[str, Any], model: Path) -> None:
+    """Write fields, such as the temperature, into the description of a model folder; another engine's stays as it is."""
     file = model / "model.json"
     try:
         described = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.DecodeError):
         return
-    described["temperature"] = calibration.temperature
+    described.update(fields)
     atomic_write(file, msgspec.json.format(msgspec.json.encode(described), indent=1))
     checksums.seal(model)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autotl.records import Metric
-from autotl.stats import metrics, ridge
+from autotl.stats import metrics, ridge, values
 
 __all__ = ["PERMUTATIONS", "Permuted", "association", "permutation_test", "permuted", "rows_in_seconds"]
 
@@ -63,22 +63,28 @@ def permutation_test(
 
     None where a single class, or a single fold, leaves nothing to test.
     """
-    present, labels = np.unique(labels, return_inverse=True)
-    classes = len(present)
+    kind = values.of(labels)
+    is_class = isinstance(kind, values.Classes)
+    if is_class:
+        labels = np.unique(labels, return_inverse=True)[1]
+    classes = len(np.unique(labels, axis=0))
     if classes < 2 or len(np.unique(folds)) < 2:
         return None
+    outputs = classes if is_class else kind.targets(labels[:1], 1).shape[1]
     generator = np.random.default_rng(seed)
     x = ridge.standardise(features)
     predict = ridge.left_out_targets(x, np.eye(len(x)), folds, (PENALTY,))[0].astype(np.float32)
     # Folds are stratified by the true labels alone, so the shares of the other folds would speak for these.
     others = folds[:, None] != folds[None, :]
     predict -= (others / others.sum(1, keepdims=True)).astype(np.float32)
-    shares = np.bincount(labels) / len(labels)
+    shares = np.bincount(labels) / len(labels) if is_class else kind.targets(labels, outputs).mean(0)
 
     def score(order: np.ndarray) -> float:
-        above = predict @ (np.eye(classes)[order] - shares).astype(np.float32)  # how much likelier than usual
+        above = predict @ (kind.targets(order, outputs) - shares).astype(
+            np.float32
+        )  # how much above the usual
         likely = above / shares if metric == "balanced_accuracy" else above + shares
-        return metrics.score(metric, order, likely.argmax(1), classes)
+        return metrics.score(metric, order, kind.answers(likely), classes)
 
     shuffled = [score(permuted(labels, group, generator)) for _ in range(PERMUTATIONS)]
     return Permuted(score=score(labels), shuffled=np.array(shuffled), rows=len(labels))

@@ -102,13 +102,18 @@ def fit(
     if weights is not None:
         root = np.sqrt(weights)[:, None]
         x, one_hot = root * x, root * one_hot
+    return fit_targets(x, one_hot, index), shares
+
+
+def fit_targets(x: np.ndarray, targets: np.ndarray, index: int) -> np.ndarray:
+    """Return the weight (k, d) for centred targets (n, k) on centred `x` with the penalty ``PENALTIES[index]``."""
     values, vectors = _spectrum(x)
     penalty = _penalties(values, len(x))[index]
     if x.shape[1] > len(x):
-        weight = x.T @ (vectors @ ((vectors.T @ one_hot) / (values + penalty)[:, None]))
+        weight = x.T @ (vectors @ ((vectors.T @ targets) / (values + penalty)[:, None]))
     else:
-        weight = vectors @ ((vectors.T @ (x.T @ one_hot)) / (values + penalty)[:, None])
-    return weight.T, shares
+        weight = vectors @ ((vectors.T @ (x.T @ targets)) / (values + penalty)[:, None])
+    return np.asarray(weight.T)
 
 
 def _centred(labels: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

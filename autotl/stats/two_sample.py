@@ -15,8 +15,8 @@ from autotl.stats import metrics
 class Answered:
     """Images with their labels and a model's predictions; rows of one group are correlated."""
 
-    labels: np.ndarray  # (n,) class index
-    predicted: np.ndarray  # (n,) class index
+    labels: np.ndarray  # (n,) class index, or as another kind of target has them
+    predicted: np.ndarray  # in the form that metrics compare
     group: np.ndarray | None = None  # (n,)
 
 
@@ -31,14 +31,14 @@ def p_value(
     """
     scores = [metrics.score(metric, of.labels, of.predicted, classes) for of in (one, other)]
     weights = [metrics.row_weights(metric, of.labels, classes) for of in (one, other)]
-    hits = [(of.labels == of.predicted).astype(float) for of in (one, other)]
+    hits = [metrics.row_values(metric, of.labels, of.predicted) for of in (one, other)]
     sizes = [len(of.labels) for of in (one, other)]
     together = (sum(float(hit.sum()) for hit in hits) + 0.5) / (sum(sizes) + 1)
     variances, freedom = [], 0.0
     for of, weight, hit in zip((one, other), weights, hits, strict=True):
         cluster = metrics.clusters(of.group, len(hit))
         error = metrics.standard_error(hit, weight, cluster)
-        least = together * (1 - together) * float((weight**2).sum())
+        least = together * (1 - together) * float((weight**2).sum()) if metrics.is_share(metric) else 0.0
         if math.isnan(error):  # one group: it says nothing of others
             return 1.0
         variance = max(error**2, least)

@@ -36,6 +36,7 @@ from autotl.records import (
     Trial,
     TrialResult,
 )
+from autotl.stats import values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ class TableEngine:
         """Take the columns of the data; nothing is read from `pixels`."""
         self.columns = columns
         self.labels, self.classes = columns.labels, columns.classes
+        self.kind = values.of(columns.labels)
         generator = np.random.default_rng(self.seed)
         if columns.unlabelled is not None and len(columns.unlabelled):
             behind = (
@@ -94,6 +96,7 @@ class TableEngine:
         self.difficulty = generator.random(
             len(self.labels)
         )  # shared by all candidates: their errors correlate
+        self._error = generator.normal(size=(len(self.labels), 1))  # of numbers and sets of labels
 
     def started(self, allowance: Allowance) -> Machine:
         """Return a machine that needed three seconds to start."""
@@ -111,9 +114,9 @@ class TableEngine:
         self.clock.now += able * cell.seconds
         seen.update(fresh[:able])
         have = np.array([row for row in rows.tolist() if row in seen], np.int64)
-        right = self._right(cell.linear, have, f"{backbone.name}@{input_size}")
-        shown = np.where(right, self.labels[have], (self.labels[have] + 1) % len(self.classes))
-        features = np.eye(len(self.classes), dtype=np.float32)[shown]
+        features = self._table(cell.linear, have, f"{backbone.name}@{input_size}")
+        if isinstance(self.kind, values.Numbers):
+            features = (features - self.labels.mean()) / self.labels.std()
         features += 0.1 * np.random.default_rng(len(have)).normal(size=features.shape).astype(np.float32)
         path = self.folder / f"table-{len(self.embedded)}.npz"
         np.savez(path, rows=have, g0=features)
@@ -194,15 +197,13 @@ class TableEngine:
             accuracy = cell.scratch
         elif trial.epochs:
             top = cell.tuned.get(candidate.unfreeze, cell.linear)
-            start = 1 / len(self.classes) if "lp" not in candidate.strategy else cell.linear
+            start = self._untrained if "lp" not in candidate.strategy else cell.linear
             accuracy = top - (top - start) * math.exp(-epochs / cell.half_way)
         status = "finished" if epochs >= trial.epochs else "stopped"
-        right = self._right(accuracy, judged, candidate.id)
-        shown = np.where(right, self.labels[judged], (self.labels[judged] + 1) % len(self.classes))
+        probabilities = self._table(accuracy, judged, candidate.id)
         predictions, model = f"trials/{trial.id}/predictions.npz", f"trials/{trial.id}/model"
         (self.folder / model).mkdir(parents=True, exist_ok=True)
         (self.folder / model / "model.json").write_text(candidate.id)
-        probabilities = np.eye(len(self.classes), dtype=np.float32)[shown]
         np.savez(self.folder / predictions, rows=judged, proba=probabilities, fold=np.full(len(judged), -1))
         return TrialResult(
             trial=trial,
@@ -220,8 +221,10 @@ class TableEngine:
     def predict(
         self, model: str, files: Sequence[str], allowance: Allowance, features: bool = False
     ) -> Answers:
-        """Return equal probabilities for every file."""
-        shares = np.full((len(files), len(self.classes)), 1 / len(self.classes), np.float32)
+        """Return the answer of a model that knows nothing for every file: equal probabilities, or the mean."""
+        constant = self.kind.constant(self.labels, len(self.classes))[:1]
+        share = float(constant[0]) if isinstance(self.kind, values.Numbers) else 1 / len(self.classes)
+        shares = np.full((len(files), len(self.classes)), share, np.float32)
         return Answers(probabilities=shares, errors=[None] * len(files))
 
     def fit_ood(
@@ -250,6 +253,29 @@ class TableEngine:
 
     def close(self) -> None:
         """End nothing: there is no worker."""
+
+    @property
+    def _untrained(self) -> float:
+        """Return the score of a network that knows nothing."""
+        return 1 / len(self.classes) if isinstance(self.kind, values.Classes) else 0.0
+
+    def _table(self, score: float, rows: np.ndarray, name: str) -> np.ndarray:
+        """Return predictions (m, outputs) float32 of about this score: accuracy, R², or how far labels stand out."""
+        if isinstance(self.kind, values.Classes):
+            right = self._right(score, rows, name)
+            shown = np.where(right, self.labels[rows], (self.labels[rows] + 1) % len(self.classes))
+            return np.asarray(np.eye(len(self.classes), dtype=np.float32)[shown])
+        luck = np.random.default_rng(abs(hash_of(name)) % 2**32)
+        targets = self.kind.targets(self.labels, len(self.classes))
+        if isinstance(self.kind, values.Numbers):
+            errors = 0.9 * self._error + 0.44 * luck.normal(size=targets.shape)
+            wrong = errors[rows] / max(float(errors[rows].std()), 1e-9) if len(rows) else errors[rows]
+            return np.asarray(
+                targets[rows] + (max(1 - score, 0.0) ** 0.5) * targets.std() * wrong, np.float32
+            )
+        noise = 0.8 * self._error + 0.6 * luck.normal(size=targets.shape)
+        told = 0.5 + score * (targets - 0.5) + 1.6 * max(1 - score, 0.0) * noise
+        return np.asarray(np.clip(told[rows], 0, 1), np.float32)
 
     def _right(self, accuracy: float, rows: np.ndarray, name: str) -> np.ndarray:
         """Return which rows are classified correctly: the easiest, with some luck of the candidate's own."""

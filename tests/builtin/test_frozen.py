@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from example_run import example
 from scipy.special import log_softmax
 
 from autotl.builtin import frozen
@@ -138,7 +139,7 @@ def test_a_default_run_tries_none_of_them() -> None:
     from autotl.records import Goal, Settings
 
     plugins, settings = load_plugins(), Settings(offline=True, wanted=("autotl:resnet14t_small",))
-    profile: Any = None
+    profile = example().profile
     names = {strategy.name for strategy in FROZEN}
     tried = gather(plugins, profile, settings, Goal()).strategies
     assert not names.intersection(strategy.name for strategy in tried)

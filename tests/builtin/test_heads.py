@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,3 +167,43 @@ def test_the_number_of_neighbours_is_chosen_by_what_counts(monkeypatch: pytest.M
     folds, weights = np.arange(116), metrics.fitting_weights("macro_f1", labels)
     plain, weighed = (heads.knn(features, labels, 2, folds, 0, given) for given in (None, weights))
     assert int(weighed.arrays["count"]) < int(plain.arrays["count"])
+
+
+@pytest.mark.parametrize("fit", [heads.linear, heads.knn, heads.logistic], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("kind", ["numbers", "sets"])
+def test_numbers_and_several_labels_are_fitted(fit: Any, kind: str) -> None:
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(240, 12)).astype(np.float32)
+    hidden = features[:, :3] @ generator.normal(size=(3, 3))
+    labels = hidden[:, 0] if kind == "numbers" else (hidden > 0.5).astype(np.int8)
+    outputs = 1 if kind == "numbers" else 3
+    train, test = slice(0, 180), slice(180, 240)
+    head = fit(features[train], labels[train], outputs, np.arange(180) % 5, 0)
+    if head.kind == "linear":
+        answers = features[test] @ head.arrays["weight"].T + head.arrays["bias"]
+    else:
+        near = features[test] - head.arrays["centre"]
+        near /= np.linalg.norm(near, axis=1, keepdims=True)
+        place = np.argsort(-near @ head.arrays["features"].T, axis=1)[:, : int(head.arrays["count"])]
+        answers = head.arrays["labels"].reshape(180, -1)[place].mean(1)
+    if kind == "numbers":
+        assert metrics.score("r2", labels[test], answers[:, 0], 1) > (0.9 if head.kind == "linear" else 0.4)
+    else:
+        constant = labels[test].mean()
+        assert metrics.score("mean_average_precision", labels[test], answers, 3) > constant + 0.3
+
+
+@pytest.mark.parametrize("kind", ["numbers", "sets"])
+def test_rows_of_hardly_any_weight_do_not_move_numbers_and_sets(kind: str) -> None:
+    generator = np.random.default_rng(1)
+    features = generator.normal(size=(200, 5)).astype(np.float32)
+    numbers = features[:, 0].astype(float)
+    numbers[:60] *= -1  # the opposite, of no weight
+    labels = numbers if kind == "numbers" else np.stack([numbers > 0, numbers < 0.5], axis=1).astype(np.int8)
+    weights = np.where(np.arange(200) < 60, 1e-3, 1.0)
+    head = heads.linear(features, labels, 1 if kind == "numbers" else 2, np.arange(200) % 5, 0, weights)
+    answers = features[60:] @ head.arrays["weight"].T + head.arrays["bias"]
+    if kind == "numbers":
+        assert metrics.score("r2", labels[60:], answers[:, 0], 1) > 0.98
+    else:
+        assert metrics.score("mean_average_precision", labels[60:], answers, 2) > 0.97

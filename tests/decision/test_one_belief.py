@@ -53,7 +53,7 @@ def views(folder: Path) -> tuple[Belief, DefaultPlanner, list[Candidate], dict[s
     )
     planner = DefaultPlanner(ranked=case.ranking.ranked, strategies=case.strategies, facts=facts)
     for trial in reversed(probes):
-        planner.tell(trial, evidence.right_answers(trial, folder, case.columns))
+        planner.tell(trial, evidence.right_answers(trial, folder, case.columns, case.goal.metric))
     tried = {
         trial.trial.candidate.id: trial.trial.candidate for trial in probes if trial.score_val is not None
     }

@@ -15,8 +15,9 @@ from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import Squares, to_input
 from autotl.engine.losses import cross_entropy
 from autotl.engine.model import Model
+from autotl.engine.outputs import ClassOutputs
 from autotl.modality.image_store import Pixels
-from autotl.records import BackboneSpec, Preprocess
+from autotl.records import BackboneSpec, Preprocess, Scaling
 
 SIDE = 16
 
@@ -99,6 +100,7 @@ def setting(pictures: np.ndarray, labels: np.ndarray, **more: Any) -> train.Sett
         augment=augment,
         to_input=to_input,
         loss=cross_entropy,
+        outputs=ClassOutputs(Scaling()),
         preprocess=Preprocess(crop=1.0),
         size=SIDE,
         **(values | more),

@@ -176,7 +176,7 @@ def test_predict_names_a_folder_that_cannot_be_listed(locked: Path, monkeypatch:
             pass
 
     monkeypatch.setattr(client, "connect", lambda **_given: Engine())
-    monkeypatch.setattr(predict, "class_names", lambda model: ["a", "b"])
+    monkeypatch.setattr(predict, "description", lambda model: predict.Description(classes=["a", "b"]))
     rows = list(predict.predictions(Path("model"), [str(locked)]))
     assert len(rows) == 25
     (refused,) = [row for row in rows if row.error]

@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autotl.builtin.sources import archives, arrow, assemble, folders, table_files, tables
-from autotl.builtin.sources.listing import TEST, Choices, Listing, choices_of
+from autotl.builtin.sources.listing import TEST, Choices, Listing, choices_of, like
 from autotl.builtin.sources.tree import images_below
 from autotl.errors import DatasetError
 from autotl.hookspecs import hookimpl
@@ -86,10 +86,16 @@ def _add_test(listing: Listing, choices: Choices) -> None:
         raise DatasetError(
             f"there are two test parts, one inside the data and --test {folder}; keep one of them"
         )
-    extra = _listing(folder, replace(choices, weight=None), is_test=True)  # nothing is trained on them
+    like_it = like(listing, choices)
+    extra = _listing(folder, replace(like_it, weight=None), is_test=True)  # nothing is trained on them
     if not extra.items:
         raise DatasetError(f"--test {folder} holds no labelled image; expected {EXPECTED}")
     prefix = Path(os.path.relpath(extra.root.resolve(), listing.root.resolve())).as_posix()
+    if extra.target != listing.target:
+        raise DatasetError(
+            f"--test {folder} looks like {extra.target} and the data like {listing.target}; expected labels of one kind;"
+            " name it with --target"
+        )
     listing.items += [replace(item, name=f"{prefix}/{item.name}", part=TEST) for item in extra.items]
     listing.left_out += [LeftOut(name=f"{prefix}/{o.name}", reason=o.reason) for o in extra.left_out]
     listing.findings += extra.findings

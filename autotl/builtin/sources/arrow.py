@@ -81,19 +81,21 @@ def read(path: Path, shards: list[Shard], choices: Choices) -> Listing:
                 rows.append((name, row.label, NO_PART if part is None else part))
             else:
                 listing.leave_out(name, Kind.EMPTY_FILE)
-    labels, guesses = targets.classes_of(
+    labels = targets.read(
         [columns.class_of(label) for _, label, _ in rows],
         f"column {columns.label!r} of {path}",
         choices.target,
+        columns.label,
     )
-    for (name, _, part), label in zip(rows, labels, strict=True):
+    listing.target, listing.column = labels.kind, columns.label
+    for (name, _, part), label in zip(rows, labels.texts, strict=True):
         if label:
             listing.items.append(Item(str(folder / name), name, name, normal_form(label), part))
         else:
             listing.leave_out(name, Kind.NO_LABEL)
     listing.reading += [
         fact(Kind.READ_EMBEDDED, images=columns.image, label=columns.label, folder=str(folder)),
-        *guesses,
+        *labels.guesses,
     ]
     return listing
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections import Counter
@@ -14,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from autotl import modality
-from autotl.builtin.sources import expression
+from autotl.builtin.sources import expression, targets
 from autotl.builtin.sources.listing import MODALITY, NO_PART, TEST, Choices, Item, Listing
 from autotl.builtin.sources.names import natural_key
 from autotl.builtin.sources.tree import SHOWN
 from autotl.errors import DatasetError
 from autotl.records import PARTS, Dataset, Fact, Finding, Kind, LeftOut, Target, fact
+from autotl.stats import values
 
 FULL_HASH_BYTES = 2 * 2**30  # of all files; a larger source is identified by size, beginning and end of each
 BLOCK = 65536
@@ -57,7 +59,9 @@ def left_out(files: Iterable[LeftOut]) -> list[Finding]:
 
 def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
     """Return the data set of a listing. Raises `DatasetError` when it cannot be trained and tested on."""
-    items, repeated = _unique(_same_spelling(listing.items, choices))
+    if not listing.is_table and choices.target in ("multilabel", "regression"):
+        _read_names(listing, choices.target, source)
+    items, repeated = _unique(_same_spelling(listing, choices))
     listing.left_out += repeated
     if choices.unlabelled is not None:
         listing.left_out = _outside(listing, choices.unlabelled)
@@ -73,7 +77,7 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
     ]
     kept = [items[index] for index in good]
     digests = [contents[index][0] for index in good]
-    classes, labels, findings = _classes(source, kept, listing)
+    target, findings = _target(source, kept, listing)
     keys = _groups(kept, choices.group, is_table=listing.is_table)
     given = np.array([item.part for item in kept], np.int8)
     findings += [
@@ -91,7 +95,7 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
         root=_root(source, listing),
         files=np.array([item.file for item in kept], object),
         names=np.array([item.name for item in kept], object),
-        targets=(Target(name="label", kind="multiclass", classes=classes, values=labels),),
+        targets=(target,),
         given=given,
         group=None if group_numbers is None else group_numbers.astype(np.int64),
         weight=_weights(source, kept, choices),
@@ -120,9 +124,25 @@ def _outside(listing: Listing, folder: Path) -> list[LeftOut]:
     ]
 
 
-def _same_spelling(items: list[Item], choices: Choices) -> list[Item]:
+def _read_names(listing: Listing, target: str, source: str) -> None:
+    """Read the names of class folders as numbers. Raises `DatasetError` where they hold none, and for several labels."""
+    if target == "multilabel":
+        raise DatasetError(
+            f"{source} is a folder, where each image lies in one class; expected a table with several labels an image"
+            " for --target multilabel; give a CSV with path and label, or leave --target out"
+        )
+    numbers, guesses = targets.numbers_of(
+        [item.label for item in listing.items], f"a class folder of {source}"
+    )
+    listing.items = [replace(item, label=number) for item, number in zip(listing.items, numbers, strict=True)]
+    listing.reading += guesses
+    listing.target, listing.column = "regression", "value"
+
+
+def _same_spelling(listing: Listing, choices: Choices) -> list[Item]:
     """Return the items with one spelling of each class, where case is to be ignored: train's commonest."""
-    if not choices.ignore_case:
+    items = listing.items
+    if not choices.ignore_case or listing.target != "multiclass":
         return items
     spellings: dict[str, Counter[tuple[bool, str]]] = {}
     for item in items:
@@ -223,6 +243,40 @@ def _classes(
                 )
             )
     return classes, labels, findings
+
+
+def _target(source: str, kept: list[Item], listing: Listing) -> tuple[Target, list[Finding]]:
+    """Return the labels of the items as their kind has them. Raises `DatasetError` where nothing can be learned."""
+    name = listing.column or "label"
+    if listing.target == "multiclass":
+        classes, labels, findings = _classes(source, kept, listing)
+        return Target(name="label", kind="multiclass", classes=classes, values=labels), findings
+    if not kept:
+        raise _nothing(source, listing)
+    texts = [item.label for item in kept]
+    given = np.array([item.part for item in kept])
+    if listing.target == "regression":
+        numbers = values.of_kind(listing.target).read(texts, ())
+        if len(np.unique(numbers)) < 2:
+            raise DatasetError(
+                f"{source} holds one number, {numbers[0]:g}, for all {len(numbers)} images; expected different numbers;"
+                " name another column with --label"
+            )
+        return Target(name=name, kind="regression", classes=(name,), values=numbers), []
+    sets = [json.loads(text) for text in texts]
+    classes = tuple(sorted({label for each in sets for label in each}, key=natural_key))
+    if len(classes) < 2:
+        raise DatasetError(
+            f"{source} holds {len(classes)} labels; expected at least two for several an image; use --target multiclass"
+        )
+    table = values.of_kind(listing.target).read(texts, classes)
+    trained = table[(given == 0) | (given == NO_PART)].any(0)
+    for code in (1, TEST):
+        of_part = table[given == code].any(0)
+        _refuse_unknown(
+            np.flatnonzero(of_part & ~trained).tolist(), set(np.flatnonzero(trained)), classes, PARTS[code]
+        )
+    return Target(name=name, kind="multilabel", classes=classes, values=table), []
 
 
 def _refuse_unknown(unknown: list[int], trained: set[int], classes: tuple[str, ...], part: str) -> None:

@@ -107,6 +107,9 @@ def _label(
 ) -> tuple[str | None, bool, tuple[str, ...]]:
     """Return the column of labels, whether it was guessed, or columns of 0 and 1 for each class."""
     if asked is not None:
+        several = tuple(name.strip() for name in asked.split(","))
+        if asked not in table.header and len(several) > 1 and set(several) <= set(table.header):
+            return None, False, several
         return _asked(table, asked, "--label"), False, ()
     usual = [column for column in _usual(table.header, LABELS) if column not in taken]
     numbered = [column for column in _usual(table.header, NUMBERED) if column not in taken]

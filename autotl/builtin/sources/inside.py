@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from autotl.builtin.sources import columns, table_files, tables
-from autotl.builtin.sources.listing import NO_PART, Choices, Listing
+from autotl.builtin.sources.listing import NO_PART, Choices, Listing, like
 from autotl.builtin.sources.names import normal_form, part_of
 from autotl.builtin.sources.resolve import Resolver
 from autotl.builtin.sources.table_files import Table, text_of
@@ -107,9 +107,15 @@ def _folders_of(root: str, name: str) -> set[str]:
 def _merged(tree: Folder, listing: Listing, found: Sequence[Table], choices: Choices) -> Listing:
     """Return the items of all tables, and everything else that the folder holds as left out."""
     listing.is_table = True
-    for table in found:
+    read = [tables.read(table, choices) for table in found]
+    certain = next((each for each in read if each.target != "multiclass"), read[0])
+    read = [  # one part may look like classes alone
+        each if each.target == certain.target else tables.read(table, like(certain, choices))
+        for each, table in zip(read, found, strict=True)
+    ]
+    listing.target, listing.column = read[0].target, read[0].column
+    for table, of_table in zip(found, read, strict=True):
         part = _part(table, listing.root)
-        of_table = tables.read(table, choices)
         prefix = os.path.relpath(of_table.root, listing.root)
         start = "" if prefix == "." else prefix.replace(os.sep, "/") + "/"
         listing.items += [

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autotl.errors import DatasetError
 from autotl.options import LAYOUTS
-from autotl.records import Fact, Finding, Kind, LeftOut, fact
+from autotl.records import Fact, Finding, Kind, LeftOut, TargetName, fact
 
 MODALITY = "image"
 TEST = 2  # index into PARTS
@@ -24,7 +24,7 @@ class Item:
     file: str  # absolute
     name: str  # relative to `Listing.root`, "/" as separator
     key: str  # relative to the folder that was listed: what --group is searched in
-    label: str
+    label: str  # a class; the shortest text of a number; a JSON list of classes, sorted
     part: int  # index into PARTS, or NO_PART
     group: str | None = None
     weight: float | None = None
@@ -40,6 +40,8 @@ class Listing:
     reading: list[Fact] = field(default_factory=list)  # each guess, one fact
     findings: list[Finding] = field(default_factory=list)
     is_table: bool = False
+    target: TargetName = "multiclass"  # kind of the labels; `Item.label` is a class, a number or a JSON list
+    column: str = ""  # of the labels in a table
 
     def leave_out(self, name: str, kind: Kind, **values: object) -> None:
         """Add a file that is left out."""
@@ -92,3 +94,9 @@ def choices_of(options: Mapping[str, str]) -> Choices:
         crops=options.get("crops", "") == "True",
         unlabelled=None if unlabelled is None else Path(unlabelled),
     )
+
+
+def like(listing: Listing, choices: Choices) -> Choices:
+    """Return the choices for further labels of the same data: what the first were seen to be, they are too."""
+    known = choices.target is not None or listing.target == "multiclass"
+    return choices if known else replace(choices, target=listing.target)

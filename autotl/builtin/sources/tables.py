@@ -93,8 +93,7 @@ def _rows(
             continue
         label: Any
         if found.one_hot:
-            names = [column for column in found.one_hot if is_true(cells.get(column))]
-            label = targets.class_of(names, str(table.path), choices.target)
+            label = [column for column in found.one_hot if is_true(cells.get(column))]
         else:
             label = cells.get(found.label or "")
         group = text_of(cells.get(found.group)) if found.group else ""
@@ -150,19 +149,30 @@ def _leave_out(rows: list[_Row], listing: Listing) -> None:
 def _items(table: Table, used: list[_Row], found: Columns, listing: Listing, choices: Choices) -> None:
     where = f"column {found.label!r} of {table.path}" if found.label else str(table.path)
     if found.one_hot:
-        labels = [str(row.label) for row in used]
+        labels = targets.of_columns([row.label for row in used], choices.target)
     else:
-        labels, guesses = targets.classes_of([row.label for row in used], where, choices.target)
-        listing.reading += guesses
+        column = found.label or ""
+        labels = targets.read([row.label for row in used], where, choices.target, column)
     by_name: dict[str, list[str]] = {}
-    for row, label in zip(used, labels, strict=True):
+    for row, label in zip(used, labels.texts, strict=True):
+        if label:
+            by_name.setdefault(row.image.name, []).append(label)
+    together = targets.merged(by_name, labels, choices.target)
+    texts = labels.texts
+    if together is not None:
+        of_name = dict(zip(by_name, together.texts, strict=True))
+        first = {row.image.name: row for row in reversed(used)}
+        used = [first[name] for name in dict.fromkeys(row.image.name for row in used)]
+        labels, texts = together, [of_name.get(row.image.name, "") for row in used]
+    listing.target, listing.column = labels.kind, found.label or ""
+    listing.reading += labels.guesses
+    for row, label in zip(used, texts, strict=True):
         if not label:
             listing.leave_out(row.image.name, Kind.NO_LABEL)
             continue
         if row.weight == 0:
             listing.leave_out(row.image.name, Kind.NO_WEIGHT)
             continue
-        by_name.setdefault(row.image.name, []).append(label)
         listing.items.append(
             Item(
                 file=row.image.file,
@@ -174,7 +184,6 @@ def _items(table: Table, used: list[_Row], found: Columns, listing: Listing, cho
                 weight=row.weight,
             )
         )
-    targets.refuse_repeated(by_name, where, choices.target)
 
 
 def _not_listed(listing: Listing) -> None:

@@ -19,12 +19,12 @@ SHOWN_SHARE = 0.005  # of grayscale or transparent images, below which they are 
 def section(result: Recommendation, material: Material) -> dict[str, Any]:
     """Return facts, findings, similarity, the bars of images per class and sample images of each."""
     profile = result.profile
-    most = max(profile.counts, default=0)
+    named = list(recorded.counted(profile))
+    most = max((number for _, number in named), default=0)
+    order = (lambda pair: 0) if profile.numbers is not None else (lambda pair: (-pair[1], pair[0]))
     bars = [
         {"name": name, "count": f"{number:,}", "width": round(100 * number / most, 1) if most else 0.0}
-        for name, number in sorted(
-            zip(profile.classes, profile.counts, strict=False), key=lambda pair: (-pair[1], pair[0])
-        )
+        for name, number in sorted(named, key=order)
     ]
     hidden = max(0, len(bars) - SHOWN_CLASSES)
     if hidden:
@@ -39,8 +39,9 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
             for name, images in material.samples.items()
         ],
         "several": any(len(images) > 1 for images in material.samples.values()),
-        "unsampled": len(profile.classes) - len(material.samples),
-        "label": min(14, max((len(name) for name in profile.classes), default=1)) + 1,  # characters
+        "unsampled": 0 if profile.numbers is not None else len(profile.classes) - len(material.samples),
+        "counted": wording.counted(profile.target),
+        "label": min(14, max((len(name) for name, _ in named), default=1)) + 1,  # characters
         "split": wording.as_sentence(split) if split else "",
         "findings": _findings(result, material),
         "similarity": [
@@ -102,9 +103,13 @@ def _facts(result: Recommendation) -> list[tuple[str, str]]:
     sides = f"{profile.side} px" if low == high else f"{profile.side} px ({low} to {high})"
     facts = [
         ("images", f"{profile.images:,}"),
-        ("classes", f"{len(profile.classes):,}"),
+        *wording.target_facts(profile),
         ("parts", ", ".join(names)),
-        ("largest : smallest class", f"{recorded.imbalance(profile):.1f} : 1"),
+        *(
+            [("largest : smallest class", f"{recorded.imbalance(profile):.1f} : 1")]
+            if profile.numbers is None
+            else []
+        ),
         ("shorter side", sides),
     ]
     if profile.unlabelled is not None:

@@ -17,9 +17,9 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     """Return sentences on the depth and a table for each backbone that was tried at more than one."""
     sentences = recorded.depth_reasons(result)
     for profile in trainings.depth_profiles(result)[:1]:
-        if not trainings.tells_depths_apart(profile, result.profile.counts):
-            largest = max(result.profile.counts) / max(sum(result.profile.counts), 1)
-            sentences.append(wording.features_tell_nothing(profile, largest))
+        if not trainings.tells_depths_apart(profile, result.profile):
+            constant = trainings.constant_score(result.profile)
+            sentences.append(wording.features_tell_nothing(profile, constant, result.data.target))
             continue
         deepest = trainings.deepest_is_best(profile)
         enough = trainings.enough_depth(profile)

@@ -23,7 +23,12 @@ CALIBRATED, NEARLY = 0.03, 0.06  # expected calibration errors up to which the w
 
 def section(result: Recommendation, material: Material) -> dict[str, Any]:
     """Return the learning curve's sentence and all on the predictions; `none` is the reason where there are none."""
-    return {"curves": _curves(result), "epochs": _epochs(result), **errors(material)}
+    return {
+        "macro": "model",
+        "curves": curves_of(result),
+        "epochs": epochs_of(result),
+        **errors(material),
+    }
 
 
 def errors(material: Material) -> dict[str, Any]:
@@ -53,7 +58,8 @@ def errors(material: Material) -> dict[str, Any]:
     }
 
 
-def _curves(result: Recommendation) -> dict[str, str]:
+def curves_of(result: Recommendation) -> dict[str, str]:
+    """Return what the training loss shows, or why there is no learning curve."""
     winner = result.winner
     if winner is None:
         return {"sentence": "", "none": wording.NO_WINNER_NO_TRAINING}
@@ -90,7 +96,7 @@ def _confusions(predictions: Predictions, pairs: list[dict[str, Any]], wrong: in
     return wording.confusions(wrong, classes, top, len(pairs), attractor=attractor, attracted=attracted)
 
 
-def _epochs(result: Recommendation) -> list[dict[str, Any]]:
+def epochs_of(result: Recommendation) -> list[dict[str, Any]]:
     """Return a table of loss and score by epoch for each training that recorded them."""
     return [
         {

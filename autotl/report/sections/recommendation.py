@@ -12,6 +12,7 @@ from autotl.report.material import Material
 from autotl.report.sections.leaderboard import untrained
 from autotl.report.wording import page as wording
 from autotl.report.wording import sentences
+from autotl.report.wording.targets import metric_name
 
 MOST_REASONS, MOST_WARNINGS = 5, 4  # that stand open; the others fold away
 # Reasons with a figure, in the order of their weight for a reader who has a minute.
@@ -85,7 +86,7 @@ def _would_change(result: Recommendation) -> list[str]:
 
 
 def _figures(result: Recommendation, winner: Winner, row: Row | None) -> list[dict[str, str]]:
-    metric = wording.metric_name(result.metric)
+    metric = metric_name(result.metric)
     expected = expected_score(winner)
     if expected is None:
         note = wording.confidence_interval(winner.ci_low, winner.ci_high)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from autotl.records.facts import Kind
 from autotl.report.format import percent
+from autotl.report.wording.targets import metric_name
 
 RUNS = {1: "first", 2: "second"}
 
@@ -23,7 +24,7 @@ def _scores_changed(candidate: str, first: float, second: float) -> str:
 
 
 def _words(metric: str) -> str:
-    return metric.replace("_", " ")
+    return metric_name(metric)
 
 
 COMPARISON: dict[Kind, Callable[..., str]] = {

@@ -10,6 +10,7 @@ from autotl.records.facts import Kind
 from autotl.records.specs import Geometry
 from autotl.report.format import numbered, percent
 from autotl.report.wording.decision import SIMILARITY_LEVELS, interval, points
+from autotl.report.wording.targets import TARGETS, metric_name
 
 ACTIONS = {
     "kept": "nothing left out",
@@ -76,6 +77,23 @@ def _imbalance(ratio: float, count: int) -> str:
 
 def _few(least: int, classes: int, count: int) -> str:
     return f"fewer than {least} images in {count:,} of {numbered(classes, 'class', 'classes')}"
+
+
+def _outliers(low: float, high: float, count: int) -> str:
+    numbers = numbered(count, "image has a number", "images have numbers")
+    return f"{numbers} far outside the others, below {low:g} or above {high:g}: a slip of the unit or of a digit?"
+
+
+EXAMINATIONS = {
+    "wrong_labels": "labels that are probably wrong",
+    "occlusion": "occlusion maps",
+    "history": "the record of past runs",
+    "learning_curve": "the learning curve of a linear probe",
+}
+
+
+def _not_for_target(what: str, target: str) -> str:
+    return f"{EXAMINATIONS[what]}: not available for {TARGETS[target]}"
 
 
 def _classes_alike(count: int) -> str:
@@ -250,7 +268,7 @@ def _split_checked(
     count: int,
 ) -> str:
     """Return what a random split would have shown; `scores` are those of `chosen`, by both splits."""
-    name = metric.replace("_", " ")
+    name = metric_name(metric)
     text = (
         f"with {' and '.join(ACTED[each] for each in acted)}, frozen features of {chosen} score"
         f" {percent(scores['own'])} ({name} of a linear classifier, {count:,} images, out-of-fold); a random split"
@@ -286,7 +304,12 @@ def _equal(exact: bool, turned: bool = False) -> str:
 
 
 def _geometry(
-    geometry: Geometry, recognised: Mapping[Geometry, float], images: int, elongated: float, count: int = 0
+    geometry: Geometry,
+    recognised: Mapping[Geometry, float],
+    images: int,
+    elongated: float,
+    count: int = 0,
+    metric: str | None = None,
 ) -> str:
     short: dict[Geometry, str] = {"crop": "cropped", "squash": "squashed", "pad": "padded"}
     chosen = {**short, "crop": "cropped to their central squares"}[geometry]
@@ -294,9 +317,10 @@ def _geometry(
         f"{percent(recognised[name])}{f' of {images:,} images' * (n == 0)} {short[name]}"
         for n, name in enumerate(recognised)
     ]
+    probe = "recognises" if metric is None else f"has {metric_name(metric)}"
     return (
         f"{percent(elongated, 0)} of the images are at least 1.5 times as long as wide; they are {chosen}: a linear"
-        f" probe recognises {', '.join(shares[:-1])} and {shares[-1]}; --geometry sets it"
+        f" probe {probe} {', '.join(shares[:-1])} and {shares[-1]}; --geometry sets it"
     )
 
 
@@ -363,6 +387,8 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.IMBALANCE: _imbalance,
     Kind.FEW: _few,
     Kind.CLASSES_ALIKE: _classes_alike,
+    Kind.OUTLIERS: _outliers,
+    Kind.NOT_FOR_TARGET: _not_for_target,
     Kind.DUPLICATE: _duplicate,
     Kind.NEAR_DUPLICATE: _duplicate,
     Kind.LEAK: _leak,

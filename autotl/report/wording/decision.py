@@ -8,6 +8,7 @@ from typing import Any
 from autotl.records.facts import Kind
 from autotl.report.format import percent, percent_range
 from autotl.report.wording.limits import LIMITS
+from autotl.report.wording.targets import metric_name
 
 NOUNS = {"fit_time": "training time", "latency": "latency", "parameters": "parameters"}
 SIMILARITY_LEVELS = {"near": "high", "middling": "medium", "far": "low"}  # of `Similarity.level`
@@ -95,6 +96,7 @@ def _chosen_over_best(
     less: Mapping[str, Sequence[float]],
     more: Mapping[str, Sequence[float]],
     exportable: bool,
+    metric: str = "accuracy",
 ) -> str:
     taken = {
         "accuracy": "the recommended one is expected to be as good" + (" and costs less" if less else ""),
@@ -107,20 +109,23 @@ def _chosen_over_best(
         taken += f"{'; it costs less' if exportable else ''}: {_figures(less)}"
     if more and less:
         taken += f" (but {_figures(more)})"
-    return f"the highest expected accuracy is that of {other}, {_difference(**gap)}; {taken}"
+    return f"the highest expected {metric_name(metric)} is that of {other}, {_difference(**gap)}; {taken}"
 
 
-def _best_and_preferred(members: int, prefer: str) -> str:
+def _best_and_preferred(members: int, prefer: str, metric: str = "accuracy") -> str:
     return (
-        f"it has the highest expected accuracy of the {members} in the winner's set, and is the one for"
+        f"it has the highest expected {metric_name(metric)} of the {members} in the winner's set, and is the one for"
         f" --prefer {prefer}"
     )
 
 
-def _higher_score_not_chosen(candidate: str, best: str, gap: Mapping[str, float]) -> str:
+def _higher_score_not_chosen(
+    candidate: str, best: str, gap: Mapping[str, float], metric: str = "accuracy"
+) -> str:
     return (
         f"{candidate} has a higher score than {best}, {_difference(**gap)};"
-        " the expected accuracy also counts cross-validation on the train images and what other candidates show"
+        f" the expected {metric_name(metric)} also counts cross-validation on the train images and what other"
+        " candidates show"
     )
 
 
@@ -185,9 +190,15 @@ def _open_recipes(first: Sequence[Sequence[str | float]], more: int) -> str:
 
 
 def _more_training_images(
-    images: int, gain: float, low: float, high: float, limit: Sequence[float] | None
+    images: int,
+    gain: float,
+    low: float,
+    high: float,
+    limit: Sequence[float] | None,
+    metric: str = "accuracy",
 ) -> str:
-    expected = f"{points(gain)} points of accuracy expected" if gain > 0 else "no gain in accuracy expected"
+    name = metric_name(metric)
+    expected = f"{points(gain)} points of {name} expected" if gain > 0 else f"no gain in {name} expected"
     bought = (
         f"{images:,} more images to train on: {expected} ({interval(low, high)}), by the learning curve of a linear"
         " probe on this backbone"

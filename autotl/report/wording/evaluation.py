@@ -5,28 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from autotl.records import Interval
-from autotl.records.evaluation import Evaluation
+from autotl.records.evaluation import Evaluation, LabelSetEvaluation, NumberEvaluation
 from autotl.report.format import numbered, percent, percent_range
+from autotl.report.wording import label_sets, numbers
+from autotl.report.wording.targets import metric_name
 
 SIGNIFICANT = 0.01  # p-value, below which more images are far from the training images than by chance
 
 
-def sentences(found: Evaluation) -> Iterator[str]:
-    """Yield what an evaluation says: the score, how it compares with the run, calibration, shift, what was left"
-    " out.
-    """
-    metric = found.metric.replace("_", " ")
-    text = f"{metric} {percent(found.score.value)} ({_interval(found.score)}) on {numbered(found.images, 'image')}"
-    others = [f"accuracy {percent(found.accuracy.value)}"] if found.metric != "accuracy" else []
-    others += [f"top-5 accuracy {percent(found.top5)}"] if found.top5 is not None else []
-    others += [f"AUC {found.auc:.3f}"] if found.auc is not None else []
-    others += [f"log loss {found.log_loss:.3f}"]
-    yield f"{text}; {', '.join(others)}."
+Found = Evaluation | LabelSetEvaluation | NumberEvaluation
+
+
+def sentences(found: Found) -> Iterator[str]:
+    """Yield what an evaluation says: the score, how it compares with the run, calibration, shift, what was left out."""
+    yield from _scores(found)
     yield from _compared(found)
-    yield (
-        f"Calibration: mean confidence {percent(found.confidence)}, accuracy {percent(found.accuracy.value)},"
-        f" expected calibration error {percent(found.calibration_error)}."
-    )
+    yield from _honest(found)
     if found.far is not None and found.far_p is not None:
         share = f"{found.far:,} of {numbered(found.images, 'image')} are far from the training images"
         beyond = found.far_p < SIGNIFICANT
@@ -38,15 +32,48 @@ def sentences(found: Evaluation) -> Iterator[str]:
         )
     if found.unreadable:
         yield f"{numbered(found.unreadable, 'image')} could not be read and {_are(found.unreadable)} not counted."
-    if found.unknown:
-        names = ", ".join(f"{name} ({count:,})" for name, count in found.unknown[:5])
-        more = f" and {len(found.unknown) - 5} more" if len(found.unknown) > 5 else ""
+    unknown = () if isinstance(found, NumberEvaluation) else found.unknown
+    if unknown:
+        names = ", ".join(f"{name} ({count:,})" for name, count in unknown[:5])
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         yield f"Labels that the model does not have are not counted: {names}{more}."
 
 
-def _compared(found: Evaluation) -> Iterator[str]:
+def _scores(found: Found) -> Iterator[str]:
+    metric = metric_name(found.metric)
+    text = f"{metric} {percent(found.score.value)} ({_interval(found.score)}) on {numbered(found.images, 'image')}"
+    if isinstance(found, NumberEvaluation):
+        yield f"{text}; {numbers.size(found)}"
+        return
+    if isinstance(found, LabelSetEvaluation):
+        yield f"{text}; {label_sets.size(found)}"
+        return
+    others = [f"accuracy {percent(found.accuracy.value)}"] if found.metric != "accuracy" else []
+    others += [f"top-5 accuracy {percent(found.top5)}"] if found.top5 is not None else []
+    others += [f"AUC {found.auc:.3f}"] if found.auc is not None else []
+    others += [f"log loss {found.log_loss:.3f}"]
+    yield f"{text}; {', '.join(others)}."
+
+
+def _honest(found: Found) -> Iterator[str]:
+    """Yield whether the probabilities and intervals hold."""
+    if isinstance(found, NumberEvaluation):
+        if found.half_width is not None and found.level is not None and found.coverage is not None:
+            yield (
+                f"Intervals: {percent(found.coverage)} of the images are within ± {numbers.number(found.half_width)} of"
+                f" the prediction; {percent(found.level, 0)} are expected."
+            )
+        yield numbers.spread(found)
+    elif isinstance(found, Evaluation):
+        yield (
+            f"Calibration: mean confidence {percent(found.confidence)}, accuracy {percent(found.accuracy.value)},"
+            f" expected calibration error {percent(found.calibration_error)}."
+        )
+
+
+def _compared(found: Found) -> Iterator[str]:
     """Yield how the score compares with what the run expected and measured."""
-    metric = found.metric.replace("_", " ")
+    metric = metric_name(found.metric)
     for name, before in (("expected", found.expected), ("test", found.test)):
         if before is None:
             continue

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from autotl.candidates import declared_limits
 from autotl.records.facts import Kind, fact
+from autotl.report.wording.targets import TARGETS
 
 __all__ = ["LIMITS"]
 
@@ -30,6 +31,10 @@ def _too_slow(latency: float, allowed: float) -> str:
     return f"{latency * 1e3:.1f} ms an image, more than the {allowed * 1e3:.1f} ms allowed"
 
 
+def _strategy_declines(target: str) -> str:
+    return f"a strategy that does not train on {TARGETS[target]}"
+
+
 LIMITS: dict[Kind, Callable[..., str]] = {
     Kind.TOO_MANY_PARAMETERS: _too_many_parameters,
     Kind.WEIGHTS_NOT_TAKEN: lambda: "it takes no weights of images, and --weight gives some",
@@ -37,4 +42,5 @@ LIMITS: dict[Kind, Callable[..., str]] = {
     Kind.LICENCE_NOT_ALLOWED: _licence_not_allowed,
     Kind.TOO_MUCH_MEMORY: _too_much_memory,
     Kind.TOO_SLOW: _too_slow,
+    Kind.STRATEGY_DECLINES: _strategy_declines,
 }

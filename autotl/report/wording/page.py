@@ -13,11 +13,13 @@ from autotl.records import (
     Interval,
     Kind,
     ProbabilityErrors,
+    Profile,
     UnlabelledProfile,
 )
 from autotl.records.result import Recommendation, Row
 from autotl.report.format import count, duration, interval, numbered, percent, points
 from autotl.report.wording import sentence
+from autotl.report.wording.targets import metric_name
 
 FEWEST_ERRORS = 10  # among which a confusion can be called frequent
 FEW_IMAGES = 5  # of a class, below which its figures are hardly informative
@@ -49,11 +51,6 @@ def evaluated_on(result: Recommendation) -> str:
 FOLLOWED_ON = (
     "on a part of the selection images (all would take too long), so it may differ from the leaderboard"
 )
-
-
-def metric_name(metric: str) -> str:
-    """Return the metric in words."""
-    return metric.replace("_", " ")
 
 
 # --------------------------------------------------------------------------- recommendation
@@ -261,8 +258,14 @@ def features_by_depth(profile: DepthProfile, *, enough: int, deepest_is_best: bo
     )
 
 
-def features_tell_nothing(profile: DepthProfile, largest: float) -> str:
-    """Return that no depth is better than answering the class that has the share `largest` of the images."""
+def features_tell_nothing(profile: DepthProfile, largest: float, target: str = "multiclass") -> str:
+    """Return that no depth is better than a constant answer, which scores `largest`: the share of its class."""
+    if target != "multiclass":
+        return (
+            f"Frozen features of {profile.backbone}: after no layer group is a linear head better than always giving the"
+            f" same answer ({percent(largest)}; {profile.rows:,} images), so its score does not show which depth is"
+            " enough."
+        )
     return (
         f"Frozen features of {profile.backbone}: after no layer group is a linear head significantly more accurate"
         f" than always answering the largest class ({percent(largest)}; {profile.rows:,} images), so accuracy does"
@@ -351,6 +354,39 @@ def unlabelled(profile: UnlabelledProfile) -> str:
     if profile.left_out:
         text += f"; {numbered(profile.left_out, 'other file')} left out"
     return text
+
+
+def counted(target: str) -> str:
+    """Return the heading over the images of each class, label or range."""
+    return {
+        "multiclass": "Images per class",
+        "multilabel": "Images per label",
+        "regression": "Images by number",
+    }[target]
+
+
+def counted_as(target: str) -> str:
+    """Return the heading of the column of what images are counted by."""
+    return {"multiclass": "class", "multilabel": "label", "regression": "number"}[target]
+
+
+def target_facts(profile: Profile) -> list[tuple[str, str]]:
+    """Return what is predicted: classes, labels or a number, with its distribution."""
+    if profile.numbers is not None:
+        low, _, quarter, middle, three, _, high = profile.numbers.quantiles
+        return [
+            ("predicted number", profile.classes[0]),
+            ("range", f"{low:.4g} to {high:.4g}"),
+            ("median (middle half)", f"{middle:.4g} ({quarter:.4g} to {three:.4g})"),
+            ("different values", f"{profile.numbers.distinct:,}"),
+        ]
+    if profile.label_sets is not None:
+        sets = profile.label_sets
+        return [
+            ("labels", f"{len(profile.classes):,}"),
+            ("labels an image", f"{sets.mean:.2f} on average, {sets.most} at most, none on {sets.without:,}"),
+        ]
+    return [("classes", f"{len(profile.classes):,}")]
 
 
 def own_metric(metric: str, value: float) -> str:
@@ -495,9 +531,14 @@ INTENDED_USE = (
 )
 
 
-def classifier(classes: int, size: int, backbone: str) -> str:
+def model_is_for(target: str, classes: Sequence[str], size: int, backbone: str) -> str:
     """Return what the model is."""
-    return f"An image classifier: {classes} classes, {size} px, backbone {backbone}."
+    what = {
+        "multiclass": f"An image classifier: {len(classes)} classes",
+        "multilabel": f"An image classifier with several labels an image: {len(classes)} labels",
+        "regression": f"A model that predicts a number for an image: {classes[0]}",
+    }[target]
+    return f"{what}, {size} px, backbone {backbone}."
 
 
 def fitted(model_is: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from autotl.records.facts import Fact, Kind
 from autotl.report.format import numbered, percent
+from autotl.report.wording.targets import TARGETS
 
 
 def judged_on(rows: int) -> str:
@@ -56,6 +57,7 @@ RANKING: dict[Kind, Callable[..., str]] = {
     Kind.SCORE_CONSTANT: lambda score: f"{_score(score)} is the same for every backbone and has no weight",
     Kind.SCORE_DISAGREES: _score_disagrees,
     Kind.SCORE_FAILED: lambda score, error, backbone="": f"{_score(score)} failed{_on(backbone)}: {error}",
+    Kind.SCORE_DECLINES: lambda score, target: f"{_score(score)} is not defined for {TARGETS[target]}",
     Kind.SCORE_NOT_FINITE: lambda score, value, backbone="": (
         f"{_score(score)} returned {value}{_on(backbone)}"
     ),

@@ -8,6 +8,7 @@ from autotl.report.format import percent, percent_range
 from autotl.report.wording import sentence, sentences
 from autotl.report.wording.decision import best_of_all, interval, points
 from autotl.report.wording.page import DO_NOT_USE, USE
+from autotl.report.wording.targets import metric_name
 
 __all__ = ["recommendation"]
 
@@ -47,7 +48,7 @@ def _use(result: Recommendation, row: Row, *, signal: bool) -> str:
     how = {0: "frozen, with a new head on its features", "all": "all of it fine-tuned"}.get(
         row.unfreeze, f"fine-tuned in its last {groups}"
     )
-    measure = result.metric.replace("_", " ")
+    measure = metric_name(result.metric)
     value, low, high = winner.expected, winner.expected_low, winner.expected_high
     if value is None or low is None or high is None:
         figures = f"score {percent(winner.score_val)} {measure} (95% CI {percent_range(winner.ci_low, winner.ci_high)})"

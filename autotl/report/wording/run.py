@@ -8,6 +8,7 @@ from autotl.records.facts import Kind
 from autotl.records.result import Guest
 from autotl.report.format import duration, duration_interval, numbered, percent
 from autotl.report.wording.ranking import judged_on
+from autotl.report.wording.targets import metric_name
 
 
 def _loaded(images: int, classes: int) -> str:
@@ -107,7 +108,7 @@ def _training(epoch: float, epochs: float, loss: float | None, followed_score: f
 
 
 def _trial_ended(metric: str, score: float | None, status: str, error: str) -> str:
-    ended = status if score is None else f"{metric.replace('_', ' ')} {percent(score)}"
+    ended = status if score is None else f"{metric_name(metric)} {percent(score)}"
     return f"{ended} ({error})" if error else ended
 
 

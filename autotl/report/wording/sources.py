@@ -100,6 +100,31 @@ def _read_joined(label: str) -> str:
     return f"read as: {label!r} and the like are one class each, because their parts are no labels"
 
 
+def _read_numbers(where: str, low: float, high: float, distinct: int, rows: int) -> str:
+    return (
+        f"read as numbers to predict (regression): {where!r} holds {numbered(distinct, 'value')} from {low:g} to {high:g}"
+        f" in {numbered(rows, 'row')}; --target multiclass reads each value as a class"
+    )
+
+
+def _read_numbered(classes: int, example: str) -> str:
+    return (
+        f"read as {numbered(classes, 'class', 'classes')} that are named by numbers, such as {example!r};"
+        " --target regression predicts the numbers"
+    )
+
+
+def _read_grades(label: str, number: float) -> str:
+    return f"read as numbers: {label!r} is {number:g}"
+
+
+def _read_sets(example: str) -> str:
+    return (
+        f"read as several labels an image (multilabel), such as {example!r}; --target multiclass reads each combination"
+        " as one class"
+    )
+
+
 def _hidden_images(count: int) -> str:
     hidden = numbered(count, "hidden file or folder", "hidden files or folders")
     return f"{hidden} with images; --include hidden reads them"
@@ -147,6 +172,10 @@ SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.BOX_OF_NO_IMAGE: lambda: "a box of an image that is not there",
     Kind.BOX_OF_OTHER_SIZE: lambda: "a box of an image with other sides than the file",
     Kind.BOXES_OVERLAP: lambda times: f"an image that its boxes cover more than {times} times",
+    Kind.READ_NUMBERS: _read_numbers,
+    Kind.READ_NUMBERED: _read_numbered,
+    Kind.READ_GRADES: _read_grades,
+    Kind.READ_SETS: _read_sets,
     Kind.NEEDS_PACKAGE: _needs_package,
     Kind.PAGES_UNUSED: _pages_unused,
     Kind.HIDDEN_IMAGES: _hidden_images,

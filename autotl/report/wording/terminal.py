@@ -8,6 +8,7 @@ from typing import Any, Literal
 from autotl.records.result import Recommendation, looks
 from autotl.report.format import duration, duration_interval, numbered
 from autotl.report.wording import CONTROLS
+from autotl.report.wording.targets import metric_name
 
 CHEAPER = {"accuracy": "cheapest", "speed": "fastest", "size": "smallest"}  # by the goal's preference
 STATUS = {
@@ -33,7 +34,7 @@ def legend(metric: str, *, winner: bool, ties: int, folds: int = 0, behind: floa
     `behind` is how far the lowest score that is not significantly worse is below the winner's.
     """
     images = "the training images, out-of-fold" if folds else "the selection images"
-    parts = [f"score: {metric.replace('_', ' ')} on {images}, in percent"]
+    parts = [f"score: {metric_name(metric)} on {images}, in percent"]
     if winner:
         parts.append("* recommended")
     if ties > 1:
@@ -70,7 +71,7 @@ def higher_scores(result: Recommendation) -> str:
     number = numbered(len(above), "candidate scores", "candidates score")
     return (
         f"{number} higher than the recommended one, at most by {100 * gap:.1f} points ({highest.candidate}): not"
-        f" significant on {images:,} images. The choice goes by the expected {result.metric.replace('_', ' ')} on new"
+        f" significant on {images:,} images. The choice goes by the expected {metric_name(result.metric)} on new"
         " images, which also counts cross-validation on the training images and what other candidates show, and, where"
         f" that is as high, by which is the {CHEAPER[result.goal.prefer]}."
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from autotl.records.facts import Kind
 from autotl.report.format import percent
+from autotl.report.wording.targets import metric_name
 
 
 def _head_fitted(method: str, setting: float | None) -> str:
@@ -39,7 +40,14 @@ def _fewer_epochs(epochs: float, of: float) -> str:
     return f"{epochs:.1f} of {of:g} epochs in the time available, annealed"
 
 
-def _flips(used: bool, plain: float, flipped: float, pair: Sequence[str] = ()) -> str:
+def _flips(
+    used: bool, plain: float, flipped: float, pair: Sequence[str] = (), metric: str | None = None
+) -> str:
+    if metric is not None:
+        return (
+            f"horizontal flips are {'used' if used else 'not used'}: a linear probe has {metric_name(metric)}"
+            f" {percent(flipped, 0)} on flipped and {percent(plain, 0)} on plain images"
+        )
     if pair:
         return f"horizontal flips are not used: a linear probe confuses flipped images of {pair[0]} and {pair[1]}"
     return (

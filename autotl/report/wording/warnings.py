@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from autotl.records.facts import Kind
 from autotl.report.format import numbered, percent, percent_range
+from autotl.report.wording.targets import metric_name
 
 __all__ = ["WARNINGS"]
 
@@ -13,7 +14,7 @@ __all__ = ["WARNINGS"]
 def _test_score_differs(
     select: float, test: float, p: float, metric: str, given: bool, grouped: bool, folds: int
 ) -> str:
-    measure = metric.replace("_", " ")
+    measure = metric_name(metric)
     chance = "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"
     images = "training images, out-of-fold" if folds else "selection images"
     fell = test < select
@@ -57,7 +58,7 @@ def _test_seen(models: int) -> str:
 
 
 def _wide_interval(metric: str, low: float, high: float, images: int = 0) -> str:
-    measure = metric.replace("_", " ")
+    measure = metric_name(metric)
     which = f"the test {measure}, on {numbered(images, 'image')}," if images else f"the expected {measure}"
     more = "more images" if metric == "accuracy" else "more images of the smallest classes"
     return f"{which} is known only to {100 * (high - low):.0f} points ({percent_range(low, high)}); {more} narrow it"
@@ -66,7 +67,7 @@ def _wide_interval(metric: str, low: float, high: float, images: int = 0) -> str
 def _expected_refuted(
     metric: str, value: float, low: float, high: float, test: float, test_low: float, test_high: float
 ) -> str:
-    measure = metric.replace("_", " ")
+    measure = metric_name(metric)
     side = "below" if test < value else "above"
     return (
         f"the test {measure} {percent(test)} ({percent_range(test_low, test_high)}) is {side} what was expected from"

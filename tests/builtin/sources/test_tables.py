@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from source_files import folders, guesses, labels, picture, read, reasons, table, twelve
 
 from autotl.errors import DatasetError
@@ -228,11 +229,15 @@ def test_a_group_column(tmp_path: Path) -> None:
         ("\"['cat', 'dog']\"", "\"['cat']\"", "\"['bird']\""),
     ],
 )
-def test_several_labels_an_image_are_refused(tmp_path: Path, values: tuple[str, str, str]) -> None:
+def test_several_labels_an_image_are_a_table_of_0_and_1(tmp_path: Path, values: tuple[str, str, str]) -> None:
     rows = [(f"img/{number}.png", values[number % 3]) for number in range(12)]
     source = table(twelve(tmp_path), ("path", "label"), rows)
-    with pytest.raises(DatasetError, match=r"several labels for one image.*--target multiclass"):
-        read(source)
+    data = read(source)
+    (target,) = data.targets
+    assert target.kind == "multilabel" and {"cat", "dog"} <= set(target.classes) <= {"bird", "cat", "dog"}
+    first = data.labels[data.names == "img/0.png"][0]
+    assert [name for name, own in zip(target.classes, first, strict=True) if own] == ["cat", "dog"]
+    assert "several labels an image" in guesses(data) and "--target multiclass" in guesses(data)
     assert len(read(source, target="multiclass").classes) == 3
 
 
@@ -248,8 +253,9 @@ def test_names_with_spaces_and_commas_are_classes(tmp_path: Path, values: tuple[
 
 def test_one_image_in_several_rows_has_several_labels(tmp_path: Path) -> None:
     rows = [*AB, *((f"img/{number}.png", "c") for number in range(6))]
-    with pytest.raises(DatasetError, match=r"several labels for one image.*img/0.png: a, c"):
-        read(table(twelve(tmp_path), ("path", "label"), rows))
+    data = read(table(twelve(tmp_path), ("path", "label"), rows))
+    assert data.targets[0].kind == "multilabel" and data.classes == ("a", "b", "c") and len(data.files) == 12
+    assert "img/0.png: a, c" in guesses(data) and data.labels.sum() == 12 + 6
     data = read(table(tmp_path, ("path", "label"), [*AB, ("img/0.png", "b")]))  # once is a slip
     assert reasons(data) == {"img/0.png": Kind.NAMED_TWICE}
 
@@ -259,30 +265,77 @@ def test_columns_of_0_and_1(tmp_path: Path) -> None:
     source = table(tmp_path, ("path", "cat", "dog"), [(f"img/{n}.png", n % 2, 1 - n % 2) for n in range(12)])
     assert read(source).classes == ("cat", "dog") and "columns of 0 and 1 (cat, dog)" in guesses(read(source))
     several = table(tmp_path, ("path", "cat", "dog"), [(f"img/{n}.png", 1, n % 2) for n in range(12)])
-    with pytest.raises(DatasetError, match=r"several labels for one image.*cat, dog"):
-        read(several)
+    data = read(several)
+    assert data.targets[0].kind == "multilabel" and data.labels.sum(0).tolist() == [12, 6]
+    assert read(source, target="multilabel").targets[0].kind == "multilabel"
+    wide = table(tmp_path, ("path", "cat", "dog", "note"), [(f"img/{n}.png", 1, n % 2, n) for n in range(12)])
+    assert read(wide, label="cat,dog").classes == ("cat", "dog")
 
 
 @pytest.mark.parametrize("form", ["{:.3f}", "{:.2e}"])
-def test_numbers_to_predict_are_refused(tmp_path: Path, form: str) -> None:
+def test_fractions_are_numbers_to_predict(tmp_path: Path, form: str) -> None:
     rows = [(f"img/{number}.png", form.format(0.137 * number)) for number in range(12)]
     source = table(twelve(tmp_path), ("path", "label"), rows)
-    with pytest.raises(DatasetError, match=r"holds numbers.*--target multiclass"):
-        read(source)
+    data = read(source)
+    (target,) = data.targets
+    assert (target.kind, target.name, target.classes) == ("regression", "label", ("label",))
+    assert data.labels == pytest.approx([float(dict(rows)[name]) for name in data.names])
+    assert "numbers to predict" in guesses(data) and "--target multiclass" in guesses(data)
     assert len(read(source, target="multiclass").classes) == 12
+
+
+def test_gaps_among_numbers_are_images_without_a_label(tmp_path: Path) -> None:
+    rows = [(f"img/{number}.png", "NA" if number == 3 else 0.5 * number) for number in range(12)]
+    data = read(table(twelve(tmp_path), ("path", "label"), rows))
+    assert data.targets[0].kind == "regression" and reasons(data) == {"img/3.png": Kind.NO_LABEL}
+
+
+def test_the_name_of_a_column_says_that_whole_numbers_are_an_amount(tmp_path: Path) -> None:
+    twelve(tmp_path, count=60)
+    rows = [(f"img/{number}.png", 20 + number % 12) for number in range(60)]
+    assert read(table(tmp_path, ("path", "age"), rows)).targets[0].kind == "regression"
+    assert read(table(tmp_path, ("path", "label"), rows)).targets[0].kind == "multiclass"
+
+
+def test_many_whole_numbers_as_classes_are_said(tmp_path: Path) -> None:
+    twelve(tmp_path, count=90)
+    rows = [(f"img/{number}.png", number % 22) for number in range(90)]
+    source = table(tmp_path, ("path", "label"), rows)
+    assert read(source).targets[0].kind == "multiclass" and "--target regression" in guesses(read(source))
+    assert read(source, target="regression").labels.max() == 21.0
+
+
+def test_grades_are_numbers_on_request(tmp_path: Path) -> None:
+    rows = [(f"img/{number}.png", f"grade {number % 4}") for number in range(12)]
+    source = table(twelve(tmp_path), ("path", "label"), rows)
+    assert len(read(source).classes) == 4
+    data = read(source, target="regression")
+    assert sorted(set(data.labels.tolist())) == [0.0, 1.0, 2.0, 3.0] and "'grade 0' is 0" in guesses(data)
+    with pytest.raises(DatasetError, match=r"'mild', which is no number.*--target multiclass"):
+        read(table(tmp_path, ("path", "label"), [*rows[:6], ("img/7.png", "mild")]), target="regression")
+
+
+def test_class_folders_can_be_grades(tmp_path: Path) -> None:
+    for number in range(12):
+        folder = tmp_path / "data" / f"KL{number % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
+    assert sorted(set(read(tmp_path / "data", target="regression").labels.tolist())) == [0.0, 1.0, 2.0]
+    with pytest.raises(DatasetError, match="each image lies in one class"):
+        read(tmp_path / "data", target="multilabel")
 
 
 def test_numbers_with_a_decimal_comma_are_numbers(tmp_path: Path) -> None:
     rows = [(f"img/{number}.png", f"{0.137 * number:.3f}".replace(".", ",")) for number in range(12)]
-    with pytest.raises(DatasetError, match=r"holds numbers"):
-        read(table(twelve(tmp_path), ("path", "label"), rows, sep=";"))
+    data = read(table(twelve(tmp_path), ("path", "label"), rows, sep=";"))
+    assert data.targets[0].kind == "regression" and data.labels.max() == pytest.approx(1.507)
 
 
 def test_whole_numbers_that_repeat_are_classes(tmp_path: Path) -> None:
     rows = [(f"img/{number}.png", number % 3 + 8) for number in range(12)]
     assert read(table(twelve(tmp_path), ("path", "label"), rows)).classes == ("8", "9", "10")
-    with pytest.raises(DatasetError, match=r"holds numbers"):
-        read(table(tmp_path, ("path", "label"), [(f"img/{n}.png", 20 + n) for n in range(12)]))
+    distinct = table(tmp_path, ("path", "label"), [(f"img/{n}.png", 20 + n) for n in range(12)])
+    assert read(distinct).targets[0].kind == "regression"
 
 
 def test_labels_that_never_repeat_are_no_classes(tmp_path: Path) -> None:
@@ -308,8 +361,7 @@ def test_json_of_labels_by_path_and_of_lists(tmp_path: Path) -> None:
     assert read(tmp_path / "by-path.json").classes == ("a", "b")
     rows = [{"path": path, "label": [label, "x"]} for path, label in AB]
     (tmp_path / "lists.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    with pytest.raises(DatasetError, match=r"several labels"):
-        read(tmp_path / "lists.jsonl")
+    assert read(tmp_path / "lists.jsonl").classes == ("a", "b", "x")
     (tmp_path / "broken.jsonl").write_text('{"path": "img/0.png"}\nno json\n')
     with pytest.raises(DatasetError, match=r"line 2"):
         read(tmp_path / "broken.jsonl")
