@@ -145,7 +145,7 @@ def test_zero_shot_answers_as_open_clip_does(clip: tuple[Path, Any], tmp_path: P
     templates = ["a drawing of {}", "{}"]
     with torch.inference_mode():
         classifier = open_clip.build_zero_shot_classifier(
-            whole, open_clip.get_tokenizer("autotl-tiny"), ["red stripe", "b", "c"], templates
+            whole, open_clip.get_tokenizer("autotl-tiny"), ["red stripe", "b{x}", "c"], templates
         )
         cosines = whole.encode_image(batch, normalize=True) @ classifier
         np.testing.assert_array_equal(network(batch).argmax(1), cosines.argmax(1))
@@ -182,7 +182,7 @@ def test_without_the_extra_the_reason_names_it(monkeypatch: pytest.MonkeyPatch) 
 def _session(folder: Path) -> Session:
     data = session(folder).data
     made = started(folder)
-    columns = replace(data.columns, classes=("red_stripe", "b", "c"))
+    columns = replace(data.columns, classes=("red_stripe", "b{x}", "c"))
     made.open(Data(columns=columns, digests=data.digests, metric=data.metric, squares=data.squares))
     return made
 

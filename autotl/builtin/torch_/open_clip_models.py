@@ -77,7 +77,8 @@ def text_features(
             "under open_clip's names; correct `arch`, or convert the checkpoint"
         ) from error
     tokens = open_clip.get_tokenizer(name)
-    texts = [text.format(_words(one)) for one in classes for text in templates]
+    # Not str.format: braces in the name of a class, or others in a template, are text.
+    texts = [text.replace("{}", _words(one)) for one in classes for text in templates]
     with torch.inference_mode():
         parts = [
             model.encode_text(tokens(texts[first : first + _TEXTS]), normalize=True)
