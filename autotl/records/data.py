@@ -93,9 +93,7 @@ class Dataset:
     given: np.ndarray  # (n,) int8: index into PARTS of the part the source gave, -1 where it gave none
     group: np.ndarray | None = None  # (n,) int64: rows of one number stay together
     group_from: GroupFrom = "declared"  # where `group` comes from
-    weight: np.ndarray | None = (
-        None  # (n,) float64, positive: how much a row counts in training; scores count all alike
-    )
+    weight: np.ndarray | None = None  # (n,) float64, positive: how much a row counts in training alone
     left_out: tuple[LeftOut, ...] = ()  # files of the source that are no items
     findings: tuple[Finding, ...] = ()  # that the reader has about the items
     root: str = ""  # folder that names are relative to; empty: the source or its folder

@@ -143,9 +143,7 @@ class Strategy:
     layers: Literal["last", "all"] = "last"  # groups whose features the head gets; all: of each, concatenated
     prepare: str | None = None  # "module:attr" of (network) -> network: adapters, another view of its layers
     needs_text: bool = False  # the head gets the features of the class names besides
-    worth: str | None = (
-        None  # "module:attr" of (profile, backbone, seconds) -> whether it is tried by default
-    )
+    worth: str | None = None  # "module:attr" of (profile, backbone, seconds) -> whether to propose it
     backbones: tuple[str, ...] = ()  # names or globs of those that it is for; empty: all
     combine: str | None = None  # "module:attr" of (checkpoints) -> weights: nothing trains, trials are joined
     parents: tuple[str, ...] = ()  # names or globs of the strategies whose trials `combine` joins

@@ -35,6 +35,7 @@ def migrated(stored: Json) -> Json:
     result["skipped"] = [{**skip, "reason": _fact(skip["reason"])} for skip in stored.get("skipped", ())]
     result["leaderboard"] = [_row(row) for row in stored.get("leaderboard", ())]
     result["trials"] = [_trial(trial) for trial in stored.get("trials", ())]
+    result["strategies"] = [_strategy(strategy) for strategy in stored.get("strategies", ())]
     result["options"] = {
         {"memory": "history"}.get(name, name): value for name, value in stored.get("options", {}).items()
     }
@@ -86,6 +87,11 @@ def _similarity(near: Json) -> Json:
 def _row(row: Json) -> Json:
     reason = row.get("reason", "")
     return {**row, "facts": [_fact(reason)] if reason else []}
+
+
+def _strategy(strategy: Json) -> Json:
+    """Return a strategy without the number of trials that one of schema 1 would have combined: none did."""
+    return {name: value for name, value in strategy.items() if name != "parents"}
 
 
 def _trial(trial: Json) -> Json:
