@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
 import autotl
+from autotl import predict, sklearn
 from autotl.errors import DatasetError
 
 # Of scikit-learn's checks, those that ask nothing of X.
@@ -67,13 +70,78 @@ def shares(fitted: autotl.TransferClassifier) -> np.ndarray:
     return fitted.predict_proba(stack(6, seed=1)[0])
 
 
+@pytest.mark.parametrize("estimator", [autotl.TransferClassifier, autotl.TransferRegressor])
 @pytest.mark.parametrize("name", sorted(APPLY))
-def test_scikit_learns_checks(name: str) -> None:
+def test_scikit_learns_checks(name: str, estimator: type[Any]) -> None:
     """Those that ask nothing of X; the others fit on tables of numbers (n, d), which are no images."""
     check = getattr(estimator_checks, name, None)
     if check is None:
         pytest.skip(f"this scikit-learn has no {name}")
-    check("TransferClassifier", autotl.TransferClassifier())
+    check(estimator.__name__, estimator())
+
+
+# --------------------------------------------------------------------------- numbers and several labels, without a worker
+
+
+class Answered:
+    """Stands in for a run and its model: keeps what was fitted, and answers by the mean of an image."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.options: dict[str, Any] = {}
+        self.labels: list[str] = []
+        monkeypatch.setattr(sklearn, "recommend", self.recommend)
+        monkeypatch.setattr(sklearn.autotl_predict, "predictions", self.predictions)
+
+    def recommend(self, source: Path, budget: object, **options: Any) -> Any:
+        self.options = options
+        with source.open(newline="") as file:
+            self.labels = [row["label"] for row in csv.DictReader(file)]
+        (options["out"] / "model").mkdir(parents=True)
+        return SimpleNamespace(recommendation="", result=SimpleNamespace(winner=None), path=options["out"])
+
+    def predictions(self, _folder: Path, images: list[Any], **_: Any) -> list[predict.Prediction]:
+        answers = []
+        for number, image in enumerate(images):
+            share = float(np.mean(image)) / 255
+            if self.options["target"] == "regression":
+                answers.append(
+                    predict.Prediction(str(number), (), value=share, low=share - 1, high=share + 1)
+                )
+            else:
+                top = (("0", share), ("1", 1 - share))
+                own = ("0",) if share > 0.5 else ("0", "1")
+                answers.append(predict.Prediction(str(number), top, labels=own))
+        return answers
+
+
+def test_a_regressor_passes_numbers_on_and_scores_by_r2(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, numbers = stack(4)[0], np.linspace(0.1, 0.9, 8)
+    stands_in = Answered(monkeypatch)
+    fitted = autotl.TransferRegressor(metric="mae").fit(images, numbers)
+    assert stands_in.options["target"] == "regression" and stands_in.options["metric"] == "mae"
+    assert [float(label) for label in stands_in.labels] == numbers.tolist()
+    assert fitted.predict(images) == pytest.approx(images.mean((1, 2, 3)) / 255)
+    assert fitted.predict_interval(images).shape == (8, 2)
+    assert fitted.score(images, images.mean((1, 2, 3)) / 255) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="finite numbers"):
+        fitted.fit(images, np.full(8, np.nan))
+    with pytest.raises(ValueError, match="8 images"):
+        fitted.fit(images, numbers[:4])
+
+
+def test_several_labels_have_the_form_of_y(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = stack(4)[0]
+    table = np.array([[1, 1]] * 4 + [[1, 0]] * 4)
+    stands_in = Answered(monkeypatch)
+    fitted = autotl.TransferClassifier().fit(images, table)
+    assert stands_in.options["target"] == "multilabel" and stands_in.labels[0] == '["0", "1"]'
+    assert fitted.predict(images).tolist() == table.tolist()
+    assert fitted.predict_proba(images).shape == (8, 2)
+    fitted.fit(images, [["dark", "small"]] * 4 + [["dark"]] * 4)
+    assert fitted.classes_.tolist() == ["dark", "small"]
+    assert fitted.predict(images)[0] == ("dark", "small") and fitted.predict(images)[7] == ("dark",)
+    with pytest.raises(ValueError, match="no image has label"):
+        fitted.fit(images, np.array([[1, 0]] * 8))
 
 
 # --------------------------------------------------------------------------- without a fit
