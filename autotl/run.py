@@ -480,7 +480,7 @@ def profile(source: Any, **options: Unpack[OptionArguments]) -> Profile:
         found = unlabelled.copies_of_labelled(data, data.unlabelled, both.thumbnails, both.present)
         behind = both.between(len(data.files), len(files))
         measured = unlabelled.profiled(measured, data, behind, found, data.given)
-    equal = copies.findings(data, copies.copies(data, decoded.thumbnails, decoded.present))
+    equal = copies.findings(data, copies.copies(data, decoded))
     broken = tuple(str(data.names[row]) for row in decoded.errors)
     unreadable = Finding(kind=Kind.BROKEN, count=len(broken), where=broken[:20], action="left_out")
     made = doctor.of_metadata(data, decoded.metadata, decoded.present, data.group)

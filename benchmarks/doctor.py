@@ -15,6 +15,7 @@ import io
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def _pictures(pixels: Path, decoded: image_store.Decoded) -> crops.Pictures:
 def as_it_is(name: str, data: Dataset, decoded: image_store.Decoded, pixels: Path) -> tuple[str, str]:
     """Return the lines of a set in the tables of what is found in it, and of planted wrong labels."""
     begun = time.process_time()
-    equal = copies.copies(data, decoded.thumbnails, decoded.present)
+    equal = copies.copies(data, decoded)
     spent = time.process_time() - begun
     rows, values = features(
         data.labels, pixels, doctor.rows_to_examine(data, decoded.present, most_tests=MOST_TESTS)
@@ -209,11 +210,16 @@ def planted(data: Dataset, decoded: image_store.Decoded, store: image_store.Pixe
         rows, values = features(np.arange(len(files)) % 2, folder, np.flatnonzero(both.present))
         pictures = _pictures(folder, both)
         was = both.present & (np.arange(len(files)) < count)
+        before = _plain(data, len(files))
+        thumbnails = [copies.copies(before, replace(both, present=mask)) for mask in (was, both.present)]
+        groups = [copies.held_together(before, found).group for found in thumbnails]
         with hardware.one_thread():
-            old = crops.families(rows[rows < count], values[rows < count], pictures)
-            new = crops.families(rows, values, pictures)
-    before = _plain(data, len(files))
-    thumbnails = [copies.copies(before, both.thumbnails, mask) for mask in (was, both.present)]
+            old, new = (
+                crops.families(
+                    rows[some], values[some], pictures, group=None if group is None else group[rows[some]]
+                )
+                for some, group in zip((rows < count, rows >= 0), groups, strict=True)
+            )
     known = _families([*thumbnails[0].families, *old])
     stages = [_families(thumbnails[1].families), _families([*thumbnails[1].families, *new])]
     totals = {kind: np.zeros(4, np.int64) for kind in CHANGES}

@@ -15,6 +15,7 @@ from autotl.cli import main
 from autotl.options import Options
 from autotl.records import result
 from autotl.run_folder import table
+from autotl.search.time_plan import time_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -228,3 +229,7 @@ def test_the_licence_is_the_one_named() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_percent_signs_stand_without_a_space(page: Path) -> None:
     assert not re.findall(r".*\d`?\s%.*", READ[page])
+
+
+def test_the_share_of_the_doctor_is_that_of_the_time_plan() -> None:
+    assert f"| doctor | {time_plan(1000.0).doctor / 1000:.0%}: " in READ[DOCS / "concepts" / "budget.md"]

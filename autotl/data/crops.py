@@ -17,10 +17,10 @@ from autotl.data import duplicates
 NEIGHBOURS = 3  # of an image that are looked at
 FARTHER = 12  # the place of the neighbour that is no copy, by which chance is measured
 LEAST_COSINE = 0.6  # of features: less alike are no candidates
-MOST_PAIRS = 1200  # the most alike first
+MOST_PAIRS = 2400  # nearest neighbours first, then the most alike
 CHANCE = 150  # pairs that chance is measured on
 STEP = 2  # pixels between the sides of the first look
-MOST_FINE = 400  # pairs of the second look, those that the first one finds most alike
+MOST_FINE = 1000  # pairs of the second look, those that the first one finds most alike
 LEAST_COARSE = 0.2  # correlation of the first look, below which there is no second
 SMALLEST = 0.8  # of the side of the larger image that the smaller one covers, at least
 LEAST = 0.45  # correlation of a copy, and above that of
@@ -44,18 +44,28 @@ class Pictures:
 
 
 def families(
-    rows: np.ndarray, features: np.ndarray, pictures: Pictures, *, seed: int = 0
+    rows: np.ndarray,
+    features: np.ndarray,
+    pictures: Pictures,
+    *,
+    group: np.ndarray | None = None,
+    seed: int = 0,
 ) -> list[np.ndarray]:
     """Return the rows (m,) of each family of images that show parts of one picture, two or more, among `rows`.
 
-    `features` (n, d) are those of the rows, of length 1.
+    `features` (n, d) are those of the rows, of length 1. Rows of one `group` (n,) are together already: they are not
+    compared with each other.
     """
     if len(rows) <= FARTHER + 1:
         return []
     order = _nearest(features)
-    one, other = _candidates(features, order, pictures.most_pairs)
+    group = np.arange(len(rows)) if group is None else group
+    one, other = _candidates(features, order, group, pictures.most_pairs)
     generator = np.random.default_rng(seed)
-    drawn = generator.permutation(len(rows))[:CHANCE]
+    drawn = generator.permutation(len(rows))
+    drawn = drawn[group[drawn] != group[order[drawn, FARTHER]]][:CHANCE]
+    if not len(drawn):
+        return []
     far = order[drawn, FARTHER]
     needed = np.unique(np.concatenate([one, other, drawn, far]))
     some = pictures.gray(rows[needed]).astype(np.float32)
@@ -83,13 +93,21 @@ def _nearest(features: np.ndarray) -> np.ndarray:
     return nearest
 
 
-def _candidates(features: np.ndarray, nearest: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return places (k,) and (k,) of pairs that are nearest neighbours, each once, the most alike first."""
+def _candidates(
+    features: np.ndarray, nearest: np.ndarray, group: np.ndarray, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return places (k,) and (k,) of pairs that are nearest neighbours, each once: first those of each image's first.
+
+    In a set of images that are all alike the most alike of all would be pairs of a few of them.
+    """
     one, other = np.repeat(np.arange(len(nearest)), NEIGHBOURS), nearest[:, :NEIGHBOURS].ravel()
-    one, other = np.unique(np.sort(np.stack([one, other]), axis=0), axis=1)
+    place = np.tile(np.arange(NEIGHBOURS), len(nearest))
+    order = np.argsort(place, kind="stable")
+    pairs, first = np.unique(np.sort(np.stack([one, other]), axis=0)[:, order], axis=1, return_index=True)
+    one, other = pairs
     alike = (features[one] * features[other]).sum(1)
-    kept = np.argsort(-alike, kind="stable")[:most]
-    kept = kept[alike[kept] >= LEAST_COSINE]
+    kept = np.lexsort((-alike, place[order][first]))
+    kept = kept[(alike[kept] >= LEAST_COSINE) & (group[one[kept]] != group[other[kept]])][:most]
     return one[kept], other[kept]
 
 
@@ -128,7 +146,7 @@ def _fitted(whole: np.ndarray, part: np.ndarray, sides: np.ndarray) -> tuple[np.
     count, size = whole.shape[:2]
     best, at_side = np.full(count, -1.0, np.float32), np.full(count, size)
     structure = _fine(whole)
-    spectrum = rfft2(structure)
+    spectrum, energies = rfft2(structure), _integral(structure**2)
     for side in np.unique(sides).tolist():
         rows = np.flatnonzero((sides == side).any(0))
         weights = _reduction(size, side)
@@ -137,7 +155,7 @@ def _fitted(whole: np.ndarray, part: np.ndarray, sides: np.ndarray) -> tuple[np.
         pattern[:, inner, inner] = _fine(weights @ part[rows] @ weights.T)[:, inner, inner]
         across = irfft2(spectrum[rows] * np.conj(rfft2(pattern)), (size, size))
         places = size - side + 1
-        energy = _windows(structure[rows] ** 2, side - 2 * RIM)[:, RIM : RIM + places, RIM : RIM + places]
+        energy = _windows(energies[rows], side - 2 * RIM)[:, RIM : RIM + places, RIM : RIM + places]
         own = (pattern**2).sum((1, 2))[:, None, None]
         value = (across[:, :places, :places] / np.sqrt(np.maximum(energy * own, 1e-6))).max((1, 2))
         better = value > best[rows]
@@ -153,13 +171,26 @@ def _fine(images: np.ndarray) -> np.ndarray:
 
 def _around(images: np.ndarray) -> np.ndarray:
     """Return the mean around each pixel of images (k, s, s)."""
+    count, width = images.shape[1], 2 * RIM + 1
     padded = np.pad(images, ((0, 0), (RIM, RIM), (RIM, RIM)), mode="edge")
-    return _windows(padded, 2 * RIM + 1) / (2 * RIM + 1) ** 2
+    down, across = padded[:, :count].copy(), np.zeros(images.shape, images.dtype)
+    for at in range(1, width):
+        down += padded[:, at : at + count]
+    for at in range(width):
+        across += down[:, :, at : at + count]
+    return across / width**2
 
 
-def _windows(images: np.ndarray, side: int) -> np.ndarray:
-    """Return the sums of all squares of `side` pixels in images (k, s, s)."""
-    total = np.pad(images.astype(np.float64).cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
+def _integral(images: np.ndarray) -> np.ndarray:
+    """Return the sums of images (k, s, s) from their first corner on, (k, s + 1, s + 1)."""
+    total = np.zeros((len(images), images.shape[1] + 1, images.shape[2] + 1), np.float32)
+    np.cumsum(images, axis=2, out=total[:, 1:, 1:])
+    np.cumsum(total[:, 1:, 1:], axis=1, out=total[:, 1:, 1:])
+    return total
+
+
+def _windows(total: np.ndarray, side: int) -> np.ndarray:
+    """Return the sums of all squares of `side` pixels, from sums of `_integral`."""
     return np.asarray(
         total[:, side:, side:] - total[:, :-side, side:] - total[:, side:, :-side] + total[:, :-side, :-side]
     )

@@ -78,7 +78,9 @@ def diagnose(
     found = suspected.key.group if held and suspected is not None else None
     parts: list[np.ndarray] = []
     if pictures is not None:
-        families = crops.families(rows, features, pictures, seed=seed)
+        together_already = found if found is not None else data.group
+        of_rows = None if together_already is None else together_already[rows]
+        families = crops.families(rows, features, pictures, group=of_rows, seed=seed)
         parts = copies.outside(found, copies.outside(data.group, families))
         findings += copies.of_parts(data, parts)
     return Diagnosis(findings=tuple(findings), group=found, parts=tuple(parts))

@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 CLOSE = 0.004  # the widest gap of a copy,
 CLOSER = 0.05  # and of the gap to the tenth nearest image
 NEIGHBOUR = 10
+MUTUAL = 0.05  # the widest gap of two images that are each other's nearest, and of which the next nearest
+NEXT = 0.15  # are farther by this factor: small images, and those that were compressed strongly
+NEARBY = 6  # images on the axes, among which the nearest are looked for
+TREE_AXES = 10  # axes of that search
 SAME = 1e-5  # a gap this small means a copy, however close the neighbours are
 FLATTEST = 2.0  # deviation in grey levels: below it noise would decide
 LIGHT = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue
@@ -49,7 +54,9 @@ def families(thumbnails: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
         to_sample = 1.0 - unit_rows(thumbnails[rows[members[at]]]) @ sample.T
         usual[members[at]] = np.partition(to_sample, place, axis=1)[:, place]
     real = gap <= np.maximum(SAME, CLOSER * np.minimum(usual[one], usual[other]))
-    return [rows[family] for family in joined(len(rows), one[real], other[real])]
+    first, second = _mutual(thumbnails, rows, sample)
+    one, other = np.concatenate([one[real], first]), np.concatenate([other[real], second])
+    return [rows[family] for family in joined(len(rows), one, other)]
 
 
 def upright(thumbnails: np.ndarray) -> np.ndarray:
@@ -114,6 +121,38 @@ def _candidates(
         first, second = np.nonzero(near)
         pairs.append((first + at.start, second + at.start))
     return rows, np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
+
+
+def _mutual(thumbnails: np.ndarray, rows: np.ndarray, sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return places (k,) and (k,) of images that are each other's nearest by far.
+
+    Whatever is usual in a set, of two copies each is nearer to the other than to anything else. In a film or a stack of
+    slices the next image is about as near.
+    """
+    middle = sample.mean(0)
+    axes = np.linalg.eigh((sample - middle).T @ (sample - middle))[1][:, ::-1][:, :TREE_AXES]
+    place = np.concatenate([(unit_rows(thumbnails[rows[at]]) - middle) @ axes for at in _blocks(len(rows))])
+    count = len(rows)
+    near = cKDTree(place).query(place, min(NEARBY, count), eps=0.1)[1]
+    near = near.reshape(count, -1)
+    gaps = np.full(near.shape, np.inf, np.float32)
+    for at in _blocks(count):
+        own = unit_rows(thumbnails[rows[at]])
+        for column in range(near.shape[1]):
+            others = near[at, column]
+            there = np.flatnonzero((others < count) & (others != np.arange(at.start, at.start + len(own))))
+            if len(there):
+                gaps[at.start + there, column] = 1.0 - (
+                    own[there] * unit_rows(thumbnails[rows[others[there]]])
+                ).sum(1)
+    order = np.argsort(gaps, axis=1, kind="stable")[:, :2]
+    every = np.arange(count)
+    nearest, gap = near[every, order[:, 0]], gaps[every, order[:, 0]]
+    after = gaps[every, order[:, -1]]
+    found = np.flatnonzero((gap <= MUTUAL) & (gap <= NEXT * after) & np.isfinite(after))
+    found = found[nearest[nearest[found]] == found]
+    found = found[(gap[nearest[found]] <= NEXT * after[nearest[found]]) & (found < nearest[found])]
+    return found, nearest[found]
 
 
 def joined(count: int, one: np.ndarray, other: np.ndarray) -> list[np.ndarray]:

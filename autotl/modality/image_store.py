@@ -51,6 +51,8 @@ METADATA: dict[str, str | float] = {
 }
 UNIFORM = 4.0  # largest deviation of a border's pixels, in grey levels, and
 SHADE = 32  # grey levels of one colour of it
+PLAIN = 0.98  # of the pixels of a line of a frame that have its colour
+FRAME = 0.15  # of a side that a frame takes at each end, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,6 +66,7 @@ class Decoded:
         str, np.ndarray
     ]  # column (n,) by `METADATA`: how the file was made; "" or NaN where unknown
     thumbnails: np.ndarray  # (n, THUMBNAIL, THUMBNAIL, 3) uint8, black where not decoded
+    inner: np.ndarray  # the same of what lies inside a frame of one colour; of the whole image without one
     digests: np.ndarray  # (n,) str: content of the stored pixels, "" where not decoded
 
     def between(self, first: int, end: int) -> Decoded:
@@ -75,6 +78,7 @@ class Decoded:
             statistics=self.statistics[at],
             metadata={name: values[at] for name, values in self.metadata.items()},
             thumbnails=self.thumbnails[at],
+            inner=self.inner[at],
             digests=self.digests[at],
         )
 
@@ -146,6 +150,7 @@ def decode(
     height, width = np.zeros(count, np.int32), np.zeros(count, np.int32)
     statistics = np.full((count, len(STATISTICS)), np.nan, np.float32)
     thumbnails = np.zeros((count, THUMBNAIL, THUMBNAIL, 3), np.uint8)
+    inner = thumbnails.copy()
     digests = np.full(count, "", object)
     about = {name: [unknown] * count for name, unknown in METADATA.items()}
     errors: dict[int, str] = {}
@@ -168,7 +173,7 @@ def decode(
                         offset[row], height[row], width[row] = place, *answer.pixels.shape[:2]
                         place += answer.pixels.size
                         statistics[row], thumbnails[row] = answer.statistics, answer.thumbnail
-                        digests[row] = answer.digest
+                        digests[row], inner[row] = answer.digest, answer.inner
                         for name, value in answer.metadata.items():
                             about[name][row] = value
                     elif answer is not None:
@@ -184,6 +189,7 @@ def decode(
         statistics=statistics,
         metadata={name: np.array(values) for name, values in about.items()},
         thumbnails=thumbnails,
+        inner=inner,
         digests=digests,
     )
 
@@ -281,6 +287,7 @@ class _Image:
     statistics: tuple[float, ...]
     metadata: dict[str, str | float]
     thumbnail: np.ndarray
+    inner: np.ndarray
 
 
 def _read(file: str, *, side: int, allowance: Allowance) -> _Image | str | None:
@@ -294,9 +301,7 @@ def _read(file: str, *, side: int, allowance: Allowance) -> _Image | str | None:
         return image_file.reason(error)
     pixels = np.ascontiguousarray(pixels)
     digest = hashlib.blake2b(pixels.data, digest_size=16, salt=b"%dx%d" % pixels.shape[:2]).hexdigest()
-    small = np.asarray(
-        Image.fromarray(pixels).resize((2 * THUMBNAIL, 2 * THUMBNAIL), Image.Resampling.BOX), np.float32
-    )
+    small = _small(pixels)
     gray = small.mean(2)
     laplacian = 4 * gray[1:-1, 1:-1] - gray[:-2, 1:-1] - gray[2:, 1:-1] - gray[1:-1, :-2] - gray[1:-1, 2:]
     statistics = (
@@ -309,14 +314,47 @@ def _read(file: str, *, side: int, allowance: Allowance) -> _Image | str | None:
         about["alpha"],
         float(status.st_size),
     )
+    border = _border(pixels)
     metadata = {name: value for name, value in about.items() if name in METADATA} | {
         "aspect": round(about["width"] / about["height"], 2),
         "bytes": float(status.st_size),
         "time": status.st_mtime,
-        "border": _border(pixels),
+        "border": border,
     }
-    thumbnail = small.reshape(THUMBNAIL, 2, THUMBNAIL, 2, 3).mean((1, 3)).round().astype(np.uint8)
-    return _Image(pixels, digest, statistics, metadata, thumbnail)
+    thumbnail = _thumbnail(small)
+    inside = _inside(pixels) if border else pixels
+    inner = thumbnail if inside is pixels else _thumbnail(_small(inside))
+    return _Image(pixels, digest, statistics, metadata, thumbnail, inner)
+
+
+def _small(pixels: np.ndarray) -> np.ndarray:
+    """Return an image of twice the size of a thumbnail, float32."""
+    side = 2 * THUMBNAIL
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX), np.float32)
+
+
+def _thumbnail(small: np.ndarray) -> np.ndarray:
+    return np.asarray(small.reshape(THUMBNAIL, 2, THUMBNAIL, 2, 3).mean((1, 3)).round().astype(np.uint8))
+
+
+def _inside(pixels: np.ndarray) -> np.ndarray:
+    """Return what lies inside a frame of one colour, the image itself where there is none.
+
+    A frame takes at most `FRAME` of a side: what lies on a plain ground is no frame.
+    """
+    colour = np.median(pixels[0], axis=0)
+    plain = np.abs(pixels.astype(np.int16) - colour.astype(np.int16)).max(2) <= SHADE
+    ends = []
+    for lines in (plain.mean(1) >= PLAIN, plain.mean(0) >= PLAIN):
+        busy = np.flatnonzero(~lines)
+        most = FRAME * len(lines)
+        if not len(busy) or busy[0] > most or len(lines) - 1 - busy[-1] > most:
+            return pixels
+        ends.append((int(busy[0]), int(busy[-1]) + 1))
+    (top, bottom), (left, right) = ends
+    if (bottom - top, right - left) == pixels.shape[:2]:
+        return pixels
+    return np.ascontiguousarray(pixels[top:bottom, left:right])
 
 
 def _border(pixels: np.ndarray) -> str:

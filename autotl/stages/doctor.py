@@ -21,7 +21,7 @@ from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
 
 LEAST_SECONDS = 0.5  # for laying images on each other
-PAIRS_A_SECOND = 600  # of images that are laid on each other, of the stage's seconds
+PAIRS_A_SECOND = 1200  # of images that are laid on each other, of the stage's seconds
 MOST_TESTS = 500  # test images whose features are compared with those that train
 FEWEST_SECONDS = 1.0  # for features, below which the time is better spent
 DEEPEST = 3  # layer groups whose features are compared: the first show colours and edges alone

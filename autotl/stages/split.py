@@ -93,7 +93,7 @@ def split(context: RunContext, data: Dataset, earlier: resume.Earlier | None) ->
     data, parts = _without(data, parts, decoded.errors, decoded.present)
     # Threads that wait for each other take ten times as long where other programs use the cores.
     with context.ledger.charge("profile"), hardware.one_thread():
-        found = copies.copies(data, decoded.thumbnails, decoded.present)
+        found = copies.copies(data, decoded)
         without_label = _without_label(data, both)
     contradicted = {
         row: why for row, why in copies.contradictions(data, found).items() if decoded.present[row]

@@ -7,8 +7,24 @@ import pytest
 
 from autotl.data import copies
 from autotl.data import split as data_split
-from autotl.modality.image_store import THUMBNAIL
+from autotl.modality.image_store import THUMBNAIL, Decoded
 from autotl.records import Dataset, Finding, Kind, Target
+
+
+def decoded_as(
+    thumbnails: np.ndarray, present: np.ndarray | None = None, inner: np.ndarray | None = None
+) -> Decoded:
+    """Return images with these thumbnails, and nothing else known of them."""
+    count = len(thumbnails)
+    return Decoded(
+        present=np.ones(count, bool) if present is None else present,
+        errors={},
+        statistics=np.zeros((count, 1), np.float32),
+        metadata={},
+        thumbnails=thumbnails,
+        inner=thumbnails if inner is None else inner,
+        digests=np.full(count, "", object),
+    )
 
 
 def dataset(
@@ -42,7 +58,7 @@ def find(
     thumbnails = generator.integers(0, 255, (count, THUMBNAIL, THUMBNAIL, 3), dtype=np.uint8)
     for one, other in same:
         thumbnails[other] = thumbnails[one].clip(0, 250) + 1
-    return copies.copies(data, thumbnails, np.ones(count, bool) if decoded is None else decoded)
+    return copies.copies(data, decoded_as(thumbnails, decoded))
 
 
 def look(data: Dataset, same: tuple[tuple[int, int], ...] = ()) -> list[Finding]:
@@ -163,7 +179,7 @@ def test_mirrored_and_turned_copies_are_held_together_and_contradict_nothing() -
     for row, turned in ways.items():
         thumbnails[row] = turned
     data = dataset([0, 1] * 40)
-    found = copies.copies(data, thumbnails, np.ones(80, bool))
+    found = copies.copies(data, decoded_as(thumbnails))
     assert sorted(sorted(family.tolist()) for family in found.turned) == [[row - 1, row] for row in ways]
     assert not found.near and not copies.contradictions(data, found)
     (near,) = copies.findings(data, found)
@@ -180,3 +196,17 @@ def test_parts_of_one_picture_join_the_groups_and_keep_their_labels() -> None:
     assert held.group is not None and held.group[0] == held.group[1] != held.group[2] == held.group[3]
     kinds = {finding.kind: finding.action for finding in copies.of_parts(data, families)}
     assert kinds == {Kind.NEAR_DUPLICATE: "held_together", Kind.LEAK: "kept", Kind.CONFLICT: "kept"}
+
+
+def test_a_copy_with_a_frame_is_a_part_of_one_picture_and_no_contradiction() -> None:
+    generator = np.random.default_rng(0)
+    thumbnails = generator.integers(0, 255, (40, 16, 16, 3)).astype(np.uint8)
+    inner = thumbnails.copy()
+    inner[7] = thumbnails[3]
+    data = dataset([n % 2 for n in range(40)])
+    found = copies.copies(data, decoded_as(thumbnails, inner=inner))
+    assert [sorted(family.tolist()) for family in found.framed] == [[3, 7]]
+    held = copies.held_together(data, found)
+    assert held.group is not None and held.group[3] == held.group[7]
+    assert copies.contradictions(data, found) == {}
+    assert all(finding.values.get("cropped") for finding in copies.findings(data, found))

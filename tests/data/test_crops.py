@@ -91,3 +91,13 @@ def test_the_correlation_does_not_depend_on_the_order_of_a_pair() -> None:
     one, other = np.array([0]), np.array([1])
     there, back = correlation(images, one, other), correlation(images, other, one)
     assert there == pytest.approx(back, abs=1e-5) and there[0] > 0.5
+
+
+def test_images_that_are_together_already_are_not_compared() -> None:
+    change = CHANGES["cropped by a tenth"]
+    images = np.concatenate([IMAGES, np.stack([_gray(change(_scene(number))) for number in range(4)])])
+    rows, features = np.arange(len(images)), _features([*range(COUNT), *range(4)])
+    group = rows.copy()
+    group[COUNT : COUNT + 2] = [0, 1]
+    found = families(rows, features, _pictures(images), group=group)
+    assert sorted(sorted(family.tolist()) for family in found) == [[2, COUNT + 2], [3, COUNT + 3]]

@@ -130,3 +130,24 @@ def test_it_agrees_with_comparing_every_pair() -> None:
     pairs = {(a, b) for a, b in itertools.combinations(range(len(table)), 2) if gap[a, b] <= duplicates.CLOSE}
     assert pairs == {(number, 60 + number) for number in range(60)}
     assert found(images) == [list(pair) for pair in sorted(pairs)]
+
+
+SMALL = {
+    "strongly compressed": lambda image: saved(image, 20),
+    "half the size": lambda image: saved(image.resize((16, 16), Image.Resampling.BICUBIC)),
+}
+
+
+@pytest.mark.parametrize("change", SMALL)
+def test_copies_of_small_images_are_found_by_being_nearest_by_far(change: str) -> None:
+    small = [image.resize((32, 32), Image.Resampling.BOX) for image in scenes(80)]
+    images = [*small, *(SMALL[change](image) for image in small[:20])]
+    found = duplicates.families(np.stack([thumbnail(image) for image in images]), np.arange(len(images)))
+    assert sorted(tuple(sorted(family.tolist())) for family in found) == [(n, 80 + n) for n in range(20)]
+
+
+def test_frames_of_a_film_are_each_as_near_to_two_others_and_no_copies() -> None:
+    start, end = (np.asarray(image, np.float32) for image in scenes(80)[:2])
+    film = [Image.fromarray((start + (end - start) * step / 9).astype(np.uint8)) for step in range(10)]
+    images = [*film, *scenes(80)[2:40]]
+    assert duplicates.families(np.stack([thumbnail(image) for image in images]), np.arange(len(images))) == []

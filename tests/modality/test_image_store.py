@@ -284,3 +284,23 @@ def test_how_a_file_was_made_is_read_from_it(tmp_path: Path) -> None:
         made["aspect"][:2].tolist() == [1.33, 1.25]
         and made["bytes"][0] == (tmp_path / "a.jpg").stat().st_size
     )
+
+
+def test_what_lies_inside_a_frame_has_a_thumbnail_of_its_own(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    cells = Image.fromarray(generator.integers(0, 255, (8, 8, 3), np.uint8))
+    plain = cells.resize((120, 120), Image.Resampling.NEAREST)
+    framed = Image.new("RGB", (140, 132), (250, 250, 250))
+    framed.paste(plain, (10, 6))
+    alone = Image.new("RGB", (240, 240), (250, 250, 250))  # an object on a plain ground is not cut out
+    alone.paste(plain, (60, 60))
+    for name, image in (("plain", plain), ("framed", framed), ("alone", alone)):
+        image.save(tmp_path / f"{name}.jpg", quality=90)
+    files = [str(tmp_path / f"{name}.jpg") for name in ("plain", "framed", "alone")]
+    decoded = image_store.decode(
+        files, tmp_path / "store", side=256, allowance=Allowance(deadline=float("inf"))
+    )
+    same = (decoded.inner == decoded.thumbnails).all((1, 2, 3))
+    assert same.tolist() == [True, False, True]
+    apart = np.abs(decoded.inner[1].astype(int) - decoded.thumbnails[0])
+    assert apart.mean() < 10 < np.abs(decoded.thumbnails[1].astype(int) - decoded.thumbnails[0]).mean()
