@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autotl.data.name_keys import NameKey, keyed, name_keys, simplest
+from autotl.data.name_keys import NameKey, keyed, name_keys, numbered, simplest
 
 MOST_IMAGES = 1000  # that keys are judged on
 BLOCK = 20  # neighbours in the order of names, so that a sample holds what belongs together
@@ -131,7 +131,8 @@ def suspected(
     found = [candidate for candidate in found if candidate.crossing] or found
     most = max(candidate.random - candidate.whole for candidate in found)
     chosen = max((c for c in found if c.random - c.whole >= most - LOSS), key=lambda c: c.groups)
-    key = keyed(simplest(chosen.key, named).expression, names)
+    of_sample = numbered(chosen.key, named)
+    key = keyed(simplest(of_sample, named).expression, names)
     return Suspected(
         key=key,
         groups=int((np.bincount(key.group) > 1).sum()),
@@ -141,7 +142,7 @@ def suspected(
         random=round(chosen.random, 6),
         whole=round(chosen.whole, 6),
         safe=safe(labels, key.group),
-        pairs=_pairs(judged, chosen.key.group, rows),
+        pairs=_pairs(judged, of_sample.group, rows),
     )
 
 

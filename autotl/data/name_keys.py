@@ -14,6 +14,7 @@ import numpy as np
 FIELDS = 6  # fields of a name that are looked at
 SAMPLE = 200  # names from which the number of fields is read
 FIELD, SEPARATOR = r"[^/_\-. ]+", r"[_\-. ]"
+NUMBERED = 0.8  # of the images in groups that have a number as their key
 REST = rf"{SEPARATOR}[^/]*$"
 
 
@@ -53,6 +54,23 @@ def keyed(expression: str, names: Sequence[str]) -> NameKey:
     )
 
 
+def numbered(key: NameKey, names: Sequence[str]) -> NameKey:
+    """Return the key that takes numbers alone, as long as most are, where these make up most of its groups.
+
+    Among names such as 00001684_005 others begin with a word or another number: those are no key of that kind.
+    """
+    sizes = np.bincount(key.group)
+    digits = [
+        len(value) for value, size in zip(key.keys, sizes, strict=True) if size > 1 and value.isdecimal()
+    ]
+    if not digits or f"({FIELD})" not in key.expression:
+        return key
+    length = max(set(digits), key=digits.count)
+    number = keyed(key.expression.replace(f"({FIELD})", rf"(\d{{{length}}})"), names)
+    images = [int((np.bincount(each.group)[each.group] > 1).sum()) for each in (number, key)]
+    return number if images[0] >= NUMBERED * images[1] else key
+
+
 def simplest(key: NameKey, names: Sequence[str]) -> NameKey:
     """Return the same partition by the plainest expression that makes it, for a person to read."""
     for expression in _plain(key, names):
@@ -79,16 +97,18 @@ def _expressions(names: Sequence[str]) -> Iterator[str]:
 
 def _plain(key: NameKey, names: Sequence[str]) -> Iterator[str]:
     """Yield short expressions that may make the same partition: the first key's letters, and what stands around it."""
-    match = re.search(key.expression, names[0])
+    pattern = re.compile(key.expression)
+    match = next((match for name in names if (match := pattern.search(name))), None)
     if match is None:
         return
-    last = match.lastindex or 0
-    before, value, after = names[0][: match.start(last)], match.group(last), names[0][match.end(last) :][:1]
+    last, name = match.lastindex or 0, match.string
+    before, value, after = name[: match.start(last)], match.group(last), name[match.end(last) :][:1]
     letters = re.match(r"[A-Za-z]*", value)
     word = letters.group() if letters else ""
     beginning = before[before.rfind("/") + 1 :]
     lefts = ["/" if before.endswith("/") else re.escape(beginning[-8:]), ""]
-    for shape in ([rf"{word}\d+"] if word else [r"\d+"]) + [r"\w+?", "[^/]+?"]:
+    numbers = [rf"{word}\d+"] if word else [r"\d+", rf"\d{{{len(value)}}}"]
+    for shape in [*numbers, r"\w+?", "[^/]+?"]:
         for left in dict.fromkeys(lefts):
             yield rf"{left}({shape}){re.escape(after)}"
         if match.re.groups > 1 and not beginning:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autotl.data.name_keys import keyed, name_keys, simplest
+from autotl.data.name_keys import keyed, name_keys, numbered, simplest
 
 
 def partition(names: list[str], of: list[str]) -> np.ndarray:
@@ -64,3 +64,15 @@ def test_a_name_without_a_match_is_a_group_of_its_own() -> None:
 def test_odd_names_are_no_error(names: list[str]) -> None:
     for key in name_keys(names):
         simplest(key, names)
+
+
+def test_numbers_of_one_length_are_the_key_where_most_groups_have_one() -> None:
+    names = [f"well/{number:08d}_{shot:03d}.jpg" for number in range(20) for shot in range(3)]
+    strange = ["ill/covid-19-day0.jpg", "ill/covid-19-day3.jpg", "ill/1-s2.0-gr1.jpg", "ill/1.CT-fig1.jpg"]
+    names = [*strange, *names]
+    wide = keyed(r"(?:^|/)([^/_\-. ]+)[_\-. ][^/]*$", names)
+    key = simplest(numbered(wide, names), names)
+    assert key.expression == r"/(\d+)_"
+    assert len(key.keys) == 20 + len(strange) and len(wide.keys) == 22
+    words = [f"a/{word}_{shot}.jpg" for word in ("ann", "bob", "eve") for shot in range(3)]
+    assert numbered(keyed(wide.expression, words), words).expression == wide.expression
