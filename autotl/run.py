@@ -477,7 +477,7 @@ def profile(source: Any, **options: Unpack[OptionArguments]) -> Profile:
     decoded = both.between(0, len(data.files))
     measured = stage.profile(data, decoded.statistics)
     if data.unlabelled is not None:
-        found = unlabelled.copies_of_labelled(data, data.unlabelled, both.thumbnails, both.present)
+        found = unlabelled.copies_of_labelled(data, data.unlabelled, both.inner, both.present)
         behind = both.between(len(data.files), len(files))
         measured = unlabelled.profiled(measured, data, behind, found, data.given)
     equal = copies.findings(data, copies.copies(data, decoded))

@@ -29,35 +29,26 @@ class Copies:
     exact: tuple[np.ndarray, ...]  # byte-equal files
     near: tuple[np.ndarray, ...] = ()  # nearly equal, and not all of them byte-equal
     turned: tuple[np.ndarray, ...] = ()  # nearly equal once they are mirrored or turned by quarters
-    framed: tuple[np.ndarray, ...] = ()  # nearly equal once a frame of one colour is taken off
 
     @property
     def families(self) -> tuple[np.ndarray, ...]:
-        return (*self.exact, *self.near, *self.turned, *self.framed)
+        return (*self.exact, *self.near, *self.turned)
 
 
 def copies(data: Dataset, decoded: Decoded) -> Copies:
-    """Return the copies among the rows that are decoded; byte-equal files also among the others."""
-    rows, thumbnails = np.flatnonzero(decoded.present), decoded.thumbnails
+    """Return the copies among the rows that are decoded; byte-equal files also among the others.
+
+    A frame of one colour does not count: two images with the same frame would be alike by it.
+    """
+    rows, thumbnails = np.flatnonzero(decoded.present), decoded.inner
     near = duplicates.families(thumbnails, rows)
     if data.digests is not None:
         near = [family for family in near if len(set(data.digests[family].tolist())) > 1]
     exact = _equal_files(data)
     count = len(thumbnails)
-    turned = outside(
-        _alike(count, [*exact, *near]), duplicates.families(duplicates.upright(thumbnails), rows)
-    )
-    with_frame = (decoded.inner != thumbnails).any((1, 2, 3))
-    framed = []
-    if with_frame[rows].any():
-        families = duplicates.families(decoded.inner, rows)
-        families = [family for family in families if with_frame[family].any()]
-        framed = outside(_alike(count, [*exact, *near, *turned]), families)
-    return Copies(exact=tuple(exact), near=tuple(near), turned=tuple(turned), framed=tuple(framed))
-
-
-def _alike(count: int, families: Sequence[np.ndarray]) -> np.ndarray:
-    return joined(count, None, families) if families else np.arange(count)
+    alike = np.arange(count) if not (exact or near) else joined(count, None, [*exact, *near])
+    turned = outside(alike, duplicates.families(duplicates.upright(thumbnails), rows))
+    return Copies(exact=tuple(exact), near=tuple(near), turned=tuple(turned))
 
 
 def findings(data: Dataset, found: Copies) -> list[Finding]:
@@ -66,7 +57,6 @@ def findings(data: Dataset, found: Copies) -> list[Finding]:
         *_findings(data, found.exact, {"exact": True}),
         *_findings(data, found.near, {"exact": False}),
         *_findings(data, found.turned, {"exact": False, "turned": True}),
-        *of_parts(data, found.framed),
     ]
 
 
@@ -88,7 +78,7 @@ def with_parts(data: Dataset, families: Sequence[np.ndarray]) -> Dataset:
 
 def held_together(data: Dataset, found: Copies) -> Dataset:
     """Return the data with groups in which nearly equal images are together. Byte-equal files are so in any split."""
-    if not (found.near or found.turned or found.framed):
+    if not found.near and not found.turned:
         return data
     group_from = "copies" if data.group is None else data.group_from
     return replace(data, group=joined(len(data.files), data.group, found.families), group_from=group_from)

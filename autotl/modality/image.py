@@ -213,13 +213,18 @@ def by_hand(store: Pixels, rows: np.ndarray, geometry: Geometry = "crop") -> dic
 
 
 def gray(store: Pixels, rows: np.ndarray) -> np.ndarray:
-    """See `Modality.gray`. Each image is stretched to a square; S is 32 where half of them are smaller than 64 pixels."""
+    """See `Modality.gray`. Each image is stretched to a square; S is 32 where half of them are smaller than 64 pixels.
+
+    A frame of one colour is taken off.
+    """
     if not len(rows):
         return np.zeros((0, GRAY_SIDES[0], GRAY_SIDES[0]), np.uint8)
     large = np.median(np.minimum(store.height[rows], store.width[rows])) >= GRAY_SIDES[1]
     side = GRAY_SIDES[int(large)]
     made = [
-        Image.fromarray(store.image(int(row))).convert("L").resize((side, side), Image.Resampling.BOX)
+        Image.fromarray(image_store.within_frame(store.image(int(row))))
+        .convert("L")
+        .resize((side, side), Image.Resampling.BOX)
         for row in rows
     ]
     return np.stack([np.asarray(each) for each in made])

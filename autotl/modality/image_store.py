@@ -322,7 +322,7 @@ def _read(file: str, *, side: int, allowance: Allowance) -> _Image | str | None:
         "border": border,
     }
     thumbnail = _thumbnail(small)
-    inside = _inside(pixels) if border else pixels
+    inside = within_frame(pixels) if border else pixels
     inner = thumbnail if inside is pixels else _thumbnail(_small(inside))
     return _Image(pixels, digest, statistics, metadata, thumbnail, inner)
 
@@ -337,7 +337,7 @@ def _thumbnail(small: np.ndarray) -> np.ndarray:
     return np.asarray(small.reshape(THUMBNAIL, 2, THUMBNAIL, 2, 3).mean((1, 3)).round().astype(np.uint8))
 
 
-def _inside(pixels: np.ndarray) -> np.ndarray:
+def within_frame(pixels: np.ndarray) -> np.ndarray:
     """Return what lies inside a frame of one colour, the image itself where there is none.
 
     A frame takes at most `FRAME` of a side: what lies on a plain ground is no frame.

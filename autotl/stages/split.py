@@ -148,7 +148,7 @@ def _without_label(data: Dataset, both: Decoded) -> WithoutLabel | None:
         return None
     return WithoutLabel(
         decoded=both.between(len(data.files), len(both.present)),
-        copies=data_unlabelled.copies_of_labelled(data, data.unlabelled, both.thumbnails, both.present),
+        copies=data_unlabelled.copies_of_labelled(data, data.unlabelled, both.inner, both.present),
     )
 
 
