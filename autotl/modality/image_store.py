@@ -314,15 +314,14 @@ def _read(file: str, *, side: int, allowance: Allowance) -> _Image | str | None:
         about["alpha"],
         float(status.st_size),
     )
-    border = _border(pixels)
     metadata = {name: value for name, value in about.items() if name in METADATA} | {
         "aspect": round(about["width"] / about["height"], 2),
         "bytes": float(status.st_size),
         "time": status.st_mtime,
-        "border": border,
+        "border": _border(pixels),
     }
     thumbnail = _thumbnail(small)
-    inside = within_frame(pixels) if border else pixels
+    inside = within_frame(pixels)
     inner = thumbnail if inside is pixels else _thumbnail(_small(inside))
     return _Image(pixels, digest, statistics, metadata, thumbnail, inner)
 
@@ -342,6 +341,8 @@ def within_frame(pixels: np.ndarray) -> np.ndarray:
 
     A frame takes at most `FRAME` of a side: what lies on a plain ground is no frame.
     """
+    if not _border(pixels):
+        return pixels
     colour = np.median(pixels[0], axis=0)
     plain = np.abs(pixels.astype(np.int16) - colour.astype(np.int16)).max(2) <= SHADE
     ends = []
