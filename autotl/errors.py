@@ -7,6 +7,7 @@ AutotlError
 ├─ WeightsUnavailable        pretrained weights are not where they were looked for
 ├─ RunError                  a folder is not a run, or not one that can do what was asked
 ├─ EngineError               torch or timm is missing or broken, or the device is not there
+│  └─ SlotLost               one of several workers was lost with what it worked on
 ├─ Declined                  a strategy cannot do what a run asks of it; the message is the reason
 └─ PluginError               a plugin broke its contract; carries ``plugin`` and ``hook``
 
@@ -28,6 +29,7 @@ __all__ = [
     "EngineError",
     "PluginError",
     "RunError",
+    "SlotLost",
     "UnknownNameError",
     "WeightsUnavailable",
 ]
@@ -76,6 +78,10 @@ class EngineError(AutotlError):
 
 class Declined(AutotlError):
     """A strategy cannot be used here: its functions raise it with the reason, which becomes a row and no failure."""
+
+
+class SlotLost(EngineError):
+    """One of several workers, or its machine, was lost with what it worked on: another one may do that."""
 
 
 class PluginError(AutotlError):

@@ -10,6 +10,7 @@ import contextlib
 import math
 import os
 import platform
+import re
 import sys
 import time
 from contextlib import AbstractContextManager
@@ -67,6 +68,22 @@ def has_gpu(device: str = "auto") -> bool:
     )
 
 
+def gpus(device: str = "auto") -> int:
+    """Return how many GPUs of this machine the engine may use, as far as is known without torch.
+
+    NVIDIA's alone are counted, and one that the user names is one.
+    """
+    if device not in ("auto", "cuda"):
+        return 1 if has_gpu(device) else 0
+    devices = os.listdir("/dev") if os.path.isdir("/dev") else []
+    there = sum(re.fullmatch(r"nvidia\d+", name) is not None for name in devices)
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is None:
+        return there
+    named = [name for name in shown.split(",") if name.strip() not in ("", "-1")]
+    return min(there, len(named))
+
+
 def one_thread() -> AbstractContextManager[object]:
     """Limit the numerical libraries that are loaded by now to one thread, within the block."""
     from threadpoolctl import threadpool_limits
@@ -78,14 +95,22 @@ def one_thread() -> AbstractContextManager[object]:
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # without one of them bf16 is emulated, ten times slower
 
 
+CORES = "AUTOTL_CORES"  # environment variable: fewer cores than there are, for one of several workers
+
+
 def cores() -> int:
-    """Return the cores that this process may use: the scheduler's affinity, or fewer by the control group."""
+    """Return the cores that this process may use: the scheduler's affinity, or fewer by the control group.
+
+    One of several workers on a machine has its share alone (`CORES`).
+    """
     try:
         granted = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS, Windows
         granted = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     quota = _group_quota()
-    return max(1, min(granted, math.ceil(quota)) if quota else granted)
+    granted = min(granted, math.ceil(quota)) if quota else granted
+    share = os.environ.get(CORES, "")
+    return max(1, min(granted, int(share)) if share.isdigit() else granted)
 
 
 def memory() -> int:
@@ -123,15 +148,25 @@ def held() -> int:
 
 def flags() -> frozenset[str]:
     """Return the processor's feature flags as Linux names them; empty elsewhere."""
+    return frozenset(_of_processor("flags", "Features").split())
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    return _of_processor("model name", "Model").strip() or platform.processor()
+
+
+def _of_processor(*names: str) -> str:
+    """Return what Linux says of the first processor under one of these names; empty elsewhere."""
     try:
         text = Path("/proc/cpuinfo").read_text(errors="replace")
     except OSError:
-        return frozenset()
+        return ""
     for line in text.splitlines():
         name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return frozenset(value.split())
-    return frozenset()
+        if name.strip() in names:
+            return value
+    return ""
 
 
 def bf16_in_hardware() -> bool:

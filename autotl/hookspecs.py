@@ -1,4 +1,4 @@
-"""The hooks: six functions that a plugin may implement. autotl's own parts come through the same ones.
+"""The hooks: seven functions that a plugin may implement. autotl's own parts come through the same ones.
 
 A plugin is a module (or an object) with functions marked ``@hookimpl``, named by an entry point of the
 group ``autotl``:
@@ -16,7 +16,8 @@ it when it is used.
 
 All calls of one plugin come from one thread of its own, one at a time, so that its state needs no lock. An
 implementation that raises, returns an invalid value or takes longer than its limit (10 s, `load_dataset` 120 s)
-is not called again: the plugin is quarantined, the run names it and the reason, and goes on.
+is not called again: the plugin is quarantined, the run names it and the reason, and goes on. `make_engine` is the
+exception: a run without its engine cannot go on, and ends with the reason.
 """
 
 from __future__ import annotations
@@ -27,7 +28,16 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from autotl.protocols import CostModel, ListingCall, Planner, PlannerCall, PlannerFacts, SourceCall
+    from autotl.protocols import (
+        CostModel,
+        Engine,
+        EngineCall,
+        ListingCall,
+        Planner,
+        PlannerCall,
+        PlannerFacts,
+        SourceCall,
+    )
     from autotl.records import BackboneSpec, Dataset, Event, Profile, Ranking, Score, Settings, Strategy
 
 __all__ = ["API_VERSION", "CHANGES", "OLDEST_API", "hookimpl", "hookspec"]
@@ -139,6 +149,18 @@ def make_planner(
         strategies: The strategies that may be tried.
         facts: The numbers of images, folds and the seed.
         costs: Forecasts of probes and final fits, in seconds.
+    """
+
+
+@hookspec(firstresult=True)
+def make_engine(call: EngineCall) -> Engine | None:
+    """Return the engine that the user named with ``--engine``, if it is this plugin's, else None.
+
+    Called once at the start of a run, of the plugin which was registered last first. It returns within 60 s and does not
+    wait for workers. An `EngineError` (the engine is this plugin's and cannot be had) ends the run with its message.
+
+    Args:
+        call: The engine's name, the user's options, run folder, cache, precision, seed and the most slots.
     """
 
 

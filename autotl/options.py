@@ -204,6 +204,16 @@ class Options:
         "auto", "choice", "Number format for training; auto times a few batches and takes the fastest.",
         choices=("auto", "fp32", "bf16", "fp16"), refits=True,
     )  # fmt: skip
+    engine: str = _option(
+        "local", "text",
+        "Engine that trains: local (this machine), ray (a Ray of its own, or that of RAY_ADDRESS), ray://HOST:PORT, or"
+        " the engine of a plugin.",
+        metavar="NAME", extends=True,
+    )  # fmt: skip
+    slots: int | None = _option(
+        None, "count", "Maximum number of trials at once; on a processor they share its cores.", metavar="COUNT",
+        default="one a GPU, or one", extends=True,
+    )  # fmt: skip
     seed: int = _option(0, "integer", "Random seed.", refits=True)
     offline: bool = _option(False, "flag", "Open no network connection.", extends=True, refits=True)
     refit: bool = _option(False, "flag", "Train the final model on the test part too.")
@@ -250,6 +260,8 @@ class OptionArguments(TypedDict, total=False):
     licence: str | Sequence[str]
     device: str
     precision: str
+    engine: str
+    slots: int | None
     seed: int
     offline: bool
     refit: bool

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -38,12 +38,65 @@ if TYPE_CHECKING:
 OnProgress = Callable[[Progress], None]
 
 
-class Engine(Protocol):
-    """Everything that needs torch. Methods raise `EngineError`; a training that fails is a `TrialResult`."""
+class Slot(Protocol):
+    """A place where work is done in turn: one worker on its device. Requests to a busy slot wait."""
 
     @property
-    def slots(self) -> int:
-        """Number of trials that run at the same time; further ones wait their turn."""
+    def kind(self) -> str:
+        """Return the hardware. What is measured on a slot holds for slots of the same kind; empty before the start."""
+        ...
+
+    def embedding(
+        self, backbone: BackboneSpec, input_size: int, rows: np.ndarray, allowance: Allowance
+    ) -> Future[Embedding]:
+        """Begin what `Engine.embed` does; the future holds its result or error, `SlotLost` when the slot is lost."""
+        ...
+
+    def measurement(
+        self, candidate: Candidate, backbone: BackboneSpec, allowance: Allowance
+    ) -> Future[Measurement]:
+        """Begin what `Engine.measure` does; the future holds its result or error, `SlotLost` when the slot is lost."""
+        ...
+
+    def submit(
+        self,
+        trial: Trial,
+        backbone: BackboneSpec,
+        strategy: Strategy,
+        allowance: Allowance,
+        on_progress: OnProgress | None = None,
+    ) -> Future[TrialResult]:
+        """Begin a trial; the future holds its result, and never raises for what a training did.
+
+        It raises `SlotLost` where the engine has other slots and this one was lost with the trial, which may then
+        be submitted to another one, with the same id.
+
+        The engine calls `on_progress` with a `Progress` while the trial trains: after the first step and then at
+        most twice a second, from a thread of the engine's own, never after the future is done. It must return
+        soon, because results arrive through the same thread; when it raises, it is not called again.
+        """
+        ...
+
+
+class Engine(Slot, Protocol):
+    """Everything that needs torch. Methods raise `EngineError`; a training that fails is a `TrialResult`.
+
+    What is not asked of one of the `slots` is done by the first that is there.
+    """
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """Return the slots that can work now: the engine itself where it has one.
+
+        There is at least one after `started`. Others may join later, and a slot that is lost is left out.
+        """
+        ...
+
+    def wait(self, futures: Collection[Future[Any]]) -> set[Future[Any]]:
+        """Wait until one of these futures of the engine's slots is done, and return those that are.
+
+        It may return none where `slots` has changed meanwhile.
+        """
         ...
 
     @property
@@ -78,22 +131,6 @@ class Engine(Protocol):
 
     def measure(self, candidate: Candidate, backbone: BackboneSpec, allowance: Allowance) -> Measurement:
         """Return the seconds and bytes that three timed batches take."""
-        ...
-
-    def submit(
-        self,
-        trial: Trial,
-        backbone: BackboneSpec,
-        strategy: Strategy,
-        allowance: Allowance,
-        on_progress: OnProgress | None = None,
-    ) -> Future[TrialResult]:
-        """Begin a trial; the future holds its result, and never raises for what a training did.
-
-        The engine calls `on_progress` with a `Progress` while the trial trains: after the first step and then at
-        most twice a second, from a thread of the engine's own, never after the future is done. It must return
-        soon, because results arrive through the same thread; when it raises, it is not called again.
-        """
         ...
 
     def predict(
@@ -132,7 +169,7 @@ class Engine(Protocol):
 
 
 class Planner(Protocol):
-    """A search policy. A run calls `ask` and `tell` in turn, from one thread, until `ask` returns None."""
+    """A search policy. A run calls `ask` for each free slot and `tell` after each trial until `ask` returns None."""
 
     def ask(self, seconds: float) -> Trial | None:
         """Return the next probe; None ends the search.
@@ -151,10 +188,10 @@ class Planner(Protocol):
         """Take the result of a trial into account, whoever asked for it.
 
         Before the first `ask` come the results that are there already. In a new run that is one, the ranking's own
-        probe ``t000``: a head in closed form on a ranked backbone, which is there when a strategy with a head and
-        without phases is on offer. In a run that is continued it is every earlier result, of another planner too.
-        `facts.trials` counts earlier results alone, so it is 0 in a new run although ``t000`` comes. Then come
-        the results of this planner's trials. A result may have the status failed and no score.
+        probe ``t000``: a head in closed form on a ranked backbone, which is there when a strategy with a head and without
+        phases is on offer. In a run that is continued it is every earlier result, of another planner too. `facts.trials`
+        counts earlier results alone, so it is 0 in a new run although ``t000`` comes. Then come the results of this
+        planner's trials, in the order in which they end. A result may have the status failed and no score.
         """
         ...
 
@@ -201,8 +238,7 @@ class PlannerFacts(Protocol):
 class Belief(Protocol):
     """The expected scores of all recipes, tried or not. The ranking and every result so far have updated it.
 
-    The default planner, the decision and the report read the same one. A point is a recipe and its length in
-    epochs; 0 for a head in closed form.
+    The default planner, the decision and the report read the same one. A point is a recipe and its epochs (0: a head).
     """
 
     def estimate(self, candidate: Candidate, epochs: float) -> Interval:
@@ -257,6 +293,19 @@ class SourceCall:
     options: Mapping[
         str, str
     ]  # the user's options on the data, of those that are set, by name: the last table of this page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCall:
+    """A call of `make_engine`."""
+
+    name: str  # of the engine as the user wrote it, which may hold an address: ray, ray://host:10001
+    settings: Settings  # the user's options, as far as an engine needs them
+    folder: str  # the run folder, absolute: results of trials, and the paths in them, lie there
+    cache: str | None  # folder of the store of features; None: nothing is kept between runs
+    precision: str  # auto, fp32, bf16 or fp16
+    seed: int  # of the run
+    slots: int | None  # most trials at once that the user wants; None: as many as the engine has room for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -148,14 +148,16 @@ class Run:
         weights: str | Sequence[str] = (),
         offline: bool = False,
         history: str | os.PathLike[str] | None = None,
+        engine: str = "local",
+        slots: int | None = None,
         **following: Unpack[Following],
     ) -> Run:
         """Continue this run for `budget`, or for the time that an interrupted one had left, and return it.
 
         What was tried is not trained again, images keep their part, and new images train. `backbones` and
-        `weights` add to those of the run; `source` is the present place of its images; `offline` and `history`
-        hold for this stretch alone: a run that was received names no file to be written. A run that was ended before
-        its first result begins again, with its options. `progress`, `observers`,
+        `weights` add to those of the run; `source` is the present place of its images; `offline`, `history`,
+        `engine` and `slots` hold for this stretch alone: a run that was received names no file to be written and no
+        engine. A run that was ended before its first result begins again, with its options. `progress`, `observers`,
         `command` and `started` are as in `recommend`. Raises an `AutotlError` for whatever the caller can put right,
         and leaves the folder as it was.
         """
@@ -183,6 +185,8 @@ class Run:
                 weights=tuple(dict.fromkeys((*before.weights, *several(weights)))),
                 offline=offline or (begun and before.offline),
                 history=None if history is None else str(history),
+                engine=engine,
+                slots=slots,
                 command=" && ".join(filter(None, (commanded, following.get("command", "")))),
             )
             with _tools(following) as tools:

@@ -143,8 +143,8 @@ RETURNED = (
     "LeftOut", "Candidate", "Trial", "Parent",
 )  # fmt: skip
 RECEIVED = (
-    "ListingCall", "SourceCall", "PlannerCall", "Settings", "Profile", "Ranking", "Ranked", "Goal", "Interval",
-    "TrialResult", "CurvePoint", "Event", "LayerGroup", "ObjectiveCall", "Checkpoint",
+    "ListingCall", "SourceCall", "PlannerCall", "EngineCall", "Settings", "Profile", "Ranking", "Ranked", "Goal",
+    "Interval", "TrialResult", "CurvePoint", "Event", "LayerGroup", "ObjectiveCall", "Checkpoint",
 )  # fmt: skip
 ALIASES = {
     name: str(alias).replace("typing.", "").replace("<class 'int'>", "int")

@@ -85,7 +85,7 @@ def _configured(ctx: click.Context, param: click.Parameter, file: str | None) ->
     "prefer",
 )
 @options("max_params", "max_latency", "max_memory", "licence")
-@options("device", "precision", "seed", "offline", "refit", "history")
+@options("engine", "slots", "device", "precision", "seed", "offline", "refit", "history")
 @click.option(
     "--dry-run", is_flag=True, help="List what would be tried and its forecast cost; train nothing."
 )
@@ -127,7 +127,8 @@ def run(
     epilog="Example: autotl demo --budget 60s",
     short_help="Run on scikit-learn's handwritten digits.",
 )
-@options("budget", "out", "weights", "backbones", "strategies", "device", "precision", "seed", "offline")
+@options("budget", "out", "weights", "backbones", "strategies")
+@options("engine", "slots", "device", "precision", "seed", "offline")
 @_OUTPUT
 def demo(**given: Any) -> None:
     """Run on scikit-learn's handwritten digits, written as a folder of images."""
@@ -239,6 +240,8 @@ def _extend(
         weights=given["weights"],
         offline=given["offline"],
         history=given["history"],
+        engine=given["engine"],
+        slots=given["slots"],
         started=started,
     )
     _follow(start, as_json=given["as_json"], quiet=given["quiet"])

@@ -1,4 +1,4 @@
-"""An `Engine` whose work is done by a worker process, which is replaced when it dies.
+"""An `Engine` whose work is done by a worker process, which is replaced when it dies, or by several.
 
 Nothing here imports torch.
 """
@@ -6,15 +6,17 @@ Nothing here imports torch.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -22,8 +24,8 @@ from autotl.budget import Allowance
 from autotl.cache import disk_full
 from autotl.engine import messages
 from autotl.engine.process import WorkerDied, WorkerProcess, log_file
-from autotl.errors import EngineError
-from autotl.protocols import OnProgress
+from autotl.errors import EngineError, SlotLost
+from autotl.protocols import EngineCall, OnProgress
 from autotl.records import (
     Answers,
     BackboneSpec,
@@ -40,6 +42,7 @@ from autotl.records import (
 )
 
 DEATHS = 2  # of the worker on one backbone, after which that backbone is not tried again
+REVIVED_EVERY = 5.0  # seconds between two workers of a slot, at least, where nothing was asked of it
 FILES_A_REQUEST = 4096  # of a prediction, so that memory stays flat
 
 Result = TypeVar("Result")
@@ -60,7 +63,24 @@ def connect(
     cpu, cuda, cuda:N or mps; `precision` is auto, fp32, bf16 or fp16. A missing or broken torch, and a
     device that is not there, show as `EngineError` with the first request.
     """
-    start = messages.Start(
+    return ProcessEngine(_start(folder, cache, device, precision, seed, offline))
+
+
+def start_of(call: EngineCall) -> messages.Start:
+    """Return the first message to the worker of a call's engine."""
+    settings = call.settings
+    return _start(call.folder, call.cache, settings.device, call.precision, call.seed, settings.offline)
+
+
+def _start(
+    folder: str | Path,
+    cache: str | Path | None,
+    device: str,
+    precision: str,
+    seed: int,
+    offline: bool,
+) -> messages.Start:
+    return messages.Start(
         folder=str(Path(folder).absolute()),
         cache=None if cache is None else str(Path(cache).absolute()),
         device=device,
@@ -69,32 +89,122 @@ def connect(
         offline=offline,
         sys_path=tuple(entry for entry in sys.path if entry),
     )
-    return ProcessEngine(start)
+
+
+class WorkerLink(Protocol):
+    """A worker process as its engine sees it, here or elsewhere: see `autotl.engine.process.WorkerProcess`."""
+
+    alive: bool
+    worked: dict[str, float]
+    machine: Future[Machine]
+
+    @property
+    def pid(self) -> int: ...
+
+    def request(
+        self,
+        body: messages.Body,
+        kind: Any,
+        allowance: Allowance | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Future[Any]: ...
+
+    def end(self) -> None: ...
+
+
+NewWorker = Callable[[messages.Start, messages.Open | None], WorkerLink]
+
+
+@dataclass(slots=True)
+class Deaths:
+    """How often workers ended on a backbone, and why the last time. The slots of an engine share it."""
+
+    number: Counter[str] = field(default_factory=Counter)
+    last: dict[str, str] = field(default_factory=dict)
 
 
 class ProcessEngine:
-    """An `Engine` with one slot: one child process, replaced when it dies. Safe to use from threads."""
+    """An `Engine` with one slot: one child process, replaced when it dies. Safe to use from threads.
 
-    slots = 1
+    With `gives_back` a trial whose worker is gone raises `SlotLost` instead of failing: there are other slots.
+    """
 
-    def __init__(self, start: messages.Start) -> None:
+    def __init__(
+        self,
+        start: messages.Start,
+        *,
+        deaths: Deaths | None = None,
+        gives_back: bool = False,
+        new_worker: NewWorker = WorkerProcess,
+    ) -> None:
         self._start = start
-        self._work = Path(start.folder) / ".engine"
-        self._work.mkdir(parents=True, exist_ok=True)
+        self._gives_back = gives_back
+        self._new_worker = new_worker
+        self._kind = ""
+        self._revived = 0.0  # when the worker was last replaced without being asked
+        self.work = Path(start.folder) / ".engine"
+        self.work.mkdir(parents=True, exist_ok=True)
         self._opened: messages.Open | None = None
-        self._deaths: dict[str, int] = {}
-        self._last_error: dict[str, str] = {}
+        self._deaths = deaths or Deaths()
         self._guard = threading.RLock()
         self._closed = False
         self._requests = 0
         self._worked_before: Counter[str] = Counter()  # by workers that are gone
-        self._worker = WorkerProcess(start, None)
+        self._worker = new_worker(start, None)
+
+    @property
+    def slots(self) -> tuple[ProcessEngine, ...]:
+        """See `autotl.protocols.Engine.slots`."""
+        return (self,)
+
+    @property
+    def kind(self) -> str:
+        """See `autotl.protocols.Slot.kind`."""
+        machine = self._worker.machine
+        if machine.done() and machine.exception() is None:
+            self._kind = _kind(machine.result())
+        return self._kind
+
+    @property
+    def ready(self) -> bool:
+        """Return whether the worker is there and has started; one of several that is gone is replaced now and then."""
+        if self._closed:
+            return False
+        self._revive()
+        machine = self._worker.machine
+        return self._worker.alive and machine.done() and machine.exception() is None
+
+    def _revive(self) -> None:
+        """Replace a worker that is gone before it is needed: a slot is offered once its worker has started."""
+        now = time.monotonic()
+        with self._guard:
+            if self._worker.alive or not self._gives_back or now - self._revived < REVIVED_EVERY:
+                return
+            self._revived = now
+            self._replace()
+
+    def _replace(self) -> None:
+        self._worked_before.update(self._worker.worked)
+        self._worker = self._new_worker(self._start, self._opened)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Return why the worker could not start, None where it did or has not yet."""
+        machine = self._worker.machine
+        return machine.exception() if machine.done() else None
+
+    def wait(self, futures: Collection[Future[Any]]) -> set[Future[Any]]:
+        """See `autotl.protocols.Engine.wait`."""
+        return wait(futures, return_when=FIRST_COMPLETED).done
 
     def open(
         self, pixels: str | Path, columns: Columns, *, metric: Metric, digests: Sequence[str] | None
     ) -> None:
         """See `autotl.protocols.Engine.open`; it returns at once."""
-        message = write_table(self._work, pixels, columns, metric=metric, digests=digests)
+        self.open_table(write_table(self.work, pixels, columns, metric=metric, digests=digests))
+
+    def open_table(self, message: messages.Open) -> None:
+        """Open data whose columns were written before."""
         with self._guard:
             self._opened = message
             if self._worker.alive:
@@ -108,17 +218,37 @@ class ProcessEngine:
         self, backbone: BackboneSpec, input_size: int, rows: np.ndarray, allowance: Allowance
     ) -> Embedding:
         """See `autotl.protocols.Engine.embed`."""
-        self._require_open()
-        self._refuse_deadly(backbone)
-        path = self._write_rows(rows=rows)
-        body = messages.Embed(backbone=backbone, input_size=input_size, rows=path)
-        return self._wait(self._request(body, Embedding, allowance, backbone.name))
+        return self.embedding(backbone, input_size, rows, allowance).result()
+
+    def embedding(
+        self, backbone: BackboneSpec, input_size: int, rows: np.ndarray, allowance: Allowance
+    ) -> Future[Embedding]:
+        """See `autotl.protocols.Slot.embedding`."""
+
+        def begin() -> Future[Embedding]:
+            self._require_open()
+            self._refuse_deadly(backbone)
+            path = self._write_rows(rows=rows)
+            body = messages.Embed(backbone=backbone, input_size=input_size, rows=path)
+            return self._request(body, Embedding, allowance, backbone.name)
+
+        return self._begun(begin)
 
     def measure(self, candidate: Candidate, backbone: BackboneSpec, allowance: Allowance) -> Measurement:
         """See `autotl.protocols.Engine.measure`."""
-        self._refuse_deadly(backbone)
-        body = messages.Measure(candidate=candidate, backbone=backbone)
-        return self._wait(self._request(body, Measurement, allowance, backbone.name))
+        return self.measurement(candidate, backbone, allowance).result()
+
+    def measurement(
+        self, candidate: Candidate, backbone: BackboneSpec, allowance: Allowance
+    ) -> Future[Measurement]:
+        """See `autotl.protocols.Slot.measurement`."""
+
+        def begin() -> Future[Measurement]:
+            self._refuse_deadly(backbone)
+            body = messages.Measure(candidate=candidate, backbone=backbone)
+            return self._request(body, Measurement, allowance, backbone.name)
+
+        return self._begun(begin)
 
     def submit(
         self,
@@ -128,13 +258,16 @@ class ProcessEngine:
         allowance: Allowance,
         on_progress: OnProgress | None = None,
     ) -> Future[TrialResult]:
-        """See `autotl.protocols.Engine.submit`."""
+        """See `autotl.protocols.Slot.submit`."""
         outer: Future[TrialResult] = Future()
         outer.set_running_or_notify_cancel()
         try:
             self._refuse_deadly(backbone)
             body = messages.Train(trial=trial, backbone=backbone, strategy=strategy)
             inner = self._request(body, TrialResult, allowance, backbone.name, on_progress)
+        except SlotLost as problem:
+            outer.set_exception(problem)
+            return outer
         except EngineError as problem:
             outer.set_result(TrialResult(trial=trial, status="failed", error=str(problem)))
             return outer
@@ -148,6 +281,9 @@ class ProcessEngine:
                 outer.set_exception(problem)
                 return
             stopped = isinstance(problem, WorkerDied) and problem.overdue
+            if self._gives_back and isinstance(problem, WorkerDied) and not stopped:
+                outer.set_exception(SlotLost(str(problem)))
+                return
             status = "stopped" if stopped else "failed"
             outer.set_result(TrialResult(trial=trial, status=status, error=str(problem)))  # type: ignore[arg-type]
 
@@ -201,7 +337,7 @@ class ProcessEngine:
                 return
             self._closed = True
             self._worker.end()
-        shutil.rmtree(self._work, ignore_errors=True)
+        shutil.rmtree(self.work, ignore_errors=True)
         log = log_file(self._start)
         if log.exists() and log.stat().st_size == 0:
             log.unlink()
@@ -241,8 +377,7 @@ class ProcessEngine:
                     raise EngineError(
                         "the worker had to be ended, and there is no time left to start another"
                     )
-                self._worked_before.update(self._worker.worked)
-                self._worker = WorkerProcess(self._start, self._opened)
+                self._replace()
             future = self._worker.request(body, kind, allowance, on_progress)
         if backbone is not None:
             future.add_done_callback(lambda future: self._count_death(backbone, future.exception()))
@@ -252,7 +387,7 @@ class ProcessEngine:
         """Write arrays of row numbers or classes for a request; return their path."""
         with self._guard:
             self._requests += 1
-            path = self._work / f"rows-{self._requests}.npz"
+            path = self.work / f"rows-{self._start.number}-{self._requests}.npz"
         integers = {name: np.asarray(array, np.int64) for name, array in arrays.items()}
         np.savez(path, **integers)  # type: ignore[arg-type]
         return str(path)
@@ -262,16 +397,39 @@ class ProcessEngine:
             raise EngineError("the engine is closed; expected an open one; connect again")
 
     def _count_death(self, backbone: str, problem: BaseException | None) -> None:
-        if isinstance(problem, WorkerDied) and not self._closed:
-            self._deaths[backbone] = self._deaths.get(backbone, 0) + 1
-            self._last_error[backbone] = str(problem)
+        if isinstance(problem, WorkerDied) and problem.own and not self._closed:
+            self._deaths.number[backbone] += 1
+            self._deaths.last[backbone] = str(problem)
 
     def _refuse_deadly(self, backbone: BackboneSpec) -> None:
-        if self._deaths.get(backbone.name, 0) >= DEATHS:
+        if self._deaths.number[backbone.name] >= DEATHS:
             raise EngineError(
                 f"backbone {backbone.name!r} ended the worker {DEATHS} times and is not tried again;"
-                f" the last time: {self._last_error[backbone.name]}"
+                f" the last time: {self._deaths.last[backbone.name]}"
             )
+
+    def _begun(self, begin: Callable[[], Future[Result]]) -> Future[Result]:
+        """Return the future of a request, with the errors that the protocol names."""
+        outer: Future[Result] = Future()
+        outer.set_running_or_notify_cancel()
+        try:
+            inner = begin()
+        except EngineError as problem:
+            outer.set_exception(problem)
+            return outer
+
+        def settle(inner: Future[Result]) -> None:
+            problem = inner.exception()
+            if problem is None:
+                outer.set_result(inner.result())
+            elif isinstance(problem, WorkerDied):
+                lost = self._gives_back and not problem.overdue
+                outer.set_exception((SlotLost if lost else EngineError)(str(problem)))
+            else:
+                outer.set_exception(problem)
+
+        inner.add_done_callback(settle)
+        return outer
 
     @staticmethod
     def _wait(future: Future[Result]) -> Result:
@@ -279,6 +437,12 @@ class ProcessEngine:
             return future.result()
         except WorkerDied as problem:
             raise EngineError(str(problem)) from None
+
+
+def _kind(machine: Machine) -> str:
+    """Return what slots must share for a measurement on one to hold for the other."""
+    device = re.sub(r"^(cuda):\d+", r"\1", machine.device)
+    return device if device != "cpu" else f"cpu, {machine.threads} threads, {machine.processor}"
 
 
 def write_table(

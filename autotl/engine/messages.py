@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from autotl.cache import key
 from autotl.records import (
     BackboneSpec,
     Candidate,
@@ -21,6 +22,7 @@ from autotl.records import (
     Strategy,
     TargetName,
     Trial,
+    Weights,
 )
 
 LENGTH = struct.Struct("<Q")
@@ -38,6 +40,14 @@ class Start(msgspec.Struct, tag=True, frozen=True):
     seed: int
     offline: bool
     sys_path: tuple[str, ...]  # the parent's, so that a user's own plugin module is found
+    number: int = 0  # of the slot, among those that write into the folder
+    cores: int = 0  # that the worker may use; 0: all there are
+    sent: str = ""  # folder of weights that this machine lacked (`sent_name`)
+
+
+def sent_name(weights: Weights) -> str:
+    """Return the name under which weights travel: of what they are, not of where they lie."""
+    return key("sent weights", weights.kind, weights.location, weights.revision)
 
 
 class Open(msgspec.Struct, tag=True, frozen=True):

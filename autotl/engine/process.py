@@ -39,15 +39,20 @@ WORK = {
     messages.Train: "a training",
     messages.Predict: "predictions",
 }
+SENT = "AUTOTL_SENT_WEIGHTS"  # environment variable of a worker: the folder of weights that were sent to its machine
 UNLIMITED = 1e9  # seconds
 _POLL = 0.1
 
 
 class WorkerDied(Exception):
-    """The worker process ended while it had work; `overdue`:  the parent ended it."""
+    """The worker process ended while it had work; `overdue`: the parent ended it.
 
-    def __init__(self, reason: str, *, overdue: bool) -> None:
+    Not its `own` death: its machine is gone, which is no fault of what it worked on.
+    """
+
+    def __init__(self, reason: str, *, overdue: bool, own: bool = True) -> None:
         self.overdue = overdue
+        self.own = own
         super().__init__(reason)
 
 
@@ -85,7 +90,7 @@ class WorkerProcess:
         self._reader = threading.Thread(target=self._receive, daemon=True, name="autotl-receive")
         self._reader.start()
         threading.Thread(target=self._watch, daemon=True, name="autotl-watch").start()
-        self.request(start, Machine)
+        self.machine: Future[Machine] = self.request(start, Machine)
         if opened is not None:
             self.request(opened, type(None))
 
@@ -258,7 +263,7 @@ class WorkerProcess:
 
 def log_file(start: messages.Start) -> Path:
     """Return where prints and tracebacks of the worker go."""
-    return Path(start.folder) / "engine.log"
+    return Path(start.folder) / (f"engine-{start.number + 1}.log" if start.number else "engine.log")
 
 
 def environment(start: messages.Start) -> dict[str, str]:
@@ -268,9 +273,13 @@ def environment(start: messages.Start) -> dict[str, str]:
     installed = {*site.getsitepackages(), site.getusersitepackages()}
     if root not in installed:  # site-packages must not come before the standard library
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, [root, variables.get("PYTHONPATH", "")]))
-    threads = str(hardware.cores())
+    if start.cores:
+        variables[hardware.CORES] = str(start.cores)
+    threads = str(min(start.cores, hardware.cores()) if start.cores else hardware.cores())
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         variables[name] = threads
+    if start.sent:
+        variables[SENT] = start.sent
     if start.offline:
         variables["HF_HUB_OFFLINE"] = "1"
     return variables

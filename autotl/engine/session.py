@@ -78,6 +78,7 @@ class Session:
             device=devices.describe(self.device),
             precision=self.wanted_precision,
             threads=self.threads,
+            processor=hardware.processor(),
             versions=_versions(),
         )
 
@@ -249,7 +250,7 @@ class Session:
         """Return a path for arrays that travel to the parent."""
         work = self.folder / ".engine"
         work.mkdir(parents=True, exist_ok=True)
-        return work / f"{stem}-{time.monotonic_ns()}.npz"
+        return work / f"{stem}-{os.getpid()}-{time.monotonic_ns()}.npz"
 
 
 def read_data(body: messages.Open) -> Data:

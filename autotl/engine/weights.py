@@ -8,6 +8,7 @@ their name. A cached file is used without a connection; others are fetched by `a
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Callable, Collection
@@ -21,6 +22,8 @@ from torch import Tensor, nn
 
 from autotl import tensors
 from autotl.builtin.builds import PICKLES, a_pickle
+from autotl.engine import messages
+from autotl.engine.process import SENT
 from autotl.errors import WeightsUnavailable
 from autotl.records import Weights
 from autotl.weights import hub
@@ -52,8 +55,16 @@ def read(weights: Weights, *, offline: bool = False) -> State:
 # --------------------------------------------------------------------------- reading
 
 
+def _sent(weights: Weights) -> Path | None:
+    """Return the file of weights that were sent to this machine because it lacked them."""
+    folder = os.environ.get(SENT)
+    path = Path(folder, messages.sent_name(weights)) if folder else None
+    return path if path is not None and path.is_file() else None
+
+
 def _from_file(weights: Weights, _offline: bool) -> State:
-    return _open(Path(weights.location), weights.sha256)
+    path = Path(weights.location)
+    return _open(path if path.is_file() else _sent(weights) or path, weights.sha256)
 
 
 def _open(path: Path, sha256: str | None) -> State:
@@ -93,7 +104,7 @@ def _instead(path: Path) -> str:
 
 
 def _from_hub(weights: Weights, offline: bool) -> State:
-    return _open(hub.fetch(weights, offline=offline), weights.sha256)
+    return _open(_sent(weights) or hub.fetch(weights, offline=offline), weights.sha256)
 
 
 def _from_torchvision(weights: Weights, offline: bool) -> State:

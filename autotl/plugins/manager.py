@@ -21,15 +21,15 @@ from typing import Any, TypeVar
 import pluggy
 
 from autotl import hookspecs
-from autotl.errors import DatasetError, PluginError
+from autotl.errors import DatasetError, EngineError, PluginError
 from autotl.options import READ_BESIDE
 from autotl.plugins import first_import, loading, validation
 from autotl.plugins.checked_planner import CheckedPlanner, for_guest
 from autotl.plugins.given_options import GivenOptions, require_used
 from autotl.plugins.observers import Observers
 from autotl.plugins.provenance import READER
-from autotl.plugins.sandbox import CLASH, LOAD_SECONDS, Sandbox
-from autotl.protocols import ListingCall, PlannerCall, SourceCall
+from autotl.plugins.sandbox import CLASH, ENGINE_SECONDS, LOAD_SECONDS, Sandbox
+from autotl.protocols import Engine, EngineCall, ListingCall, PlannerCall, SourceCall
 from autotl.records import BackboneSpec, Dataset, Event, Profile, Score, Settings, Strategy
 from autotl.records.result import Guest
 
@@ -39,6 +39,7 @@ BUILTIN = (
     "autotl.builtin.backbones",
     "autotl.builtin.strategies",
     "autotl.builtin.scores",
+    "autotl.builtin.engines",
 )
 BUILTIN_NAMES = tuple(module.replace(".builtin", "") for module in BUILTIN)
 SWITCH = (
@@ -165,6 +166,28 @@ class Plugins:
                 text = f"it plans, and plugin {used.plugin!r} plans too and is used; expected one; uninstall the other"
                 self.sandbox.name("make_planner", name, text)
         return used
+
+    def make_engine(self, call: EngineCall) -> Engine:
+        """Return the engine of a name. Raises `EngineError` when no plugin makes it, or the one that does cannot."""
+        before = len(self.problems)
+        for implementation in self._latest_first("make_engine"):
+            engine = self._ask(
+                "make_engine", implementation, {"call": call}, ENGINE_SECONDS, user_errors=True
+            )
+            if engine is None:
+                continue
+            lacking = validation.lacking(engine, Engine)
+            if lacking:
+                self._report(
+                    "make_engine", implementation, f"returned an engine without {', '.join(lacking)}"
+                )
+                continue
+            self._did["engine"] = implementation.plugin_name
+            return engine  # type: ignore[no-any-return]
+        broken = "".join(f"; {problem}" for problem in self.problems[before:])
+        raise EngineError(
+            f"no engine {call.name!r}; expected local, ray, ray://HOST:PORT or the engine of an installed plugin{broken}"
+        )
 
     def compute(self, score: Score, function: Callable[[], float]) -> float | None:
         """Call a score's function for the plugin that registered the score, and raise what it raises.

@@ -21,6 +21,7 @@ _LIBRARIES = tuple(f"{_PACKAGES}{os.sep}{name}{os.sep}" for name in ("torch", "t
 _OWN = f"{Path(__file__).parents[1]}{os.sep}"
 CALL_SECONDS = 10.0  # a call of a hook that takes longer has failed
 LOAD_SECONDS = 120.0  # the same for load_dataset: listing the items of a source may mean reading a long index
+ENGINE_SECONDS = 60.0  # the same for make_engine, which may have to find a cluster
 IMPORT_SECONDS = 10.0  # the same for the import of a plugin
 CLASH = "a name taken twice"  # the hook that such a problem stands under
 

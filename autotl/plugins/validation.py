@@ -25,6 +25,7 @@ __all__ = [
     "flaw",
     "head_arguments",
     "head_flaw",
+    "lacking",
 ]
 
 HEAD_ARGUMENTS = ("features", "labels", "classes", "folds", "seed", "weights")  # of a head's function
@@ -52,6 +53,12 @@ Value = BackboneSpec | Strategy | Score | Dataset
 def flaw(value: Value) -> str | None:
     """Return the first problem with a value as a sentence; None when it is valid."""
     return next(_flaws(value), None)
+
+
+def lacking(value: object, protocol: type) -> list[str]:
+    """Return the public names of a protocol that a value does not have."""
+    names = {name for kind in protocol.__mro__ for name in vars(kind) if not name.startswith("_")}
+    return sorted(names - set(dir(value)))
 
 
 def call_flaw(function: Callable[..., Any], arguments: Sequence[str]) -> str | None:

@@ -119,6 +119,7 @@ class Screening:
         self.rows = rows
         self.rung = 0
         self.queue: list[tuple[str, int]] = []
+        self.running: set[tuple[str, int]] = set()  # asked for, and not answered yet
         self.floor: tuple[str, int] | None = None
 
     def start(self, *, hurried: bool = False) -> Ask:
@@ -129,6 +130,7 @@ class Screening:
         entry = min(self.entries.values(), key=lambda a: (a.cost, a.backbone))
         self.floor = entry.key
         self._fill()
+        self.running.add(entry.key)
         rows = self.few if hurried else self.rows
         return Ask(backbone=entry.backbone, input_size=entry.input_size, rows=rows)
 
@@ -160,6 +162,9 @@ class Screening:
     def ask(self, seconds: float, spent: float) -> Ask | None:
         """Return the next embedding, or None when the time or the field is used up.
 
+        Several may be asked for before the first is answered. None then means as well that the next rung has to
+        wait: which entries it begins with is not known yet.
+
         `seconds` is the time the screening may take in all, `spent` what it has taken.
         """
         while self.rung < len(self.rungs):
@@ -167,13 +172,16 @@ class Screening:
             while self.queue:
                 entry = self.entries[self.queue.pop(0)]
                 wanted = self.rungs[self.rung]
-                if entry.failure is not None or entry.rows >= wanted:
+                if entry.failure is not None or entry.rows >= wanted or entry.key in self.running:
                     continue
                 forecast = self.forecast(entry) * (wanted - entry.rows)
                 limit = seconds * (1.0 if entry.key in self.late else share)
                 if spent + forecast > limit and not self._must(entry):
                     continue
+                self.running.add(entry.key)
                 return Ask(backbone=entry.backbone, input_size=entry.input_size, rows=wanted)
+            if self.running:
+                return None
             self.rung += 1
             self._fill()
         return None
@@ -196,6 +204,7 @@ class Screening:
         Without rows it takes no part any more.
         """
         entry = self.entries[(ask.backbone, ask.input_size)]
+        self.running.discard(entry.key)
         entry.rows, entry.scores = rows, dict(scores)
         entry.scored = rows if scored is None else scored
         self.weights_on.clear()
@@ -206,6 +215,7 @@ class Screening:
 
     def fail(self, ask: Ask, reason: str) -> None:
         """Record that a backbone cannot be loaded or run: no size of it is asked for again."""
+        self.running.discard((ask.backbone, ask.input_size))
         for entry in self.entries.values():
             if entry.backbone == ask.backbone:
                 entry.failure = fact(Kind.UNUSABLE, message=reason)

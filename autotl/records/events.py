@@ -85,6 +85,7 @@ EVENTS: Mapping[str, Mapping[Kind, Values]] = {
         },
         Kind.TRAINING: _TRAINING,
         Kind.TRIAL_ENDED: _ENDED,
+        Kind.TRIAL_GIVEN_BACK: {"error": "why the slot that it ran on was lost; another one trains it"},
     },
     "control": {
         Kind.CONTROL_STARTED: {"control": "scratch or scratch_half"},

@@ -36,6 +36,7 @@ class Kind(StrEnum):
     TRIAL_STARTED = "trial_started"
     TRAINING = "training"
     TRIAL_ENDED = "trial_ended"
+    TRIAL_GIVEN_BACK = "trial_given_back"  # error: why the slot that it ran on was lost
     PLUGIN_LEFT_OUT = "plugin_left_out"
     PLUGIN_MISSING = "plugin_missing"  # plugin, package, version: of a run, and not installed now
     PLUGIN_DIFFERS = "plugin_differs"  # plugin, package, version, installed: the version now

@@ -146,6 +146,7 @@ class Machine:
     device: str
     precision: str  # the one asked for; what "auto" became stands in each `TrialResult`
     threads: int = 1
+    processor: str = ""  # its name, where the system gives one
     versions: dict[str, str] = field(default_factory=dict)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import heapq
 import math
 
-from autotl.records import Cost, Forecast, Ranked, TrialResult
+from autotl.records import Cost, Forecast, Ranked, Trial, TrialResult
 from autotl.search.intervals import Z80
-from autotl.search.planner import DefaultPlanner
+from autotl.search.planner import DefaultPlanner, UnderWay
 
 # Share of the linear probe's error that long training removes: little, so that the search ends early;
 # as much as it usually does; so much that it continues for as long as it may.
@@ -24,15 +25,21 @@ ERROR_BYTES = 0.2  # deviation of log(bytes held / forecast)
 
 def rehearse(planner: DefaultPlanner, seconds: float, gain: float) -> float:
     """Return the seconds of search and final fit if fine-tuning removes a share `gain` of the linear probe's error."""
-    planner, spent = copy.deepcopy(planner), 0.0
-    for _ in range(LONGEST):
-        trial = planner.ask(seconds - spent)
-        if trial is None:
+    planner, spent, ended = copy.deepcopy(planner), 0.0, 0
+    running: list[tuple[float, int, Trial]] = []  # until when
+    while ended < LONGEST:
+        planner.under_way = [UnderWay(trial=trial, seconds=end - spent) for end, _, trial in running]
+        asked = planner.ask(seconds - spent) if len(running) < planner.slots else None
+        if asked is not None:
+            cost = asked.forecast or FROZEN_SECONDS
+            heapq.heappush(running, (spent + cost, ended + len(running), asked))
+            continue
+        if not running:
             break
+        spent, _, trial = heapq.heappop(running)
+        ended += 1
         entry = _entry(planner, trial.candidate.backbone, trial.candidate.input_size)
         grown = gain * (1 - math.exp(-trial.epochs / HALF_WAY)) if trial.candidate.unfreeze else 0.0
-        cost = trial.forecast or FROZEN_SECONDS
-        spent += cost
         planner.tell(
             TrialResult(
                 trial=trial,
@@ -40,7 +47,7 @@ def rehearse(planner: DefaultPlanner, seconds: float, gain: float) -> float:
                 score_val=entry.expected + (1 - entry.expected) * grown,
                 epochs_done=trial.epochs,
                 model=trial.id,
-                cost=Cost(other=cost),
+                cost=Cost(other=trial.forecast or FROZEN_SECONDS),
             )
         )
     scored = [result for result in planner.results if result.score_val is not None]

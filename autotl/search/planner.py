@@ -8,6 +8,10 @@ member with the most expected gain for its seconds is asked for, and the plan is
 
 The search ends when nothing fits any more, or when the chance is small that an option is better than the best so far
 by a difference that matters.
+
+Where several trials run at once, those under way count as made: the maximum that an option adds to is that of the best
+so far and of what the belief draws for them, jointly. A recipe that is under way is not an option. Each kind of slot
+has a cost model of its own.
 """
 
 from __future__ import annotations
@@ -81,6 +85,14 @@ class Option:
         return self.candidate, self.epochs
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderWay:
+    """A trial that runs, and the seconds that it is forecast to go on for."""
+
+    trial: Trial
+    seconds: float
+
+
 @dataclass(slots=True, kw_only=True)
 class DefaultPlanner:
     """Heads on stored features first, then what is expected to gain most for its seconds."""
@@ -92,23 +104,18 @@ class DefaultPlanner:
     results: list[TrialResult] = field(default_factory=list)
     asked: set[tuple[str, float]] = field(default_factory=set)
     stopped: Fact | None = None  # why it asks for nothing more
-    costs: CostModel = field(init=False)
+    slots: int = 1  # trials that run at once
+    under_way: Sequence[UnderWay] = ()
+    costs: CostModel = field(init=False)  # of the slot that is asked for
+    costs_of: dict[str, CostModel] = field(
+        default_factory=dict
+    )  # by kind of slot; the first does the final fit
     belief: Belief = field(init=False)
 
     def __post_init__(self) -> None:
         facts = self.facts
         self.counter = facts.trials
-        self.costs = CostModel(
-            ranked=self.ranked,
-            rows=facts.rows,
-            rows_final=facts.rows_final,
-            rows_select=facts.rows_select,
-            rows_test=facts.rows_test,
-            folds=facts.folds,
-            refit=facts.refit,
-            last_fit=facts.last_fit,
-            timed=facts.timed,
-        )
+        self.costs = self._priced(self.ranked, facts.timed)
         self.belief = Belief(
             entries=self.ranked,
             selection=facts.selection or Selection(rows=facts.rows_select),
@@ -117,8 +124,50 @@ class DefaultPlanner:
             rows=facts.rows,
         )
 
+    def price(self, kind: str) -> None:
+        """Price what is asked for next as on slots of this kind. The first kind has the costs of the ranking."""
+        if not self.costs_of:
+            self.costs_of[kind] = self.costs
+        self.costs = self.costs_of[kind]
+
+    def add_kind(self, kind: str, paces: Mapping[tuple[str, int], tuple[float, float]]) -> None:
+        """Add a kind of slots on which these seconds a training image and a predicted image were measured.
+
+        They are by backbone and size. What the first kind took of an image is scaled by the ratio of the two.
+        """
+        first = {(entry.backbone, entry.input_size): entry.seconds_per_image for entry in self.ranked}
+        ratios = sorted(latency / (first[key] or latency) for key, (_, latency) in paces.items())
+        ratio = ratios[len(ratios) // 2]
+        entries = [
+            entry
+            if entry.seconds_per_image is None
+            else replace(entry, seconds_per_image=ratio * entry.seconds_per_image)
+            for entry in self.ranked
+        ]
+        self.costs_of[kind] = self._priced(entries, {key: step for key, (step, _) in paces.items()})
+
+    def _priced(self, ranked: Sequence[Ranked], timed: Mapping[tuple[str, int], float]) -> CostModel:
+        facts = self.facts
+        return CostModel(
+            ranked=ranked,
+            rows=facts.rows,
+            rows_final=facts.rows_final,
+            rows_select=facts.rows_select,
+            rows_test=facts.rows_test,
+            folds=facts.folds,
+            refit=facts.refit,
+            last_fit=facts.last_fit,
+            timed=timed,
+        )
+
+    @property
+    def final_costs(self) -> CostModel:
+        """Return the costs of the slot that does the final fit."""
+        return next(iter(self.costs_of.values()), self.costs)
+
     def ask(self, seconds: float) -> Trial | None:
         """Return the next probe, to be done with its final fit within `seconds`; None when nothing is worth it."""
+        self.stopped = None
         head = self._head_at_hand(seconds)
         if head is not None:
             return self._trial(head)
@@ -137,15 +186,16 @@ class DefaultPlanner:
         self.asked.discard((trial.candidate.id, trial.epochs))
         self.counter -= 1
 
-    def tell(self, result: TrialResult, right: np.ndarray | None = None) -> None:
+    def tell(self, result: TrialResult, right: np.ndarray | None = None, kind: str | None = None) -> None:
         """Take in the result of a probe, its own or one that was made before it was asked.
 
-        `right` (rows,) is which selection images it predicted correctly, where that is known.
+        `right` (rows,) is which selection images it predicted correctly, where that is known; `kind` the kind of slot
+        that made it, None for a run of one kind.
         """
         self.results.append(result)
         trial = result.trial
         self.asked.add((trial.candidate.id, trial.epochs))
-        self.costs.tell(result)
+        (self.costs if kind is None else self.costs_of[kind]).tell(result)
         self.belief.update(result, right)
 
     def with_embedded(self, ranking: Ranking) -> Ranking:
@@ -179,7 +229,7 @@ class DefaultPlanner:
         best = max((value for _, value in values), default=0.0)
         return max(
             (
-                self.costs.final(result.trial.candidate, result.epochs_done)
+                self.final_costs.final(result.trial.candidate, result.epochs_done)
                 for result, value in values
                 if value >= best - CLOSE
             ),
@@ -212,6 +262,7 @@ class DefaultPlanner:
     def _combination(self, seconds: float) -> Trial | None:
         """Return a trial that joins finished ones in a way that was not tried: it costs little more than a prediction."""
         made = {(result.trial.candidate.id, result.trial.parents) for result in self.results}
+        running = {one.trial.candidate for one in self.under_way}
         for strategy in self.strategies if not self.facts.folds else ():
             for entry in self._timed() if strategy.combine else ():
                 parents = combine.parents(strategy, entry, self.results)
@@ -222,7 +273,7 @@ class DefaultPlanner:
                     unfreeze="all",
                 )
                 declined = any(r.status == "skipped" and r.trial.candidate == candidate for r in self.results)
-                if len(parents) < 2 or declined or (candidate.id, parents) in made:
+                if len(parents) < 2 or declined or candidate in running or (candidate.id, parents) in made:
                     continue
                 epochs = max(parent.epochs for parent in parents)
                 cost = self.costs.probe(candidate, epochs, epochs)
@@ -260,7 +311,7 @@ class DefaultPlanner:
             candidate=candidate,
             epochs=0.0,
             seconds=costs.probe(candidate, 0.0),
-            final=costs.final(candidate, 0.0),
+            final=self.final_costs.final(candidate, 0.0),
         )
 
     def _candidates(self) -> list[Candidate]:
@@ -283,7 +334,7 @@ class DefaultPlanner:
 
     def _lengths_of(self, candidate: Candidate) -> list[Option]:
         """Return the trainings of a recipe that are longer than those it had."""
-        if self.belief.failed(candidate):
+        if self.belief.failed(candidate) or any(one.trial.candidate == candidate for one in self.under_way):
             return []
         own = [result for result in self.results if result.trial.candidate == candidate]
         longest = max((result.trial.epochs for result in own), default=0.0)
@@ -297,7 +348,7 @@ class DefaultPlanner:
                 candidate=candidate,
                 epochs=epochs,
                 seconds=self.costs.probe(candidate, epochs, trained),
-                final=self.costs.final(candidate, epochs),
+                final=self.final_costs.final(candidate, epochs),
                 continues=continues,
             )
             for epochs in lengths
@@ -331,30 +382,41 @@ class DefaultPlanner:
         best = self.best_value() or 0.0
         matters = max(MATTERS, MATTERS_OF_ERROR * (1 - best))
         points = [option.point for option in options]
-        better = self._better(points, matters)
+        running = [(one.trial.candidate, one.trial.epochs) for one in self.under_way]
+        better = self._better(points, matters, running)
         chance = float(better.any(1).mean())
         if chance < UNLIKELY:
             self.stopped = fact(Kind.NO_GAIN_EXPECTED, chance=round(chance, 4), gain=round(matters, 4))
             return None
-        values = self.belief.forthcoming(points, DRAWS)
+        values, top = self._forthcoming(points, best, running)
         costs = np.array([option.seconds for option in options])
         finals = np.array([option.final for option in options])
-        plan = knapsack.best_plan(values, best, costs, finals, seconds, reserve)
-        gains = np.maximum(values, best).mean(0) - best
+        slots = knapsack.Slots(number=self.slots, taken=sum(one.seconds for one in self.under_way))
+        plan = knapsack.best_plan(values, top, costs, finals, seconds, reserve, slots)
+        gains = np.maximum(values, np.reshape(top, (-1, 1))).mean(0) - float(np.mean(top))
         if not plan.chosen:  # no probe is expected to show it, yet a better score is not unlikely
             gains = better.mean(0)
         places = plan.chosen or range(len(options))
         return options[max(places, key=lambda place: (gains[place] / costs[place] ** HASTE, -place))]
 
-    def _better(self, points: Sequence[Point], matters: float) -> np.ndarray:
-        """Return draws (draws, points) of whether these are better than the best so far by `matters`."""
+    def _forthcoming(
+        self, points: Sequence[Point], best: float, running: Sequence[Point]
+    ) -> tuple[np.ndarray, float | np.ndarray]:
+        """Return draws (draws, n) of what points will show, and the best: so far, or by draws with what is running."""
+        values = self.belief.forthcoming([*points, *running], DRAWS)
+        if not running:
+            return values, best
+        return values[:, : len(points)], np.maximum(best, values[:, len(points) :].max(1))
+
+    def _better(self, points: Sequence[Point], matters: float, running: Sequence[Point]) -> np.ndarray:
+        """Return draws (draws, points) of whether these are better by `matters` than the best so far or running."""
         values = self._values()
         if not values:
             return np.ones((1, len(points)), bool)
         best, _ = max(values, key=lambda pair: pair[1])
         own = (best.trial.candidate, max(best.epochs_done, 1.0) if best.trial.epochs else 0.0)
-        drawn = self.belief.draws([*points, own], DRAWS)
-        return np.asarray(drawn[:, :-1] > drawn[:, -1:] + matters)
+        drawn = self.belief.draws([*points, *running, own], DRAWS)
+        return np.asarray(drawn[:, : len(points)] > drawn[:, len(points) :].max(1, keepdims=True) + matters)
 
     def _last_resort(self, seconds: float) -> Trial | None:
         """Return the cheapest training where nothing fits and nothing has a score: the clock then ends it."""
@@ -369,6 +431,7 @@ class DefaultPlanner:
         self.asked.add((option.candidate.id, option.epochs))
         self.counter += 1
         made = {result.trial.id for result in self.results}  # a plugin's planner gives ids of its own
+        made.update(one.trial.id for one in self.under_way)
         while f"t{self.counter:03d}" in made:
             self.counter += 1
         continues = option.continues

@@ -6,15 +6,15 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from autotl.budget import Budget, Clock, Ledger
 from autotl.cache import cache_folder
-from autotl.options import Options
+from autotl.options import Options, settings_of
 from autotl.plugins.manager import Plugins
-from autotl.protocols import Engine
+from autotl.protocols import Engine, EngineCall
 from autotl.ranking import history
 from autotl.records import Event
 from autotl.run_folder.journal import Journal, claimed
@@ -68,25 +68,13 @@ def open_run(
     a result worth keeping is removed. Raises `RunError` for an `--out` that is not empty, and for a history that
     cannot be read.
     """
-    connect = tools.connect
-    if connect is None:
-        from autotl.engine import client
-
-        connect = client.connect
     past = history.read(options.history) if options.history else ()
     before = earlier.folder if earlier is not None else Path(str(options.out)) if begun else None
     with _held(options, before) as folder:
         engine: Engine | None = None
         keep = before is not None
         try:
-            engine = connect(
-                folder=folder,
-                cache=cache_folder(),
-                device=options.device,
-                precision=options.precision,
-                seed=options.seed,
-                offline=options.offline,
-            )
+            engine = _connected(options, tools, plugins, folder)
             ledger = ledger.metered_by(engine)
             journal = Journal(
                 folder=folder,
@@ -124,6 +112,31 @@ def open_run(
                 shutil.rmtree(folder, ignore_errors=True)
                 with suppress(OSError):  # other runs are in it, or it is not ours
                     Path("runs").rmdir()
+
+
+def _connected(options: Options, tools: Tools, plugins: Plugins, folder: Path) -> Engine:
+    """Return the engine that the options name, or that of the tools. Raises `EngineError` when it cannot be had."""
+    cache = cache_folder()
+    if tools.connect is not None:
+        return tools.connect(
+            folder=folder,
+            cache=cache,
+            device=options.device,
+            precision=options.precision,
+            seed=options.seed,
+            offline=options.offline,
+        )
+    return plugins.make_engine(
+        EngineCall(
+            name=options.engine,
+            settings=replace(settings_of(options), offline=options.offline),
+            folder=str(folder.absolute()),
+            cache=None if cache is None else str(cache),
+            precision=options.precision,
+            seed=options.seed,
+            slots=options.slots,
+        )
+    )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from autotl import hardware
 from autotl.builtin import heads
 from autotl.candidates import gather
-from autotl.errors import AutotlError
+from autotl.errors import AutotlError, SlotLost
+from autotl.protocols import Slot
 from autotl.ranking import history, screening
 from autotl.ranking.learning_curve import learning_curve
 from autotl.records import (
@@ -89,6 +91,9 @@ class _Ranker:
         self.past = context.history if target == "multiclass" else ()  # accuracies, which others are none of
         if context.history and not self.past:
             self.notes.append(fact(Kind.NOT_FOR_TARGET, what="history", target=target))
+        self.begun = 0.0  # when the ranking's seconds began to count
+        self.lost: list[screening.Ask] = []  # to be asked for again
+        self.retried: list[screening.Ask] = []
         if not self.backbones:
             self._arrived(patience=context.budget.left)
         if not self.backbones:
@@ -106,20 +111,68 @@ class _Ranker:
 
     def screen(self) -> None:
         """Embed and score what the screening asks for, within the seconds that the plan gives the ranking."""
-        budget, plan = self.context.budget, self.context.plan
-        start = budget.spent
+        budget, plan, engine = self.context.budget, self.context.plan, self.context.engine
+        self.begun = budget.spent
         end = plan.end * self.setup.slowness if self.setup.closed_form else plan.first_training
         ask: screening.Ask | None = self.screening.start(hurried=self.setup.hurried)
-        # No model is delayed for backbones that there would be no time to train.
-        while ask is not None and (self._needs_features() or budget.left > end):
-            before = len(self.probes)
-            self._embed_and_score(ask)
-            if len(self.probes) > before:
-                start = budget.spent  # the seconds of the first model are not the ranking's
+        running: dict[Future[Embedding], tuple[Slot, screening.Ask]] = {}
+        while True:
+            # No model is delayed for backbones that there would be no time to train.
+            while ask is not None and (self._needs_features() or budget.left > end):
+                slot = self._free(running)
+                if slot is None:
+                    break
+                running[self._embed(slot, ask)] = slot, ask
+                ask = self._next_ask() if self._free(running) else None
+            if not running:
+                return
+            for future in sorted(engine.wait(running), key=lambda future: running[future][1].backbone):
+                _, asked = running.pop(future)
+                self._take(asked, future)
             self._join()
-            ask = self.screening.ask(plan.rank, budget.spent - start)
-            if ask is None and self._join(patience=plan.next_download):
-                ask = self.screening.ask(plan.rank, budget.spent - start)
+            ask = ask or (self.lost.pop(0) if self.lost else self._next_ask())
+            if ask is None and not running and self._join(patience=plan.next_download):
+                ask = self._next_ask()
+
+    def _free(self, running: Mapping[Future[Embedding], tuple[Slot, screening.Ask]]) -> Slot | None:
+        """Return a slot that does nothing, of the first one's kind: seconds of others cannot be compared."""
+        slots = self.context.engine.slots
+        busy = {id(slot) for slot, _ in running.values()}
+        return next((slot for slot in slots if slot.kind == slots[0].kind and id(slot) not in busy), None)
+
+    def _next_ask(self) -> screening.Ask | None:
+        return self.screening.ask(self.context.plan.rank, self.context.budget.spent - self.begun)
+
+    def _embed(self, slot: Slot, ask: screening.Ask) -> Future[Embedding]:
+        context = self.context
+        reserve = -context.plan.late if self.setup.hurried else context.plan.report
+        if self.probes:
+            reserve = context.plan.end * self.setup.slowness
+        allowance = context.budget.allowance(context.plan.embedding, reserve=reserve)
+        return slot.embedding(self.backbones[ask.backbone], ask.input_size, self.rows[: ask.rows], allowance)
+
+    def _take(self, ask: screening.Ask, future: Future[Embedding]) -> None:
+        """Score an embedding; one whose slot was lost is asked for once more."""
+        before = len(self.probes)
+        try:
+            embedding = future.result()
+        except SlotLost as error:
+            if ask in self.retried:
+                self._fail(ask, str(error))
+            else:
+                self.retried.append(ask)
+                self.lost.append(ask)
+        except AutotlError as error:
+            self._fail(ask, str(error))
+        else:
+            self._score(ask, embedding)
+        if len(self.probes) > before:
+            self.begun = self.context.budget.spent  # the seconds of the first model are not the ranking's
+
+    def _fail(self, ask: screening.Ask, error: str) -> None:
+        self.screening.fail(ask, error)
+        self.context.plugins.blame("register_backbones", ask.backbone, error)
+        self.context.journal.event("rank", fact(Kind.EMBEDDING_FAILED, error=error), candidate=ask.backbone)
 
     def _needs_features(self) -> bool:
         """Return whether nothing has been embedded yet, or the first model waits for features."""
@@ -170,22 +223,9 @@ class _Ranker:
             self.screening.join(spec, gather.sizes(spec, self.setup.profile.side))
         return bool(specs)
 
-    def _embed_and_score(self, ask: screening.Ask) -> None:
+    def _score(self, ask: screening.Ask, embedding: Embedding) -> None:
         context, columns = self.context, self.setup.columns
         rows = self.rows[: ask.rows]
-        reserve = -context.plan.late if self.setup.hurried else context.plan.report
-        if self.probes:
-            reserve = context.plan.end * self.setup.slowness
-        allowance = context.budget.allowance(context.plan.embedding, reserve=reserve)
-        try:
-            embedding = context.engine.embed(self.backbones[ask.backbone], ask.input_size, rows, allowance)
-        except AutotlError as error:
-            self.screening.fail(ask, str(error))
-            context.plugins.blame("register_backbones", ask.backbone, str(error))
-            context.journal.event(
-                "rank", fact(Kind.EMBEDDING_FAILED, error=str(error)), candidate=ask.backbone
-            )
-            return
         stored_rows, features, logits = _features(context, embedding)
         self._compare_width(ask.backbone, features.shape[1])
         if len(stored_rows) < min(len(rows), 2 * len(columns.classes)):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import asdict, replace
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from autotl.decision.evidence import judged_rows, right_answers, selection, selection_images
 from autotl.decision.limits import best_within_limits
-from autotl.errors import AutotlError
+from autotl.errors import AutotlError, SlotLost
 from autotl.plugins.checked_planner import CheckedPlanner
-from autotl.protocols import PlannerCall
+from autotl.protocols import PlannerCall, Slot
 from autotl.ranking import depth_profile
 from autotl.records import (
     Candidate,
@@ -33,8 +34,10 @@ from autotl.stages.setup import Setup
 from autotl.stages.tried import Tried
 
 TIMED = 3  # backbones whose training is timed before the search
+TRIES = 2  # of a trial whose slot is lost; then it has failed
 CLEARLY_SLOWER = 1.2  # than --max-latency: embedding takes about as long as predicting, not exactly
 Seconds = dict[tuple[str, int], float]  # by backbone and input size
+Paces = dict[tuple[str, int], tuple[float, float]]  # seconds a training image, and a predicted image
 
 
 def repeat(context: RunContext, setup: Setup, recipe: Trial) -> Tried:
@@ -58,6 +61,23 @@ def search(context: RunContext, setup: Setup, ranked: RankResult) -> Tried:
     return searcher.result()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What a slot does: a trial, or three timed batches of a recipe."""
+
+    slot: Slot
+    kind: str  # of the slot when the work began
+    since: float  # seconds of the budget that were spent
+    candidate: Candidate
+    trial: Trial | None  # None: the kind of slot is new, and the recipe shows its pace
+    timing: bool = False  # of the trial's recipe, before it is decided upon
+
+    @property
+    def order(self) -> str:
+        """Return what results that come together are taken by."""
+        return "" if self.trial is None else self.trial.id
+
+
 class _Searcher:
     """The planner, driven: as many trials at once as the engine has slots."""
 
@@ -68,6 +88,13 @@ class _Searcher:
         self.skipped: list[Skipped] = list(ranked.skipped)
         self.untimed: set[Candidate] = set()  # recipes that failed while they were timed
         self.forecast: Forecast | None = None
+        self.running: dict[Future[Any], _Work] = {}
+        self.returned: list[Trial] = []  # that the planner asked for, and that wait for a slot
+        self.lost: dict[str, int] = {}  # how often a slot was lost with a trial, by its id
+        self.guest_ended = False  # its planner asks for no more
+        self.paces: dict[
+            str, Paces | None
+        ] = {}  # of the kinds of slots but the first; None: it cannot be used
         timed, latencies = self._time_backbones(ranked.ranking)
         self.ranking = _with_latencies(ranked.ranking, latencies)
         facts = self._facts(timed, ranked)
@@ -76,6 +103,8 @@ class _Searcher:
             strategies=list(setup.strategies.values()),
             facts=facts,
         )
+        self.default.slots = len(context.engine.slots)
+        self.default.price(context.engine.slots[0].kind)
         self.guest = self._guests_planner(facts)
         for result in self.probes:
             self._update(result)
@@ -117,16 +146,13 @@ class _Searcher:
 
     def search(self) -> None:
         """Run trials until the planner asks for none."""
-        engine = self.context.engine
-        running: set[Future[TrialResult]] = set()
         while True:
-            while len(running) < engine.slots and (trial := self._next()) is not None:
-                running.add(trials.start(self.context, self.setup, trial, self.probes, self._reserve(trial)))
-            if not running:
+            self._fill()
+            if not self.running:
                 break
-            ended, running = wait(running, return_when=FIRST_COMPLETED)
-            for result in sorted((future.result() for future in ended), key=lambda r: r.trial.id):
-                self._finish(result)
+            ended = self.context.engine.wait(self.running)
+            for future in sorted(ended, key=lambda future: self.running[future].order):
+                self._end(future, self.running.pop(future))
         if self.default.stopped:
             self.context.journal.note(self.default.stopped)
 
@@ -141,38 +167,168 @@ class _Searcher:
             skipped=(*self.skipped, *untried(self.ranking.ranked, self.probes, skipped)),
             measurements=tuple(self.measurements),
             forecast=self.forecast,
-            costs=self.default.costs,
+            costs=self.default.final_costs,
         )
 
-    def _next(self) -> Trial | None:
-        """Return the planner's next trial, with its forecast.
+    def _fill(self) -> None:
+        """Give every slot that does nothing a trial, as far as the planner has one for it."""
+        slots = self.context.engine.slots
+        self.default.slots = len(slots)
+        for slot in slots:
+            if any(work.slot is slot for work in self.running.values()) or not self._is_priced(slot):
+                continue
+            trial = self._next()
+            if trial is not None:
+                self._begin(slot, trial)
 
-        A recipe that was never timed is timed first. Then the default planner is asked again; a plugin's planner
-        cannot take a trial back, so its trial stays.
+    def _is_priced(self, slot: Slot) -> bool:
+        """Price what is asked for next as on this slot; where its kind is new, begin to time it and return False."""
+        kind = slot.kind
+        if kind not in self.default.costs_of:
+            if kind not in self.paces:
+                self.paces[kind] = None
+                first = next(entry for entry in self.ranking.ranked if entry.seconds_per_image is not None)
+                strategy = next(iter(self.setup.strategies))
+                candidate = Candidate(
+                    backbone=first.backbone, input_size=first.input_size, strategy=strategy, unfreeze="all"
+                )
+                self._time(slot, candidate, None)
+            paces = self.paces[kind]
+            if paces is None:
+                return False
+            self.default.add_kind(kind, paces)
+        self._price(kind)
+        return True
+
+    def _time(self, slot: Slot, candidate: Candidate, trial: Trial | None) -> None:
+        context, spec = self.context, self.setup.backbones[candidate.backbone]
+        allowance = context.budget.allowance(reserve=context.plan.report)
+        self.running[slot.measurement(candidate, spec, allowance)] = _Work(
+            slot=slot,
+            kind=slot.kind,
+            since=context.budget.spent,
+            candidate=candidate,
+            trial=trial,
+            timing=True,
+        )
+
+    def _begin(self, slot: Slot, trial: Trial) -> None:
+        """Begin a trial on a slot whose kind is priced. A recipe that was never timed on such a slot is timed first."""
+        context, candidate, costs = self.context, trial.candidate, self.default.costs
+        trains = trial.epochs > trial.resumed_epochs
+        if trains and not costs.is_measured(candidate) and candidate not in self.untimed:
+            self._time(slot, candidate, trial)
+            return
+        if self._is_guests():
+            forecast = costs.probe(candidate, trial.epochs, trial.resumed_epochs)
+            trial = replace(trial, forecast=forecast, keep_model=True)
+        since, kind = context.budget.spent, slot.kind
+        future = trials.start(context, self.setup, trial, self.probes, self._reserve(trial), slot)
+        self.running[future] = _Work(slot=slot, kind=kind, since=since, candidate=candidate, trial=trial)
+
+    def _is_guests(self) -> bool:
+        return self.guest is not None and not self.guest.broken()
+
+    def _end(self, future: Future[Any], work: _Work) -> None:
+        """Take the result of a trial, or decide about one whose recipe was timed.
+
+        Then the default planner is asked again; a plugin's planner cannot take a trial back, so its trial stays.
         """
-        while (trial := self._ask()) is not None:
-            timed = self._time_recipe(trial)
-            if self.guest is not None and not self.guest.broken():
-                forecast = self.default.costs.probe(trial.candidate, trial.epochs, trial.resumed_epochs)
-                return replace(trial, forecast=forecast, keep_model=True)
-            if not timed:
+        trial = work.trial
+        try:
+            value = future.result()
+        except SlotLost as error:
+            self._give_back(work, str(error))
+        except AutotlError:
+            if not work.timing:
+                raise
+            self.untimed.add(work.candidate)  # the training will report why
+            if trial is not None:
+                self.returned.append(trial)
+        else:
+            if trial is not None and not work.timing:
+                self._finish(value, work)
+            else:
+                self._timed(value, work)
+
+    def _timed(self, measured: Measurement, work: _Work) -> None:
+        candidate, seconds = work.candidate, measured.seconds_per_image + measured.prepare
+        self._measured(measured)
+        if work.trial is None:
+            key = (candidate.backbone, candidate.input_size)
+            self.paces[work.kind] = {key: (seconds, measured.latency)}
+            return
+        self._price(work.kind)
+        self.default.costs.measured(candidate, seconds)
+        if self._is_guests():
+            self.returned.append(work.trial)
+        else:
+            self.default.take_back(work.trial)
+
+    def _give_back(self, work: _Work, error: str) -> None:
+        """Keep a trial whose slot was lost for the next slot that is free; after two tries it has failed."""
+        trial = work.trial
+        if trial is None:
+            self.paces.pop(work.kind, None)
+            return
+        self.lost[trial.id] = self.lost.get(trial.id, 0) + 1
+        if self.lost[trial.id] < TRIES:
+            given_back = fact(Kind.TRIAL_GIVEN_BACK, error=error)
+            self.context.journal.event("probe", given_back, candidate=trial.candidate.id)
+            self.returned.append(trial)
+        else:
+            self._finish(TrialResult(trial=trial, status="failed", error=error), work)
+
+    def _price(self, kind: str) -> None:
+        """Price what is asked for next as on slots of this kind, given what is under way."""
+        self.default.price(kind)
+        spent = self.context.budget.spent
+        self.default.under_way = [
+            planner.UnderWay(
+                trial=work.trial, seconds=max(0.0, (work.trial.forecast or 0.0) - (spent - work.since))
+            )
+            for work in self.running.values()
+            if work.trial is not None
+        ]
+
+    def _next(self) -> Trial | None:
+        """Return a trial that waits for a slot, or the planner's next one.
+
+        A recipe that is under way waits for its end, and the planner is not asked for more until then.
+        """
+        busy = {work.candidate for work in self.running.values() if work.trial is not None}
+        for trial in self.returned:
+            if trial.candidate not in busy:
+                self.returned.remove(trial)
                 return trial
-            self.default.take_back(trial)
-        return None
+        if self.returned:
+            return None
+        asked = self._ask()
+        if asked is not None and asked.candidate in busy:
+            self.returned.append(asked)
+            return None
+        return asked
 
     def _ask(self) -> Trial | None:
         seconds = max(0.0, self.context.budget.left - self.kept)
-        return self.default.ask(seconds) if self.guest is None else self.guest.ask(seconds)
+        if self.guest is None:
+            return self.default.ask(seconds)
+        if self.guest_ended and not self.guest.broken():
+            return None
+        trial = self.guest.ask(seconds)
+        self.guest_ended = trial is None
+        return trial
 
-    def _finish(self, result: TrialResult) -> None:
-        result = trials.finish(self.context, self.setup, self.ranking, result, self.probes)
+    def _finish(self, result: TrialResult, work: _Work) -> None:
+        result = trials.finish(self.context, self.setup, self.ranking, result, self.probes, work.slot)
         self.probes.append(result)
-        self._update(result)
+        self._update(result, work.kind)
 
-    def _update(self, result: TrialResult) -> None:
+    def _update(self, result: TrialResult, kind: str | None = None) -> None:
         """Give a result to the default planner, with the images that were answered rightly, and to a plugin's."""
         folder = self.context.journal.folder
-        self.default.tell(result, right_answers(result, folder, self.setup.columns, self.setup.goal.metric))
+        right = right_answers(result, folder, self.setup.columns, self.setup.goal.metric)
+        self.default.tell(result, right, kind)
         if self.guest is not None:
             self.guest.tell(result)
 
@@ -217,39 +373,21 @@ class _Searcher:
                     strategy=trained[0].name,
                     unfreeze="all",
                 )
-                measured = self._measure(candidate)
-                if isinstance(measured, AutotlError):
-                    context.journal.note(fact(Kind.NOT_TIMED, backbone=entry.backbone, error=str(measured)))
+                allowance = context.budget.allowance(reserve=context.plan.report)
+                try:
+                    measured = context.engine.measure(candidate, setup.backbones[entry.backbone], allowance)
+                except AutotlError as error:
+                    context.journal.note(fact(Kind.NOT_TIMED, backbone=entry.backbone, error=str(error)))
                     continue
+                self._measured(measured)
                 timed[entry.backbone, entry.input_size] = measured.seconds_per_image + measured.prepare
                 latencies[entry.backbone, entry.input_size] = measured.latency
         return timed, latencies
 
-    def _time_recipe(self, trial: Trial) -> bool:
-        """Time three batches of a recipe whose training was never timed; return whether that was done."""
-        candidate, costs = trial.candidate, self.default.costs
-        trains = trial.epochs > trial.resumed_epochs
-        if not trains or costs.is_measured(candidate) or candidate in self.untimed:
-            return False
-        measured = self._measure(candidate)
-        if isinstance(measured, AutotlError):  # the training will report why
-            self.untimed.add(candidate)
-            return False
-        costs.measured(candidate, measured.seconds_per_image + measured.prepare)
-        return True
-
-    def _measure(self, candidate: Candidate) -> Measurement | AutotlError:
-        context, setup = self.context, self.setup
-        spec = setup.backbones[candidate.backbone]
-        allowance = context.budget.allowance(reserve=context.plan.report)
-        try:
-            measured = context.engine.measure(candidate, spec, allowance)
-        except AutotlError as error:
-            return error
+    def _measured(self, measured: Measurement) -> None:
         self.measurements.append(measured)
-        context.journal.held(measured.peak)
-        context.journal.record(measurements=tuple(self.measurements))
-        return measured
+        self.context.journal.held(measured.peak)
+        self.context.journal.record(measurements=tuple(self.measurements))
 
     def _fast_enough(self, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
         """Return the entries; those clearly slower than --max-latency are not offered, except the fastest."""
@@ -286,7 +424,7 @@ class _Searcher:
                 for result in self.probes
                 if (result.score_val or 0.0) >= (leading.score_val or 0.0) - planner.CLOSE
             ]
-        return max(self.default.costs.final(candidate, epochs) for candidate, epochs in recipes)
+        return max(self.default.final_costs.final(candidate, epochs) for candidate, epochs in recipes)
 
 
 def untried(

@@ -10,6 +10,7 @@ from functools import partial
 from autotl.decision import evidence
 from autotl.decision.limits import best_within_limits
 from autotl.errors import AutotlError
+from autotl.protocols import Slot
 from autotl.records import Goal, Kind, Progress, Ranking, Skipped, Trial, TrialResult, fact
 from autotl.report import wording
 from autotl.run_folder.journal import ship
@@ -36,9 +37,14 @@ def run(
 
 
 def start(
-    context: RunContext, setup: Setup, trial: Trial, probes: Sequence[TrialResult], reserve: float
+    context: RunContext,
+    setup: Setup,
+    trial: Trial,
+    probes: Sequence[TrialResult],
+    reserve: float,
+    slot: Slot | None = None,
 ) -> Future[TrialResult]:
-    """Submit a probe, which may not touch the last `reserve` seconds of the budget.
+    """Submit a probe to a slot, which may not touch the last `reserve` seconds of the budget.
 
     While there is no model its worker is not ended before those of the report: what is reserved is for one.
     """
@@ -51,7 +57,7 @@ def start(
         candidate=candidate.id,
         forecast=trial.forecast or None,
     )
-    return context.engine.submit(
+    return (slot or context.engine).submit(
         trial,
         setup.backbones[candidate.backbone],
         setup.strategies[candidate.strategy],
@@ -78,9 +84,13 @@ def finish(
     ranking: Ranking,
     result: TrialResult,
     probes: Sequence[TrialResult],
+    slot: Slot | None = None,
 ) -> TrialResult:
-    """Return the result with its score; put its model in place if it is the best so far, and decide again."""
-    result = scored(context, setup, result, probes)
+    """Return the result with its score; put its model in place if it is the best so far, and decide again.
+
+    Memory is measured on the trial's `slot`, which is free.
+    """
+    result = scored(context, setup, result, probes, slot)
     probes = [*probes, result]
     if best_within_limits(probes, setup.goal) is result and result.model is not None:
         ship(context.journal.folder / result.model, context.journal.folder)
@@ -127,10 +137,14 @@ def with_interval(trial: Trial, probes: Sequence[TrialResult]) -> Trial:
 
 
 def scored(
-    context: RunContext, setup: Setup, result: TrialResult, probes: Sequence[TrialResult]
+    context: RunContext,
+    setup: Setup,
+    result: TrialResult,
+    probes: Sequence[TrialResult],
+    slot: Slot | None = None,
 ) -> TrialResult:
     """Return the result with its score on the selection rows and, where a limit asks for it, its memory."""
-    result = _with_memory(context, setup, result, probes)
+    result = _with_memory(context, setup, result, probes, slot)
     return evidence.score_trial(result, context.journal.folder, setup.columns, setup.goal)
 
 
@@ -151,7 +165,11 @@ def nothing_finished(
 
 
 def _with_memory(
-    context: RunContext, setup: Setup, result: TrialResult, probes: Sequence[TrialResult]
+    context: RunContext,
+    setup: Setup,
+    result: TrialResult,
+    probes: Sequence[TrialResult],
+    slot: Slot | None,
 ) -> TrialResult:
     """Return the result with the bytes that predicting takes; measured once for each backbone and input size."""
     if setup.goal.max_memory is None or result.predictions is None or result.trial.control:
@@ -165,7 +183,7 @@ def _with_memory(
     spec = setup.backbones[candidate.backbone]
     allowance = context.budget.allowance(reserve=context.plan.report)
     try:
-        measured = context.engine.measure(candidate, spec, allowance)
+        measured = (slot or context.engine).measurement(candidate, spec, allowance).result()
     except AutotlError as error:
         return replace(result, notes=(*result.notes, fact(Kind.MEMORY_UNKNOWN, error=str(error))))
     return replace(result, memory=measured.bytes)

@@ -23,7 +23,7 @@ from autotl.plugins import validation
 from autotl.plugins.loading import HEAVY, run
 from autotl.plugins.manager import BUILTIN, BUILTIN_NAMES, GROUP, OWN_PREFIXES, Plugins, load_plugins
 from autotl.plugins.sandbox import CLASH, Overdue
-from autotl.protocols import ListingCall, PlannerCall, SourceCall
+from autotl.protocols import Engine, EngineCall, ListingCall, PlannerCall, Slot, SourceCall
 from autotl.records import (
     Candidate,
     Dataset,
@@ -276,6 +276,42 @@ def _implementation(plugin: Plugin, hook: str) -> Callable[..., Any]:
     raise ContractError(f"{hook} is not marked with @hookimpl")
 
 
+def makes_engine(plugin: Plugin) -> None:
+    """make_engine returns None for names that are not its own, and for its own a whole engine that can be closed."""
+    make = _implementation(plugin, "make_engine")
+    with tempfile.TemporaryDirectory() as folder:
+        other = make(call=_engine_call("no-such-engine-anywhere", folder))
+        require(
+            other is None, f"make_engine returned {other!r:.60} for an engine of another name; expected None"
+        )
+        name = getattr(plugin.object, ENGINE, None)
+        if name is None:
+            raise SkipTest(
+                f"it does not say what its engine is called; define {ENGINE} in the plugin's module: the name after "
+                "--engine, of an engine that can be had without connections"
+            )
+        engine = make(call=_engine_call(str(name), folder))
+        missing = validation.lacking(engine, Engine)
+        require(not missing, f"the engine {name} lacks {', '.join(missing)}; expected autotl.plugin.Engine")
+        try:
+            require(len(engine.slots) > 0, f"the engine {name} has no slot; expected one or more")
+            lost = [missing for slot in engine.slots for missing in validation.lacking(slot, Slot)]
+            require(
+                not lost, f"a slot of the engine {name} lacks {', '.join(lost)}; expected autotl.plugin.Slot"
+            )
+        finally:
+            engine.close()
+        engine.close()  # a run may close it twice
+
+
+def _engine_call(name: str, folder: str) -> EngineCall:
+    settings = Settings(offline=True, device="cpu")
+    return EngineCall(
+        name=name, settings=settings, folder=folder, cache=None, precision="fp32", seed=0, slots=1
+    )
+
+
+ENGINE = "autotl_check_engine"  # in a plugin's module: the name of its engine, for the check
 SAMPLE = "autotl_check_source"  # function of a plugin's module that writes a small source for the check
 _STRATEGIES = (
     Strategy(name="probe", summary="a head", head="autotl.builtin.heads:linear"),
@@ -350,6 +386,7 @@ PLUGIN: tuple[Callable[[Plugin], None], ...] = (
     other_sources,
     reads,
     plans,
+    makes_engine,
     observes,
 )
 # The checks that are made only where there is such a hook.
@@ -357,6 +394,7 @@ NEEDS = {
     "other_sources": "load_dataset",
     "reads": "load_dataset",
     "plans": "make_planner",
+    "makes_engine": "make_engine",
     "observes": "on_event",
 }
 # What is around a check while it is made, in the thread that waits for it.

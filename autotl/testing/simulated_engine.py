@@ -2,21 +2,24 @@
 
 Unit tests, replay and benchmarks rank, search and decide with it: `Cell`s (recorded or made up) hold the score
 and the cost of a training, predictions are drawn so that they have that score, and the clock moves by the cost.
+
+With several slots, what was begun ends at a time of its own, and the clock moves to the next end when a caller waits.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from autotl.budget import Allowance
-from autotl.errors import EngineError
-from autotl.protocols import OnProgress
+from autotl.errors import EngineError, SlotLost
+from autotl.protocols import OnProgress, Slot
 from autotl.records import (
     PARTS,
     Answers,
@@ -64,20 +67,124 @@ class TableClock:
         return self.now
 
 
-class TableEngine:
-    """`Engine` over a table; `connect` in place of `autotl.engine.client.connect`."""
+Result = TypeVar("Result")
 
-    slots = 1
+
+class Promised(Future[Result]):
+    """The future of work that ends at a time on the table's clock; waiting for it moves the clock."""
+
+    def __init__(self, engine: TableEngine, end: float) -> None:
+        super().__init__()
+        self.engine, self.end = engine, end
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Move the clock until this work has ended, and return its result."""
+        while not self.done():
+            self.engine.settle_next()
+        return super().result(timeout)
+
+
+class TableSlot:
+    """A slot of a `TableEngine`: what it is asked for is done in turn, `factor` times as long as the table says."""
+
+    def __init__(self, engine: TableEngine, factor: float, kind: str) -> None:
+        self.engine, self.factor, self.kind = engine, factor, kind
+        self.free_at = 0.0
+        self.lost = False
+
+    def embedding(
+        self, backbone: BackboneSpec, input_size: int, rows: np.ndarray, allowance: Allowance
+    ) -> Future[Embedding]:
+        """See `Slot.embedding`."""
+        return self._promise(lambda: self.engine.embed_now(backbone, input_size, rows, allowance))
+
+    def measurement(
+        self, candidate: Candidate, backbone: BackboneSpec, allowance: Allowance
+    ) -> Future[Measurement]:
+        """See `Slot.measurement`."""
+        return self._promise(lambda: self.engine.measure_now(candidate, backbone, allowance))
+
+    def submit(
+        self,
+        trial: Trial,
+        backbone: BackboneSpec,
+        strategy: Strategy,
+        allowance: Allowance,
+        on_progress: OnProgress | None = None,
+    ) -> Future[TrialResult]:
+        """See `Slot.submit`; `on_progress` is not called: its times lie ahead of the clock."""
+        self.engine.trials.append(trial)
+        return self._promise(lambda: self.engine.attempt(trial, backbone, allowance, None))
+
+    def lose(self) -> None:
+        """Lose the slot now, with what it works on."""
+        self.lost = True
+        for promised in [one for one in self.engine.promised if one[1] is self]:
+            self.engine.promised.remove(promised)
+            promised[0].set_exception(SlotLost("the machine of this slot is gone"))
+
+    def _promise(self, work: Callable[[], Result]) -> Future[Result]:
+        """Do the work on the slot's own time; the future is settled when the clock gets there."""
+        clock = self.engine.clock
+        now = clock.now
+        clock.now = max(now, self.free_at)
+        self.engine.factor = self.factor
+        try:
+            value: Result | EngineError = work()
+        except EngineError as error:
+            value = error
+        promised: Promised[Any] = Promised(self.engine, clock.now)
+        self.free_at, clock.now, self.engine.factor = clock.now, now, 1.0
+        self.engine.promised.append((promised, self, value))
+        return promised
+
+
+class TableEngine:
+    """`Engine` over a table; `connect` in place of `autotl.engine.client.connect`.
+
+    `slots` are the factors of several slots on the seconds of the table; those with one factor are of one kind.
+    """
+
+    kind = ""
 
     def __init__(
-        self, folder: str | Path, table: Mapping[tuple[str, int], Cell], clock: TableClock, seed: int = 0
+        self,
+        folder: str | Path,
+        table: Mapping[tuple[str, int], Cell],
+        clock: TableClock,
+        seed: int = 0,
+        slots: Sequence[float] = (1.0,),
     ) -> None:
+        self.factor = 1.0  # of the slot that works
+        self.promised: list[tuple[Promised[Any], TableSlot, Any]] = []
+        self._slots = [TableSlot(self, factor, f"x{factor:g}") for factor in slots]
         self.folder = Path(folder).absolute()
         self.table = table
         self.clock = clock
         self.seed = seed
         self.trials: list[Trial] = []
         self.embedded: dict[tuple[str, int], set[int]] = {}
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """See `Engine.slots`."""
+        return [self] if len(self._slots) == 1 else [slot for slot in self._slots if not slot.lost]
+
+    def wait(self, futures: Collection[Future[Any]]) -> set[Future[Any]]:
+        """Move the clock until one of the futures is settled."""
+        while not (settled := {future for future in futures if future.done()}):
+            self.settle_next()
+        return settled
+
+    def settle_next(self) -> None:
+        """Move the clock to the end of what ends next, and settle it."""
+        place = min(range(len(self.promised)), key=lambda place: self.promised[place][0].end)
+        promised, _, value = self.promised.pop(place)
+        self.clock.now = max(self.clock.now, promised.end)
+        if isinstance(value, EngineError):
+            promised.set_exception(value)
+        else:
+            promised.set_result(value)
 
     def open(
         self, pixels: str | Path, columns: Columns, *, metric: Metric, digests: Sequence[str] | None
@@ -106,6 +213,20 @@ class TableEngine:
     def embed(
         self, backbone: BackboneSpec, input_size: int, rows: np.ndarray, allowance: Allowance
     ) -> Embedding:
+        """Return what `embed_now` returns, of the first slot where there are several."""
+        if len(self._slots) == 1:
+            return self.embed_now(backbone, input_size, rows, allowance)
+        return self.slots[0].embedding(backbone, input_size, rows, allowance).result()
+
+    def embedding(
+        self, backbone: BackboneSpec, input_size: int, rows: np.ndarray, allowance: Allowance
+    ) -> Future[Embedding]:
+        """See `Slot.embedding`; it is done before this method returns."""
+        return _done(lambda: self.embed(backbone, input_size, rows, allowance))
+
+    def embed_now(
+        self, backbone: BackboneSpec, input_size: int, rows: np.ndarray, allowance: Allowance
+    ) -> Embedding:
         """Write features whose classes are as separable as the cell's linear probe needs."""
         cell = self._cell(backbone.name, input_size)
         seen = self.embedded.setdefault((backbone.name, input_size), set())
@@ -130,6 +251,18 @@ class TableEngine:
         )
 
     def measure(self, candidate: Candidate, backbone: BackboneSpec, allowance: Allowance) -> Measurement:
+        """Return what `measure_now` returns, of the first slot where there are several."""
+        if len(self._slots) == 1:
+            return self.measure_now(candidate, backbone, allowance)
+        return self.slots[0].measurement(candidate, backbone, allowance).result()
+
+    def measurement(
+        self, candidate: Candidate, backbone: BackboneSpec, allowance: Allowance
+    ) -> Future[Measurement]:
+        """See `Slot.measurement`; it is done before this method returns."""
+        return _done(lambda: self.measure(candidate, backbone, allowance))
+
+    def measure_now(self, candidate: Candidate, backbone: BackboneSpec, allowance: Allowance) -> Measurement:
         """Return the cell's own seconds."""
         cell = self._cell(candidate.backbone, candidate.input_size)
         return Measurement(
@@ -150,15 +283,22 @@ class TableEngine:
     ) -> Future[TrialResult]:
         """Move the clock by the cost of the trial, at most by the allowance, and take the result from the cell.
 
-        `on_progress` is called twice, at half of the training and at its end, before this method returns.
+        `on_progress` is called twice, at half of the training and at its end, before this method returns. Where there
+        are several slots, it is submitted to the first.
         """
+        if len(self._slots) > 1:
+            return self.slots[0].submit(trial, backbone, strategy, allowance, on_progress)
         self.trials.append(trial)
-        future: Future[TrialResult] = Future()
+        return _done(lambda: self.attempt(trial, backbone, allowance, on_progress))
+
+    def attempt(
+        self, trial: Trial, backbone: BackboneSpec, allowance: Allowance, on_progress: OnProgress | None
+    ) -> TrialResult:
+        """Return the result of a trial, or that it failed."""
         try:
-            future.set_result(self.answer(trial, backbone, allowance, on_progress))
+            return self.answer(trial, backbone, allowance, on_progress)
         except EngineError as error:
-            future.set_result(TrialResult(trial=trial, status="failed", error=str(error)))
-        return future
+            return TrialResult(trial=trial, status="failed", error=str(error))
 
     def answer(
         self, trial: Trial, backbone: BackboneSpec, allowance: Allowance, on_progress: OnProgress | None
@@ -292,7 +432,17 @@ class TableEngine:
             )
         if cell.fails:
             raise EngineError(cell.fails)
-        return cell
+        return cell if self.factor == 1.0 else replace(cell, seconds=self.factor * cell.seconds)
+
+
+def _done(work: Callable[[], Result]) -> Future[Result]:
+    """Return a future with the result of the work, or its error."""
+    future: Future[Result] = Future()
+    try:
+        future.set_result(work())
+    except EngineError as error:
+        future.set_exception(error)
+    return future
 
 
 def hash_of(text: str) -> int:

@@ -20,10 +20,11 @@ import pytest
 
 from autotl import hardware
 from autotl.budget import Allowance
-from autotl.engine import client, messages, process, progress
+from autotl.engine import client, messages, process, progress, slots
 from autotl.engine.client import ProcessEngine
-from autotl.errors import EngineError, RunError
-from autotl.records import BackboneSpec, Candidate, Columns, Progress, Strategy, Trial
+from autotl.errors import EngineError, RunError, SlotLost
+from autotl.protocols import EngineCall
+from autotl.records import BackboneSpec, Candidate, Columns, Progress, Settings, Strategy, Trial
 
 # Does what the name of the backbone says. Answers carry what was opened, so that one sees who knows it.
 WORKER = """
@@ -60,7 +61,8 @@ while True:
     request = waiting.get()
     body, number, value = request.body, request.number, None
     if isinstance(body, messages.Start):
-        value = Machine(device="stand-in", precision=body.precision, threads=os.getpid())
+        device = body.device if body.device.startswith("cuda") else "stand-in"
+        value = Machine(device=device, precision=body.precision, threads=os.getpid())
     elif isinstance(body, messages.Open):
         opened = body.pixels
     elif isinstance(body, messages.Predict):
@@ -343,3 +345,68 @@ def test_a_message_cut_off_in_the_middle_is_the_end(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         with path.open("rb") as stream:
             assert messages.read(stream) is None
+
+
+# --------------------------------------------------------------------------- several slots
+
+
+@pytest.fixture
+def two(
+    connect: Callable[..., ProcessEngine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
+    """An engine that finds three GPUs and may use two of them, both started."""
+    monkeypatch.setattr(hardware, "gpus", lambda _device: 3)
+    engine = slots.connect(call_of(tmp_path / "run", slots=2))
+    engine.started(seconds())
+    while len(engine.slots) < 2:
+        time.sleep(0.01)
+    yield engine
+    engine.close()
+
+
+def call_of(folder: Path, slots: int | None = None, device: str = "auto") -> EngineCall:
+    settings = Settings(device=device)
+    return EngineCall(
+        name="local", settings=settings, folder=str(folder), cache=None, precision="fp32", seed=0, slots=slots
+    )
+
+
+def test_each_gpu_has_a_worker_and_trials_run_at_once(two: Any, tmp_path: Path) -> None:
+    devices = [slot.started(seconds()).device for slot in two.slots]
+    assert devices == ["cuda:0", "cuda:1"] and {slot.kind for slot in two.slots} == {"cuda"}
+    open_data(two, tmp_path)
+    assert {embed(slot).path for slot in two.slots} == {str(tmp_path)}
+    short = Allowance(deadline=time.monotonic() + 600)
+    waiting, free = two.slots
+    long = submit(waiting, "patient", short)
+    assert two.wait({submit(free, "fine"), long}) != {long}  # the other one goes on
+    short.cancelled.set()
+    assert long.result(10).status == "finished"
+
+
+def test_a_slot_that_is_lost_says_so_and_the_engine_tries_another(two: Any, tmp_path: Path) -> None:
+    open_data(two, tmp_path)
+    with pytest.raises(SlotLost, match="SIGKILL"):
+        submit(two.slots[1], "killed").result(10)
+    with pytest.raises(SlotLost):
+        two.slots[1].embedding(spec("leaves"), 64, np.arange(3), seconds()).result(10)
+    assert submit(two.slots[1], "fine").result(10).status == "finished"  # it has a new worker
+    assert submit(two, "leaves").result(10).status == "failed"  # the second death on that backbone
+    with pytest.raises(EngineError, match="2 times"):
+        embed(two.slots[0], "leaves")
+
+
+def test_one_gpu_is_one_worker_and_processors_are_shared(
+    connect: Callable[..., ProcessEngine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "gpus", lambda _device: 1)
+    one = slots.connect(call_of(tmp_path / "one"))
+    assert isinstance(one, ProcessEngine)
+    one.close()
+    monkeypatch.setattr(hardware, "gpus", lambda _device: 0)
+    monkeypatch.setattr(hardware, "cores", lambda: 5)
+    starts: list[messages.Start] = []
+    monkeypatch.setattr(slots, "ProcessEngine", lambda start, **_: starts.append(start))
+    monkeypatch.setattr(slots, "SlotsEngine", lambda members: members)
+    slots.connect(call_of(tmp_path / "two", slots=2))
+    assert [(start.number, start.cores, start.device) for start in starts] == [(0, 2, "auto"), (1, 2, "auto")]

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autotl.errors import DatasetError, PluginError
+from autotl.errors import DatasetError, EngineError, PluginError
 from autotl.hookspecs import API_VERSION, OLDEST_API, hookimpl
 from autotl.plugins import loading, manager, sandbox
 from autotl.plugins.checked_planner import CheckedPlanner
 from autotl.plugins.manager import OWN_PREFIXES, Plugins, load_plugins
-from autotl.protocols import PlannerCall, SourceCall
+from autotl.protocols import EngineCall, PlannerCall, SourceCall
 from autotl.records import (
     BackboneSpec,
     Candidate,
@@ -604,8 +604,21 @@ def test_every_hook_takes_one_record(tmp_path: Path) -> None:
     with pytest.raises(DatasetError):
         loaded.load_dataset(str(tmp_path / "nothing"), {"label": "x"})
     planner_of(loaded)
+    with pytest.raises(EngineError):
+        loaded.make_engine(
+            EngineCall(
+                name="nowhere",
+                settings=Settings(),
+                folder="",
+                cache=None,
+                precision="auto",
+                seed=0,
+                slots=None,
+            )
+        )
     assert not loaded.problems and len(calls) == len(loading.HOOKS) - 1
-    assert {type(call).__name__ for call in calls.values()} == {"ListingCall", "SourceCall", "PlannerCall"}
+    kinds = {type(call).__name__ for call in calls.values()}
+    assert kinds == {"ListingCall", "SourceCall", "PlannerCall", "EngineCall"}
     assert calls["register_backbones"].settings.offline  # type: ignore[attr-defined]
     assert dict(calls["load_dataset"].options) == {"label": "x"}  # type: ignore[attr-defined]
     for call in calls.values():

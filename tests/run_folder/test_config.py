@@ -34,6 +34,7 @@ def filled(folder: Path) -> Options:
         "device": "cpu", "precision": "fp32", "seed": 7, "offline": True, "refit": True, "history": "past.jsonl",
     }  # fmt: skip
     given |= {"unlabelled": str(folder / "weights"), "weight": "trust"}
+    given |= {"engine": "ray", "slots": 2}
     for name, definition in DEFINITIONS.items():  # options that are newer than this list
         other = [choice for choice in definition.choices if choice != DEFAULTS[name]] or [True]
         given.setdefault(name, other[0])

@@ -42,7 +42,7 @@ def trial(epochs: float) -> Trial:
 
 def test_it_is_an_engine_of_one_slot(engine: TableEngine) -> None:
     as_protocol: Engine = engine
-    assert as_protocol.slots == 1
+    assert len(as_protocol.slots) == 1
 
 
 def test_progress_ends_where_the_trial_does(engine: TableEngine) -> None:

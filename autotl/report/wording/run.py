@@ -112,6 +112,10 @@ def _trial_ended(metric: str, score: float | None, status: str, error: str) -> s
     return f"{ended} ({error})" if error else ended
 
 
+def _trial_given_back(error: str) -> str:
+    return f"given to another slot: {error}"
+
+
 def _plugin_left_out(problem: str) -> str:
     return f"problem: {problem}"
 
@@ -260,6 +264,7 @@ RUN: dict[Kind, Callable[..., str]] = {
     Kind.TRIAL_STARTED: _trial_started,
     Kind.TRAINING: _training,
     Kind.TRIAL_ENDED: _trial_ended,
+    Kind.TRIAL_GIVEN_BACK: _trial_given_back,
     Kind.CONTROL_STARTED: _control_started,
     Kind.CONTROLS_SKIPPED: _controls_skipped,
     Kind.SCRATCH_SKIPPED: _scratch_skipped,
