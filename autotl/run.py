@@ -186,7 +186,7 @@ class Run:
                 offline=offline or (begun and before.offline),
                 history=None if history is None else str(history),
                 engine=engine,
-                slots=slots,
+                slots=None if slots is None else int(slots),
                 command=" && ".join(filter(None, (commanded, following.get("command", "")))),
             )
             with _tools(following) as tools:

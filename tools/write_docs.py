@@ -143,7 +143,7 @@ RETURNED = (
     "LeftOut", "Candidate", "Trial", "Parent",
 )  # fmt: skip
 RECEIVED = (
-    "ListingCall", "SourceCall", "PlannerCall", "EngineCall", "Settings", "Profile", "Ranking", "Ranked", "Goal",
+    "ListingCall", "SourceCall", "PlannerCall", "Settings", "Profile", "Ranking", "Ranked", "Goal",
     "Interval", "TrialResult", "CurvePoint", "Event", "LayerGroup", "ObjectiveCall", "Checkpoint",
 )  # fmt: skip
 ALIASES = {
@@ -166,7 +166,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "commands.md": commands(),
         REFERENCE / "plugin-api.md": plugin_api(),
         REFERENCE / "plugin-records.md": records_page(RETURNED_HEAD, RETURNED),
-        REFERENCE / "plugin-functions.md": FUNCTIONS,
+        REFERENCE / "plugin-functions.md": records_page(FUNCTIONS, ("EngineCall",)),
         REFERENCE / "run-records.md": records_page(RECEIVED_HEAD, RECEIVED) + reading_options(),
         architecture: LAYERS.sub(lambda _: layers(), architecture.read_text(encoding="utf-8")),
         ROOT / "autotl" / "run_folder" / "result.schema.json": schema,

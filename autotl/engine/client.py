@@ -178,7 +178,9 @@ class ProcessEngine:
         """Replace a worker that is gone before it is needed: a slot is offered once its worker has started."""
         now = time.monotonic()
         with self._guard:
-            if self._worker.alive or not self._gives_back or now - self._revived < REVIVED_EVERY:
+            if self._worker.alive or self._closed or not self._gives_back:
+                return
+            if now - self._revived < REVIVED_EVERY:
                 return
             self._revived = now
             self._replace()

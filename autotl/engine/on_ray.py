@@ -5,7 +5,8 @@ Deadlines and cancellations are kept there, by the class that keeps them on one 
 what it waits for. A machine need not see the run's folder. Where it does, work is done in it. Where it does not,
 decoded images, weights and checkpoints travel through Ray's object store, once to a machine and when they are first
 needed; what a trial writes comes back with its result. Predictions of the finished model, its detector of
-out-of-distribution images and its explanations are computed where the run is.
+out-of-distribution images and its explanations read files of the run's machine: on a cluster a worker there does them,
+which starts with the run so that nothing waits for it at the end.
 
 Actors belong to the run's process: Ray ends them when it is gone, and a worker ends with its actor.
 """
@@ -36,7 +37,7 @@ import autotl
 from autotl import cache, errors, hardware
 from autotl.budget import Allowance
 from autotl.engine import messages
-from autotl.engine.client import Deaths, ProcessEngine, start_of, write_table
+from autotl.engine.client import Deaths, ProcessEngine, start_of
 from autotl.engine.process import UNLIMITED, WorkerDied, WorkerProcess
 from autotl.engine.progress import MOST
 from autotl.engine.slots import SlotsEngine
@@ -45,12 +46,10 @@ from autotl.protocols import EngineCall, OnProgress
 from autotl.records import (
     Answers,
     BackboneSpec,
-    Columns,
     Embedding,
     Explained,
     Machine,
     Measurement,
-    Metric,
     Progress,
     TrialResult,
     Weights,
@@ -68,6 +67,9 @@ KINDS: dict[type, Any] = {
     messages.Embed: Embedding,
     messages.Measure: Measurement,
     messages.Train: TrialResult,
+    messages.Predict: messages.Predicted,
+    messages.FitOod: bool,
+    messages.Explain: str,
 }
 
 Files = dict[str, bytes]  # by path relative to a folder
@@ -107,11 +109,17 @@ class Holder:
             return autotl.__version__, str(error)
 
     def work(
-        self, number: int, seconds: float, body: bytes, arrays: bytes, sent: Mapping[str, Sequence[Any]]
+        self,
+        number: int,
+        limit: tuple[float, float],
+        body: bytes,
+        arrays: bytes,
+        sent: Mapping[str, Sequence[Any]],
     ) -> tuple[Any, ...]:
         """Do a request in its turn and return how it ended: needs, done, failed or died.
 
-        `needs` names what has to be sent before; the caller then asks again with the objects that hold it.
+        `limit` are the seconds that it may take, and its patience (`autotl.budget.Allowance`). `needs` names what has
+        to be sent before; the caller then asks again with the objects that hold it.
         """
         with self.turn:
             self.turn.wait_for(lambda: self.next == number)
@@ -121,8 +129,9 @@ class Holder:
                 return "needs", needs
             message = self._localised(message, arrays)
             before = self._written()
-            allowance = Allowance(deadline=time.monotonic() + seconds) if seconds < UNLIMITED else None
-            if allowance is not None:
+            allowance = None
+            if limit[0] < UNLIMITED:
+                allowance = Allowance(deadline=time.monotonic() + limit[0], patience=limit[1])
                 self.allowances[number] = allowance
 
             def note(progress: Progress) -> None:
@@ -176,8 +185,11 @@ class Holder:
         wanted: dict[str, Path] = {}
         if isinstance(message, messages.Open):
             wanted[message.pixels], wanted[message.table] = self._pixels(message), self._table(message)
-        if isinstance(message, messages.Train) and message.trial.resume_from is not None:
-            wanted[str(Path(self.home, message.trial.resume_from))] = self.folder / message.trial.resume_from
+        if isinstance(message, messages.Train):
+            models = [parent.model for parent in message.trial.parents]
+            if message.trial.resume_from is not None:
+                models.append(message.trial.resume_from)
+            wanted |= {str(Path(self.home, model)): self.folder / model for model in models}
         if isinstance(message, messages.Embed | messages.Measure | messages.Train):
             weights = message.backbone.weights
             if weights is not None and hub.find(weights) is None:
@@ -416,8 +428,8 @@ class RayWorker:
                 arrays = Path(body.rows).read_bytes()
             data, sent = messages.encode(body), dict[str, list[Any]]()
             while True:
-                seconds = UNLIMITED if allowance is None else allowance.left
-                answer = self._cluster.ray.get(self._actor.work.remote(number, seconds, data, arrays, sent))
+                limit = (UNLIMITED, 0.0) if allowance is None else (allowance.left, allowance.patience)
+                answer = self._cluster.ray.get(self._actor.work.remote(number, limit, data, arrays, sent))
                 if answer[0] != "needs":
                     break
                 sent = {name: self._cluster.objects(name) for name in answer[1]}
@@ -464,7 +476,7 @@ class RayWorker:
                     cancelled.add(number)
                     with contextlib.suppress(Exception):
                         self._actor.cancel.remote(number)
-                if allowance.clock() - allowance.deadline > LATE:
+                if allowance.clock() - allowance.deadline > LATE + allowance.patience:
                     self._killed = f"it had not answered {LATE:.0f} s after its time was over", True
                     self._kill()
             if self._pending and self.machine.done() and time.monotonic() - asked >= NEWS:
@@ -502,12 +514,15 @@ class RayWorker:
 
 
 class RayEngine(SlotsEngine):
-    """Slots on a cluster; what reads files of this machine is done by a worker here, which starts when it is needed."""
+    """Slots on a cluster; `here` does what reads files of this machine, None where all slots are on it.
 
-    def __init__(self, cluster: Cluster, start: messages.Start, *, owned: bool) -> None:
-        self._cluster, self._start, self._owned = cluster, start, owned
-        self._here: ProcessEngine | None = None
-        self._table: messages.Open | None = None
+    `owned`: the run started or joined Ray, and leaves it at its end.
+    """
+
+    def __init__(
+        self, cluster: Cluster, start: messages.Start, *, owned: bool, here: ProcessEngine | None
+    ) -> None:
+        self._cluster, self._owned, self._here = cluster, owned, here
         cluster.share()
         deaths = Deaths()
         starts = [
@@ -526,22 +541,17 @@ class RayEngine(SlotsEngine):
             ]
         )
 
-    def open(
-        self, pixels: str | Path, columns: Columns, *, metric: Metric, digests: Sequence[str] | None
-    ) -> None:
-        """See `autotl.protocols.Engine.open`."""
-        self._table = write_table(
-            Path(self._start.folder) / ".engine", pixels, columns, metric=metric, digests=digests
-        )
-        self.open_table(self._table)
+    def open_table(self, message: messages.Open) -> None:
+        """Open data whose columns were written before, in all slots and here."""
+        super().open_table(message)
         if self._here is not None:
-            self._here.open_table(self._table)
+            self._here.open_table(message)
 
     def predict(
         self, model: str, files: Sequence[str], allowance: Allowance, features: bool = False
     ) -> Answers:
         """See `autotl.protocols.Engine.predict`."""
-        return self._local().predict(model, files, allowance, features)
+        return (self._here or self.slots[0]).predict(model, files, allowance, features)
 
     def fit_ood(
         self,
@@ -552,11 +562,11 @@ class RayEngine(SlotsEngine):
         frozen: tuple[BackboneSpec, int] | None = None,
     ) -> bool:
         """See `autotl.protocols.Engine.fit_ood`."""
-        return self._local().fit_ood(model, fitted, held_out, allowance, frozen)
+        return (self._here or self.slots[0]).fit_ood(model, fitted, held_out, allowance, frozen)
 
     def explain(self, model: str, rows: np.ndarray, classes: np.ndarray, allowance: Allowance) -> Explained:
         """See `autotl.protocols.Engine.explain`."""
-        return self._local().explain(model, rows, classes, allowance)
+        return (self._here or self.slots[0]).explain(model, rows, classes, allowance)
 
     @property
     def worked(self) -> dict[str, float]:
@@ -576,13 +586,6 @@ class RayEngine(SlotsEngine):
             with _own_signals():
                 self._cluster.ray.shutdown()
 
-    def _local(self) -> ProcessEngine:
-        if self._here is None:
-            self._here = ProcessEngine(msgspec.structs.replace(self._start, number=self._cluster.slots))
-            if self._table is not None:
-                self._here.open_table(self._table)
-        return self._here
-
 
 def connect(call: EngineCall) -> RayEngine:
     """Connect to the cluster that a call names, or start a Ray on this machine, and begin the slots.
@@ -592,12 +595,14 @@ def connect(call: EngineCall) -> RayEngine:
     import ray
 
     start = start_of(call)
-    owned = not ray.is_initialized()
+    owned, address = not ray.is_initialized(), ""
     if owned:
         address = call.name if call.name.startswith("ray://") else os.environ.get("RAY_ADDRESS", "local")
-        more: dict[str, Any] = {"num_cpus": hardware.cores()} if address == "local" else {}
+        more: dict[str, Any] = {}
         if address == "local":
-            more["include_dashboard"] = False
+            more = {"num_cpus": hardware.cores(), "include_dashboard": False}
+            # Ray's own default lets its workers wait for everything else on the machine.
+            os.environ.setdefault("RAY_worker_niceness", "0")
         try:
             with _own_signals():
                 ray.init(
@@ -609,7 +614,13 @@ def connect(call: EngineCall) -> RayEngine:
                 "start it, or use --engine ray without RAY_ADDRESS"
             ) from None
     try:
-        return RayEngine(Cluster(ray, start, call.slots), start, owned=owned)
+        cluster = Cluster(ray, start, call.slots)
+        here = (
+            None
+            if address == "local"
+            else ProcessEngine(msgspec.structs.replace(start, number=cluster.slots))
+        )
+        return RayEngine(cluster, start, owned=owned, here=here)
     except BaseException:
         if owned:
             ray.shutdown()

@@ -171,9 +171,12 @@ class Plugins:
         """Return the engine of a name. Raises `EngineError` when no plugin makes it, or the one that does cannot."""
         before = len(self.problems)
         for implementation in self._latest_first("make_engine"):
-            engine = self._ask(
-                "make_engine", implementation, {"call": call}, ENGINE_SECONDS, user_errors=True
-            )
+            if implementation.plugin_name in BUILTIN_NAMES:  # an error that is not the user's is ours
+                engine = loading.run(implementation, {"call": call})
+            else:
+                engine = self._ask(
+                    "make_engine", implementation, {"call": call}, ENGINE_SECONDS, user_errors=True
+                )
             if engine is None:
                 continue
             lacking = validation.lacking(engine, Engine)

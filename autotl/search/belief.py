@@ -115,6 +115,10 @@ class Belief:
         as long as no frozen head of the entry has one.
         """
         self.entries = {(entry.backbone, entry.input_size): entry for entry in entries}
+        self._sizes: dict[str, list[int]] = {}  # of each backbone in the ranking
+        for backbone, size in self.entries:
+            self._sizes.setdefault(backbone, []).append(size)
+        self._level_now: Form | None = None  # until the next result
         self.selection = selection
         self.out_of_fold = out_of_fold
         self.recoverable = dict(recoverable or {})
@@ -142,7 +146,7 @@ class Belief:
             Observation(candidate=result.trial.candidate, epochs=epochs, score=score, right=right)
         )
         self._observed.sort(key=lambda observation: observation.key)
-        self._conditions = None
+        self._conditions = self._level_now = None
 
     # -- what is read from it
 
@@ -320,10 +324,13 @@ class Belief:
 
     def _level(self) -> Form:
         """Return what fine-tunings are counted from: the best frozen head by the ranking, or what is common to all."""
-        spoken = [logit(entry.expected) for entry in self.entries.values() if self._speaks(entry)]
-        if spoken and not self.out_of_fold:
-            return Form(max(spoken), {})
-        return Form(max(spoken, default=0.5), {"level": VAGUE})
+        if self._level_now is None:
+            spoken = [logit(entry.expected) for entry in self.entries.values() if self._speaks(entry)]
+            if spoken and not self.out_of_fold:
+                self._level_now = Form(max(spoken), {})
+            else:
+                self._level_now = Form(max(spoken, default=0.5), {"level": VAGUE})
+        return self._level_now
 
     def _speaks(self, entry: Ranked) -> bool:
         """Return whether a ranking entry's scores count: the same metric, on other images than the selection."""
@@ -345,8 +352,8 @@ class Belief:
         larger = [
             self._features(Candidate(backbone=backbone, input_size=other, strategy="linear_probe"))
             + Form(-SMALLER * math.log2(other / size), {})
-            for name, other in self.entries
-            if name == backbone and other > size and self._speaks(self.entries[(name, other)])
+            for other in self._sizes.get(backbone, ())
+            if other > size and self._speaks(self.entries[(backbone, other)])
         ]
         return max([own, *larger], key=lambda form: form.constant)
 

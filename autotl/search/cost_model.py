@@ -46,6 +46,22 @@ class CostModel:
     heads: dict[str, list[float]] = field(default_factory=dict)
     # Backbones and sizes whose features of all images that probes need are stored: heads were fitted on them.
     embedded: set[tuple[str, int]] = field(default_factory=set)
+    _entries: dict[tuple[str, int], Ranked] = field(init=False, repr=False)
+    _factor: float = field(
+        init=False, repr=False
+    )  # of training over predicting, of a backbone that was not timed
+    _paces: dict[tuple[str, int, Depth], float] = field(init=False, repr=False)  # until the next result
+
+    def __post_init__(self) -> None:
+        self._entries, self._paces = {}, {}
+        for entry in self.ranked:
+            self._entries.setdefault((entry.backbone, entry.input_size), entry)
+        factors = sorted(
+            self.timed[(a.backbone, a.input_size)] / a.seconds_per_image
+            for a in self.ranked
+            if a.seconds_per_image and (a.backbone, a.input_size) in self.timed
+        )
+        self._factor = factors[len(factors) // 2] if factors else TRAIN_FACTOR
 
     def measured(self, candidate: Candidate, seconds: float) -> None:
         """Take in the seconds that an image of a recipe's training took in timed batches, its augmentation included."""
@@ -67,6 +83,7 @@ class CostModel:
         if not (result.trial.epochs and trained > 0.5 and result.cost.seconds > 0):
             return
         forecast = self._plain(candidate, trained)
+        self._paces.clear()
         self.errors.append((_key(candidate), math.log(result.cost.seconds / forecast)))
 
     def probe(self, candidate: Candidate, epochs: float, trained: float = 0.0) -> float:
@@ -132,10 +149,13 @@ class CostModel:
     def _pace(self, candidate: Candidate) -> float:
         """Return how much longer trainings take than timed batches say: a mean in which similar recipes count most."""
         key, total, weight = _key(candidate), 0.0, DOUBT
+        if key in self._paces:
+            return self._paces[key]
         for other, log in self.errors:
             own = SAME if other == key else RELATED if other[:2] == key[:2] else 1.0
             total, weight = total + own * log, weight + own
-        return math.exp(total / weight)
+        self._paces[key] = math.exp(total / weight)
+        return self._paces[key]
 
     def _plain(self, candidate: Candidate, epochs: float) -> float:
         """Return the forecast of a probe by timed batches alone."""
@@ -158,16 +178,10 @@ class CostModel:
         timed = self.timed.get((entry.backbone, entry.input_size))
         if timed is not None:
             return timed
-        factors = [
-            self.timed[(a.backbone, a.input_size)] / a.seconds_per_image
-            for a in self.ranked
-            if a.seconds_per_image and (a.backbone, a.input_size) in self.timed
-        ]
-        return image_seconds * (sorted(factors)[len(factors) // 2] if factors else TRAIN_FACTOR)
+        return image_seconds * self._factor
 
     def _entry(self, candidate: Candidate) -> Ranked:
-        key = (candidate.backbone, candidate.input_size)
-        return next(entry for entry in self.ranked if (entry.backbone, entry.input_size) == key)
+        return self._entries[candidate.backbone, candidate.input_size]
 
 
 def _key(candidate: Candidate) -> tuple[str, int, Depth]:

@@ -39,6 +39,7 @@ MATTERS, MATTERS_OF_ERROR = (
 )  # a better score: by so much, or by so much of the best's error if that is more
 UNLIKELY = 0.05  # chance of a better score, below which the search ends
 HASTE = 0.5  # power of a training's seconds that its gain is divided by: 0 asks for the largest gain, 1 for the fastest
+MOST_ENTRIES = 64  # of the ranking whose recipes are options: what a decision costs grows with their square
 DRAWS = 512  # of the scores that all recipes may have
 GENTLE_RATE = 7e-4  # peak learning rate that is tried too where the usual one lost to the linear probe
 LONG_ENOUGH = 6.0  # epochs, after which a recipe that is behind its linear probe has lost
@@ -107,6 +108,12 @@ class DefaultPlanner:
     slots: int = 1  # trials that run at once
     under_way: Sequence[UnderWay] = ()
     costs: CostModel = field(init=False)  # of the slot that is asked for
+    _indexed: int = field(init=False, default=0)  # results that are in the three below
+    _own: dict[Candidate, list[TrialResult]] = field(init=False, default_factory=dict)  # of a recipe
+    _stored: set[tuple[str, int]] = field(
+        init=False, default_factory=set
+    )  # whose features a head was fitted on
+    _seen: set[tuple[str, int]] = field(init=False, default_factory=set)  # that had any trial
     costs_of: dict[str, CostModel] = field(
         default_factory=dict
     )  # by kind of slot; the first does the final fit
@@ -284,11 +291,20 @@ class DefaultPlanner:
 
     def _is_embedded(self, entry: Ranked) -> bool:
         """Return whether features of all images are stored: by the ranking, or by a head that was fitted on them."""
-        return entry.embedded >= self.facts.rows or any(
-            _same_features(result.trial.candidate, entry)
-            for result in self.results
-            if not result.trial.epochs and result.score_val is not None
-        )
+        if entry.embedded >= self.facts.rows:
+            return True
+        self._index()
+        return (entry.backbone, entry.input_size) in self._stored
+
+    def _index(self) -> None:
+        """Sort the results that came since the last call by what they are looked up by."""
+        for result in self.results[self._indexed :]:
+            candidate = result.trial.candidate
+            self._own.setdefault(candidate, []).append(result)
+            self._seen.add(_features_of(candidate))
+            if not result.trial.epochs and result.score_val is not None:
+                self._stored.add(_features_of(candidate))
+        self._indexed = len(self.results)
 
     def _closed(self) -> list[Strategy]:
         return [strategy for strategy in self.strategies if strategy.head and not strategy.phases]
@@ -303,7 +319,13 @@ class DefaultPlanner:
         return [c for c in recipes(entries, strategies) if (c.strategy, c.backbone) not in declined]
 
     def _timed(self) -> list[Ranked]:
-        return [entry for entry in self.ranked if entry.seconds_per_image is not None]
+        """Return the entries whose recipes are options: the first ones, and those that had a trial."""
+        timed = [entry for entry in self.ranked if entry.seconds_per_image is not None]
+        if len(timed) <= MOST_ENTRIES:
+            return timed
+        self._index()
+        later = (entry for entry in timed[MOST_ENTRIES:] if (entry.backbone, entry.input_size) in self._seen)
+        return [*timed[:MOST_ENTRIES], *later]
 
     def _head(self, candidate: Candidate) -> Option:
         costs = self.costs
@@ -336,7 +358,8 @@ class DefaultPlanner:
         """Return the trainings of a recipe that are longer than those it had."""
         if self.belief.failed(candidate) or any(one.trial.candidate == candidate for one in self.under_way):
             return []
-        own = [result for result in self.results if result.trial.candidate == candidate]
+        self._index()
+        own = self._own.get(candidate, ())
         longest = max((result.trial.epochs for result in own), default=0.0)
         continues = next((r for r in own if r.trial.epochs == longest and self._can_go_on(r)), None)
         trained = 0.0 if continues is None else continues.epochs_done
@@ -449,7 +472,3 @@ class DefaultPlanner:
 
 def _features_of(candidate: Candidate) -> tuple[str, int]:
     return candidate.backbone, candidate.input_size
-
-
-def _same_features(candidate: Candidate, entry: Ranked) -> bool:
-    return _features_of(candidate) == (entry.backbone, entry.input_size)

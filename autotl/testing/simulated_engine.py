@@ -192,7 +192,7 @@ class TableEngine:
         """Take the columns of the data; nothing is read from `pixels`."""
         self.columns = columns
         self.labels, self.classes = columns.labels, columns.classes
-        self.kind = values.of(columns.labels)
+        self.target = values.of(columns.labels)
         generator = np.random.default_rng(self.seed)
         if columns.unlabelled is not None and len(columns.unlabelled):
             behind = (
@@ -236,7 +236,7 @@ class TableEngine:
         seen.update(fresh[:able])
         have = np.array([row for row in rows.tolist() if row in seen], np.int64)
         features = self._table(cell.linear, have, f"{backbone.name}@{input_size}")
-        if isinstance(self.kind, values.Numbers):
+        if isinstance(self.target, values.Numbers):
             features = (features - self.labels.mean()) / self.labels.std()
         features += 0.1 * np.random.default_rng(len(have)).normal(size=features.shape).astype(np.float32)
         path = self.folder / f"table-{len(self.embedded)}.npz"
@@ -362,8 +362,8 @@ class TableEngine:
         self, model: str, files: Sequence[str], allowance: Allowance, features: bool = False
     ) -> Answers:
         """Return the answer of a model that knows nothing for every file: equal probabilities, or the mean."""
-        constant = self.kind.constant(self.labels, len(self.classes))[:1]
-        share = float(constant[0]) if isinstance(self.kind, values.Numbers) else 1 / len(self.classes)
+        constant = self.target.constant(self.labels, len(self.classes))[:1]
+        share = float(constant[0]) if isinstance(self.target, values.Numbers) else 1 / len(self.classes)
         shares = np.full((len(files), len(self.classes)), share, np.float32)
         return Answers(probabilities=shares, errors=[None] * len(files))
 
@@ -397,17 +397,17 @@ class TableEngine:
     @property
     def _untrained(self) -> float:
         """Return the score of a network that knows nothing."""
-        return 1 / len(self.classes) if isinstance(self.kind, values.Classes) else 0.0
+        return 1 / len(self.classes) if isinstance(self.target, values.Classes) else 0.0
 
     def _table(self, score: float, rows: np.ndarray, name: str) -> np.ndarray:
         """Return predictions (m, outputs) float32 of about this score: accuracy, R², or how far labels stand out."""
-        if isinstance(self.kind, values.Classes):
+        if isinstance(self.target, values.Classes):
             right = self._right(score, rows, name)
             shown = np.where(right, self.labels[rows], (self.labels[rows] + 1) % len(self.classes))
             return np.asarray(np.eye(len(self.classes), dtype=np.float32)[shown])
         luck = np.random.default_rng(abs(hash_of(name)) % 2**32)
-        targets = self.kind.targets(self.labels, len(self.classes))
-        if isinstance(self.kind, values.Numbers):
+        targets = self.target.targets(self.labels, len(self.classes))
+        if isinstance(self.target, values.Numbers):
             errors = 0.9 * self._error + 0.44 * luck.normal(size=targets.shape)
             wrong = errors[rows] / max(float(errors[rows].std()), 1e-9) if len(rows) else errors[rows]
             return np.asarray(

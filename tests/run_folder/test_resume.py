@@ -60,13 +60,16 @@ def test_more_time_and_backbones_find_a_better_one(
 ) -> None:
     folder = start(photos, tmp_path / "run")
     before = result_file.read(folder)
-    trained = Again().extend(folder, monkeypatch, "+2m", backbones="mine:good")
+    trained = Again().extend(
+        folder, monkeypatch, "+2m", backbones="mine:good", slots=2.0
+    )  # as the command line gives it
     after = result_file.read(folder)
     assert after.status == "finished"
     assert after.winner is not None and after.winner.backbone == "mine:good"
     probes = [done for done in before.trials if result.is_probe(done) and not done.trial.control]
     kept = [replace(done, model=None) for done in probes]
     assert list(after.trials[: len(kept)]) == kept
+    assert type(after.options["slots"]) is int
     assert len(set(recipes(after))) == len(recipes(after))
     tried_before = set(recipes(before))
     assert not any((t.candidate.id, t.epochs) in tried_before for t in trained if "select" not in t.fit_on)
