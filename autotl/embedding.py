@@ -38,7 +38,9 @@ class Embeddings:
     features: np.ndarray  # (n, d) float32; of all layer groups side by side where these were asked for
     widths: tuple[int, ...]  # features of each layer group, shallow to deep; their sum is d
     paths: np.ndarray  # (n,) str, as the source names the images
-    labels: np.ndarray  # (n,) int64 indices of `classes`
+    labels: (
+        np.ndarray
+    )  # (n,) int64 indices of `classes`; several an image: (n, classes) of 0 and 1; numbers: (n,) float64
     classes: tuple[str, ...]
     parts: np.ndarray  # (n,) str: train, select or test where the source says so, else empty
     backbone: str
@@ -70,27 +72,36 @@ class Embeddings:
                 input_size=np.array(self.input_size),
             )
 
+    def _texts(self, pa: Any) -> tuple[list[Any], Any]:
+        """Return the labels of the images as a table holds them, and their type: names, lists of names or numbers."""
+        if self.labels.ndim == 2:
+            names = [[self.classes[place] for place in np.flatnonzero(row)] for row in self.labels]
+            return names, pa.list_(pa.string())
+        if np.issubdtype(self.labels.dtype, np.floating):
+            return self.labels.tolist(), pa.float64()
+        return [self.classes[label] for label in self.labels], pa.string()
+
     def _parquet(self, path: Path) -> None:
         pa, parquet = _pyarrow()
         width = self.features.shape[1]
+        labels, kind = self._texts(pa)
         about = {"backbone": self.backbone, "input_size": self.input_size, "widths": list(self.widths)}
         schema = pa.schema(
             [
                 ("path", pa.string()),
-                ("label", pa.string()),
+                ("label", kind),
                 ("part", pa.string()),
                 ("features", pa.list_(pa.float32(), width)),
             ],
             metadata={name: str(value) for name, value in about.items()},
         )
-        labels = np.array(self.classes, object)[self.labels]
         with atomic(path) as temporary, parquet.ParquetWriter(temporary, schema) as table:
             for first in range(0, len(self.paths), ROWS_PER_GROUP):
                 rows = slice(first, first + ROWS_PER_GROUP)
                 flat = pa.array(self.features[rows].ravel(), pa.float32())
                 columns = [
                     pa.array([_utf8(name) for name in self.paths[rows]]),
-                    pa.array(labels[rows].tolist(), pa.string()),
+                    pa.array(labels[rows], kind),
                     pa.array([part or None for part in self.parts[rows]], pa.string()),
                     pa.FixedSizeListArray.from_arrays(flat, width),
                 ]
@@ -171,6 +182,7 @@ def _embedded(
             group=None,
             order=np.arange(len(data.files)),
             classes=data.classes,
+            target=data.targets[0].kind,
             modality=data.modality,
         )
         engine.open(work / "pixels", columns, metric="accuracy", digests=decoded.digests.tolist())
@@ -189,7 +201,7 @@ def _embedded(
         features=np.concatenate(groups, axis=1),
         widths=tuple(group.shape[1] for group in groups),
         paths=np.array([str(name) for name in data.names[rows]], str),
-        labels=data.labels[rows].astype(np.int64),
+        labels=data.labels[rows],
         classes=data.classes,
         parts=parts,
         backbone=spec.name,

@@ -182,3 +182,14 @@ def test_parquet_gets_one_row_an_image(photos: Path, tmp_path: Path, monkeypatch
     assert len(written["rows"]) == 12
     path, label, part, features = written["rows"][4]
     assert path.split("/")[:2] == [part, label] and features == made.features[4].tolist()
+
+
+def test_numbers_stay_numbers(photos: Path, tmp_path: Path) -> None:
+    images = sorted((photos / "train").glob("*/*.png"))
+    lines = [f"{image.relative_to(photos)},{number + 0.25}" for number, image in enumerate(images)]
+    table = photos / "ages.csv"
+    table.write_text("\n".join(["path,label", *lines]))
+    made = autotl.embed(table, backbone=BACKBONE, target="regression")
+    assert made.labels.tolist() == [number + 0.25 for number in range(6)]
+    with np.load(made.save(tmp_path / "ages.npz")) as stored:
+        assert stored["labels"].tolist() == made.labels.tolist()

@@ -24,7 +24,7 @@ from autotl.cli.options import SECONDS, options
 @click.option("--input-size", type=click.IntRange(min=1), metavar="PIXELS",
               help="Side of the images that the backbone gets.  [default: its native size]")  # fmt: skip
 @click.option("--budget", type=SECONDS, metavar="TIME", help="Time limit: 90s, 10m, 1h.  [default: none]")
-@options("test", "path", "label", "split", "root", "encoding", "layout")
+@options("test", "path", "label", "target", "split", "root", "encoding", "layout")
 @options("weights", "device", "precision", "offline")
 def embed(source: str, file: Path, layers: Literal["last", "all"], **given: Any) -> None:
     """Write the features of images by a backbone, with paths, labels and parts.
