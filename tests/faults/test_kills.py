@@ -25,7 +25,7 @@ NUMBERS = range(6, 236, 12 * step(10))  # of the 237 files that the run begins t
 EARLY = range(1, 18, step(8))  # before the first result
 MOMENTS = [f"{name}:{number}" for name in ("SIGKILL", "SIGINT") for number in NUMBERS] + ["SIGHUP:90"]
 MOMENTS += [f"SIGKILL:{number}" for number in EARLY if number not in NUMBERS]
-FIRST = 2  # files, until the options are written
+FIRST = 3  # files, until the options are written
 TIMEOUT = 900
 CODES = {"SIGKILL": -signal.SIGKILL, "SIGINT": 130, "SIGHUP": 130}
 
