@@ -342,11 +342,13 @@ class ObjectiveCall:
     """A call of a phase's `objective`: one batch of a training."""
 
     logits: Tensor  # (B, classes) float32
-    targets: Tensor  # (B,) int64 class indices
+    targets: Tensor  # (B,) int64 class indices; of other kinds of target float32, by output
     features: tuple[
         Tensor, ...
     ]  # pooled (B, d) of each layer group, shallow to deep; the last enters the head
-    counts: Tensor  # (classes,) int64: images of each class that are trained on
+    counts: (
+        Tensor  # (classes,) int64: images of each class that are trained on; empty where there are no classes
+    )
     trained: Mapping[str, Tensor]  # the backbone's parameters that train, by name
     starts: Mapping[str, Tensor]  # the same as the training began: the pretrained ones
     progress: float  # of the phase, 0 to 1
