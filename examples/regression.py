@@ -1,6 +1,6 @@
 """Predicts a number for each image: a table of paths and numbers, a run, and predictions with their intervals.
 
-python examples/numbers.py discs.csv 5m new/
+python examples/regression.py discs.csv 5m new/
 """
 
 from __future__ import annotations
