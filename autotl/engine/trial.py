@@ -171,6 +171,7 @@ def run(
         session=session, trial=trial, spec=spec, strategy=strategy, columns=columns, reporter=reporter
     )
     tables: list[tuple[np.ndarray, np.ndarray]] = []
+    late = False
     notes: list[Fact] = []  # of all folds: what is measured once a run is noted in the first
     for index, rows in enumerate(runs):
         share = _share(allowance, 1.0 / (len(runs) - index))
@@ -180,9 +181,12 @@ def run(
         notes += [note for note in outcome.notes if note not in notes]
         if reporter is not None:
             reporter.end_run()
-        if outcome.status != "finished":
+        late = late or outcome.status == "stopped"
+        if outcome.status not in ("finished", "stopped"):
             break
     outcome.notes = notes
+    if late and outcome.status == "finished":
+        outcome.status = "stopped"  # the time of one fold was over: the others had theirs
     predictions = _write_predictions(task, tables)
     model = _write_model(task, outcome)
     return _result(task, outcome, predictions, model, latency, stopwatch.since(before))

@@ -223,7 +223,8 @@ class _Searcher:
             forecast = costs.probe(candidate, trial.epochs, trial.resumed_epochs)
             trial = replace(trial, forecast=forecast, keep_model=True)
         since, kind = context.budget.spent, slot.kind
-        future = trials.start(context, self.setup, trial, self.probes, self._reserve(trial), slot)
+        reserve = self.kept + self._final_fit(trial)
+        future = trials.start(context, self.setup, trial, self.probes, reserve, slot)
         self.running[future] = _Work(slot=slot, kind=kind, since=since, candidate=candidate, trial=trial)
 
     def _is_guests(self) -> bool:
@@ -365,7 +366,8 @@ class _Searcher:
         least = context.plan.end * setup.slowness if self.probes else context.plan.first_training
         with context.ledger.charge("timing"):
             for entry in ranking.ranked[:TIMED]:
-                if context.budget.left < max(end, least):
+                # Without the timing of one backbone nothing could be trained in the time that is kept for it.
+                if context.budget.left < (max(end, least) if timed or self.probes else context.plan.end):
                     break
                 candidate = Candidate(
                     backbone=entry.backbone,
@@ -402,17 +404,6 @@ class _Searcher:
             self.skipped.append(Skipped(name=f"{entry.backbone}@{entry.input_size}", reason=too_slow))
         # An entry without rows and seconds is not asked for; trials of it can still be looked up.
         return [replace(e, rows=0, embedded=0, seconds_per_image=None) if e in slow else e for e in ranked]
-
-    def _reserve(self, trial: Trial) -> float:
-        """Return the seconds that a trial may not touch.
-
-        The first training that does not fit is ended by the clock: it gets all but the report's, for what follows
-        needs its model, and its own model ships where no final fit fits.
-        """
-        reserve = self.kept + self._final_fit(trial)
-        scored = any(result.score_val is not None for result in self.probes)
-        fits = (trial.forecast or 0.0) + reserve <= self.context.budget.left
-        return reserve if scored or fits else self.context.plan.report
 
     def _final_fit(self, trial: Trial) -> float:
         """Return the seconds of the longest final fit among those that may follow: of the best, and of `trial`."""

@@ -46,9 +46,13 @@ def start(
 ) -> Future[TrialResult]:
     """Submit a probe to a slot, which may not touch the last `reserve` seconds of the budget.
 
-    While there is no model its worker is not ended before those of the report: what is reserved is for one.
+    While there is no model its worker is not ended before those of the report: what is reserved is for one. A training
+    that does not fit then gets all but those, too: the clock ends it, and its own model ships.
     """
-    patience = 0.0 if any(probe.model for probe in probes) else reserve - context.plan.report
+    first = not any(probe.model for probe in probes)
+    patience = reserve - context.plan.report if first else 0.0
+    if first and (trial.forecast or 0.0) + reserve > context.budget.left:
+        reserve = context.plan.report
     trial = with_interval(trial, probes)
     candidate = trial.candidate
     context.journal.event(

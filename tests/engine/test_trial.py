@@ -245,6 +245,14 @@ def test_a_fitted_head_meets_the_features_it_was_fitted_on(tmp_path: Path, depth
     assert accuracy(tmp_path, done)[0] > 0.9
 
 
+def test_folds_that_were_stopped_are_all_predicted(tmp_path: Path) -> None:
+    """Each has its share of the time: without predictions on every row the trial would have no score."""
+    done = attempt(tmp_path, folds=3, epochs=10.0**6, allowance=Allowance(deadline=time.monotonic() + 3.0))
+    assert done.status == "stopped" and done.error is None
+    with np.load(tmp_path / str(done.predictions)) as stored:
+        assert sorted(stored["rows"]) == list(range(90))
+
+
 def test_time_that_runs_out_is_stopped_not_failed(tmp_path: Path) -> None:
     done = attempt(
         tmp_path, allowance=Allowance(deadline=time.monotonic() + 2.0), hyper={"lr": 1e-3}, rows=59

@@ -19,6 +19,7 @@ from autotl.records import (
     Candidate,
     Explained,
     Kind,
+    Machine,
     Ranked,
     Skipped,
     Trial,
@@ -268,6 +269,28 @@ def test_a_training_that_was_asked_for_and_fits_nowhere_gets_the_time_that_there
     assert (
         first.cost.forward + first.cost.backward > 30
     )  # of 60 seconds, the start, the ranking and the report left out
+
+
+@pytest.mark.parametrize("start", [3.0, 25.0, 40.0])
+def test_what_was_asked_for_is_timed_and_trained_after_a_slow_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: float
+) -> None:
+    """Features from the cache show no seconds an image: without a timing of its own no backbone was ever trained."""
+    embed = TableEngine.embed
+
+    def cached(engine: TableEngine, *arguments: Any) -> Any:
+        return replace(embed(engine, *arguments), seconds_per_image=None)
+
+    def started(engine: TableEngine, allowance: Any) -> Machine:
+        engine.clock.now += start
+        return Machine(device="table", precision="fp32")
+
+    monkeypatch.setattr(TableEngine, "embed", cached)
+    monkeypatch.setattr(TableEngine, "started", started)
+    photos = pictures(tmp_path / "photos", each=6, classes=2)
+    folder = World().run(photos, tmp_path / "run", budget=60.0, strategies=("fine_tune", "lp_ft"))
+    state = result_file.read(folder)
+    assert state.winner is not None and state.winner.strategy in {"fine_tune", "lp_ft"}
 
 
 def test_when_every_backbone_fails_it_says_why(photos: Path, tmp_path: Path) -> None:
