@@ -16,6 +16,7 @@ from made_targets import COLOURS, discs, tiles
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 BUDGET = "40s"  # which a run may use up; a busy machine needs ten of it before the first model
+SHORT = "25s"  # of runs on sixty small pictures
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_from_python(desk: Path) -> None:
 def test_regression(desk: Path) -> None:
     discs(desk, 60)
     discs(desk / "more", 6, seed=1)
-    shown = run(desk, "regression.py", "discs.csv", BUDGET, "more/discs")
+    shown = run(desk, "regression.py", "discs.csv", SHORT, "more/discs")
     assert "Use autotl:" in shown and "within ±" in shown
     lines = [line.split() for line in shown.splitlines() if line.strip().startswith("more/discs/")]
     truth = dict(line.split(",") for line in (desk / "more" / "discs.csv").read_text().splitlines()[1:])
@@ -89,7 +90,7 @@ def test_regression(desk: Path) -> None:
 def test_several_labels(desk: Path) -> None:
     tiles(desk, 60)
     tiles(desk / "more", 6, seed=1)
-    shown = run(desk, "several_labels.py", "tiles.csv", BUDGET, "more/tiles")
+    shown = run(desk, "several_labels.py", "tiles.csv", SHORT, "more/tiles")
     assert "Use autotl:" in shown and "red is predicted from a probability of" in shown
     rows = [line.split() for line in shown.splitlines() if line.strip().startswith("more/tiles/")]
     truth = dict(line.split(",") for line in (desk / "more" / "tiles.csv").read_text().splitlines()[1:])
