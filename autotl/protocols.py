@@ -346,9 +346,7 @@ class ObjectiveCall:
     features: tuple[
         Tensor, ...
     ]  # pooled (B, d) of each layer group, shallow to deep; the last enters the head
-    counts: (
-        Tensor  # (classes,) int64: images of each class that are trained on; empty where there are no classes
-    )
+    counts: Tensor  # (classes,) int64: images of each class that are trained on; empty without classes
     trained: Mapping[str, Tensor]  # the backbone's parameters that train, by name
     starts: Mapping[str, Tensor]  # the same as the training began: the pretrained ones
     progress: float  # of the phase, 0 to 1
