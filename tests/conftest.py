@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 # all of them out, and does not even import those that need torch, in this process or in the worker.
 MARKED = {
     "torch": (
+        "builtin/test_in_context.py",
         "engine",
         "faults/test_altered_models.py",
         "plugins/test_packages.py",

@@ -49,8 +49,8 @@ def after(before: Standing | None, event: Event) -> Standing:
 
 
 def is_best(event: Event) -> bool:
-    """Return whether the event's own score is the best so far."""
-    if event.best is None or event.score is None:
+    """Return whether the event's own score is the best so far; a control's never is, however high."""
+    if event.best is None or event.score is None or event.stage == "control":
         return False
     return round(event.best, SCORE_DIGITS) == round(event.score, SCORE_DIGITS)
 

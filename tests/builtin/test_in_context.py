@@ -16,8 +16,6 @@ from autotl.builtin import in_context
 from autotl.errors import Declined, EngineError
 from autotl.records.head import Head
 
-pytestmark = pytest.mark.torch
-
 
 class StandIn:
     """Answers by the nearest row of its context."""

@@ -175,6 +175,8 @@ def test_the_best_has_its_candidate_as_long_as_that_is_known() -> None:
     assert "best 81.0% a@1/knn" in plain(panel(same, 0.0, 80))
     unknown = after(same, event(3.0, candidate="c@1/knn", kind=Kind.TRIAL_ENDED, score=0.7, best=0.79))
     assert plain(panel(unknown, 0.0, 80)).endswith("best 79.0%")
+    control = event(4.0, "control", candidate="pixels@16/ridge", kind=Kind.TRIAL_ENDED, score=0.81, best=0.81)
+    assert "pixels" not in plain(panel(after(found, control), 0.0, 80)).partition("best")[2]
 
 
 @pytest.mark.parametrize("width", [40, 80])
