@@ -29,7 +29,8 @@ from made_images import pictures
 from PIL import Image
 
 from autotl.cli import main
-from autotl.engine import client
+from autotl.engine import client, slots
+from autotl.stats import values
 from autotl.testing.simulated_engine import Cell, TableClock, TableEngine
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
@@ -40,7 +41,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
-MOST_NOT_RUN = 4
+MOST_NOT_RUN = 5
 NOT_HERE = {  # commands that a table engine or a machine without a hub cannot do, and what tests them
     "autotl run --continue runs/photos": "needs an interrupted run: tests/run_folder/test_resume.py",
     "autotl backbones --fetch": "needs a hub: tests/weights/test_hub.py",
@@ -113,6 +114,7 @@ class Engine(TableEngine):
     def predict(self, model: str, files: Any, allowance: Any, features: bool = False) -> Any:
         if not hasattr(self, "classes"):
             self.classes = tuple(json.loads((Path(model) / "model.json").read_text())["classes"])
+            self.target = values.of_kind("multiclass")
         return super().predict(model, files, allowance, features)
 
 
@@ -137,6 +139,10 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [f"{p.relative_to(root)},{p.parent.name},writer{n % 9},{1 + n % 2}" for n, p in enumerate(images)]
     (root / "pages.csv").write_text("\n".join(["path,label,writer,trust", *lines]))
     (root / "labels.csv").write_text("\n".join(["path,label", *(line.rsplit(",", 2)[0] for line in lines)]))
+    numbers = [f"{p.relative_to(root)},{0.37 * n:.2f}" for n, p in enumerate(images)]
+    (root / "discs.csv").write_text("\n".join(["path,label", *numbers]))
+    tiles = [f"{p.relative_to(root)},{n % 2},{n // 2 % 2},{n // 3 % 2}" for n, p in enumerate(images)]
+    (root / "tiles.csv").write_text("\n".join(["path,red,green,blue", *tiles]))
     shades = np.repeat(np.uint8([60, 190]), 30)
     noise = np.random.default_rng(0).integers(0, 60, (60, 28, 28), np.uint8)
     np.savez(root / "digits.npz", images=noise + shades[:, None, None], labels=shades)
@@ -152,7 +158,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / "autotl" / "embedded", root / name)
     for name in ("photos", "photos-20250101-120000", "monday", "tuesday"):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(client, "connect", _connect)
+            _answer_from_a_table(patch)
             words = ["run", str(root / "photos"), "--offline", "-q", "--out", str(root / "runs" / name)]
             assert CliRunner().invoke(main, words).exit_code == 0
     return root
@@ -172,6 +178,12 @@ def _connect(*, folder: Path, **_: Any) -> Engine:
     return Engine(Path(folder).absolute(), Anything(), TableClock())
 
 
+def _answer_from_a_table(patch: pytest.MonkeyPatch) -> None:
+    """Start no worker: neither for a run nor for what reads the model of one."""
+    patch.setattr(client, "connect", _connect)
+    patch.setattr(slots, "connect", lambda call: _connect(folder=call.folder))
+
+
 @pytest.fixture
 def desk(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the shelf to work in, the packages of plugins/ installed, the engine replaced."""
@@ -179,7 +191,7 @@ def desk(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(shelf, place)
     (place / "plugins").symlink_to(PLUGINS)
     monkeypatch.chdir(place)
-    monkeypatch.setattr(client, "connect", _connect)
+    _answer_from_a_table(monkeypatch)
     # Not the planner, which would replace the default one on every page.
     names = [path.name for path in PLUGINS.iterdir() if path.is_dir() and path.name != "autotl-random-search"]
     monkeypatch.setattr("sys.path", [*install(tmp_path / "site", *names), *sys.path])

@@ -362,8 +362,9 @@ class TableEngine:
         self, model: str, files: Sequence[str], allowance: Allowance, features: bool = False
     ) -> Answers:
         """Return the answer of a model that knows nothing for every file: equal probabilities, or the mean."""
-        constant = self.target.constant(self.labels, len(self.classes))[:1]
-        share = float(constant[0]) if isinstance(self.target, values.Numbers) else 1 / len(self.classes)
+        share = 1 / len(self.classes)
+        if isinstance(self.target, values.Numbers):
+            share = float(self.target.constant(self.labels, len(self.classes))[0])
         shares = np.full((len(files), len(self.classes)), share, np.float32)
         return Answers(probabilities=shares, errors=[None] * len(files))
 

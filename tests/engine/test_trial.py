@@ -283,7 +283,7 @@ def test_a_training_is_continued_from_the_model_of_a_shorter_one(tmp_path: Path,
 
 
 def test_a_training_is_not_continued_from_elsewhere(tmp_path: Path) -> None:
-    for folder, told in (("../else", "outside the run folder"), ("trials/none/model", "cannot be continued")):
+    for folder, told in (("../else", "outside the run folder"), ("trials/none/model", "cannot be read")):
         with pytest.raises(EngineError, match=told):
             attempt(tmp_path, epochs=9.0, resume_from=folder, resumed_epochs=6.0)
 

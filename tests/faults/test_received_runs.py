@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -204,6 +205,7 @@ def test_an_export_is_compared_on_no_image_from_elsewhere(
     seen: list[str] = []
     engine = SimpleNamespace(export=lambda model, folder, to, images: seen.extend(images))
     monkeypatch.setitem(sys.modules, "autotl.engine.export", engine)
+    monkeypatch.setattr(importlib.import_module("autotl.engine"), "export", engine, raising=False)
     edit(run, lambda state: state["data"].update({"source": str(run / "photos")}))
     table = run / "manifest.csv"
     heading, *rows = table.read_text().splitlines()

@@ -15,7 +15,7 @@ from simulated_run import SPECS, World
 import autotl
 from autotl import pipeline
 from autotl.cli import main
-from autotl.engine import client
+from autotl.engine import slots
 from autotl.errors import RunError, UnknownNameError
 from autotl.hookspecs import hookimpl
 from autotl.plugins import manager
@@ -32,7 +32,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> autotl.Run:
     load = manager.load_plugins
     world = World()
     monkeypatch.setattr(pipeline, "load_plugins", lambda: load([guest]))
-    monkeypatch.setattr(client, "connect", world.connect)
+    monkeypatch.setattr(slots, "connect", lambda call: world.connect(folder=Path(call.folder)))
     return autotl.load(world.run(pictures(tmp_path / "photos"), tmp_path / "run"))
 
 

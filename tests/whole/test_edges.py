@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from autotl.cli import main
-from autotl.engine import client
+from autotl.engine import client, slots
 from autotl.report.wording import joined
 from autotl.run_folder import result_file
 from autotl.testing.simulated_engine import Cell, TableClock, TableEngine
@@ -54,6 +54,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[TableEngine]:
         return made[-1]
 
     monkeypatch.setattr(client, "connect", connect)
+    monkeypatch.setattr(slots, "connect", lambda call: connect(folder=Path(call.folder)))
     return made
 
 
@@ -154,7 +155,7 @@ def test_what_cannot_be_is_refused_in_one_line_before_torch_starts(
     [
         (("--backbones", "autotl:resnet14t_smal"), "did you mean 'autotl:resnet14t_small'"),
         (("--backbones", "resnet14t-small"), "'resnet14t_small'"),
-        (("--strategies", "linear"), "did you mean 'linear_probe'"),
+        (("--strategies", "linear"), "or 'linear_probe'"),
         (("--backbones", "zzz*"), "no backbone 'zzz*'"),
         (("--max-params", "1k"), "no backbone is left to try"),
     ],
