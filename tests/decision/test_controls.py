@@ -94,6 +94,7 @@ def test_negative_transfer_is_called_by_its_name() -> None:
     found, shown = transfer.verdict(answers(0.5), [answers(0.8, "gradients")], judged(), GOAL)
     assert found is not None and found.high < 0
     assert shown is not None and "negative transfer" in wording.sentence(shown)
+    assert "no model of it is written" in wording.sentence(shown)
     assert "ridge regression on gradients (HOG) with 80.0%" in wording.sentence(shown)
 
 

@@ -286,7 +286,10 @@ def _pretraining_gain(
     best = f"the best without it is {WITHOUT_PRETRAINING[control]} with {percent(score)}"
     if gap["high"] < 0:
         verdict = "pretraining does not help here (negative transfer)"
-    elif gap["low"] <= 0:
+        return (
+            f"{verdict}: {best}, {_difference(**gap)}; it is there for comparison, no model of it is written"
+        )
+    if gap["low"] <= 0:
         verdict = "pretraining: no significant gain"
     elif converged:
         verdict = "pretraining helps"

@@ -23,7 +23,10 @@ def _test_score_differs(
         f" {images}, and not by chance ({chance})"
     )
     if not fell:
-        return f"{text}: the test images are easier, or copies of training images are among them"
+        return (
+            f"{text}: the test images are easier, or copies of training images are among them; look at the copies that"
+            " are named before you rely on the higher figure"
+        )
     if not given:
         return (
             f"{text}: trust the test {measure}; both parts were drawn at random, and more images would tell"
@@ -45,8 +48,8 @@ def _signal_on_test_alone(
     return (
         f"on the images that candidates are compared by, the winner ({percent(score)}) is not significantly better than"
         f" always answering one class ({percent(constant)}, p = {p:.2g}); on the test images it is, with {percent(test)}"
-        f" ({percent_range(low, high)}): trust the test, and add images, because the choice between candidates is"
-        " hardly better than chance"
+        f" ({percent_range(low, high)}): the model has learnt something, but the choice between candidates is hardly"
+        " better than chance; add images"
     )
 
 
