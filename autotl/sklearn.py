@@ -25,7 +25,7 @@ __all__ = ["TransferClassifier", "TransferRegressor"]
 
 
 class _Transfer(BaseEstimator):  # type: ignore[misc]
-    """What both estimators share: the parameters, and a run in a folder that is gone after it."""
+    """The base of both estimators: the parameters, and a run in a folder that is removed after it."""
 
     def __init__(  # noqa: PLR0913 (scikit-learn reads an estimator's parameters from its signature)
         self,

@@ -64,7 +64,7 @@ DEPTHS = (
         proposed=False,
     ),
 )
-# For few labels: what keeps a fine-tuning near what was learnt before, or makes its images go further.
+# For few labels: penalties that keep a fine-tuning near the pretrained weights, and stronger augmentation.
 FEW_LABELS = (
     _fine_tuning(
         "l2_sp",

@@ -1,4 +1,4 @@
-"""Whether strategies are worth trying on a backbone, or why they cannot be. Imports no torch."""
+"""Ask strategies whether they are worth trying on a backbone. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes a model's answers honest, by kind of target: temperature, intervals of numbers, thresholds of labels. Pure.
+"""Calibrate a model's answers by kind of target: temperature, intervals of numbers, thresholds of labels. Pure.
 
 Each is made from predictions on the selection rows and checked on the test rows, which it has not seen.
 """

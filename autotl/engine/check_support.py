@@ -286,7 +286,7 @@ def train_toy(
 def _predicted_again(
     net: BackboneSpec, strategy: Strategy, weights: dict[str, np.ndarray], squares: np.ndarray
 ) -> np.ndarray:
-    """Return the probabilities of a network that is built and prepared anew and given the saved weights."""
+    """Return the probabilities of a network that is built and prepared again and given the saved weights."""
     backbone = build(net, prepare=strategy.prepare, pretrained=False, offline=True)
     model = Model(backbone, nn.Linear(backbone.feature_dim, len(weights["head.bias"])))
     model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})

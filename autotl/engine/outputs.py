@@ -1,4 +1,4 @@
-"""What the outputs of a network mean, by kind of target: what its loss compares them with, and the predictions in them.
+"""Map the outputs of a network to losses and predictions, by kind of target.
 
 Networks answer in numbers of about the size of one, so numbers are standardised by the train images. The way back to
 their own unit is part of the model: of its folder and of what is exported.

@@ -151,7 +151,7 @@ class NumberProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelSetProfile:
-    """How many labels images have, and which go together."""
+    """Return how many labels images have, and which go together."""
 
     mean: float  # labels an image
     most: int

@@ -33,9 +33,9 @@ def hold(folder: str | Path) -> Iterator[None]:
             f"{folder} is being written by another autotl; expected a folder that no other run uses; wait for it, or"
             " choose another --out"
         ) from error
-    # filelock raises NotImplementedError on a file system without locks; what else is wrong with the folder shows when
-    # it is written to.
-    except (NotImplementedError, OSError):  # it is written to without a lock
+    except (NotImplementedError, OSError):
+        # filelock raises NotImplementedError where the file system has no locks: the folder is then used without one.
+        # An OSError of the folder itself is raised again, with its name, by the first write to it.
         pass
     try:
         yield

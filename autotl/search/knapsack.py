@@ -13,7 +13,7 @@ NOTHING = 1e-5  # of a score
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
-    """How many trainings are made at once, and the seconds that those under way still take, of all slots together."""
+    """The number of trainings made at once, and the seconds that those under way still take, of all slots together."""
 
     number: int = 1
     taken: float = 0.0

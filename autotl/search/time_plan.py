@@ -18,7 +18,7 @@ REPORT = 3.0  # report and last writes
 MOST_TEST = 3.0  # for the test of a model whose final fit has no time
 FIRST_MODEL = 10.0  # from then to the first model, with all that usually comes before it
 LATE = 3.0  # by which that model may come after the budget: a run without one has been for nothing
-FINAL_HEAD = 4.0  # fitting a head anew on all images
+FINAL_HEAD = 4.0  # fitting a head again on all images
 RANK_SHARE = 0.12  # of the budget without start and report
 FEWEST_IMAGES = 200  # the images of the smallest useful run: one linear probe on them needs
 IMAGE_SECONDS = 0.004  # seconds each
@@ -69,7 +69,7 @@ class TimePlan:
     embedding: float  # one embedding of the ranking
     first_training: float  # what ranking and timing leave, where a training makes the first model
     late: float  # by which the first model of a hurried run may come after the budget
-    final_head: float  # fitting a head anew at the usual pace; with less time the probe's own is kept
+    final_head: float  # fitting a head again at the usual pace; with less time the probe's own is kept
 
     def slowness(self, spent: float) -> float:
         """Return how many times slower than usual the machine is, at least 1: it was ready after `spent` seconds."""

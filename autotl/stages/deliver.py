@@ -134,7 +134,7 @@ class _Delivery:
         return with_interval(trial, self.searched.probes)
 
     def _is_late(self, trial: Trial) -> bool:
-        """Return whether the time that a hurried run has left is too short for a head that is fitted anew."""
+        """Return whether the time that a hurried run has left is too short to fit the head again."""
         left, plan = self.context.budget.left - self._kept(), self.context.plan
         return self.setup.hurried and not trial.epochs and left < plan.final_head * self.setup.slowness
 

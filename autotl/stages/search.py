@@ -63,7 +63,7 @@ def search(context: RunContext, setup: Setup, ranked: RankResult) -> Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """What a slot does: a trial, or three timed batches of a recipe."""
+    """The work of a slot: a trial, or three timed batches of a recipe."""
 
     slot: Slot
     kind: str  # of the slot when the work began

@@ -1,4 +1,4 @@
-"""What the labels of each kind of target are as arrays: how they are spread, compared, fitted, predicted and written.
+"""Represent the labels of each kind of target as arrays: spread, compare, fit, predict and write them.
 
 An array shows its kind: class indices are (n,) integers, sets of labels a table (n, classes) of 0 and 1, and numbers
 (n,) floats. numpy only.

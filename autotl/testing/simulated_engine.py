@@ -197,7 +197,7 @@ class TableEngine:
         if columns.unlabelled is not None and len(columns.unlabelled):
             behind = (
                 int(columns.unlabelled.max()) + 1 - len(self.labels)
-            )  # images of classes that nobody told
+            )  # images whose classes are not known
             drawn = np.random.default_rng(self.seed + 1).integers(len(self.classes), size=behind)
             self.labels = np.concatenate([self.labels, drawn])
         self.difficulty = generator.random(

@@ -167,7 +167,7 @@ def _functions(strategy: Strategy) -> Iterator[tuple[str, str]]:
 
 
 def worths(strategy: Strategy) -> None:
-    """Whether it is worth trying is True or False, for a backbone and some seconds or none, or it declines."""
+    """Its `worth` returns True or False, for a backbone and some seconds or none, or declines."""
     if strategy.worth is None:
         raise SkipTest("it is worth trying everywhere")
     backbone = BackboneSpec(name="toy:net", build="toy:net")
@@ -237,7 +237,7 @@ def _numbers(flags: list[bool]) -> str:
 
 
 def selectors(strategy: Strategy) -> None:
-    """What a phase's selector chooses trains, and every other parameter stays as it was, bit for bit."""
+    """The parameters that a phase's selector chooses train; every other one stays the same, bit for bit."""
     from autotl.engine.check_support import chosen
 
     for phase in _declaring(strategy, "selector"):

@@ -31,7 +31,7 @@ DAMAGED = (  # all that reading a damaged archive raises
     zipfile.BadZipFile,
     tarfile.TarError,
     EOFError,
-    NotImplementedError,  # zipfile's for a compression method that it does not know
+    NotImplementedError,  # raised by zipfile for a compression method that it does not support
     zlib.error,
     lzma.LZMAError,
 )

@@ -48,7 +48,7 @@ def _signal_on_test_alone(
     return (
         f"on the images that candidates are compared by, the winner ({percent(score)}) is not significantly better than"
         f" always answering one class ({percent(constant)}, p = {p:.2g}); on the test images it is, with {percent(test)}"
-        f" ({percent_range(low, high)}): the model has learnt something, but the choice between candidates is hardly"
+        f" ({percent_range(low, high)}): the model has learned something, but the choice between candidates is hardly"
         " better than chance; add images"
     )
 
