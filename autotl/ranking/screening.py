@@ -106,7 +106,8 @@ class Screening:
         self.entries: dict[tuple[str, int], Entry] = {}
         self.small: dict[str, list[Entry]] = {}
         self.late: set[tuple[str, int]] = set()
-        self.weights_on: dict[int, tuple[ScoreWeight, ...]] = {}  # by number of images, until scores change
+        # By number of images, until scores change: what they shift each backbone by.
+        self.shifts_on: dict[int, dict[tuple[str, int], float]] = {}
         self.past = past or {}
         self.guests = guests or {}
         for spec in backbones:
@@ -207,7 +208,7 @@ class Screening:
         self.running.discard(entry.key)
         entry.rows, entry.scores = rows, dict(scores)
         entry.scored = rows if scored is None else scored
-        self.weights_on.clear()
+        self.shifts_on.clear()
         if seconds_per_image:
             entry.seconds_per_image = seconds_per_image
         if rows == 0:
@@ -257,11 +258,11 @@ class Screening:
         if "linear" not in entry.scores:
             usual = float(np.mean([a.prior for a in peers]))
             return level + score_weights.PRIOR_ALONE * (entry.prior - usual)
-        judged = [a.judgement for a in peers]
-        if entry.scored not in self.weights_on:
-            self.weights_on[entry.scored] = score_weights.weights(judged, entry.scored, self.guests)
-        weights = self.weights_on[entry.scored]
-        prior_mean = level + score_weights.shifts(judged, weights)[peers.index(entry)]
+        if entry.scored not in self.shifts_on:
+            judged = [a.judgement for a in peers]
+            shifts = score_weights.shifts(judged, score_weights.weights(judged, entry.scored, self.guests))
+            self.shifts_on[entry.scored] = {a.key: shift for a, shift in zip(peers, shifts, strict=True)}
+        prior_mean = level + self.shifts_on[entry.scored][entry.key]
         measured = entry.scores["linear"]
         noise = max(measured * (1 - measured), 0.02) / entry.scored
         trust = PRIOR_DEVIATION**2 / (PRIOR_DEVIATION**2 + noise)

@@ -1,10 +1,11 @@
-"""The belief of a run: what every recipe scores at every length, jointly normal on the logit scale. numpy alone.
+"""The belief of a run: what every recipe scores at every length, jointly normal on the logit scale. No clock, no files.
 
 One object answers the planner, the estimates of tried candidates, the winner's chance, the open recipes and the
 expected accuracy. It is built from the ranking, the depth profiles and the prior of `autotl.search.prior`; trial
 results update it. Every latent score is a weighted sum of independent standard normal variables, so that updating
 is conditioning a normal distribution (Rasmussen and Williams 2006, equation 2.23), and joint draws follow by
-Matheron's rule (Wilson and others, JMLR 22, 2021). The order of updates does not matter.
+Matheron's rule (Wilson and others, JMLR 22, 2021). The order of updates does not matter. A score depends on a dozen of
+some thousand variables: weights are held as sparse rows, and what results show is worked out once for each new result.
 
 Selection images are the same for every trial: their errors go together as the paired predictions show. What these
 images give a frozen head too much, by its cross-validation on the train images, is thereby taken off the fine-tunings
@@ -19,14 +20,18 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.sparse import csr_array
 
 from autotl.records import Candidate, Interval, Ranked, TrialResult
 from autotl.search import prior as search_prior
-from autotl.search.prior import Form, correlation, empirical, grown, logit, matrix, occurring, sigmoid
+from autotl.search.prior import Form, correlation, empirical, grown, logit, sigmoid
 
 __all__ = ["Belief", "Outlook", "Point", "Selection"]
 
@@ -66,12 +71,16 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Observation:
-    """The score of one training, and which images it answered rightly, where that is known."""
+    """The score of one training, and what the images that judged it say of it."""
 
+    number: int  # in the order of arrival
     candidate: Candidate
     epochs: float
     score: float
-    right: np.ndarray | None = None  # (rows,) bool, or merits whose mean is the score
+    images: float  # independent ones that the score is worth
+    hits: np.ndarray | None = (
+        None  # of length 1: the images' deviations from the mean, by group; None: not known
+    )
 
     @property
     def key(self) -> tuple[str, float, float]:
@@ -87,12 +96,47 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Conditions:
-    """The observations as forms, solved."""
+class _Row:
+    """The form of a latent score, its variables by number."""
 
-    forms: tuple[Form, ...]
-    noise: np.ndarray  # (m, m) covariance
+    constant: float
+    places: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Table:
+    """The forms of several latent scores: constants (n,) and weights (n, variables)."""
+
+    constants: np.ndarray
+    weights: Any  # a sparse array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Conditions:
+    """What the observations show of the variables."""
+
+    noise: np.ndarray  # (m, m) covariance of their errors
     surprise: np.ndarray  # (m,) observed less expected
+    root: tuple[np.ndarray, bool]  # Cholesky factor of the covariance of `surprise`
+    fit: float  # the surprise in units of that covariance
+    places: np.ndarray  # (k,) variables that occur in the observations
+    seen: np.ndarray  # (m, k) their weights
+
+    @property
+    def likelihood(self) -> float:
+        """Return the logarithm of how likely the observations are, but for a constant."""
+        return -0.5 * self.fit - float(np.log(np.diag(self.root[0])).sum())
+
+
+@dataclass(slots=True, eq=False)
+class _Posterior:
+    """The variables given the observations, as they are asked for."""
+
+    conditions: _Conditions
+    mean: np.ndarray  # (k,) of the variables that occur in the observations
+    known: np.ndarray  # (k, m) whose rows' products are what their covariance is less than before
+    drawn: dict[int, np.ndarray] = field(default_factory=dict)  # all variables, by number of draws
 
 
 class Belief:
@@ -119,16 +163,32 @@ class Belief:
         for backbone, size in self.entries:
             self._sizes.setdefault(backbone, []).append(size)
         self._level_now: Form | None = None  # until the next result
+        self._numbers: dict[str, int] = {}  # of variables
+        self._rows: dict[
+            float, dict[Point, _Row]
+        ] = {}  # by scale, while nothing else changes that they depend on
+        self._rows_for: object = None  # what they depend on
         self.selection = selection
         self.out_of_fold = out_of_fold
         self.recoverable = dict(recoverable or {})
         self.rows = rows
         self._observed: list[Observation] = []
+        self._heads: dict[tuple[str, int], list[Observation]] = {}  # in closed form, by backbone and size
+        self._together = np.zeros((0, 0))  # correlation of errors, in the order of arrival
         self._failed: dict[Candidate, Observation] = {}
         self._failing: set[str] = set()
         self._between = BETWEEN
         self._scale = 1.0
-        self._conditions: _Conditions | None = None
+        self._posterior: _Posterior | None = None  # until the next result
+
+    def __deepcopy__(self, memo: object) -> Belief:
+        """Return a belief that learns on its own; what neither changes is shared."""
+        other = copy(self)
+        other._observed = list(self._observed)
+        other._heads = {entry: list(heads) for entry, heads in self._heads.items()}
+        other._numbers = dict(self._numbers)
+        other._rows = {scale: dict(rows) for scale, rows in self._rows.items()}
+        return other
 
     # -- what it is fed with
 
@@ -142,11 +202,23 @@ class Belief:
         epochs = max(result.epochs_done, 1.0) if result.trial.epochs else 0.0
         # R² is below 0 for what has learned nothing: as little as a share of 0.
         score = min(max(result.score_val, 0.0), 1.0)
-        self._observed.append(
-            Observation(candidate=result.trial.candidate, epochs=epochs, score=score, right=right)
+        sums = None if right is None else self._sums(right)
+        length = 0.0 if sums is None else float(np.sqrt(sums @ sums))
+        candidate = result.trial.candidate
+        observation = Observation(
+            number=len(self._observed),
+            candidate=candidate,
+            epochs=epochs,
+            score=score,
+            images=self._images(score, sums),
+            hits=sums / length if sums is not None and length > 0 else None,
         )
+        self._together = self._with_correlations(observation)
+        self._observed.append(observation)
         self._observed.sort(key=lambda observation: observation.key)
-        self._conditions = self._level_now = None
+        if not epochs:
+            self._heads.setdefault(_entry(candidate), []).append(observation)
+        self._posterior = self._level_now = None
 
     # -- what is read from it
 
@@ -166,51 +238,51 @@ class Belief:
 
     def latent(self, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and deviation (n,) of latent scores."""
-        forms = [self._form(point) for point in points]
-        conditions = self._known()
-        own, seen = _matrices(forms, conditions.forms)
-        mean = np.array([form.constant for form in forms])
-        variance = (own**2).sum(1)
-        if conditions.forms:
-            between, among = own @ seen.T, seen @ seen.T + conditions.noise
-            mean = mean + between @ np.linalg.solve(among, conditions.surprise)
-            variance = variance - (between * np.linalg.solve(among, between.T).T).sum(1)
+        posterior = self._known()
+        table = self._table([self._row(point) for point in points])
+        mean, variance = table.constants, table.weights.power(2).sum(1)
+        if self._observed:
+            own = table.weights[:, posterior.conditions.places]
+            mean = mean + own @ posterior.mean
+            variance = variance - ((own @ posterior.known) ** 2).sum(1)
         return mean, np.sqrt(np.maximum(variance, 1e-8))
 
     def latent_draws(self, points: Sequence[Point], number: int) -> np.ndarray:
         """Return joint draws (number, n) of latent scores; each variable has the same draws in every call."""
-        forms = [self._form(point) for point in points]
-        conditions = self._known()
-        names = occurring([*forms, *conditions.forms])
-        own, seen = _matrices(forms, conditions.forms)
-        standard = np.stack([_standard(name, number) for name in names], axis=1)
-        drawn = np.array([form.constant for form in forms]) + standard @ own.T
-        if conditions.forms:
-            errors = np.stack(
-                [
-                    _standard(f"error {place} {key}", number)
-                    for place, key in enumerate(o.key for o in self._observed)
-                ],
-                axis=1,
-            )
-            among = seen @ seen.T + conditions.noise
-            shown = standard @ seen.T + errors @ _root(conditions.noise).T
-            drawn = drawn + (conditions.surprise - shown) @ np.linalg.solve(among, seen @ own.T)
-        return np.asarray(drawn)
+        self._known()
+        table = self._table([self._row(point) for point in points])
+        return np.asarray(table.constants[:, None] + table.weights @ self._variables(number)).T
+
+    def _variables(self, number: int) -> np.ndarray:
+        """Return joint draws (variables, number) of the variables, given the observations."""
+        posterior, names = self._known(), list(self._numbers)
+        drawn = posterior.drawn.get(number)
+        if drawn is None:
+            drawn = np.reshape([_standard(name, number) for name in names], (len(names), number))
+            if self._observed:
+                conditions, keys = posterior.conditions, [o.key for o in self._observed]
+                errors = [_standard(f"error {place} {key}", number) for place, key in enumerate(keys)]
+                shown = conditions.seen @ drawn[conditions.places] + _root(conditions.noise) @ errors
+                lacking = cho_solve(conditions.root, conditions.surprise[:, None] - shown)
+                drawn[conditions.places] += conditions.seen.T @ lacking
+        elif len(drawn) < len(names):  # those that occurred since: no observation speaks of them
+            drawn = np.concatenate([drawn, [_standard(name, number) for name in names[len(drawn) :]]])
+        posterior.drawn[number] = drawn
+        return drawn
 
     def draws(self, points: Sequence[Point], number: int) -> np.ndarray:
         """Return joint draws (number, n) of scores, all between 0 and 1."""
         return sigmoid(self.latent_draws(points, number))
 
-    def forthcoming(self, points: Sequence[Point], number: int) -> np.ndarray:
-        """Return joint draws (number, n) of what expected scores become once these recipes are probed.
+    def forthcoming(self, points: Sequence[Point], drawn: np.ndarray) -> np.ndarray:
+        """Return joint draws (draws, n) of what expected scores become once these recipes are probed.
 
-        They move less than the scores themselves: the images that judge are few.
+        `drawn` (draws, n) are draws of their latent scores. Expected scores move less: the images that judge are few.
         """
         mean, deviation = self.latent(points)
         shares = sigmoid(mean)
         noise = 1 / (np.maximum(shares * (1 - shares), 0.005) * max(self.selection.rows, 1))
-        moved = (self.latent_draws(points, number) - mean) * np.sqrt(deviation**2 / (deviation**2 + noise))
+        moved = (drawn - mean) * np.sqrt(deviation**2 / (deviation**2 + noise))
         left = noise * deviation**2 / (deviation**2 + noise)
         return sigmoid((mean + moved) / np.sqrt(1 + math.pi * left / 8))
 
@@ -238,12 +310,13 @@ class Belief:
 
     def failed(self, candidate: Candidate) -> bool:
         """Return whether a recipe was trained and learned next to nothing."""
-        return candidate in self._failures()
+        self._known()
+        return candidate in self._failed
 
     def frozen(self, candidate: Candidate) -> float:
         """Return the expected score of the best frozen head on a recipe's features."""
         key = (candidate.backbone, candidate.input_size)
-        heads = {o.candidate for o in self._observed if not o.epochs and _entry(o.candidate) == key}
+        heads = {head.candidate for head in self._heads.get(key, ())}
         if heads:
             return float(self.means([(head, 0.0) for head in sorted(heads, key=lambda c: c.id)]).max())
         linear = Candidate(backbone=key[0], input_size=key[1], strategy="linear_probe")
@@ -251,14 +324,34 @@ class Belief:
 
     # -- the model
 
-    def _form(self, point: Point) -> Form:
+    def _row(self, point: Point) -> _Row:
         """Return the latent score of a recipe at a length as it is asked for."""
-        candidate, epochs = point
-        last = self._failures().get(candidate)
+        last = self._failed.get(point[0]) if self._failed else None
         if last is not None:  # it has its own score, and no other trial speaks of it
             mean, variance = self._measured(last)
-            return Form(mean, {f"failed {candidate.id}": math.sqrt(variance)})
-        return self._latent(candidate, epochs)
+            return self._numbered(Form(mean, {f"failed {point[0].id}": math.sqrt(variance)}))
+        return self._latent_row(point)
+
+    def _latent_row(self, point: Point) -> _Row:
+        rows = self._rows.setdefault(self._scale, {})
+        row = rows.get(point)
+        if row is None:
+            row = rows[point] = self._numbered(self._latent(*point))
+        return row
+
+    def _numbered(self, form: Form) -> _Row:
+        numbers = self._numbers
+        places = [numbers.setdefault(name, len(numbers)) for name in form.weights]
+        return _Row(form.constant, np.array(places, np.int32), np.array(list(form.weights.values())))
+
+    def _table(self, rows: Sequence[_Row]) -> _Table:
+        ends = np.cumsum([0, *(len(row.places) for row in rows)])
+        places = np.concatenate([row.places for row in rows]) if rows else np.zeros(0, np.int32)
+        weights = np.concatenate([row.weights for row in rows]) if rows else np.zeros(0)
+        shape = (len(rows), len(self._numbers))
+        return _Table(
+            np.array([row.constant for row in rows]), csr_array((weights, places, ends), shape=shape)
+        )
 
     def _latent(self, candidate: Candidate, epochs: float) -> Form:
         if candidate.unfreeze == 0:
@@ -336,10 +429,7 @@ class Belief:
         """Return whether a ranking entry's scores count: the same metric, on other images than the selection."""
         if (entry.backbone, entry.input_size) not in self.entries:
             return False
-        key = (entry.backbone, entry.input_size)
-        return not (
-            self.out_of_fold and any(_entry(o.candidate) == key and not o.epochs for o in self._observed)
-        )
+        return not (self.out_of_fold and (entry.backbone, entry.input_size) in self._heads)
 
     def _base(self, candidate: Candidate) -> Form:
         """Return the frozen features that a fine-tuning starts from.
@@ -372,34 +462,35 @@ class Belief:
 
     # -- observations
 
-    def _known(self) -> _Conditions:
-        if self._conditions is None:
+    def _known(self) -> _Posterior:
+        if self._posterior is None:
             longest = {o.candidate: o for o in self._observed if o.epochs}
             self._failed = {name: o for name, o in longest.items() if self._failure(o)}
             self._failing = {o.candidate.strategy for o in self._observed if self._failure(o)}
             self._between = self._spread()
+            speak_no_more = frozenset(self._heads) if self.out_of_fold else frozenset()
+            depends = (self._between, frozenset(self._failing), speak_no_more)
+            if depends != self._rows_for:
+                self._rows, self._rows_for = {}, depends
             noise = self._noise()
-            self._scale = max(SCALES, key=lambda scale: self._likelihood(scale, noise))
-            self._conditions = self._conditioned(noise)
-        return self._conditions
+            trained = any(o.epochs for o in self._observed)
+            scales = list(SCALES) if trained else list(SCALES)[:1]  # nothing speaks against the usual one
+            likely = {scale: self._conditioned(scale, noise) for scale in scales}
+            self._scale = max(scales, key=lambda scale: SCALES[scale] + likely[scale].likelihood)
+            self._posterior = _solved(likely[self._scale])
+        return self._posterior
 
-    def _conditioned(self, noise: np.ndarray) -> _Conditions:
-        """Return the observations as forms, whose errors have the covariance `noise`."""
-        forms = [self._latent(o.candidate, o.epochs) for o in self._observed]
-        measured = [self._measured(o, bounded=True)[0] for o in self._observed]
-        surprise = np.array(measured) - np.array([form.constant for form in forms])
-        return _Conditions(tuple(forms), noise, surprise)
-
-    def _likelihood(self, scale: float, noise: np.ndarray) -> float:
-        """Return the logarithm of how likely the observations are if fine-tunings differ by `scale` times the usual."""
+    def _conditioned(self, scale: float, noise: np.ndarray) -> _Conditions:
+        """Return what observations show whose errors have the covariance `noise`, if fine-tunings differ by `scale`."""
         self._scale = scale
-        if not any(o.epochs for o in self._observed):
-            return SCALES[scale]
-        conditions = self._conditioned(noise)
-        seen = matrix(conditions.forms)
-        among = seen @ seen.T + noise
-        fit = float(conditions.surprise @ np.linalg.solve(among, conditions.surprise))
-        return SCALES[scale] - 0.5 * (fit + float(np.linalg.slogdet(among)[1]))
+        table = self._table([self._latent_row((o.candidate, o.epochs)) for o in self._observed])
+        measured = np.array([self._measured(o, bounded=True)[0] for o in self._observed])
+        surprise = measured - table.constants
+        places = np.unique(table.weights.indices)
+        seen = table.weights[:, places].toarray()
+        root = cho_factor(seen @ seen.T + noise, lower=True) if len(seen) else (noise, True)
+        fit = float(surprise @ cho_solve(root, surprise)) if len(seen) else 0.0
+        return _Conditions(noise, surprise, root, fit, places, seen)
 
     def _measured(self, observation: Observation, *, bounded: bool = False) -> tuple[float, float]:
         """Return the empirical logit of a score and its variance; of a failure no less than it may say, if `bounded`."""
@@ -407,16 +498,15 @@ class Belief:
         if bounded and self._failure(observation):
             base = self._reference(observation.candidate)
             score = max(score, base + LOSS * max(1 - base, LEAST_ERROR))
-        return empirical(score, self._images(observation))
+        return empirical(score, observation.images)
 
-    def _images(self, observation: Observation) -> float:
+    def _images(self, score: float, sums: np.ndarray | None) -> float:
         """Return how many independent images a score is worth: fewer where whole groups are right or wrong."""
-        rows, right = self.selection.rows, observation.right
-        if right is None or (self.selection.weights is None and self.selection.cluster is None):
+        rows = self.selection.rows
+        if sums is None or (self.selection.weights is None and self.selection.cluster is None):
             return float(max(rows, 1))
-        sums = self._sums(right)
         variance = float(sums @ sums) * len(sums) / max(len(sums) - 1, 1)
-        share = min(max(observation.score, 1 / (rows + 1)), rows / (rows + 1))
+        share = min(max(score, 1 / (rows + 1)), rows / (rows + 1))
         spread = share * (1 - share)
         return float(min(max(spread / variance, 2.0), rows)) if variance > 0 else float(max(len(sums), 2))
 
@@ -429,34 +519,36 @@ class Belief:
         cluster = self.selection.cluster
         return centred if cluster is None else np.bincount(cluster, weights=centred)
 
-    def _noise(self) -> np.ndarray:
-        """Return the covariance (m, m) of what the selection images get wrong, in logits.
+    def _with_correlations(self, new: Observation) -> np.ndarray:
+        """Return the correlations of what the selection images get wrong, with those of a new observation.
 
         The correlation of hits is the measured one where both trials' answers are known, drawn a little towards the
         usual one.
         """
-        seen = self._observed
-        deviations = np.sqrt([self._measured(o)[1] for o in seen])
-        usual = np.array([[correlation(a.candidate, b.candidate) for b in seen] for a in seen])
-        together = usual.reshape(len(seen), len(seen))
-        np.fill_diagonal(together, 1.0)
-        sums = [None if o.right is None else self._sums(o.right) for o in seen]
-        lengths = [0.0 if s is None else float(np.sqrt(s @ s)) for s in sums]
         trust = self.selection.rows / (self.selection.rows + PRIOR_IMAGES)
-        for a, one in enumerate(sums):
-            for b, other in enumerate(sums[:a]):
-                if one is not None and other is not None and lengths[a] > 0 and lengths[b] > 0:
-                    measured = float(one @ other) / (lengths[a] * lengths[b])
-                    together[a, b] += trust * (measured - together[a, b])
-                    together[b, a] = together[a, b]
-        values, vectors = np.linalg.eigh(together) if len(seen) else (np.zeros(0), together)
+        together = np.pad(self._together, (0, 1), constant_values=1.0)
+        for other in self._observed:
+            usual = correlation(new.candidate, other.candidate)
+            if new.hits is not None and other.hits is not None:
+                usual += trust * (float(new.hits @ other.hits) - usual)
+            together[new.number, other.number] = together[other.number, new.number] = usual
+        return together
+
+    def _noise(self) -> np.ndarray:
+        """Return the covariance (m, m) of what the selection images get wrong, in logits."""
+        deviations = np.sqrt([self._measured(o)[1] for o in self._observed])
+        order = [o.number for o in self._observed]
+        together = self._together[np.ix_(order, order)]
+        values, vectors = np.linalg.eigh(together) if order else (np.zeros(0), together)
         together = (vectors * np.maximum(values, 1e-4)) @ vectors.T
         return np.asarray(np.outer(deviations, deviations) * together)
 
     def _spread(self) -> float:
         """Return the deviation between backbones' frozen heads, by what is left of it when sampling is taken off."""
         heads = [(*self._measured(o), o.candidate.backbone) for o in self._observed if not o.epochs]
-        best = {name: max((m, v) for m, v, other in heads if other == name) for *_, name in heads}
+        best: dict[str, tuple[float, float]] = {}
+        for mean, variance, name in heads:
+            best[name] = max(best.get(name, (mean, variance)), (mean, variance))
         if len(best) < 2:
             return BETWEEN
         means, variances = np.array(list(best.values())).T
@@ -471,19 +563,12 @@ class Belief:
 
     def _reference(self, candidate: Candidate) -> float:
         """Return the score that a failure is recognised by: its frozen head's, else the ranking's, else any head's."""
-        heads = [o for o in self._observed if not o.epochs]
-        own = [o.score for o in heads if _entry(o.candidate) == _entry(candidate)]
-        entry = self._ranked(candidate)
+        own, entry = self._heads.get(_entry(candidate)), self._ranked(candidate)
         if own:
-            return max(own)
+            return max(head.score for head in own)
         if self._speaks(entry):
             return entry.expected
-        return max((o.score for o in heads), default=0.0)
-
-    def _failures(self) -> dict[Candidate, Observation]:
-        """Return the candidates whose longest training failed, with it."""
-        self._known()
-        return self._failed
+        return max((head.score for heads in self._heads.values() for head in heads), default=0.0)
 
 
 def _entry(candidate: Candidate) -> tuple[str, int]:
@@ -500,10 +585,12 @@ def _gap(gap: np.ndarray) -> Interval:
     return Interval(value=float(gap.mean()), low=low, high=high)
 
 
-def _matrices(forms: Sequence[Form], conditions: Sequence[Form]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights (n, k) and (m, k) of forms on the variables of all of them."""
-    names = occurring([*forms, *conditions])
-    return matrix(forms, names), matrix(conditions, names)
+def _solved(conditions: _Conditions) -> _Posterior:
+    if not len(conditions.seen):
+        return _Posterior(conditions, np.zeros(0), np.zeros((0, 0)))
+    mean = conditions.seen.T @ cho_solve(conditions.root, conditions.surprise)
+    known = solve_triangular(conditions.root[0], conditions.seen, lower=True).T
+    return _Posterior(conditions, mean, known)
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

@@ -51,9 +51,11 @@ class CostModel:
         init=False, repr=False
     )  # of training over predicting, of a backbone that was not timed
     _paces: dict[tuple[str, int, Depth], float] = field(init=False, repr=False)  # until the next result
+    # Seconds reserved for a final fit, by recipe without its strategy and by epochs; until the next result.
+    _finals: dict[tuple[tuple[str, int, Depth], float], float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._entries, self._paces = {}, {}
+        self._entries, self._paces, self._finals = {}, {}, {}
         for entry in self.ranked:
             self._entries.setdefault((entry.backbone, entry.input_size), entry)
         factors = sorted(
@@ -66,6 +68,7 @@ class CostModel:
     def measured(self, candidate: Candidate, seconds: float) -> None:
         """Take in the seconds that an image of a recipe's training took in timed batches, its augmentation included."""
         self.steps[_key(candidate)] = seconds
+        self._finals.clear()
 
     def is_measured(self, candidate: Candidate) -> bool:
         """Return whether a recipe's own training was timed."""
@@ -75,6 +78,7 @@ class CostModel:
     def tell(self, result: TrialResult) -> None:
         """Take in what a training took."""
         candidate = result.trial.candidate
+        self._finals.clear()
         if not result.trial.epochs and result.status == "finished":
             fitting = result.cost.backward + result.cost.other
             self.heads.setdefault(candidate.strategy, []).append(fitting)
@@ -122,9 +126,12 @@ class CostModel:
         """
         if not epochs or self.folds or self.refit:
             return MARGIN * self.fit(candidate, epochs) + SPARE
-        test = (self._entry(candidate).seconds_per_image or 0.01) * self.rows_test
-        last = min(self.fit(candidate, min(epochs, LAST_EPOCHS)) - test, self.last_fit)
-        return MARGIN * (last + test) + SPARE
+        key = _key(candidate), min(epochs, LAST_EPOCHS)
+        if key not in self._finals:
+            test = (self._entry(candidate).seconds_per_image or 0.01) * self.rows_test
+            last = min(self.fit(candidate, key[1]) - test, self.last_fit)
+            self._finals[key] = MARGIN * (last + test) + SPARE
+        return self._finals[key]
 
     def last_epochs(self, candidate: Candidate, seconds: float, trained: float) -> float:
         """Return by how many epochs the final fit continues a probe of `trained` epochs within `seconds`."""

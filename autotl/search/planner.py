@@ -27,6 +27,7 @@ from autotl.records.facts import Fact, Kind, fact
 from autotl.search import combine, knapsack
 from autotl.search.belief import Belief, Point, Selection
 from autotl.search.cost_model import CostModel
+from autotl.search.prior import sigmoid
 from autotl.search.recipe import recipes
 
 EPOCHS = (4.0, 6.0, 9.0, 14.0, 20.0, 30.0)
@@ -108,12 +109,16 @@ class DefaultPlanner:
     slots: int = 1  # trials that run at once
     under_way: Sequence[UnderWay] = ()
     costs: CostModel = field(init=False)  # of the slot that is asked for
-    _indexed: int = field(init=False, default=0)  # results that are in the three below
+    _indexed: int = field(init=False, default=0)  # results that are in the four below
     _own: dict[Candidate, list[TrialResult]] = field(init=False, default_factory=dict)  # of a recipe
     _stored: set[tuple[str, int]] = field(
         init=False, default_factory=set
     )  # whose features a head was fitted on
-    _seen: set[tuple[str, int]] = field(init=False, default_factory=set)  # that had any trial
+    _of_entry: dict[tuple[str, int], list[TrialResult]] = field(init=False, default_factory=dict)
+    _declined: set[tuple[str, str]] = field(init=False, default_factory=set)  # strategies by backbone
+    _expected: list[tuple[TrialResult, float]] | None = field(
+        init=False, default=None
+    )  # until the next result
     costs_of: dict[str, CostModel] = field(
         default_factory=dict
     )  # by kind of slot; the first does the final fit
@@ -200,6 +205,7 @@ class DefaultPlanner:
         that made it, None for a run of one kind.
         """
         self.results.append(result)
+        self._expected = None
         trial = result.trial
         self.asked.add((trial.candidate.id, trial.epochs))
         (self.costs if kind is None else self.costs_of[kind]).tell(result)
@@ -223,12 +229,11 @@ class DefaultPlanner:
 
     def _values(self) -> list[tuple[TrialResult, float]]:
         """Return each scored trial with the score that its recipe is expected to have at that length."""
-        scored = [result for result in self.results if result.score_val is not None]
-        points = [
-            (result.trial.candidate, max(result.epochs_done, 1.0) if result.trial.epochs else 0.0)
-            for result in scored
-        ]
-        return list(zip(scored, self.belief.means(points).tolist(), strict=True)) if scored else []
+        if self._expected is None:
+            scored = [result for result in self.results if result.score_val is not None]
+            means = self.belief.means([_point(result) for result in scored]).tolist() if scored else []
+            self._expected = list(zip(scored, means, strict=True))
+        return self._expected
 
     def reserve(self) -> float:
         """Return the seconds of the longest final fit among those that may win, which a probe must leave."""
@@ -254,9 +259,9 @@ class DefaultPlanner:
         # One for each entry: the others follow once the features are stored.
         heads = [head for entry in self._timed() for head in self._recipes([entry], self._closed())[:1]]
         options = [self._head(head) for head in heads if (head.id, 0.0) not in self.asked]
-        return options + [
-            option for candidate in self._candidates() for option in self._lengths_of(candidate)
-        ]
+        running = {one.trial.candidate for one in self.under_way}
+        candidates = (candidate for candidate in self._candidates() if candidate not in running)
+        return options + [option for candidate in candidates for option in self._lengths_of(candidate)]
 
     def _head_at_hand(self, seconds: float) -> Option | None:
         """Return a closed-form head that was not tried on features that are stored."""
@@ -268,19 +273,21 @@ class DefaultPlanner:
 
     def _combination(self, seconds: float) -> Trial | None:
         """Return a trial that joins finished ones in a way that was not tried: it costs little more than a prediction."""
-        made = {(result.trial.candidate.id, result.trial.parents) for result in self.results}
+        self._index()
         running = {one.trial.candidate for one in self.under_way}
         for strategy in self.strategies if not self.facts.folds else ():
             for entry in self._timed() if strategy.combine else ():
-                parents = combine.parents(strategy, entry, self.results)
+                made = self._of_entry.get((entry.backbone, entry.input_size), ())
+                parents = combine.parents(strategy, entry, made)
                 candidate = Candidate(
                     backbone=entry.backbone,
                     input_size=entry.input_size,
                     strategy=strategy.name,
                     unfreeze="all",
                 )
-                declined = any(r.status == "skipped" and r.trial.candidate == candidate for r in self.results)
-                if len(parents) < 2 or declined or candidate in running or (candidate.id, parents) in made:
+                own = self._own.get(candidate, ())
+                settled = any(r.status == "skipped" or r.trial.parents == parents for r in own)
+                if len(parents) < 2 or settled or candidate in running:
                     continue
                 epochs = max(parent.epochs for parent in parents)
                 cost = self.costs.probe(candidate, epochs, epochs)
@@ -301,7 +308,9 @@ class DefaultPlanner:
         for result in self.results[self._indexed :]:
             candidate = result.trial.candidate
             self._own.setdefault(candidate, []).append(result)
-            self._seen.add(_features_of(candidate))
+            self._of_entry.setdefault(_features_of(candidate), []).append(result)
+            if result.status == "skipped":
+                self._declined.add((candidate.strategy, candidate.backbone))
             if not result.trial.epochs and result.score_val is not None:
                 self._stored.add(_features_of(candidate))
         self._indexed = len(self.results)
@@ -311,12 +320,8 @@ class DefaultPlanner:
 
     def _recipes(self, entries: Sequence[Ranked], strategies: Sequence[Strategy]) -> list[Candidate]:
         """Return the recipes but those of a strategy that declined the backbone."""
-        declined = {
-            (result.trial.candidate.strategy, result.trial.candidate.backbone)
-            for result in self.results
-            if result.status == "skipped"
-        }
-        return [c for c in recipes(entries, strategies) if (c.strategy, c.backbone) not in declined]
+        self._index()
+        return [c for c in recipes(entries, strategies) if (c.strategy, c.backbone) not in self._declined]
 
     def _timed(self) -> list[Ranked]:
         """Return the entries whose recipes are options: the first ones, and those that had a trial."""
@@ -324,7 +329,7 @@ class DefaultPlanner:
         if len(timed) <= MOST_ENTRIES:
             return timed
         self._index()
-        later = (entry for entry in timed[MOST_ENTRIES:] if (entry.backbone, entry.input_size) in self._seen)
+        later = (e for e in timed[MOST_ENTRIES:] if (e.backbone, e.input_size) in self._of_entry)
         return [*timed[:MOST_ENTRIES], *later]
 
     def _head(self, candidate: Candidate) -> Option:
@@ -348,7 +353,7 @@ class DefaultPlanner:
 
     def _lost(self, candidate: Candidate) -> bool:
         """Return whether this recipe ended below its frozen head: a gentler rate then deserves a look."""
-        own = [r for r in self.results if r.trial.candidate == candidate and r.epochs_done >= LONG_ENOUGH]
+        own = [r for r in self._own.get(candidate, ()) if r.epochs_done >= LONG_ENOUGH]
         if not own:
             return False
         base = self.belief.frozen(candidate)
@@ -356,7 +361,7 @@ class DefaultPlanner:
 
     def _lengths_of(self, candidate: Candidate) -> list[Option]:
         """Return the trainings of a recipe that are longer than those it had."""
-        if self.belief.failed(candidate) or any(one.trial.candidate == candidate for one in self.under_way):
+        if self.belief.failed(candidate):
             return []
         self._index()
         own = self._own.get(candidate, ())
@@ -404,42 +409,37 @@ class DefaultPlanner:
         """Return the member of the best plan that gains most for its seconds; None when a better score is unlikely."""
         best = self.best_value() or 0.0
         matters = max(MATTERS, MATTERS_OF_ERROR * (1 - best))
-        points = [option.point for option in options]
-        running = [(one.trial.candidate, one.trial.epochs) for one in self.under_way]
-        better = self._better(points, matters, running)
+        number, running = len(options), [(one.trial.candidate, one.trial.epochs) for one in self.under_way]
+        points = [*(option.point for option in options), *running]
+        drawn = self.belief.latent_draws(points, DRAWS)
+        better = self._better(drawn, number, matters)
         chance = float(better.any(1).mean())
         if chance < UNLIKELY:
             self.stopped = fact(Kind.NO_GAIN_EXPECTED, chance=round(chance, 4), gain=round(matters, 4))
             return None
-        values, top = self._forthcoming(points, best, running)
+        forthcoming = self.belief.forthcoming(points, drawn)
+        values, top = forthcoming[:, :number], forthcoming[:, number:].max(1, initial=best)
         costs = np.array([option.seconds for option in options])
         finals = np.array([option.final for option in options])
         slots = knapsack.Slots(number=self.slots, taken=sum(one.seconds for one in self.under_way))
         plan = knapsack.best_plan(values, top, costs, finals, seconds, reserve, slots)
-        gains = np.maximum(values, np.reshape(top, (-1, 1))).mean(0) - float(np.mean(top))
+        gains = knapsack.gains(values, top)
         if not plan.chosen:  # no probe is expected to show it, yet a better score is not unlikely
             gains = better.mean(0)
         places = plan.chosen or range(len(options))
         return options[max(places, key=lambda place: (gains[place] / costs[place] ** HASTE, -place))]
 
-    def _forthcoming(
-        self, points: Sequence[Point], best: float, running: Sequence[Point]
-    ) -> tuple[np.ndarray, float | np.ndarray]:
-        """Return draws (draws, n) of what points will show, and the best: so far, or by draws with what is running."""
-        values = self.belief.forthcoming([*points, *running], DRAWS)
-        if not running:
-            return values, best
-        return values[:, : len(points)], np.maximum(best, values[:, len(points) :].max(1))
+    def _better(self, drawn: np.ndarray, number: int, matters: float) -> np.ndarray:
+        """Return draws (draws, number) of whether options are better by `matters` than the best so far or running.
 
-    def _better(self, points: Sequence[Point], matters: float, running: Sequence[Point]) -> np.ndarray:
-        """Return draws (draws, points) of whether these are better by `matters` than the best so far or running."""
+        `drawn` are draws of latent scores, first of the options and then of what is running.
+        """
         values = self._values()
         if not values:
-            return np.ones((1, len(points)), bool)
+            return np.ones((1, number), bool)
         best, _ = max(values, key=lambda pair: pair[1])
-        own = (best.trial.candidate, max(best.epochs_done, 1.0) if best.trial.epochs else 0.0)
-        drawn = self.belief.draws([*points, *running, own], DRAWS)
-        return np.asarray(drawn[:, : len(points)] > drawn[:, len(points) :].max(1, keepdims=True) + matters)
+        scores = sigmoid(np.concatenate([drawn, self.belief.latent_draws([_point(best)], len(drawn))], 1))
+        return np.asarray(scores[:, :number] > scores[:, number:].max(1, keepdims=True) + matters)
 
     def _last_resort(self, seconds: float) -> Trial | None:
         """Return the cheapest training where nothing fits and nothing has a score: the clock then ends it."""
@@ -468,6 +468,11 @@ class DefaultPlanner:
             resume_from=None if continues is None else continues.model,
             resumed_epochs=0.0 if continues is None else continues.epochs_done,
         )
+
+
+def _point(result: TrialResult) -> Point:
+    """Return the recipe of a result at the length that it was trained for."""
+    return result.trial.candidate, max(result.epochs_done, 1.0) if result.trial.epochs else 0.0
 
 
 def _features_of(candidate: Candidate) -> tuple[str, int]:

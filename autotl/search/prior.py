@@ -30,7 +30,6 @@ __all__ = [
     "logit",
     "longer",
     "matrix",
-    "occurring",
     "particular",
     "sigmoid",
     "usual",
@@ -92,19 +91,15 @@ class Form:
         return Form(self.constant * factor, {name: weight * factor for name, weight in self.weights.items()})
 
 
-def matrix(forms: Sequence[Form], names: Sequence[str] = ()) -> np.ndarray:
-    """Return the weights (n, k) of forms on the variables `names`, by default all that occur in them."""
-    place = {name: number for number, name in enumerate(names or occurring(forms))}
+def matrix(forms: Sequence[Form]) -> np.ndarray:
+    """Return the weights (n, k) of forms on all variables that occur in them."""
+    names = dict.fromkeys(name for form in forms for name in form.weights)
+    place = {name: number for number, name in enumerate(names)}
     table = np.zeros((len(forms), len(place)))
     for row, form in enumerate(forms):
         for name, weight in form.weights.items():
             table[row, place[name]] = weight
     return table
-
-
-def occurring(forms: Sequence[Form]) -> list[str]:
-    """Return the names of the variables of forms."""
-    return list(dict.fromkeys(name for form in forms for name in form.weights))
 
 
 def particular(candidate: Candidate, prior: Prior) -> Form:
