@@ -108,7 +108,8 @@ class _Searcher:
         self.guest = self._guests_planner(facts)
         for result in self.probes:
             self._update(result)
-        self.kept = context.plan.report + context.plan.controls + context.plan.recheck
+        plan = context.plan
+        self.kept = plan.report + plan.controls + plan.rescore + plan.recheck
 
     def _guests_planner(self, facts: planner.Facts) -> CheckedPlanner | None:
         """Return the planner of a plugin, which is noted; None where none makes one."""
