@@ -25,7 +25,7 @@ DEFAULT_BUDGET = "10m"
 LAYOUTS = ("class", "part/class", "class/part", "folder/class")  # of folders, from the outermost
 READING = (  # options of reading the data, which a reader receives
     "test", "unlabelled", "group", "path", "label", "split", "root", "encoding", "layout", "include", "ignore_case",
-    "target", "crops", "weight",
+    "target", "crops", "weight", "sample",
 )  # fmt: skip
 
 READ_BESIDE = ("unlabelled",)  # of these: read by autotl itself, whichever plugin reads DATA
@@ -166,6 +166,10 @@ class Options:
         " class of its box.",
         refits=True,
     )  # fmt: skip
+    sample: int | None = _option(
+        None, "integer", "Images that take part at most, about: of a larger set a stratified sample; 0 for all.",
+        metavar="N", default="100000", refits=True,
+    )  # fmt: skip
     target: TargetName | None = _option(  # noqa: RUF009 (a dataclasses.field)
         None, "choice", "What the labels are, whatever they look like: one class, several, or a number an image.",
         choices=tuple(TARGET_KINDS), default="what they look like",
@@ -251,6 +255,7 @@ class OptionArguments(TypedDict, total=False):
     include: str | Sequence[str]
     ignore_case: bool
     crops: bool
+    sample: int | None
     target: TargetName | None
     metric: Metric | None
     prefer: Prefer
@@ -432,7 +437,8 @@ def reading_options(given: Mapping[str, Any]) -> dict[str, str]:
     texts = {
         name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in given.items()
     }
-    return {name: text for name, text in texts.items() if given[name] not in (None, (), False)}
+    unset = {name for name, value in given.items() if value is None or value is False or value == ()}
+    return {name: text for name, text in texts.items() if name not in unset}
 
 
 def goal_of(options: Options, metric: Metric = "accuracy") -> Goal:

@@ -9,12 +9,14 @@ test_examples.py.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
 import shutil
 import sqlite3
 import sys
+import tarfile
 import tomllib
 from contextlib import closing
 from dataclasses import dataclass
@@ -134,6 +136,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for day in ("monday", "friday"):
         pictures(root / "sessions" / day, each=6, classes=3)
     images = sorted((root / "photos").glob("*/*.png"))
+    _shards(root / "photos-shards", images)
     plants = [f"{p.parent.name}/{p.stem};{p.parent.name}" for p in images]
     (root / "plants.csv").write_text("\n".join(["photo_no;species_name", *plants]))
     lines = [f"{p.relative_to(root)},{p.parent.name},writer{n % 9},{1 + n % 2}" for n, p in enumerate(images)]
@@ -172,6 +175,18 @@ def _street(folder: Path) -> None:
         Image.fromarray(generator.integers(0, 255, (40, 60, 3), np.uint8)).save(folder / f"{number}.png")
         (folder / f"{number}.txt").write_text("0 0.25 0.5 0.3 0.6\n1 0.75 0.5 0.3 0.6\n")
     (folder / "classes.txt").write_text("car\nbus\n")
+
+
+def _shards(folder: Path, images: list[Path]) -> None:
+    """Write three tar shards of images, each with its label beside it."""
+    folder.mkdir()
+    for number in range(3):
+        with tarfile.open(folder / f"photos-{number:06d}.tar", "w") as shard:
+            for image in images[number::3]:
+                label = tarfile.TarInfo(f"{image.parent.name}-{image.stem}.cls")
+                label.size = len(image.parent.name)
+                shard.add(image, f"{image.parent.name}-{image.stem}{image.suffix}")
+                shard.addfile(label, io.BytesIO(image.parent.name.encode()))
 
 
 def _connect(*, folder: Path, **_: Any) -> Engine:

@@ -75,6 +75,7 @@ def _configured(ctx: click.Context, param: click.Parameter, file: str | None) ->
     "include",
     "ignore_case",
     "crops",
+    "sample",
     "geometry",
     "target",
     "weights",

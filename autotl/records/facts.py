@@ -96,6 +96,7 @@ class Kind(StrEnum):
     REMOTE = "remote"
     ARCHIVE_OUTSIDE = "archive_outside"
     ARCHIVE_LINK = "archive_link"
+    SEVERAL_IMAGES = "several_images"  # of one sample of a tar shard
     NO_WEIGHT = "no_weight"  # 0 in the column of weights
     NO_BOXES = "no_boxes"  # an image without an object
     UNREADABLE_ANNOTATIONS = "unreadable_annotations"  # error
@@ -118,6 +119,7 @@ class Kind(StrEnum):
     SHARED_GROUP = "shared_group"
     BROKEN = "broken"
     NO_TIME = "no_time"
+    SAMPLED = "sampled"  # images, sample
     IMBALANCE = "imbalance"
     FEW = "few"
     CLASSES_ALIKE = "classes_alike"
@@ -157,6 +159,8 @@ class Kind(StrEnum):
     READ_EMBEDDED = "read_embedded"
     READ_UNPACKED = "read_unpacked"
     READ_JOINED = "read_joined"
+    READ_SHARDS = "read_shards"  # shards, images, folder
+    READ_REMOTE = "read_remote"  # source, place
     READ_CROPS = "read_crops"  # annotations, objects, images, margin, least, folder
     READ_NUMBERS = "read_numbers"  # where, low, high, distinct, rows: numbers to predict
     READ_NUMBERED = "read_numbered"  # classes, example: whole numbers that may be an amount

@@ -7,6 +7,9 @@ overrides the guess; what can be read in two ways is refused with a question.
 folders        class folders, with parts above or inside them (tree: what is there; layout: what it means)
 inside         tables that lie in a folder with their images, such as Hugging Face's metadata.csv
 archives       zip and tar, unpacked into the cache
+shards         tar shards in the layout of WebDataset, of which only a sample is read
+remote         addresses such as s3://, copied into the cache
+sampling       which images of a large set take part
 arrow          Parquet with images inside, and `datasets` of Hugging Face saved to disk
 in_memory      objects of Python, which become a table beside their images
 tables         rows of path and label (table_files: CSV to Excel; columns, resolve, targets: what they mean)
@@ -23,7 +26,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from autotl.builtin.sources import archives, arrow, assemble, folders, table_files, tables
+from autotl.builtin.sources import archives, arrow, assemble, folders, remote, shards, table_files, tables
 from autotl.builtin.sources.listing import TEST, Choices, Listing, choices_of, like
 from autotl.builtin.sources.tree import images_below
 from autotl.errors import DatasetError
@@ -33,25 +36,40 @@ from autotl.records import Dataset, Kind, LeftOut, fact
 __all__ = ["images_below", "load_dataset"]
 
 EXPECTED = (
-    "a folder of class folders, a zip or tar of one, or a table (CSV, TSV, JSON Lines, Parquet or Excel) with path"
-    " and label"
+    "a folder of class folders, a zip or tar of one, tar shards, or a table (CSV, TSV, JSON Lines, Parquet or Excel) with"
+    " path and label"
 )
 
 
 @hookimpl(trylast=True)
 def load_dataset(source: str, options: dict[str, str]) -> Dataset:
     choices = choices_of(options)
-    listing = _listing(Path(source), choices)
+    listing = _of_source(source, choices)
     if choices.test is not None:
         _add_test(listing, choices)
     return assemble.dataset(source, listing, choices)
 
 
+def _of_source(source: str, choices: Choices, *, is_test: bool = False) -> Listing:
+    """Return the files of a path or an address."""
+    if not remote.is_address(source):
+        return _listing(Path(source), choices, is_test=is_test)
+    place, left_out, not_sampled = remote.copied(source, choices)
+    listing = _listing(place, choices, is_test=is_test)
+    listing.left_out += left_out
+    listing.not_sampled += not_sampled
+    listing.reading.insert(0, fact(Kind.READ_REMOTE, source=source, place=str(place)))
+    return listing
+
+
 def _listing(path: Path, choices: Choices, *, is_test: bool = False) -> Listing:
     """Return the files of a source of any kind. Raises `DatasetError`."""
-    shards = arrow.shards_of(path)
-    if shards:
-        return arrow.read(path, shards, choices)
+    in_parquet = arrow.shards_of(path)
+    if in_parquet:
+        return arrow.read(path, in_parquet, choices)
+    in_tar = shards.shards_of(path)
+    if in_tar:
+        return shards.read(path, in_tar, choices)
     if choices.crops and not path.is_dir() and not archives.is_archive(path):
         raise DatasetError(
             f"{path} is no folder; expected one with images and their annotations, because --crops cuts out objects; give"
@@ -81,13 +99,13 @@ def _unpacked(path: Path, choices: Choices, *, is_test: bool) -> Listing:
 
 def _add_test(listing: Listing, choices: Choices) -> None:
     """Add the items of ``--test`` as the test part."""
-    folder = Path(choices.test or "")
+    folder = choices.test or ""
     if any(item.part == TEST for item in listing.items):
         raise DatasetError(
             f"there are two test parts, one inside the data and --test {folder}; keep one of them"
         )
     like_it = like(listing, choices)
-    extra = _listing(folder, replace(like_it, weight=None), is_test=True)  # nothing is trained on them
+    extra = _of_source(folder, replace(like_it, weight=None), is_test=True)  # nothing is trained on them
     if not extra.items:
         raise DatasetError(f"--test {folder} holds no labelled image; expected {EXPECTED}")
     prefix = Path(os.path.relpath(extra.root.resolve(), listing.root.resolve())).as_posix()
@@ -99,4 +117,5 @@ def _add_test(listing: Listing, choices: Choices) -> None:
     listing.items += [replace(item, name=f"{prefix}/{item.name}", part=TEST) for item in extra.items]
     listing.left_out += [LeftOut(name=f"{prefix}/{o.name}", reason=o.reason) for o in extra.left_out]
     listing.findings += extra.findings
+    listing.not_sampled += extra.not_sampled
     listing.reading += extra.reading

@@ -119,13 +119,13 @@ def _members_to(path: Path, folder: Path) -> list[tuple[str, str]]:
                 raise DatasetError(
                     f"{path} holds more than {MOST_MEMBERS:,} members; expected fewer; unpack it"
                 )
-            target = None if member.problem else _target(folder, member.name)
-            if target is None:
+            place = None if member.problem else target(folder, member.name)
+            if place is None:
                 left_out.append((_printable(member.name), member.problem or Kind.ARCHIVE_OUTSIDE))
-            elif os.path.lexists(target):
+            elif os.path.lexists(place):
                 left_out.append((member.name, Kind.NAMED_TWICE))
             else:
-                room = _write(path, member, target, room)
+                room = _write(path, member, place, room)
     return left_out
 
 
@@ -133,7 +133,7 @@ def _printable(name: str) -> str:
     return name.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _target(folder: Path, name: str) -> Path | None:
+def target(folder: Path, name: str) -> Path | None:
     """Return where a member goes; None where it leads outside or is no path."""
     pure = PurePosixPath(name.replace("\\", "/"))
     parts = [part for part in pure.parts if part != "."]

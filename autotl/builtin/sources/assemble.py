@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from autotl import modality
-from autotl.builtin.sources import expression, targets
+from autotl.builtin.sources import expression, sampling, targets
 from autotl.builtin.sources.listing import MODALITY, NO_PART, TEST, Choices, Item, Listing
 from autotl.builtin.sources.names import natural_key
 from autotl.builtin.sources.tree import SHOWN
@@ -63,6 +63,7 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
         _read_names(listing, choices.target, source)
     items, repeated = _unique(_same_spelling(listing, choices))
     listing.left_out += repeated
+    items = _sampled(items, listing, choices)
     if choices.unlabelled is not None:
         listing.left_out = _outside(listing, choices.unlabelled)
     whole = sum(size_of(item.file) for item in items) <= FULL_HASH_BYTES
@@ -165,6 +166,19 @@ def _unique(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
         else:
             seen[item.name] = item
     return list(seen.values()), repeated
+
+
+def _sampled(items: list[Item], listing: Listing, choices: Choices) -> list[Item]:
+    """Return the items that take part; a finding says how many do not."""
+    of_class = listing.target == "multiclass"
+    strata = np.array([f"{item.part} {item.label if of_class else ''}" for item in items])
+    keys = np.array([sampling.key_of(item.name) for item in items])
+    rows = sampling.chosen(strata, keys, choices.sample)
+    listed, left_out = len(items) + listing.not_sampled, len(items) - len(rows) + listing.not_sampled
+    if left_out:
+        about = {"images": listed, "sample": listed - left_out}
+        listing.findings.append(Finding(kind=Kind.SAMPLED, values=about, count=left_out, action="left_out"))
+    return [items[row] for row in rows.tolist()]
 
 
 def _pages(items: list[Item], pages: list[int]) -> list[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from autotl.builtin.sources import sampling
 from autotl.errors import DatasetError
 from autotl.options import LAYOUTS
 from autotl.records import Fact, Finding, Kind, LeftOut, TargetName, fact
@@ -42,6 +43,7 @@ class Listing:
     is_table: bool = False
     target: TargetName = "multiclass"  # kind of the labels; `Item.label` is a class, a number or a JSON list
     column: str = ""  # of the labels in a table
+    not_sampled: int = 0  # images that a sample leaves out, besides
 
     def leave_out(self, name: str, kind: Kind, **values: object) -> None:
         """Add a file that is left out."""
@@ -65,6 +67,7 @@ class Choices:
     include: frozenset[str] = frozenset()
     ignore_case: bool = False
     crops: bool = False
+    sample: int = sampling.MOST  # images that take part, about; 0: all
     unlabelled: Path | None = None  # a folder whose images have no labels, wherever it lies
 
 
@@ -92,6 +95,7 @@ def choices_of(options: Mapping[str, str]) -> Choices:
         include=names,
         ignore_case=options.get("ignore_case", "") == "True",
         crops=options.get("crops", "") == "True",
+        sample=int(options.get("sample", sampling.MOST)),
         unlabelled=None if unlabelled is None else Path(unlabelled),
     )
 

@@ -151,6 +151,20 @@ def _read_crops(annotations: str, objects: int, images: int, margin: float, leas
     )
 
 
+def _read_shards(shards: int, images: int, folder: str) -> str:
+    return (
+        f"read as: {numbered(images, 'image')} with labels in {numbered(shards, 'tar shard')}; those that take part are"
+        f" written to {folder}"
+    )
+
+
+def _sampled(images: int, sample: int, count: int) -> str:
+    return (
+        f"{count:,} of {images:,} images are not used: {sample:,} are a sample with the same share of each class;"
+        " --sample N uses more, --sample 0 all"
+    )
+
+
 SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.READ_INSIDE: _read_inside,
     Kind.READ_PARTS: _read_parts,
@@ -162,6 +176,10 @@ SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.READ_UNPACKED: _read_unpacked,
     Kind.READ_JOINED: _read_joined,
     Kind.READ_CROPS: _read_crops,
+    Kind.READ_SHARDS: _read_shards,
+    Kind.READ_REMOTE: lambda source, place: f"read as: {source}, copied to {place}",
+    Kind.SAMPLED: _sampled,
+    Kind.SEVERAL_IMAGES: lambda: "a second image of one sample",
     Kind.NO_WEIGHT: lambda: "a weight of 0",
     Kind.NO_BOXES: lambda: "an image in which no object is annotated",
     Kind.UNREADABLE_ANNOTATIONS: lambda error: f"annotations that cannot be read ({error})",
@@ -186,7 +204,9 @@ SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.NOT_LISTED: lambda: "an image that no row of the table names",
     Kind.SEVERAL_FILES: lambda: "several files fit the path; write the path with its extension",
     Kind.EXTRA_CELLS: _extra_cells,
-    Kind.ARCHIVE_OUTSIDE: lambda: "a member of the archive that leads outside it, or has no usable name",
+    Kind.ARCHIVE_OUTSIDE: lambda: (
+        "a name in an archive or at an address that leads outside it, or is not usable"
+    ),
     Kind.ARCHIVE_LINK: lambda: "a link or device in an archive; only files are unpacked",
     Kind.REMOTE: lambda: "a web address; download it first",
 }
