@@ -35,6 +35,7 @@ from autotl.protocols import (
     PlannerFacts,
     Slot,
     SourceCall,
+    View,
 )
 from autotl.records import (
     BackboneSpec,
@@ -114,6 +115,7 @@ __all__ = [
     "TrialResult",
     "UnknownNameError",
     "Unlabelled",
+    "View",
     "Weights",
     "WeightsUnavailable",
     "fact",

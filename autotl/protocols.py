@@ -338,6 +338,14 @@ class LayerGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class View:
+    """A view of a batch of images without a label: all of them, augmented in one way."""
+
+    logits: Tensor  # (U, classes) float32
+    features: tuple[Tensor, ...]  # pooled (U, d) of each layer group, as in `ObjectiveCall`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ObjectiveCall:
     """A call of a phase's `objective`: one batch of a training."""
 
@@ -351,6 +359,8 @@ class ObjectiveCall:
     starts: Mapping[str, Tensor]  # the same as the training began: the pretrained ones
     progress: float  # of the phase, 0 to 1
     loss: Callable[[Tensor, Tensor], Tensor]  # (logits, targets) -> loss of the kind of target
+    unlabelled: tuple[View, ...] = ()  # one for each view of the phase, of the same images in the same order
+    auxiliary: Callable[..., Any] | None = None  # the phase's own network, which trains with this one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -90,6 +90,7 @@ in this order; a function may give them other names.
 | `seed` | | int | of the run |
 | `weights` | | (n,) float64 or None | of the rows in the metric, with mean 1; None where all weigh the same |
 | `widths` | | tuple of int | with `layers="all"` alone: features of each layer group, shallow to deep |
+| `unlabelled` | | (u, d) float32 | with `needs_unlabelled` alone: features of images without a label, 2,000 at most |
 | | `logits` | (n, s) float32 or None | of the backbone's own classifier, where its weights hold one |
 
 `predict` gets `features` (B, d) and `arrays`, a dict, as torch tensors, and the number of `classes`; it returns logits
@@ -97,10 +98,10 @@ in this order; a function may give them other names.
 the arrays as safetensors and the function's name, which counts only where a strategy that is installed names it. An
 export traces the function: with operations of tensors alone it works, with others the export is refused by name.
 
-A head returns `Head`, whose arrays fit the features as they were passed: a function that scales them folds the scale
-into `weight` and `bias`. It has no limit of its own: it runs in the worker process, on one thread, within the trial's
-time, and the worker is ended where it exceeds that. A score returns a float; a call may take 10 s. Neither changes the
-arrays.
+A head returns [Head](#head), whose arrays fit the features as they were passed: a function that scales them folds the
+scale into `weight` and `bias`. It has no limit of its own: it runs in the worker process, on one thread, within the
+trial's time, and the worker is ended where it exceeds that. A score returns a float; a call may take 10 s. Neither
+changes the arrays.
 
 ## Of a phase
 
@@ -114,12 +115,20 @@ plugin's own. Images are tensors (B, 3, side, side) on the device.
 | `mix` | `images`, `seed` | (mixed images, partners, share) |
 | `sampler` | `labels`, `classes`, `seed` | places (m,) in `labels`: the order of one pass |
 | `objective` | `call`: [ObjectiveCall](run-records.md#objectivecall) | the loss: a tensor without axes, with a gradient |
+| `unlabelled` | as `augment`, one for each view | as `augment` |
+| `auxiliary` | `width` of the features, number of `classes` | a `torch.nn.Module` |
 
 - A selector is asked once a phase for every parameter: its name in the network, the module that holds it, and its
   [LayerGroup](run-records.md#layergroup).
 - `augment` gets float32 in 0 to 255, after the crop and the flip of light augmentation; `mix` gets what enters the
   network. Partners are places in the batch (B,) int64. Of a mixed image's loss, `share` is its own target's and the rest
   its partner's.
+- With views in `unlabelled`, each step reads as many images without a label as with one, augments all of them once for
+  each view, and passes everything through the network together. The objective gets a [View](#view) for
+  each. With `data="unlabelled"` no labelled image is read: `logits` and `targets` have no row. A strategy with either is
+  left out, with the reason, where the user gives no `--unlabelled`.
+- An `auxiliary` network, such as a classifier of domains, is made as the phase begins, trains at the rate of the head by
+  what the objective makes of it, and is not kept.
 - A sampler gets the labels of the rows that are trained on, and is asked again when an order is used up.
 
 `Strategy.prepare` gets the pretrained network without its classifier, changes it or wraps it, and returns it. It is
@@ -139,7 +148,7 @@ A seed gives one answer, so that a run can be repeated. What a function returns 
 function raises, or returns something else, is a failed trial with the reason.
 """
 RETURNED = (
-    "BackboneSpec", "Weights", "Preprocess", "Strategy", "Phase", "Head", "Score", "Dataset", "Target", "Finding",
+    "BackboneSpec", "Weights", "Preprocess", "Strategy", "Phase", "Score", "Dataset", "Target", "Finding",
     "LeftOut", "Candidate", "Trial", "Parent",
 )  # fmt: skip
 RECEIVED = (
@@ -166,7 +175,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "commands.md": commands(),
         REFERENCE / "plugin-api.md": plugin_api(),
         REFERENCE / "plugin-records.md": records_page(RETURNED_HEAD, RETURNED),
-        REFERENCE / "plugin-functions.md": records_page(FUNCTIONS, ("EngineCall",)),
+        REFERENCE / "plugin-functions.md": records_page(FUNCTIONS, ("Head", "View", "EngineCall")),
         REFERENCE / "run-records.md": records_page(RECEIVED_HEAD, RECEIVED) + reading_options(),
         architecture: LAYERS.sub(lambda _: layers(), architecture.read_text(encoding="utf-8")),
         ROOT / "autotl" / "run_folder" / "result.schema.json": schema,

@@ -20,7 +20,17 @@ from autotl.records.head import Head
 from autotl.stats import merits, ridge, values
 from autotl.stats.folds import stratified_order
 
-__all__ = ["FAST", "SHARPNESS", "Head", "constant", "knn", "linear", "logistic", "ridge_alone"]
+__all__ = [
+    "FAST",
+    "MOST_UNLABELLED",
+    "SHARPNESS",
+    "Head",
+    "constant",
+    "knn",
+    "linear",
+    "logistic",
+    "ridge_alone",
+]
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # C of the logistic regression, on standardised features
 SHARPNESSES = tuple(float(value) for value in np.geomspace(1.0, 50.0, 16))  # of a ridge's scores as logits
@@ -32,6 +42,7 @@ STEPS = 100
 LOGISTIC_WORK = 3e8
 # Heads of the same kind for a run that is short of time: no logistic regression, nor the import of its library.
 FAST = {"autotl.builtin.heads:linear": "autotl.builtin.heads:ridge_alone"}
+MOST_UNLABELLED = 2000  # images without a label whose features a head gets, where it needs them
 NEIGHBOUR_ROWS = 8000  # that how many neighbours is chosen on, at most: it costs the square of them
 
 

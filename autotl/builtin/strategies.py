@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autotl.builtin.adaptation import ADAPTATION
 from autotl.builtin.fine_tuning import FINE_TUNING
 from autotl.hookspecs import hookimpl
 from autotl.records import Phase, Profile, Strategy, TargetName
@@ -100,4 +101,4 @@ TEXT = (
 
 @hookimpl
 def register_strategies(profile: Profile | None) -> tuple[Strategy, ...]:
-    return (*STRATEGIES, *FROZEN, *IN_CONTEXT, *TEXT, *FINE_TUNING)
+    return (*STRATEGIES, *FROZEN, *IN_CONTEXT, *TEXT, *FINE_TUNING, *ADAPTATION)

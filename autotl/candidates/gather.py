@@ -69,6 +69,8 @@ def gather(
         if strategies
         else [strategy for strategy in every.values() if strategy.proposed]
     )
+    allowed_strategies, declined = _with_unlabelled(allowed_strategies, profile, named=bool(strategies))
+    skipped += declined
     allowed_strategies, declined = for_target(allowed_strategies, profile, named=bool(strategies))
     skipped += declined
     if not kept:
@@ -131,6 +133,27 @@ def _worthy(
             all_of_them = len(names) == len(offered)
             worthy.append(strategy if all_of_them else replace(strategy, backbones=tuple(names)))
     return worthy, declined
+
+
+def _with_unlabelled(
+    strategies: Sequence[Strategy], profile: Profile, *, named: bool
+) -> tuple[list[Strategy], list[Skipped]]:
+    """Return the strategies that can learn from the images there are, and a row for each other one that was `named`.
+
+    Raises `AutotlError` where none is left.
+    """
+    others = [strategy for strategy in strategies if strategy.learns_unlabelled]
+    if not others or (profile.unlabelled is not None and profile.unlabelled.usable):
+        return list(strategies), []
+    able = [strategy for strategy in strategies if strategy not in others]
+    if not able:
+        names = ", ".join(strategy.name for strategy in others)
+        raise AutotlError(
+            f"{names} learn from images without a label, and there are none; expected some; name their folder with "
+            "--unlabelled, or another strategy"
+        )
+    skipped = [Skipped(name=each.name, reason=fact(Kind.NEEDS_UNLABELLED)) for each in others]
+    return able, skipped if named else []
 
 
 def _takes_weights(strategy: Strategy) -> bool:

@@ -48,9 +48,10 @@ def naive(
     predicted: dict[str, np.ndarray] = {}
     random: dict[str, float] = {}
     for name, pooled in features.items():
-        drawn = _predicted(pooled, labels, None, metric)
+        drawn = out_of_fold(pooled, labels, folds_for(labels, None), metric)
         random[name] = round(metrics.score(metric, labels, drawn, classes), 6)
-        predicted[name] = _predicted(pooled[kept], labels[kept], whole, metric)
+        folds = folds_for(labels[kept], whole)
+        predicted[name] = out_of_fold(pooled[kept], labels[kept], folds, metric)
     own = {
         name: round(metrics.score(metric, labels[kept], answers, classes), 6)
         for name, answers in predicted.items()
@@ -64,19 +65,17 @@ def naive(
     return Naive(random=random, own=own, by_random=by_random, by_own=by_own, lost=lost)
 
 
-def _predicted(
-    features: np.ndarray, labels: np.ndarray, group: np.ndarray | None, metric: Metric
-) -> np.ndarray:
+def out_of_fold(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, metric: Metric) -> np.ndarray:
     """Return what a ridge regression on the other folds predicts (n,), fitted for the metric."""
     kind = values.of(labels)
     if not isinstance(kind, values.Classes):
         aims = kind.targets(labels, 1)
         x = ridge.standardise(features)
-        tables = ridge.left_out_targets(x, aims - aims.mean(0), folds_for(labels, group), (PENALTY,))
+        tables = ridge.left_out_targets(x, aims - aims.mean(0), folds, (PENALTY,))
         return kind.answers(tables[0] + aims.mean(0))
     present, place = np.unique(labels, return_inverse=True)
     weights = metrics.fitting_weights(metric, labels)
     x = ridge.standardise(features)
     x -= np.average(x, 0, weights)
-    scores = ridge.left_out(x, place, folds_for(labels, group), weights)[PENALTY]
+    scores = ridge.left_out(x, place, folds, weights)[PENALTY]
     return np.asarray(present[scores.argmax(1)])

@@ -30,6 +30,7 @@ LINEAR_HEADS = tuple(  # those of autotl that are a network's last layer
         "frozen:class_mean",
         "frozen:lda",
         "frozen:linear_svm",
+        "self_training:pseudo_labels",
     )
 )
 

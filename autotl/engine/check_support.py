@@ -45,6 +45,8 @@ __all__ = [
 
 SECONDS = 60.0  # a toy training takes one or two
 SEED = 0
+EACH = 24  # images of a class that have a label
+WITHOUT = 8  # images of a class that have none
 
 
 class Specimen:
@@ -214,6 +216,7 @@ class Toy:
     labels: np.ndarray  # (n,) of all rows
     fitted: np.ndarray  # rows that were trained on, in order
     batches: list[np.ndarray]  # rows of one batch after another
+    without_label: list[np.ndarray]  # the same of images without a label, once for each view
     before: dict[str, np.ndarray]  # parameters and buffers of the body, by name
     after: dict[str, np.ndarray]
     weights: dict[str, np.ndarray]  # everything that the training left, its head too
@@ -236,17 +239,24 @@ class Toy:
 
 
 def train_toy(
-    strategy: Strategy, depth: Depth, epochs: float, *, classes: int = 3, net: BackboneSpec | None = None
+    strategy: Strategy,
+    depth: Depth,
+    epochs: float,
+    *,
+    classes: int = 3,
+    net: BackboneSpec | None = None,
+    darker: float | None = 40.0,
 ) -> Toy:
     """Train a small network with a strategy and return what happened.
 
-    The images are noise around one colour for each class; 16 images a class train and 8 are predicted.
+    The images are noise around one colour for each class; 16 images a class train and 8 are predicted. Eight a class,
+    `darker` by so much, are there without a label; None: there are none.
     """
     net = net or toy_for(strategy)
     with tempfile.TemporaryDirectory(prefix="autotl-") as folder, _threads_as_before():
         root = Path(folder)
-        labels = np.repeat(np.arange(classes), 24)
-        session = _toy_session(root, labels, classes)
+        labels = np.repeat(np.arange(classes), EACH)
+        session = _toy_session(root, labels, classes, darker)
         torch.set_num_threads(1)  # the network is too small to be shared out
         candidate = Candidate(
             backbone=net.name, input_size=net.input_size, strategy=strategy.name, unfreeze=depth
@@ -273,6 +283,7 @@ def train_toy(
             labels=labels,
             fitted=fitted,
             batches=[rows for rows in squares.asked if np.isin(rows, fitted).all()],
+            without_label=[rows for rows in squares.asked if (rows >= len(labels)).all()],
             before=before,
             after=after,
             weights=weights,
@@ -328,8 +339,10 @@ def chosen(selector: str, strategy: Strategy) -> set[str]:
     return set(selected(build(toy_for(strategy), prepare=strategy.prepare, offline=True), selector))
 
 
-def _toy_session(root: Path, labels: np.ndarray, classes: int) -> Session:
+def _toy_session(root: Path, labels: np.ndarray, classes: int, darker: float | None) -> Session:
     """Return a session on a processor whose data are noise around one colour for each class."""
+    without = np.repeat(np.arange(classes), 0 if darker is None else WITHOUT)
+    shade = np.repeat([0.0, darker or 0.0], (len(labels), len(without)))
     session = Session(
         messages.Start(
             folder=str(root),
@@ -349,21 +362,22 @@ def _toy_session(root: Path, labels: np.ndarray, classes: int) -> Session:
         group=None,
         order=order,
         classes=tuple(f"class {label}" for label in range(classes)),
+        unlabelled=len(labels) + np.arange(len(without)) if len(without) else None,
     )
     session.open(
         Data(
             columns=columns,
-            digests=np.arange(len(labels)).astype(str),
+            digests=np.arange(len(shade)).astype(str),
             metric="accuracy",
-            squares=_WatchedSquares(_pictures(labels)),
+            squares=_WatchedSquares(_pictures(np.concatenate([labels, without]), shade)),
         )
     )
     return session
 
 
-def _pictures(labels: np.ndarray) -> Pixels:
+def _pictures(labels: np.ndarray, shade: np.ndarray) -> Pixels:
     generator = np.random.default_rng(SEED)
-    pixels = generator.normal(90.0, 30.0, (len(labels), 32, 32, 3))
+    pixels = generator.normal(90.0, 30.0, (len(labels), 32, 32, 3)) - shade[:, None, None, None]
     for image, label in zip(pixels, labels.tolist(), strict=True):
         image[:, :, label % 3] += 80.0 if label < 3 else -60.0
     sides = np.full(len(labels), 32)

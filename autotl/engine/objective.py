@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autotl.engine.model import Model
 from autotl.engine.resolve import resolve
 from autotl.errors import EngineError
-from autotl.protocols import ObjectiveCall
+from autotl.protocols import ObjectiveCall, View
 from autotl.records import Phase
 
-__all__ = ["Mixture", "Objective", "class_counts", "mix", "on_own_scale", "starts_of"]
+__all__ = ["Batch", "Mixture", "Objective", "auxiliary", "class_counts", "mix", "on_own_scale", "starts_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,6 +29,22 @@ class Mixture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """Images of one step, as they enter the network: those with a target, then each view of those without a label."""
+
+    images: Tensor
+    targets: Tensor | None  # of the first images; None: none has a label
+    views: int = 0  # of as many images each
+    mixture: Mixture | None = None
+
+    def split(self, table: Tensor) -> list[Tensor]:
+        """Return the rows (B, …) of the images with a target, and those (U, …) of each view."""
+        own = 0 if self.targets is None else len(self.targets)
+        each = (len(table) - own) // max(self.views, 1)
+        return list(torch.split(table, [own] + [each] * self.views))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Objective:
     """The loss of a phase."""
 
@@ -37,6 +53,7 @@ class Objective:
     name: str | None  # "module:attr" of the phase's own; None: `loss` alone
     counts: np.ndarray  # (classes,) rows of each class that are trained on
     starts: Mapping[str, Tensor]  # the body's parameters as the training began, by name
+    auxiliary: nn.Module | None = None  # of the phase
 
     def forward(self, images: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
         """Return logits, and where the phase has an objective of its own the pooled features of all groups."""
@@ -46,35 +63,45 @@ class Objective:
         return self.model.head(groups[-1]), groups
 
     def __call__(
-        self,
-        logits: Tensor,
-        groups: Sequence[Tensor],
-        targets: Tensor,
-        mixture: Mixture | None,
-        progress: float,
-    ) -> Tensor:
-        """Return the loss of a batch; of mixed images the mean of both targets' by their shares."""
-        loss = self._of(logits, groups, targets, progress)
-        if mixture is None:
-            return loss
-        partners = self._of(logits, groups, targets[mixture.partner], progress)
-        return mixture.share * loss + (1 - mixture.share) * partners
+        self, logits: Tensor, groups: Sequence[Tensor], batch: Batch, progress: float
+    ) -> Tensor | None:
+        """Return the loss of a batch; of mixed images the mean of both targets' by their shares.
 
-    def _of(self, logits: Tensor, groups: Sequence[Tensor], targets: Tensor, progress: float) -> Tensor:
+        None where there is nothing to learn: images without a label, and no objective.
+        """
+        if batch.targets is None and self.name is None:
+            return None
+        targets = logits.new_zeros(0, dtype=torch.int64) if batch.targets is None else batch.targets
+        loss = self._of(logits, groups, targets, batch, progress)
+        if batch.mixture is None:
+            return loss
+        partners = self._of(logits, groups, targets[batch.mixture.partner], batch, progress)
+        return batch.mixture.share * loss + (1 - batch.mixture.share) * partners
+
+    def _of(
+        self, logits: Tensor, groups: Sequence[Tensor], targets: Tensor, batch: Batch, progress: float
+    ) -> Tensor:
         if self.name is None:
             return self.loss(logits.float(), targets)
         body = self.model.backbone.body
         trained = {name: p for name, p in body.named_parameters() if p.requires_grad}
+        own, *views = batch.split(logits.float())
+        features = [batch.split(group.float()) for group in groups]
         loss = resolve(self.name)(
             ObjectiveCall(
-                logits=logits.float(),
+                logits=own,
                 targets=targets,
-                features=tuple(group.float() for group in groups),
+                features=tuple(group[0] for group in features),
                 counts=torch.from_numpy(self.counts).to(logits.device),
                 trained=trained,
                 starts={name: self.starts[name] for name in trained},
                 progress=progress,
                 loss=self.loss,
+                unlabelled=tuple(
+                    View(logits=view, features=tuple(group[number] for group in features))
+                    for number, view in enumerate(views, start=1)
+                ),
+                auxiliary=self.auxiliary,
             )
         )
         if not isinstance(loss, Tensor) or loss.ndim or not loss.requires_grad:
@@ -107,6 +134,14 @@ def mix(name: str, images: Tensor, seed: int) -> Mixture:
     return Mixture(images=mixed, partner=partner.to(images.device), share=float(share))
 
 
+def auxiliary(name: str, width: int, classes: int) -> nn.Module:
+    """Return the network that a phase trains for its objective alone. Raises `EngineError` for something else."""
+    network = resolve(name)(width, classes)
+    if not isinstance(network, nn.Module):
+        raise EngineError(f"{name!r} returned {_described(network)}; expected a torch.nn.Module; correct it")
+    return network
+
+
 def class_counts(labels: np.ndarray, classes: int) -> np.ndarray:
     """Return the number of rows of each class (classes,); empty where the labels are no classes."""
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
@@ -121,4 +156,9 @@ def starts_of(model: Model) -> dict[str, Tensor]:
 
 def on_own_scale(phases: Sequence[Phase]) -> bool:
     """Return whether the losses of phases can be compared with that of a constant prediction."""
-    return all(phase.objective is None and phase.mix is None and phase.trains != "none" for phase in phases)
+    return all(
+        phase.objective is None
+        and phase.mix is None
+        and (phase.trains != "none" or phase.data == "unlabelled")  # which has no loss
+        for phase in phases
+    )

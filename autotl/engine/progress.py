@@ -55,12 +55,13 @@ class Reporter:
         """Start the clock of the first step: what came before it was preparation."""
         self._last_step = time.monotonic()
 
-    def step(self, epoch: float, loss: float, score: float | None) -> None:
-        """Take note of a step that ended after `epoch` passes, with its loss and the last score measured."""
+    def step(self, epoch: float, loss: float | None, score: float | None) -> None:
+        """Take note of a step that ended after `epoch` passes, with its loss, if any, and the last score measured."""
         now = time.monotonic()
         self._longest_step = max(self._longest_step, now - self._last_step)
         self._last_step = now
-        self._losses.append(loss)
+        if loss is not None:
+            self._losses.append(loss)
         if self._last_report is None or now - self._last_report >= REPORT_SECONDS:
             self._report(now, epoch, score)
 

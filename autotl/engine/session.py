@@ -223,6 +223,7 @@ class Session:
             labels=columns.labels,
             classes=len(columns.classes),
             weight=columns.weight,
+            unlabelled=columns.unlabelled,
             augment=resolve(kind.AUGMENT),
             to_input=resolve(kind.BATCH),
             loss=resolve(TARGET_KINDS[columns.target].loss),

@@ -6,7 +6,8 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +69,7 @@ class Setting:
     flip: bool = False
     metric: Metric = "accuracy"  # where it weights classes equally, they are sampled equally
     weight: np.ndarray | None = None  # (n,) of all rows: by which the data want them to be drawn
+    unlabelled: np.ndarray | None = None  # rows without a label, for phases that learn from them
     followed: np.ndarray | None = None  # rows whose score the learning curve shows, first ones first
     reporter: Reporter | None = None  # receives every step
     starts: Mapping[str, Tensor] | None = None  # of a training that is continued, by name; None: as it is now
@@ -126,21 +128,23 @@ def fit(
         base = [group["lr"] for group in work.rates]
         phase_start = steps_done / total
         losses = _Losses(highest=highest_loss if objective.on_own_scale([phase]) else math.inf)
-        for step in range(steps):
-            clock = (time.monotonic() - start) / seconds
-            progress = _further(step / steps, (clock - phase_start) / max(share, 1e-9))
-            if progress >= 1.0 or allowance.expired:
-                break
-            for group, rate in zip(work.rates, base, strict=True):
-                group["lr"] = rate * _schedule(progress)
-            loss = _step(work, next(work.batches), setting, generator, progress)
-            losses.add(loss, warm=progress >= WARM_UP)
-            steps_done += 1
-            if losses.count == a_pass:
-                course.curve.append(point(losses.take_mean()))
-            if setting.reporter is not None:
-                score = course.curve[-1].score if course.curve else None
-                setting.reporter.step(steps_done / a_pass, loss, score)
+        with _statistics(model, phase):
+            for step in range(steps):
+                clock = (time.monotonic() - start) / seconds
+                progress = _further(step / steps, (clock - phase_start) / max(share, 1e-9))
+                if progress >= 1.0 or allowance.expired:
+                    break
+                for group, rate in zip(work.rates, base, strict=True):
+                    group["lr"] = rate * _schedule(progress)
+                loss = _step(work, setting, generator, progress)
+                if loss is not None:
+                    losses.add(loss, warm=progress >= WARM_UP)
+                steps_done += 1
+                if losses.count == a_pass:
+                    course.curve.append(point(losses.take_mean()))
+                if setting.reporter is not None:
+                    score = course.curve[-1].score if course.curve else None
+                    setting.reporter.step(steps_done / a_pass, loss, score)
         work.end()
         if losses.count:
             course.curve.append(point(losses.take_mean()))
@@ -313,7 +317,8 @@ class _Work:
 
     model: Model
     phase: Phase
-    batches: Iterator[np.ndarray]
+    batches: Iterator[np.ndarray] | None  # of images with a label; None: none are read
+    unlabelled: Iterator[np.ndarray] | None  # of images without one
     objective: Objective
     augment: str
     optimiser: torch.optim.Optimizer | None  # None: nothing trains, and the statistics alone move
@@ -344,19 +349,25 @@ def _begin(
     select(model, phase, depth)
     model.train()
     labels = setting.labels[rows]
+    own = None
+    if phase.auxiliary is not None:
+        own = objective.auxiliary(phase.auxiliary, model.backbone.feature_dim, setting.classes)
+        own = own.to(setting.device).train()
     return _Work(
         model=model,
         phase=phase,
-        batches=_batches(phase, rows, setting, generator),
+        batches=None if phase.data == "unlabelled" else _batches(phase, rows, setting, generator),
+        unlabelled=_unlabelled(setting, generator) if phase.views else None,
         objective=Objective(
             model=model,
             loss=setting.loss,
             name=phase.objective,
             counts=objective.class_counts(labels, setting.classes),
             starts=starts,
+            auxiliary=own,
         ),
         augment=str(hyper.get("augment", phase.augment)),
-        optimiser=phase_optimiser(model, phase, hyper),
+        optimiser=phase_optimiser(model, phase, hyper, () if own is None else own.parameters()),
         average=Average(model, phase.average) if phase.average else None,
     )
 
@@ -367,9 +378,15 @@ def _starts(model: Model, phases: tuple[Phase, ...]) -> Mapping[str, Tensor]:
 
 
 def phase_optimiser(
-    model: Model, phase: Phase, hyper: dict[str, float | int | str]
+    model: Model,
+    phase: Phase,
+    hyper: dict[str, float | int | str],
+    more: Iterable[nn.Parameter] = (),
 ) -> torch.optim.Optimizer | None:
-    """Return an optimiser of what `select` made trainable, with a rate for each group; None where nothing is."""
+    """Return an optimiser of what `select` made trainable, with a rate for each group; None where nothing is.
+
+    `more` trains at the rate of the head.
+    """
     rate = float(hyper.get("lr", phase.lr))
     decay = float(hyper.get("layer_decay", phase.layer_decay))
     weight_decay = float(hyper.get("weight_decay", phase.weight_decay))
@@ -384,7 +401,7 @@ def phase_optimiser(
             if some:
                 groups.append({"params": some, "lr": lr, "weight_decay": wd})
 
-    add(list(model.head.parameters()), rate)
+    add([*model.head.parameters(), *more], rate)
     for distance, group in enumerate(reversed(model.backbone.group_parameters()), start=1):
         add(group, rate * decay**distance)
     return torch.optim.AdamW(groups, fused=True) if groups else None
@@ -413,24 +430,44 @@ def _batches(
     return sampling.shuffled(rows, setting.batch, weights, generator)
 
 
-def _step(
-    work: _Work, chosen: np.ndarray, setting: Setting, generator: torch.Generator, progress: float
-) -> float:
-    """Take one optimisation step on the rows `chosen` and return their loss."""
-    with stopwatch.on("decode"):
-        images = _augmented(work.augment, chosen, setting, generator)
-        batch = normalised(images, setting.preprocess)
-        mixture = None
-        if work.phase.mix is not None:
-            mixture = objective.mix(work.phase.mix, batch, sampling.seed_from(generator))
-            batch = mixture.images
-        target = torch.from_numpy(setting.outputs.aims(setting.labels[chosen])).to(setting.device)
+def _unlabelled(setting: Setting, generator: torch.Generator) -> Iterator[np.ndarray]:
+    """Return the rows without a label of one batch after another: shuffled passes over all of them."""
+    rows = setting.unlabelled
+    if rows is None or not len(rows):
+        raise EngineError("a phase learns from images without a label, and there are none; expected some")
+    return sampling.shuffled(rows, setting.batch, None, generator)
+
+
+@contextmanager
+def _statistics(model: Model, phase: Phase) -> Iterator[None]:
+    """Let the statistics of a phase that moves these alone become the plain mean over its batches.
+
+    By their momentum they would be as many steps behind as the network's maker found good for a long training.
+    """
+    layers = []
+    if phase.trains == "none":
+        layers = [m for m in model.backbone.moving_statistics() if isinstance(m, _BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        if layer.num_batches_tracked is not None:
+            layer.momentum = None
+            layer.num_batches_tracked.zero_()
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+
+
+def _step(work: _Work, setting: Setting, generator: torch.Generator, progress: float) -> float | None:
+    """Take one optimisation step on the next images and return their loss, None where there is nothing to learn."""
+    batch = _read(work, setting, generator)
     with stopwatch.on("forward"), torch.set_grad_enabled(work.optimiser is not None):
         with devices.autocast(setting.device, setting.precision):
-            logits, groups = work.objective.forward(batch)
-        loss = work.objective(logits, groups, target, mixture, progress)
-    if work.optimiser is None:
-        return float(loss.item())
+            logits, groups = work.objective.forward(batch.images)
+        loss = work.objective(logits, groups, batch, progress)
+    if work.optimiser is None or loss is None:
+        return None if loss is None else float(loss.item())
     with stopwatch.on("backward"):
         work.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -439,6 +476,30 @@ def _step(
         if work.average is not None:
             work.average.update(work.model)
         return float(loss.item())
+
+
+@stopwatch.on("decode")
+def _read(work: _Work, setting: Setting, generator: torch.Generator) -> objective.Batch:
+    """Return the next images of a phase, augmented: with their targets, mixed, and the views of those without a label."""
+    parts, targets, mixture = [], None, None
+    if work.batches is not None:
+        chosen = next(work.batches)
+        images = normalised(_augmented(work.augment, chosen, setting, generator), setting.preprocess)
+        if work.phase.mix is not None:
+            mixture = objective.mix(work.phase.mix, images, sampling.seed_from(generator))
+            images = mixture.images
+        parts.append(images)
+        targets = torch.from_numpy(setting.outputs.aims(setting.labels[chosen])).to(setting.device)
+    if work.unlabelled is not None:
+        without = next(work.unlabelled)
+        parts += [
+            normalised(_augmented(view, without, setting, generator), setting.preprocess)
+            for view in work.phase.views
+        ]
+    images = parts[0]
+    if len(parts) > 1:  # in one pass, so that batch norm sees one batch
+        images = torch.cat(parts).contiguous(memory_format=torch.channels_last)
+    return objective.Batch(images=images, targets=targets, views=len(work.phase.views), mixture=mixture)
 
 
 def _augmented(strength: str, chosen: np.ndarray, setting: Setting, generator: torch.Generator) -> Tensor:

@@ -18,7 +18,7 @@ from torch import nn
 from autotl import __version__, hardware
 from autotl.budget import Allowance
 from autotl.builtin.builds import BUILTIN_BUILDS
-from autotl.builtin.heads import Head
+from autotl.builtin.heads import MOST_UNLABELLED, Head
 from autotl.builtin.strategies import BUILTIN_PREPARES
 from autotl.cache import atomic, disk_full
 from autotl.cache import key as cache_key
@@ -170,6 +170,11 @@ def run(
     task = Task(
         session=session, trial=trial, spec=spec, strategy=strategy, columns=columns, reporter=reporter
     )
+    if strategy.learns_unlabelled and (columns.unlabelled is None or not len(columns.unlabelled)):
+        raise Declined(
+            "it learns from images without a label, and this run has none; expected some; name their folder with "
+            "--unlabelled"
+        )
     tables: list[tuple[np.ndarray, np.ndarray]] = []
     late = False
     notes: list[Fact] = []  # of all folds: what is measured once a run is noted in the first
@@ -280,7 +285,8 @@ def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.n
     backbone = session.backbone(task.spec, task.size, prepare)
     precision = session.precision(backbone)  # chosen now, so that the features are in it, too
     # The judged rows come first: a fit on fewer images is a fit, a score on fewer is another score.
-    wanted = np.concatenate([rows.judged, rows.fitted])
+    without = _without_label(task)
+    wanted = np.concatenate([rows.judged, rows.fitted, without])
     features = session.features(task.spec, task.size, wanted, _before_head(allowance), prepare)
     place = {row: index for index, row in enumerate(features.rows.tolist())}
     inside = [place[row] for row in rows.fitted.tolist() if row in place]
@@ -292,7 +298,8 @@ def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.n
     groups = features.groups if layers == "all" else features.groups[-1:]
     seen = np.concatenate(groups, axis=1)
     widths = tuple(group.shape[1] for group in groups)
-    head = _fit_head(task, seen[inside], features.rows[inside], widths)
+    at = [place[row] for row in without.tolist() if row in place]
+    head = _fit_head(task, seen[inside], features.rows[inside], widths, seen[at])
     module = make_head(head, classes, task.strategy.predict).to(session.device)
     with torch.inference_mode():
         table = task.outputs(module(torch.from_numpy(seen[outside]).to(session.device))).cpu().numpy()
@@ -306,9 +313,26 @@ def _closed(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, np.n
     return outcome, table, _latency(outcome.model, task, precision)
 
 
+def _without_label(task: Task) -> np.ndarray:
+    """Return the rows without a label that a head gets: drawn at random where they are many."""
+    rows = task.columns.unlabelled
+    if not task.strategy.needs_unlabelled or rows is None:
+        return np.zeros(0, np.int64)
+    return np.random.default_rng(task.session.seed).permutation(rows)[:MOST_UNLABELLED]
+
+
 @stopwatch.on("head")
-def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray, widths: tuple[int, ...] = ()) -> Head:
-    """Fit the strategy's head on features (m, d) of `rows`; `widths` are those of the layer groups in them."""
+def _fit_head(
+    task: Task,
+    features: np.ndarray,
+    rows: np.ndarray,
+    widths: tuple[int, ...] = (),
+    unlabelled: np.ndarray | None = None,
+) -> Head:
+    """Fit the strategy's head on features (m, d) of `rows`; `widths` are those of the layer groups in them.
+
+    `unlabelled` (u, d) are the features of images without a label, for a strategy that needs them.
+    """
     order = np.argsort(rows)  # folds follow the data, not the order in which rows were drawn
     features, rows = features[order], rows[order]
     labels, group = task.columns.labels[rows], task.columns.group
@@ -323,6 +347,8 @@ def _fit_head(task: Task, features: np.ndarray, rows: np.ndarray, widths: tuple[
     more: tuple[object, ...] = (widths,) if task.strategy.layers == "all" else ()
     if task.strategy.needs_text:
         more = (*more, *task.session.text(task.spec))
+    if task.strategy.needs_unlabelled:
+        more = (*more, unlabelled)
     with hardware.one_thread():
         head = fit(features, aims, len(task.columns.classes), folds, task.trial.seed, weights, *more)
     trained = bool(task.strategy.phases)
@@ -402,8 +428,7 @@ def _tune(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     factor = next(rates)
     resumed = task.trial.resumed_epochs
     epochs = task.trial.epochs - resumed
-    # A model that is continued has the phases before the last behind it.
-    phases = task.strategy.phases[-1:] if task.trial.resume_from else task.strategy.phases
+    phases = task.strategy.continued if task.trial.resume_from else task.strategy.phases
     while True:
         try:
             course = train.fit(
@@ -495,8 +520,12 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
     if backbone.folded:
         outcome.notes.append(fact(Kind.BATCH_NORM_MEASURED))
     if strategy.head:
-        features = session.features(task.spec, task.size, rows.fitted, allowance, strategy.prepare)
-        fitted_head = _fit_head(task, features.groups[-1], features.rows)
+        without = _without_label(task)
+        wanted = np.concatenate([rows.fitted, without])
+        features = session.features(task.spec, task.size, wanted, allowance, strategy.prepare)
+        own = features.rows < len(task.columns.labels)
+        seen = features.groups[-1]
+        fitted_head = _fit_head(task, seen[own], features.rows[own], (), seen[~own])
         outcome.model.head = make_head(fitted_head, len(task.columns.classes)).to(session.device)
     if backbone.folded or strategy.head:
         train.recalibrate(outcome.model, rows.fitted, setting)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from autotl.records import AUGMENT, TRAINS, BackboneSpec, Dataset, Phase, Score, Strategy
+from autotl.records import AUGMENT, DATA, TRAINS, BackboneSpec, Dataset, Phase, Score, Strategy
 from autotl.records.head import Head
 
 __all__ = [
@@ -38,6 +38,7 @@ OF_PHASE = {
     "mix": ("images", "seed"),
     "sampler": ("labels", "classes", "seed"),
     "objective": ("call",),
+    "auxiliary": ("width", "classes"),
 }
 ARGUMENTS = OF_PHASE | {
     "prepare": ("network",),
@@ -80,7 +81,8 @@ def call_flaw(function: Callable[..., Any], arguments: Sequence[str]) -> str | N
 def head_arguments(strategy: Strategy) -> tuple[str, ...]:
     """Return the arguments that the function of a strategy's head gets, in their order."""
     widths = ("widths",) if strategy.layers == "all" else ()
-    return HEAD_ARGUMENTS + widths + (("text", "factor") if strategy.needs_text else ())
+    text = ("text", "factor") if strategy.needs_text else ()
+    return HEAD_ARGUMENTS + widths + text + (("unlabelled",) if strategy.needs_unlabelled else ())
 
 
 def head_flaw(
@@ -223,6 +225,8 @@ def _of_strategy(strategy: Strategy) -> Iterator[str]:
         yield "predict is set, which maps features by the arrays of a head that no phase trains; expected a head alone"
     if strategy.needs_text and strategy.head is None:
         yield "needs_text is True, but there is no head that gets the text; expected one"
+    if strategy.needs_unlabelled and strategy.head is None:
+        yield "needs_unlabelled is True, but there is no head that gets the features; expected one, or views of a phase"
     if strategy.layers == "all" and (strategy.head is None or strategy.phases):
         yield "layers is 'all', which a head has that no phase trains; expected a head alone, or layers 'last'"
     if strategy.combine is not None and (strategy.phases or strategy.head or strategy.prepare):
@@ -239,11 +243,13 @@ def _of_strategy(strategy: Strategy) -> Iterator[str]:
 
 def _of_phase(phase: Phase) -> Iterator[str]:
     yield from _of_trains(phase)
-    if ":" in phase.augment:
-        yield from _of_callable("augment", phase.augment)
-    elif phase.augment not in AUGMENT:
-        yield f'augment is {phase.augment!r}; expected {", ".join(AUGMENT)} or "module:attr"'
-    for field_name in ("mix", "sampler", "objective"):
+    yield from _of_unlabelled(phase)
+    for field_name, augment in (("augment", phase.augment), *(("unlabelled", v) for v in phase.unlabelled)):
+        if ":" in augment:
+            yield from _of_callable(field_name, augment)
+        elif augment not in AUGMENT:
+            yield f'{field_name} is {augment!r}; expected {", ".join(AUGMENT)} or "module:attr"'
+    for field_name in ("mix", "sampler", "objective", "auxiliary"):
         if (function := getattr(phase, field_name)) is not None:
             yield from _of_callable(field_name, function)
     if not 0 <= phase.average < 1:
@@ -258,6 +264,20 @@ def _of_phase(phase: Phase) -> Iterator[str]:
             yield f"{name} is {number}; expected more than {low:g} and at most {high:g}"
     if not 0 <= phase.weight_decay < 1:
         yield f"weight_decay is {phase.weight_decay}; expected 0 or more, less than 1"
+
+
+def _of_unlabelled(phase: Phase) -> Iterator[str]:
+    if phase.data not in DATA:
+        yield f"data is {phase.data!r}; expected {' or '.join(DATA)}"
+    if phase.data == "unlabelled" and phase.objective is None and phase.trains != "none":
+        yield "data is 'unlabelled' without an objective, so nothing could be learned; expected one, or trains 'none'"
+    if phase.data == "unlabelled" and (phase.mix is not None or phase.sampler is not None):
+        yield "data is 'unlabelled', and mix and sampler are for labelled images; expected neither"
+    if phase.data == "unlabelled" and phase.unlabelled and phase.augment != "light":
+        yield "augment is set beside unlabelled, whose views are all that is read; expected one of the two"
+    for field_name in ("unlabelled", "auxiliary"):
+        if getattr(phase, field_name) and phase.objective is None:
+            yield f"{field_name} is set, and there is no objective that gets it; expected one"
 
 
 def _of_trains(phase: Phase) -> Iterator[str]:

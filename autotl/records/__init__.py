@@ -45,6 +45,7 @@ from autotl.records.facts import Fact, Kind, fact
 from autotl.records.ranking import DepthPoint, DepthProfile, LearningCurve, Ranked, Ranking, ScoreWeight
 from autotl.records.specs import (
     AUGMENT,
+    DATA,
     TRAINS,
     BackboneSpec,
     Geometry,
@@ -78,6 +79,7 @@ from autotl.records.trials import (
 
 __all__ = [
     "AUGMENT",
+    "DATA",
     "PARTS",
     "TRAINS",
     "Action",

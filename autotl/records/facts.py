@@ -137,6 +137,9 @@ class Kind(StrEnum):
     UNLABELLED_NO_TIME = "unlabelled_no_time"
     SHORTCUT = "shortcut"  # score, chance, p, fields, signs
     WRONG_LABELS = "wrong_labels"  # suspects, images, backbone, planted, recall, precision
+    DOMAIN_LEFT_OUT = (
+        "domain_left_out"  # metric, backbone, domains: example, images, score, low, high, mixed of each
+    )
     SPLIT_CHECKED = "split_checked"  # acted, metric, backbones, chosen, scores, instead
     GEOMETRY = (
         "geometry"  # geometry, recognised: share of images by geometry, images, elongated: share of them
@@ -189,6 +192,7 @@ class Kind(StrEnum):
     STRATEGY_DECLINED = "strategy_declined"  # reason; backbones: that it was offered
     STRATEGY_DECLINES = "strategy_declines"  # target: a kind that it cannot train
     UNUSABLE = "unusable"  # message: of the exception, which states what to do
+    NEEDS_UNLABELLED = "needs_unlabelled"  # images, by a strategy
     WEIGHTS_NOT_TAKEN = "weights_not_taken"  # of images, by a strategy
     TOO_MANY_PARAMETERS = "too_many_parameters"  # parameters, allowed
     WEIGHTS_OVER_MEMORY = "weights_over_memory"  # bytes, allowed

@@ -20,7 +20,10 @@ ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys(("freeze", "unfreeze", "trainable"), _FREEZE),
 }
 # Fields of a Phase that a Strategy may be given by mistake.
-OF_A_PHASE = ("trains", "norm", "share", "lr", "augment", "mix", "sampler", "objective", "average")
+OF_A_PHASE = (
+    "trains", "norm", "share", "lr", "augment", "mix", "sampler", "objective", "average",
+    "data", "unlabelled", "auxiliary",
+)  # fmt: skip
 
 
 def named_fields(record: type[Record]) -> type[Record]:

@@ -48,6 +48,7 @@ class Settings:
     wanted: tuple[str, ...] = ()  # names or globs that the user gave; empty: what is proposed by default
 
 
+DATA = ("labelled", "unlabelled")  # images that the batches of a phase are drawn from
 TRAINS = ("head", "k", "all", "none")  # what a phase trains, in words
 AUGMENT = ("none", "light", "strong")  # how a phase augments, in words
 
@@ -121,11 +122,19 @@ class Phase:
     sampler: str | None = None  # "module:attr" of (labels, classes, seed) -> order; None: by the metric
     objective: str | None = None  # "module:attr" of (ObjectiveCall) -> loss; None: that of the kind of target
     average: float = 0.0  # decay of a moving average of the weights, which the phase ends with; 0: none
+    data: Literal["labelled", "unlabelled"] = "labelled"  # images of a batch; without labels: no targets
+    unlabelled: tuple[str, ...] = ()  # views of images without a label for the objective, as `augment`
+    auxiliary: str | None = None  # "module:attr" of (width, classes) -> network that the objective trains
 
     @property
     def selector(self) -> str | None:
         """Return the function that selects the parameters that train, None where `trains` is a word or a number."""
         return self.trains if isinstance(self.trains, str) and ":" in self.trains else None
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Return how the images without a label of a batch are augmented, once for each view of them."""
+        return self.unlabelled or ((self.augment,) if self.data == "unlabelled" else ())
 
 
 @named_fields
@@ -138,11 +147,13 @@ class Strategy:
     phases: tuple[Phase, ...] = ()  # none: the head is fitted in closed form on pooled features
     depths: bool = False  # takes an unfreeze depth 1..n or all
     head: str | None = None  # "module:attr" of (features, labels, classes, folds, seed, weights) -> Head
-    # It gets `widths` besides with the features of all groups, and `text` and `factor` where it needs the text.
+    # It gets `widths` besides with the features of all groups, `text` and `factor` where it needs the text, and
+    # `unlabelled` where it needs these.
     predict: str | None = None  # "module:attr" of (features, arrays, classes) -> logits: of a head of arrays
     layers: Literal["last", "all"] = "last"  # groups whose features the head gets; all: of each, concatenated
     prepare: str | None = None  # "module:attr" of (network) -> network: adapters, another view of its layers
     needs_text: bool = False  # the head gets the features of the class names besides
+    needs_unlabelled: bool = False  # the head gets the features of the images without a label besides
     worth: str | None = None  # "module:attr" of (profile, backbone, seconds) -> whether to propose it
     backbones: tuple[str, ...] = ()  # names or globs of those that it is for; empty: all
     combine: str | None = None  # "module:attr" of (checkpoints) -> weights: nothing trains, trials are joined
@@ -165,6 +176,17 @@ class Strategy:
     def head_only(self) -> bool:
         """Return whether the backbone stays as it is: no phase trains layer groups of it."""
         return self.combine is None and all(phase.trains == "head" for phase in self.phases)
+
+    @property
+    def learns_unlabelled(self) -> bool:
+        """Return whether it needs images without a label: its head or a phase learns from them."""
+        return self.needs_unlabelled or any(phase.views for phase in self.phases)
+
+    @property
+    def continued(self) -> tuple[Phase, ...]:
+        """Return the phases by which a finished training goes on: the last that trains parameters, and what follows."""
+        training = [place for place, phase in enumerate(self.phases) if phase.trains != "none"]
+        return self.phases[max(training, default=0) :]
 
 
 @named_fields

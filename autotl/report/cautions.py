@@ -24,8 +24,9 @@ _NOTES = (
     Kind.REFIT_FAILED,
 )  # fmt: skip
 _FINDINGS = (
-    Kind.LEAK, Kind.SHARED_GROUP, Kind.GROUPS, Kind.FRAMES, Kind.SHORTCUT, Kind.TEST_IMAGES_DIFFER, Kind.CONFLICT,
-    Kind.ONE_SIDED_CLASS, Kind.NO_TIME, Kind.SAMPLED, Kind.BROKEN, Kind.LEFT_OUT, Kind.FEW,
+    Kind.LEAK, Kind.SHARED_GROUP, Kind.GROUPS, Kind.FRAMES, Kind.SHORTCUT, Kind.TEST_IMAGES_DIFFER,
+    Kind.UNLABELLED_DIFFER, Kind.CONFLICT, Kind.ONE_SIDED_CLASS, Kind.NO_TIME, Kind.SAMPLED, Kind.BROKEN,
+    Kind.LEFT_OUT, Kind.FEW,
 )  # fmt: skip
 # Why a file is left out that was meant to be an image of a class.
 _MEANT = {

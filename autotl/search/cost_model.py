@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from autotl.records import Candidate, Depth, Ranked, TrialResult
+from autotl.records import Candidate, Depth, Ranked, Strategy, TrialResult
 
 TRAIN_FACTOR = 4.5  # forward and backward over forward in eval mode, where it was not measured
 # Of what training adds to a forward pass, by depth, where that depth was not timed.
@@ -33,6 +33,10 @@ class CostModel:
     rows_test: int  # images the final fit is judged on
     folds: int = 0
     refit: bool = False  # a last fit on the test images too
+    # Images that a training reads for each one with a label, by strategy; 1 where it is not named.
+    read: Mapping[str, float] = field(default_factory=dict)
+    # Images without a label whose features a head gets besides, by strategy; 0 where it is not named.
+    beside: Mapping[str, int] = field(default_factory=dict)
     last_fit: float = (
         math.inf
     )  # seconds that are kept for the last epochs of a winner that is continued, at most
@@ -46,6 +50,8 @@ class CostModel:
     heads: dict[str, list[float]] = field(default_factory=dict)
     # Backbones and sizes whose features of all images that probes need are stored: heads were fitted on them.
     embedded: set[tuple[str, int]] = field(default_factory=set)
+    # The same of images without a label.
+    embedded_beside: set[tuple[str, int]] = field(default_factory=set)
     _entries: dict[tuple[str, int], Ranked] = field(init=False, repr=False)
     _factor: float = field(
         init=False, repr=False
@@ -83,6 +89,8 @@ class CostModel:
             fitting = result.cost.backward + result.cost.other
             self.heads.setdefault(candidate.strategy, []).append(fitting)
             self.embedded.add((candidate.backbone, candidate.input_size))
+            if candidate.strategy in self.beside:
+                self.embedded_beside.add((candidate.backbone, candidate.input_size))
         trained = result.epochs_done - result.trial.resumed_epochs
         if not (result.trial.epochs and trained > 0.5 and result.cost.seconds > 0):
             return
@@ -98,6 +106,8 @@ class CostModel:
         if not epochs:
             entry = self._entry(candidate)
             missing = max(0, self._judged_and_fitted() - self._stored(entry))
+            if (entry.backbone, entry.input_size) not in self.embedded_beside:
+                missing += self.beside.get(candidate.strategy, 0)
             return self._head(candidate) + missing * (entry.seconds_per_image or 0.01)
         return self._plain(candidate, epochs - trained) * self._pace(candidate)
 
@@ -169,9 +179,8 @@ class CostModel:
         entry = self._entry(candidate)
         image_seconds = entry.seconds_per_image or 0.01
         once = SETUP + (self.rows_select + min(RECALIBRATED, self.rows)) * image_seconds
-        return (self.rows * epochs * self._step(entry, candidate.unfreeze) * OVERHEAD + once) * max(
-            self.folds, 1
-        )
+        images = self.rows * epochs * self.read.get(candidate.strategy, 1.0)
+        return (images * self._step(entry, candidate.unfreeze) * OVERHEAD + once) * max(self.folds, 1)
 
     def _step(self, entry: Ranked, depth: Depth) -> float:
         """Return the seconds a training image takes: timed, or scaled from what was timed at other depths."""
@@ -189,6 +198,13 @@ class CostModel:
 
     def _entry(self, candidate: Candidate) -> Ranked:
         return self._entries[candidate.backbone, candidate.input_size]
+
+
+def images_read(strategy: Strategy) -> float:
+    """Return how many images a training reads for each image with a label: views of those without one come besides."""
+    shares = sum(phase.share for phase in strategy.phases)
+    read = (((phase.data == "labelled") + len(phase.views)) * phase.share for phase in strategy.phases)
+    return sum(read) / shares if shares else 1.0
 
 
 def _key(candidate: Candidate) -> tuple[str, int, Depth]:

@@ -26,7 +26,7 @@ from autotl.records import Candidate, Ranked, Ranking, Strategy, Trial, TrialRes
 from autotl.records.facts import Fact, Kind, fact
 from autotl.search import combine, knapsack
 from autotl.search.belief import Belief, Point, Selection
-from autotl.search.cost_model import CostModel
+from autotl.search.cost_model import CostModel, images_read
 from autotl.search.prior import sigmoid
 from autotl.search.recipe import recipes
 
@@ -62,6 +62,7 @@ class Facts:
         math.inf
     )  # seconds that are kept for the last epochs of a winner that is continued, at most
     batch: int = 32
+    unlabelled: int = 0  # images without a label whose features a head gets that needs them
     seed: int = 0
     trials: int = 0  # of the run that is continued
     selection: Selection | None = None  # the images that judge; None: `rows_select` of equal weight
@@ -170,6 +171,8 @@ class DefaultPlanner:
             refit=facts.refit,
             last_fit=facts.last_fit,
             timed=timed,
+            read={strategy.name: images_read(strategy) for strategy in self.strategies},
+            beside={s.name: facts.unlabelled for s in self.strategies if s.needs_unlabelled},
         )
 
     @property

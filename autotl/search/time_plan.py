@@ -51,7 +51,6 @@ class TimePlan:
         float  # of the search's seconds, for the last epochs of the winner on all images that may be fitted
     )
     controls: float
-    rescore: float  # scores of tried linear probes on all train images, from stored features
     recheck: (
         float  # of stored features: labels that are probably wrong, and what a random split would have shown
     )
@@ -106,7 +105,6 @@ def time_plan(budget: float) -> TimePlan:
         "timing": 0.03 * budget,
         "last_fit": 0.08 * budget,
         "controls": 0.1 * budget,
-        "rescore": 0.01 * budget,
         "recheck": 0.02 * budget,
         "out_of_distribution": 0.02 * budget,
         "explain": 0.03 * budget,
@@ -153,7 +151,6 @@ def stages(plan: TimePlan) -> tuple[StagePlan, ...]:
         StagePlan(
             stage="search and final fit", seconds=plan.search + plan.last_fit, covers=("search", "final fit")
         ),
-        StagePlan(stage="rescore", seconds=plan.rescore, covers=("rescore",)),
         StagePlan(stage="controls", seconds=plan.controls, covers=("controls",)),
         StagePlan(stage="recheck", seconds=plan.recheck, covers=("recheck",)),
         StagePlan(

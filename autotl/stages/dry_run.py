@@ -16,7 +16,16 @@ from autotl.options import (
     source_options,
 )
 from autotl.plugins.manager import load_plugins
-from autotl.records import Dataset, Fact, Profile, Skipped, StagePlan
+from autotl.records import (
+    Dataset,
+    Fact,
+    ModalityName,
+    Profile,
+    Skipped,
+    StagePlan,
+    Unlabelled,
+    UnlabelledProfile,
+)
 from autotl.search.time_plan import least_seconds, refuse_hopeless, stages, time_plan
 from autotl.stats import values
 from autotl.weights import downloads as candidates_downloads
@@ -121,4 +130,19 @@ def _glance(data: Dataset) -> Profile:
         gray=0.0,
         alpha=0.0,
         bytes=0,
+        unlabelled=None if data.unlabelled is None else _glance_without(data.unlabelled, data.modality),
+    )
+
+
+def _glance_without(items: Unlabelled, kind: ModalityName) -> UnlabelledProfile:
+    """Return the profile of the images without a label from the headers of some; no copy is known yet."""
+    low, middle, high = modality.get(kind).glance(list(items.files))
+    return UnlabelledProfile(
+        images=len(items.files),
+        usable=len(items.files),
+        side=middle,
+        sides=(low, high),
+        gray=0.0,
+        bytes=0,
+        left_out=len(items.left_out),
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from autotl import hardware
 from autotl.data import labels as data_labels
+from autotl.data.domains import left_out
 from autotl.data.naive import Naive, naive
 from autotl.errors import AutotlError
 from autotl.records import Finding, Kind, Ranked, fact
@@ -27,7 +28,7 @@ COMPARED = 2000  # images that backbones are compared on: more make the comparis
 LISTED = 200  # images that a finding lists with their labels
 SHOWN = 20  # names in a finding
 PAIRS = 12  # that are shown as pictures
-KINDS = frozenset({Kind.WRONG_LABELS, Kind.SPLIT_CHECKED})
+KINDS = frozenset({Kind.WRONG_LABELS, Kind.SPLIT_CHECKED, Kind.DOMAIN_LEFT_OUT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,7 +48,11 @@ def recheck(context: RunContext, setup: Setup, tried: Tried) -> tuple[Finding, .
         if not features:
             return ()
         with hardware.one_thread():
-            findings = (*_split_checked(setup, features), *_wrong_labels(context, setup, features[0]))
+            findings = (
+                *_split_checked(setup, features),
+                *_domains(setup, features[0]),
+                *_wrong_labels(context, setup, features[0]),
+            )
     profile = journal.result.profile
     kept = [finding for finding in profile.findings if finding.kind not in KINDS]
     journal.record(profile=replace(profile, findings=(*kept, *findings)))
@@ -135,6 +140,33 @@ def _split_checked(setup: Setup, features: list[_Features]) -> list[Finding]:
             count=len(common),
         )
     ]
+
+
+def _domains(setup: Setup, best: _Features) -> list[Finding]:
+    """Return how the features serve each declared group that was left out, where these are few enough to be domains."""
+    data = setup.parts.data
+    if data.group is None or data.group_from != "declared":
+        return []
+    used = np.isin(setup.parts.split.part[best.rows], (0, 1, 2))
+    rows = best.rows[used]
+    if len(np.unique(data.labels[rows], axis=0)) < 2:
+        return []
+    found = left_out(best.values[used], data.labels[rows], data.group[rows], setup.goal.metric)
+    if not found:
+        return []
+    domains = [
+        {
+            "example": str(data.names[rows[data.group[rows] == domain.group].min()]),
+            "images": domain.images,
+            "score": round(domain.score.value, 6),
+            "low": round(domain.score.low, 6),
+            "high": round(domain.score.high, 6),
+            "mixed": round(domain.mixed, 6),
+        }
+        for domain in found
+    ]
+    values = {"metric": setup.goal.metric, "backbone": best.backbone, "domains": domains}
+    return [Finding(kind=Kind.DOMAIN_LEFT_OUT, values=values, count=len(rows))]
 
 
 def _compared(compared: Naive) -> dict[str, object]:

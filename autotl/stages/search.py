@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from autotl.builtin.heads import MOST_UNLABELLED
 from autotl.decision.evidence import judged_rows, right_answers, selection, selection_images
 from autotl.decision.limits import best_within_limits
 from autotl.errors import AutotlError, SlotLost
@@ -108,8 +109,7 @@ class _Searcher:
         self.guest = self._guests_planner(facts)
         for result in self.probes:
             self._update(result)
-        plan = context.plan
-        self.kept = plan.report + plan.controls + plan.rescore + plan.recheck
+        self.kept = context.plan.report + context.plan.controls + context.plan.recheck
 
     def _guests_planner(self, facts: planner.Facts) -> CheckedPlanner | None:
         """Return the planner of a plugin, which is noted; None where none makes one."""
@@ -344,6 +344,7 @@ class _Searcher:
             rows_select=len(selection(columns.part, columns.folds)),
             rows_test=test,
             folds=columns.folds,
+            unlabelled=0 if columns.unlabelled is None else min(len(columns.unlabelled), MOST_UNLABELLED),
             refit=self.context.options.refit,
             last_fit=self.context.plan.last_fit,
             selection=selection_images(judged_rows(columns), setup.goal),

@@ -61,6 +61,7 @@ from autotl.testing.strategy import (
     HEAD,
     STRATEGY,
     augments,
+    auxiliaries,
     combines,
     depths,
     few_rows,
@@ -77,6 +78,7 @@ from autotl.testing.strategy import (
     statistics,
     takes_arguments,
     unseen_classes,
+    without_labels,
     worths,
 )
 
@@ -91,6 +93,7 @@ __all__ = [
     "Outcome",
     "Plugin",
     "augments",
+    "auxiliaries",
     "builds",
     "can_be_computed",
     "checks",
@@ -140,6 +143,7 @@ __all__ = [
     "takes_arguments",
     "unfreezes",
     "unseen_classes",
+    "without_labels",
     "without_weights",
     "worths",
 ]

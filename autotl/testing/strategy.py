@@ -35,9 +35,10 @@ def _head(value: HeadOf, classes: int, case: tuple[np.ndarray, np.ndarray, np.nd
     width = case[0].shape[1]
     more = ((width // 2, width - width // 2),) if strategy.layers == "all" else ()
     text = (_text(classes, case), 10.0) if strategy.needs_text else ()
+    without = (case[0][::2],) if strategy.needs_unlabelled else ()
     fit = resolve(str(strategy.head))
     try:
-        head = fit(*case[:2], classes, case[2], seed, np.ones(len(case[0])), *more, *text)
+        head = fit(*case[:2], classes, case[2], seed, np.ones(len(case[0])), *more, *text, *without)
     except Declined as reason:
         raise SkipTest(str(reason)) from reason
     flaw = validation.head_flaw(head, classes, width, trained=bool(strategy.phases), predict=strategy.predict)
@@ -163,6 +164,7 @@ def _functions(strategy: Strategy) -> Iterator[tuple[str, str]]:
     for phase in strategy.phases:
         named = {field: getattr(phase, field) for field in validation.OF_PHASE}
         named["trains"] = phase.selector
+        yield from (("augment", view) for view in phase.unlabelled if ":" in view)
         yield from ((field, name) for field, name in named.items() if name is not None and ":" in name)
 
 
@@ -180,7 +182,13 @@ def worths(strategy: Strategy) -> None:
 
 
 def _trained(
-    strategy: Strategy, depth: Any, classes: int = 3, *, epochs: float = 2.0, net: BackboneSpec | None = None
+    strategy: Strategy,
+    depth: Any,
+    classes: int = 3,
+    *,
+    epochs: float = 2.0,
+    net: BackboneSpec | None = None,
+    darker: float = 40.0,
 ) -> Toy:
     from autotl.engine.check_support import train_toy
 
@@ -189,7 +197,8 @@ def _trained(
     if strategy.combine is not None:
         raise SkipTest("it trains nothing: it joins finished trials")
     try:
-        toy = train_toy(strategy, depth, epochs if strategy.phases else 0.0, classes=classes, net=net)
+        epochs = epochs if strategy.phases else 0.0
+        toy = train_toy(strategy, depth, epochs, classes=classes, net=net, darker=darker)
     except Declined as reason:
         raise SkipTest(str(reason)) from reason
     if toy.result.status == "skipped":
@@ -333,12 +342,75 @@ def _heeded(strategy: Strategy, field: str, without: str | None = None) -> None:
             2 if field == "objective" and phase.mix is not None else 1
         )  # of mixed images, for either target
         require(calls == times * steps, f"{field} {name!r} was called {calls} times in {steps} steps")
+        if phase.data == "unlabelled":
+            require(bool(toy.changed), f"nothing of the network changed by the {field} {name!r}")
+            continue
         left_out: dict[str, Any] = {field: without}
+        if field == "objective":  # which alone gets these
+            left_out |= {"unlabelled": (), "auxiliary": None}
         plain = _alone(strategy, replace(phase, **left_out))
         require(
             not _same_weights(toy, plain),
             f"the training with the {field} {name!r} gave the same weights as one without; expected others",
         )
+
+
+def auxiliaries(strategy: Strategy) -> None:
+    """The network that a phase has beside the one it trains gets a gradient from the objective."""
+    from autotl.engine.check_support import WATCH
+
+    for phase in _declaring(strategy, "auxiliary"):
+        name = str(phase.auxiliary)
+        _alone(strategy, replace(phase, auxiliary=WATCH.begin(name)))
+        parameters = [p for network in WATCH.answers for p in network.parameters()]
+        require(
+            any(p.grad is not None and bool(p.grad.any()) for p in parameters),
+            f"no parameter of the auxiliary network {name!r} got a gradient; expected the objective to use it",
+        )
+
+
+def without_labels(strategy: Strategy) -> None:
+    """All views of the images without a label are read at every step; others give other weights; none: it declines."""
+    from autotl.engine.check_support import TOY_BATCH_NORM, train_toy
+
+    if not strategy.learns_unlabelled:
+        raise SkipTest("it needs no images without a label")
+    for phase in strategy.phases:
+        if not phase.views:
+            continue
+        net = TOY_BATCH_NORM if phase.trains == "none" else None
+        toy = _alone(strategy, phase, net=net)
+        read, steps = toy.without_label, toy.result.steps_done
+        wanted = len(phase.views)
+        require(
+            len(read) == wanted * steps,
+            f"{len(read)} batches of images without a label were read in {steps} steps; expected {wanted} in each",
+        )
+        same = all(np.array_equal(read[place], read[place - place % wanted]) for place in range(len(read)))
+        require(same, "the views of a step are of different images; expected the same")
+        # An objective may wait until the network is sure of some: then it trains for longer, and faster.
+        tries = ((phase, 2.0), (replace(phase, lr=10 * phase.lr), LEARNING[-1]))
+        require(
+            any(
+                not _same_weights(
+                    *(_alone(strategy, tried, net=net, epochs=e, darker=d) for d in (40.0, 0.0))
+                )
+                for tried, e in tries
+            ),
+            "other images without a label gave the same weights; expected an objective that learns from them",
+        )
+    if strategy.needs_unlabelled:
+        depth = 0 if strategy.head_only else "all"
+        toy, other = (_trained(strategy, depth, darker=darker) for darker in (40.0, 0.0))
+        require(
+            not _same_weights(toy, other),
+            "other images without a label gave the same head; expected one that learns from them",
+        )
+    result = train_toy(strategy, "all", 1.0 if strategy.phases else 0.0, darker=None).result
+    require(
+        result.status == "skipped",
+        f"without images that have no label a training {result.status}; expected it to be declined",
+    )
 
 
 def _same_weights(one: Toy, other: Toy) -> bool:
@@ -372,10 +444,24 @@ def _declaring(strategy: Strategy, field: str) -> list[Phase]:
     return list(phases.values())
 
 
-def _alone(strategy: Strategy, phase: Phase, net: BackboneSpec | None = None) -> Toy:
+def _alone(
+    strategy: Strategy,
+    phase: Phase,
+    net: BackboneSpec | None = None,
+    *,
+    epochs: float = 2.0,
+    darker: float = 40.0,
+) -> Toy:
     """Return a small training by one phase of a strategy alone."""
-    alone = replace(strategy, phases=(replace(phase, share=1.0),), depths=phase.trains == "k", head=None)
-    return _trained(alone, 0 if alone.head_only else "all", net=net)
+    alone = replace(
+        strategy,
+        phases=(replace(phase, share=1.0),),
+        depths=phase.trains == "k",
+        head=None,
+        needs_unlabelled=False,
+    )
+    depth = 0 if alone.head_only else "all"
+    return _trained(alone, depth, epochs=epochs, net=net, darker=darker)
 
 
 def _some(names: set[str]) -> str:
@@ -396,5 +482,7 @@ STRATEGY: tuple[Callable[[Strategy], None], ...] = (
     objectives,
     mixes,
     augments,
+    auxiliaries,
+    without_labels,
     statistics,
 )

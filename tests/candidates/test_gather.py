@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,17 @@ import pytest
 from autotl.candidates.gather import bare, choose, gather, sizes
 from autotl.errors import AutotlError, Declined, UnknownNameError
 from autotl.plugins.manager import load_plugins
-from autotl.records import BackboneSpec, Goal, Kind, Profile, Settings, Strategy, Weights, fact
+from autotl.records import (
+    BackboneSpec,
+    Goal,
+    Kind,
+    Profile,
+    Settings,
+    Strategy,
+    UnlabelledProfile,
+    Weights,
+    fact,
+)
 from autotl.report.wording import sentence
 
 
@@ -163,6 +174,23 @@ def test_a_strategy_that_takes_no_weights_of_images_is_skipped_or_refused_where_
     assert "takes no weights" in sentence(skipped.reason)
     with pytest.raises(AutotlError, match="knn take no weights of images"):
         gather(plugins, PROFILE, settings, Goal(), ["knn"], weighted=True)
+
+
+def test_what_learns_from_images_without_a_label_is_offered_where_there_are_some() -> None:
+    plugins, settings = load_plugins(installed=False), Settings(offline=True)
+    without = gather(plugins, PROFILE, settings, Goal())
+    assert not any(s.learns_unlabelled for s in without.strategies)
+    assert not any(skip.reason.kind is Kind.NEEDS_UNLABELLED for skip in without.skipped)  # nobody asked
+    named = gather(plugins, PROFILE, settings, Goal(), ["mcc", "fine_tune"])
+    (skipped,) = [skip for skip in named.skipped if skip.name == "mcc"]
+    assert "name their folder with --unlabelled" in sentence(skipped.reason)
+    with pytest.raises(AutotlError, match="mcc, adabn learn from images without a label, and there are none"):
+        gather(plugins, PROFILE, settings, Goal(), ["mcc", "adabn"])
+    more = UnlabelledProfile(images=9, usable=9, side=64, sides=(64, 64), gray=0, bytes=1, left_out=0)
+    given = gather(plugins, replace(PROFILE, unlabelled=more), settings, Goal())
+    assert [s.name for s in given.strategies if s.learns_unlabelled] == ["pseudo_labels"]
+    useless = gather(plugins, replace(PROFILE, unlabelled=replace(more, usable=0)), settings, Goal())
+    assert not any(s.learns_unlabelled for s in useless.strategies)
 
 
 # --------------------------------------------------------------------------- what a strategy is worth

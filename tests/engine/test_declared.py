@@ -15,7 +15,7 @@ from autotl.budget import Allowance
 from autotl.engine import train
 from autotl.engine.model import Model
 from autotl.errors import EngineError
-from autotl.plugin import LayerGroup, ObjectiveCall
+from autotl.plugin import LayerGroup, ObjectiveCall, View
 from autotl.records import Phase
 
 HERE = __name__
@@ -181,6 +181,79 @@ def test_a_mixed_image_counts_for_its_partner_by_the_share() -> None:
 def test_an_augmentation_of_another_shape_is_named() -> None:
     with pytest.raises(EngineError, match="something else than images"):
         fit(toy.model(), Phase(trains="head", augment=f"{HERE}:cropped"))
+
+
+# --------------------------------------------------------------------------- images without a label
+
+WITHOUT = np.arange(48, 78)
+EVERY = np.concatenate([PICTURES, 255 - toy.images(30)[0]])
+
+
+def two_views(call: ObjectiveCall) -> Tensor:
+    calls.append(call)
+    one, other = call.unlabelled
+    return call.logits.square().sum() + (one.logits - other.logits).square().mean()
+
+
+def through_auxiliary(call: ObjectiveCall) -> Tensor:
+    calls.append(call)
+    assert call.auxiliary is not None
+    told: Tensor = call.auxiliary(call.features[-1])
+    return told.square().mean()
+
+
+def linear(width: int, classes: int) -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Linear(width, classes)
+
+
+def read_by(*phases: Phase) -> tuple[Model, train.Course, list[np.ndarray]]:
+    """Return a trained model, its course, and the rows of one batch after another."""
+    calls.clear()
+    model, setting = toy.model(), toy.setting(EVERY, LABELS, unlabelled=WITHOUT)
+    read: list[np.ndarray] = []
+    get = setting.squares.get
+    setting.squares.get = lambda rows, *more: (read.append(rows), get(rows, *more))[1]  # type: ignore[method-assign]
+    return model, fit(model, *phases, setting=setting), read
+
+
+def test_an_objective_gets_each_view_of_the_images_without_a_label() -> None:
+    _, _, read = read_by(Phase(trains=1, objective=f"{HERE}:two_views", unlabelled=("none", "strong")))
+    assert len(calls) == 6 and len(read) == 18
+    for labelled, one, other in zip(read[::3], read[1::3], read[2::3], strict=True):
+        assert labelled.max() < 48 <= one.min() and np.array_equal(one, other)
+    assert calls[0].logits.shape == (16, 3) and len(calls[0].unlabelled) == 2
+    assert all(isinstance(view, View) and view.logits.shape == (16, 3) for view in calls[0].unlabelled)
+    assert [group.shape for group in calls[0].unlabelled[1].features] == [(16, 8), (16, 12), (16, 16)]
+    assert not torch.equal(calls[0].unlabelled[0].logits, calls[0].unlabelled[1].logits)
+
+
+def test_a_phase_of_images_without_a_label_reads_no_other() -> None:
+    phase = Phase(trains=1, objective=f"{HERE}:two_views", data="unlabelled", unlabelled=("light", "light"))
+    model, course, read = read_by(phase)
+    assert np.concatenate(read).min() >= 48 and course.curve
+    assert calls[0].logits.shape == (0, 3) and calls[0].targets.shape == (0,)
+    assert changed(toy.model().state_dict(), model)
+
+
+def test_statistics_that_move_alone_become_the_mean_over_the_batches() -> None:
+    model = toy.model()
+    means: list[Tensor] = []
+    layer = next(m for m in model.backbone.body.modules() if isinstance(m, nn.BatchNorm2d))
+    layer.register_forward_pre_hook(lambda _, inputs: means.append(inputs[0].mean((0, 2, 3))))
+    phase = Phase(trains="none", norm="adapt", data="unlabelled", augment="none")
+    course = fit(model, phase, setting=toy.setting(EVERY, LABELS, unlabelled=WITHOUT))
+    assert layer.running_mean is not None and layer.momentum == 0.1
+    assert len(means) == 6 and torch.allclose(layer.running_mean, torch.stack(means).mean(0), atol=1e-5)
+    assert course.steps == 6 and not course.curve  # without targets there is no loss
+
+
+def test_an_auxiliary_network_trains_with_the_objective_and_is_not_kept() -> None:
+    model, _, _ = read_by(Phase(trains=1, objective=f"{HERE}:through_auxiliary", auxiliary=f"{HERE}:linear"))
+    trained = calls[-1].auxiliary
+    assert isinstance(trained, nn.Linear) and trained.out_features == 3
+    assert not torch.equal(trained.weight, linear(16, 3).weight)  # type: ignore[arg-type]
+    assert set(model.state_dict()) == set(toy.model().state_dict())
 
 
 # --------------------------------------------------------------------------- which weights at the end

@@ -680,7 +680,7 @@ def test_a_planner_may_continue_what_it_trained() -> None:
 
 REMOVED = {
     Strategy: ("objective", "sampler"),
-    Phase: ("views", "data"),
+    Phase: ("views", "dataset"),
     BackboneSpec: ("text_head", "modality"),
 }
 

@@ -142,6 +142,16 @@ ANIMALS: dict[str, Animal] = {
     "a strategy averages all": Animal(
         {"register_strategies": strategy(phases=(Phase(average=1.0),))}, "average is 1.0; expected"
     ),
+    "a strategy has no targets": Animal(
+        {"register_strategies": strategy(phases=(Phase(data="unlabelled"),))}, "so nothing could be learned"
+    ),
+    "a strategy wastes views": Animal(
+        {"register_strategies": strategy(phases=(Phase(unlabelled=("light",)),))}, "no objective that gets it"
+    ),
+    "a strategy sees by a word": Animal(
+        {"register_strategies": strategy(phases=(Phase(unlabelled=("blur",), objective="zoo:nonsense"),))},
+        "unlabelled is 'blur'; expected none, light, strong",
+    ),
     "a strategy has no depth": Animal(
         {"register_strategies": strategy(phases=(Phase(trains="all"),), depths=True)}, "no phase trains 'k'"
     ),

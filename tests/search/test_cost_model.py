@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from autotl.builtin.strategies import STRATEGIES
-from autotl.records import Candidate, Cost, Depth, Ranked, Trial, TrialResult
+from autotl.records import Candidate, Cost, Depth, Phase, Ranked, Strategy, Trial, TrialResult
 from autotl.search import planner as search_planner
-from autotl.search.cost_model import MOVED, CostModel
+from autotl.search.cost_model import MOVED, CostModel, images_read
 from autotl.search.forecast import foresee
 
 ARM = Ranked(backbone="a", input_size=128, expected=0.7, rows=800, seconds_per_image=0.003)
@@ -93,3 +93,23 @@ def test_a_trial_that_is_taken_back_can_be_asked_again() -> None:
     assert first is not None
     planner.take_back(first)
     assert planner.ask(200.0) == first
+
+
+def test_views_of_images_without_a_label_cost_as_much_as_those_with_one() -> None:
+    beside = Phase(objective="m:f", unlabelled=("light", "strong"))
+    adapting = Phase(trains="none", norm="adapt", data="unlabelled", share=0.25)
+    known = cost_model()
+    plain = known.probe(recipe("all"), 10)
+    known.read = {"fine_tune": images_read(Strategy(name="s", summary="s", phases=(beside,)))}
+    assert known.probe(recipe("all"), 10) == pytest.approx(3 * plain, rel=0.05)
+    assert images_read(Strategy(name="s", summary="s", phases=(Phase(share=0.75), adapting))) == 1.0
+
+
+def test_a_head_that_gets_images_without_a_label_waits_for_their_features_once() -> None:
+    known = cost_model()
+    head = replace(recipe(0), strategy="pseudo_labels")
+    plain = known.probe(head, 0)
+    known.beside = {"pseudo_labels": 500}
+    assert known.probe(head, 0) == pytest.approx(plain + 500 * ARM.seconds_per_image)
+    known.tell(replace(took(head, 0.1), trial=Trial(id="t", candidate=head, epochs=0.0)))
+    assert known.probe(head, 0) < plain + 1.0

@@ -127,16 +127,19 @@ def test_what_a_kind_of_target_has_not_is_said(finished: Path) -> None:
 
 
 @pytest.mark.usefixtures("guest")
-def test_numbers_with_groups_keep_them_whole(tmp_path: Path) -> None:
+def test_numbers_with_groups_keep_them_whole_and_each_is_left_out_once(tmp_path: Path) -> None:
     source = discs(tmp_path, 120)
     lines = source.read_text().splitlines()
-    grouped = [f"{lines[0]},person", *(f"{line},p{n // 6}" for n, line in enumerate(lines[1:]))]
+    grouped = [f"{lines[0]},person", *(f"{line},p{n // 30}" for n, line in enumerate(lines[1:]))]
     source.write_text("\n".join(grouped))
-    folder = World().run(source, tmp_path / "run", group="person", budget=40.0)
+    folder = World().run(source, tmp_path / "run", group="person", budget=60.0)
     table = manifest.read(folder / "manifest.csv")
     assert table.group is not None
     sides = np.unique(np.stack([table.group, table.part, table.fold]), axis=1)
     assert len(np.unique(sides[0])) == sides.shape[1]
+    (found,) = [f for f in result_file.read(folder).profile.findings if f.kind is Kind.DOMAIN_LEFT_OUT]
+    assert [one["images"] for one in found.values["domains"]] == [30] * 4 and found.values["metric"] == "r2"
+    assert "leave-one-domain-out" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("guest")

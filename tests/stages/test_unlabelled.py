@@ -52,6 +52,8 @@ def test_a_run_accounts_for_them_and_strategies_can_learn_from_them(
     folder = world.run(photos, tmp_path / "run", unlabelled=str(more), budget=30.0)
     state = result_file.read(folder)
     assert state.options["unlabelled"] == str(more) and state.data.unlabelled == 50
+    assert [s.name for s in state.strategies if s.learns_unlabelled] == ["pseudo_labels"]
+    assert any(row.strategy == "pseudo_labels" and row.score_val for row in state.leaderboard)
     described = state.profile.unlabelled
     assert described is not None
     assert (described.images, described.usable, described.side, described.left_out) == (52, 50, 24, 1)

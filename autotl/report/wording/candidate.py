@@ -14,6 +14,7 @@ _NORM = {
     "frozen": "batch norm frozen",
     "adapt": "batch norm adapted",
 }
+_WITHOUT_LABEL = "to the images without a label"
 _AUGMENT = {"none": "no augmentation", "light": "light augmentation", "strong": "strong augmentation"}
 
 
@@ -25,7 +26,8 @@ def phase_name(number: int, phases: int) -> str:
 def phase(phase: Phase, unfreeze: Depth, given: Mapping[str, str]) -> str:
     """Return what a phase trains and at which rates; `given` are the candidate's own settings by name."""
     if phase.trains == "none":
-        return f"no parameter trains, {_NORM[phase.norm]}, {percent(phase.share, 0)} of the steps"
+        to = f" {_WITHOUT_LABEL}" if phase.data == "unlabelled" else ""
+        return f"no parameter trains, {_NORM[phase.norm]}{to}, {percent(phase.share, 0)} of the steps"
     parts = [
         f"{_trained(phase, unfreeze)}, peak learning rate of the head {given.get('lr') or f'{phase.lr:g}'}",
         f"weight decay {phase.weight_decay:g}",
@@ -37,6 +39,11 @@ def phase(phase: Phase, unfreeze: Depth, given: Mapping[str, str]) -> str:
         parts.append(_NORM[phase.norm])
     named = {"loss": phase.objective, "images mixed by": phase.mix, "rows in the order of": phase.sampler}
     parts += [f"{what} {_name(function)}" for what, function in named.items() if function is not None]
+    if phase.views:
+        beside = "on" if phase.data == "unlabelled" else "beside"
+        parts.append(f"{beside} images without a label ({', '.join(_name(view) for view in phase.views)})")
+    if phase.auxiliary is not None:
+        parts.append(f"with the network {_name(phase.auxiliary)}")
     if phase.average:
         parts.append(f"weights averaged with a decay of {phase.average:g}")
     if phase.share < 1:

@@ -187,7 +187,7 @@ def _unlabelled_differ(area: float, p: float, count: int) -> str:
     return (
         f"the {count:,} images without a label differ from those that train: features tell them apart in"
         f" {percent(area, 0)} of pairs (by chance 50%). They show other things, or the same from another camera,"
-        " place or time; what is learned from them may not help"
+        " place or time. Every score here is that of labelled images, and none says how accurate a model is on these"
     )
 
 
@@ -284,6 +284,21 @@ def _split_checked(
     if backbones > 1:
         return f"{text}, and would have put the same backbone first, of the {backbones} that were compared"
     return f"{text}. Features of all images are stored for one backbone only, so that no choice could differ"
+
+
+def _domain_left_out(metric: str, backbone: str, domains: Sequence[Mapping[str, Any]], count: int) -> str:
+    """Return what a classifier scores on each declared group that it saw no image of."""
+    listed = "; ".join(
+        f"{percent(one['score'])} (95% CI {percent(one['low'])} to {percent(one['high'])}) on the"
+        f" {one['images']:,} images of the group of {one['example']}, {percent(one['mixed'])} where others of it train"
+        for one in domains
+    )
+    mean, mixed = (sum(one[name] for one in domains) / len(domains) for name in ("score", "mixed"))
+    return (
+        f"a declared group that nothing was trained on: frozen features of {backbone} score {percent(mean)} on average"
+        f" ({metric_name(metric)} of a linear classifier, leave-one-domain-out, {count:,} images), and"
+        f" {percent(mixed)} where other images of each group train. {listed}"
+    )
 
 
 ACTED = {  # of `SPLIT_CHECKED`
@@ -407,6 +422,7 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.SHORTCUT: _shortcut,
     Kind.WRONG_LABELS: _wrong_labels,
     Kind.SPLIT_CHECKED: _split_checked,
+    Kind.DOMAIN_LEFT_OUT: _domain_left_out,
     Kind.NOT_EXAMINED: lambda error: f"not examined for groups: {error}",
     Kind.DARK: _quality("almost black"),
     Kind.GRAY: _quality("gray, and the others have colour: a class may be recognised by that"),

@@ -37,6 +37,9 @@ def _strategy_declines(target: str) -> str:
 
 LIMITS: dict[Kind, Callable[..., str]] = {
     Kind.TOO_MANY_PARAMETERS: _too_many_parameters,
+    Kind.NEEDS_UNLABELLED: lambda: (
+        "it learns from images without a label; name their folder with --unlabelled"
+    ),
     Kind.WEIGHTS_NOT_TAKEN: lambda: "it takes no weights of images, and --weight gives some",
     Kind.WEIGHTS_OVER_MEMORY: _weights_over_memory,
     Kind.LICENCE_NOT_ALLOWED: _licence_not_allowed,
