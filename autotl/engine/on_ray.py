@@ -31,7 +31,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 import autotl
 from autotl import cache, errors, hardware
@@ -56,6 +56,7 @@ from autotl.records import (
 )
 from autotl.weights import hub
 
+FOLDERS = "autotl-ray-"  # in the temporary folder of a machine: what was sent there, by run
 CHUNK = 64 * 2**20  # bytes of an object that travels
 POLL, NEWS = 0.1, 0.5  # seconds between two looks at cancellations, and at progress
 SILENT = 30.0  # seconds without an answer, after which an actor is given up
@@ -85,7 +86,7 @@ class Holder:
         sent: messages.Start = messages.decode(start, messages.Start)
         self.home = sent.folder
         self.shared = _token(Path(sent.folder)) == token
-        self.root = Path(tempfile.gettempdir()) / f"autotl-ray-{token}"
+        self.root, self.held = held_folder(token)
         own = self.root / f"slot-{sent.number}-{os.getpid()}"
         self.folder = Path(sent.folder) if self.shared else own
         self.weights = self.root / "weights"
@@ -163,10 +164,13 @@ class Holder:
             self.allowances[number].cancelled.set()
 
     def end(self) -> None:
-        """End the worker, and remove what this slot wrote beside the run's folder."""
+        """End the worker, and remove what this slot wrote beside the run's folder, with the last slot all of the run."""
         self.worker.end()
         if not self.shared:
             shutil.rmtree(self.folder, ignore_errors=True)
+        self.held.release()
+        with _folders():
+            _remove_unheld()
 
     # ----------------------------------------------------------------------- what travels here
 
@@ -246,6 +250,46 @@ class Holder:
             for path, state in after.items()
             if before.get(path) != state
         }
+
+
+def held_folder(token: str) -> tuple[Path, FileLock]:
+    """Return the folder of a run on this machine, and the lock that holds it for this process as long as it lives.
+
+    Folders that no process holds are removed: those of runs whose machine or slots were lost.
+    """
+    with _folders():
+        _remove_unheld()
+        root = Path(tempfile.gettempdir()) / f"{FOLDERS}{token}"
+        root.mkdir(parents=True, exist_ok=True)
+        held = FileLock(
+            root / f"{os.getpid()}-{uuid.uuid4().hex}.held", thread_local=False
+        )  # end() has another thread
+        held.acquire()
+    return root, held
+
+
+def _folders() -> FileLock:
+    """Return the lock on which folders of runs there are, of this user."""
+    return FileLock(Path(tempfile.gettempdir()) / f"{FOLDERS}{os.getuid()}.lock")
+
+
+def _remove_unheld() -> None:
+    """Remove this user's folders of runs that no process holds: its locks go with a process, however it ends."""
+    for root in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*"):
+        if (
+            root.is_dir()
+            and root.stat().st_uid == os.getuid()
+            and not any(map(_is_held, root.glob("*.held")))
+        ):
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def _token(folder: Path) -> str:
