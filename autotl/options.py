@@ -59,6 +59,7 @@ class Definition:
     default: str = ""  # in words, where the default value alone does not say it
     choices: tuple[str, ...] = ()
     extends: bool = False  # can be given when a run is continued
+    flag: str = ""  # on the command line, where it is not the name with two hyphens
     refits: bool = False  # describes data or machine, so that it holds for another fit of the run's recipe
 
 
@@ -89,6 +90,11 @@ class Options:
         " also in DATA are left out.",
         metavar="DIR", refits=True,
     )  # fmt: skip
+    related: str | None = _option(
+        None, "path", "Labelled images of another source, for strategies that learn from them beside those of DATA;"
+        " classes are matched by name. No score is measured on them.",
+        metavar="DIR", refits=True, flag="--source",
+    )  # fmt: skip
     test_size: float | None = _option(
         None, "fraction", "Fraction of DATA to set aside as the test part; 0 for none.",
         metavar="FRACTION", default="0.15 if DATA has 100 images or more", refits=True,
@@ -103,6 +109,11 @@ class Options:
     )  # fmt: skip
     strategies: tuple[str, ...] = _option(
         (), "names", "Strategies to try, as names or glob patterns; may be repeated.", metavar="NAME",
+    )  # fmt: skip
+    distil_into: str | None = _option(
+        None, "text", "Smaller backbone that learns from the winner after the search: the run compares it with the winner"
+        " and with the same training without it, and keeps its model in distilled/.",
+        metavar="NAME", extends=True,
     )  # fmt: skip
     scores: tuple[str, ...] = _option(
         (), "names",
@@ -237,10 +248,12 @@ class OptionArguments(TypedDict, total=False):
     out: str | os.PathLike[str] | None
     test: str | os.PathLike[str] | None
     unlabelled: str | os.PathLike[str] | None
+    related: str | os.PathLike[str] | None
     test_size: float | None
     weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     backbones: str | Sequence[str]
     strategies: str | Sequence[str]
+    distil_into: str | None
     scores: str | Sequence[str]
     group: str | None
     no_auto_group: bool

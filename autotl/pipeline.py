@@ -25,6 +25,7 @@ controls           trainings that never compete: from scratch, pixels,         d
 recheck            labels that are probably wrong, and what a random split     data (labels, naive)
                    would have shown, from stored features
 deliver            the winner trained, tested once, calibrated                 decision, stats
+distil             a smaller backbone that learns from the winner, if asked    decision (distilled.py), search
 report             HTML, Markdown, leaderboard, model card                     report (sections/; all sentences:
                                                                                report/wording/)
 =================  ==========================================================  =====================================
@@ -56,6 +57,7 @@ from autotl.stages.controls import controls
 from autotl.stages.decide import decide
 from autotl.stages.deliver import deliver
 from autotl.stages.depth_profiles import depth_profiles
+from autotl.stages.distil import distil
 from autotl.stages.doctor import doctor
 from autotl.stages.geometry import geometry
 from autotl.stages.load import load
@@ -132,5 +134,5 @@ def _run(context: RunContext, data: Dataset, earlier: Earlier | None, recipe: Tr
     controlled = controls(context, setup, searched, verdict)
     verdict = decide(context, setup, searched, controlled)  # the controls say what pretraining is worth
     recheck(context, setup, searched)
-    deliver(context, setup, searched, verdict)
+    distil(context, setup, searched, deliver(context, setup, searched, verdict))
     report(context, "finished")

@@ -361,6 +361,22 @@ class ObjectiveCall:
     loss: Callable[[Tensor, Tensor], Tensor]  # (logits, targets) -> loss of the kind of target
     unlabelled: tuple[View, ...] = ()  # one for each view of the phase, of the same images in the same order
     auxiliary: Callable[..., Any] | None = None  # the phase's own network, which trains with this one
+    teacher: Tensor | None = None  # (B, classes) logits of the trials that the strategy's `parents` name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RelatedCall:
+    """A call of a strategy's `related`: the images that train, and labelled ones of another source.
+
+    Features are pooled ones of the backbone before its training. A weight is 1 where an image of the other source counts
+    like one of the data, and 0 where it is not learned from.
+    """
+
+    features: np.ndarray  # (n, d) float32 of the images that train
+    labels: np.ndarray  # (n,) int64: their class indices
+    related: np.ndarray  # (k, d) float32 of the images of the other source
+    related_labels: np.ndarray  # (k,) int64: theirs
+    seed: int  # of everything random
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

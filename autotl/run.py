@@ -66,6 +66,12 @@ class Following(TypedDict, total=False):
     started: float | None  # the `time.monotonic()` from which the budget counts; None: now
 
 
+class Extending(Following, total=False):
+    """What a run that is continued can be asked for besides."""
+
+    distil_into: str | None  # smaller backbone that learns from the winner; None: as in the run
+
+
 class Run:
     """A run folder, opened.
 
@@ -150,20 +156,21 @@ class Run:
         history: str | os.PathLike[str] | None = None,
         engine: str = "local",
         slots: int | None = None,
-        **following: Unpack[Following],
+        **following: Unpack[Extending],
     ) -> Run:
         """Continue this run for `budget`, or for the time that an interrupted one had left, and return it.
 
         What was tried is not trained again, images keep their part, and new images train. `backbones` and
         `weights` add to those of the run; `source` is the present place of its images; `offline`, `history`,
         `engine` and `slots` hold for this stretch alone: a run that was received names no file to be written and no
-        engine. A run that was ended before its first result begins again, with its options. `progress`, `observers`,
-        `command` and `started` are as in `recommend`. Raises an `AutotlError` for whatever the caller can put right,
-        and leaves the folder as it was.
+        engine. A run that was ended before its first result begins again, with its options. `distil_into`, `progress`,
+        `observers`, `command` and `started` are as in `recommend`. Raises an `AutotlError` for whatever the caller can
+        put right, and leaves the folder as it was.
         """
         from autotl import pipeline
         from autotl.run_folder import lock, resume
 
+        into = following.pop("distil_into", None)
         with lock.hold(self.path), result_file.reading(self.path):
             earlier, recorded, commanded = None, resume.begun(self.path), ""
             begun = recorded is not None
@@ -183,6 +190,7 @@ class Run:
                 out=str(self.path),
                 more=tuple(dict.fromkeys((*before.more, *several(backbones)))),
                 weights=tuple(dict.fromkeys((*before.weights, *several(weights)))),
+                distil_into=before.distil_into if into is None else into,
                 offline=offline or (begun and before.offline),
                 history=None if history is None else str(history),
                 engine=engine,

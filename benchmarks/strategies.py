@@ -1,33 +1,43 @@
 """What strategies gain over plain fine-tuning on the same images, for the same number of passes.
 
-    python -m benchmarks.strategies SET STRATEGIES --of BASE --share 0.15 --out strategies.csv
-    python -m benchmarks.strategies table strategies.csv
+    python -m benchmarks.strategies measure SET/train STRATEGIES --share 0.15 --out strategies.jsonl
+    python -m benchmarks.strategies table strategies.jsonl
 
-Each split draws train and test images of a set's train folder (or of TRAIN and TEST folders: another domain) and trains
-every strategy with the same seed from the same backbone. Scores are balanced accuracy, the mean recall of classes; the
-interval is over splits, by Student's t.
+Each split draws train and test images of a folder and trains every strategy with the same seed from the same backbone.
+STRATEGIES are separated by commas; ``fine_tune:1`` is one at another depth. `--elsewhere` is another domain, whose
+images test, too; `--source` another one, whose images train beside the others in strategies for them; `--teacher` a
+backbone that is fine-tuned first, for `distilled` to learn from. Scores are balanced accuracy, the mean recall of
+classes. Intervals are paired over the test images of all splits; an image that several splits test, and images of a
+group, count as one.
 """
 
 from __future__ import annotations
 
-import csv
+import json
 import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
-import pandas as pd
 
 from autotl.builtin.fine_tuning import FINE_TUNING
-from autotl.builtin.strategies import FROZEN, STRATEGIES
+from autotl.builtin.strategies import FROZEN, INSTANCES, STRATEGIES
 from autotl.data import load
+from autotl.data.related import matched
 from autotl.modality import image_store
 from autotl.plugins.manager import load_plugins
-from autotl.records import Candidate, Columns, Dataset, Settings, Strategy, Trial
+from autotl.records import BackboneSpec, Candidate, Columns, Dataset, Depth, Parent, Settings, Strategy, Trial
 from autotl.stats import metrics
 from benchmarks.probes import far
 
-BY_NAME = {s.name: s for s in (*STRATEGIES, *FROZEN, *FINE_TUNING)}
+BY_NAME = {s.name: s for s in (*STRATEGIES, *FROZEN, *FINE_TUNING, *INSTANCES)}
+PLACES = ("score", "elsewhere")  # where the images of a split are from: the folder itself, or another domain
+TRAINED, TESTED = 0, 1
+OWN, ELSEWHERE, RELATED = 0, 1, 2
 
 
 @click.group()
@@ -35,136 +45,239 @@ def main() -> None:
     """Measure strategies against a plain one."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """The images of a comparison."""
+
+    files: list[str]
+    labels: np.ndarray
+    place: np.ndarray  # OWN, ELSEWHERE or RELATED
+    group: np.ndarray  # what stays in one part
+
+
 @main.command()
 @click.argument("source", type=click.Path(exists=True, file_okay=False))
 @click.argument("strategies")
 @click.option("--elsewhere", default=None, help="Folder of another domain, whose images test, too.")
+@click.option("--source", "related", default=None, help="Folder of another source, whose images train, too.")
+@click.option("--group", default=None, help="Regular expression of what stays in one part.")
 @click.option("--share", default=0.5, help="Of the images that train; the rest tests.")
 @click.option("--most", default=240, show_default=True, help="Images of a class.")
 @click.option("--backbone", default="autotl:mobilenetv3_small_050", show_default=True)
+@click.option("--teacher", default=None, help="Backbone that is fine-tuned on each split, to teach.")
+@click.option("--weights", default=None, help="Folder of checkpoints.")
 @click.option("--side", default=64, show_default=True, help="Input size in pixels.")
 @click.option("--epochs", default=8.0, show_default=True)
 @click.option("--first", default=0, show_default=True, help="Number of the first split.")
 @click.option("--splits", default=5, show_default=True)
-@click.option("--depth", default="all", show_default=True)
+@click.option("--seconds", default=0.0, help="After so many no split is begun; 0: no limit.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def measure(  # noqa: PLR0913, PLR0917 (options of a command)
-    source: str, strategies: str, elsewhere: str | None, share: float, backbone: str, side: int, epochs: float,
-    first: int, splits: int, depth: str, most: int, out: Path,
+    source: str, strategies: str, elsewhere: str | None, related: str | None, group: str | None, share: float,
+    most: int, backbone: str, teacher: str | None, weights: str | None, side: int, epochs: float, first: int,
+    splits: int, seconds: float, out: Path,
 ) -> None:  # fmt: skip
-    """Train STRATEGIES, separated by commas, on splits of SOURCE and append their scores to a table."""
-    from autotl.engine import messages, trial
+    """Train STRATEGIES, separated by commas, on splits of SOURCE and append their predictions to a file."""
+    from autotl.engine import trial
     from autotl.engine.images import Squares
-    from autotl.engine.session import Data, Session
+    from autotl.engine.session import Data
 
+    begun = time.monotonic()
     plugins = load_plugins(installed=False)
-    spec = plugins.backbones(None, Settings(offline=True, wanted=(backbone,)))[backbone]
-    own = load.load(source, {}, plugins)
-    other = None if elsewhere is None else load.load(elsewhere, {}, plugins)
+    settings = Settings(
+        offline=True, wanted=(backbone, *filter(None, [teacher])), weights=(weights,) if weights else ()
+    )
+    specs = plugins.backbones(None, settings)
+    own = load.load(source, {"group": group} if group else {}, plugins)
+    beside = {
+        place: load.load(folder, {}, plugins)
+        for place, folder in ((ELSEWHERE, elsewhere), (RELATED, related))
+        if folder is not None
+    }
+    images = _images(own, beside, most)
     with tempfile.TemporaryDirectory() as folder:
-        files, labels, places = _columns(own, other, most)
-        decoded = image_store.decode(files, Path(folder) / ".pixels", side=side + side // 4, allowance=far())
-        squares = Squares(image_store.Pixels.open(Path(folder) / ".pixels"))
-        start = messages.Start(
-            folder=folder, cache=None, device="cpu", precision="fp32", seed=0, offline=True, sys_path=()
+        decoded = image_store.decode(
+            images.files, Path(folder) / ".pixels", side=side + side // 4, allowance=far()
         )
-        session = Session(start)
+        squares = Squares(image_store.Pixels.open(Path(folder) / ".pixels"))
+        session = _session(folder)
         for split in range(first, first + splits):
-            part = _parts(labels, places, share, split)
-            part[~decoded.present] = -1
-            columns = Columns(
-                labels=labels, part=part, fold=np.full(len(labels), -1, np.int8), group=None,
-                order=np.random.default_rng(split).permutation(len(labels)), classes=own.classes,
-            )  # fmt: skip
-            digests = np.arange(len(labels)).astype(str)
+            if seconds and time.monotonic() - begun > seconds:
+                break
+            columns = _columns(images, own, decoded.present, share, split)
+            digests = np.arange(len(images.files)).astype(str)
             session.open(Data(columns=columns, digests=digests, metric="accuracy", squares=squares))
+            parents = () if teacher is None else _taught(session, specs[teacher], side, epochs, split)
             for name in strategies.split(","):
-                strategy = BY_NAME[name]
-                asked = _asked(strategy, spec.name, side, epochs, depth, split)
-                result = trial.attempt(session, asked, spec, strategy, far())
-                row = {"set": Path(source).parent.name, "share": share, "strategy": name, "split": split}
-                row |= {"seconds": round(result.cost.seconds, 2), "error": result.error or ""}
+                strategy, depth = _named(name)
+                asked = _asked(strategy, backbone, side, epochs, depth, split, parents)
+                result = trial.attempt(session, asked, specs[backbone], strategy, far())
+                row: dict[str, Any] = {"set": _title(source, elsewhere, related), "share": share}
+                row |= {"strategy": name, "split": split, "error": result.error or ""}
+                row |= {"seconds": round(result.cost.seconds, 2), "parameters": result.parameters}
+                row |= {"latency": result.latency}
                 if result.predictions is not None:
-                    with np.load(Path(folder) / result.predictions) as stored:
-                        row |= _scores(stored["rows"], stored["proba"].argmax(1), labels, places, own)
-                _append(out, row)
-                print(row, flush=True)
+                    row |= _predictions(Path(folder) / result.predictions, images)
+                with out.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+                print({key: value for key, value in row.items() if not isinstance(value, list)}, flush=True)
 
 
-def _columns(own: Dataset, other: Dataset | None, most: int) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Return files, labels and places (0: own, 1: elsewhere), at most `most` images of a class in each place."""
-    files, labels, places = [], [], []
-    for place, data in enumerate([own] if other is None else [own, other]):
+def _title(source: str, elsewhere: str | None, related: str | None) -> str:
+    path = Path(source)
+    name = path.parent.name if path.name == "train" else path.name
+    more = [f"+ {Path(related).name}"] if related else []
+    return " ".join([name, *more, *([f"→ {Path(elsewhere).name}"] if elsewhere else [])])
+
+
+def _session(folder: str) -> Any:
+    from autotl.engine import messages
+    from autotl.engine.session import Session
+
+    start = messages.Start(
+        folder=folder, cache=None, device="cpu", precision="fp32", seed=0, offline=True, sys_path=()
+    )
+    return Session(start)
+
+
+def _images(own: Dataset, beside: dict[int, Dataset], most: int) -> Images:
+    """Return at most `most` images of a class of each place, those of another source last; classes match by name."""
+    files, labels, places, groups = [], [], [], []
+    for place, data in ({OWN: own} | beside).items():
         generator = np.random.default_rng(0)
-        for label in range(len(data.classes)):
+        match = matched(data.classes, own.classes)
+        group = np.arange(len(data.files)) if data.group is None else data.group
+        for label in match:
             rows = generator.permutation(np.flatnonzero(data.labels == label))[:most]
             files += [str(file) for file in data.files[rows]]
-            labels += [label] * len(rows)
+            labels += [match[label]] * len(rows)
             places += [place] * len(rows)
-    return files, np.array(labels), np.array(places)
+            groups += [f"{place} {number}" for number in group[rows]]
+    return Images(
+        files=files,
+        labels=np.array(labels),
+        place=np.array(places),
+        group=np.unique(groups, return_inverse=True)[1],
+    )
 
 
-def _parts(labels: np.ndarray, places: np.ndarray, share: float, split: int) -> np.ndarray:
-    """Return the part of each row: a share of each class trains, what is left and all from elsewhere is judged."""
-    part = np.ones(len(labels), np.int8)
+def _columns(images: Images, own: Dataset, present: np.ndarray, share: float, split: int) -> Columns:
+    """Return the columns of a split; images of another source lie behind those that have a part."""
+    part = _parts(images, share, split)
+    part[~present] = -1
+    count = int((images.place != RELATED).sum())
+    behind = np.flatnonzero((images.place == RELATED) & present)
+    return Columns(
+        labels=images.labels[:count], part=part[:count], fold=np.full(count, -1, np.int8),
+        group=images.group[:count], order=np.random.default_rng(split).permutation(count), classes=own.classes,
+        related=behind if len(behind) else None, related_labels=images.labels[behind] if len(behind) else None,
+    )  # fmt: skip
+
+
+def _parts(images: Images, share: float, split: int) -> np.ndarray:
+    """Return the part of each image: a share of each class trains, groups whole; the rest and all elsewhere tests."""
+    part = np.full(len(images.labels), TESTED, np.int8)
     generator = np.random.default_rng(1000 + split)
-    for label in np.unique(labels):
-        rows = generator.permutation(np.flatnonzero((labels == label) & (places == 0)))
-        part[rows[: max(2, round(share * len(rows)))]] = 0
+    for label in np.unique(images.labels):
+        rows = np.flatnonzero((images.labels == label) & (images.place == OWN))
+        groups = generator.permutation(np.unique(images.group[rows]))
+        wanted = max(2, round(share * len(rows)))
+        for group in groups[: max(1, len(groups) - 1)]:
+            if (part[rows] == TRAINED).sum() >= wanted:
+                break
+            part[rows[images.group[rows] == group]] = TRAINED
     return part
 
 
-def _asked(strategy: Strategy, backbone: str, side: int, epochs: float, depth: str, split: int) -> Trial:
-    unfreeze = 0 if strategy.head_only else int(depth) if strategy.depths and depth != "all" else "all"
-    candidate = Candidate(backbone=backbone, input_size=side, strategy=strategy.name, unfreeze=unfreeze)
-    return Trial(id=f"s{split}", candidate=candidate, epochs=epochs if strategy.phases else 0.0, seed=split)
+def _named(name: str) -> tuple[Strategy, Depth]:
+    """Return the strategy and the depth of ``fine_tune:1`` or ``fine_tune``."""
+    base, _, depth = name.partition(":")
+    strategy = BY_NAME[base]
+    return strategy, 0 if strategy.head_only else int(depth) if depth else "all"
 
 
-def _scores(
-    rows: np.ndarray, predicted: np.ndarray, labels: np.ndarray, places: np.ndarray, own: Dataset
-) -> dict[str, float]:
-    result: dict[str, float] = {}
-    for place, name in enumerate(("score", "elsewhere")):
-        at = places[rows] == place
-        if at.any():
-            of = metrics.score("balanced_accuracy", labels[rows[at]], predicted[at], len(own.classes))
-            result[name] = round(of, 4)
-    return result
+def _asked(
+    strategy: Strategy, backbone: str, side: int, epochs: float, depth: Depth, split: int, parents: tuple[Parent, ...]
+) -> Trial:  # fmt: skip
+    candidate = Candidate(backbone=backbone, input_size=side, strategy=strategy.name, unfreeze=depth)
+    return Trial(
+        id=f"s{split}", candidate=candidate, epochs=epochs if strategy.phases else 0.0, seed=split,
+        parents=parents if strategy.parents else (),
+    )  # fmt: skip
 
 
-def _append(out: Path, row: dict[str, object]) -> None:
-    fields = ("set", "share", "strategy", "split", "score", "elsewhere", "seconds", "error")
-    fresh = not out.exists()
-    with out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, fields)
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
+def _taught(session: Any, spec: BackboneSpec, side: int, epochs: float, split: int) -> tuple[Parent, ...]:
+    """Fine-tune the teacher on the images that train, and return it; its own predictions are a row of the table."""
+    from dataclasses import replace
+
+    from autotl.engine import trial
+
+    strategy = BY_NAME["fine_tune"]
+    asked = replace(
+        _asked(strategy, spec.name, side, epochs, "all", split, ()), id=f"teacher{split}", keep_model=True
+    )
+    result = trial.run(session, asked, spec, strategy, far())
+    return (Parent(strategy=strategy.name, model=str(result.model), score=0.0, epochs=epochs),)
+
+
+def _predictions(path: Path, images: Images) -> dict[str, Any]:
+    with np.load(path) as stored:
+        rows, predicted = stored["rows"], stored["proba"].argmax(1)
+    return {
+        "group": images.group[rows].tolist(),
+        "place": images.place[rows].tolist(),
+        "labels": images.labels[rows].tolist(),
+        "predicted": predicted.tolist(),
+    }
 
 
 @main.command()
-@click.argument("table", type=click.Path(exists=True, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
 @click.option("--of", "base", default="fine_tune", show_default=True)
-@click.option("--column", default="score", show_default=True)
-def table(table: Path, base: str, column: str) -> None:
-    """Print what each strategy gains over one on the same splits, in points with a 95 % interval."""
-    from scipy.stats import t
+def table(file: Path, base: str) -> None:
+    """Print what each strategy gains over one on the same splits, in points with a 95% interval."""
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    rows = [row for row in rows if "predicted" in row]
+    for name, share in dict.fromkeys((row["set"], row["share"]) for row in rows):
+        here = [row for row in rows if (row["set"], row["share"]) == (name, share)]
+        for strategy in dict.fromkeys(row["strategy"] for row in here):
+            pairs = [
+                (row, other)
+                for row in here
+                for other in here
+                if (row["strategy"], other["strategy"], row["split"]) == (strategy, base, other["split"])
+            ]
+            if pairs:
+                print(_line(f"{name}, {share:g}", strategy, pairs, base))
 
-    rows = pd.read_csv(table)
-    for (name, share), group in rows.groupby(["set", "share"]):
-        scores = group.pivot_table(index="split", columns="strategy", values=column)
-        seconds = group.groupby("strategy")["seconds"].median()
-        for strategy in scores.columns:
-            gains = 100 * (scores[strategy] - scores[base]).dropna()
-            half = t.ppf(0.975, max(len(gains) - 1, 1)) * gains.std() / len(gains) ** 0.5
-            gain = (
-                ""
-                if strategy == base
-                else f"{gains.mean():+.1f} ({gains.mean() - half:+.1f} to {gains.mean() + half:+.1f})"
-            )
-            cost = seconds[strategy] / seconds[base]
-            mean = 100 * scores[strategy].mean()
-            print(f"| {name} | {share:g} | `{strategy}` | {mean:.1f} | {gain} | {len(gains)} | {cost:.1f} |")
+
+def _line(
+    title: str, strategy: str, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], base: str
+) -> str:
+    """Return a line of the table: score and gain in each place, the number of splits and the seconds as a ratio."""
+    cells = [title, f"`{strategy}`"]
+    for place in (OWN, ELSEWHERE):
+        columns = {
+            key: np.concatenate([np.array(row[key])[np.array(row["place"]) == place] for row, _ in pairs])
+            for key in ("labels", "predicted", "group")
+        }
+        if not len(columns["labels"]):
+            continue
+        other = np.concatenate(
+            [np.array(row["predicted"])[np.array(row["place"]) == place] for _, row in pairs]
+        )
+        classes = int(columns["labels"].max()) + 1
+        score = metrics.score("balanced_accuracy", columns["labels"], columns["predicted"], classes)
+        gain = metrics.paired_difference(
+            "balanced_accuracy", columns["labels"], columns["predicted"], other, classes, columns["group"]
+        )
+        of, low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in (gain.value, gain.low, gain.high))
+        cells += [
+            f"{100 * score:.1f}",
+            "" if strategy == base else f"{of} [{low}, {high}]",
+        ]
+    ratio = np.median([row["seconds"] / max(other["seconds"], 1e-9) for row, other in pairs])
+    return f"| {' | '.join([*cells, str(len(pairs)), f'{ratio:.1f}'])} |"
 
 
 if __name__ == "__main__":

@@ -114,19 +114,20 @@ plugin's own. Images are tensors (B, 3, side, side) on the device.
 | `augment` | `images`, `seed` | the augmented images |
 | `mix` | `images`, `seed` | (mixed images, partners, share) |
 | `sampler` | `labels`, `classes`, `seed` | places (m,) in `labels`: the order of one pass |
-| `objective` | `call`: [ObjectiveCall](run-records.md#objectivecall) | the loss: a tensor without axes, with a gradient |
+| `objective` | `call`: [ObjectiveCall](#objectivecall) | the loss: a tensor without axes, with a gradient |
 | `unlabelled` | as `augment`, one for each view | as `augment` |
 | `auxiliary` | `width` of the features, number of `classes` | a `torch.nn.Module` |
 
 - A selector is asked once a phase for every parameter: its name in the network, the module that holds it, and its
-  [LayerGroup](run-records.md#layergroup).
+  [LayerGroup](#layergroup).
 - `augment` gets float32 in 0 to 255, after the crop and the flip of light augmentation; `mix` gets what enters the
   network. Partners are places in the batch (B,) int64. Of a mixed image's loss, `share` is its own target's and the rest
   its partner's.
 - With views in `unlabelled`, each step reads as many images without a label as with one, augments all of them once for
   each view, and passes everything through the network together. The objective gets a [View](#view) for
   each. With `data="unlabelled"` no labelled image is read: `logits` and `targets` have no row. A strategy with either is
-  left out, with the reason, where the user gives no `--unlabelled`.
+  left out, with the reason, where the user gives no `--unlabelled`. With `data="all"` these are the images that train,
+  too, without their labels, so that it needs no `--unlabelled`.
 - An `auxiliary` network, such as a classifier of domains, is made as the phase begins, trains at the rate of the head by
   what the objective makes of it, and is not kept.
 - A sampler gets the labels of the rows that are trained on, and is asked again when an order is used up.
@@ -140,9 +141,18 @@ where it cannot be used with a network: that is a row of the leaderboard, and no
 whether a run tries the strategy on that backbone by default; it may raise `Declined`, too. It imports no torch. Where the
 user names the strategy, only `Declined` counts.
 
-`Strategy.combine` gets two to eight [checkpoints](run-records.md#checkpoint) of one backbone at one input size, best
+`Strategy.combine` gets two to eight [checkpoints](#checkpoint) of one backbone at one input size, best
 first, of the strategies in `parents`, and returns weights by name. autotl measures batch norm again with them. Nothing
 trains, and the trial ships as it is. Out-of-fold a trial has no one model, and nothing is joined.
+
+A strategy with phases and `parents` learns from what trials of these predict: its objectives get their mean prediction as
+`teacher`, logits of each image without augmentation. A run gives such a strategy a trial after the search, by
+`--distil-into`; in a search it is no recipe.
+
+`Strategy.related` gets a [RelatedCall](#relatedcall) and returns a weight of 0 or more for each image of
+another source. Those above 0 are fitted beside the images that train, by these weights: in a head, and in phases as the
+chance to be drawn. An epoch has as many steps as without them. It imports no torch. Where the user gives no `--source`,
+such a strategy is left out; where one is given, it is tried by default.
 
 A seed gives one answer, so that a run can be repeated. What a function returns is checked at every call; a training whose
 function raises, or returns something else, is a failed trial with the reason.
@@ -153,8 +163,9 @@ RETURNED = (
 )  # fmt: skip
 RECEIVED = (
     "ListingCall", "SourceCall", "PlannerCall", "Settings", "Profile", "Ranking", "Ranked", "Goal",
-    "Interval", "TrialResult", "CurvePoint", "Event", "LayerGroup", "ObjectiveCall", "Checkpoint",
+    "Interval", "TrialResult", "CurvePoint", "Event",
 )  # fmt: skip
+CALLED = ("Head", "LayerGroup", "ObjectiveCall", "View", "RelatedCall", "Checkpoint", "EngineCall")
 ALIASES = {
     name: str(alias).replace("typing.", "").replace("<class 'int'>", "int")
     for name, alias in {
@@ -175,7 +186,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "commands.md": commands(),
         REFERENCE / "plugin-api.md": plugin_api(),
         REFERENCE / "plugin-records.md": records_page(RETURNED_HEAD, RETURNED),
-        REFERENCE / "plugin-functions.md": records_page(FUNCTIONS, ("Head", "View", "EngineCall")),
+        REFERENCE / "plugin-functions.md": records_page(FUNCTIONS, CALLED),
         REFERENCE / "run-records.md": records_page(RECEIVED_HEAD, RECEIVED) + reading_options(),
         architecture: LAYERS.sub(lambda _: layers(), architecture.read_text(encoding="utf-8")),
         ROOT / "autotl" / "run_folder" / "result.schema.json": schema,

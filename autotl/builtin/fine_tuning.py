@@ -10,6 +10,7 @@ _MIXING = "autotl.builtin.torch_.mixing"
 _ADAPTERS = "autotl.builtin.torch_.adapters"
 _AUGMENTATIONS = "autotl.builtin.torch_.augmentations"
 _SAMPLERS = "autotl.builtin.samplers"
+_SELF_SUPERVISION = "autotl.builtin.torch_.self_supervision"
 
 
 def _fine_tuning(name: str, summary: str, phase: Phase) -> Strategy:
@@ -142,4 +143,40 @@ COMBINED = (
         proposed=False,
     ),
 )
-FINE_TUNING = (*DEPTHS, *FEW_LABELS, *IMBALANCE, *COMBINED)
+# Before the labels: the images alone, those of --unlabelled too.
+SELF_SUPERVISED = (
+    Strategy(
+        name="rotation",
+        summary="telling how images were turned, then fine-tuning (Gidaris et al., ICLR 2018)",
+        phases=(
+            Phase(
+                trains="k",
+                lr=1e-3,
+                share=0.3,
+                data="all",
+                unlabelled=(
+                    "light",
+                    f"{_SELF_SUPERVISION}:quarter_turn",
+                    f"{_SELF_SUPERVISION}:half_turn",
+                    f"{_SELF_SUPERVISION}:three_quarter_turn",
+                ),
+                auxiliary=f"{_SELF_SUPERVISION}:turn_classifier",
+                objective=f"{_SELF_SUPERVISION}:turned",
+            ),
+            Phase(trains="k", share=0.7),
+        ),
+        depths=True,
+        proposed=False,
+    ),
+)
+# Trained after the search, with the winner as the teacher: see `autotl.stages.distil`.
+DISTILLED = Strategy(
+    name="distilled",
+    summary="fine-tuning on the winner's predictions beside the labels (Hinton et al., 2015)",
+    phases=(Phase(trains="k", objective=f"{_OBJECTIVES}:soft_targets"),),
+    depths=True,
+    parents=("*",),
+    worth="autotl.builtin.worth:with_teacher",
+    proposed=False,
+)
+FINE_TUNING = (*DEPTHS, *FEW_LABELS, *IMBALANCE, *COMBINED, *SELF_SUPERVISED, DISTILLED)

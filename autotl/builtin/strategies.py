@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from autotl.builtin.adaptation import ADAPTATION
@@ -72,6 +73,39 @@ IN_CONTEXT = (
         worth="autotl.builtin.worth:with_tabicl",
     ),
 )
+# For labelled images of another source: a run that has some tries these, too. Their twins ignore the other source.
+_WEIGHTINGS = (
+    ("pooled", "on the images of another source as well", "autotl.builtin.instances:pooled"),
+    (
+        "weighted",
+        "on images of another source by importance weights (Bickel et al., ICML 2007)",
+        "autotl.builtin.instances:importance",
+    ),
+)
+INSTANCES = (
+    *(
+        replace(
+            STRATEGIES[0],
+            name=f"linear_{name}",
+            summary=f"frozen backbone, linear probe {summary}",
+            related=related,
+            targets=("multiclass",),
+            proposed=False,
+        )
+        for name, summary, related in _WEIGHTINGS
+    ),
+    *(
+        replace(
+            STRATEGIES[2],
+            name=f"fine_tune_{name}",
+            summary=f"fine-tuning {summary}",
+            related=related,
+            targets=("multiclass",),
+            proposed=False,
+        )
+        for name, summary, related in _WEIGHTINGS
+    ),
+)
 # Functions that a model folder may name: they change the network that was built as it was for its training.
 BUILTIN_PREPARES = frozenset(
     strategy.prepare for strategy in (*STRATEGIES, *FROZEN, *FINE_TUNING) if strategy.prepare is not None
@@ -101,4 +135,4 @@ TEXT = (
 
 @hookimpl
 def register_strategies(profile: Profile | None) -> tuple[Strategy, ...]:
-    return (*STRATEGIES, *FROZEN, *IN_CONTEXT, *TEXT, *FINE_TUNING, *ADAPTATION)
+    return (*STRATEGIES, *FROZEN, *IN_CONTEXT, *TEXT, *FINE_TUNING, *ADAPTATION, *INSTANCES)

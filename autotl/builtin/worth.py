@@ -8,7 +8,7 @@ from autotl.builtin import in_context
 from autotl.errors import Declined
 from autotl.records import BackboneSpec, Profile
 
-__all__ = ["with_peft", "with_tabicl", "with_text"]
+__all__ = ["with_peft", "with_tabicl", "with_teacher", "with_text"]
 
 
 def with_peft(profile: Profile, backbone: BackboneSpec, seconds: float | None) -> bool:
@@ -22,6 +22,13 @@ def with_tabicl(profile: Profile, backbone: BackboneSpec, seconds: float | None)
     """Return that TabICL may be the head. Raises `Declined` without its package or its weights."""
     in_context.require()
     return True
+
+
+def with_teacher(profile: Profile, backbone: BackboneSpec, seconds: float | None) -> bool:
+    """Raise `Declined`: a search has no teacher. A run trains its student after its winner."""
+    raise Declined(
+        "it learns from the winner of a run; name the backbone that shall learn with --distil-into"
+    )
 
 
 def with_text(profile: Profile, backbone: BackboneSpec, seconds: float | None) -> bool:

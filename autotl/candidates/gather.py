@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from autotl.builtin.backbones import unusable
+from autotl.builtin.fine_tuning import DISTILLED
 from autotl.candidates import declared_limits as limits
 from autotl.errors import AutotlError, UnknownNameError
 from autotl.plugins.manager import Plugins
@@ -67,9 +68,11 @@ def gather(
     allowed_strategies = (
         choose(every, strategies, "strategy")
         if strategies
-        else [strategy for strategy in every.values() if strategy.proposed]
+        else [s for s in every.values() if s.proposed or (s.related is not None and profile.related)]
     )
     allowed_strategies, declined = _with_unlabelled(allowed_strategies, profile, named=bool(strategies))
+    skipped += declined
+    allowed_strategies, declined = _with_related(allowed_strategies, profile, named=bool(strategies))
     skipped += declined
     allowed_strategies, declined = for_target(allowed_strategies, profile, named=bool(strategies))
     skipped += declined
@@ -96,6 +99,25 @@ def gather(
             "least one: name another"
         )
     return Candidates(backbones=tuple(kept), strategies=tuple(worthy), skipped=(*skipped, *declined))
+
+
+def student(plugins: Plugins, profile: Profile, settings: Settings, name: str) -> BackboneSpec:
+    """Return the backbone that is to learn from the winner. Raises as `gather` does, and where it cannot learn."""
+    if profile.target not in DISTILLED.targets:
+        raise AutotlError(
+            f"--distil-into {name}: the labels are {profile.target}; expected one class an image; leave it out"
+        )
+    offered = plugins.backbones(profile, replace(settings, wanted=(name,)))
+    chosen = choose(offered, (name,), "backbone")
+    if len(chosen) > 1:
+        raise AutotlError(
+            f"--distil-into {name} names {len(chosen)} backbones; expected one, such as {chosen[0].name}; name it"
+        )
+    if (reason := _missing(chosen[0], settings)) is not None:
+        raise AutotlError(
+            f"--distil-into {name}: {_brief(reason)}; expected them here; name another backbone"
+        )
+    return chosen[0]
 
 
 def _worthy(
@@ -178,6 +200,27 @@ def for_target(
         )
     declines = fact(Kind.STRATEGY_DECLINES, target=profile.target)
     return able, [Skipped(name=strategy.name, reason=declines) for strategy in others]
+
+
+def _with_related(
+    strategies: Sequence[Strategy], profile: Profile, *, named: bool
+) -> tuple[list[Strategy], list[Skipped]]:
+    """Return the strategies that can learn from the images there are, and a row for each other one that was `named`.
+
+    Raises `AutotlError` where none is left.
+    """
+    if profile.related:
+        return list(strategies), []
+    able = [strategy for strategy in strategies if strategy.related is None]
+    others = [strategy for strategy in strategies if strategy.related is not None]
+    if not able:
+        names = ", ".join(strategy.name for strategy in others)
+        raise AutotlError(
+            f"{names} learn from labelled images of another source, and there are none; expected some; name their folder "
+            "with --source, or another strategy"
+        )
+    skipped = [Skipped(name=each.name, reason=fact(Kind.NEEDS_RELATED)) for each in others]
+    return able, skipped if named else []
 
 
 def _missing(spec: BackboneSpec, settings: Settings) -> Fact | None:

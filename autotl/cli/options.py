@@ -150,7 +150,8 @@ def option(name: str, *, text: str = "", default: str | None = None, metavar: st
     if default is None and not described and value is not None and value is not False and value != ():
         settings |= {"default": value, "show_default": True}
     help_text = f"{text or definition.help}{f'  [default: {described}]' if described else ''}"
-    return click.option(f"--{name.replace('_', '-')}", name, help=help_text, **settings)
+    flag = definition.flag or f"--{name.replace('_', '-')}"
+    return click.option(flag, name, help=help_text, **settings)
 
 
 def options(*names: str) -> Decorator:

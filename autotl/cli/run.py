@@ -60,6 +60,7 @@ def _configured(ctx: click.Context, param: click.Parameter, file: str | None) ->
 @options(
     "test",
     "unlabelled",
+    "related",
     "test_size",
     "group",
     "no_auto_group",
@@ -81,6 +82,7 @@ def _configured(ctx: click.Context, param: click.Parameter, file: str | None) ->
     "weights",
     "backbones",
     "strategies",
+    "distil_into",
     "scores",
     "metric",
     "prefer",
@@ -239,6 +241,7 @@ def _extend(
         source=source,
         backbones=given["backbones"],
         weights=given["weights"],
+        distil_into=given["distil_into"],
         offline=given["offline"],
         history=given["history"],
         engine=given["engine"],
@@ -249,7 +252,10 @@ def _extend(
 
 
 def _flags(names: Iterable[str]) -> str:
-    return ", ".join(f"--{'json' if name == 'as_json' else name.replace('_', '-')}" for name in sorted(names))
+    flags = {"as_json": "--json"} | {
+        name: DEFINITIONS[name].flag for name in DEFINITIONS if DEFINITIONS[name].flag
+    }
+    return ", ".join(flags.get(name, f"--{name.replace('_', '-')}") for name in sorted(names))
 
 
 def _follow(start: Callable[..., Run], *, as_json: bool, quiet: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from autotl.builtin.sources import unlabelled
+from autotl.data import related
 from autotl.errors import DatasetError
 from autotl.plugins import provenance
 from autotl.plugins.manager import Plugins
@@ -41,9 +42,27 @@ def load(source: str, options: dict[str, str], plugins: Plugins, guests: Iterabl
 def _with_unlabelled(data: Dataset, folder: str) -> Dataset:
     """Return the data with the images of a folder that have no label; another folder has another fingerprint."""
     items = unlabelled.read(folder, data)
-    lines = [data.fingerprint, *sorted(map(str, items.digests if items.digests is not None else items.names))]
+    digests = map(str, items.digests if items.digests is not None else items.names)
+    return replace(data, unlabelled=items, fingerprint=_with(data.fingerprint, digests))
+
+
+def with_related(data: Dataset, source: str, plugins: Plugins) -> Dataset:
+    """Return the data with the labelled images of another source. Raises `DatasetError` as `related.read` does."""
+    items = related.read(source, data, plugins)
+    digests = items.digests if items.digests is not None else items.files
+    return replace(
+        data,
+        related=items,
+        findings=(*data.findings, *items.findings),
+        fingerprint=_with(data.fingerprint, map(str, digests)),
+    )
+
+
+def _with(fingerprint: str, digests: Iterable[str]) -> str:
+    """Return the fingerprint of data with more items; none stays none."""
+    lines = [fingerprint, *sorted(digests)]
     digest = hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16)
-    return replace(data, unlabelled=items, fingerprint=digest.hexdigest() if data.fingerprint else "")
+    return digest.hexdigest() if fingerprint else ""
 
 
 def _as_text(classes: tuple[str, ...]) -> tuple[str, ...]:

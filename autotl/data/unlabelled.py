@@ -12,7 +12,7 @@ from autotl import modality
 from autotl.builtin.sources import assemble
 from autotl.data import duplicates, shift
 from autotl.modality.image_store import Decoded
-from autotl.records import PARTS, Dataset, Finding, Kind, Profile, Unlabelled, UnlabelledProfile
+from autotl.records import PARTS, Dataset, Finding, Kind, Profile, Related, Unlabelled, UnlabelledProfile
 
 SHOWN = 20  # names in a finding
 PAIRS = 6  # that are shown as pictures
@@ -21,7 +21,7 @@ NO_PART = "no part"
 
 
 def copies_of_labelled(
-    data: Dataset, items: Unlabelled, thumbnails: np.ndarray, present: np.ndarray
+    data: Dataset, items: Unlabelled | Related, thumbnails: np.ndarray, present: np.ndarray
 ) -> dict[int, int]:
     """Return the row of the labelled image by the number of each item that is a copy of it.
 

@@ -18,6 +18,7 @@ from torch import nn
 
 from autotl import tensors
 from autotl.budget import Allowance
+from autotl.builtin.builds import TIMM
 from autotl.builtin.heads import Head
 from autotl.engine import messages, trial
 from autotl.engine.backbone import Backbone, build
@@ -29,7 +30,17 @@ from autotl.engine.session import Data, Session
 from autotl.errors import Declined
 from autotl.modality.image_store import Pixels
 from autotl.protocols import Checkpoint
-from autotl.records import BackboneSpec, Candidate, Columns, Depth, Preprocess, Strategy, Trial, TrialResult
+from autotl.records import (
+    BackboneSpec,
+    Candidate,
+    Columns,
+    Depth,
+    Parent,
+    Preprocess,
+    Strategy,
+    Trial,
+    TrialResult,
+)
 
 __all__ = [
     "TOY",
@@ -262,9 +273,12 @@ def train_toy(
             backbone=net.name, input_size=net.input_size, strategy=strategy.name, unfreeze=depth
         )
         asked = Trial(id="toy", candidate=candidate, epochs=epochs, keep_model=True)
-        result = trial.attempt(session, asked, net, strategy, _allowance())
         columns, squares = session.data.columns, session.data.squares
         assert isinstance(squares, _WatchedSquares)
+        if strategy.parents and strategy.combine is None:
+            asked = replace(asked, parents=(_teaching(session),))
+            squares.asked.clear()
+        result = trial.attempt(session, asked, net, strategy, _allowance())
         fitted = columns.order[columns.part[columns.order] == 0]
         fresh = session.fresh(net, net.input_size, strategy.prepare)
         before = _state(fresh)
@@ -292,6 +306,16 @@ def train_toy(
             again=again,
             accuracy=float((probabilities.argmax(1) == labels[rows]).mean()) if len(rows) else 0.0,
         )
+
+
+def _teaching(session: Session) -> Parent:
+    """Fit a model for another one to learn from; it is read from its folder, so autotl itself has to build it."""
+    net = BackboneSpec(name="toy:teacher", build=TIMM, arguments={"name": "test_resnet"}, init="random")
+    strategy = Strategy(name="teacher", summary="", head="autotl.builtin.heads:logistic")
+    candidate = Candidate(backbone=net.name, input_size=32, strategy=strategy.name)
+    asked = Trial(id="teacher", candidate=candidate, keep_model=True)
+    result = trial.run(session, asked, net, strategy, _allowance())
+    return Parent(strategy=strategy.name, model=str(result.model), score=0.5, epochs=0.0)
 
 
 def _predicted_again(

@@ -468,6 +468,9 @@ def write_table(
         arrays["weight"] = np.asarray(columns.weight, np.float64)
     if columns.unlabelled is not None:
         arrays["unlabelled"] = np.asarray(columns.unlabelled, np.int64)
+    if columns.related is not None:
+        arrays["related"] = np.asarray(columns.related, np.int64)
+        arrays["related_labels"] = np.asarray(columns.related_labels, np.int64)
     if digests is not None:
         arrays["digests"] = np.asarray([str(digest) for digest in digests], dtype=np.str_)
     path = folder / f"data-{time.monotonic_ns()}.npz"

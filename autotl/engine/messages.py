@@ -55,7 +55,7 @@ class Open(msgspec.Struct, tag=True, frozen=True):
 
     pixels: str
     table: (
-        str  # npz with labels, part, fold, order, and group, weight, unlabelled and digests where there are
+        str  # npz with labels, part, fold, order, and what else `Columns` has, and digests, where there are
     )
     classes: tuple[str, ...]
     folds: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class Batch:
     targets: Tensor | None  # of the first images; None: none has a label
     views: int = 0  # of as many images each
     mixture: Mixture | None = None
+    teacher: Tensor | None = None  # logits of the images with a target, by the trials that teach
 
     def split(self, table: Tensor) -> list[Tensor]:
         """Return the rows (B, …) of the images with a target, and those (U, …) of each view."""
@@ -75,7 +76,9 @@ class Objective:
         loss = self._of(logits, groups, targets, batch, progress)
         if batch.mixture is None:
             return loss
-        partners = self._of(logits, groups, targets[batch.mixture.partner], batch, progress)
+        partner = batch.mixture.partner
+        teacher = None if batch.teacher is None else batch.teacher[partner]
+        partners = self._of(logits, groups, targets[partner], replace(batch, teacher=teacher), progress)
         return batch.mixture.share * loss + (1 - batch.mixture.share) * partners
 
     def _of(
@@ -102,6 +105,7 @@ class Objective:
                     for number, view in enumerate(views, start=1)
                 ),
                 auxiliary=self.auxiliary,
+                teacher=batch.teacher,
             )
         )
         if not isinstance(loss, Tensor) or loss.ndim or not loss.requires_grad:
@@ -159,6 +163,6 @@ def on_own_scale(phases: Sequence[Phase]) -> bool:
     return all(
         phase.objective is None
         and phase.mix is None
-        and (phase.trains != "none" or phase.data == "unlabelled")  # which has no loss
+        and (phase.trains != "none" or phase.data != "labelled")  # which has no loss
         for phase in phases
     )

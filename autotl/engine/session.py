@@ -270,6 +270,8 @@ def read_data(body: messages.Open) -> Data:
         modality=body.modality,
         weight=arrays.get("weight"),
         unlabelled=arrays.get("unlabelled"),
+        related=arrays.get("related"),
+        related_labels=arrays.get("related_labels"),
     )
     pixels = Pixels.open(body.pixels)
     digests = arrays.get("digests")

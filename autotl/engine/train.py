@@ -70,9 +70,12 @@ class Setting:
     metric: Metric = "accuracy"  # where it weights classes equally, they are sampled equally
     weight: np.ndarray | None = None  # (n,) of all rows: by which the data want them to be drawn
     unlabelled: np.ndarray | None = None  # rows without a label, for phases that learn from them
+    # Rows that make an epoch, None: all. With images of another source beside them, equal epochs cost the same.
+    counted: int | None = None
     followed: np.ndarray | None = None  # rows whose score the learning curve shows, first ones first
     reporter: Reporter | None = None  # receives every step
     starts: Mapping[str, Tensor] | None = None  # of a training that is continued, by name; None: as it is now
+    teacher: np.ndarray | None = None  # (n, classes) logits of all rows, by the trials that teach this one
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,7 +107,7 @@ def fit(
     generator = torch.Generator().manual_seed(setting.seed)
     torch.manual_seed(setting.seed)
     starts = setting.starts if setting.starts is not None else _starts(model, phases)
-    a_pass = max(1, len(rows) // setting.batch)
+    a_pass = max(1, (setting.counted or len(rows)) // setting.batch)
     start, seconds = time.monotonic(), max(allowance.left, 1e-3)
     steps_done, total = 0.0, max(1.0, epochs * a_pass)
     highest_loss = RUNAWAY * setting.outputs.even_loss(setting.labels[rows])
@@ -356,8 +359,8 @@ def _begin(
     return _Work(
         model=model,
         phase=phase,
-        batches=None if phase.data == "unlabelled" else _batches(phase, rows, setting, generator),
-        unlabelled=_unlabelled(setting, generator) if phase.views else None,
+        batches=_batches(phase, rows, setting, generator) if phase.data == "labelled" else None,
+        unlabelled=_unlabelled(phase, rows, setting, generator) if phase.views else None,
         objective=Objective(
             model=model,
             loss=setting.loss,
@@ -430,10 +433,14 @@ def _batches(
     return sampling.shuffled(rows, setting.batch, weights, generator)
 
 
-def _unlabelled(setting: Setting, generator: torch.Generator) -> Iterator[np.ndarray]:
-    """Return the rows without a label of one batch after another: shuffled passes over all of them."""
-    rows = setting.unlabelled
-    if rows is None or not len(rows):
+def _unlabelled(
+    phase: Phase, fitted: np.ndarray, setting: Setting, generator: torch.Generator
+) -> Iterator[np.ndarray]:
+    """Return the rows whose labels are not read, of one batch after another: shuffled passes over all of them."""
+    rows = fitted[:0] if setting.unlabelled is None else setting.unlabelled
+    if phase.data == "all":
+        rows = np.concatenate([fitted, rows])
+    if not len(rows):
         raise EngineError("a phase learns from images without a label, and there are none; expected some")
     return sampling.shuffled(rows, setting.batch, None, generator)
 
@@ -481,7 +488,7 @@ def _step(work: _Work, setting: Setting, generator: torch.Generator, progress: f
 @stopwatch.on("decode")
 def _read(work: _Work, setting: Setting, generator: torch.Generator) -> objective.Batch:
     """Return the next images of a phase, augmented: with their targets, mixed, and the views of those without a label."""
-    parts, targets, mixture = [], None, None
+    parts, targets, mixture, teacher = [], None, None, None
     if work.batches is not None:
         chosen = next(work.batches)
         images = normalised(_augmented(work.augment, chosen, setting, generator), setting.preprocess)
@@ -490,6 +497,8 @@ def _read(work: _Work, setting: Setting, generator: torch.Generator) -> objectiv
             images = mixture.images
         parts.append(images)
         targets = torch.from_numpy(setting.outputs.aims(setting.labels[chosen])).to(setting.device)
+        if setting.teacher is not None:
+            teacher = torch.from_numpy(setting.teacher[chosen]).to(setting.device)
     if work.unlabelled is not None:
         without = next(work.unlabelled)
         parts += [
@@ -499,7 +508,9 @@ def _read(work: _Work, setting: Setting, generator: torch.Generator) -> objectiv
     images = parts[0]
     if len(parts) > 1:  # in one pass, so that batch norm sees one batch
         images = torch.cat(parts).contiguous(memory_format=torch.channels_last)
-    return objective.Batch(images=images, targets=targets, views=len(work.phase.views), mixture=mixture)
+    return objective.Batch(
+        images=images, targets=targets, views=len(work.phase.views), mixture=mixture, teacher=teacher
+    )
 
 
 def _augmented(strength: str, chosen: np.ndarray, setting: Setting, generator: torch.Generator) -> Tensor:

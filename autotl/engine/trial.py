@@ -44,7 +44,7 @@ from autotl.engine.session import Session
 from autotl.errors import AutotlError, Declined, EngineError
 from autotl.plugins import validation
 from autotl.plugins.provenance import package_of
-from autotl.protocols import Checkpoint
+from autotl.protocols import Checkpoint, RelatedCall
 from autotl.records import (
     PARTS,
     BackboneSpec,
@@ -76,6 +76,10 @@ FEW_ROWS = 400  # below, half the batch: twice the steps
 PASSES = ("decode", "forward", "backward")  # the kinds of work that are more than preparation
 COLLAPSED = 0.97  # of the loss of the best constant prediction
 NOTHING = np.zeros((0, 1), np.float32)
+MOST_RELATED = 4  # images of another source for each that trains, at most,
+FEWEST_RELATED = 1000  # or so many
+RELATED_SHARE = 0.5  # of a trial's time, at most, for the features that these are weighted by
+LEAST_SHARE = 1e-8  # of a class in a prediction that teaches: its logarithm stays finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,6 +107,7 @@ class Task:
         """Return what a training or prediction of this trial works with."""
         setting = self.session.setting(self.spec, self.size, precision)
         setting.labels, setting.reporter = self.columns.labels, self.reporter
+        setting.weight = self.columns.weight
         return setting
 
 
@@ -112,6 +117,12 @@ class Rows:
 
     fitted: np.ndarray
     judged: np.ndarray
+    related: int = 0  # of the fitted ones, at their end: images of another source
+
+    @property
+    def own(self) -> int:
+        """Return the number of fitted rows that are the data's own."""
+        return len(self.fitted) - self.related
 
 
 @dataclass(slots=True, kw_only=True)
@@ -175,11 +186,13 @@ def run(
             "it learns from images without a label, and this run has none; expected some; name their folder with "
             "--unlabelled"
         )
+    whole = task
     tables: list[tuple[np.ndarray, np.ndarray]] = []
     late = False
     notes: list[Fact] = []  # of all folds: what is measured once a run is noted in the first
-    for index, rows in enumerate(runs):
+    for index, own in enumerate(runs):
         share = _share(allowance, 1.0 / (len(runs) - index))
+        task, rows = (whole, own) if strategy.related is None else _with_related(whole, own, share)
         attempted = _combined if strategy.combine else _tuned if strategy.phases else _closed
         outcome, table, latency = attempted(task, rows, share)
         tables.append((rows.judged[: len(table)], table))
@@ -271,6 +284,66 @@ def _runs(columns: Columns, trial: Trial) -> list[Rows]:
         ] or [Rows(fitted=fitted, judged=fitted)]
     judged = order[np.isin(part[order], [PARTS.index(name) for name in trial.evaluate_on])]
     return [Rows(fitted=fitted, judged=judged)]
+
+
+def _with_related(task: Task, rows: Rows, allowance: Allowance) -> tuple[Task, Rows]:
+    """Return the task with the images of another source among those that are fitted, by the weights of its strategy.
+
+    The images that judge stay as they are. Where time runs out before all features are there, fewer are learned from.
+    """
+    session, columns, name = task.session, task.columns, str(task.strategy.related)
+    if columns.related is None or columns.related_labels is None or not len(columns.related):
+        raise Declined(
+            "it learns from labelled images of another source, and there are none; give some with --source"
+        )
+    number = min(len(columns.related), max(MOST_RELATED * len(rows.fitted), FEWEST_RELATED))
+    chosen = np.random.default_rng(task.trial.seed).permutation(len(columns.related))[:number]
+    wanted = np.concatenate([rows.fitted, columns.related[chosen]])
+    features = session.features(
+        task.spec, task.size, wanted, _share(allowance, RELATED_SHARE), task.strategy.prepare
+    )
+    label_of = dict(zip(columns.related.tolist(), columns.related_labels.tolist(), strict=True))
+    own = features.rows < len(columns.labels)
+    related = features.rows[~own]
+    call = RelatedCall(
+        features=features.groups[-1][own],
+        labels=columns.labels[features.rows[own]],
+        related=features.groups[-1][~own],
+        related_labels=np.array([label_of[row] for row in related.tolist()], np.int64),
+        seed=task.trial.seed,
+    )
+    with stopwatch.on("head"):
+        weights = np.asarray(resolve(name)(call), np.float64)
+    if weights.shape != (len(related),) or not np.isfinite(weights).all() or weights.min(initial=0.0) < 0:
+        raise EngineError(
+            f"the function {name!r} gave weights of the shape {weights.shape}; expected a number of 0 or more for each "
+            f"of {len(related)} images; correct it"
+        )
+    kept = weights > 0
+    related, weights = related[kept], weights[kept]
+    extended = _extended(columns, related, call.related_labels[kept], weights)
+    fitted = np.concatenate([rows.fitted, related])
+    return replace(task, columns=extended), replace(rows, fitted=fitted, related=len(related))
+
+
+def _extended(columns: Columns, rows: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Columns:
+    """Return the columns with entries for rows behind those of the data: labels, weights, and groups of their own."""
+    count = len(columns.labels)
+    behind = max(int(rows.max(initial=count - 1)) + 1 - count, 0)
+
+    def longer(column: np.ndarray, fill: float) -> np.ndarray:
+        return np.concatenate([column, np.full(behind, fill, column.dtype)])
+
+    every_label, part, fold = longer(columns.labels, 0), longer(columns.part, -1), longer(columns.fold, -1)
+    every_label[rows] = labels
+    group = columns.group
+    if group is not None:
+        group = np.concatenate([group, group.max(initial=0) + 1 + np.arange(behind)])
+    weight = None
+    if columns.weight is not None or (weights != 1.0).any():
+        weight = longer(np.ones(count) if columns.weight is None else columns.weight, 0.0)
+        weight[rows] = weights * (1.0 if columns.weight is None else columns.weight.mean())
+    return replace(columns, labels=every_label, part=part, fold=fold, group=group, weight=weight)
 
 
 # --------------------------------------------------------------------------- heads in closed form
@@ -497,7 +570,8 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
     outcome = Outcome(model=Model(backbone, head).to(session.device), precision=precision)
     setting = task.setting(precision)
     setting.seed = trial.seed
-    default_batch = train.BATCH if len(rows.fitted) >= FEW_ROWS else train.BATCH // 2
+    default_batch = train.BATCH if rows.own >= FEW_ROWS else train.BATCH // 2
+    setting.counted = rows.own
     setting.batch = int(hyper.get("batch", default_batch))
     if "flip" in hyper:
         setting.flip = bool(hyper["flip"])
@@ -506,6 +580,8 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
         outcome.notes += [] if measured is None else [measured]
     setting.metric = session.data.metric
     setting.followed = rows.judged if trial.evaluate_on == ("select",) else None  # the test part is seen once
+    if strategy.parents:
+        setting.teacher = _teacher(task, rows.fitted, allowance)
     phase = strategy.phases[0]
     select(outcome.model, phase, trial.candidate.unfreeze)
     if trial.resume_from is not None:
@@ -530,6 +606,34 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
     if backbone.folded or strategy.head:
         train.recalibrate(outcome.model, rows.fitted, setting)
     return outcome, setting
+
+
+def _teacher(task: Task, rows: np.ndarray, allowance: Allowance) -> np.ndarray:
+    """Return logits (n, classes) float32 of `rows` as the trials predict that teach this one; other rows stay 0.
+
+    The images are those of a prediction, without augmentation, so that one pass through each teacher is enough.
+    """
+    session, classes = task.session, task.columns.classes
+    if not task.trial.parents:
+        raise Declined("it learns from the predictions of another trial, and there is none that teaches it")
+    shares = np.zeros((len(task.columns.labels), len(classes)), np.float32)
+    for parent in task.trial.parents:
+        predictor = session.predictor(parent.model)
+        described = predictor.description
+        if described.classes != classes:
+            raise EngineError(
+                f"{parent.model} predicts {len(described.classes)} classes of its own; expected those of this run"
+            )
+        for first in range(0, len(rows), train.EVALUATION_BATCH):
+            if allowance.expired:
+                raise EngineError("the time was over before the model that teaches had predicted its images")
+            part = rows[first : first + train.EVALUATION_BATCH]
+            squares = session.data.squares.get(part, described.input_size, described.backbone.preprocess)
+            shares[part] += predictor.predict_squares(squares)[0]
+            if task.reporter is not None:
+                task.reporter.alive()
+    logits: np.ndarray = np.log(np.maximum(shares / len(task.trial.parents), LEAST_SHARE))
+    return logits
 
 
 def _new_head(width: int, columns: Columns) -> nn.Linear:

@@ -44,6 +44,7 @@ ARGUMENTS = OF_PHASE | {
     "prepare": ("network",),
     "worth": ("profile", "backbone", "seconds"),
     "combine": ("checkpoints",),
+    "related": ("call",),
 }
 MOST_WEIGHT = 0.5  # that a score may state: as much as the best built-in one has
 _CALLABLE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
@@ -218,7 +219,7 @@ def _of_backbone(spec: BackboneSpec) -> Iterator[str]:
 def _of_strategy(strategy: Strategy) -> Iterator[str]:
     yield from _of_name(strategy.name, "/?:&=@\\")
     yield from _of_summary(strategy.summary)
-    for field_name in ("head", "predict", "prepare", "worth", "combine"):
+    for field_name in ("head", "predict", "prepare", "worth", "combine", "related"):
         if (function := getattr(strategy, field_name)) is not None:
             yield from _of_callable(field_name, function)
     if strategy.predict is not None and (strategy.head is None or strategy.phases):
@@ -231,8 +232,19 @@ def _of_strategy(strategy: Strategy) -> Iterator[str]:
         yield "layers is 'all', which a head has that no phase trains; expected a head alone, or layers 'last'"
     if strategy.combine is not None and (strategy.phases or strategy.head or strategy.prepare):
         yield "combine is set, which joins finished trials, beside phases, head or prepare; expected it alone"
-    if (strategy.combine is None) != (not strategy.parents):
-        yield "combine and parents belong together: the function, and the strategies whose trials it joins; set both"
+    if strategy.combine is not None and not strategy.parents:
+        yield "combine is set without parents, the strategies whose trials it joins; set both"
+    if strategy.parents and strategy.combine is None and not any(p.objective for p in strategy.phases):
+        yield (
+            "parents is set, and nothing uses their trials; expected combine, which joins them, or a phase whose "
+            "objective learns from what they predict"
+        )
+    if strategy.related is not None and strategy.combine is not None:
+        yield "related is set beside combine, which trains nothing; expected phases, a head, or both"
+    if strategy.related is not None and any(phase.sampler is not None for phase in strategy.phases):
+        yield "related gives weights to images, and a phase's sampler draws by something else; set one of the two"
+    if strategy.related is not None and not strategy.takes_weights:
+        yield "related gives weights to images, and takes_weights is False; expected a head that fits by them"
     if not strategy.phases and not strategy.head and not strategy.combine:
         yield "it has neither phases nor a head, so it would train nothing; expected one of them, or both"
     for number, phase in enumerate(strategy.phases, start=1):
@@ -268,12 +280,12 @@ def _of_phase(phase: Phase) -> Iterator[str]:
 
 def _of_unlabelled(phase: Phase) -> Iterator[str]:
     if phase.data not in DATA:
-        yield f"data is {phase.data!r}; expected {' or '.join(DATA)}"
-    if phase.data == "unlabelled" and phase.objective is None and phase.trains != "none":
-        yield "data is 'unlabelled' without an objective, so nothing could be learned; expected one, or trains 'none'"
-    if phase.data == "unlabelled" and (phase.mix is not None or phase.sampler is not None):
-        yield "data is 'unlabelled', and mix and sampler are for labelled images; expected neither"
-    if phase.data == "unlabelled" and phase.unlabelled and phase.augment != "light":
+        yield f"data is {phase.data!r}; expected {', '.join(DATA)}"
+    if phase.data != "labelled" and phase.objective is None and phase.trains != "none":
+        yield f"data is {phase.data!r} without an objective, so nothing could be learned; expected one, or trains 'none'"
+    if phase.data != "labelled" and (phase.mix is not None or phase.sampler is not None):
+        yield f"data is {phase.data!r}, and mix and sampler are for labelled images; expected neither"
+    if phase.data != "labelled" and phase.unlabelled and phase.augment != "light":
         yield "augment is set beside unlabelled, whose views are all that is read; expected one of the two"
     for field_name in ("unlabelled", "auxiliary"):
         if getattr(phase, field_name) and phase.objective is None:

@@ -82,6 +82,17 @@ class Unlabelled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Related:
+    """Labelled items of another source, which may be learned from. No score is measured on them."""
+
+    source: str  # as the user gave it
+    files: np.ndarray  # (k,) absolute paths, dtype object
+    labels: np.ndarray  # (k,) int64: index into the classes of the data set, matched by name
+    digests: np.ndarray | None = None  # (k,) content digest of each file as text, as in `Dataset`
+    findings: tuple[Finding, ...] = ()  # about classes that could not be matched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dataset:
     """Labelled items. Row i is line i of manifest.csv; left-out files follow behind."""
 
@@ -101,6 +112,7 @@ class Dataset:
     digests: np.ndarray | None = None  # (n,) content digest of each file as text: equal files, equal digests
     fingerprint: str = ""  # of contents, labels, parts and groups, without paths; may be left out
     unlabelled: Unlabelled | None = None  # items without a label, for strategies that learn from them
+    related: Related | None = None  # labelled items of another source, for strategies that learn from them
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -182,6 +194,7 @@ class Profile:
     similarity: tuple[Similarity, ...] = ()  # to source domains, where it was measured
     reading: tuple[Fact, ...] = ()  # how the source was read, where it could have been read in another way
     unlabelled: UnlabelledProfile | None = None  # of the items without a label, where there are any
+    related: int | None = None  # labelled images of another source; None: none was given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -213,7 +226,7 @@ class Columns:
     target: TargetName = "multiclass"
     modality: ModalityName = "image"
     weight: np.ndarray | None = None  # (n,) float64: how much a row counts in training
-    unlabelled: np.ndarray | None = (
-        None  # (m,) int64: rows of the decoded images, behind those of `labels`, that
-    )
-    # may be learned from without a label
+    # (m,) int64: rows of the decoded images, behind those of `labels`, that may be learned from without a label
+    unlabelled: np.ndarray | None = None
+    related: np.ndarray | None = None  # (k,) int64: rows behind those, of labelled images from another source
+    related_labels: np.ndarray | None = None  # (k,) int64: their class indices

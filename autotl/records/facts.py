@@ -53,6 +53,7 @@ class Kind(StrEnum):
     NO_OOD = "no_ood"
     NO_EXPLANATION = "no_explanation"
     RUN_ENDED = "run_ended"  # status (finished, interrupted, failed), error
+    NOT_DISTILLED = "not_distilled"  # cause (winner, time, failed), backbone, error
     ENDED_EARLY = "ended_early"
     HURRIED = "hurried"  # seconds until the worker was ready, budget
     # Notes of the engine on a trial.
@@ -135,6 +136,12 @@ class Kind(StrEnum):
     UNLABELLED_COPIES = "unlabelled_copies"  # parts: copies by the part of the labelled image
     UNLABELLED_DIFFER = "unlabelled_differ"  # area, p
     UNLABELLED_NO_TIME = "unlabelled_no_time"
+    RELATED_READ = "related_read"  # source, classes: that the images of another source were matched to
+    RELATED_UNMATCHED = "related_unmatched"  # classes of another source that the data do not have
+    NEEDS_RELATED = "needs_related"  # images, by a strategy
+    # strategy, base (the same without the other source), backbone, difference, low, high, images: on the selection images
+    RELATED_COMPARED = "related_compared"
+    RELATED_COPIES = "related_copies"  # images of another source that are copies of images of the data
     SHORTCUT = "shortcut"  # score, chance, p, fields, signs
     WRONG_LABELS = "wrong_labels"  # suspects, images, backbone, planted, recall, precision
     DOMAIN_LEFT_OUT = (

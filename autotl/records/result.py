@@ -56,6 +56,7 @@ class Data:
     unlabelled: int | None = (
         None  # images that may be learned from without a label; None where no folder was given
     )
+    related: int | None = None  # labelled images of another source; None where none was given
     root: str = (
         ""  # folder that names of images are relative to; "" for the source, or the folder that it lies in
     )
@@ -89,6 +90,31 @@ class Winner:
     test_high: float | None = None
     test_images: int | None = None  # that the test score is measured on
     model_is: ModelIs | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Student:
+    """One of the models that a distillation compares."""
+
+    candidate: str
+    score_test: float | None = None  # on the test images that all of them predicted, with its 95% interval
+    test_low: float | None = None
+    test_high: float | None = None
+    parameters: int | None = None
+    latency: float | None = None  # seconds an image
+    epochs: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distillation:
+    """A smaller backbone that learnt from the winner, beside the winner and the same training without it."""
+
+    teacher: Student  # the winner, as it ships
+    student: Student  # whose model is in ``distilled/``
+    alone: Student | None = None  # the same backbone trained without the teacher; None without test images
+    images: int = 0  # test images that all of them predicted
+    gain: Interval | None = None  # of the student over `alone`, paired
+    behind: Interval | None = None  # of the student over the teacher, paired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +178,7 @@ class Recommendation:
     calibration: Calibration | None = None  # of the probabilities of classes
     conformal: Conformal | None = None  # intervals of numbers
     thresholds: LabelThresholds | None = None  # from which labels are predicted, where there are several
+    distillation: Distillation | None = None  # of the winner into a smaller backbone, where it was asked for
     decision: Decision | None = None
     leaderboard: tuple[Row, ...] = ()
     trials: tuple[TrialResult, ...] = ()

@@ -48,7 +48,7 @@ class Settings:
     wanted: tuple[str, ...] = ()  # names or globs that the user gave; empty: what is proposed by default
 
 
-DATA = ("labelled", "unlabelled")  # images that the batches of a phase are drawn from
+DATA = ("labelled", "unlabelled", "all")  # images that the batches of a phase are drawn from
 TRAINS = ("head", "k", "all", "none")  # what a phase trains, in words
 AUGMENT = ("none", "light", "strong")  # how a phase augments, in words
 
@@ -122,7 +122,7 @@ class Phase:
     sampler: str | None = None  # "module:attr" of (labels, classes, seed) -> order; None: by the metric
     objective: str | None = None  # "module:attr" of (ObjectiveCall) -> loss; None: that of the kind of target
     average: float = 0.0  # decay of a moving average of the weights, which the phase ends with; 0: none
-    data: Literal["labelled", "unlabelled"] = "labelled"  # images of a batch; without labels: no targets
+    data: Literal["labelled", "unlabelled", "all"] = "labelled"  # images of a batch; else without targets
     unlabelled: tuple[str, ...] = ()  # views of images without a label for the objective, as `augment`
     auxiliary: str | None = None  # "module:attr" of (width, classes) -> network that the objective trains
 
@@ -134,7 +134,7 @@ class Phase:
     @property
     def views(self) -> tuple[str, ...]:
         """Return how the images without a label of a batch are augmented, once for each view of them."""
-        return self.unlabelled or ((self.augment,) if self.data == "unlabelled" else ())
+        return self.unlabelled or ((self.augment,) if self.data != "labelled" else ())
 
 
 @named_fields
@@ -157,7 +157,8 @@ class Strategy:
     worth: str | None = None  # "module:attr" of (profile, backbone, seconds) -> whether to propose it
     backbones: tuple[str, ...] = ()  # names or globs of those that it is for; empty: all
     combine: str | None = None  # "module:attr" of (checkpoints) -> weights: nothing trains, trials are joined
-    parents: tuple[str, ...] = ()  # names or globs of the strategies whose trials `combine` joins
+    parents: tuple[str, ...] = ()  # names or globs of strategies whose trials `combine` joins, or that teach
+    related: str | None = None  # "module:attr" of (RelatedCall) -> weights, of images of another source
     proposed: bool = True  # tried by default; else only where it is asked for by name
     targets: tuple[TargetName, ...] = (
         "multiclass",
@@ -179,8 +180,11 @@ class Strategy:
 
     @property
     def learns_unlabelled(self) -> bool:
-        """Return whether it needs images without a label: its head or a phase learns from them."""
-        return self.needs_unlabelled or any(phase.views for phase in self.phases)
+        """Return whether it needs images without a label: its head or a phase learns from them.
+
+        A phase on all images takes them where they are there.
+        """
+        return self.needs_unlabelled or any(phase.views and phase.data != "all" for phase in self.phases)
 
     @property
     def continued(self) -> tuple[Phase, ...]:

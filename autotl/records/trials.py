@@ -37,7 +37,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parent:
-    """A finished trial whose weights another one takes."""
+    """A finished trial whose weights another one takes, or whose predictions it learns from."""
 
     strategy: str  # its name
     model: str  # model folder, as its result has it
@@ -63,7 +63,7 @@ class Trial:
     control: Control = ""  # what it is held against the others for; a control never competes
     resume_from: str | None = None  # model folder of a shorter trial that it continues, as its result has it
     resumed_epochs: float = 0.0  # passes which that model has made; `epochs` counts them too
-    parents: tuple[Parent, ...] = ()  # trials that are joined, best first; `epochs` are those of the longest
+    parents: tuple[Parent, ...] = ()  # trials that are joined, best first, or that teach this one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

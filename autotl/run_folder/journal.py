@@ -256,7 +256,7 @@ def _name(source: str) -> str:
     return kept.strip("-.") or "run"
 
 
-def ship(model: Path, folder: Path) -> None:
-    """Put a copy of a model folder in place as ``model/``."""
-    with atomic_folder(folder / "model") as fresh:
+def ship(model: Path, folder: Path, name: str = "model") -> None:
+    """Put a copy of a model folder in place as ``model/``, or under another name."""
+    with atomic_folder(folder / name) as fresh:
         copy_folder(model, fresh)

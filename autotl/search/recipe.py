@@ -14,7 +14,7 @@ DEPTHS: tuple[Depth, ...] = (1, 2, "all")
 def recipes(entries: Sequence[Ranked], strategies: Sequence[Strategy]) -> list[Candidate]:
     """Return every recipe of these ranking entries by these strategies, at every depth that a strategy offers.
 
-    One that combines trials is no recipe of its own: what it can be made of is known when there are trials.
+    One that combines trials, or learns from them, is no recipe of its own: what it needs is there when there are trials.
     """
     return [
         Candidate(
@@ -22,7 +22,7 @@ def recipes(entries: Sequence[Ranked], strategies: Sequence[Strategy]) -> list[C
         )
         for entry in entries
         for strategy in strategies
-        if strategy.combine is None and strategy.takes(entry.backbone)
+        if not strategy.parents and strategy.takes(entry.backbone)
         for depth in _depths(strategy)
     ]
 

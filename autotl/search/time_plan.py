@@ -19,6 +19,7 @@ MOST_TEST = 3.0  # for the test of a model whose final fit has no time
 FIRST_MODEL = 10.0  # from then to the first model, with all that usually comes before it
 LATE = 3.0  # by which that model may come after the budget: a run without one has been for nothing
 FINAL_HEAD = 4.0  # fitting a head again on all images
+DISTILLATION = 0.2  # of the budget, where it is asked for
 RANK_SHARE = 0.12  # of the budget without start and report
 FEWEST_IMAGES = 200  # the images of the smallest useful run: one linear probe on them needs
 IMAGE_SECONDS = 0.004  # seconds each
@@ -55,6 +56,7 @@ class TimePlan:
         float  # of stored features: labels that are probably wrong, and what a random split would have shown
     )
     out_of_distribution: float  # measuring which images are far from the training images, at least
+    distillation: float  # two trainings of a smaller backbone after the final fit; 0 where none is asked for
     explain: float
     test: float  # testing the model that there is; embedding and timing leave it, a part of search and final fit
     report: float
@@ -89,8 +91,8 @@ class TimePlan:
         return self.test + self.report
 
 
-def time_plan(budget: float) -> TimePlan:
-    """Return the division of `budget` seconds.
+def time_plan(budget: float, *, distils: bool = False) -> TimePlan:
+    """Return the division of `budget` seconds; `distils`: a smaller backbone is to learn from the winner.
 
     >>> plan = time_plan(600)
     >>> plan.rank < plan.search, round(plan.controls)
@@ -107,6 +109,7 @@ def time_plan(budget: float) -> TimePlan:
         "controls": 0.1 * budget,
         "recheck": 0.02 * budget,
         "out_of_distribution": 0.02 * budget,
+        "distillation": (DISTILLATION if distils else 0.0) * budget,
         "explain": 0.03 * budget,
     }
     decode = max(5.0, 0.2 * budget)
@@ -155,6 +158,11 @@ def stages(plan: TimePlan) -> tuple[StagePlan, ...]:
         StagePlan(stage="recheck", seconds=plan.recheck, covers=("recheck",)),
         StagePlan(
             stage="out of distribution", seconds=plan.out_of_distribution, covers=("out of distribution",)
+        ),
+        *(
+            [StagePlan(stage="distillation", seconds=plan.distillation, covers=("distillation",))]
+            if plan.distillation
+            else []
         ),
         StagePlan(stage="explain", seconds=plan.explain, covers=("explain",)),
         StagePlan(stage="report", seconds=plan.report, fixed=True, covers=("report",)),

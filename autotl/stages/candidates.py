@@ -52,6 +52,8 @@ def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult)
         (*options.more, *tried),
         weighted=parts.data.weight is not None,
     )
+    into = options.distil_into
+    student = None if into is None else gather.student(context.plugins, profiled.profile, settings, into)
     away = [spec for spec in gathered.backbones if hub.away(spec) and not settings.offline]
     setup = Setup(
         parts=parts,
@@ -62,6 +64,7 @@ def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult)
         strategies={strategy.name: strategy for strategy in gathered.strategies},
         skipped=gathered.skipped,
         downloads=_download(context, away),
+        student=student,
     )
     hand_over(context, setup)
     if earlier is not None:
@@ -153,6 +156,8 @@ def hand_over(context: RunContext, setup: Setup) -> None:
             number: wording.sentence(fact(Kind.COPY_OF_LABELLED, name=str(data.names[row])))
             for number, row in without.copies.items()
         }
+    if parts.related is not None:
+        digests += parts.related.decoded.digests.tolist()
     manifest.write(journal.folder / "manifest.csv", data, split, reasons, unused)
     context.engine.open(
         journal.folder / STORE,
@@ -169,6 +174,7 @@ def hand_over(context: RunContext, setup: Setup) -> None:
             target=data.targets[0].kind,
             counts={**counts, "left out": len(data.left_out) + int((split.part < 0).sum())},
             unlabelled=None if without is None else len(without.usable),
+            related=None if parts.related is None else len(parts.related.usable),
             grouped=split.grouped,
             folds=split.folds,
             select_from=split.select_from,

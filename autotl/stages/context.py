@@ -90,7 +90,7 @@ def open_run(
                 yield RunContext(
                     options=options,
                     budget=budget,
-                    plan=time_plan(options.budget),
+                    plan=time_plan(options.budget, distils=options.distil_into is not None),
                     ledger=ledger,
                     plugins=plugins,
                     journal=journal,

@@ -108,7 +108,7 @@ def plan(options: Options) -> Plan:
         strategies=tuple(strategy.name for strategy in offered.strategies),
         skipped=offered.skipped,
         downloads=sum(one.download for one in planned),
-        time_plan=stages(time_plan(options.budget)),
+        time_plan=stages(time_plan(options.budget, distils=options.distil_into is not None)),
         floor=least_seconds(images) + (planned[0].embed if planned else 0.0),
         reading=data.reading,
     )

@@ -18,6 +18,8 @@ def load(options: Options, plugins: Plugins) -> Dataset:
     that labels of this kind have not.
     """
     data = data_load.load(options.source, source_options(options), plugins)
+    if options.related is not None:
+        data = data_load.with_related(data, options.related, plugins)
     refuse_hopeless(options.budget, len(data.files))
     target = data.targets[0].kind
     if options.metric is not None and options.metric not in TARGET_KINDS[target].metrics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,8 @@ def profile(context: RunContext, parts: SplitResult) -> ProfileResult:
     """Return the profile of the data and the goal of the run."""
     with context.ledger.charge("profile"):
         measured = data_profile.profile(parts.data, parts.decoded.statistics)
+        if parts.related is not None:
+            measured = replace(measured, related=len(parts.related.usable))
         if parts.unlabelled is not None:
             without, part = parts.unlabelled, parts.split.part
             measured = data_unlabelled.profiled(measured, parts.data, without.decoded, without.copies, part)

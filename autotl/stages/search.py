@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from autotl.builtin.heads import MOST_UNLABELLED
+from autotl.decision import related
 from autotl.decision.evidence import judged_rows, right_answers, selection, selection_images
 from autotl.decision.limits import best_within_limits
 from autotl.errors import AutotlError, SlotLost
@@ -59,6 +60,11 @@ def search(context: RunContext, setup: Setup, ranked: RankResult) -> Tried:
     searcher.forecast_run()
     with context.ledger.charge("search"):
         searcher.search()
+    gained = related.compared(
+        searcher.probes, setup.strategies.values(), context.journal.folder, setup.columns, setup.goal
+    )
+    for each in gained:
+        context.journal.note(each)
     return searcher.result()
 
 
@@ -109,7 +115,8 @@ class _Searcher:
         self.guest = self._guests_planner(facts)
         for result in self.probes:
             self._update(result)
-        self.kept = context.plan.report + context.plan.controls + context.plan.recheck
+        plan = context.plan
+        self.kept = plan.report + plan.controls + plan.recheck + plan.distillation
 
     def _guests_planner(self, facts: planner.Facts) -> CheckedPlanner | None:
         """Return the planner of a plugin, which is noted; None where none makes one."""

@@ -35,6 +35,7 @@ class Setup:
     strategies: Mapping[str, Strategy]
     skipped: tuple[Skipped, ...]
     downloads: downloads.Downloads
+    student: BackboneSpec | None = None  # the backbone that is to learn from the winner
     geometry: Geometry | None = None  # of all backbones; None: each as it declares
     similarity: tuple[Similarity, ...] = ()
     depth_profiles: tuple[DepthProfile, ...] = ()

@@ -1,7 +1,7 @@
 """Split: which row trains, selects and tests; the images are decoded, and those that cannot be take no part.
 
-Copies are on one side, and images under two labels take no part. Images without a label are decoded behind the others;
-those that are copies of labelled ones are not learned from.
+Copies are on one side, and images under two labels take no part. Images without a label, and those of another source, are
+decoded behind the others; those that are copies of labelled ones are not learned from.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from autotl import hardware, modality
 from autotl.data import copies
+from autotl.data import related as data_related
 from autotl.data import split as data_split
 from autotl.data import unlabelled as data_unlabelled
 from autotl.modality.image_store import Decoded
@@ -25,9 +26,10 @@ NAMED = 20  # items of a finding that are listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class WithoutLabel:
-    """The items without a label: row n + i of the decoded images is item i of `Dataset.unlabelled`."""
+class Beside:
+    """Items beside the data set, without a label or of another source: row `first` + i of the images is item i."""
 
+    first: int
     decoded: Decoded
     copies: Mapping[int, int]  # by number of an item the row of the labelled image that it is a copy of
 
@@ -48,7 +50,8 @@ class SplitResult:
     decoded: Decoded
     earlier: resume.Earlier | None  # the run that is continued, its trials on the rows of today
     contradicted: Mapping[int, Fact]  # decoded rows that take no part, and why
-    unlabelled: WithoutLabel | None = None
+    unlabelled: Beside | None = None
+    related: Beside | None = None
 
     @property
     def columns(self) -> Columns:
@@ -64,7 +67,13 @@ class SplitResult:
             target=self.data.targets[0].kind,
             modality=self.data.modality,
             weight=self.data.weight,
-            unlabelled=None if self.unlabelled is None else len(self.data.files) + self.unlabelled.usable,
+            unlabelled=None if self.unlabelled is None else self.unlabelled.first + self.unlabelled.usable,
+            related=None if self.related is None else self.related.first + self.related.usable,
+            related_labels=(
+                None
+                if self.related is None or self.data.related is None
+                else self.data.related.labels[self.related.usable]
+            ),
         )
 
     def rows(self, code: int) -> np.ndarray:
@@ -94,11 +103,12 @@ def split(context: RunContext, data: Dataset, earlier: resume.Earlier | None) ->
     # Threads that wait for each other take ten times as long where other programs use the cores.
     with context.ledger.charge("profile"), hardware.one_thread():
         found = copies.copies(data, decoded)
-        without_label = _without_label(data, both)
+        without_label, related = _beside(data, both)
     contradicted = {
         row: why for row, why in copies.contradictions(data, found).items() if decoded.present[row]
     }
-    data = replace(data, findings=(*data.findings, *copies.findings(data, found)))
+    of_related = [] if related is None else data_related.of_copies(data, related.copies)
+    data = replace(data, findings=(*data.findings, *copies.findings(data, found), *of_related))
     result = SplitResult(
         data=data,
         split=parts,
@@ -106,6 +116,7 @@ def split(context: RunContext, data: Dataset, earlier: resume.Earlier | None) ->
         earlier=earlier,
         contradicted=contradicted,
         unlabelled=without_label,
+        related=related,
     )
     if earlier is None:
         return again(context, result, copies.held_together(data, found))
@@ -128,9 +139,11 @@ def again(context: RunContext, parts: SplitResult, data: Dataset) -> SplitResult
 
 
 def _decode(context: RunContext, data: Dataset, parts: Split) -> Decoded:
-    """Decode the images into the run folder, those of the test part late and those without a label last."""
+    """Decode the images into the run folder, those of the test part late and those beside the data set last."""
     of_test = parts.part[parts.order] == 2
-    files = list(data.files) + ([] if data.unlabelled is None else list(data.unlabelled.files))
+    files = [
+        file for items in (data, data.unlabelled, data.related) if items is not None for file in items.files
+    ]
     behind = np.arange(len(data.files), len(files))  # in a random order: some may not be reached
     behind = np.random.default_rng(context.options.seed).permutation(behind)
     order = np.concatenate([parts.order[~of_test], parts.order[of_test], behind])
@@ -142,14 +155,21 @@ def _decode(context: RunContext, data: Dataset, parts: Split) -> Decoded:
     )
 
 
-def _without_label(data: Dataset, both: Decoded) -> WithoutLabel | None:
-    """Return the items without a label among all decoded images."""
-    if data.unlabelled is None:
-        return None
-    return WithoutLabel(
-        decoded=both.between(len(data.files), len(both.present)),
-        copies=data_unlabelled.copies_of_labelled(data, data.unlabelled, both.inner, both.present),
-    )
+def _beside(data: Dataset, both: Decoded) -> tuple[Beside | None, Beside | None]:
+    """Return the items without a label, and those of another source, among all decoded images."""
+    own = np.arange(len(data.files))
+    made: list[Beside | None] = []
+    first = len(own)
+    for items in (data.unlabelled, data.related):
+        if items is None:
+            made.append(None)
+            continue
+        end = first + len(items.files)
+        rows = np.concatenate([own, np.arange(first, end)])
+        found = data_unlabelled.copies_of_labelled(data, items, both.inner[rows], both.present[rows])
+        made.append(Beside(first=first, decoded=both.between(first, end), copies=found))
+        first = end
+    return made[0], made[1]
 
 
 def _without(

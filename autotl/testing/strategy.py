@@ -158,7 +158,7 @@ def resolves(strategy: Strategy) -> None:
 
 def _functions(strategy: Strategy) -> Iterator[tuple[str, str]]:
     """Yield the functions that the phases of a strategy name, each with its field."""
-    for field in ("prepare", "worth", "combine"):
+    for field in ("prepare", "worth", "combine", "related"):
         if (function := getattr(strategy, field)) is not None:
             yield field, function
     for phase in strategy.phases:
@@ -342,7 +342,7 @@ def _heeded(strategy: Strategy, field: str, without: str | None = None) -> None:
             2 if field == "objective" and phase.mix is not None else 1
         )  # of mixed images, for either target
         require(calls == times * steps, f"{field} {name!r} was called {calls} times in {steps} steps")
-        if phase.data == "unlabelled":
+        if phase.data != "labelled":
             require(bool(toy.changed), f"nothing of the network changed by the {field} {name!r}")
             continue
         left_out: dict[str, Any] = {field: without}

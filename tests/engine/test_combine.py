@@ -15,12 +15,13 @@ import torch
 import toy
 from safetensors.torch import load_file
 
+from autotl import checksums
 from autotl.budget import Allowance
 from autotl.builtin.combining import between
 from autotl.builtin.fine_tuning import FINE_TUNING
 from autotl.engine import model
 from autotl.errors import Declined, EngineError
-from autotl.plugin import Checkpoint
+from autotl.plugin import Checkpoint, ObjectiveCall
 from autotl.records import Candidate, Parent, Phase, Strategy, Trial, TrialResult
 
 SOUP = next(strategy for strategy in FINE_TUNING if strategy.name == "soup")
@@ -56,6 +57,49 @@ def joined(folder: Path, strategy: Strategy, members: Sequence[TrialResult]) -> 
     parents = tuple(map(parent, members))
     epochs = max((one.epochs for one in parents), default=1.0)
     return run(folder, strategy, epochs=epochs, resumed_epochs=epochs, parents=parents)
+
+
+TAUGHT: list[torch.Tensor] = []
+
+
+def keeping(call: ObjectiveCall) -> torch.Tensor:
+    assert call.teacher is not None
+    TAUGHT.append(call.teacher)
+    return call.loss(call.logits, call.targets)
+
+
+STUDENT = replace(TUNE, parents=("tune",), phases=(replace(TUNE.phases[0], objective=f"{__name__}:keeping"),))
+
+
+def test_a_student_learns_from_the_mean_of_what_its_teachers_predict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotl.engine.model.require_installed", lambda *_: None)  # of the toy backbone
+    TAUGHT.clear()
+    parents = tuple(parent(attempt(tmp_path, seed)) for seed in range(2))
+    student = run(tmp_path, STUDENT, epochs=1.0, seed=3, parents=parents)
+    assert student.status == "finished" and len(TAUGHT) == student.steps_done
+    session = test_trial.session(tmp_path)
+    rows = np.flatnonzero(session.data.columns.part == 0)
+    squares = session.data.squares.get(rows, toy.SIDE, toy.spec().preprocess)
+    tables = [session.predictor(one.model).predict_squares(squares)[0] for one in parents]
+    given = torch.cat(TAUGHT).exp().numpy()
+    apart = np.abs(given[:, None] - np.mean(tables, axis=0)[None]).max(2).min(1)
+    assert apart.max() < 1e-4 and given.std() > 0
+
+
+def test_a_student_without_a_teacher_or_with_one_of_other_classes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Declined, match="none that teaches"):
+        run(tmp_path, STUDENT, epochs=1.0)
+    monkeypatch.setattr("autotl.engine.model.require_installed", lambda *_: None)
+    teacher = attempt(tmp_path, 0)
+    description = tmp_path / str(teacher.model) / model.DESCRIPTION
+    description.write_text(description.read_text().replace('"a"', '"another"'))
+    checksums.seal(description.parent)
+    with pytest.raises(EngineError, match="expected those of this run"):
+        run(tmp_path, STUDENT, epochs=1.0, parents=(parent(teacher),))
 
 
 def backwards(parents: Sequence[Checkpoint]) -> dict[str, torch.Tensor]:

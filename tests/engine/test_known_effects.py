@@ -13,6 +13,7 @@ import torch
 import toy
 
 from autotl.budget import Allowance
+from autotl.builtin import heads
 from autotl.builtin.adaptation import ADAPTATION
 from autotl.builtin.fine_tuning import FINE_TUNING
 from autotl.engine import train
@@ -148,3 +149,51 @@ def test_domains_that_differ_in_colour_are_aligned(name: str) -> None:
     before, after = (loss_and_accuracy(some, coloured(pictures), labels)[1] for some in (plain, model))
     assert before < 0.5 and after >= before + 0.2
     assert loss_and_accuracy(model, pictures, labels)[1] > 0.9
+
+
+def test_a_student_learns_a_class_that_it_never_saw_from_its_teachers_soft_targets() -> None:
+    # The experiment of Hinton et al. (2015) with a digit left out: the teacher's doubts about images of other classes
+    # say where the missing one lies.
+    generator = np.random.default_rng(1)
+    labels = np.arange(360) % 3
+    level = 60 + 55 * labels + generator.normal(0, 20, len(labels))
+    noise = generator.normal(0, 15, (len(labels), toy.SIDE, toy.SIDE, 3))
+    pictures = (level[:, None, None, None] + noise).clip(0, 255).astype(np.uint8)
+    usual = Phase(trains="all", lr=5e-3, augment="none")
+    teacher = fit(toy.model(), usual, pictures, labels, 12)
+    probabilities, _ = train.predict(teacher, np.arange(len(labels)), toy.setting(pictures, labels))
+    seen = np.flatnonzero(labels < 2)
+
+    def recalled(phase: Phase) -> float:
+        student = toy.model()
+        setting = toy.setting(pictures, labels, teacher=np.log(np.maximum(probabilities, 1e-8)))
+        allowance = Allowance(deadline=time.monotonic() + 600)
+        train.fit(student, (phase,), "all", seen, 18, setting, allowance, {})
+        table, _ = train.predict(student, np.flatnonzero(labels == 2), setting)
+        return float((table.argmax(1) == 2).mean())
+
+    taught = replace(usual, objective=BY_NAME["distilled"].phases[0].objective)
+    assert recalled(usual) == 0.0
+    assert recalled(taught) > 0.5
+
+
+def test_predicting_turns_teaches_the_features_to_tell_them_and_reads_no_label() -> None:
+    pictures, labels = toy.images(144, seed=1)
+    phase = replace(BY_NAME["rotation"].phases[0], trains="all")
+    trained = []
+    for of in (labels, labels[::-1].copy()):
+        model = fit(toy.model(), replace(phase, lr=1e-2, layer_decay=1.0), pictures, of, 8)
+        trained.append(model.backbone.state_dict())
+    assert all(torch.equal(value, trained[1][name]) for name, value in trained[0].items())
+
+    def told(model: Model) -> float:
+        """Return how well a linear head on the features tells the turns of other images."""
+        others, _ = toy.images(144, seed=3)
+        turns = np.arange(144) // 3 % 4
+        shown = np.stack([np.rot90(image, turn) for image, turn in zip(others, turns, strict=True)])
+        features = train.features(model.backbone, np.arange(144), toy.setting(shown, turns))
+        head = heads.logistic(features[:72], turns[:72], 4, np.arange(72) % 4, 0)
+        logits = features[72:] @ head.arrays["weight"].T + head.arrays["bias"]
+        return float((logits.argmax(1) == turns[72:]).mean())
+
+    assert told(model) > told(toy.model()) + 0.1

@@ -33,7 +33,8 @@ def filled(folder: Path) -> Options:
         "max_params": 5_000_000, "max_latency": 0.01, "max_memory": 10**9, "licence": ("permissive", "MIT"),
         "device": "cpu", "precision": "fp32", "seed": 7, "offline": True, "refit": True, "history": "past.jsonl",
     }  # fmt: skip
-    given |= {"unlabelled": str(folder / "weights"), "weight": "trust"}
+    given |= {"unlabelled": str(folder / "weights"), "related": str(folder / "weights"), "weight": "trust"}
+    given |= {"distil_into": "b", "sample": 9}
     given |= {"engine": "ray", "slots": 2}
     for name, definition in DEFINITIONS.items():  # options that are newer than this list
         other = [choice for choice in definition.choices if choice != DEFAULTS[name]] or [True]

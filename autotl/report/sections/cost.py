@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from autotl.records.result import Recommendation
+from autotl.records.result import Distillation, Recommendation
 from autotl.report.figures import pareto
+from autotl.report.format import count, duration, interval, percent
 from autotl.report.material import Material
 from autotl.report.trainings import rivals
 from autotl.report.wording import page as wording
@@ -18,7 +19,34 @@ FASTER = (
 def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     """Return what the figures show: a much faster candidate on the Pareto front, and the limits."""
     scored = rivals(result)
-    return {"sentence": _speed(result), "limits": wording.limits(result.goal), "any": bool(scored)}
+    return {
+        "sentence": _speed(result),
+        "limits": wording.limits(result.goal),
+        "any": bool(scored),
+        "distilled": None if result.distillation is None else _distilled(result.distillation),
+    }
+
+
+def _distilled(of: Distillation) -> dict[str, Any]:
+    """Return the winner, its student and the student without it beside each other."""
+    models = {"winner": of.teacher, "distilled": of.student, "alone": of.alone}
+    return {
+        "sentence": wording.distilled(of),
+        "note": wording.distilled_note(of),
+        "rows": [
+            {
+                "name": wording.STUDENTS[name],
+                "candidate": model.candidate,
+                "score": percent(model.score_test),
+                "interval": interval(model.test_low, model.test_high),
+                "epochs": f"{model.epochs:g}" if model.epochs else "",
+                "size": "" if model.parameters is None else count(model.parameters),
+                "pred": "" if model.latency is None else duration(model.latency),
+            }
+            for name, model in models.items()
+            if model is not None
+        ],
+    }
 
 
 def _speed(result: Recommendation) -> str:

@@ -26,7 +26,7 @@ def phase_name(number: int, phases: int) -> str:
 def phase(phase: Phase, unfreeze: Depth, given: Mapping[str, str]) -> str:
     """Return what a phase trains and at which rates; `given` are the candidate's own settings by name."""
     if phase.trains == "none":
-        to = f" {_WITHOUT_LABEL}" if phase.data == "unlabelled" else ""
+        to = "" if phase.data == "labelled" else f" {_WITHOUT_LABEL}"
         return f"no parameter trains, {_NORM[phase.norm]}{to}, {percent(phase.share, 0)} of the steps"
     parts = [
         f"{_trained(phase, unfreeze)}, peak learning rate of the head {given.get('lr') or f'{phase.lr:g}'}",
@@ -40,8 +40,9 @@ def phase(phase: Phase, unfreeze: Depth, given: Mapping[str, str]) -> str:
     named = {"loss": phase.objective, "images mixed by": phase.mix, "rows in the order of": phase.sampler}
     parts += [f"{what} {_name(function)}" for what, function in named.items() if function is not None]
     if phase.views:
-        beside = "on" if phase.data == "unlabelled" else "beside"
-        parts.append(f"{beside} images without a label ({', '.join(_name(view) for view in phase.views)})")
+        on = {"labelled": "beside images without a label", "unlabelled": "on images without a label"}
+        views = ", ".join(_name(view) for view in phase.views)
+        parts.append(f"{on.get(phase.data, 'on all images without their labels')} ({views})")
     if phase.auxiliary is not None:
         parts.append(f"with the network {_name(phase.auxiliary)}")
     if phase.average:

@@ -417,6 +417,17 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.UNLABELLED_NO_TIME: lambda count: (
         f"{numbered(count, 'image')} without a label not read in the time there is"
     ),
+    Kind.RELATED_READ: lambda source, classes, of, count: (
+        f"{numbered(count, 'image')} of {source} can be learned from besides: it has {classes} of the {of} classes"
+    ),
+    Kind.RELATED_UNMATCHED: lambda classes, count: (
+        f"{numbered(count, 'image')} of the other source left out: the data have no class of the name of"
+        f" {numbered(classes, 'class', 'classes')} there"
+    ),
+    Kind.RELATED_COPIES: lambda count: (
+        f"{numbered(count, 'image')} of the other source {'is a copy' if count == 1 else 'are copies'} of images of DATA:"
+        " nothing is learned from them"
+    ),
     Kind.COPY_OF_LABELLED: lambda name: f"a copy of {name}, which has a label",
     Kind.IS_LABELLED: lambda: "an image of DATA, which has a label",
     Kind.SHORTCUT: _shortcut,

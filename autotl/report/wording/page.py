@@ -16,8 +16,8 @@ from autotl.records import (
     Profile,
     UnlabelledProfile,
 )
-from autotl.records.result import Recommendation, Row
-from autotl.report.format import count, duration, interval, numbered, percent, points
+from autotl.records.result import Distillation, Recommendation, Row
+from autotl.report.format import count, duration, interval, numbered, percent, points, points_interval
 from autotl.report.wording import sentence
 from autotl.report.wording.targets import metric_name
 
@@ -186,6 +186,44 @@ def speed(candidates: int, *, faster: str = "", factor: float = 1.0, difference:
         )
         return f"If speed matters: {faster} is {factor:.1f} times as fast as the winner, with {score}."
     return "No measured candidate is noticeably faster than the winner."
+
+
+STUDENTS = {
+    "winner": "the winner, which teaches",
+    "distilled": "distilled: taught by the winner",
+    "alone": "the same training without it",
+}
+
+
+def distilled(of: Distillation) -> str:
+    """Return what learning from the winner gained a smaller backbone, and how far it is behind the winner."""
+    if of.behind is None:
+        return f"{of.student.candidate} has learnt from the winner (distilled/); no test images tell how good it is."
+    gain = "" if of.gain is None else f"{_difference(of.gain)} against the same training without the winner; "
+    cheaper = ""
+    if of.student.latency and of.teacher.latency and of.student.parameters and of.teacher.parameters:
+        faster = of.teacher.latency / of.student.latency
+        share = of.student.parameters / of.teacher.parameters
+        cheaper = f", at {share:.2g} times its size and {faster:.1f} times its speed"
+    return (
+        f"{of.student.candidate} has learnt from the winner (distilled/): {gain}{_difference(of.behind)} against the "
+        f"winner{cheaper}."
+    )
+
+
+def distilled_note(of: Distillation) -> str:
+    """Return what the figures of a distillation are measured on."""
+    if not of.images:
+        return ""
+    return (
+        f"Measured on {of.images:,} test images that nothing was chosen by; differences are paired. One training of each:"
+        " another seed gives other figures."
+    )
+
+
+def _difference(of: Interval) -> str:
+    clear = "" if of.low > 0 or of.high < 0 else ": not significant"
+    return f"{points(of.value)} (95% CI {points_interval(of.low, of.high)}{clear})"
 
 
 def limits(goal: Goal) -> str:

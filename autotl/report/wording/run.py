@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 from autotl.records.facts import Kind
 from autotl.records.result import Guest
-from autotl.report.format import duration, duration_interval, numbered, percent
+from autotl.report.format import (
+    duration,
+    duration_interval,
+    numbered,
+    percent,
+    points,
+    points_interval,
+)
 from autotl.report.wording.ranking import judged_on
 from autotl.report.wording.targets import metric_name
 
@@ -203,6 +210,25 @@ def _no_explanation(error: str) -> str:
     return f"Occlusion maps skipped: {error}"
 
 
+def _related_compared(
+    strategy: str, base: str, backbone: str, difference: float, low: float, high: float, images: int
+) -> str:
+    clear = "" if low > 0 or high < 0 else ": not significant"
+    return (
+        f"Learning from the other source: {strategy} on {backbone} differs by {points(difference)} (95% CI"
+        f" {points_interval(low, high)}, {images:,} selection images{clear}) from {base}, which ignores it"
+    )
+
+
+def _not_distilled(cause: str, backbone: str, error: str = "") -> str:
+    why = {
+        "winner": "it is the winner's own",
+        "time": "no time left to train it",
+        "failed": error,
+    }
+    return f"Nothing was distilled into {backbone}: {why[cause]}"
+
+
 def _ended_early(seconds: float) -> str:
     return f"The final fit ended with {duration(seconds)} of the budget left"
 
@@ -277,6 +303,8 @@ RUN: dict[Kind, Callable[..., str]] = {
     Kind.TESTED_ON_PART: _tested_on_part,
     Kind.NO_OOD: _no_ood,
     Kind.NO_EXPLANATION: _no_explanation,
+    Kind.RELATED_COMPARED: _related_compared,
+    Kind.NOT_DISTILLED: _not_distilled,
     Kind.ENDED_EARLY: _ended_early,
     Kind.STRATEGY_DECLINED: _strategy_declined,
     Kind.HURRIED: _hurried,

@@ -1,0 +1,104 @@
+"""Labelled images of another source, for ``--source``: matched to the classes of the data by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from autotl.errors import DatasetError
+from autotl.plugins.manager import Plugins
+from autotl.records import Dataset, Finding, Kind, Related
+
+SHOWN = 20  # names in a finding
+MOST_NAMED = 5  # in a message
+
+
+def read(source: str, data: Dataset, plugins: Plugins) -> Related:
+    """Return the images of another source whose classes the data have, too, whatever part they are in there.
+
+    Names are the same where they differ in case, spaces, hyphens and underscores alone. Raises `DatasetError` for a
+    source that cannot be read, that shares no class, or whose labels are no classes, as those of the data have to be.
+    """
+    other = plugins.load_dataset(source, {})
+    if other is None:
+        raise DatasetError(
+            f"nothing here can read --source {source}; expected labelled images, as DATA may be"
+        )
+    kinds = {dataset.targets[0].kind for dataset in (data, other)}
+    if kinds != {"multiclass"}:
+        raise DatasetError(
+            f"--source {source}: the labels are {' and '.join(sorted(kinds))}; expected one class an image, in DATA and "
+            "there; leave --source out"
+        )
+    place = matched(other.classes, data.classes)
+    missing = [name for number, name in enumerate(other.classes) if number not in place]
+    if not place:
+        raise DatasetError(
+            f"--source {source} has no class of DATA ({_some(other.classes)}; DATA has {_some(data.classes)}); expected "
+            "the same names; rename its folders"
+        )
+    rows = np.flatnonzero(np.isin(other.labels, list(place)))
+    findings = [
+        Finding(
+            kind=Kind.RELATED_READ,
+            values={"source": source, "classes": len(place), "of": len(data.classes)},
+            count=len(rows),
+        )
+    ]
+    if missing:
+        findings.append(
+            Finding(
+                kind=Kind.RELATED_UNMATCHED,
+                values={"classes": len(missing)},
+                count=len(other.labels) - len(rows),
+                where=tuple(missing[:SHOWN]),
+                action="left_out",
+            )
+        )
+    return Related(
+        source=source,
+        files=other.files[rows],
+        labels=np.array([place[int(label)] for label in other.labels[rows]], np.int64),
+        digests=None if other.digests is None else other.digests[rows],
+        findings=tuple(findings),
+    )
+
+
+def matched(theirs: Sequence[str], own: Sequence[str]) -> Mapping[int, int]:
+    """Return the index of a class in `own` by its index in `theirs`, for those whose names are the same.
+
+    >>> matched(("Cat", "guide_dog", "horse"), ("cat", "guide dog"))
+    {0: 0, 1: 1}
+    """
+    exact = {name: number for number, name in enumerate(own)}
+    keys: dict[str, list[int]] = {}
+    for number, name in enumerate(own):
+        keys.setdefault(_key(name), []).append(number)
+    found = {}
+    for number, name in enumerate(theirs):
+        alike = keys.get(_key(name), [])
+        if name in exact:
+            found[number] = exact[name]
+        elif len(alike) == 1:
+            found[number] = alike[0]
+    return found
+
+
+def of_copies(data: Dataset, found: Mapping[int, int]) -> list[Finding]:
+    """Return that images of the other source are copies of images of the data; they are not learned from."""
+    if not found:
+        return []
+    names = tuple(str(data.names[row]) for row in list(found.values())[:SHOWN])
+    return [
+        Finding(kind=Kind.RELATED_COPIES, count=len(found), where=names, certainty=0.9, action="left_out")
+    ]
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
