@@ -5,7 +5,8 @@
 SETS holds `<set>/train/<class>/` and `<set>/test/<class>/`, or `<set>/<class>/`. The first table lists what is found
 in each set, with the processor seconds that it takes beyond the embedding. For the second, some images of each set are
 saved again, resized, mirrored, turned, padded or cropped. A planted copy is found if it is in one family with its
-original; it is a false alarm if it is in a family with another image that is no copy of it. For the third, five percent
+original; it is a false alarm if it is in a family with another image that is no copy of it. Groups that were found in
+the set are kept, as a run keeps them. For the third, five percent
 of the labels are replaced by another class.
 """
 
@@ -45,6 +46,10 @@ FOUND = (
     "|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|",
 )
 COPIES = ("| planted | copies | by thumbnails | found | with a wrong image |", "|---|--:|--:|--:|--:|")
+BY_SET = (
+    "| set | saved, resized | mirrored, turned | padded | cropped by 5 and 10% | 20% |",
+    "|---|--:|--:|--:|--:|--:|",
+)
 LABELS = (
     "| set | planted | precision | recall | right class | named as it is | s |",
     "|---|--:|--:|--:|--:|--:|--:|",
@@ -115,13 +120,16 @@ def features(labels: np.ndarray, pixels: Path, rows: np.ndarray) -> tuple[np.nda
 
 def _pictures(pixels: Path, decoded: image_store.Decoded) -> crops.Pictures:
     gray = partial(image.gray, image.open(pixels))
-    return crops.Pictures(gray=gray, colours=decoded.thumbnails.mean((1, 2)))
+    return crops.Pictures(gray=gray, thumbnails=decoded.inner)
 
 
-def as_it_is(name: str, data: Dataset, decoded: image_store.Decoded, pixels: Path) -> tuple[str, str]:
-    """Return the lines of a set in the tables of what is found in it, and of planted wrong labels."""
+def as_it_is(
+    name: str, data: Dataset, decoded: image_store.Decoded, pixels: Path
+) -> tuple[str, str, np.ndarray | None]:
+    """Return the lines of a set in the tables of what is found in it and of planted wrong labels, and its groups."""
     begun = time.process_time()
-    equal = copies.copies(data, decoded)
+    with hardware.one_thread():
+        equal = copies.copies(data, decoded)
     spent = time.process_time() - begun
     rows, values = features(
         data.labels, pixels, doctor.rows_to_examine(data, decoded.present, most_tests=MOST_TESTS)
@@ -130,7 +138,7 @@ def as_it_is(name: str, data: Dataset, decoded: image_store.Decoded, pixels: Pat
     pictures = _pictures(pixels, decoded)
     begun = time.process_time()
     with hardware.one_thread():
-        diagnosis = doctor.diagnose(held, rows, values, pictures=pictures)
+        diagnosis = doctor.diagnose(held, rows, values, pictures=pictures, metadata=decoded.metadata)
         group = held.group if diagnosis.group is None else diagnosis.group
         made = doctor.of_metadata(data, decoded.metadata, decoded.present, group)
     spent += time.process_time() - begun
@@ -150,7 +158,11 @@ def as_it_is(name: str, data: Dataset, decoded: image_store.Decoded, pixels: Pat
         f"{spent:.2f}",
     ]
     of_rows = None if held.group is None else held.group[rows]
-    return f"| {' | '.join(cells)} |", _wrong_labels(name, values, data.labels[rows], of_rows)
+    return (
+        f"| {' | '.join(cells)} |",
+        _wrong_labels(name, values, data.labels[rows], of_rows),
+        diagnosis.group,
+    )
 
 
 def _wrong_labels(name: str, values: np.ndarray, labels: np.ndarray, group: np.ndarray | None) -> str:
@@ -188,8 +200,13 @@ def _group(found: Finding) -> str:
 # --------------------------------------------------------------------------- planted
 
 
-def planted(data: Dataset, decoded: image_store.Decoded, store: image_store.Pixels) -> dict[str, np.ndarray]:
-    """Return by kind how many copies were planted, found by thumbnails, found at all, and put with a wrong image."""
+def planted(
+    data: Dataset, decoded: image_store.Decoded, store: image_store.Pixels, group: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Return by kind how many copies were planted, found by thumbnails, found at all, and put with a wrong image.
+
+    `group` (n,) are the groups that were found in the set as it is; a copy's name says nothing of them.
+    """
     generator = np.random.default_rng(0)
     present = np.flatnonzero(decoded.present)
     present = np.sort(generator.permutation(present)[:AMONG])
@@ -210,7 +227,7 @@ def planted(data: Dataset, decoded: image_store.Decoded, store: image_store.Pixe
         rows, values = features(np.arange(len(files)) % 2, folder, np.flatnonzero(both.present))
         pictures = _pictures(folder, both)
         was = both.present & (np.arange(len(files)) < count)
-        before = _plain(data, len(files))
+        before = _plain(data, len(files), None if group is None else group[present])
         thumbnails = [copies.copies(before, replace(both, present=mask)) for mask in (was, both.present)]
         groups = [copies.held_together(before, found).group for found in thumbnails]
         with hardware.one_thread():
@@ -220,8 +237,12 @@ def planted(data: Dataset, decoded: image_store.Decoded, store: image_store.Pixe
                 )
                 for some, group in zip((rows < count, rows >= 0), groups, strict=True)
             )
-    known = _families([*thumbnails[0].families, *old])
-    stages = [_families(thumbnails[1].families), _families([*thumbnails[1].families, *new])]
+    together = [] if before.group is None else duplicates.members(before.group)
+    known = _families([*thumbnails[0].families, *old, *together])
+    stages = [
+        _families([*families, *together])
+        for families in (thumbnails[1].families, (*thumbnails[1].families, *new))
+    ]
     totals = {kind: np.zeros(4, np.int64) for kind in CHANGES}
     for number, (kind, place) in enumerate(zip(kinds, originals.tolist(), strict=True)):
         of_row = [stage.get(count + number, set()) for stage in stages]
@@ -229,6 +250,19 @@ def planted(data: Dataset, decoded: image_store.Decoded, store: image_store.Pixe
         false = any(other < count and other not in own for other in of_row[1])
         totals[kind] += (1, place in of_row[0], place in of_row[1], false)
     return totals
+
+
+def by_set(name: str, found: Mapping[str, np.ndarray]) -> str:
+    """Return a line of the table of copies by set: the share that is found of those of like kinds."""
+    likes = (
+        [kind for kind in found if kind.startswith("saved") or kind.endswith("the size")],
+        [kind for kind in found if kind.startswith(("mirrored", "upside", "turned"))],
+        [kind for kind in found if kind.startswith("padded")],
+        [kind for kind in found if kind in ("5% cropped", "10% cropped")],
+        [kind for kind in found if kind == "20% cropped"],
+    )
+    totals = [np.sum([found[kind] for kind in kinds], axis=0) for kinds in likes]
+    return f"| {name} | {' | '.join(f'{total[2] / max(total[0], 1):.1%}' for total in totals)} |"
 
 
 def _families(families: Sequence[np.ndarray]) -> dict[int, set[int]]:
@@ -245,8 +279,10 @@ def _families(families: Sequence[np.ndarray]) -> dict[int, set[int]]:
     }
 
 
-def _plain(data: Dataset, count: int) -> Dataset:
-    """Return a stand-in with as many rows, and nothing known of their files."""
+def _plain(data: Dataset, count: int, group: np.ndarray | None) -> Dataset:
+    """Return a stand-in with as many rows, the first of them in groups, and nothing else known of their files."""
+    if group is not None:
+        group = np.concatenate([group, group.max() + 1 + np.arange(count - len(group))])
     names = np.arange(count).astype(str).astype(object)
     return Dataset(
         source=data.source,
@@ -255,6 +291,8 @@ def _plain(data: Dataset, count: int) -> Dataset:
         names=names,
         targets=data.targets,
         given=np.full(count, -1, np.int8),
+        group=group,
+        group_from="names",
     )
 
 
@@ -272,23 +310,26 @@ def sets_in(folder: Path, only: tuple[str, ...]) -> Iterator[Path]:
 def main(sets: Path, out: Path, only: tuple[str, ...]) -> None:
     """Write the tables."""
     plugins = load_plugins()
-    found, labelled = [], []
+    found, labelled, sets_found = [], [], []
     totals = {kind: np.zeros(4, np.int64) for kind in CHANGES}
     for path in sets_in(sets, only):
         data = data_load.load(str(path), {}, plugins)
         with tempfile.TemporaryDirectory() as work:
             decoded = image.decode(list(data.files), work, allowance=UNLIMITED)
-            line, of_labels = as_it_is(path.name, data, decoded, Path(work))
+            line, of_labels, group = as_it_is(path.name, data, decoded, Path(work))
             found.append(line)
             labelled.append(of_labels)
             click.echo(f"{line}\n{of_labels}")
-            for kind, counts in planted(data, decoded, image.open(work)).items():
+            of_set = planted(data, decoded, image.open(work), group)
+            sets_found.append(by_set(path.name, of_set))
+            click.echo(sets_found[-1])
+            for kind, counts in of_set.items():
                 totals[kind] += counts
         rows = [
             f"| {kind} | {number} | {' | '.join(f'{share / number:.1%}' for share in shares)} |"
             for kind, (number, *shares) in totals.items()
         ]
-        lines = [*FOUND, *found, "", *COPIES, *rows, "", *LABELS, *labelled]
+        lines = [*FOUND, *found, "", *COPIES, *rows, "", *BY_SET, *sets_found, "", *LABELS, *labelled]
         out.write_text("\n".join(lines) + "\n", encoding="utf-8")  # after each set: all of them take long
 
 

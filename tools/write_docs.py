@@ -84,7 +84,7 @@ in this order; a function may give them other names.
 | head's function | score's function | type | what it is |
 | --- | --- | --- | --- |
 | `features` | `features` | (n, d) float32 | pooled, as the backbone gives them: neither centred nor scaled |
-| `labels` | `labels` | (n,) int64 | class indices from 0 |
+| `labels` | `labels` | (n,) int64 | class indices from 0; of other kinds see below |
 | `classes` | | int | number of classes, of which some may have no row |
 | `folds` | `folds` | (n,) int64 | five folds, 0 to 4; rows of one group share one |
 | `seed` | | int | of the run |
@@ -92,6 +92,10 @@ in this order; a function may give them other names.
 | `widths` | | tuple of int | with `layers="all"` alone: features of each layer group, shallow to deep |
 | `unlabelled` | | (u, d) float32 | with `needs_unlabelled` alone: features of images without a label, 2,000 at most |
 | | `logits` | (n, s) float32 or None | of the backbone's own classifier, where its weights hold one |
+
+Where `targets` lists `regression`, labels are (n,) float64, standardised, and `classes` is 1; where it lists
+`multilabel`, (n, classes) of 0 and 1, and the head's outputs are logits of each label by itself. A function that lists
+several kinds tells them by `labels.ndim` and `labels.dtype`.
 
 `predict` gets `features` (B, d) and `arrays`, a dict, as torch tensors, and the number of `classes`; it returns logits
 (B, classes). Arrays without an axis arrive as Python numbers. Floating arrays are kept as float32. A model folder holds

@@ -306,7 +306,7 @@ def facts(pairs: Sequence[tuple[str, str]]) -> None:
 
 def profile(profiled: Profile) -> None:
     """Print a profile: figures, classes, findings."""
-    from autotl.report import recorded
+    from autotl.report import cautions, recorded
     from autotl.report.format import file_size, percent
     from autotl.report.wording import page as wording
 
@@ -346,7 +346,7 @@ def profile(profiled: Profile) -> None:
         click.echo("No problems found.")
     for finding in profiled.findings:
         action = recorded.action(finding)
-        paragraph(f"- {recorded.finding(finding)}{f' ({action})' if action else ''}")
+        paragraph(f"- {cautions.with_files(finding)}{f' ({action})' if action else ''}")
 
 
 def evaluation(found: Evaluation | LabelSetEvaluation | NumberEvaluation) -> None:

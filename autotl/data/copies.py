@@ -15,6 +15,7 @@ import numpy as np
 from autotl.data import duplicates
 from autotl.modality.image_store import Decoded
 from autotl.records import Action, Dataset, Fact, Finding, Kind, fact
+from autotl.records.data import GroupFrom
 from autotl.stats import values
 
 SHOWN = 20  # names in a finding
@@ -47,8 +48,15 @@ def copies(data: Dataset, decoded: Decoded) -> Copies:
     exact = _equal_files(data)
     count = len(thumbnails)
     alike = np.arange(count) if not (exact or near) else joined(count, None, [*exact, *near])
-    turned = outside(alike, duplicates.families(duplicates.upright(thumbnails), rows))
-    return Copies(exact=tuple(exact), near=tuple(near), turned=tuple(turned))
+    placed, way = duplicates.upright(thumbnails)
+    found = outside(alike, duplicates.families(placed, rows))
+    turned = [len(np.unique(way[family])) > 1 for family in found]
+    near += [family for family, one in zip(found, turned, strict=True) if not one]
+    return Copies(
+        exact=tuple(exact),
+        near=tuple(near),
+        turned=tuple(family for family, one in zip(found, turned, strict=True) if one),
+    )
 
 
 def findings(data: Dataset, found: Copies) -> list[Finding]:
@@ -89,7 +97,6 @@ def contradictions(data: Dataset, found: Copies) -> Mapping[int, Fact]:
 
     Two numbers for one picture are two measurements, and both stay.
 
-
     Given test images stay, since they are the measure. Where much of a class is the same as another, all stay. An image
     that is another one mirrored or turned may well have another label: a 6 is a 9.
     """
@@ -116,22 +123,18 @@ def joined(count: int, group: np.ndarray | None, families: Sequence[np.ndarray])
     return np.unique(renamed[group], return_inverse=True)[1].astype(np.int64)
 
 
-def with_names(data: Dataset, group: np.ndarray) -> Dataset:
-    """Return the data with groups that were found in the names; copies that were together stay so."""
+def with_found(data: Dataset, group: np.ndarray, group_from: GroupFrom = "names") -> Dataset:
+    """Return the data with groups that were found in names or EXIF; copies that were together stay so."""
     if data.group is not None:
-        order = np.argsort(data.group, kind="stable")
-        families = np.split(order, np.cumsum(np.unique(data.group, return_counts=True)[1])[:-1])
-        group = joined(len(group), group, [family for family in families if len(family) > 1])
-    return replace(data, group=group, group_from="names")
+        group = joined(len(group), group, duplicates.members(data.group))
+    return replace(data, group=group, group_from=group_from)
 
 
 def _equal_files(data: Dataset) -> list[np.ndarray]:
     """Return the rows of each family of byte-equal files."""
     if data.digests is None:
         return []
-    _, inverse, sizes = np.unique(data.digests.astype(str), return_inverse=True, return_counts=True)
-    order = np.argsort(inverse, kind="stable")
-    return [family for family in np.split(order, np.cumsum(sizes)[:-1]) if len(family) > 1]
+    return duplicates.members(data.digests.astype(str))
 
 
 def _findings(data: Dataset, families: Sequence[np.ndarray], how: dict[str, Any]) -> list[Finding]:
@@ -167,10 +170,17 @@ def _findings(data: Dataset, families: Sequence[np.ndarray], how: dict[str, Any]
     identity = values.of(data.labels).identity(data.labels)
     conflicts = [family for family in families if _contradicts(data, family)]
     if conflicts and not turned:
-        made.append(
-            finding(Kind.CONFLICT, [_unlike(family, identity) for family in conflicts], len(conflicts))
-        )
+        unlike = [_unlike(family, identity) for family in conflicts]
+        made.append(finding(Kind.CONFLICT, unlike, len(conflicts)))
+        if not cropped and not left_out:
+            best = 1 - sum(_surely_wrong(identity[family]) for family in conflicts) / len(identity)
+            made[-1] = replace(made[-1], values=how | {"best": round(best, 6)})
     return made
+
+
+def _surely_wrong(identity: np.ndarray) -> int:
+    """Return how many of some equal images get a wrong answer, whatever it is: all but those with the commonest label."""
+    return len(identity) - int(np.unique(identity, return_counts=True)[1].max())
 
 
 def _unlike(family: np.ndarray, column: np.ndarray) -> np.ndarray:

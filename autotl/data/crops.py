@@ -1,8 +1,10 @@
 """Copies that show a part of another image: crops, paddings, and small images that were saved again. numpy only.
 
-Candidates are nearest neighbours in the features of a reference backbone. The images of a pair are laid on each other:
-one at several sizes and places inside the other, by the cross-correlation of their fine structure. Two photos of one
-thing share its shape; only copies share edges and grain. How much by chance is measured on farther neighbours.
+Candidates are nearest neighbours: by the features of a reference backbone, which hardly change with a crop, and by
+thumbnails without their rims, which hardly change with a frame or a strong compression. The images of a pair are laid
+on each other: one at several sizes and places inside the other, by the cross-correlation of their fine structure. Two
+photos of one thing share its shape; only copies share edges and grain. How much by chance is measured on farther
+neighbours.
 """
 
 from __future__ import annotations
@@ -14,19 +16,27 @@ import numpy as np
 
 from autotl.data import duplicates
 
-NEIGHBOURS = 3  # of an image that are looked at
+NEIGHBOURS = 2  # of an image by features that are looked at, beside the nearest by thumbnails;
+SMALL_NEIGHBOURS = 6  # of small images, whose features change more with a crop, and which
+SMALL_SIDE = (
+    32  # pixels a side are laid on each other in a fourth of the time: so many times more pairs of them
+)
+SMALL_FACTOR = 3
 FARTHER = 12  # the place of the neighbour that is no copy, by which chance is measured
 LEAST_COSINE = 0.6  # of features: less alike are no candidates
 MOST_PAIRS = 2400  # nearest neighbours first, then the most alike
 CHANCE = 150  # pairs that chance is measured on
+USUAL = (0.5, 0.9)  # quantiles of them: what lies above the second by more than
+SPREADS = 2.0  # times their distance is no chance, but another picture of the same object
 STEP = 2  # pixels between the sides of the first look
 MOST_FINE = 1000  # pairs of the second look, those that the first one finds most alike
-LEAST_COARSE = 0.2  # correlation of the first look, below which there is no second
+LEAST_COARSE = 0.4  # correlation of the first look, below which there is no second
 SMALLEST = 0.8  # of the side of the larger image that the smaller one covers, at least
-LEAST = 0.45  # correlation of a copy, and above that of
+LEAST = 0.6  # correlation of a copy, and above that of
 QUANTILE = 0.99  # pairs by chance by
 MARGIN = 0.1
-TINT = 24.0  # grey levels by which the mean colours of two copies differ at most, beside their light
+TINT = 24.0  # grey levels by which the mean colours of two copies differ at most, beside their light,
+LIGHTER = 40.0  # and by which their light does: a part is seldom lighter than the whole by more
 RIM = 2  # pixels, by which fine structure is separated, and which are left out at the edges
 FLATTEST = 2.0  # deviation in grey levels: below it noise would decide
 BLOCK = 128  # pairs at once
@@ -39,7 +49,7 @@ class Pictures:
     """The images that are compared."""
 
     gray: Gray
-    colours: np.ndarray  # (n, 3) mean red, green and blue of all images
+    thumbnails: np.ndarray  # (n, T, T, 3) uint8 of all images, without a frame of one colour
     most_pairs: int = MOST_PAIRS  # time and memory grow with them
 
 
@@ -58,55 +68,80 @@ def families(
     """
     if len(rows) <= FARTHER + 1:
         return []
-    order = _nearest(features)
+    images = pictures.gray(rows).astype(np.float32)
+    small = images.shape[1] <= SMALL_SIDE
+    order = _nearest(features, FARTHER + 1)
     group = np.arange(len(rows)) if group is None else group
-    one, other = _candidates(features, order, group, pictures.most_pairs)
+    thumbnails = pictures.thumbnails[rows]
+    one, other = _candidates(
+        features,
+        np.hstack([order[:, :1], _nearest(_middles(thumbnails), 1), order[:, 1:]]),
+        group,
+        neighbours=1 + (SMALL_NEIGHBOURS if small else NEIGHBOURS),
+        most=pictures.most_pairs * (SMALL_FACTOR if small else 1),
+    )
     generator = np.random.default_rng(seed)
     drawn = generator.permutation(len(rows))
     drawn = drawn[group[drawn] != group[order[drawn, FARTHER]]][:CHANCE]
     if not len(drawn):
         return []
     far = order[drawn, FARTHER]
-    needed = np.unique(np.concatenate([one, other, drawn, far]))
-    some = pictures.gray(rows[needed]).astype(np.float32)
-    images = np.zeros((len(rows), *some.shape[1:]), np.float32)
-    images[needed] = some
     flat = images.std((1, 2)) < FLATTEST
-    tints = pictures.colours[rows].astype(np.float32)
-    tints -= tints.mean(1, keepdims=True)
-    kept = ~(flat[one] | flat[other]) & (np.abs(tints[one] - tints[other]).max(1) <= TINT)
+    colours = thumbnails.mean((1, 2), dtype=np.float32)
+    light = colours.mean(1, keepdims=True)
+    kept = ~(flat[one] | flat[other]) & (np.abs(light[one] - light[other])[:, 0] <= LIGHTER)
+    kept &= np.abs((colours - light)[one] - (colours - light)[other]).max(1) <= TINT
     one, other = one[kept], other[kept]
-    chance = np.quantile(correlation(images, drawn, far), QUANTILE)
-    copies = correlation(images, one, other) >= max(LEAST, float(chance) + MARGIN)
+    chance = _by_chance(correlation(images, drawn, far))
+    copies = correlation(images, one, other) >= max(LEAST, chance + MARGIN)
     return [rows[family] for family in duplicates.joined(len(rows), one[copies], other[copies])]
 
 
-def _nearest(features: np.ndarray) -> np.ndarray:
-    """Return the places (n, FARTHER + 1) of the nearest neighbours of each image, the nearest first."""
-    nearest = np.empty((len(features), FARTHER + 1), np.int64)
-    for at in _blocks(len(features)):
-        cosine = features[at] @ features.T
+def _by_chance(farther: np.ndarray) -> float:
+    """Return the highest correlation that chance explains, from those of farther neighbours.
+
+    Among these may be further pictures of the same object, such as exposures of one tile: they lie far above the others.
+    """
+    middle, usual, highest = (float(np.quantile(farther, share)) for share in (*USUAL, QUANTILE))
+    return min(highest, usual + SPREADS * (usual - middle))
+
+
+def _middles(thumbnails: np.ndarray) -> np.ndarray:
+    """Return the light of thumbnails without their rims, as rows (m, d) of mean 0 and length 1."""
+    light = (thumbnails[:, 1:-1, 1:-1].astype(np.float32) @ duplicates.LIGHT).reshape(len(thumbnails), -1)
+    light -= light.mean(1, keepdims=True)
+    return np.asarray(light / np.maximum(np.linalg.norm(light, axis=1, keepdims=True), 1e-6))
+
+
+def _nearest(rows: np.ndarray, count: int) -> np.ndarray:
+    """Return the places (n, count) of the nearest neighbours of each of some rows of length 1, the nearest first."""
+    nearest = np.empty((len(rows), count), np.int64)
+    for at in _blocks(len(rows)):
+        cosine = rows[at] @ rows.T
         cosine[np.arange(len(cosine)), np.arange(at.start, at.stop)] = -np.inf
-        some = np.argpartition(-cosine, FARTHER, axis=1)[:, : FARTHER + 1]
+        some = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
         alike = np.take_along_axis(cosine, some, 1)
         nearest[at] = np.take_along_axis(some, np.argsort(-alike, axis=1, kind="stable"), 1)
     return nearest
 
 
 def _candidates(
-    features: np.ndarray, nearest: np.ndarray, group: np.ndarray, most: int
+    features: np.ndarray, nearest: np.ndarray, group: np.ndarray, *, neighbours: int, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return places (k,) and (k,) of pairs that are nearest neighbours, each once: first those of each image's first.
 
-    In a set of images that are all alike the most alike of all would be pairs of a few of them.
+    Column 1 of `nearest` is by thumbnails, the others are by features. In a set of images that are all alike the most
+    alike of all would be pairs of a few of them.
     """
-    one, other = np.repeat(np.arange(len(nearest)), NEIGHBOURS), nearest[:, :NEIGHBOURS].ravel()
-    place = np.tile(np.arange(NEIGHBOURS), len(nearest))
+    nearest = nearest[:, :neighbours]
+    one, place = (each.ravel() for each in np.indices(nearest.shape))
     order = np.argsort(place, kind="stable")
-    pairs, first = np.unique(np.sort(np.stack([one, other]), axis=0)[:, order], axis=1, return_index=True)
-    one, other = pairs
+    pairs = np.sort(np.stack([one, nearest.ravel()]), axis=0)[:, order]
+    (one, other), first = np.unique(pairs, axis=1, return_index=True)
+    place = place[order][first]
     alike = (features[one] * features[other]).sum(1)
-    kept = np.lexsort((-alike, place[order][first]))
+    alike[place == 1] = np.maximum(alike[place == 1], LEAST_COSINE)  # thumbnails vouch for these
+    kept = np.lexsort((-alike, place))
     kept = kept[(alike[kept] >= LEAST_COSINE) & (group[one[kept]] != group[other[kept]])][:most]
     return one[kept], other[kept]
 
@@ -125,7 +160,8 @@ def correlation(images: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.nd
             each = sides.repeat(len(whole), 1)
             first[way, at], side[way, at] = _fitted(small[whole], small[part], each)
     way, value = first.argmax(0), first.max(0)
-    worth = np.argsort(-value, kind="stable")[:MOST_FINE]
+    most = MOST_FINE * (SMALL_FACTOR if images.shape[1] <= SMALL_SIDE else 1)
+    worth = np.argsort(-value, kind="stable")[:most]
     worth = worth[value[worth] >= LEAST_COARSE]
     whole, part = np.where(way == 0, one, other)[worth], np.where(way == 0, other, one)[worth]
     steps = np.arange(1 - 2 * STEP, 2 * STEP)[:, None]

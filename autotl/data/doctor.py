@@ -1,4 +1,4 @@
-"""Names and features → undeclared groups, and test images that differ from the others. numpy only."""
+"""Names, EXIF and features → undeclared groups, and test images that differ from the others. numpy only."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from autotl.data import copies, crops, groups
+from autotl.data.capture_keys import capture_keys
 from autotl.data.shift import shifted
 from autotl.data.shortcuts import shortcut
 from autotl.records import Dataset, Finding, Kind
+from autotl.records.data import GroupFrom
 from autotl.stats import values
 
 SHOWN = 20  # names in a finding
@@ -21,7 +23,8 @@ class Diagnosis:
     """The findings, and the groups that a split keeps whole."""
 
     findings: tuple[Finding, ...] = ()
-    group: np.ndarray | None = None  # (n,) int64: found in the names; None: nothing is to be held together
+    group: np.ndarray | None = None  # (n,) int64: found here; None: nothing is to be held together
+    group_from: GroupFrom = "names"
     parts: tuple[
         np.ndarray, ...
     ] = ()  # rows of images that show parts of one picture, and are in no group yet
@@ -54,12 +57,14 @@ def diagnose(
     features: np.ndarray,
     *,
     pictures: crops.Pictures | None = None,
+    metadata: Mapping[str, np.ndarray] | None = None,
     auto_group: bool = True,
     seed: int = 0,
 ) -> Diagnosis:
     """Return what names and the features (m, d) of `rows` show; `features` are those of `together`.
 
-    With the `pictures` of the rows also which of them show parts of one.
+    With the `metadata` (n,) of all files also what camera and time show, with the `pictures` of the rows which of them
+    show parts of one.
     """
     findings: list[Finding] = []
     suspected = None
@@ -67,7 +72,9 @@ def diagnose(
         trains = data.given[rows] != 2
         names = data.names.tolist()
         labels = values.of(data.labels).strata(data.labels)
-        suspected = groups.suspected(names, labels, rows[trains], features[trains], seed=seed)
+        suspected = groups.suspected(
+            names, labels, rows[trains], features[trains], others=capture_keys(metadata or {}), seed=seed
+        )
         if suspected is None:
             findings += _of_frames(data, groups.frames(names, labels, rows[trains], features[trains]))
     held = suspected is not None and suspected.safe and auto_group
@@ -83,7 +90,13 @@ def diagnose(
         families = crops.families(rows, features, pictures, group=of_rows, seed=seed)
         parts = copies.outside(found, copies.outside(data.group, families))
         findings += copies.of_parts(data, parts)
-    return Diagnosis(findings=tuple(findings), group=found, parts=tuple(parts))
+    in_names = suspected is None or suspected.key.by == "names"
+    return Diagnosis(
+        findings=tuple(findings),
+        group=found,
+        group_from="names" if in_names else "capture",
+        parts=tuple(parts),
+    )
 
 
 def of_metadata(
@@ -122,10 +135,10 @@ def of_metadata(
 
 
 def expression_held(findings: Sequence[Finding]) -> str | None:
-    """Return the expression of the groups that were found in the names and kept whole, None without any."""
+    """Return the expression of the groups that were found in the names and kept whole, None without one."""
     for finding in findings:
         if finding.kind is Kind.GROUPS and finding.action == "held_together":
-            return str(finding.values["expression"])
+            return str(finding.values["expression"]) or None
     return None
 
 
@@ -137,8 +150,9 @@ def _of_groups(data: Dataset, of: groups.Suspected, *, held: bool) -> Finding:
     return Finding(
         kind=Kind.GROUPS,
         values={
+            "by": of.key.by,
             "expression": of.key.expression,
-            "examples": [of.key.keys[number] for number in largest],
+            "examples": [of.key.keys[number] for number in largest if of.key.keys[number]],
             "images": of.images,
             "measured": {name: getattr(of, name) for name in ("nearest", "chance", "random", "whole")},
             "shared": int((np.bincount(cells[0]) > 1).sum()) if given.any() else 0,

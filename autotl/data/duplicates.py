@@ -16,7 +16,7 @@ CLOSE = 0.004  # the widest gap of a copy,
 CLOSER = 0.05  # and of the gap to the tenth nearest image
 NEIGHBOUR = 10
 MUTUAL = 0.05  # the widest gap of two images that are each other's nearest, and of which the next nearest
-NEXT = 0.15  # are farther by this factor: small images, and those that were compressed strongly
+NEXT = 0.2  # are farther by this factor: small images, and those that were compressed strongly
 NEARBY = 6  # images on the axes, among which the nearest are looked for
 TREE_AXES = 10  # axes of that search
 SAME = 1e-5  # a gap this small means a copy, however close the neighbours are
@@ -59,10 +59,11 @@ def families(thumbnails: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
     return [rows[family] for family in joined(len(rows), one, other)]
 
 
-def upright(thumbnails: np.ndarray) -> np.ndarray:
-    """Return thumbnails (n, S, S, 3) mirrored and turned so that their light lies to the lower right.
+def upright(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return thumbnails (n, S, S, 3) mirrored and turned so that their light lies to the lower right, and the way (n,).
 
-    Whichever way an image was mirrored or turned by quarters, its thumbnail becomes the same.
+    Whichever way an image was mirrored or turned by quarters, its thumbnail becomes the same. Two that were alike
+    before went the same way.
     """
     light = thumbnails.astype(np.float32) @ LIGHT
     light -= light.mean((1, 2), keepdims=True)
@@ -74,7 +75,7 @@ def upright(thumbnails: np.ndarray) -> np.ndarray:
     across, down = np.where(steep, down, across), np.where(steep, across, down)
     placed[across < 0] = placed[across < 0][:, :, ::-1]
     placed[down < 0] = placed[down < 0][:, ::-1]
-    return placed
+    return placed, 4 * steep + 2 * (across < 0) + (down < 0)
 
 
 def unit_rows(thumbnails: np.ndarray) -> np.ndarray:
@@ -171,6 +172,13 @@ def joined(count: int, one: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
     for index in np.union1d(one, other).tolist():
         grouped.setdefault(root(index), []).append(index)
     return [np.array(family) for family in grouped.values()]
+
+
+def members(keys: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of each key (n,) that two rows or more have."""
+    _, inverse, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    order = np.argsort(inverse, kind="stable")
+    return [family for family in np.split(order, np.cumsum(sizes)[:-1]) if len(family) > 1]
 
 
 def _blocks(count: int) -> Iterator[slice]:

@@ -1,8 +1,8 @@
-"""Undeclared groups: images that belong together by their names, as features show. numpy only.
+"""Undeclared groups: images that belong together by names, camera or time, as features show. numpy only.
 
-A key of the names (`autotl.data.name_keys`) is a group when the nearest image of the same class has the same key far
-more often than chance would have it, and when a classifier loses more by whole keys left out than by as many images
-drawn at random: what it had learned of them was one person, one object or one film.
+A key of the names (`autotl.data.name_keys`) or of EXIF (`autotl.data.capture_keys`) is a group when the nearest image of
+the same class has the same key far more often than chance would have it, and when a classifier loses more by whole keys
+left out than by as many images drawn at random: what it had learned of them was one person, one object or one film.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autotl.data.name_keys import NameKey, keyed, name_keys, numbered, simplest
+from autotl.data.name_keys import Key, keyed, name_keys, numbered, simplest
 
 MOST_IMAGES = 1000  # that keys are judged on
 BLOCK = 20  # neighbours in the order of names, so that a sample holds what belongs together
@@ -39,7 +39,7 @@ FRAMES = 0.25  # of the images whose nearest image is the next by number, at lea
 class Suspected:
     """A partition of the images that is likely to be one of persons, objects or films."""
 
-    key: NameKey  # over all images
+    key: Key  # over all images
     groups: int  # of two images or more
     images: int  # in them
     nearest: float  # share of images whose nearest image of the class has the same key
@@ -110,29 +110,39 @@ def accuracy(judged: Judge, group: np.ndarray) -> float:
 
 
 def suspected(
-    names: Sequence[str], labels: np.ndarray, rows: np.ndarray, features: np.ndarray, *, seed: int = 0
+    names: Sequence[str],
+    labels: np.ndarray,
+    rows: np.ndarray,
+    features: np.ndarray,
+    *,
+    others: Sequence[Key] = (),
+    seed: int = 0,
 ) -> Suspected | None:
-    """Return the groups that names and features of `rows` agree on, or None.
+    """Return the groups that names, or the `others` keys, and features of `rows` agree on, or None.
 
-    `names` and `labels` are those of all images. A key that says something across classes goes before one that is
-    counted within each. Of several the one is taken that costs most accuracy; of those that cost as much, the one that
-    makes most groups.
+    `names`, `labels` and `others` are of all images. A key that says something across classes goes before one that is
+    counted within each. Of several the one is taken that costs most accuracy; of those that cost as much, one of names,
+    which `--group` can declare, and the one that makes most groups.
     """
     if len(rows) < FEWEST or len(np.unique(labels[rows])) < 2:
         return None
     generator = np.random.default_rng(seed)
     named = [names[row] for row in rows]
     judged = judge(features, labels[rows])
-    found = [
-        candidate for key in name_keys(named) if (candidate := _measured(judged, key, generator)) is not None
-    ]
+    keys = [*name_keys(named), *(of for key in others if (of := _among(key, rows)) is not None)]
+    found = [candidate for key in keys if (candidate := _measured(judged, key, generator)) is not None]
     if not found:
         return None
     found = [candidate for candidate in found if candidate.crossing] or found
     most = max(candidate.random - candidate.whole for candidate in found)
-    chosen = max((c for c in found if c.random - c.whole >= most - LOSS), key=lambda c: c.groups)
-    of_sample = numbered(chosen.key, named)
-    key = keyed(simplest(of_sample, named).expression, names)
+    costly = [candidate for candidate in found if candidate.random - candidate.whole >= most - LOSS]
+    chosen = max(costly, key=lambda candidate: (candidate.key.by == "names", candidate.groups))
+    of_sample = key = chosen.key
+    if key.by == "names":
+        of_sample = keyed(numbered(keyed(key.expression, names), names).expression, named)
+        key = keyed(simplest(of_sample, named).expression, names)
+    else:
+        key = next(whole for whole in others if whole.by == key.by)
     return Suspected(
         key=key,
         groups=int((np.bincount(key.group) > 1).sum()),
@@ -144,6 +154,14 @@ def suspected(
         safe=safe(labels, key.group),
         pairs=_pairs(judged, of_sample.group, rows),
     )
+
+
+def _among(key: Key, rows: np.ndarray) -> Key | None:
+    """Return the partition of some rows alone, or None where it is none."""
+    present, group = np.unique(key.group[rows], return_inverse=True)
+    if not 1 < len(present) < len(rows):
+        return None
+    return Key(by=key.by, group=group.astype(np.int64), keys=tuple(key.keys[number] for number in present))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +216,7 @@ def safe(labels: np.ndarray, group: np.ndarray) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Measured:
-    key: NameKey
+    key: Key
     groups: int
     nearest: float
     chance: float
@@ -207,7 +225,7 @@ class _Measured:
     crossing: bool  # a key of one class says something of the same key in another
 
 
-def _measured(judged: Judge, key: NameKey, generator: np.random.Generator) -> _Measured | None:
+def _measured(judged: Judge, key: Key, generator: np.random.Generator) -> _Measured | None:
     """Return what features show of a key, or None where it is no partition within classes, or no group.
 
     It is one where whole keys left out cost accuracy, in all classes together or in one at a time, or where images of

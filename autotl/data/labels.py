@@ -71,7 +71,7 @@ def suspects(
     for margin in MARGINS:
         before = own.listed(margin)  # some of these labels are wrong, and prove nothing against the others
         listed = np.concatenate([each.listed(margin) for each in judged[1:]])
-        precision, recall = _shares(listed & (wrong | ~np.tile(before, DRAWS)), wrong)
+        precision, recall = shares(listed & (wrong | ~np.tile(before, DRAWS)), wrong)
         if precision >= PRECISION and recall >= RECALL:
             places = np.flatnonzero(before)
             places = places[np.argsort(-own.lead[places], kind="stable")]
@@ -119,7 +119,7 @@ def _planted(
     return replaced, wrong
 
 
-def _shares(listed: np.ndarray, wrong: np.ndarray) -> tuple[float, float]:
+def shares(listed: np.ndarray, wrong: np.ndarray) -> tuple[float, float]:
     """Return precision and recall."""
     both = int((listed & wrong).sum())
     return both / max(int(listed.sum()), 1), both / max(int(wrong.sum()), 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -18,21 +19,25 @@ NUMBERED = 0.8  # of the images in groups that have a number as their key
 REST = rf"{SEPARATOR}[^/]*$"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class NameKey:
-    """A partition of the images by their names."""
+KeyFrom = Literal["names", "camera", "burst", "session"]
 
-    expression: str  # searched in each name; its groups form the key
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Key:
+    """A partition of the images by their names, or by what their files say of camera and time."""
+
+    by: KeyFrom = "names"
+    expression: str = ""  # of names: searched in each; its groups form the key
     group: np.ndarray  # (n,) int64: number of the key
     keys: tuple[str, ...]  # by number
 
 
-def name_keys(names: Sequence[str]) -> list[NameKey]:
+def name_keys(names: Sequence[str]) -> list[Key]:
     """Return every partition of the names by a field, by the fields up to it, or by a folder; each once.
 
     A field may count for itself (one person in all classes) or within its folder (numbers that begin again in each).
     """
-    found: dict[bytes, NameKey] = {}
+    found: dict[bytes, Key] = {}
     for expression in _expressions(names):
         key = keyed(expression, names)
         if 1 < len(key.keys) < len(names):
@@ -40,29 +45,28 @@ def name_keys(names: Sequence[str]) -> list[NameKey]:
     return list(found.values())
 
 
-def keyed(expression: str, names: Sequence[str]) -> NameKey:
+def keyed(expression: str, names: Sequence[str]) -> Key:
     """Return the partition by an expression, as ``--group`` makes it; a name without a match is a group of its own."""
     pattern, texts = re.compile(expression), []
     for name in names:
         match = pattern.search(name)
         texts.append(f"\0{name}" if match is None else "\1".join(match.groups()))
     keys, group = np.unique(np.array(texts, str), return_inverse=True)
-    return NameKey(
+    return Key(
         expression=expression,
         group=group.astype(np.int64),
         keys=tuple(str(key).replace("\1", "/").lstrip("\0") for key in keys),
     )
 
 
-def numbered(key: NameKey, names: Sequence[str]) -> NameKey:
+def numbered(key: Key, names: Sequence[str]) -> Key:
     """Return the key that takes numbers alone, as long as most are, where these make up most of its groups.
 
     Among names such as 00001684_005 others begin with a word or another number: those are no key of that kind.
     """
     sizes = np.bincount(key.group)
-    digits = [
-        len(value) for value, size in zip(key.keys, sizes, strict=True) if size > 1 and value.isdecimal()
-    ]
+    lasts = [value.rpartition("/")[2] for value in key.keys]  # a key may begin with its folder
+    digits = [len(last) for last, size in zip(lasts, sizes, strict=True) if size > 1 and last.isdecimal()]
     if not digits or f"({FIELD})" not in key.expression:
         return key
     length = max(set(digits), key=digits.count)
@@ -71,7 +75,7 @@ def numbered(key: NameKey, names: Sequence[str]) -> NameKey:
     return number if images[0] >= NUMBERED * images[1] else key
 
 
-def simplest(key: NameKey, names: Sequence[str]) -> NameKey:
+def simplest(key: Key, names: Sequence[str]) -> Key:
     """Return the same partition by the plainest expression that makes it, for a person to read."""
     for expression in _plain(key, names):
         plain = keyed(expression, names)
@@ -95,7 +99,7 @@ def _expressions(names: Sequence[str]) -> Iterator[str]:
     yield r"([^/]+/[^/]+)/[^/]+$"
 
 
-def _plain(key: NameKey, names: Sequence[str]) -> Iterator[str]:
+def _plain(key: Key, names: Sequence[str]) -> Iterator[str]:
     """Yield short expressions that may make the same partition: the first key's letters, and what stands around it."""
     pattern = re.compile(key.expression)
     match = next((match for name in names if (match := pattern.search(name))), None)

@@ -39,7 +39,7 @@ def copies_of_labelled(
             if str(digest) in row_of
         }
     rows = np.flatnonzero(present)
-    for shown in (thumbnails, duplicates.upright(thumbnails)):
+    for shown in (thumbnails, duplicates.upright(thumbnails)[0]):
         for family in duplicates.families(shown, rows):
             labelled = family[family < count]
             if len(labelled) and len(labelled) < len(family):

@@ -70,7 +70,7 @@ def check(file: BinaryIO) -> Fact | None:
     except image_file.NeedsPackage as missing:
         return fact(Kind.NEEDS_PACKAGE, format=missing.name, package=missing.package, extra=missing.extra)
     except Exception as error:  # PIL raises what it likes on a bad header
-        return fact(Kind.UNREADABLE, error=type(error).__name__)
+        return fact(Kind.UNREADABLE, error=image_file.reason(error))
 
 
 def pages(file: BinaryIO) -> int:

@@ -135,11 +135,11 @@ def open(  # noqa: A001 (read as image_file.open)
 def origin(image: Image.Image) -> dict[str, Any]:
     """Return what the header of an opened image says of how its file was made. Broken metadata are no metadata.
 
-    That is format, mode, quality (of a JPEG, from 1 to 100, else NaN), and by EXIF camera (maker and model) and taken
-    ("YYYY:MM:DD HH:MM:SS"), or "".
+    That is format, mode, quality (of a JPEG, from 1 to 100, else NaN), and by EXIF camera (maker and model), serial
+    (number of the camera) and taken ("YYYY:MM:DD HH:MM:SS"), or "".
     """
     about: dict[str, Any] = {"format": image.format or "DICOM", "mode": image.mode, "quality": float("nan")}
-    about |= {"camera": "", "taken": ""}
+    about |= {"camera": "", "serial": "", "taken": ""}
     tables = getattr(image, "quantization", None)
     if image.format == "JPEG" and tables:
         about["quality"] = _quality(sum(tables[min(tables)]))
@@ -150,8 +150,11 @@ def origin(image: Image.Image) -> dict[str, Any]:
                 str(exif.get(tag, "")).strip(" \0") for tag in (ExifTags.Base.Make, ExifTags.Base.Model)
             )
             about["camera"] = model if model.startswith(maker) else f"{maker} {model}".strip()
-            taken = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
-            about["taken"] = str(taken or exif.get(ExifTags.Base.DateTime, ""))[:19]
+            inner = exif.get_ifd(ExifTags.IFD.Exif)
+            about["taken"] = str(
+                inner.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime, "")
+            )[:19]
+            about["serial"] = str(inner.get(ExifTags.Base.BodySerialNumber, "")).strip(" \0")
     return about
 
 

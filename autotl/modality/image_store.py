@@ -46,7 +46,7 @@ THUMBNAIL = 16  # pixels: enough to separate copies from different images
 STATISTICS = ("width", "height", "brightness", "contrast", "sharpness", "colour", "alpha", "bytes")
 # Names of `Decoded.metadata`, and an unknown value of each: texts and numbers.
 METADATA: dict[str, str | float] = {
-    **dict.fromkeys(("format", "mode", "camera", "taken", "border"), ""),
+    **dict.fromkeys(("format", "mode", "camera", "serial", "taken", "border"), ""),
     **dict.fromkeys(("width", "height", "aspect", "quality", "bytes", "time"), math.nan),
 }
 UNIFORM = 4.0  # largest deviation of a border's pixels, in grey levels, and

@@ -16,8 +16,8 @@ Action = Literal["kept", "left_out", "held_together"]
 
 
 GroupFrom = Literal[
-    "declared", "names", "copies"
-]  # by the user, found in the names, nearly equal images alone
+    "declared", "names", "capture", "copies"
+]  # by the user, found in the names, found in EXIF's camera or time, nearly equal images alone
 
 
 TargetName = Literal["multiclass", "multilabel", "regression"]

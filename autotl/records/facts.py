@@ -129,8 +129,10 @@ class Kind(StrEnum):
     DUPLICATE = "duplicate"
     NEAR_DUPLICATE = "near_duplicate"
     LEAK = "leak"
-    CONFLICT = "conflict"
-    GROUPS = "groups"  # expression, examples, images, measured, shared, held, safe
+    CONFLICT = (
+        "conflict"  # exact, turned, cropped; best: share of all images that a model can get right with them
+    )
+    GROUPS = "groups"  # by (a key), expression, examples, images, measured, shared, held, safe
     TEST_IMAGES_DIFFER = "test_images_differ"  # area, p, classes, grouped
     FRAMES = "frames"  # nearest, chance
     UNLABELLED_COPIES = "unlabelled_copies"  # parts: copies by the part of the labelled image
@@ -143,7 +145,8 @@ class Kind(StrEnum):
     RELATED_COMPARED = "related_compared"
     RELATED_COPIES = "related_copies"  # images of another source that are copies of images of the data
     SHORTCUT = "shortcut"  # score, chance, p, fields, signs
-    WRONG_LABELS = "wrong_labels"  # suspects, images, backbone, planted, recall, precision
+    LABELS_UNCLEAR = "labels_unclear"  # images: among which no wrong label can be told from the others
+    WRONG_LABELS = "wrong_labels"  # target, suspects, images, backbone, planted, recall, precision
     DOMAIN_LEFT_OUT = (
         "domain_left_out"  # metric, backbone, domains: example, images, score, low, high, mixed of each
     )
@@ -164,6 +167,7 @@ class Kind(StrEnum):
     READ_PARTS = "read_parts"
     READ_CLASS_PARTS = "read_class_parts"
     READ_NESTED = "read_nested"
+    READ_PART_NAMES = "read_part_names"  # folders: that have names of parts and are classes
     READ_TABLE = "read_table"
     READ_BY_TABLE = "read_by_table"
     READ_EMBEDDED = "read_embedded"

@@ -12,9 +12,10 @@ from autotl.records.result import Recommendation, Winner, looks, refutes, signal
 from autotl.report import wording
 from autotl.report.wording.decision import SIGNIFICANT
 
-__all__ = ["cautions", "warnings"]
+__all__ = ["cautions", "warnings", "with_files"]
 
 WIDE = 0.1  # width of the interval of the expected score from which it is a caution of its own
+OVERRATED = 0.01  # by a random split, from which it is a caution what copies and groups are worth
 NAMED = 3  # files that a caution names
 # Of the decision, of the notes of the run and of its findings, each in the order of gravity.
 _REASONS = (Kind.NO_SIGNAL, Kind.SHUFFLED_LABELS, Kind.PRETRAINING_GAIN, Kind.PIXELS_ONLY)
@@ -24,7 +25,7 @@ _NOTES = (
     Kind.REFIT_FAILED,
 )  # fmt: skip
 _FINDINGS = (
-    Kind.LEAK, Kind.SHARED_GROUP, Kind.GROUPS, Kind.FRAMES, Kind.SHORTCUT, Kind.TEST_IMAGES_DIFFER,
+    Kind.LEAK, Kind.SHARED_GROUP, Kind.GROUPS, Kind.SPLIT_CHECKED, Kind.FRAMES, Kind.SHORTCUT, Kind.TEST_IMAGES_DIFFER,
     Kind.UNLABELLED_DIFFER, Kind.CONFLICT, Kind.ONE_SIDED_CLASS, Kind.NO_TIME, Kind.SAMPLED, Kind.BROKEN,
     Kind.LEFT_OUT, Kind.FEW,
 )  # fmt: skip
@@ -38,7 +39,7 @@ _FILES = {Kind.CONFLICT, Kind.BROKEN, Kind.LEFT_OUT}  # findings whose files are
 
 def warnings(result: Recommendation) -> list[str]:
     """Return the cautions of a run as sentences, without their full stop, each once."""
-    return list(dict.fromkeys(_named(item) for item in cautions(result)))
+    return list(dict.fromkeys(with_files(item) for item in cautions(result)))
 
 
 def cautions(result: Recommendation) -> list[Fact | Finding]:
@@ -77,6 +78,10 @@ def _counts(item: Fact | Finding) -> bool:
             return bool(item.values["gap"]["high"] < 0)
         case Kind.PIXELS_ONLY:
             return bool(item.values["gap"]["low"] > 0)
+        case Kind.SPLIT_CHECKED:  # of groups the finding on them has both scores
+            scores = item.values["scores"]
+            found = {"names", "capture"} & set(item.values["acted"])
+            return not found and scores["random"] - scores["own"] >= OVERRATED
         case Kind.LEFT_OUT:
             return Kind(item.values["reason"]) in _MEANT
     return True
@@ -118,10 +123,12 @@ def _precision(result: Recommendation) -> Iterator[Fact]:
         yield fact(Kind.WIDE_INTERVAL, metric=result.metric, low=low, high=high, images=images)
 
 
-def _named(item: Fact | Finding) -> str:
-    """Return the sentence of a caution, with the first files that a finding is about."""
+def with_files(item: Fact | Finding) -> str:
+    """Return the sentence of a caution, with the first files where a finding is about single ones."""
     sentence = wording.sentence(item)
     if not isinstance(item, Finding) or item.kind not in _FILES or not item.where:
         return sentence
+    pairs = item.kind is Kind.CONFLICT and item.pairs  # these are counted in sets of images
+    files = [" = ".join(pair) for pair in item.pairs] if pairs else list(item.where)
     more = f" and {item.count - NAMED:,} more" if item.count > NAMED else ""
-    return f"{sentence}: {', '.join(item.where[:NAMED])}{more}"
+    return f"{sentence}: {', '.join(files[:NAMED])}{more}"

@@ -19,7 +19,8 @@ from autotl.decision.evidence import representative_results
 from autotl.errors import AutotlError, RunError
 from autotl.options import converted, options_of_record
 from autotl.received import own, require_plain
-from autotl.records import Dataset, Split, TrialResult, result
+from autotl.records import Dataset, Kind, Split, TrialResult, result
+from autotl.records.data import GroupFrom
 from autotl.records.result import ModelIs
 from autotl.run_folder import config, manifest, result_file
 from autotl.run_folder.journal import EVENTS
@@ -199,7 +200,15 @@ def with_groups(earlier: Earlier, data: Dataset) -> Dataset:
     of_name = {str(name): f"{group}" for name, group in zip(before.names, before.group, strict=True)}
     keys = [of_name.get(str(name), f"\0{name}") for name in data.names]
     group = np.unique(np.array(keys, str), return_inverse=True)[1].astype(np.int64)
-    return replace(data, group=group, group_from="names" if earlier.state.data.grouped else "copies")
+    return replace(
+        data, group=group, group_from=_found_in(earlier) if earlier.state.data.grouped else "copies"
+    )
+
+
+def _found_in(earlier: Earlier) -> GroupFrom:
+    """Return where the groups came from that the run found."""
+    found = (finding for finding in earlier.state.profile.findings if finding.kind is Kind.GROUPS)
+    return "capture" if any(finding.values.get("by", "names") != "names" for finding in found) else "names"
 
 
 def _moved(folder: Path, trials: Sequence[TrialResult], now: np.ndarray) -> tuple[TrialResult, ...]:

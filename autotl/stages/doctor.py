@@ -51,7 +51,7 @@ def doctor(context: RunContext, setup: Setup) -> Setup:
         journal.event("doctor", fact(finding.kind, **finding.values, count=finding.count))
     data = parts.data
     if diagnosis.group is not None:
-        data = copies.with_names(data, diagnosis.group)
+        data = copies.with_found(data, diagnosis.group, diagnosis.group_from)
     if diagnosis.parts:
         data = copies.with_parts(data, diagnosis.parts)
     if data is not parts.data:
@@ -94,9 +94,10 @@ def _diagnosis(context: RunContext, setup: Setup) -> data_doctor.Diagnosis:
             values[labelled],
             pictures=crops.Pictures(
                 gray=partial(kind.gray, kind.open(context.journal.folder / split.STORE)),
-                colours=parts.decoded.thumbnails.mean((1, 2)),
+                thumbnails=parts.decoded.inner,
                 most_pairs=min(crops.MOST_PAIRS, int(PAIRS_A_SECOND * seconds)),
             ),
+            metadata=parts.decoded.metadata,
             auto_group=not context.options.no_auto_group,
             seed=seed,
         )

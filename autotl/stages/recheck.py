@@ -5,12 +5,13 @@ Nothing is changed by what is found, and nothing is trained.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from autotl import hardware
+from autotl.data import label_slips
 from autotl.data import labels as data_labels
 from autotl.data.domains import left_out
 from autotl.data.naive import Naive, naive
@@ -191,27 +192,27 @@ def _places(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def _wrong_labels(context: RunContext, setup: Setup, best: _Features) -> list[Finding]:
-    """Return the labels that are probably wrong, each image beside one of the class that is likelier."""
+    """Return the labels that are probably wrong, each image beside one that bears the likelier label."""
     data = setup.parts.data
     target = data.targets[0].kind
-    if target != "multiclass":
-        context.journal.note(fact(Kind.NOT_FOR_TARGET, what="wrong_labels", target=target))
-        return []
     labels, group = data.labels[best.rows], None if data.group is None else data.group[best.rows]
-    found = data_labels.suspects(best.values, labels, group, seed=context.options.seed)
+    examine = data_labels.suspects if target == "multiclass" else label_slips.slips
+    found = examine(best.values, labels, group, seed=context.options.seed)
+    if found is None and len(labels) >= data_labels.FEWEST:
+        context.journal.note(fact(Kind.LABELS_UNCLEAR, images=len(labels)))
     if found is None or not len(found.places):
         return []
     suspects = [
         {
             "name": str(data.names[best.rows[place]]),
-            "label": data.classes[labels[place]],
-            "likelier": data.classes[likelier],
-            "probability": round(float(probability), 4),
+            "label": _shown(labels[place], data.classes),
+            "likelier": _shown(likelier, data.classes),
         }
-        for place, likelier, probability in zip(
-            found.places.tolist(), found.likelier.tolist(), found.probability, strict=True
-        )
+        for place, likelier in zip(found.places.tolist(), found.likelier, strict=True)
     ]
+    if isinstance(found, data_labels.Suspects):
+        for suspect, probability in zip(suspects, found.probability, strict=True):
+            suspect["probability"] = round(float(probability), 4)
     nearest = _nearest(best.values, labels, found)
     pairs = tuple(
         (str(data.names[best.rows[place]]), str(data.names[best.rows[other]]))
@@ -221,6 +222,7 @@ def _wrong_labels(context: RunContext, setup: Setup, best: _Features) -> list[Fi
         Finding(
             kind=Kind.WRONG_LABELS,
             values={
+                "target": target,
                 "suspects": suspects[:LISTED],
                 "images": len(best.rows),
                 "backbone": best.backbone,
@@ -229,20 +231,32 @@ def _wrong_labels(context: RunContext, setup: Setup, best: _Features) -> list[Fi
                 "precision": found.precision,
             },
             count=len(suspects),
-            where=tuple(suspect["name"] for suspect in suspects[:SHOWN]),
+            where=tuple(str(suspect["name"]) for suspect in suspects[:SHOWN]),
             pairs=pairs,
             certainty=found.precision,
         )
     ]
 
 
-def _nearest(values: np.ndarray, labels: np.ndarray, found: data_labels.Suspects) -> list[int]:
-    """Return the place of the nearest image of the likelier class, for the first suspects."""
+def _shown(label: np.ndarray, classes: Sequence[str]) -> str:
+    """Return a label as a report shows it."""
+    if np.ndim(label) == 1:
+        return ", ".join(classes[number] for number in np.flatnonzero(label)) or "none"
+    return classes[int(label)] if np.asarray(label).dtype.kind in "iu" else f"{float(label):.4g}"
+
+
+def _nearest(
+    values: np.ndarray, labels: np.ndarray, found: data_labels.Suspects | label_slips.Slips
+) -> list[int]:
+    """Return the place of the nearest image that bears the likelier label, for the first suspects."""
     unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
     doubtful = np.isin(np.arange(len(labels)), found.places)
     nearest = []
     for place, likelier in zip(found.places[:PAIRS], found.likelier, strict=False):
-        others = np.flatnonzero((labels == likelier) & ~doubtful)
-        others = others if len(others) else np.flatnonzero(labels == likelier)
+        apart = label_slips.apart(labels, likelier)
+        apart[place] = np.inf
+        sure = np.where(doubtful, np.inf, apart)
+        apart = sure if np.isfinite(sure).any() else apart
+        others = np.flatnonzero(apart <= apart.min())
         nearest.append(int(others[(unit[others] @ unit[place]).argmax()]))
     return nearest

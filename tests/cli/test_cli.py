@@ -486,6 +486,11 @@ def test_profile_shows_classes_and_findings(tmp_path: Path) -> None:
     assert "light" in found.output
     assert "30 px" in found.output
     assert json.loads(invoke("profile", tmp_path / "data", "--json").stdout)["images"] == 8
+    copied = (tmp_path / "data" / "dark" / "0.png").read_bytes()
+    (tmp_path / "data" / "light" / "also.png").write_bytes(copied)
+    listed = " ".join(invoke("profile", tmp_path / "data").output.split())
+    assert "different labels (with them no model is right on more than 88.9% of all): " in listed
+    assert "dark/0.png = light/also.png" in listed
 
 
 def test_doctor_names_versions_and_fails_when_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:

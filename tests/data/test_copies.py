@@ -9,6 +9,7 @@ from autotl.data import copies
 from autotl.data import split as data_split
 from autotl.modality.image_store import THUMBNAIL, Decoded
 from autotl.records import Dataset, Finding, Kind, Target
+from autotl.report.wording import sentence
 
 
 def decoded_as(
@@ -93,7 +94,7 @@ def test_copies_across_given_parts_are_a_leak_and_across_labels_a_conflict(exact
     found = look(dataset([0, 1] * 20, given=[0] * 20 + [2] * 20, digests=digests), same=((2, 25), (1, 6)))
     (leak,), (conflict,) = of_kind(found, "leak"), of_kind(found, "conflict")
     assert leak.count == 1 and set(leak.where) == {"0/2.png", "1/25.png"}
-    assert leak.values == conflict.values == {"exact": exact}
+    assert leak.values == {"exact": exact}
     assert conflict.count == 2 and len(conflict.where) == 4
 
 
@@ -130,6 +131,14 @@ def test_classes_that_are_largely_the_same_images_are_not_emptied() -> None:
     assert not copies.contradictions(data, found)
     (conflict,) = of_kind(copies.findings(data, found), "conflict")
     assert conflict.count == 20 and conflict.action == "kept"
+    assert conflict.values["best"] == pytest.approx(1 - 20 / len(data.labels))
+
+
+def test_what_contradictions_leave_at_best_counts_the_commonest_label_as_right() -> None:
+    data = dataset([0, 0, 1, 0, 1, 1, 0, 1], digests=list("xxxyzzwv"))
+    (conflict,) = of_kind(look(data), "conflict")
+    assert conflict.values["best"] == pytest.approx(7 / 8)
+    assert "no model is right on more than 87.5% of all" in sentence(conflict)
 
 
 def test_nearly_equal_images_are_on_one_side_of_any_split() -> None:
@@ -155,7 +164,7 @@ def test_copies_join_the_groups_that_hold_them() -> None:
 def test_groups_of_the_names_keep_copies_together() -> None:
     data = dataset([0] * 40)
     held = copies.held_together(data, find(data, ((0, 39),)))
-    named = copies.with_names(held, np.arange(40) // 4)
+    named = copies.with_found(held, np.arange(40) // 4)
     assert named.group is not None and named.group_from == "names"
     assert named.group[0] == named.group[39] == named.group[3] != named.group[4]
 

@@ -49,11 +49,15 @@ def _features(of: list[int]) -> np.ndarray:
     return np.asarray(seen / np.linalg.norm(seen, axis=1, keepdims=True))
 
 
-def _pictures(images: np.ndarray, first: int = 0, tints: int = 0) -> Pictures:
-    """Return gray images whose rows begin with `first`; the colours of the first `tints` differ from the others'."""
-    colours = np.full((first + len(images), 3), 100.0)
-    colours[first : first + tints, 0] += 60
-    return Pictures(gray=lambda wanted: images[wanted - first], colours=colours)
+def _pictures(images: np.ndarray, first: int = 0, tints: int = 0, lighter: int = 0) -> Pictures:
+    """Return gray images whose rows begin with `first`; the first `tints` are redder, the first `lighter` lighter."""
+    small = np.stack(
+        [np.asarray(Image.fromarray(each).resize((16, 16), Image.Resampling.BOX)) for each in images]
+    )
+    colours = np.concatenate([np.zeros((first, 16, 16), np.uint8), small])[..., None].repeat(3, 3) // 2 + 20
+    colours[first : first + tints, ..., 0] += 60
+    colours[first : first + lighter] += 60
+    return Pictures(gray=lambda wanted: images[wanted - first], thumbnails=colours)
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -73,6 +77,29 @@ def test_the_same_shape_in_another_colour_is_no_copy() -> None:
     features = _features([*range(COUNT), 0])
     assert len(families(np.arange(COUNT + 1), features, _pictures(images))) == 1
     assert not families(np.arange(COUNT + 1), features, _pictures(images, tints=1))
+    assert not families(np.arange(COUNT + 1), features, _pictures(images, lighter=1))
+
+
+def test_a_framed_copy_is_found_though_its_features_are_others() -> None:
+    """A frame changes features more than another picture does."""
+    images = np.concatenate([IMAGES, np.stack([_gray(_padded(_scene(number))) for number in range(3)])])
+    features = _features([*range(COUNT), 20, 21, 22])
+    found = families(np.arange(COUNT + 3), features, _pictures(images))
+    assert sorted(sorted(family.tolist()) for family in found) == [[n, COUNT + n] for n in range(3)]
+
+
+def test_exposures_of_one_object_do_not_hide_the_copies_among_them() -> None:
+    """Farther neighbours that show the same object again are no measure of chance."""
+    generator = np.random.default_rng(0)
+    shown = [number // 5 for number in range(100)]  # each object in five exposures, a fifth part of all
+    images = np.stack(
+        [(0.5 * IMAGES[each % COUNT] + generator.normal(0, 14, (64, 64)) + 60).clip(0, 255) for each in shown]
+    ).astype(np.uint8)
+    part = _gray(Image.fromarray(images[7]).crop((3, 3, 61, 61)))
+    images = np.concatenate([images, part[None]])
+    group = np.array([*shown, 99])  # the exposures are known to belong together, the part is not
+    found = families(np.arange(101), _features([*shown, shown[7]]), _pictures(images), group=group)
+    assert [100 in family for family in found] == [True]
 
 
 def test_other_pictures_are_no_copies_though_their_features_are_near() -> None:

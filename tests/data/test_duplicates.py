@@ -151,3 +151,10 @@ def test_frames_of_a_film_are_each_as_near_to_two_others_and_no_copies() -> None
     film = [Image.fromarray((start + (end - start) * step / 9).astype(np.uint8)) for step in range(10)]
     images = [*film, *scenes(80)[2:40]]
     assert duplicates.families(np.stack([thumbnail(image) for image in images]), np.arange(len(images))) == []
+
+
+def test_a_copy_went_the_way_of_its_original_and_a_mirrored_one_another() -> None:
+    table = np.stack([thumbnail(image) for image in scenes(20)])
+    placed, way = duplicates.upright(np.concatenate([table, table, table[:, :, ::-1]]))
+    assert (placed[:20] == placed[20:40]).all() and (placed[:20] == placed[40:]).all()
+    assert (way[:20] == way[20:40]).all() and (way[:20] != way[40:]).all()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from autotl.data import groups
+from autotl.data import doctor, groups
+from autotl.data.capture_keys import capture_keys
 from autotl.data.doctor import together
+from autotl.records import Dataset, Kind, Target
+from autotl.report.wording import sentence
 
 
 def planted(
@@ -76,6 +81,23 @@ def test_a_person_in_all_classes_is_one_group() -> None:
     assert of.groups == 8
 
 
+def test_what_most_keys_are_is_judged_by_all_names_and_not_by_the_sample() -> None:
+    """Persons have numbers; a few images begin with a word, and many of these are in the sample."""
+    names, labels, features = planted(0, strength=0.8, persons=16)
+    names = [name.replace("/p", "/00") for name in names]
+    odd = [f"class{label}/scan_{number}.png" for label in range(4) for number in range(12)]
+    of = np.concatenate([labels, np.repeat(np.arange(4), 12)])
+    noise = np.random.default_rng(1).normal(size=(48, features.shape[1]))
+    seen = together(
+        [np.concatenate([features, noise / np.linalg.norm(noise, axis=1, keepdims=True)]).astype(np.float32)]
+    )
+    rows = np.concatenate([np.flatnonzero(np.arange(len(names)) % 96 < 40), np.arange(len(names), len(of))])
+    found = groups.suspected([*names, *odd], of, rows, seen[rows])
+    assert found is not None
+    sizes = np.bincount(found.key.group)[found.key.group]
+    assert (sizes[len(names) :] == 1).all() and (sizes[: len(names)] > 1).all()
+
+
 def test_too_few_images_say_nothing() -> None:
     assert found(*planted(0, strength=0.8, persons=4, classes=2)) is None
 
@@ -115,3 +137,60 @@ def test_numbers_that_follow_in_no_order_are_no_film() -> None:
     drawn = np.random.default_rng(1).permutation(len(names))
     assert groups.frames(names, labels, np.arange(len(names)), features[drawn]) is None
     assert groups.frames([f"{letter}.jpg" for letter in "ab" * 120], labels, np.arange(240), features) is None
+
+
+def sittings(seed: int, strength: float) -> tuple[list[str], np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Return images whose names say nothing, in sittings of one person each."""
+    names, labels, features = planted(seed, strength=strength)
+    person = np.array([int(name.split("/p")[1][:2]) for name in names])
+    order = np.random.default_rng(seed).permutation(len(names))
+    said = [f"class{label}/{place:05}.jpg" for label, place in zip(labels, order, strict=True)]
+    start = np.unique(np.stack([labels, person]), axis=1, return_inverse=True)[1].ravel()
+    noon = np.datetime64("2024-05-01T12:00:00")
+    taken = [noon + np.timedelta64(7200 * int(one) + 40 * row, "s") for row, one in enumerate(start)]
+    metadata = {
+        "camera": np.full(len(names), "Nikon D50"),
+        "serial": np.full(len(names), ""),
+        "taken": np.array([str(each).replace("-", ":").replace("T", " ") for each in taken]),
+    }
+    return said, labels, features, metadata
+
+
+def test_sittings_are_groups_where_features_agree_and_only_there() -> None:
+    found: list[Any] = []
+    for seed in range(4):
+        names, labels, features, about = sittings(seed, 0.8)
+        found.append(
+            groups.suspected(names, labels, np.arange(len(names)), features, others=capture_keys(about))
+        )
+        names, labels, features, about = sittings(seed, 0.0)
+        assert not groups.suspected(
+            names, labels, np.arange(len(names)), features, others=capture_keys(about)
+        )
+    assert all(of is not None and of.key.by == "session" and of.groups == 32 and of.safe for of in found)
+
+
+@pytest.mark.parametrize("auto_group", [True, False])
+def test_the_finding_says_what_shows_the_groups_and_how_to_declare_them(auto_group: bool) -> None:
+    names, labels, features, about = sittings(0, 0.8)
+    data = Dataset(
+        source="somewhere",
+        modality="image",
+        files=np.array(names, object),
+        names=np.array(names, object),
+        targets=(Target(name="label", kind="multiclass", classes=("a", "b", "c", "d"), values=labels),),
+        given=np.full(len(names), -1, np.int8),
+    )
+    rows = np.random.default_rng(0).permutation(len(names))[:150]  # the groups are those of all images
+    found = doctor.diagnose(data, rows, features[rows], metadata=about, auto_group=auto_group)
+    (finding,) = [finding for finding in found.findings if finding.kind is Kind.GROUPS]
+    assert finding.values["by"] == "session" and finding.count == 32
+    text = sentence(finding)
+    assert "the times in EXIF show" in text and "--group COLUMN" in text and "''" not in text
+    if auto_group:
+        assert (
+            found.group_from == "capture" and found.group is not None and len(set(found.group.tolist())) == 32
+        )
+        assert doctor.expression_held(found.findings) is None
+    else:
+        assert found.group is None and finding.action == "kept"

@@ -80,10 +80,22 @@ DIFFERS = fact(
     grouped=False,
     folds=0,
 )
+CHECKED = {
+    "acted": ["copies"],
+    "metric": "accuracy",
+    "backbones": 1,
+    "chosen": "mine:good",
+    "scores": {"own": 0.8, "random": 0.9},
+    "instead": None,
+}
 LEFT_OUT = {"reason": "empty_file", "values": {}}
 UNTRUSTED = {
     "leak": (with_finding(Kind.LEAK, values={"exact": False}), "nearly equal images in different given parts"),
     "labels": (with_finding(Kind.CONFLICT, values={"exact": True}), "different labels: a.png, b.png"),
+    "overrated": (
+        with_finding(Kind.SPLIT_CHECKED, values=CHECKED),
+        "copies on one side, frozen features of mine:good score 80.0%",
+    ),
     "group": (with_finding(Kind.SHARED_GROUP), "in more than one of the given parts"),
     "broken": (with_finding(Kind.BROKEN), "2 images could not be decoded: a.png, b.png"),
     "left out": (with_finding(Kind.LEFT_OUT, values=LEFT_OUT), "left out: an empty file: a.png, b.png"),

@@ -121,7 +121,7 @@ def test_thresholds_of_labels_are_chosen_out_of_fold(finished: Path) -> None:
 def test_what_a_kind_of_target_has_not_is_said(finished: Path) -> None:
     state = result_file.read(finished)
     said = wording.sentences(state.notes)
-    assert any("labels that are probably wrong: not available" in text for text in said)
+    assert any("occlusion maps: not available" in text for text in said)
     names = {score for entry in state.ranking.ranked for score, _ in entry.scores}  # type: ignore[union-attr]
     assert {"linear", "knn", "logme"} <= names and not {"hscore", "nleep"} & names
 

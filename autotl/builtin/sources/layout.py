@@ -50,6 +50,8 @@ def label(tree: Folder, choices: Choices, source: str) -> Labelled:
         found.leave(root.images)
         for folder in root.with_images:
             found.take(folder, folder.name, NO_PART)
+        if choices.layout is None:
+            _mention_parts(root, found)
         _mention_nested(root, found)
     if root is not tree:
         outside = set(root.all_images())
@@ -196,6 +198,13 @@ def _innermost(root: Folder, found: Labelled) -> None:
 
 def _below(root: Folder) -> Iterator[Folder]:
     return (folder for folder in root.all_folders() if folder is not root)
+
+
+def _mention_parts(root: Folder, found: Labelled) -> None:
+    """State that folders with names of parts are classes, since no class folders lie in them."""
+    named = [f"{name}/" for name in parts_of([folder.name for folder in root.with_images])]
+    if named:
+        found.reading.append(fact(Kind.READ_PART_NAMES, folders=named[:NAMED]))
 
 
 def _mention_nested(root: Folder, found: Labelled) -> None:

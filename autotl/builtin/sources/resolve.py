@@ -43,6 +43,7 @@ class Resolver:
     root: Path
     starts: Sequence[Path] = ()  # folders that paths may be relative to; `root` where empty
     encoding: str = "utf-8"  # of the table
+    prefix: str = ""  # of paths of another machine, which is taken off
     _listed: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # folder → name → files
     _real: str = ""
 
@@ -54,7 +55,7 @@ class Resolver:
         """Return the file that a path stands for."""
         if bad_cell(text):
             return Found(shown(text), problem=Kind.BAD_ROW)
-        path = text.strip().replace("\\", "/")
+        path = _plain(text).removeprefix(self.prefix)
         if "://" in path:
             return Found(path, problem=Kind.REMOTE)
         found = {}
@@ -111,6 +112,28 @@ class Resolver:
                         names.setdefault(folded(entry.name), []).append(entry.name)
             self._listed[folder] = names
         return self._listed[folder]
+
+
+def _plain(text: str) -> str:
+    return text.strip().replace("\\", "/")
+
+
+def foreign_prefix(resolver: Resolver, texts: Iterable[str]) -> str:
+    """Return the folders at the beginning of all paths without which some are files here; "" if there are none.
+
+    A table that was made on another machine has its paths from the top: ``C:/data/img/0.png``.
+    """
+    paths = [_plain(text) for text in texts if text and not bad_cell(text)]
+    if not paths or any("://" in path or resolver.find(path).file for path in paths):
+        return ""
+    folders = paths[0].split("/")[:-1]
+    for count in range(1, len(folders) + 1):
+        prefix = "/".join(folders[:count]) + "/"
+        if not all(path.startswith(prefix) for path in paths):
+            return ""
+        if any(resolver.find(path.removeprefix(prefix)).file for path in paths):
+            return prefix
+    return ""
 
 
 def starts_for(resolver: Resolver, texts: Iterable[str], what: str) -> tuple[Path, ...]:

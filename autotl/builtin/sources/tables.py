@@ -15,7 +15,7 @@ from autotl.builtin.sources import columns, targets
 from autotl.builtin.sources.columns import LOOKED_AT, Columns, is_true
 from autotl.builtin.sources.listing import NO_PART, Choices, Item, Listing
 from autotl.builtin.sources.names import normal_form, part_of
-from autotl.builtin.sources.resolve import Found, Resolver, shown, starts_for
+from autotl.builtin.sources.resolve import Found, Resolver, foreign_prefix, shown, starts_for
 from autotl.builtin.sources.table_files import BAD, EXTRA, Row, Table, bad_cell, text_of, without_header
 from autotl.builtin.sources.tree import is_image
 from autotl.errors import DatasetError
@@ -61,9 +61,9 @@ def _columns(table: Table, resolver: Resolver, choices: Choices) -> tuple[Table,
     """Return the table, where its paths start, and its columns."""
     found = columns.find(table, choices, lambda text: bool(resolver.find(text).file))
     texts = [text_of(row.get(found.path)) for row in islice(table.rows(), LOOKED_AT)]
-    places = starts(resolver, texts, found.path, choices)
-    if places != (resolver.root,):
-        resolver = Resolver(resolver.root, places, table.encoding)
+    places, prefix = starts(resolver, texts, found.path, choices), foreign_prefix(resolver, texts)
+    if places != (resolver.root,) or prefix:
+        resolver = Resolver(resolver.root, places, table.encoding, prefix)
         found = columns.find(table, choices, lambda text: bool(resolver.find(text).file))
     return table, resolver, found
 
@@ -210,8 +210,12 @@ def _reading(table: Table, resolver: Resolver, found: Columns, used: list[_Row],
         values["extension"] = added.most_common(1)[0][0]
     if resolver.starts != (resolver.root,):
         values["root"] = [f"{os.path.relpath(start, resolver.root)}/" for start in resolver.starts]
+    if resolver.prefix:
+        values["prefix"] = resolver.prefix
     if found.one_hot:
         values["one_hot"] = list(found.one_hot[:6])
+        if listing.target == "multiclass":
+            values["one_class"] = True
     if values or found.guessed:
         names = {"path": found.path, "label": found.label, "split": found.split}
         names |= {"group": found.group, "weight": found.weight, "flag": found.flag[0] if found.flag else None}

@@ -76,7 +76,10 @@ def _findings(result: Recommendation, material: Material) -> list[dict[str, Any]
                 if all(name in material.compared for name in pair)
             ],
             "listed": [
-                {**suspect, "probability": percent(suspect["probability"], 0)}
+                {
+                    **suspect,
+                    "probability": percent(suspect["probability"], 0) if "probability" in suspect else "",
+                }
                 for suspect in finding.values.get("suspects", ())
             ],
             "certainty": wording.certainty_of_finding(finding.certainty),

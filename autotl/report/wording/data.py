@@ -85,7 +85,6 @@ def _outliers(low: float, high: float, count: int) -> str:
 
 
 EXAMINATIONS = {
-    "wrong_labels": "labels that are probably wrong",
     "occlusion": "occlusion maps",
     "history": "the record of past runs",
     "learning_curve": "the learning curve of a linear probe",
@@ -114,15 +113,25 @@ def _leak(exact: bool, count: int, turned: bool = False, cropped: bool = False) 
     return f"{sets} in different given parts: scores there are too high; remove the copies"
 
 
-def _conflict(exact: bool, count: int, cropped: bool = False) -> str:
+def _conflict(exact: bool, count: int, cropped: bool = False, best: float | None = None) -> str:
     if cropped:
         sets = f"{numbered(count, 'set')} of images that show the same picture, or a part of it,"
         return f"{sets} with different labels: look whether both are right"
-    return f"{numbered(count, 'set')} of {_equal(exact)} images with different labels"
+    text = f"{numbered(count, 'set')} of {_equal(exact)} images with different labels"
+    return (
+        text if best is None else f"{text} (with them no model is right on more than {percent(best)} of all)"
+    )
+
+
+GROUPED_BY = {  # `Key.by`
+    "names": "names show",
+    "camera": "the cameras in EXIF show",
+    "burst": "the times in EXIF show, by pauses of ten seconds,",
+    "session": "the times in EXIF show, by pauses of half an hour,",
+}
 
 
 def _groups(
-    expression: str,
     examples: Sequence[str],
     images: int,
     measured: Mapping[str, float],
@@ -130,9 +139,12 @@ def _groups(
     held: bool,
     safe: bool,
     count: int,
+    **key: str,
 ) -> str:
+    expression, by = key["expression"], key.get("by", "names")
+    declared = f"--group '{expression}'" if expression else "a table with a column of them and --group COLUMN"
     text = (
-        f"names show {numbered(count, 'group')} of images that belong together and are not declared, {images:,}"
+        f"{GROUPED_BY[by]} {numbered(count, 'group')} of images that belong together and are not declared, {images:,}"
         f" images in all ({', '.join(examples)}, …): the nearest image of the class is of the same group for"
         f" {percent(measured['nearest'], 0)} (by chance {percent(measured['chance'], 0)})"
     )
@@ -145,14 +157,14 @@ def _groups(
     if held:
         return (
             f"{text}. They are kept whole, so the scores hold for images of new groups: {scores};"
-            f" --group '{expression}' declares them, --no-auto-group splits them"
+            f" {declared} declares them, --no-auto-group splits them"
         )
     if safe:
         return (
             f"{text}. They are split, as --no-auto-group asks, so the scores are too high for images of new groups:"
-            f" {scores}; --group '{expression}' keeps them whole"
+            f" {scores}; {declared} keeps them whole"
         )
-    return f"{text}; {scores}. Too few groups of each class to split by them; add some, then --group '{expression}'"
+    return f"{text}; {scores}. Too few groups of each class to split by them; add some, then declare them: {declared}"
 
 
 def _test_images_differ(area: float, p: float, classes: Sequence[str], grouped: bool, count: int) -> str:
@@ -249,12 +261,25 @@ def _wrong_labels(
     recall: float,
     precision: float,
     count: int,
+    target: str = "multiclass",
 ) -> str:
+    model, other = {
+        "multiclass": ("classifier", "is confident of another class"),
+        "multilabel": ("classifier", "is confident of one label more or less"),
+        "regression": ("regression", "predicts a number far from it"),
+    }[target]
     return (
         f"{numbered(count, 'label')} of {images:,} {'is' if count == 1 else 'are'} probably wrong: a linear"
-        f" classifier on features of {backbone}, fitted on other images, is confident of another class. Of labels"
+        f" {model} on features of {backbone}, fitted on other images, {other}. Of labels"
         f" that were replaced for comparison ({percent(planted, 0)}), {percent(recall, 0)} are found. Nothing is"
         " changed; look at each image and correct its label or leave it"
+    )
+
+
+def _labels_unclear(images: int) -> str:
+    return (
+        f"labels that are probably wrong: none is named, because the best features of {images:,} images do not find"
+        " labels again that were replaced for comparison"
     )
 
 
@@ -304,6 +329,7 @@ def _domain_left_out(metric: str, backbone: str, domains: Sequence[Mapping[str, 
 ACTED = {  # of `SPLIT_CHECKED`
     "declared": "the declared groups whole",
     "names": "the groups in the names whole",
+    "capture": "the groups by camera or time whole",
     "copies": "copies on one side",
     "contradictions": "images under two labels left out",
 }
@@ -432,6 +458,7 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.IS_LABELLED: lambda: "an image of DATA, which has a label",
     Kind.SHORTCUT: _shortcut,
     Kind.WRONG_LABELS: _wrong_labels,
+    Kind.LABELS_UNCLEAR: _labels_unclear,
     Kind.SPLIT_CHECKED: _split_checked,
     Kind.DOMAIN_LEFT_OUT: _domain_left_out,
     Kind.NOT_EXAMINED: lambda error: f"not examined for groups: {error}",
@@ -442,7 +469,10 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.FLAT: _quality("without structure"),
     Kind.BLURRED: _quality("blurred"),
     Kind.TINY: _quality("smaller than 16 pixels"),
-    Kind.LONG: _quality("more than four times as long as wide"),
+    Kind.LONG: _quality(
+        "more than four times as long as wide: a central square shows less than a quarter of them; --geometry squash"
+        " or pad keeps the rest"
+    ),
     Kind.GEOMETRY: _geometry,
     Kind.SPLIT_SIZES: _split_sizes,
     Kind.TEST_HELD_OUT: lambda share: f"{percent(share, 0)} held out as test part",

@@ -11,7 +11,18 @@ DELIMITERS = {"\t": "tabs", " ": "spaces", ",": "commas", ";": "semicolons", "|"
 
 
 def _read_inside(folder: str) -> str:
-    return f"read as: the folder {folder}/ in DATA, because nothing else lies beside it"
+    return (
+        f"read as: the folder {folder}/ in DATA, because nothing else lies beside it; --layout class reads the folders of"
+        " DATA itself as classes"
+    )
+
+
+def _read_part_names(folders: Sequence[str]) -> str:
+    are = "is a class and no part" if len(folders) == 1 else "are classes and no parts"
+    return (
+        f"read as: {', '.join(folders)} {are}, because no class folders lie inside; rename what is a part, and put its"
+        " class folders inside"
+    )
 
 
 def _read_parts(
@@ -57,6 +68,8 @@ def _read_table(file: str, path: str, **found: object) -> str:
     ]
     if "one_hot" in found:
         columns.append(f"classes in columns of 0 and 1 ({', '.join(_texts(found['one_hot']))})")
+    if found.get("one_class"):
+        columns.append("one in each row, so one class an image (--target multilabel)")
     if "flag" in found:
         columns.append(f"split by {found['flag']!r}")
     details = []
@@ -71,6 +84,8 @@ def _read_table(file: str, path: str, **found: object) -> str:
         details.append(f"the first sheet, {found['sheet']!r}")
     if "extension" in found:
         details.append(f"{found['extension']} added to each path")
+    if "prefix" in found:
+        details.append(f"{found['prefix']!r} taken off each path")
     if "root" in found:
         details.append(f"paths start from {' and '.join(_texts(found['root']))}, --root")
     about = f" ({'; '.join(details)})" if details else ""
@@ -170,6 +185,7 @@ SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.READ_PARTS: _read_parts,
     Kind.READ_CLASS_PARTS: _read_class_parts,
     Kind.READ_NESTED: _read_nested,
+    Kind.READ_PART_NAMES: _read_part_names,
     Kind.READ_TABLE: _read_table,
     Kind.READ_BY_TABLE: _read_by_table,
     Kind.READ_EMBEDDED: _read_embedded,

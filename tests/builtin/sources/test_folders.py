@@ -42,6 +42,8 @@ def test_usual_spellings_of_parts_are_parts(tmp_path: Path, train: str, test: st
 def test_a_class_that_is_called_train_is_a_class(tmp_path: Path) -> None:
     data = read(folders(tmp_path, "train", "bus", "car"))
     assert data.classes == ("bus", "car", "train") and (data.given == -1).all()
+    assert "train/ is a class and no part" in guesses(data)
+    assert not guesses(read(tmp_path, layout="class"))
 
 
 def test_folders_beside_one_part_are_a_question(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_what_is_left_out_says_why(tmp_path: Path) -> None:
     assert reasons["a/.hidden.png"] == fact(Kind.HIDDEN)
     assert reasons["a/notes.txt"] == fact(Kind.NOT_AN_IMAGE)
     assert reasons["a/empty.png"] == fact(Kind.EMPTY_FILE)
-    assert reasons["b/broken.png"] == fact(Kind.UNREADABLE, error="UnidentifiedImageError")
+    assert reasons["b/broken.png"] == fact(Kind.UNREADABLE, error="not an image of a known format")
     assert ".ipynb_checkpoints/" in reasons
     findings = [finding for finding in read(tmp_path).findings if finding.kind == Kind.LEFT_OUT]
     assert {name for finding in findings for name in finding.where} == {
@@ -76,7 +76,7 @@ def test_what_is_left_out_says_why(tmp_path: Path) -> None:
     assert {wording.sentence(finding) for finding in findings} == {
         "1 entry left out: not an image",
         "1 entry left out: an empty file",
-        "1 entry left out: not a readable image (UnidentifiedImageError)",
+        "1 entry left out: not a readable image (not an image of a known format)",
     }
 
 

@@ -116,6 +116,23 @@ def test_spellings_of_paths(tmp_path: Path, written: str) -> None:
     assert set(labels(data)) == {f"img/{number}.png" for number in range(12)}
 
 
+@pytest.mark.parametrize(
+    "written", ["C:\\work\\set\\img\\{}.png", "/home/ann/set/img/{}.png", "//share/ann/img/{}"]
+)
+def test_paths_of_another_machine_are_read_without_what_they_have_in_common(
+    tmp_path: Path, written: str
+) -> None:
+    rows = [(written.format(number), "ab"[number % 2]) for number in range(12)]
+    data = read(table(twelve(tmp_path / "data"), ("path", "label"), rows))
+    assert set(labels(data)) == {f"img/{number}.png" for number in range(12)}
+    assert "taken off each path" in guesses(data)
+    root = read(table(tmp_path, ("path", "label"), rows), root=str(tmp_path / "data"))
+    assert set(labels(root)) == set(labels(data))
+    picture(tmp_path / "outside" / "img" / "99.png")  # what is outside the root stays outside
+    outside = [*rows, (written.format("../../outside/img/99"), "a")]
+    assert len(read(table(tmp_path / "data", ("path", "label"), outside)).left_out) == 1
+
+
 def test_an_extension_that_is_added_is_said(tmp_path: Path) -> None:
     rows = [(number, "ab"[number % 2]) for number in range(12)]
     source = table(twelve(tmp_path), ("image_id", "label"), rows)
@@ -264,6 +281,7 @@ def test_columns_of_0_and_1(tmp_path: Path) -> None:
     twelve(tmp_path)
     source = table(tmp_path, ("path", "cat", "dog"), [(f"img/{n}.png", n % 2, 1 - n % 2) for n in range(12)])
     assert read(source).classes == ("cat", "dog") and "columns of 0 and 1 (cat, dog)" in guesses(read(source))
+    assert "one class an image (--target multilabel)" in guesses(read(source))
     several = table(tmp_path, ("path", "cat", "dog"), [(f"img/{n}.png", 1, n % 2) for n in range(12)])
     data = read(several)
     assert data.targets[0].kind == "multilabel" and data.labels.sum(0).tolist() == [12, 6]
