@@ -195,14 +195,19 @@ def hold_out(
     unit = np.arange(len(rows)) if group is None else np.unique(group[rows], return_inverse=True)[1]
     taken = np.zeros(unit.max(initial=-1) + 1, bool)
     of_row = labels[rows]
+    classes, place = np.unique(of_row, return_inverse=True)
+    holds = np.zeros((len(taken), len(classes)), bool)  # which classes a unit has images of
+    holds[unit, place] = True
+    left = holds.sum(0)  # units of each class that are not taken
     for label in np.unique(of_row)[np.argsort(np.bincount(of_row)[np.unique(of_row)])]:  # rare classes first
         units, sizes = np.unique(unit[of_row == label], return_counts=True)
         wanted = share * sizes.sum() - sizes[taken[units]].sum()
         available = generator.permutation(np.flatnonzero(~taken[units]))
         for index in available:
-            if wanted < 0.5 * sizes[index] or (~taken[units]).sum() <= 1:
+            if wanted < 0.5 * sizes[index] or (left[holds[units[index]]] <= 1).any():
                 continue
             taken[units[index]] = True
+            left -= holds[units[index]]
             wanted -= sizes[index]
     return np.asarray(rows[taken[unit]])
 

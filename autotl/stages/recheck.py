@@ -202,7 +202,7 @@ def _wrong_labels(context: RunContext, setup: Setup, best: _Features) -> list[Fi
         context.journal.note(fact(Kind.LABELS_UNCLEAR, images=len(labels)))
     if found is None or not len(found.places):
         return []
-    suspects = [
+    suspects: list[dict[str, str | float]] = [
         {
             "name": str(data.names[best.rows[place]]),
             "label": _shown(labels[place], data.classes),
@@ -241,7 +241,7 @@ def _wrong_labels(context: RunContext, setup: Setup, best: _Features) -> list[Fi
 def _shown(label: np.ndarray, classes: Sequence[str]) -> str:
     """Return a label as a report shows it."""
     if np.ndim(label) == 1:
-        return ", ".join(classes[number] for number in np.flatnonzero(label)) or "none"
+        return ", ".join(classes[number] for number in np.flatnonzero(label).tolist()) or "none"
     return classes[int(label)] if np.asarray(label).dtype.kind in "iu" else f"{float(label):.4g}"
 
 
