@@ -24,6 +24,7 @@ ADAPTATION = (
         summary="frozen backbone, linear head on labels and on propagated ones (Iscen et al., CVPR 2019)",
         head="autotl.builtin.self_training:pseudo_labels",
         needs_unlabelled=True,
+        proposed=False,  # no gain was measured on real images yet, and a loss where they are of another domain
     ),
     _beside(
         "fixmatch",

@@ -187,8 +187,12 @@ def test_what_learns_from_images_without_a_label_is_offered_where_there_are_some
     with pytest.raises(AutotlError, match="mcc, adabn learn from images without a label, and there are none"):
         gather(plugins, PROFILE, settings, Goal(), ["mcc", "adabn"])
     more = UnlabelledProfile(images=9, usable=9, side=64, sides=(64, 64), gray=0, bytes=1, left_out=0)
-    given = gather(plugins, replace(PROFILE, unlabelled=more), settings, Goal())
+    offered = replace(PROFILE, unlabelled=more)
+    given = gather(plugins, offered, settings, Goal(), ["pseudo_labels", "linear_probe"])
     assert [s.name for s in given.strategies if s.learns_unlabelled] == ["pseudo_labels"]
+    assert not any(
+        s.learns_unlabelled for s in gather(plugins, offered, settings, Goal()).strategies
+    )  # by default
     useless = gather(plugins, replace(PROFILE, unlabelled=replace(more, usable=0)), settings, Goal())
     assert not any(s.learns_unlabelled for s in useless.strategies)
 

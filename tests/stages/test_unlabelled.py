@@ -49,7 +49,13 @@ def test_a_run_accounts_for_them_and_strategies_can_learn_from_them(
 
     monkeypatch.setattr(image_store, "decode", watched)
     world = World({**TABLE, ("autotl:resnet14t_small", 64): Cell(seconds=0.001)})
-    folder = world.run(photos, tmp_path / "run", unlabelled=str(more), budget=30.0)
+    folder = world.run(
+        photos,
+        tmp_path / "run",
+        unlabelled=str(more),
+        budget=30.0,
+        strategies=("linear_probe", "pseudo_labels"),
+    )
     state = result_file.read(folder)
     assert state.options["unlabelled"] == str(more) and state.data.unlabelled == 50
     assert [s.name for s in state.strategies if s.learns_unlabelled] == ["pseudo_labels"]
