@@ -82,29 +82,20 @@ _WEIGHTINGS = (
         "autotl.builtin.instances:importance",
     ),
 )
-INSTANCES = (
-    *(
-        replace(
-            STRATEGIES[0],
-            name=f"linear_{name}",
-            summary=f"frozen backbone, linear probe {summary}",
-            related=related,
-            targets=("multiclass",),
-            proposed=False,
-        )
-        for name, summary, related in _WEIGHTINGS
-    ),
-    *(
-        replace(
-            STRATEGIES[2],
-            name=f"fine_tune_{name}",
-            summary=f"fine-tuning {summary}",
-            related=related,
-            targets=("multiclass",),
-            proposed=False,
-        )
-        for name, summary, related in _WEIGHTINGS
-    ),
+INSTANCES = tuple(
+    replace(
+        twin,
+        name=f"{name}_{weighting}",
+        summary=f"{learned} {summary}",
+        related=related,
+        targets=("multiclass",),
+        proposed=False,
+    )
+    for twin, name, learned in (
+        (STRATEGIES[0], "linear", "frozen backbone, linear probe"),
+        (STRATEGIES[2], "fine_tune", "fine-tuning"),
+    )
+    for weighting, summary, related in _WEIGHTINGS
 )
 # Functions that a model folder may name: they change the network that was built as it was for its training.
 BUILTIN_PREPARES = frozenset(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TypeVar
@@ -27,6 +27,35 @@ class Candidates:
     backbones: tuple[BackboneSpec, ...]
     strategies: tuple[Strategy, ...]
     skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Extra:
+    """Images beside those of DATA, which some strategies learn from."""
+
+    images: str  # what they are called
+    option: str  # that names their folder
+    kind: Kind  # of the reason that there are none
+    learns: Callable[[Strategy], bool]
+    there: Callable[[Profile], bool]
+
+
+_EXTRAS = (
+    _Extra(
+        images="images without a label",
+        option="--unlabelled",
+        kind=Kind.NEEDS_UNLABELLED,
+        learns=lambda strategy: strategy.learns_unlabelled,
+        there=lambda profile: profile.unlabelled is not None and profile.unlabelled.usable > 0,
+    ),
+    _Extra(
+        images="labelled images of another source",
+        option="--source",
+        kind=Kind.NEEDS_RELATED,
+        learns=lambda strategy: strategy.related is not None,
+        there=lambda profile: bool(profile.related),
+    ),
+)
 
 
 def gather(
@@ -70,10 +99,10 @@ def gather(
         if strategies
         else [s for s in every.values() if s.proposed or (s.related is not None and profile.related)]
     )
-    allowed_strategies, declined = _with_unlabelled(allowed_strategies, profile, named=bool(strategies))
-    skipped += declined
-    allowed_strategies, declined = _with_related(allowed_strategies, profile, named=bool(strategies))
-    skipped += declined
+    for extra in _EXTRAS:
+        if not extra.there(profile):
+            allowed_strategies, declined = _with_images(allowed_strategies, extra, named=bool(strategies))
+            skipped += declined
     allowed_strategies, declined = for_target(allowed_strategies, profile, named=bool(strategies))
     skipped += declined
     if not kept:
@@ -157,24 +186,22 @@ def _worthy(
     return worthy, declined
 
 
-def _with_unlabelled(
-    strategies: Sequence[Strategy], profile: Profile, *, named: bool
+def _with_images(
+    strategies: Sequence[Strategy], extra: _Extra, *, named: bool
 ) -> tuple[list[Strategy], list[Skipped]]:
-    """Return the strategies that can learn from the images there are, and a row for each other one that was `named`.
+    """Return the strategies but those that learn from images there are none of; a row for each of these if `named`.
 
     Raises `AutotlError` where none is left.
     """
-    others = [strategy for strategy in strategies if strategy.learns_unlabelled]
-    if not others or (profile.unlabelled is not None and profile.unlabelled.usable):
-        return list(strategies), []
+    others = [strategy for strategy in strategies if extra.learns(strategy)]
     able = [strategy for strategy in strategies if strategy not in others]
     if not able:
         names = ", ".join(strategy.name for strategy in others)
         raise AutotlError(
-            f"{names} learn from images without a label, and there are none; expected some; name their folder with "
-            "--unlabelled, or another strategy"
+            f"{names} learn from {extra.images}, and there are none; expected some; name their folder with "
+            f"{extra.option}, or another strategy"
         )
-    skipped = [Skipped(name=each.name, reason=fact(Kind.NEEDS_UNLABELLED)) for each in others]
+    skipped = [Skipped(name=each.name, reason=fact(extra.kind)) for each in others]
     return able, skipped if named else []
 
 
@@ -200,27 +227,6 @@ def for_target(
         )
     declines = fact(Kind.STRATEGY_DECLINES, target=profile.target)
     return able, [Skipped(name=strategy.name, reason=declines) for strategy in others]
-
-
-def _with_related(
-    strategies: Sequence[Strategy], profile: Profile, *, named: bool
-) -> tuple[list[Strategy], list[Skipped]]:
-    """Return the strategies that can learn from the images there are, and a row for each other one that was `named`.
-
-    Raises `AutotlError` where none is left.
-    """
-    if profile.related:
-        return list(strategies), []
-    able = [strategy for strategy in strategies if strategy.related is None]
-    others = [strategy for strategy in strategies if strategy.related is not None]
-    if not able:
-        names = ", ".join(strategy.name for strategy in others)
-        raise AutotlError(
-            f"{names} learn from labelled images of another source, and there are none; expected some; name their folder "
-            "with --source, or another strategy"
-        )
-    skipped = [Skipped(name=each.name, reason=fact(Kind.NEEDS_RELATED)) for each in others]
-    return able, skipped if named else []
 
 
 def _missing(spec: BackboneSpec, settings: Settings) -> Fact | None:

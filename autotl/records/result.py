@@ -107,7 +107,7 @@ class Student:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distillation:
-    """A smaller backbone that learnt from the winner, beside the winner and the same training without it."""
+    """A smaller backbone that learned from the winner, beside the winner and the same training without it."""
 
     teacher: Student  # the winner, as it ships
     student: Student  # whose model is in ``distilled/``

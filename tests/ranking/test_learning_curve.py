@@ -78,7 +78,7 @@ def test_the_level_that_is_named_is_where_the_curve_ends() -> None:
 
 
 def test_a_flat_score_is_no_asymptote_while_the_fit_still_moves() -> None:
-    """Labels without meaning are learnt by heart, less so the more there are: chance is no level that was reached."""
+    """Labels without meaning are learned by heart, less so the more there are: chance is no level that was reached."""
     features, labels, _ = world(2000, 2.0)
     shuffled = np.random.default_rng(3).permutation(labels)
     grown = learning_curve("a", 64, features, shuffled, folds_for(shuffled, None))

@@ -73,7 +73,7 @@ def test_a_head_is_fitted_again_as_long_as_it_was_fitted() -> None:
     known = cost_model()
     head = Candidate(backbone="a", input_size=128, strategy="linear_probe")
     before = known.fit(head, 0.0)
-    for _ in range(2):  # of the first alone nothing is learnt: it had libraries to load
+    for _ in range(2):  # of the first alone nothing is learned: it had libraries to load
         known.tell(took(head, 8.0, epochs=0.0))
     assert known.fit(head, 0.0) > before + 8.0
     assert known.final(head, 0.0) > known.fit(head, 0.0)

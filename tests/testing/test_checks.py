@@ -125,7 +125,7 @@ class NeverFrozen(Net):
 
 
 class Unseen(Net):
-    """What it learnt lies beside its state."""
+    """What it learned lies beside its state."""
 
     def __init__(self, pretrained: bool = True) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ MISTAKES: dict[str, tuple[BackboneSpec, Callable[[BackboneSpec], None], str]] = 
     "a pattern that matches nothing": (spec("OneGroup"), testing.layer_groups, "layer_pattern"),
     "a gradient that is cut": (spec("Detached"), testing.unfreezes, "no gradient reaches"),
     "norms that always learn": (spec("NeverFrozen"), testing.frozen, "changed"),
-    "learnt, and not in the state": (spec("Unseen"), testing.without_weights, "other features"),
+    "learned, and not in the state": (spec("Unseen"), testing.without_weights, "other features"),
     "another net without weights": (spec("OtherWithoutWeights"), testing.without_weights, "architecture"),
     "no number on white": (spec("NotANumber"), testing.finite, "not finite"),
     "no number each time": (spec("AlwaysNaN"), testing.deterministic, "features hold NaN or infinity"),

@@ -198,7 +198,7 @@ STUDENTS = {
 def distilled(of: Distillation) -> str:
     """Return what learning from the winner gained a smaller backbone, and how far it is behind the winner."""
     if of.behind is None:
-        return f"{of.student.candidate} has learnt from the winner (distilled/); no test images tell how good it is."
+        return f"{of.student.candidate} has learned from the winner (distilled/); no test images tell how good it is."
     gain = "" if of.gain is None else f"{_difference(of.gain)} against the same training without the winner; "
     cheaper = ""
     if of.student.latency and of.teacher.latency and of.student.parameters and of.teacher.parameters:
@@ -206,7 +206,7 @@ def distilled(of: Distillation) -> str:
         share = of.student.parameters / of.teacher.parameters
         cheaper = f", at {share:.2g} times its size and {faster:.1f} times its speed"
     return (
-        f"{of.student.candidate} has learnt from the winner (distilled/): {gain}{_difference(of.behind)} against the "
+        f"{of.student.candidate} has learned from the winner (distilled/): {gain}{_difference(of.behind)} against the "
         f"winner{cheaper}."
     )
 
