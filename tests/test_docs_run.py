@@ -124,7 +124,8 @@ class Engine(TableEngine):
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that the pages name: photos, tables, checkpoints, a finished run."""
     root = tmp_path_factory.mktemp("docs")
-    for name in ("photos", "photos-later", "photos-unsorted", "new-photos", "signs"):
+    others = ("photos-later", "photos-unsorted", "new-photos", "more", "more-photos", "new_camera")
+    for name in ("photos", "signs", *others):
         pictures(root / name, each=30 if name in ("photos", "signs") else 6, classes=3)
     for name in ("photos", "signs"):
         for image in sorted((root / name).glob("*/*.png")):
