@@ -125,10 +125,10 @@ def outlook(belief: Belief, evidence: Sequence[Evidence], case: Case) -> Outlook
     """
     if case.ranking is None or case.columns.folds or not evidence:
         return None
-    candidates = {e.name: e.candidate for e in evidence}
-    for candidate in recipes(case.ranking.ranked, case.strategies):
-        candidates.setdefault(candidate.id, candidate)
-    return belief.outlook(list(candidates.values()), DRAWS)
+    tried = {e.name: e.candidate for e in evidence}
+    offered = recipes(case.ranking.ranked, case.strategies)
+    others = {candidate.id: candidate for candidate in offered if candidate.id not in tried}
+    return belief.outlook(list(tried.values()), list(others.values()), DRAWS)
 
 
 def open_recipes(
@@ -203,6 +203,7 @@ def _with_chances(decision: Decision, seen: Outlook | None, tried: Sequence[str]
         low=gap.low,
         high=gap.high,
         chance=chance,
+        among_tried=seen.among_tried[decision.winner],
     )
     better: list[Fact] = []
     if opened:

@@ -45,8 +45,12 @@ SHIFT = 0.15  # deviation between cross-validation on train images and the score
 # of one. The ranking's expected score has the mean; all three are those of the recorded sets.
 DOUBLED_DATA, DOUBLED_OWN = 0.14, 0.13
 DRIFT = 0.07  # deviation between the selection images and other new images
-OWN_HEAD = 0.1  # deviation of a closed-form head from its cross-validation's value beside the linear probe's
-OTHER_HEAD = 0.4  # the same without cross-validation
+# A cross-validated closed-form head (nearest neighbours) beside the linear probe on the same features: logits that it
+# scores more, their deviation between backbones and sets, and what no number of images would show of it in the ranking.
+# On 64 images the ranking's difference errs by 0.35; taken at its word, the best of many such heads would look as if it
+# beat everything (docs/measurements/ranking.md).
+BESIDE_LINEAR, BESIDE_DEVIATION, BESIDE_LEFT = -0.25, 0.25, 0.1
+OTHER_HEAD = 0.4  # the deviation of a head without cross-validation
 SMALLER = 0.15  # logits that half the input size costs a fine-tuning; a linear probe it costs more
 VAGUE = 2.0  # deviation of the level where the ranking has no score
 BETWEEN = 0.3  # deviation between backbones there, worth one backbone's score; half of it between sizes
@@ -92,6 +96,7 @@ class Outlook:
     """All recipes of a run seen together."""
 
     chances: Mapping[str, float]  # of each to score best on new images, by candidate id; largest first
+    among_tried: Mapping[str, float]  # the same among those that were tried alone
     behind: Mapping[str, Interval]  # how far each is expected to be behind the best of all, 95%
 
 
@@ -286,15 +291,15 @@ class Belief:
         left = noise * deviation**2 / (deviation**2 + noise)
         return sigmoid((mean + moved) / np.sqrt(1 + math.pi * left / 8))
 
-    def outlook(self, candidates: Sequence[Candidate], number: int) -> Outlook:
-        """Return each recipe's chance to be the best of `candidates`, and how far it is behind the best."""
+    def outlook(self, tried: Sequence[Candidate], others: Sequence[Candidate], number: int) -> Outlook:
+        """Return each recipe's chance to be the best, and how far it is behind the best; from `number` draws."""
+        candidates = [*tried, *others]
         points = [self.point(candidate) for candidate in candidates]
         drawn = self.draws(points, number)
-        share = np.bincount(drawn.argmax(1), minlength=len(points)) / number
         top = drawn.max(1)
-        order = np.argsort(-share, kind="stable").tolist()
         return Outlook(
-            chances={candidates[place].id: float(share[place]) for place in order},
+            chances=_best_of(drawn, candidates),
+            among_tried=_best_of(drawn[:, : len(tried)], tried),
             behind={candidates[place].id: _gap(top - drawn[:, place]) for place in range(len(points))},
         )
 
@@ -371,15 +376,27 @@ class Belief:
 
     def _head(self, candidate: Candidate) -> Form:
         """Return the latent score of a closed-form head: the linear probe's, and what sets it apart."""
-        entry = self._ranked(candidate)
-        scores = dict(entry.scores)
-        own, linear = scores.get(CROSS_VALIDATED.get(candidate.strategy, "")), scores.get("linear")
-        form = self._features(candidate)
+        form, score = self._features(candidate), CROSS_VALIDATED.get(candidate.strategy)
         if candidate.strategy == "linear_probe":
             return form
-        offset = 0.0 if own is None or linear is None else logit(own) - logit(linear)
-        apart = OTHER_HEAD if own is None or linear is None else OWN_HEAD
+        offset, apart = (0.0, OTHER_HEAD) if score is None else self._beside_linear(candidate, score)
         return form + Form(offset, {f"head {candidate.id}": apart})
+
+    def _beside_linear(self, candidate: Candidate, score: str) -> tuple[float, float]:
+        """Return how many logits a cross-validated head scores more than the linear probe, and the deviation."""
+        entry = self._ranked(candidate)
+        own, linear = dict(entry.scores).get(score), dict(entry.scores).get("linear")
+        trust = 0.0
+        measured = BESIDE_LINEAR
+        if own is not None and linear is not None and entry.rows:
+            measured = logit(own) - logit(linear)
+            # Both are right or wrong on the same images, with a correlation of about a half.
+            error = empirical(linear, max(1.0, entry.rows * self._worth()))[1]
+            trust = BESIDE_DEVIATION**2 / (BESIDE_DEVIATION**2 + error)
+        return (
+            BESIDE_LINEAR + trust * (measured - BESIDE_LINEAR),
+            math.hypot(BESIDE_LEFT, BESIDE_DEVIATION * math.sqrt(1 - trust)),
+        )
 
     def _features(self, candidate: Candidate) -> Form:
         """Return the latent score of a linear probe on a recipe's features."""
@@ -578,6 +595,14 @@ def _entry(candidate: Candidate) -> tuple[str, int]:
 def _expected(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """Return the mean of the sigmoid of a normal variable, nearly (MacKay 1992)."""
     return sigmoid(mean / np.sqrt(1 + math.pi * deviation**2 / 8))
+
+
+def _best_of(drawn: np.ndarray, candidates: Sequence[Candidate]) -> dict[str, float]:
+    """Return the share of draws (draws, candidates) in which each candidate is the best, the largest first."""
+    if not candidates:
+        return {}
+    share = np.bincount(drawn.argmax(1), minlength=len(candidates)) / len(drawn)
+    return {candidates[place].id: float(share[place]) for place in np.argsort(-share, kind="stable").tolist()}
 
 
 def _gap(gap: np.ndarray) -> Interval:

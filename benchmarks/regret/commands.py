@@ -1,4 +1,4 @@
-"""python -m benchmarks.regret record | learn | replay | sensitivity."""
+"""python -m benchmarks.regret record | learn | replay | sensitivity | neighbours."""
 
 from __future__ import annotations
 
@@ -63,6 +63,18 @@ def learn(folder: Path) -> None:
     from benchmarks.regret.learn import fitted_to
 
     print(fitted_to(list(space.read(folder).values())))
+
+
+@main.command()
+@click.option(
+    "--grid", "folder", type=click.Path(path_type=Path), default=GRID, show_default="benchmarks/regret/grid"
+)
+def neighbours(folder: Path) -> None:
+    """Print what few images say of nearest neighbours beside the linear probe."""
+    from benchmarks.regret import neighbours as compared
+    from benchmarks.regret import space
+
+    print(compared.table(space.read(folder)))
 
 
 @main.command()

@@ -95,7 +95,8 @@ class Autotl:
         quick = settle(space, bought, belief, Goal(prefer="speed"))
         names = {cell.candidate.id: place for place, cell in enumerate(space.cells)}
         tried = [e.name for e in evidence_of(space, bought)]
-        seen = belief.outlook([cell.candidate for cell in space.cells], judge.DRAWS)
+        others = [cell.candidate for cell in space.cells if cell.candidate.id not in tried]
+        seen = belief.outlook([space.cells[names[name]].candidate for name in tried], others, judge.DRAWS)
         opened = judge.open_recipes(seen.chances, decision.winners_set, tried)
         return Choice(
             place=names[decision.winner or ""],

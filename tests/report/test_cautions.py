@@ -226,19 +226,31 @@ def test_the_width_is_that_of_the_test_where_there_was_one() -> None:
     ("chance", "words"),
     [(0.34, "a probability of 34%"), (0.002, "a probability of <1%"), (0.0, "a probability of <1%")],
 )
-def test_how_sure_counts_what_was_not_tried(
-    capsys: pytest.CaptureFixture[str], chance: float, words: str
+@pytest.mark.parametrize("tried", [4, 32])
+def test_how_sure_counts_what_was_tried_and_what_was_not(
+    capsys: pytest.CaptureFixture[str], chance: float, words: str, tried: int
 ) -> None:
-    sure = fact(Kind.BEST_PROBABILITY, recipes=32, tried=4, behind=0.038, low=0.0, high=0.137, chance=chance)
-    content = view(with_reason(sure))["recommendation"]
+    values = {"recipes": 32, "tried": tried, "behind": 0.038, "low": 0.0, "high": 0.137}
+    state = with_reason(fact(Kind.BEST_PROBABILITY, chance=chance, among_tried=0.71, **values))
+    content = view(state)["recommendation"]
     (sentence,) = [text for question, text in content["lede"] if question == "How sure"]
-    assert (
-        "not significantly worse" in sentence and words in sentence and "Of 32 possible recipes 4" in sentence
-    )
-    assert not any("possible recipes" in text for text in (*content["reasons"], *content["more_reasons"]))
-    terminal.outcome(with_reason(sure))
+    expected = f"It is the best of all 32 possible recipes with {words}"
+    if tried < 32:
+        expected = "It is the best of the 4 recipes that were tried with a probability of 71%, and of all 32 possible"
+        expected += f" ones with {words}"
+    assert f"{expected}; whichever is the best of all is expected to score 3.8 points more" in sentence
+    assert "not significantly worse" in sentence
+    assert not any("possible" in text for text in (*content["reasons"], *content["more_reasons"]))
+    terminal.outcome(state)
     screen = " ".join(capsys.readouterr().out.split())
-    assert f"the best of all 32 possible recipes, of which 4 were tried, with {words}. It predicts" in screen
+    assert f"{expected}. It predicts" in screen
+
+
+def test_a_run_that_recorded_no_probability_among_the_tried_ones_has_its_sentence() -> None:
+    sure = fact(Kind.BEST_PROBABILITY, recipes=32, tried=4, behind=0.038, low=0.0, high=0.137, chance=0.2)
+    assert wording.sentence(sure).startswith(
+        "it is the best of all 32 possible recipes, of which 4 were tried, with a probability of 20%;"
+    )
 
 
 NO_SIGNAL = fact(Kind.NO_SIGNAL, constant=0.2, score=0.31, p=0.06)

@@ -228,8 +228,12 @@ def test_chances_are_those_of_one_winner_among_all() -> None:
     for result in RESULTS[:3]:
         one.update(result)
     candidates = [recipe(name, depth) for name in "abc" for depth in (0, 1, 2, "all")]  # type: ignore[arg-type]
-    seen = one.outlook(candidates, 2000)
+    tried = [result.trial.candidate for result in RESULTS[:3]]
+    seen = one.outlook(tried, [one for one in candidates if one not in tried], 2000)
     chances = seen.chances
+    assert set(seen.among_tried) == {candidate.id for candidate in tried}
+    assert sum(seen.among_tried.values()) == pytest.approx(1.0)
+    assert all(chances[name] <= share for name, share in seen.among_tried.items())
     assert sum(chances.values()) == pytest.approx(1.0)
     assert list(chances.values()) == sorted(chances.values(), reverse=True)
     assert chances["b@96/fine_tune:2"] > chances["c@96/fine_tune:2"]
@@ -244,3 +248,20 @@ def test_a_trial_without_a_score_says_nothing() -> None:
     before = one.estimate(recipe("a"), 6.0)
     one.update(replace(trained(recipe("a"), 0.9), score_val=None, status="failed"))
     assert one.estimate(recipe("a"), 6.0) == before
+
+
+def test_a_few_images_hardly_show_that_nearest_neighbours_beat_the_linear_probe() -> None:
+    def ahead(rows: int) -> float:
+        scored = replace(entry("a", 0.7, rows=rows), scores=(("knn", 0.78), ("linear", 0.7)))
+        knn, linear = belief(scored).means([(recipe(depth=0, strategy="knn"), 0.0), (recipe(depth=0), 0.0)])
+        return float(knn - linear)
+
+    assert ahead(64) < ahead(5000) / 3
+    assert ahead(5000) == pytest.approx(0.08, abs=0.02)
+
+
+def test_nearest_neighbours_that_were_not_scored_are_expected_below_the_linear_probe() -> None:
+    knn, linear = belief(entry("a", 0.7)).means(
+        [(recipe(depth=0, strategy="knn"), 0.0), (recipe(depth=0), 0.0)]
+    )
+    assert 0.6 < knn < linear

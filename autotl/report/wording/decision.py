@@ -162,10 +162,17 @@ def _no_signal(constant: float, score: float, p: float) -> str:
     )
 
 
-def _best_probability(recipes: int, tried: int, behind: float, low: float, high: float, chance: float) -> str:
+def _best_probability(
+    recipes: int,
+    tried: int,
+    behind: float,
+    low: float,
+    high: float,
+    chance: float,
+    among_tried: float | None = None,
+) -> str:
     return (
-        f"of {recipes:,} possible recipes {tried:,} {'was' if tried == 1 else 'were'} tried; the winner is the best of"
-        f" them with a probability of {_rare(chance)}, and whichever is the best is expected to score"
+        f"{best_of_all(recipes, tried, chance, among_tried)}; whichever is the best of all is expected to score"
         f" {100 * behind:.1f} points more than the winner (95% CI {100 * low:.1f} to {100 * high:.1f})"
     )
 
@@ -175,11 +182,17 @@ def _rare(chance: float) -> str:
     return percent(max(chance, 1e-3), 0)
 
 
-def best_of_all(recipes: int, tried: int, chance: float) -> str:
-    """Return the probability of `_best_probability` alone, as a sentence."""
+def best_of_all(recipes: int, tried: int, chance: float, among_tried: float | None = None) -> str:
+    """Return the probability that the winner is the best recipe: of those that were tried, and of all."""
+    of_all = f"with a probability of {_rare(chance)}"
+    if tried == recipes:
+        return f"it is the best of all {recipes:,} possible recipes {of_all}"
+    if among_tried is None or tried == 1:
+        was = "was" if tried == 1 else "were"
+        return f"it is the best of all {recipes:,} possible recipes, of which {tried:,} {was} tried, {of_all}"
     return (
-        f"It is the best of all {recipes:,} possible recipes, of which {tried:,} {'was' if tried == 1 else 'were'}"
-        f" tried, with a probability of {_rare(chance)}."
+        f"it is the best of the {tried:,} recipes that were tried with a probability of {_rare(among_tried)}, and of all"
+        f" {recipes:,} possible ones {of_all}"
     )
 
 

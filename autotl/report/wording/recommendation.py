@@ -7,10 +7,12 @@ from autotl.records.result import ModelIs, Recommendation, Row, Winner, looks, n
 from autotl.report.format import percent, percent_range
 from autotl.report.wording import sentence, sentences
 from autotl.report.wording.decision import best_of_all, interval, points
-from autotl.report.wording.page import DO_NOT_USE, USE
+from autotl.report.wording.page import DO_NOT_USE, USE, as_sentence
 from autotl.report.wording.targets import metric_name
 
 __all__ = ["recommendation"]
+
+PROBABILITIES = ("recipes", "tried", "chance", "among_tried")
 
 
 def recommendation(result: Recommendation, *, warned: bool = True) -> str:
@@ -83,7 +85,9 @@ def _certainty(decision: Decision) -> list[str]:
 def _among_all(decision: Decision) -> list[str]:
     """Return the probability that no other recipe is better, those that were not tried included."""
     return [
-        best_of_all(reason.values["recipes"], reason.values["tried"], reason.values["chance"])
+        as_sentence(
+            best_of_all(**{name: reason.values[name] for name in PROBABILITIES if name in reason.values})
+        )
         for reason in decision.reasons
         if reason.kind is Kind.BEST_PROBABILITY
     ]
