@@ -3,7 +3,7 @@
 Names here do not move between modules, and change only with `API_VERSION`. A plugin may state the version
 it was written for:
 
-    AUTOTL_API_VERSION = 2
+    AUTOTL_API_VERSION = 3
 
 autotl then leaves the plugin out, with the reason, where it does not support that version. A plugin that states
 none is accepted.
@@ -27,6 +27,7 @@ from autotl.protocols import (
     DefaultPlanner,
     Engine,
     EngineCall,
+    HeadCall,
     LayerGroup,
     ListingCall,
     ObjectiveCall,
@@ -90,6 +91,7 @@ __all__ = [
     "Finding",
     "Goal",
     "Head",
+    "HeadCall",
     "Interval",
     "Kind",
     "LayerGroup",

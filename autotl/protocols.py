@@ -329,6 +329,30 @@ class PlannerCall:
 # --------------------------------------------------------------------------- what a strategy's functions receive
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeadCall:
+    """A call of a strategy's `head`: the rows that it is fitted on, and what the strategy asks for besides.
+
+    Labels of a `regression` are (n,) float64, standardised, and `classes` is 1; those of a `multilabel` target are
+    (n, classes) of 0 and 1.
+    """
+
+    features: np.ndarray  # (n, d) float32: pooled, as the backbone gives them, neither centred nor scaled
+    labels: np.ndarray  # (n,) int64: class indices from 0
+    classes: int  # number of classes, of which some may have no row: the head has so many outputs
+    folds: np.ndarray  # (n,) int64: five folds, 0 to 4; rows of one group share one
+    seed: int  # of everything random
+    weights: np.ndarray | None = (
+        None  # (n,) float64 in the metric and the data, mean 1; None: all weigh the same
+    )
+    widths: tuple[int, ...] = ()  # with layers="all": features of each layer group, shallow to deep
+    text: np.ndarray | None = None  # with needs_text: (classes, d) features of the class names
+    factor: float = 1.0  # with needs_text: of an image's cosines with them, as logits
+    unlabelled: np.ndarray | None = (
+        None  # with needs_unlabelled: (u, d) of images without a label, 2,000 at most
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerGroup:
     """The layer group that a parameter belongs to."""

@@ -11,7 +11,6 @@ probe on the same rows; its intervals are over sets, which are drawn again with 
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +26,11 @@ from autotl.cache import cache_folder
 from autotl.data import load
 from autotl.modality import image_store
 from autotl.plugins.manager import load_plugins
-from autotl.records import Columns, Strategy
+from autotl.protocols import HeadCall
+from autotl.records import Columns
 from autotl.records.head import Head
 from autotl.stats.folds import folds_for
+from autotl.testing.contract import resolve
 from benchmarks.probes import far
 from benchmarks.sets import GROUPS, TEN
 
@@ -125,7 +126,16 @@ def _cell(path: Path, names: list[str]) -> Iterator[dict[str, str | float]]:
             seen = table if strategy.layers == "all" else table[:, -widths[-1] :]
             begun = time.process_time()
             with hardware.one_thread():  # as in the engine
-                head = _fitted(strategy, seen[rows], labels[rows], classes, folds, widths)
+                head: Head = resolve(str(strategy.head))(
+                    HeadCall(
+                        features=seen[rows],
+                        labels=labels[rows],
+                        classes=classes,
+                        folds=folds,
+                        seed=0,
+                        widths=widths if strategy.layers == "all" else (),
+                    )
+                )
             seconds = time.process_time() - begun
             logits = _logits(head, seen[other], classes, strategy.predict)
             yield {
@@ -146,22 +156,6 @@ def _half(labels: np.ndarray, group: np.ndarray | None) -> np.ndarray:
     unit = np.arange(len(labels)) if group is None else np.unique(group, return_inverse=True)[1]
     own = rng.permutation(int(unit.max()) + 1)[unit]
     return rng.permutation(np.flatnonzero(own < (int(unit.max()) + 1) / 2))
-
-
-def _fitted(
-    strategy: Strategy,
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    widths: tuple[int, ...],
-) -> Head:
-    module, _, attribute = str(strategy.head).partition(":")
-    more = (widths,) if strategy.layers == "all" else ()
-    head: Head = getattr(importlib.import_module(module), attribute)(
-        features, labels, classes, folds, 0, None, *more
-    )
-    return head
 
 
 def _logits(head: Head, features: np.ndarray, classes: int, predict: str | None) -> np.ndarray:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from autotl.builtin.heads import Head
 from autotl.engine.backbone import build
 from autotl.engine.model import Description, Model, make_head, save, without_source
 from autotl.plugins.manager import load_plugins
 from autotl.records import BackboneSpec, Settings
+from autotl.records.head import Head
 
 SPEC: BackboneSpec = load_plugins().backbones(None, Settings(offline=True))["autotl:resnet14t_small"]
 

@@ -76,36 +76,33 @@ FUNCTIONS = f"""\
 
 {MADE}
 
-## Of a head and of a score
+## Of a head
 
-`Strategy.head`, `Strategy.predict` and `Score.compute` name functions. Arguments are passed by position,
-in this order; a function may give them other names.
+`Strategy.head` gets a [HeadCall](#headcall) and returns a [Head](#head), whose arrays fit the features as they were
+passed: a function that scales them folds the scale into `weight` and `bias`. What the strategy asks for with `layers`,
+`needs_text` and `needs_unlabelled` is in the call, too. A function that lists several kinds in `targets` tells them by
+`labels.ndim` and `labels.dtype`; for sets of labels the head's outputs are logits of each label by itself.
 
-| head's function | score's function | type | what it is |
-| --- | --- | --- | --- |
-| `features` | `features` | (n, d) float32 | pooled, as the backbone gives them: neither centred nor scaled |
-| `labels` | `labels` | (n,) int64 | class indices from 0; of other kinds see below |
-| `classes` | | int | number of classes, of which some may have no row |
-| `folds` | `folds` | (n,) int64 | five folds, 0 to 4; rows of one group share one |
-| `seed` | | int | of the run |
-| `weights` | | (n,) float64 or None | of the rows in the metric, with mean 1; None where all weigh the same |
-| `widths` | | tuple of int | with `layers="all"` alone: features of each layer group, shallow to deep |
-| `unlabelled` | | (u, d) float32 | with `needs_unlabelled` alone: features of images without a label, 2,000 at most |
-| | `logits` | (n, s) float32 or None | of the backbone's own classifier, where its weights hold one |
+It has no limit of its own: it runs in the worker process, on one thread, within the trial's time, and the worker is
+ended where it exceeds that. It does not change the arrays.
 
-Where `targets` lists `regression`, labels are (n,) float64, standardised, and `classes` is 1; where it lists
-`multilabel`, (n, classes) of 0 and 1, and the head's outputs are logits of each label by itself. A function that lists
-several kinds tells them by `labels.ndim` and `labels.dtype`.
+`Strategy.predict` gets `features` (B, d) and `arrays`, a dict, as torch tensors, and the number of `classes`, by
+position; it returns logits (B, classes). Arrays without an axis arrive as Python numbers. Floating arrays are kept as
+float32. A model folder holds the arrays as safetensors and the function's name, which counts only where a strategy that
+is installed names it. An export traces the function: with operations of tensors alone it works, with others the export
+is refused by name.
 
-`predict` gets `features` (B, d) and `arrays`, a dict, as torch tensors, and the number of `classes`; it returns logits
-(B, classes). Arrays without an axis arrive as Python numbers. Floating arrays are kept as float32. A model folder holds
-the arrays as safetensors and the function's name, which counts only where a strategy that is installed names it. An
-export traces the function: with operations of tensors alone it works, with others the export is refused by name.
+## Of a score
 
-A head returns [Head](#head), whose arrays fit the features as they were passed: a function that scales them folds the
-scale into `weight` and `bias`. It has no limit of its own: it runs in the worker process, on one thread, within the
-trial's time, and the worker is ended where it exceeds that. A score returns a float; a call may take 10 s. Neither
-changes the arrays.
+`Score.compute` gets its arguments by position, in this order, and returns a float. A call may take 10 s. It does not
+change the arrays.
+
+| argument | type | what it is |
+| --- | --- | --- |
+| `features` | (n, d) float32 | pooled, as the backbone gives them: neither centred nor scaled |
+| `labels` | (n,) int64 | class indices from 0; of other kinds of target as in a [HeadCall](#headcall) |
+| `folds` | (n,) int64 | five folds, 0 to 4; rows of one group share one |
+| `logits` | (n, s) float32 or None | of the backbone's own classifier, where its weights hold one |
 
 ## Of a phase
 
@@ -169,7 +166,16 @@ RECEIVED = (
     "ListingCall", "SourceCall", "PlannerCall", "Settings", "Profile", "Ranking", "Ranked", "Goal",
     "Interval", "TrialResult", "CurvePoint", "Event",
 )  # fmt: skip
-CALLED = ("Head", "LayerGroup", "ObjectiveCall", "View", "RelatedCall", "Checkpoint", "EngineCall")
+CALLED = (
+    "HeadCall",
+    "Head",
+    "LayerGroup",
+    "ObjectiveCall",
+    "View",
+    "RelatedCall",
+    "Checkpoint",
+    "EngineCall",
+)
 ALIASES = {
     name: str(alias).replace("typing.", "").replace("<class 'int'>", "int")
     for name, alias in {

@@ -1,14 +1,14 @@
 """Further heads on frozen features, each available by name: discriminants, a margin, a small network, several layers.
 
-Their functions take what those of `autotl.builtin.heads` take. All but the small network give a linear head. What has
-a setting chooses it by accuracy on rows that were left out; scores that are no log-probabilities are multiplied by the
-factor that makes the labels of these rows likeliest.
+All but the small network give a linear head. What has a setting chooses it by accuracy on rows that were left out;
+scores that are no log-probabilities are multiplied by the factor that makes the labels of these rows likeliest.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from scipy.special import log_softmax
 
 from autotl import hardware
 from autotl.builtin import heads
+from autotl.builtin.standardised import ABSENT, constant, standardised
 from autotl.errors import EngineError
+from autotl.protocols import HeadCall
 from autotl.records.head import Head
 from autotl.stats import ridge as ridges
 
@@ -28,7 +30,6 @@ __all__ = [
     "linear_svm",
     "mlp",
     "mlp_logits",
-    "ridge",
     "zero_shot",
 ]
 
@@ -46,31 +47,17 @@ Linear = tuple[np.ndarray, np.ndarray]  # weight (classes, d) and bias (classes,
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, float], Linear]  # x, labels 0..k-1, weights, setting
 
 
-def class_mean(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None = None,
-) -> Head:
+def class_mean(call: HeadCall) -> Head:
     """Fit the nearest class mean of standardised features by Euclidean distance (Mensink et al., TPAMI 2013)."""
 
     def fit(x: np.ndarray, own: np.ndarray, weights: np.ndarray, setting: float) -> Linear:
         means = _means(x, own, weights)
         return means, -np.sum(means**2, 1) / 2
 
-    return _linear(features, labels, classes, folds, weights, fit, "class mean")
+    return _best_linear(call, fit, "class mean")
 
 
-def lda(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None = None,
-) -> Head:
+def lda(call: HeadCall) -> Head:
     """Fit linear discriminant analysis with the covariance within classes shrunk by Ledoit and Wolf (JMVA 2004)."""
 
     def fit(x: np.ndarray, own: np.ndarray, weights: np.ndarray, setting: float) -> Linear:
@@ -84,17 +71,10 @@ def lda(
         prior = np.bincount(own, weights) / weights.sum()
         return weight, np.log(prior) - np.sum(weight * means, 1) / 2
 
-    return _linear(features, labels, classes, folds, weights, fit, "discriminant")
+    return _best_linear(call, fit, "discriminant")
 
 
-def linear_svm(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None = None,
-) -> Head:
+def linear_svm(call: HeadCall) -> Head:
     """Fit a linear support vector machine, each class against the rest (Cortes and Vapnik, 1995; LIBLINEAR, 2008)."""
 
     def fit(x: np.ndarray, own: np.ndarray, weights: np.ndarray, setting: float) -> Linear:
@@ -103,64 +83,39 @@ def linear_svm(
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            machine = LinearSVC(C=setting, dual="auto", max_iter=300, tol=1e-3, random_state=seed)
+            machine = LinearSVC(C=setting, dual="auto", max_iter=300, tol=1e-3, random_state=call.seed)
             machine.fit(x, own, weights)
         weight, bias = machine.coef_, machine.intercept_
         if len(machine.classes_) == 2:  # scikit-learn keeps one row for two classes
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
         return weight, bias
 
-    return _linear(features, labels, classes, folds, weights, fit, "support vectors", MARGINS)
+    return _best_linear(call, fit, "support vectors", MARGINS)
 
 
-def ridge(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None = None,
-) -> Head:
-    """Fit ridge regression on one-hot labels (Hoerl and Kennard, 1970)."""
-
-    def fit(x: np.ndarray, own: np.ndarray, weights: np.ndarray, setting: float) -> Linear:
-        return ridges.fit(x, own, ridges.PENALTIES.index(setting), weights)
-
-    return _linear(features, labels, classes, folds, weights, fit, "ridge", ridges.PENALTIES)
-
-
-def mlp(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None = None,
-) -> Head:
+def mlp(call: HeadCall) -> Head:
     """Fit a network with one hidden layer on standardised features; `mlp_logits` predicts.
 
     Rows that weigh more are drawn more often.
     """
-    x, mean, deviation, counted = _standardised(features, weights)
-    present, own = np.unique(labels, return_inverse=True)
+    columns = standardised(call)
+    x, weights, folds = columns.x, columns.weights, call.folds
+    present, own = np.unique(call.labels, return_inverse=True)
     if len(present) < 2:
-        return heads.constant(int(present[0]), classes, features.shape[1])
+        return constant(call)
     decay = DECAYS[0]
     out = folds == np.unique(folds)[0]
     if 0 < out.sum() < len(out) and len(np.unique(own[~out])) == len(present):
         rates = [
-            _right(_network(x[~out], own[~out], counted[~out], d, seed), x[out], own[out]) for d in DECAYS
+            _right(_network(x[~out], own[~out], weights[~out], d, call.seed), x[out], own[out])
+            for d in DECAYS
         ]
         decay = DECAYS[int(np.argmax(rates))]
-    layers = _network(x, own, counted, decay, seed)
-    last, bias = np.zeros((classes, HIDDEN)), np.full(classes, layers[3].min() - 20.0)
-    last[present], bias[present] = layers[2].T, layers[3]
-    arrays = {
-        "first": (layers[0].T / deviation),
-        "first_bias": layers[1] - layers[0].T @ (mean / deviation),
-        "last": last,
-        "last_bias": bias,
-    }
+    first, first_bias, last, last_bias = _network(x, own, weights, decay, call.seed)
+    full_last, full_bias = np.zeros((call.classes, HIDDEN)), np.full(call.classes, last_bias.min() - ABSENT)
+    full_last[present], full_bias[present] = last.T, last_bias
+    unscaled, unscaled_bias = columns.unscaled(first.T, first_bias)
+    arrays = {"first": unscaled, "first_bias": unscaled_bias, "last": full_last, "last_bias": full_bias}
     single = {name: value.astype(np.float32) for name, value in arrays.items()}
     return Head(kind="arrays", arrays=single, method="network", setting=decay)
 
@@ -174,29 +129,22 @@ def mlp_logits(features: Any, arrays: dict[str, Any], classes: int) -> Any:
 # --------------------------------------------------------------------------- names of the classes
 
 
-def zero_shot(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None,
-    text: np.ndarray,
-    factor: float,
-) -> Head:
+def zero_shot(call: HeadCall) -> Head:
     """Return the head whose weights are the features of the class names (Radford et al., ICML 2021).
 
     Its predictions do not depend on the labels. Cosines are those of images of mean length, so that the head is linear
     and a fine-tuning can begin with it.
     """
-    if text.shape != (classes, features.shape[1]):
+    expected = (call.classes, call.features.shape[1])
+    if call.text is None or call.text.shape != expected:
+        shape = None if call.text is None else call.text.shape
         raise EngineError(
-            f"the text features have the shape {text.shape}; expected {(classes, features.shape[1])}: those of the images"
+            f"the text features have the shape {shape}; expected {expected}: those of the images"
         )
-    length = float(np.linalg.norm(features, axis=1).mean())
+    length = float(np.linalg.norm(call.features, axis=1).mean())
     arrays = {
-        "weight": (factor / max(length, 1e-12) * text).astype(np.float32),
-        "bias": np.zeros(classes, np.float32),
+        "weight": (call.factor / max(length, 1e-12) * call.text).astype(np.float32),
+        "bias": np.zeros(call.classes, np.float32),
     }
     return Head(kind="linear", arrays=arrays, method="names of the classes")
 
@@ -204,56 +152,41 @@ def zero_shot(
 # --------------------------------------------------------------------------- features of all layer groups
 
 
-def best_layer(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None,
-    widths: Sequence[int],
-) -> Head:
+def best_layer(call: HeadCall) -> Head:
     """Fit the usual linear head on the layer group on which a ridge is the most accurate (Alain and Bengio, 2016)."""
-    ends = np.cumsum(widths)
-    columns = [np.arange(end - width, end) for width, end in zip(widths, ends, strict=True)]
-    x, _, _, counted = _standardised(features, weights)
-    rates = [_ridge_accuracy(x[:, own], labels, folds, counted) for own in columns]
+    ends = np.cumsum(call.widths)
+    groups = [np.arange(end - width, end) for width, end in zip(call.widths, ends, strict=True)]
+    columns = standardised(call)
+    rates = [_ridge_accuracy(columns.x[:, own], call.labels, call.folds, columns.weights) for own in groups]
     best = len(rates) - 1 - int(np.argmax(rates[::-1]))  # the deepest of equals
-    return _on(columns[best], features, labels, classes, folds, seed, weights, f"layer group {best + 1}")
+    return _on(groups[best], call, f"layer group {best + 1}")
 
 
-def head2toe(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None,
-    widths: Sequence[int],
-) -> Head:
+def head2toe(call: HeadCall) -> Head:
     """Fit the usual linear head on the features of all layers that matter most (Head2Toe, Evci et al., ICML 2022).
 
     A feature's relevance is the norm of its weights in a ridge on all of them, where the paper has a group lasso.
     How many are kept is chosen on left-out rows, for which the relevance is measured on the others as well.
     """
-    x, _, _, counted = _standardised(features, weights)
-    present, own = np.unique(labels, return_inverse=True)
+    columns = standardised(call)
+    x, weights = columns.x, columns.weights
+    present, own = np.unique(call.labels, return_inverse=True)
     if len(present) < 2:
-        return heads.constant(int(present[0]), classes, features.shape[1])
+        return constant(call)
     index = len(ridges.PENALTIES) // 2
     counts = sorted({max(1, round(fraction * x.shape[1])) for fraction in FRACTIONS})
     right = np.zeros(len(counts))
-    for out in _left_out(folds):
+    for out in _left_out(call.folds):
         if len(np.unique(own[~out])) < len(present):
             continue
-        order = _relevance(x[~out], own[~out], index, counted[~out])
+        order = _relevance(x[~out], own[~out], index, weights[~out])
         for place, count in enumerate(counts):
             kept = order[:count]
-            weight, bias = ridges.fit(x[~out][:, kept], own[~out], index, counted[~out])
-            right[place] += counted[out] @ ((x[out][:, kept] @ weight.T + bias).argmax(1) == own[out])
+            weight, bias = ridges.fit(x[~out][:, kept], own[~out], index, weights[~out])
+            right[place] += weights[out] @ ((x[out][:, kept] @ weight.T + bias).argmax(1) == own[out])
     count = counts[int(np.argmax(right))] if right.any() else x.shape[1]
-    kept = np.sort(_relevance(x, own, index, counted)[:count])
-    return _on(kept, features, labels, classes, folds, seed, weights, "selected features")
+    kept = np.sort(_relevance(x, own, index, weights)[:count])
+    return _on(kept, call, "selected features")
 
 
 def _relevance(x: np.ndarray, own: np.ndarray, index: int, weights: np.ndarray) -> np.ndarray:
@@ -268,19 +201,10 @@ def _ridge_accuracy(x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weight
     return max(float(np.average(table.argmax(1) == own, weights=weights)) for table in tables)
 
 
-def _on(
-    columns: np.ndarray,
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None,
-    method: str,
-) -> Head:
+def _on(columns: np.ndarray, call: HeadCall, method: str) -> Head:
     """Return the usual linear head on some columns, as one on all of them."""
-    fitted = heads.linear(features[:, columns], labels, classes, folds, seed, weights)
-    weight = np.zeros((classes, features.shape[1]), np.float32)
+    fitted = heads.linear(replace(call, features=call.features[:, columns], widths=()))
+    weight = np.zeros((call.classes, call.features.shape[1]), np.float32)
     weight[:, columns] = fitted.arrays["weight"]
     arrays = {"weight": weight, "bias": fitted.arrays["bias"]}
     return Head(kind="linear", arrays=arrays, method=method, setting=float(len(columns)))
@@ -289,32 +213,24 @@ def _on(
 # --------------------------------------------------------------------------- shared by the heads above
 
 
-def _linear(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    weights: np.ndarray | None,
-    fit: Fit,
-    method: str,
-    settings: Sequence[float] = (0.0,),
-) -> Head:
+def _best_linear(call: HeadCall, fit: Fit, method: str, settings: Sequence[float] = (0.0,)) -> Head:
     """Return the linear head of the setting that is the most accurate on left-out rows, its scores made logits."""
-    x, mean, deviation, counted = _standardised(features, weights)
-    present, own = np.unique(labels, return_inverse=True)
+    columns = standardised(call)
+    present, own = np.unique(call.labels, return_inverse=True)
     if len(present) < 2:
-        return heads.constant(int(present[0]), classes, features.shape[1])
-    settings = settings if x.size * len(present) <= WORK else settings[len(settings) // 2 :][:1]
+        return constant(call)
+    settings = settings if columns.x.size * len(present) <= WORK else settings[len(settings) // 2 :][:1]
     with hardware.one_thread():
-        setting, factor = _chosen(x, own, folds, counted, fit, settings)
-        weight, bias = fit(x, own, counted, setting)
-    weight, bias = weight * factor, bias * factor
-    full_weight = np.zeros((classes, x.shape[1]))
-    full_bias = np.full(classes, bias.min() - 20.0)
-    full_weight[present] = weight / deviation
-    full_bias[present] = bias - weight @ (mean / deviation)
-    arrays = {"weight": full_weight.astype(np.float32), "bias": full_bias.astype(np.float32)}
-    return Head(kind="linear", arrays=arrays, method=method, setting=setting if len(settings) > 1 else None)
+        setting, factor = _chosen(columns.x, own, call.folds, columns.weights, fit, settings)
+        weight, bias = fit(columns.x, own, columns.weights, setting)
+    return columns.linear(
+        weight * factor,
+        bias * factor,
+        present=present,
+        classes=call.classes,
+        method=method,
+        setting=setting if len(settings) > 1 else None,
+    )
 
 
 def _chosen(
@@ -366,17 +282,6 @@ def _left_out(folds: np.ndarray) -> list[np.ndarray]:
     """Return masks (n,) of the first folds; none where all rows are of one."""
     names = np.unique(folds)
     return [folds == name for name in names[:JUDGED]] if len(names) > 1 else []
-
-
-def _standardised(
-    features: np.ndarray, weights: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return columns of mean 0 and deviation 1 (n, d), means (d,), deviations (d,) and the weights (n,)."""
-    counted = np.ones(len(features)) if weights is None else weights
-    mean = np.average(features, 0, counted)
-    deviation = np.sqrt(np.average((features - mean) ** 2, 0, counted))
-    deviation = np.where(deviation > 1e-6, deviation, 1.0)
-    return ((features - mean) / deviation).astype(np.float64), mean, deviation, counted
 
 
 def _means(x: np.ndarray, own: np.ndarray, weights: np.ndarray) -> np.ndarray:

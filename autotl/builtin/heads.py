@@ -1,36 +1,28 @@
 """Heads fitted in closed form on pooled features: no training pass, no torch.
 
-Each takes ``(features (n, d) float32, labels (n,) int64, classes, folds (n,), seed, weights (n,))``. Labels of another
-kind of target are standardised numbers, (n,) float64, or sets of labels, (n, classes) of 0 and 1. Rows of one fold
-are judged by the others where something is chosen by cross-validation. The weights are those of the rows in the metric
-of the goal, times those that the data give to their items: None where all weigh the same, larger for rare classes where
-classes weigh the same. `knn` uses them to choose the number of neighbours alone, so its strategy does not take weights
-of the data.
+Each takes a `HeadCall` and returns a `Head`. Rows of one fold are judged by the others where something is chosen by
+cross-validation. The weights of a call are those of the rows in the metric of the goal, times those that the data give
+to their items: larger for rare classes where classes weigh the same. `knn` uses them to choose the number of neighbours
+alone, so its strategy does not take weights of the data.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from autotl import hardware
+from autotl.builtin.standardised import constant, standardised
+from autotl.protocols import HeadCall
 from autotl.records.head import Head
-from autotl.stats import merits, ridge, values
+from autotl.stats import merits, values
+from autotl.stats import ridge as ridges
 from autotl.stats.folds import stratified_order
 
-__all__ = [
-    "FAST",
-    "MOST_UNLABELLED",
-    "SHARPNESS",
-    "Head",
-    "constant",
-    "knn",
-    "linear",
-    "logistic",
-    "ridge_alone",
-]
+__all__ = ["FAST", "MOST_UNLABELLED", "SHARPNESS", "knn", "linear", "logistic", "ridge"]
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # C of the logistic regression, on standardised features
 SHARPNESSES = tuple(float(value) for value in np.geomspace(1.0, 50.0, 16))  # of a ridge's scores as logits
@@ -41,158 +33,113 @@ STEPS = 100
 # larger has a ridge alone, whose price hardly depends on the classes.
 LOGISTIC_WORK = 3e8
 # Heads of the same kind for a run that is short of time: no logistic regression, nor the import of its library.
-FAST = {"autotl.builtin.heads:linear": "autotl.builtin.heads:ridge_alone"}
+FAST = {"autotl.builtin.heads:linear": "autotl.builtin.heads:ridge"}
 MOST_UNLABELLED = 2000  # images without a label whose features a head gets, where it needs them
 NEIGHBOUR_ROWS = 8000  # that how many neighbours is chosen on, at most: it costs the square of them
+STRONG = 2  # of `ridges.PENALTIES`, the first that is a start of a fine-tuning
+OF_CLASS = 5  # images with a class, and without, that a regression for it needs
+
+Method = Literal["ridge", "logistic"]
 
 
-def linear(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None = None,
-) -> Head:
+def linear(call: HeadCall) -> Head:
     """Fit logistic or ridge regression on standardised features; cross-validation chooses method and penalty.
 
-    The standardisation is folded into `weight` (classes, d) and `bias` (classes,), so the head is a plain
-    linear layer. Classes without a row get a bias that rules them out. Numbers have a ridge; sets of labels a logistic
-    regression for each class against the rest, or the ridge of all of them with Platt's scaling where these are too many.
+    The standardisation is folded into the weights, so the head is a plain linear layer. Classes without a row are ruled
+    out. Numbers have a ridge; sets of labels a logistic regression for each class against the rest, or the ridge of all
+    of them with Platt's scaling where these are too many.
     """
-    if not isinstance(values.of(labels), values.Classes):
-        return _of_values(features, labels, classes, folds, weights, methods=("ridge", "logistic"))
-    return _linear(features, labels, classes, folds, seed, weights, methods=("ridge", "logistic"))
+    return _fitted(call, ("ridge", "logistic"))
 
 
-def ridge_alone(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None = None,
-) -> Head:
-    """Fit ridge regression as in `linear`, in a fraction of its time; logistic where rows are too few for a choice."""
-    if not isinstance(values.of(labels), values.Classes):
-        return _of_values(features, labels, classes, folds, weights, methods=("ridge",))
-    return _linear(features, labels, classes, folds, seed, weights, methods=("ridge",))
+def ridge(call: HeadCall) -> Head:
+    """Fit ridge regression on one-hot labels (Hoerl and Kennard, 1970); its scores are scaled to be logits.
+
+    It takes a fraction of the time of `linear` and, for classes, imports no library.
+    """
+    return _fitted(call, ("ridge",))
 
 
-def logistic(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None = None,
-) -> Head:
+def logistic(call: HeadCall) -> Head:
     """Fit logistic regression as in `linear`: the start of a fine-tuning.
 
     A ridge with a small penalty predicts well, and its weights are so large that the first steps ruin it: numbers have
     one with the largest penalties alone.
     """
-    if not isinstance(values.of(labels), values.Classes):
-        return _of_values(features, labels, classes, folds, weights, methods=("logistic",))
-    return _linear(features, labels, classes, folds, seed, weights, methods=("logistic",))
+    return _fitted(call, ("logistic",))
 
 
-def _linear(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None,
-    *,
-    methods: tuple[str, ...],
-) -> Head:
-    weights = np.ones(len(labels)) if weights is None else weights
-    mean = np.average(features, 0, weights)
-    deviation = np.sqrt(np.average((features - mean) ** 2, 0, weights))
-    deviation = np.where(deviation > 1e-6, deviation, 1.0)
-    x = ((features - mean) / deviation).astype(np.float64)
-    present = np.unique(labels)
-    if len(present) < 2:
-        return constant(int(present[0]), classes, x.shape[1])
-    place = np.searchsorted(present, labels)
-    best_ridge = _best_ridge(x, place, folds, weights) if "ridge" in methods else None
+def _fitted(call: HeadCall, methods: tuple[Method, ...]) -> Head:
+    """Return the linear head of the best of some methods and its best penalty."""
+    if not isinstance(values.of(call.labels), values.Classes):
+        return _of_values(call, methods)
+    if len(np.unique(call.labels)) < 2:
+        return constant(call)
+    return _of_classes(call, methods)
+
+
+def _of_classes(call: HeadCall, methods: tuple[Method, ...]) -> Head:
+    columns = standardised(call)
+    x, labels, folds, weights = columns.x, call.labels, call.folds, columns.weights
+    present, own = np.unique(labels, return_inverse=True)
+    best = None
+    if "ridge" in methods:
+        best = _best_ridge(x, own, folds, weights)
+        if best is None and "logistic" not in methods:
+            best = _usual_ridge(x, own, weights)
     large = x.size * len(present) > LOGISTIC_WORK
-    if large and best_ridge is None:
-        kept = _sample(labels, max(int(LOGISTIC_WORK / (x.shape[1] * len(present))), 2 * len(present)), seed)
-        x, labels, folds, weights = x[kept], labels[kept], folds[kept], weights[kept]
-    if best_ridge is not None and (large or "logistic" not in methods):
-        penalty, accuracy = 0.0, -1.0
-    else:
+    penalty, accuracy = 0.0, -1.0  # of the logistic regression
+    if best is None or ("logistic" in methods and not large):
+        if large:
+            kept = _sample(
+                labels, max(int(LOGISTIC_WORK / (x.shape[1] * len(present))), 2 * len(present)), call.seed
+            )
+            x, labels, folds, weights = x[kept], labels[kept], folds[kept], weights[kept]
         penalty, accuracy = _best_penalty(x, labels, folds, weights)
-    if best_ridge is not None and best_ridge.accuracy > accuracy:
-        weight, bias = ridge.fit(x, place, best_ridge.index, weights)
-        weight, bias = weight * best_ridge.sharpness, bias * best_ridge.sharpness
-        method, setting = "ridge", float(ridge.PENALTIES[best_ridge.index])
+    if best is not None and best.accuracy > accuracy:
+        weight, bias = ridges.fit(x, own, best.index, weights)
+        weight, bias = weight * best.sharpness, bias * best.sharpness
+        method, setting = "ridge", float(ridges.PENALTIES[best.index])
     else:
         present, weight, bias = _fit(x, labels, penalty, weights)
         method, setting = "logistic", float(penalty)
-    full_weight = np.zeros((classes, x.shape[1]))
-    full_bias = np.full(classes, bias.min() - 20.0)
-    full_weight[present] = weight / deviation
-    full_bias[present] = bias - weight @ (mean / deviation)
-    arrays = {"weight": full_weight.astype(np.float32), "bias": full_bias.astype(np.float32)}
-    return Head(kind="linear", arrays=arrays, method=method, setting=setting)
+    return columns.linear(weight, bias, present=present, classes=call.classes, method=method, setting=setting)
 
 
-STRONG = 2  # of `ridge.PENALTIES`, the first that is a start of a fine-tuning
-OF_CLASS = 5  # images with a class, and without, that a regression for it needs
-
-
-def _of_values(
-    features: np.ndarray,
-    labels: np.ndarray,
-    outputs: int,
-    folds: np.ndarray,
-    weights: np.ndarray | None,
-    *,
-    methods: tuple[str, ...],
-) -> Head:
+def _of_values(call: HeadCall, methods: tuple[Method, ...]) -> Head:
     """Fit numbers or sets of labels on standardised features; cross-validation chooses method and penalty.
 
     Without "ridge" among the `methods` numbers have a ridge of the larger penalties, and sets of labels one only where
     logistic regressions are too many.
     """
-    with_ridge = "ridge" in methods
+    labels, folds, outputs = call.labels, call.folds, call.classes
     kind = values.of(labels)
-    weights = np.ones(len(labels)) if weights is None else weights
-    mean = np.average(features, 0, weights)
-    deviation = np.sqrt(np.average((features - mean) ** 2, 0, weights))
-    deviation = np.where(deviation > 1e-6, deviation, 1.0)
-    x = ((features - mean) / deviation).astype(np.float64)
+    columns = standardised(call)
+    x, weights = columns.x, columns.weights
     aims = kind.targets(labels, outputs)
     usual = np.average(aims, 0, weights)
-    root = np.sqrt(weights)[
-        :, None
-    ]  # least squares with weights are plain ones on rows times the root of theirs
-    scaled = ridge.left_out_targets(root * x, root * (aims - usual), folds, root=root)
+    # Least squares with weights are plain ones on rows times the root of theirs.
+    root = np.sqrt(weights)[:, None]
+    scaled = ridges.left_out_targets(root * x, root * (aims - usual), folds, root=root)
     left_out = [table / root for table in scaled]
     of_kind = merits.r2 if isinstance(kind, values.Numbers) else merits.mean_average_precision
     scores = [
         float(np.average(of_kind(labels, kind.answers(table + usual)), weights=weights)) for table in left_out
     ]
-    first = 0 if with_ridge else STRONG
+    first = 0 if "ridge" in methods else STRONG
     index = first + int(np.argmax(scores[first:]))
-    weight, bias = ridge.fit_targets(root * x, root * (aims - usual), index), usual
-    method, setting = "ridge", float(ridge.PENALTIES[index])
+    weight, bias = ridges.fit_targets(root * x, root * (aims - usual), index), usual
+    method, setting = "ridge", float(ridges.PENALTIES[index])
     if not isinstance(kind, values.Numbers):
         slope, offset = _platt(left_out[index] + usual, labels, weights)
         weight, bias = weight * slope[:, None], bias * slope + offset
         if "logistic" in methods and x.size * outputs * len(PENALTIES) <= LOGISTIC_WORK:
             penalty, logistic_score = _best_of_sets(x, labels, folds, weights)
-            if not with_ridge or logistic_score > scores[index]:
+            if "ridge" not in methods or logistic_score > scores[index]:
                 weight, bias = _fit_sets(x, labels, penalty, weights)
                 method, setting = "logistic", penalty
-    arrays = {
-        "weight": (weight / deviation).astype(np.float32),
-        "bias": (bias - weight @ (mean / deviation)).astype(np.float32),
-    }
-    return Head(kind="linear", arrays=arrays, method=method, setting=setting)
+    every = np.arange(outputs)
+    return columns.linear(weight, bias, present=every, classes=outputs, method=method, setting=setting)
 
 
 def _platt(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -262,32 +209,18 @@ def _sample(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.sort(order[:count])
 
 
-def constant(label: int, classes: int, width: int) -> Head:
-    """Return the head for images that are all of one class."""
-    bias = np.full(classes, -20.0, np.float32)
-    bias[label] = 0.0
-    arrays = {"weight": np.zeros((classes, width), np.float32), "bias": bias}
-    return Head(kind="linear", arrays=arrays, method="constant")
-
-
-def knn(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None = None,
-) -> Head:
+def knn(call: HeadCall) -> Head:
     """Fit nearest neighbours by cosine similarity of centred features; cross-validation chooses their number."""
+    labels, classes, folds = call.labels, call.classes, call.folds
     kind = values.of(labels)
     is_class = isinstance(kind, values.Classes)
     aims = kind.targets(labels, classes)
-    centre = features.mean(0)
-    x = features - centre
+    centre = call.features.mean(0)
+    x = call.features - centre
     x = x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-12)
-    judged = _sample(labels, NEIGHBOUR_ROWS, seed)
+    judged = _sample(labels, NEIGHBOUR_ROWS, call.seed)
     seen, own = x[judged], labels[judged]
-    counting = None if weights is None else weights[judged]
+    counting = None if call.weights is None else call.weights[judged]
     similarity = seen @ seen.T
     similarity[folds[judged][:, None] == folds[judged][None, :]] = -2.0
     order = np.argsort(-similarity, axis=1)[:, : max(NEIGHBOURS)]
@@ -326,7 +259,7 @@ def _best_ridge(x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: n
     """Return the penalty with the best left-out accuracy; None where there is nothing to leave out."""
     if len(np.unique(folds)) < 2 or len(x) < 2 * len(np.unique(labels)):
         return None
-    left_out = ridge.left_out(x, labels, folds, weights)
+    left_out = ridges.left_out(x, labels, folds, weights)
     accuracies = [float(np.average(scores.argmax(1) == labels, weights=weights)) for scores in left_out]
     index = int(np.argmax(accuracies))
     scores = left_out[index]
@@ -335,6 +268,14 @@ def _best_ridge(x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: n
         return _log_loss(sharpness * scores, labels, weights)
 
     return _Ridge(index=index, accuracy=accuracies[index], sharpness=float(min(SHARPNESSES, key=loss)))
+
+
+def _usual_ridge(x: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> _Ridge:
+    """Return the penalty in the middle, for rows too few to leave any out; its scores get the deviation 1."""
+    index = len(ridges.PENALTIES) // 2
+    weight, bias = ridges.fit(x, labels, index, weights)
+    deviation = float((x @ weight.T + bias).std(1).mean())
+    return _Ridge(index=index, accuracy=0.0, sharpness=1.0 / max(deviation, 1e-12))
 
 
 def _best_penalty(

@@ -19,6 +19,7 @@ import numpy as np
 
 from autotl import hardware
 from autotl.errors import Declined, EngineError
+from autotl.protocols import HeadCall
 from autotl.records.head import Head
 from autotl.stats.folds import stratified_order
 
@@ -35,20 +36,14 @@ _FITTED: dict[
 ] = {}  # classifiers, by the identity of the rows that they have read, as long as these live
 
 
-def fit(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None = None,
-) -> Head:
+def fit(call: HeadCall) -> Head:
     """Return the head of the rows in context; rows that weigh more are drawn more often.
 
     Raises `Declined` without the package or the weights.
     """
     checkpoint = require()
-    generator = np.random.default_rng(seed)
+    features, labels, weights = call.features, call.labels, call.weights
+    generator = np.random.default_rng(call.seed)
     kept = np.sort(stratified_order(labels, generator)[:ROWS])
     if weights is not None and np.ptp(weights) > 0:
         first = np.unique(labels, return_index=True)[1]  # each class at least once
@@ -63,7 +58,7 @@ def fit(
         "rows": ((features[kept] - mean) @ axes.T).astype(np.float32),
         "labels": labels[kept].astype(np.int64),
         "digest": np.frombuffer(_digest(checkpoint, checkpoint.stat().st_mtime_ns), np.uint8).copy(),
-        "seed": np.array(seed, np.int64),
+        "seed": np.array(call.seed, np.int64),
     }
     return Head(kind="arrays", arrays=arrays, method="in context", setting=float(len(kept)))
 

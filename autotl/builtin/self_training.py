@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import cg
 
 from autotl.builtin import heads
+from autotl.protocols import HeadCall
 from autotl.records.head import Head
 from autotl.stats.folds import folds_for, stratified_order
 
@@ -20,35 +23,27 @@ SPREADING = 2000  # images whose labels spread, at most
 GUESSED = 1.0  # weight of all guesses together, against that of all labels
 
 
-def pseudo_labels(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None,
-    unlabelled: np.ndarray,
-) -> Head:
+def pseudo_labels(call: HeadCall) -> Head:
     """Fit logistic regression on labels, and on those that label propagation guesses (Iscen et al., CVPR 2019).
 
-    Labels spread from the rows of `features` to those of `unlabelled` (u, d) along a graph of nearest neighbours. A
-    guess weighs by how sure it is; all together they weigh as much as the labels.
+    Labels spread from the rows with one to those without along a graph of nearest neighbours. A guess weighs by how
+    sure it is; all together they weigh as much as the labels.
     """
-    counted = np.ones(len(labels)) if weights is None else weights
-    guesses, certainty = _spread(features, labels, unlabelled, seed)
+    unlabelled = call.features[:0] if call.unlabelled is None else call.unlabelled
+    weights = np.ones(len(call.labels)) if call.weights is None else call.weights
+    guesses, certainty = _spread(call.features, call.labels, unlabelled, call.seed)
     if not certainty.sum():  # there are no images, or one class alone
-        return heads.logistic(features, labels, classes, folds, seed, weights)
-    share = GUESSED * counted.sum() * certainty / certainty.sum()
-    every = np.concatenate([counted, share])
-    head = heads.logistic(
-        np.concatenate([features, unlabelled]),
-        np.concatenate([labels, guesses]),
-        classes,
-        np.concatenate([folds, folds_for(guesses, None)]),
-        seed,
-        every / every.mean(),
+        return heads.logistic(call)
+    share = GUESSED * weights.sum() * certainty / certainty.sum()
+    every = np.concatenate([weights, share])
+    extended = replace(
+        call,
+        features=np.concatenate([call.features, unlabelled]),
+        labels=np.concatenate([call.labels, guesses]),
+        folds=np.concatenate([call.folds, folds_for(guesses, None)]),
+        weights=every / every.mean(),
     )
-    return Head(kind="linear", arrays=head.arrays, method="propagated labels", setting=head.setting)
+    return replace(heads.logistic(extended), method="propagated labels")
 
 
 def _spread(

@@ -54,7 +54,11 @@ def _frozen(name: str, summary: str, **more: Any) -> Strategy:
 # A default run has the linear probe, which chooses between the first two, and nearest neighbours.
 FROZEN = (
     _frozen("logistic", "logistic regression on its features", head="autotl.builtin.heads:logistic"),
-    _frozen("ridge", "ridge regression on its features (Hoerl and Kennard, 1970)"),
+    _frozen(
+        "ridge",
+        "ridge regression on its features (Hoerl and Kennard, 1970)",
+        head="autotl.builtin.heads:ridge",
+    ),
     _frozen("class_mean", "nearest class mean of its features (Mensink et al., TPAMI 2013)"),
     _frozen("lda", "linear discriminants with a shrunk covariance (Ledoit and Wolf, JMVA 2004)"),
     _frozen("linear_svm", "linear support vector machine (Cortes and Vapnik, 1995)"),

@@ -26,7 +26,7 @@ LINEAR_HEADS = tuple(  # those of autotl that are a network's last layer
     for name in (
         "heads:linear",
         "heads:logistic",
-        "frozen:ridge",
+        "heads:ridge",
         "frozen:class_mean",
         "frozen:lda",
         "frozen:linear_svm",

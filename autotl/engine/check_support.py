@@ -19,7 +19,6 @@ from torch import nn
 from autotl import tensors
 from autotl.budget import Allowance
 from autotl.builtin.builds import TIMM
-from autotl.builtin.heads import Head
 from autotl.engine import messages, trial
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import Squares, to_input
@@ -41,6 +40,7 @@ from autotl.records import (
     Trial,
     TrialResult,
 )
+from autotl.records.head import Head
 
 __all__ = [
     "TOY",

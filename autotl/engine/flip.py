@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import bdtrc
 
-from autotl.builtin.heads import Head, linear
+from autotl.builtin.heads import linear
+from autotl.protocols import HeadCall
 from autotl.records import Fact, Kind, Metric, fact
+from autotl.records.head import Head
 from autotl.stats import metrics, values
 from autotl.stats.folds import folds_for
 
@@ -37,7 +39,15 @@ def compare(
         out = folds == fold
         if len(np.unique(labels[~out])) < 2:
             return False, fact(Kind.FLIPS_UNKNOWN)
-        head = linear(features[~out], labels[~out], len(classes), np.zeros(int((~out).sum())), 0)
+        head = linear(
+            HeadCall(
+                features=features[~out],
+                labels=labels[~out],
+                classes=len(classes),
+                folds=np.zeros(int((~out).sum())),  # nothing is left out: the penalty is the usual one
+                seed=0,
+            )
+        )
         plain[out] = _predicted(head, features[out])
         turned[out] = _predicted(head, flipped[out])
     accuracy, accuracy_flipped = float((plain == labels).mean()), float((turned == labels).mean())
@@ -63,7 +73,9 @@ def _compare_values(
         if len(np.unique(labels[~out], axis=0)) < 2:
             return False, fact(Kind.FLIPS_UNKNOWN)
         inner = folds_for(labels[~out], None)
-        head = linear(features[~out], labels[~out], outputs, inner, 0)
+        head = linear(
+            HeadCall(features=features[~out], labels=labels[~out], classes=outputs, folds=inner, seed=0)
+        )
         for table, images in zip(tables, (features, flipped), strict=True):
             table[out] = images[out] @ head.arrays["weight"].T + head.arrays["bias"]
     plain, turned = (metrics.score(metric, labels, kind.answers(table), outputs) for table in tables)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autotl import checksums, tensors
-from autotl.builtin.heads import SHARPNESS, Head
+from autotl.builtin.heads import SHARPNESS
 from autotl.cache import atomic_folder
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import side_before_crop, to_input
@@ -25,6 +25,7 @@ from autotl.engine.resolve import require_installed, require_predict, require_pr
 from autotl.errors import Declined, EngineError, RunError
 from autotl.modality.image_store import LARGEST_SIDE, reduced, square_image
 from autotl.records import BackboneSpec, Preprocess, Scaling, TargetName
+from autotl.records.head import Head
 
 FILE = "model.safetensors"
 DESCRIPTION = "model.json"

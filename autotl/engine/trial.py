@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import math
 import re
 import time
@@ -18,7 +17,7 @@ from torch import nn
 from autotl import __version__, hardware
 from autotl.budget import Allowance
 from autotl.builtin.builds import BUILTIN_BUILDS
-from autotl.builtin.heads import MOST_UNLABELLED, Head
+from autotl.builtin.heads import MOST_UNLABELLED
 from autotl.builtin.strategies import BUILTIN_PREPARES
 from autotl.cache import atomic, disk_full
 from autotl.cache import key as cache_key
@@ -44,7 +43,7 @@ from autotl.engine.session import Session
 from autotl.errors import AutotlError, Declined, EngineError
 from autotl.plugins import validation
 from autotl.plugins.provenance import package_of
-from autotl.protocols import Checkpoint, RelatedCall
+from autotl.protocols import Checkpoint, HeadCall, RelatedCall
 from autotl.records import (
     PARTS,
     BackboneSpec,
@@ -61,6 +60,7 @@ from autotl.records import (
     TrialResult,
     fact,
 )
+from autotl.records.head import Head
 from autotl.stats import metrics
 from autotl.stats.folds import folds_for
 from autotl.stats.target_kinds import TARGET_KINDS
@@ -406,35 +406,39 @@ def _fit_head(
 
     `unlabelled` (u, d) are the features of images without a label, for a strategy that needs them.
     """
+    strategy, columns = task.strategy, task.columns
+    fit = resolve(str(strategy.head))
+    if (unfit := validation.call_flaw(fit, validation.ARGUMENTS["head"])) is not None:
+        raise EngineError(f"the head {strategy.head!r} {unfit}")
     order = np.argsort(rows)  # folds follow the data, not the order in which rows were drawn
     features, rows = features[order], rows[order]
-    labels, group = task.columns.labels[rows], task.columns.group
-    module, _, name = (task.strategy.head or "").partition(":")
-    folds = folds_for(labels, None if group is None else group[rows], HEAD_FOLDS)
-    fit = getattr(importlib.import_module(module), name)
-    own = task.columns.weight
-    weights = metrics.fitting_weights(task.session.data.metric, labels, None if own is None else own[rows])
-    if (unfit := validation.call_flaw(fit, validation.head_arguments(task.strategy))) is not None:
-        raise EngineError(f"the head {task.strategy.head!r} {unfit}")
-    aims = fitted_labels(labels, task.session.data.scaling)
-    more: tuple[object, ...] = (widths,) if task.strategy.layers == "all" else ()
-    if task.strategy.needs_text:
-        more = (*more, *task.session.text(task.spec))
-    if task.strategy.needs_unlabelled:
-        more = (*more, unlabelled)
+    labels = columns.labels[rows]
+    own = None if columns.weight is None else columns.weight[rows]
+    call = HeadCall(
+        features=features,
+        labels=fitted_labels(labels, task.session.data.scaling),
+        classes=len(columns.classes),
+        folds=folds_for(labels, None if columns.group is None else columns.group[rows], HEAD_FOLDS),
+        seed=task.trial.seed,
+        weights=metrics.fitting_weights(task.session.data.metric, labels, own),
+        widths=widths if strategy.layers == "all" else (),
+        unlabelled=unlabelled if strategy.needs_unlabelled else None,
+    )
+    if strategy.needs_text:
+        text, factor = task.session.text(task.spec)
+        call = replace(call, text=text, factor=factor)
     with hardware.one_thread():
-        head = fit(features, aims, len(task.columns.classes), folds, task.trial.seed, weights, *more)
-    trained = bool(task.strategy.phases)
+        head = fit(call)
     flaw = validation.head_flaw(
         head,
-        len(task.columns.classes),
+        call.classes,
         features.shape[1],
-        trained=trained,
-        predict=task.strategy.predict,
-        labels=aims,
+        trained=bool(strategy.phases),
+        predict=strategy.predict,
+        labels=call.labels,
     )
     if flaw is not None:
-        raise EngineError(f"the head {task.strategy.head!r} {flaw}")
+        raise EngineError(f"the head {strategy.head!r} {flaw}")
     return head  # type: ignore[no-any-return]
 
 

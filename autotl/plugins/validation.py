@@ -19,19 +19,15 @@ from autotl.records.head import Head
 __all__ = [
     "ARGUMENTS",
     "OF_PHASE",
-    "PREDICT_ARGUMENTS",
     "SCORE_ARGUMENTS",
     "call_flaw",
     "flaw",
-    "head_arguments",
     "head_flaw",
     "lacking",
 ]
 
-HEAD_ARGUMENTS = ("features", "labels", "classes", "folds", "seed", "weights")  # of a head's function
-PREDICT_ARGUMENTS = ("features", "arrays", "classes")  # of the function that maps features by a head's arrays
 SCORE_ARGUMENTS = ("features", "labels", "folds", "logits")  # of a score's function
-# Arguments of the functions that a phase names, and of those that a strategy names beside its head, by field.
+# Arguments of the functions that a phase names, and of those that a strategy names, by field.
 OF_PHASE = {
     "trains": ("name", "module", "group"),
     "augment": ("images", "seed"),
@@ -41,6 +37,8 @@ OF_PHASE = {
     "auxiliary": ("width", "classes"),
 }
 ARGUMENTS = OF_PHASE | {
+    "head": ("call",),
+    "predict": ("features", "arrays", "classes"),
     "prepare": ("network",),
     "worth": ("profile", "backbone", "seconds"),
     "combine": ("checkpoints",),
@@ -72,18 +70,9 @@ def call_flaw(function: Callable[..., Any], arguments: Sequence[str]) -> str | N
     try:
         signature.bind(*arguments)
     except TypeError:
-        return (
-            f"takes the arguments {signature}, but is called with ({', '.join(arguments)}); expected these "
-            f"{len(arguments)}, in this order"
-        )
+        expected = "it alone" if len(arguments) == 1 else f"these {len(arguments)}, in this order"
+        return f"takes the arguments {signature}, but is called with ({', '.join(arguments)}); expected {expected}"
     return None
-
-
-def head_arguments(strategy: Strategy) -> tuple[str, ...]:
-    """Return the arguments that the function of a strategy's head gets, in their order."""
-    widths = ("widths",) if strategy.layers == "all" else ()
-    text = ("text", "factor") if strategy.needs_text else ()
-    return HEAD_ARGUMENTS + widths + text + (("unlabelled",) if strategy.needs_unlabelled else ())
 
 
 def head_flaw(

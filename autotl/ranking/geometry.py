@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from autotl.builtin.heads import linear
+from autotl.protocols import HeadCall
 from autotl.records import Finding, Geometry, Kind
 from autotl.stats import merits, ridge, values
 
@@ -42,8 +43,15 @@ def recognised(features: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> n
         out = folds == fold
         if len(np.unique(codes[~out])) < 2:
             continue
-        inside = int((~out).sum())
-        head = linear(features[~out], codes[~out], len(names), np.zeros(inside), 0)
+        head = linear(
+            HeadCall(
+                features=features[~out],
+                labels=codes[~out],
+                classes=len(names),
+                folds=np.zeros(int((~out).sum())),  # nothing is left out: the penalty is the usual one
+                seed=0,
+            )
+        )
         predicted = (features[out] @ head.arrays["weight"].T + head.arrays["bias"]).argmax(1)
         right[out] = predicted == codes[out]
     return right

@@ -146,9 +146,7 @@ class Strategy:
     summary: str  # a few words for tables and reports
     phases: tuple[Phase, ...] = ()  # none: the head is fitted in closed form on pooled features
     depths: bool = False  # takes an unfreeze depth 1..n or all
-    head: str | None = None  # "module:attr" of (features, labels, classes, folds, seed, weights) -> Head
-    # It gets `widths` besides with the features of all groups, `text` and `factor` where it needs the text, and
-    # `unlabelled` where it needs these.
+    head: str | None = None  # "module:attr" of (HeadCall) -> Head
     predict: str | None = None  # "module:attr" of (features, arrays, classes) -> logits: of a head of arrays
     layers: Literal["last", "all"] = "last"  # groups whose features the head gets; all: of each, concatenated
     prepare: str | None = None  # "module:attr" of (network) -> network: adapters, another view of its layers

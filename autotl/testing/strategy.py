@@ -11,6 +11,7 @@ import numpy as np
 
 from autotl.errors import Declined
 from autotl.plugins import validation
+from autotl.protocols import HeadCall
 from autotl.records import BackboneSpec, Phase, Profile, Strategy
 from autotl.records.head import Head
 from autotl.report.wording import sentences
@@ -32,13 +33,23 @@ HeadOf = str | Strategy  # "module:attr" of a head's function, or the strategy t
 def _head(value: HeadOf, classes: int, case: tuple[np.ndarray, np.ndarray, np.ndarray], seed: int) -> Head:
     """Return the head that is fitted on the rows of a case."""
     strategy = Strategy(name="head", summary="", head=value) if isinstance(value, str) else value
-    width = case[0].shape[1]
-    more = ((width // 2, width - width // 2),) if strategy.layers == "all" else ()
-    text = (_text(classes, case), 10.0) if strategy.needs_text else ()
-    without = (case[0][::2],) if strategy.needs_unlabelled else ()
+    features, labels, folds = case
+    width = features.shape[1]
+    call = HeadCall(
+        features=features,
+        labels=labels,
+        classes=classes,
+        folds=folds,
+        seed=seed,
+        weights=np.ones(len(labels)),
+        widths=(width // 2, width - width // 2) if strategy.layers == "all" else (),
+        text=_text(classes, case) if strategy.needs_text else None,
+        factor=10.0,
+        unlabelled=features[::2] if strategy.needs_unlabelled else None,
+    )
     fit = resolve(str(strategy.head))
     try:
-        head = fit(*case[:2], classes, case[2], seed, np.ones(len(case[0])), *more, *text, *without)
+        head = fit(call)
     except Declined as reason:
         raise SkipTest(str(reason)) from reason
     flaw = validation.head_flaw(head, classes, width, trained=bool(strategy.phases), predict=strategy.predict)
@@ -75,12 +86,12 @@ def _predict(value: HeadOf) -> str | None:
 
 
 def takes_arguments(value: HeadOf) -> None:
-    """It can be imported, and called with features, labels, classes, folds, seed and weights, in this order."""
+    """It can be imported, and called with a `HeadCall`."""
     strategy = Strategy(name="head", summary="", head=value) if isinstance(value, str) else value
-    flaw = validation.call_flaw(resolve(str(strategy.head)), validation.head_arguments(strategy))
+    flaw = validation.call_flaw(resolve(str(strategy.head)), validation.ARGUMENTS["head"])
     require(flaw is None, f"it {flaw}")
     if strategy.predict is not None:
-        flaw = validation.call_flaw(resolve(strategy.predict), validation.PREDICT_ARGUMENTS)
+        flaw = validation.call_flaw(resolve(strategy.predict), validation.ARGUMENTS["predict"])
         require(flaw is None, f"predict {strategy.predict!r} {flaw}")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from autotl.plugin import Head, Score, Strategy, hookimpl
+from autotl.plugin import Head, HeadCall, Score, Strategy, hookimpl
 
-AUTOTL_API_VERSION = 2
+AUTOTL_API_VERSION = 3
 
 
 @hookimpl
@@ -30,24 +30,14 @@ def register_scores() -> list[Score]:
     return [h_score]
 
 
-def class_means(
-    features: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    seed: int,
-    weights: np.ndarray | None,
-) -> Head:
-    """Fit the head on features (n, d) and labels (n,) below `classes`.
-
-    The weights (n,) are those of the rows in the metric and in the data; None where all weigh the same. A class without
-    a row gets a bias that rules it out.
-    """
-    present, of_row, means = _means(features, labels)
+def class_means(call: HeadCall) -> Head:
+    """Fit the head on features (n, d) and labels (n,). A class without a row gets a bias that rules it out."""
+    features, weights = call.features, call.weights
+    present, of_row, means = _means(features, call.labels)
     inverse = np.linalg.inv(_covariance(features - means[of_row]))
-    weight, bias = np.zeros((classes, features.shape[1])), np.full(classes, -1e6)
+    weight, bias = np.zeros((call.classes, features.shape[1])), np.full(call.classes, -1e6)
     weight[present] = means @ inverse
-    prior = np.bincount(of_row, weights) / (len(labels) if weights is None else weights.sum())
+    prior = np.bincount(of_row, weights) / (len(of_row) if weights is None else weights.sum())
     bias[present] = np.log(prior) - np.sum(weight[present] * means, axis=1) / 2
     return Head(kind="linear", arrays={"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -10,13 +11,24 @@ import pytest
 from example_run import example
 from scipy.special import log_softmax
 
-from autotl.builtin import frozen
+from autotl.builtin import frozen, heads
 from autotl.builtin.strategies import FROZEN, STRATEGIES
+from autotl.protocols import HeadCall
 from autotl.records import Strategy
 from autotl.records.head import Head
 from autotl.stats.folds import folds_for
 
-ONE_LAYER = ("ridge", "class_mean", "lda", "linear_svm", "mlp")
+BY_NAME = {
+    "ridge": heads.ridge,
+    "class_mean": frozen.class_mean,
+    "lda": frozen.lda,
+    "linear_svm": frozen.linear_svm,
+    "mlp": frozen.mlp,
+}
+
+
+def call(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, **more: Any) -> HeadCall:
+    return HeadCall(features=features, labels=labels, classes=classes, folds=folds, seed=0, **more)
 
 
 def logits(head: Head, features: np.ndarray, classes: int) -> np.ndarray:
@@ -40,22 +52,22 @@ def normal(
     return features, labels, folds_for(labels[:rows], None)
 
 
-@pytest.mark.parametrize("name", ONE_LAYER)
+@pytest.mark.parametrize("name", BY_NAME)
 def test_the_scores_of_new_rows_are_about_log_probabilities(name: str) -> None:
     """Scores such as margins or distances are scaled: the log loss is near what the rate of errors would have at best."""
     features, labels, folds = normal(300, 20, 0.6)
-    head: Head = getattr(frozen, name)(features[:300], labels[:300], 3, folds, 0)
+    head: Head = BY_NAME[name](call(features[:300], labels[:300], 3, folds))
     scores = logits(head, features[300:], 3)
     assert (scores.argmax(1) == labels[300:]).mean() > 0.9
     assert -log_softmax(scores, axis=1)[np.arange(300), labels[300:]].mean() < 0.25
 
 
-@pytest.mark.parametrize("name", ONE_LAYER)
+@pytest.mark.parametrize("name", BY_NAME)
 def test_classes_without_a_row_and_a_single_class_are_answered(name: str) -> None:
     features, labels, folds = normal(60, 8, 1.0)
-    head: Head = getattr(frozen, name)(features[:60], labels[:60], 5, folds, 0)
+    head: Head = BY_NAME[name](call(features[:60], labels[:60], 5, folds))
     assert set(logits(head, features[60:], 5).argmax(1)) == {0, 1, 2}
-    one: Head = getattr(frozen, name)(features[:9], np.full(9, 1), 5, np.arange(9) % 3, 0)
+    one: Head = BY_NAME[name](call(features[:9], np.full(9, 1), 5, np.arange(9) % 3))
     assert set(logits(one, features[60:], 5).argmax(1)) == {1}
 
 
@@ -69,7 +81,7 @@ def test_discriminants_see_through_a_direction_that_all_classes_share() -> None:
     folds = folds_for(labels[:200], None)
     rates = {
         name: right(
-            getattr(frozen, name)(features[:200], labels[:200], 2, folds, 0), features[200:], labels[200:], 2
+            BY_NAME[name](call(features[:200], labels[:200], 2, folds)), features[200:], labels[200:], 2
         )
         for name in ("class_mean", "lda")
     }
@@ -82,8 +94,8 @@ def test_a_hidden_layer_learns_what_no_linear_head_can() -> None:
     features = generator.normal(size=(600, 2)).astype(np.float32)
     labels = (features[:, 0] * features[:, 1] > 0).astype(int)
     folds = folds_for(labels[:300], None)
-    network = frozen.mlp(features[:300], labels[:300], 2, folds, 0)
-    line = frozen.linear_svm(features[:300], labels[:300], 2, folds, 0)
+    network = frozen.mlp(call(features[:300], labels[:300], 2, folds))
+    line = frozen.linear_svm(call(features[:300], labels[:300], 2, folds))
     assert right(network, features[300:], labels[300:], 2) > 0.9
     assert right(line, features[300:], labels[300:], 2) < 0.65
 
@@ -95,11 +107,13 @@ def test_rows_of_a_rare_class_that_weigh_more_are_answered_more_often(name: str)
     features = (generator.normal(size=(600, 4)) + labels[:, None] * 0.7).astype(np.float32)
     weights = np.where(labels == 1, 20.0, 1.0)[:300]
     weights /= weights.mean()
-    fit: Any = getattr(frozen, name)
+    fit: Any = BY_NAME[name]
     folds = folds_for(labels[:300], None)
     rare = {
         how: (
-            logits(fit(features[:300], labels[:300], 2, folds, 0, given), features[300:], 2).argmax(1)
+            logits(
+                fit(call(features[:300], labels[:300], 2, folds, weights=given)), features[300:], 2
+            ).argmax(1)
         ).mean()
         for how, given in (("alike", None), ("weighted", weights))
     }
@@ -117,7 +131,7 @@ def layers() -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, ...]]:
 
 def test_the_layer_that_knows_the_classes_is_chosen() -> None:
     features, labels, folds, widths = layers()
-    head = frozen.best_layer(features[:200], labels[:200], 4, folds, 0, None, widths)
+    head = frozen.best_layer(call(features[:200], labels[:200], 4, folds, widths=widths))
     assert head.method == "layer group 2"
     assert np.flatnonzero(np.abs(head.arrays["weight"]).sum(0)).tolist() == list(range(80, 160))
     assert right(head, features[200:], labels[200:], 4) > 0.8
@@ -125,11 +139,11 @@ def test_the_layer_that_knows_the_classes_is_chosen() -> None:
 
 def test_features_that_matter_are_selected_among_those_of_all_layers() -> None:
     features, labels, folds, widths = layers()
-    head = frozen.head2toe(features[:200], labels[:200], 4, folds, 0, None, widths)
+    head = frozen.head2toe(call(features[:200], labels[:200], 4, folds, widths=widths))
     kept = set(np.flatnonzero(np.abs(head.arrays["weight"]).sum(0)).tolist())
     assert set(range(85, 90)) <= kept and len(kept) <= 24
     rate = right(head, features[200:], labels[200:], 4)
-    every = frozen.ridge(features[:200], labels[:200], 4, folds, 0)
+    every = heads.ridge(call(features[:200], labels[:200], 4, folds))
     assert rate > right(every, features[200:], labels[200:], 4) + 0.03
 
 
@@ -159,16 +173,15 @@ def test_rows_of_hardly_any_weight_have_hardly_any_say(strategy: Strategy) -> No
     given[wrong], weights[wrong] = (given[wrong] + 1) % 3, 1e-3
     module, _, name = (strategy.head or "").partition(":")
     fit = getattr(import_module(module), name)
-    more = ((6, 6),) if strategy.layers == "all" else ()
-    head: Head = fit(features[:240], given, 3, folds, 0, weights, *more)
+    plain = call(features[:240], given, 3, folds, widths=(6, 6))
+    head: Head = fit(replace(plain, weights=weights))
     assert right(head, features[240:], labels[240:], 3) > 0.8
-    misled: Head = fit(features[:240], given, 3, folds, 0, None, *more)
+    misled: Head = fit(plain)
     assert right(misled, features[240:], labels[240:], 3) < 0.5
 
 
 def test_names_of_classes_are_for_backbones_that_read_them() -> None:
     """Asked for by name, zero-shot is tried on the one backbone with a text tower, and says so of the other."""
-    from dataclasses import replace
     from types import SimpleNamespace
 
     from autotl.candidates.gather import gather

@@ -9,6 +9,8 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
 from autotl.builtin import heads
+from autotl.protocols import HeadCall
+from autotl.records.head import Head
 from autotl.stats import metrics, ridge
 from autotl.stats.folds import folds_for
 
@@ -20,7 +22,11 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     return images[rows].astype(np.float32), labels[rows]
 
 
-def answers(head: heads.Head, features: np.ndarray) -> np.ndarray:
+def call(features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, **more: Any) -> HeadCall:
+    return HeadCall(features=features, labels=labels, classes=classes, folds=folds, seed=0, **more)
+
+
+def answers(head: Head, features: np.ndarray) -> np.ndarray:
     return np.asarray(features @ head.arrays["weight"].T + head.arrays["bias"])
 
 
@@ -28,7 +34,7 @@ def test_the_linear_head_is_as_good_as_the_better_of_two(digits: tuple[np.ndarra
     features, labels = digits
     wide = np.tanh(features @ np.random.default_rng(1).normal(size=(64, 700)).astype(np.float32) / 30)
     folds = folds_for(labels[:400], None)
-    head = heads.linear(wide[:400], labels[:400], 10, folds, 0)
+    head = heads.linear(call(wide[:400], labels[:400], 10, folds))
     right = float((answers(head, wide[400:]).argmax(1) == labels[400:]).mean())
     by_ridge = RidgeClassifier(alpha=70.0).fit(ridge.standardise(wide[:400]), labels[:400])
     x = (wide[400:] - wide[:400].mean(0)) / wide[:400].std(0)
@@ -48,7 +54,7 @@ def test_ridge_without_a_fold_is_scikit_learns(digits: tuple[np.ndarray, np.ndar
 
 def test_its_probabilities_mean_something(digits: tuple[np.ndarray, np.ndarray]) -> None:
     features, labels = digits
-    head = heads.linear(features[:400], labels[:400], 10, folds_for(labels[:400], None), 0)
+    head = heads.linear(call(features[:400], labels[:400], 10, folds_for(labels[:400], None)))
     logits = answers(head, features[400:])
     shares = np.exp(logits - logits.max(1, keepdims=True))
     shares /= shares.sum(1, keepdims=True)
@@ -59,7 +65,7 @@ def test_its_probabilities_mean_something(digits: tuple[np.ndarray, np.ndarray])
 def test_a_class_without_a_row_is_never_answered(digits: tuple[np.ndarray, np.ndarray]) -> None:
     features, labels = digits
     some = labels < 8
-    head = heads.linear(features[some], labels[some], 12, folds_for(labels[some], None), 0)
+    head = heads.linear(call(features[some], labels[some], 12, folds_for(labels[some], None)))
     assert head.arrays["weight"].shape == (12, 64)
     assert answers(head, features).argmax(1).max() < 8
 
@@ -69,13 +75,26 @@ def test_a_handful_of_images_suffices(each: int) -> None:
     generator = np.random.default_rng(0)
     labels = np.repeat(np.arange(3), each)
     features = (np.eye(3)[labels] * 5 + generator.normal(size=(3 * each, 3))).astype(np.float32)
-    head = heads.linear(features, labels, 3, folds_for(labels, None), 0)
+    head = heads.linear(call(features, labels, 3, folds_for(labels, None)))
     assert (answers(head, features).argmax(1) == labels).mean() > 0.6
+
+
+def test_a_ridge_is_a_ridge_with_one_image_a_class(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    """Nothing can be left out, so the penalty is the usual one and the scores are scaled by their own spread."""
+    features, labels = digits
+    rows = np.unique(labels, return_index=True)[1]
+    head = heads.ridge(call(features[rows], labels[rows], 10, folds_for(labels[rows], None)))
+    assert head.method == "ridge"
+    logits = answers(head, features)
+    assert (logits.argmax(1) == labels).mean() > 0.4
+    assert 0.5 < logits.std(1).mean() < 2.0
 
 
 def test_one_class_alone_is_always_answered(digits: tuple[np.ndarray, np.ndarray]) -> None:
     features, labels = digits
-    head = heads.linear(features[labels == 3], labels[labels == 3], 10, np.zeros((labels == 3).sum(), int), 0)
+    head = heads.linear(
+        call(features[labels == 3], labels[labels == 3], 10, np.zeros((labels == 3).sum(), int))
+    )
     assert set(answers(head, features).argmax(1).tolist()) == {3}
 
 
@@ -83,7 +102,7 @@ def test_neighbours_vote_in_another_fold_when_their_number_is_chosen(
     digits: tuple[np.ndarray, np.ndarray],
 ) -> None:
     features, labels = digits
-    head = heads.knn(features, labels, 10, folds_for(labels, None), 0)
+    head = heads.knn(call(features, labels, 10, folds_for(labels, None)))
     assert head.kind == "knn"
     assert int(head.arrays["count"]) in heads.NEIGHBOURS
     assert head.arrays["features"].shape == features.shape
@@ -91,7 +110,7 @@ def test_neighbours_vote_in_another_fold_when_their_number_is_chosen(
 
 def test_a_fine_tuning_starts_from_a_logistic_head(digits: tuple[np.ndarray, np.ndarray]) -> None:
     features, labels = digits
-    head = heads.logistic(features, labels, 10, folds_for(labels, None), 0)
+    head = heads.logistic(call(features, labels, 10, folds_for(labels, None)))
     assert head.method == "logistic"
     assert (answers(head, features).argmax(1) == labels).mean() > 0.95
 
@@ -108,14 +127,14 @@ def test_many_classes_and_rows_cost_no_more_than_they_must(
         LogisticRegression, "fit", lambda model, x, *rest: fitted.append(len(x)) or fit(model, x, *rest)
     )
     monkeypatch.setattr(heads, "LOGISTIC_WORK", 100 * 64 * 10)
-    head = heads.linear(features[:400], labels[:400], 10, folds, 0)
+    head = heads.linear(call(features[:400], labels[:400], 10, folds))
     assert head.method == "ridge" and not fitted
     assert (answers(head, features[400:]).argmax(1) == labels[400:]).mean() > 0.85
-    head = heads.logistic(features[:400], labels[:400], 10, folds, 0)
+    head = heads.logistic(call(features[:400], labels[:400], 10, folds))
     assert head.method == "logistic" and 0 < max(fitted) <= 100
     assert (answers(head, features[400:]).argmax(1) == labels[400:]).mean() > 0.7
     monkeypatch.setattr(heads, "NEIGHBOUR_ROWS", 100)
-    known = heads.knn(features[:400], labels[:400], 10, folds, 0)
+    known = heads.knn(call(features[:400], labels[:400], 10, folds))
     assert len(known.arrays["features"]) == 400, "all of them vote, though fewer say how many do"
 
 
@@ -131,12 +150,12 @@ def rare() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("fit", [heads.linear, heads.logistic])
 def test_rare_classes_are_recalled_where_every_class_counts_the_same(
-    fit: Callable[..., heads.Head], rare: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    fit: Callable[..., Head], rare: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 ) -> None:
     features, labels, unseen, even = rare
     folds = folds_for(labels, None)
     weights = metrics.fitting_weights("balanced_accuracy", labels)
-    plain, weighed = (fit(features, labels, 4, folds, 0, given) for given in (None, weights))
+    plain, weighed = (fit(call(features, labels, 4, folds, weights=given)) for given in (None, weights))
     recall = [float((answers(head, unseen).argmax(1) == even).mean()) for head in (plain, weighed)]
     assert recall[1] > recall[0] + 0.05
 
@@ -165,7 +184,7 @@ def test_the_number_of_neighbours_is_chosen_by_what_counts(monkeypatch: pytest.M
     labels = np.repeat([0, 1], [110, 6])
     features = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
     folds, weights = np.arange(116), metrics.fitting_weights("macro_f1", labels)
-    plain, weighed = (heads.knn(features, labels, 2, folds, 0, given) for given in (None, weights))
+    plain, weighed = (heads.knn(call(features, labels, 2, folds, weights=given)) for given in (None, weights))
     assert int(weighed.arrays["count"]) < int(plain.arrays["count"])
 
 
@@ -178,7 +197,7 @@ def test_numbers_and_several_labels_are_fitted(fit: Any, kind: str) -> None:
     labels = hidden[:, 0] if kind == "numbers" else (hidden > 0.5).astype(np.int8)
     outputs = 1 if kind == "numbers" else 3
     train, test = slice(0, 180), slice(180, 240)
-    head = fit(features[train], labels[train], outputs, np.arange(180) % 5, 0)
+    head = fit(call(features[train], labels[train], outputs, np.arange(180) % 5))
     if head.kind == "linear":
         answers = features[test] @ head.arrays["weight"].T + head.arrays["bias"]
     else:
@@ -201,7 +220,9 @@ def test_rows_of_hardly_any_weight_do_not_move_numbers_and_sets(kind: str) -> No
     numbers[:60] *= -1  # the opposite, of no weight
     labels = numbers if kind == "numbers" else np.stack([numbers > 0, numbers < 0.5], axis=1).astype(np.int8)
     weights = np.where(np.arange(200) < 60, 1e-3, 1.0)
-    head = heads.linear(features, labels, 1 if kind == "numbers" else 2, np.arange(200) % 5, 0, weights)
+    head = heads.linear(
+        call(features, labels, 1 if kind == "numbers" else 2, np.arange(200) % 5, weights=weights)
+    )
     answers = features[60:] @ head.arrays["weight"].T + head.arrays["bias"]
     if kind == "numbers":
         assert metrics.score("r2", labels[60:], answers[:, 0], 1) > 0.98

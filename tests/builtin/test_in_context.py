@@ -14,6 +14,7 @@ import torch
 
 from autotl.builtin import in_context
 from autotl.errors import Declined, EngineError
+from autotl.protocols import HeadCall
 from autotl.records.head import Head
 
 
@@ -57,7 +58,11 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 
 def fitted(count: int = 60) -> Head:
     features, labels = rows()
-    return in_context.fit(features[:count], labels[:count], 5, np.arange(count) % 5, 0)
+    return in_context.fit(
+        HeadCall(
+            features=features[:count], labels=labels[:count], classes=5, folds=np.arange(count) % 5, seed=0
+        )
+    )
 
 
 def tensors(head: Head) -> dict[str, Any]:
@@ -83,7 +88,9 @@ def test_it_predicts_by_the_rows_that_it_keeps_on_principal_axes(weights: Path) 
 def test_rows_that_weigh_more_are_drawn_more_often(weights: Path) -> None:
     features, labels = rows()
     weight = np.where(labels == 2, 10.0, 1.0)
-    head = in_context.fit(features, labels, 3, np.arange(90) % 5, 0, weight)
+    head = in_context.fit(
+        HeadCall(features=features, labels=labels, classes=3, folds=np.arange(90) % 5, seed=0, weights=weight)
+    )
     assert (head.arrays["labels"] == 2).mean() > 0.6
     assert set(head.arrays["labels"]) == {0, 1, 2}
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from autotl.builtin import heads
 from autotl.builtin.self_training import pseudo_labels
+from autotl.protocols import HeadCall
 from autotl.records.head import Head
 from autotl.stats.folds import folds_for
 
@@ -30,8 +31,10 @@ def test_with_ten_labels_guesses_gain_twenty_points() -> None:
     for seed in range(3, 8):
         features, labels = clusters(10, seed)
         folds = folds_for(labels, None)
-        plain = heads.logistic(features, labels, 2, folds, 0)
-        more = pseudo_labels(features, labels, 2, folds, 0, None, unlabelled)
+        call = HeadCall(
+            features=features, labels=labels, classes=2, folds=folds, seed=0, unlabelled=unlabelled
+        )
+        plain, more = heads.logistic(call), pseudo_labels(call)
         gains.append(right(more, *test) - right(plain, *test))
     assert np.mean(gains) >= 0.2 and min(gains) > 0
 
@@ -39,6 +42,6 @@ def test_with_ten_labels_guesses_gain_twenty_points() -> None:
 def test_without_an_image_it_is_the_regression_on_the_labels() -> None:
     features, labels = clusters(40, 3)
     folds = folds_for(labels, None)
-    alone = pseudo_labels(features, labels, 2, folds, 0, None, features[:0])
-    plain = heads.logistic(features, labels, 2, folds, 0)
+    call = HeadCall(features=features, labels=labels, classes=2, folds=folds, seed=0, unlabelled=features[:0])
+    alone, plain = pseudo_labels(call), heads.logistic(call)
     assert all(np.array_equal(alone.arrays[name], plain.arrays[name]) for name in plain.arrays)

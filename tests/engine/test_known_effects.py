@@ -18,6 +18,7 @@ from autotl.builtin.adaptation import ADAPTATION
 from autotl.builtin.fine_tuning import FINE_TUNING
 from autotl.engine import train
 from autotl.engine.model import Model
+from autotl.protocols import HeadCall
 from autotl.records import Phase
 
 BY_NAME = {strategy.name: strategy for strategy in (*FINE_TUNING, *ADAPTATION)}
@@ -192,7 +193,9 @@ def test_predicting_turns_teaches_the_features_to_tell_them_and_reads_no_label()
         turns = np.arange(144) // 3 % 4
         shown = np.stack([np.rot90(image, turn) for image, turn in zip(others, turns, strict=True)])
         features = train.features(model.backbone, np.arange(144), toy.setting(shown, turns))
-        head = heads.logistic(features[:72], turns[:72], 4, np.arange(72) % 4, 0)
+        head = heads.logistic(
+            HeadCall(features=features[:72], labels=turns[:72], classes=4, folds=np.arange(72) % 4, seed=0)
+        )
         logits = features[72:] @ head.arrays["weight"].T + head.arrays["bias"]
         return float((logits.argmax(1) == turns[72:]).mean())
 

@@ -151,7 +151,7 @@ def test_a_late_run_makes_its_first_model_at_once(photos: Path, tmp_path: Path) 
     folder = world.run(photos, tmp_path / "run", budget=30.0)
     first, strategy = world.engine.submitted[0]  # type: ignore[union-attr]
     assert (first.candidate.backbone, first.epochs) == ("mine:small", 0.0)
-    assert strategy.head == "autotl.builtin.heads:ridge_alone"
+    assert strategy.head == "autotl.builtin.heads:ridge"
     stages = [event.stage for event in world.events]
     assert "similarity" not in stages[: stages.index("probe")]
     result = result_file.read(folder)
@@ -162,7 +162,7 @@ def test_a_late_run_makes_its_first_model_at_once(photos: Path, tmp_path: Path) 
 def test_a_run_with_time_is_not_hurried(photos: Path, tmp_path: Path) -> None:
     world = BusyWorld(Busy(start=20.0, pace=steady(3)))
     folder = world.run(photos, tmp_path / "run", budget=120.0)
-    assert all(strategy.head != "autotl.builtin.heads:ridge_alone" for _, strategy in world.engine.submitted)  # type: ignore[union-attr]
+    assert all(strategy.head != "autotl.builtin.heads:ridge" for _, strategy in world.engine.submitted)  # type: ignore[union-attr]
     assert not any(note.kind is Kind.HURRIED for note in result_file.read(folder).notes)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autotl.plugin import Head, Strategy, hookimpl
+from autotl.plugin import Head, HeadCall, Strategy, hookimpl
 
 
 @hookimpl
@@ -22,9 +22,9 @@ def register_strategies() -> list[Strategy]:
     ]
 
 
-def fit(features: np.ndarray, labels: np.ndarray, classes: int, folds: Any, seed: int, weights: Any) -> Head:
-    width = features.shape[1]
-    means, log_priors = np.zeros((classes, width)), np.full(classes, -1e4)
+def fit(call: HeadCall) -> Head:
+    features, labels = call.features, call.labels
+    means, log_priors = np.zeros((call.classes, features.shape[1])), np.full(call.classes, -1e4)
     for label in np.unique(labels):
         means[label] = features[labels == label].mean(0)
         log_priors[label] = np.log((labels == label).mean())

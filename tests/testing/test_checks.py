@@ -22,11 +22,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from autotl import testing
-from autotl.builtin.heads import Head, linear
+from autotl.builtin.heads import linear
 from autotl.errors import PluginError, UnknownNameError
 from autotl.hookspecs import hookimpl
 from autotl.plugins.manager import BUILTIN_NAMES
-from autotl.protocols import SourceCall
+from autotl.protocols import HeadCall, SourceCall
 from autotl.records import (
     BackboneSpec,
     Dataset,
@@ -37,6 +37,7 @@ from autotl.records import (
     Target,
     Weights,
 )
+from autotl.records.head import Head
 from autotl.testing import ContractError
 from autotl.testing import plugin as plugin_checks
 from autotl.testing.checks import outcome_of
@@ -316,24 +317,18 @@ def test_a_score_that_needs_torch_is_told_so(module: Callable[[str, str], str]) 
         testing.quick(Score(name="mine", summary="a score", compute="heavy_score:linear"))
 
 
-def constant_head(
-    features: np.ndarray, labels: np.ndarray, classes: int, folds: Any, seed: int, weights: Any
-) -> Head:
-    weight = np.zeros((classes, features.shape[1]), np.float32)
-    return Head(kind="linear", arrays={"weight": weight, "bias": np.zeros(classes, np.float32)})
+def constant_head(call: HeadCall) -> Head:
+    weight = np.zeros((call.classes, call.features.shape[1]), np.float32)
+    return Head(kind="linear", arrays={"weight": weight, "bias": np.zeros(call.classes, np.float32)})
 
 
-def seen_classes_only(
-    features: np.ndarray, labels: np.ndarray, classes: int, folds: Any, seed: int, weights: Any
-) -> Head:
-    return linear(features, labels, len(np.unique(labels)), folds, seed)
+def seen_classes_only(call: HeadCall) -> Head:
+    return linear(replace(call, classes=len(np.unique(call.labels))))
 
 
-def unseeded(
-    features: np.ndarray, labels: np.ndarray, classes: int, folds: Any, seed: int, weights: Any
-) -> Head:
-    jitter = np.random.default_rng().normal(size=features.shape).astype(np.float32)
-    return linear(features + jitter, labels, classes, folds, seed)
+def unseeded(call: HeadCall) -> Head:
+    jitter = np.random.default_rng().normal(size=call.features.shape).astype(np.float32)
+    return linear(replace(call, features=call.features + jitter))
 
 
 @pytest.mark.parametrize(
@@ -547,7 +542,7 @@ def test_a_plugin_may_be_an_object() -> None:
         (
             Strategy(name="mine", summary="mine", head=f"{__name__}:noise"),
             "takes_arguments",
-            "is called with (features, labels, classes, folds, seed, weights)",
+            "is called with (call)",
         ),
         (
             Score(name="mine", summary="mine", compute=f"{__name__}:no_score"),
