@@ -182,6 +182,38 @@ def _damaged(root: Path) -> Path:
     return root / "photos"
 
 
+def _two_spellings(root: Path) -> Path:
+    names = [unicodedata.normalize(form, "café") for form in ("NFC", "NFD")]
+    return _tree(root / "photos", *names, "bar", "bar ")
+
+
+def _around(root: Path) -> Path:
+    _picture(_tree(root / "photos", "images/cat", "images/dog") / "cover.png", 90)
+    return root / "photos"
+
+
+def _lists(root: Path) -> Path:
+    _tree(root / "photos", *(f"images/{name}" for name in CLASSES))
+    (root / "photos" / "meta").mkdir()
+    for part, numbers in (("train", (0, 1)), ("test", (2,))):
+        lines = [f"{name}/{number}" for name in CLASSES for number in numbers]
+        (root / "photos" / "meta" / f"{part}.txt").write_text("\n".join(lines))
+    return root / "photos"
+
+
+def _archive_inside(root: Path) -> Path:
+    _archive("zip")(root)
+    (root / "photos").mkdir()
+    (root / "photos.zip").rename(root / "photos" / "photos.zip")
+    return root / "photos"
+
+
+def _loose_names(root: Path) -> Path:
+    for number in range(6):
+        _picture(root / "photos" / f"{_named(number)}.{number}.png", number)
+    return root / "photos"
+
+
 def _unlabelled(root: Path) -> Path:
     _tree(root / "photos", *CLASSES, "unsorted")
     return root / "photos"
@@ -245,6 +277,23 @@ def _excel(root: Path) -> Path:
     return root / "labels.xlsx"
 
 
+def _numbered_files(root: Path) -> Path:
+    for number in range(12):
+        _picture(root / "img" / f"{number:05d}.png", number)
+    rows = "".join(f"{number},{_named(number)}\n" for number in range(12))
+    (root / "labels.csv").write_text(f"id,label\n{rows}")
+    return root / "labels.csv"
+
+
+def _with_title(root: Path) -> Path:
+    rows = "".join(f"{place},{_named(number)}\n" for number, place in enumerate(TWELVE))
+    return _beside(root, "labels.csv", f"Export of 2024\n\npath,label\n{rows}")
+
+
+def _paths_by_class(root: Path) -> Path:
+    return _beside(root, "labels.json", json.dumps({"cat": TWELVE[::2], "dog": TWELVE[1::2]}))
+
+
 def _coco(root: Path) -> Path:
     folder = root / "street"
     boxes = []
@@ -295,6 +344,23 @@ CASES = (
         build=_in_folders("Training_Set/cat", "Training_Set/dog", "Test_Set/cat", "Test_Set/dog"),
     ),
     Case(
+        title="`Trainingsdaten/` `Validierung/` `Testdaten/` with the same classes",
+        build=_in_folders(
+            *(f"{part}/{name}" for part in ("Trainingsdaten", "Validierung", "Testdaten") for name in CLASSES)
+        ),
+    ),
+    Case(
+        title="`train/` `test/` and `train_augmented/` with the same classes",
+        build=_in_folders(
+            *(f"{part}/{name}" for part in ("train", "test", "train_augmented") for name in CLASSES)
+        ),
+    ),
+    Case(
+        title="`train_cat/` `train_dog/` `test_cat/` `test_dog/`",
+        build=_in_folders("train_cat", "train_dog", "test_cat", "test_dog"),
+    ),
+    Case(title="class folders, and lists `meta/train.txt` and `meta/test.txt`", build=_lists),
+    Case(
         title="`cat/train` `cat/test` `dog/train` `dog/test`",
         build=_in_folders("cat/train", "cat/test", "dog/train", "dog/test"),
     ),
@@ -305,6 +371,15 @@ CASES = (
     Case(
         title="`seg_train/seg_train/cat` …, `seg_test/seg_test/cat` …",
         build=_in_folders(*(f"seg_{p}/seg_{p}/{name}" for p in ("train", "test") for name in CLASSES)),
+    ),
+    Case(
+        title="`train/animals/cat` …, `test/animals/cat` …",
+        build=_in_folders(*(f"{p}/animals/{name}" for p in ("train", "test") for name in CLASSES)),
+    ),
+    Case(title="`images/cat` `images/dog` beside an image", build=_around),
+    Case(
+        title="`images/cat` `images/dog` beside `docs/`",
+        build=_in_folders("images/cat", "images/dog", "docs"),
     ),
     Case(title="vehicles: `train/` `bus/` `car/`", build=_in_folders("train", "bus", "car")),
     Case(title="`train/cat` `train/dog` beside `bus/`", build=_in_folders("train/cat", "train/dog", "bus")),
@@ -331,6 +406,11 @@ CASES = (
     Case(title="`.5mm/` `1mm/` `2mm/`", build=_in_folders(".5mm", "1mm", "2mm")),
     Case(title="the same", build=_in_folders(".5mm", "1mm", "2mm"), options={"include": "hidden"}),
     Case(title="`café` composed in train, decomposed in test", build=_two_forms),
+    Case(title="`café` composed and decomposed, `bar` with a space at its end", build=_two_spellings),
+    Case(
+        title="`train/big cat` `train/dog`, `test/big_cat` `test/dog`",
+        build=_in_folders("train/big cat", "train/dog", "test/big_cat", "test/dog"),
+    ),
     Case(
         title="`train/Cat` `train/Dog`, `test/cat` `test/dog`",
         build=_in_folders("train/Cat", "train/Dog", "test/cat", "test/dog"),
@@ -349,6 +429,7 @@ CASES = (
     Case(title=f"{', '.join(FORMATS)} in files named .dat", build=_formats),
     Case(title="TIFF with five pages", build=_pages),
     Case(title="an empty file, a web page named .png, notes.txt", build=_damaged),
+    Case(title="`cat.0.png` `dog.1.png` … without folders", build=_loose_names),
     Case(
         title="`cat/` `dog/` and `unsorted/` without labels",
         build=_unlabelled,
@@ -358,6 +439,7 @@ CASES = (
     Case(title="a zip of `archive/cat` …", build=_archive("zip")),
     Case(title="a tar.gz of the same", build=_archive("tar.gz")),
     Case(title="a zip with the member `../outside.png`", build=_escaping),
+    Case(title="a folder with an archive in it", build=_archive_inside),
     # tables
     Case(title="`path,label`", build=_table(("path", "label"), lambda n: (TWELVE[n], _named(n)))),
     Case(
@@ -384,6 +466,27 @@ CASES = (
     Case(
         title="paths of another machine: `C:\\data\\img\\0.png`",
         build=_table(("path", "label"), lambda n: (f"C:\\data\\img\\{n}.png", _named(n))),
+    ),
+    Case(
+        title="paths of two other machines",
+        build=_table(
+            ("path", "label"),
+            lambda n: (("C:\\a\\", "file:///home/ann/set/")[n % 2] + TWELVE[n], "ab"[n // 6]),
+        ),
+    ),
+    Case(
+        title="`img/0.jpg` for `img/0.png`",
+        build=_table(("path", "label"), lambda n: (f"img/{n}.jpg", _named(n))),
+    ),
+    Case(title="`id` 7 for `img/00007.png`", build=_numbered_files),
+    Case(title="a title and an empty line above `path,label`", build=_with_title),
+    Case(
+        title="`path,label,label`, which differ",
+        build=_table(("path", "label", "label"), lambda n: (TWELVE[n], _named(n), "xyz"[n % 3])),
+    ),
+    Case(
+        title="`path,label,split` with 0, 1 and 2",
+        build=_table(("path", "label", "split"), lambda n: (TWELVE[n], _named(n), n % 3)),
     ),
     Case(
         title="`path,label,split,writer`",
@@ -419,6 +522,26 @@ CASES = (
         build=_table(("path", "label"), lambda n: (TWELVE[n], ('"cat,dog"', "cat", '"dog,bird"')[n % 3])),
     ),
     Case(
+        title="labels such as `cat + dog` beside `cat` and `dog`",
+        build=_table(("path", "label"), lambda n: (TWELVE[n], ("cat + dog", "cat", "dog")[n % 3])),
+    ),
+    Case(
+        title="the labels `NA` and `cat`",
+        build=_table(("path", "label"), lambda n: (TWELVE[n], ("NA", "cat")[n % 2])),
+    ),
+    Case(
+        title="labels such as `1.234,50`, separated by semicolons",
+        build=_table(("path", "price"), lambda n: (TWELVE[n], f"{n + 1}.234,50"), separator=";"),
+    ),
+    Case(
+        title="labels such as `1,234`, all of them",
+        build=_table(("path", "price"), lambda n: (TWELVE[n], f"{n + 1},234"), separator=";"),
+    ),
+    Case(
+        title="labels such as `12.5 kg`",
+        build=_table(("path", "load"), lambda n: (TWELVE[n], f"{10 + n / 2} kg")),
+    ),
+    Case(
         title="labels such as `0.137`",
         build=_table(("path", "label"), lambda n: (TWELVE[n], f"{0.137 * n:.3f}")),
     ),
@@ -429,6 +552,7 @@ CASES = (
     ),
     Case(title="JSON Lines with `image` and `class`", build=_json_lines),
     Case(title="JSON: `{path: label}`", build=_by_path),
+    Case(title="JSON: `{class: [paths]}`", build=_paths_by_class),
     Case(title="Excel", build=_excel),
     Case(title="a folder with `metadata.csv` (`file_name,label`)", build=_metadata),
     Case(title="a folder with `train.csv` and `test.csv`", build=_tables_by_part),

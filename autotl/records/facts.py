@@ -90,6 +90,7 @@ class Kind(StrEnum):
     LFS_POINTER = "lfs_pointer"
     MASK = "mask"
     NO_IMAGES = "no_images"  # a folder
+    ARCHIVE_INSIDE = "archive_inside"  # a folder
     TABLE_BESIDE = "table_beside"  # class folders
     NOT_LISTED = "not_listed"  # by the table
     SEVERAL_FILES = "several_files"  # fit one path of a table
@@ -167,12 +168,15 @@ class Kind(StrEnum):
     READ_PARTS = "read_parts"
     READ_CLASS_PARTS = "read_class_parts"
     READ_NESTED = "read_nested"
+    READ_SPELLINGS = "read_spellings"  # classes, count: names that differ by spaces or encoding alone
     READ_PART_NAMES = "read_part_names"  # folders: that have names of parts and are classes
     READ_TABLE = "read_table"
     READ_BY_TABLE = "read_by_table"
     READ_EMBEDDED = "read_embedded"
     READ_UNPACKED = "read_unpacked"
+    READ_LISTS = "read_lists"  # lists of the images of each part
     READ_JOINED = "read_joined"
+    READ_GAPS = "read_gaps"  # labels: NA and the like, which are classes
     READ_SHARDS = "read_shards"  # shards, images, folder
     READ_REMOTE = "read_remote"  # source, place
     READ_CROPS = "read_crops"  # annotations, objects, images, margin, least, folder

@@ -5,6 +5,7 @@ overrides the guess; what can be read in two ways is refused with a question.
 
 =============  =====================================================================================
 folders        class folders, with parts above or inside them (tree: what is there; layout: what it means)
+lists          parts by lists beside class folders, such as train.txt and test.txt
 inside         tables that lie in a folder with their images, such as Hugging Face's metadata.csv
 archives       zip and tar, unpacked into the cache
 shards         tar shards in the layout of WebDataset, of which only a sample is read
@@ -28,7 +29,7 @@ from pathlib import Path
 
 from autotl.builtin.sources import archives, arrow, assemble, folders, remote, shards, table_files, tables
 from autotl.builtin.sources.listing import TEST, Choices, Listing, choices_of, like
-from autotl.builtin.sources.tree import images_below
+from autotl.builtin.sources.tree import images_below, is_image
 from autotl.errors import DatasetError
 from autotl.hookspecs import hookimpl
 from autotl.records import Dataset, Kind, LeftOut, fact
@@ -81,6 +82,12 @@ def _listing(path: Path, choices: Choices, *, is_test: bool = False) -> Listing:
         return tables.read(table_files.read(path, choices.encoding), choices)
     if archives.is_archive(path):
         return _unpacked(path, choices, is_test=is_test)
+    if path.is_file() and not is_image(os.fspath(path)) and table_files.is_text_table(path):
+        return tables.read(table_files.read(path, choices.encoding), choices)
+    if archives.is_foreign(path):
+        raise DatasetError(
+            f"{path} is a RAR or 7z archive; expected {EXPECTED}; unpack it, and give the folder"
+        )
     if path.exists():
         raise DatasetError(
             f"{path} is a single file, expected {EXPECTED}; give the folder above its class folder"

@@ -26,6 +26,7 @@ from autotl.records import Kind, LeftOut, fact
 MAGIC = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")  # zip; gzip, bzip2 and xz, which may hold a tar
 ZIP_END, ZIP_END_BYTES = b"PK\x05\x06", 22 + 2**16  # the last record, with its comment
 TAR, TAR_PLACE = b"ustar", 257
+FOREIGN = (b"Rar!\x1a\x07", b"7z\xbc\xaf\x27\x1c")  # of archives that are not read
 BLOCK = 2**20
 DAMAGED = (  # all that reading a damaged archive raises
     zipfile.BadZipFile,
@@ -56,6 +57,22 @@ def is_archive(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(TAR_PLACE + len(TAR))
     return head.startswith(MAGIC) or head[TAR_PLACE:] == TAR
+
+
+def is_foreign(path: Path) -> bool:
+    """Return whether a file is an archive of a kind that is not read: RAR or 7z."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(8).startswith(FOREIGN)
+
+
+def unused(path: Path) -> Kind:
+    """Return why a file in a folder, which is no image, is left out: it is an archive, or something else."""
+    try:
+        return Kind.ARCHIVE_INSIDE if is_archive(path) or is_foreign(path) else Kind.NOT_AN_IMAGE
+    except OSError:
+        return Kind.NOT_AN_IMAGE
 
 
 def unpack(path: Path) -> tuple[Path, list[LeftOut]]:

@@ -17,7 +17,7 @@ import numpy as np
 from autotl import modality
 from autotl.builtin.sources import expression, sampling, targets
 from autotl.builtin.sources.listing import MODALITY, NO_PART, TEST, Choices, Item, Listing
-from autotl.builtin.sources.names import natural_key
+from autotl.builtin.sources.names import natural_key, squeezed, without_accents
 from autotl.builtin.sources.tree import SHOWN
 from autotl.errors import DatasetError
 from autotl.records import PARTS, Dataset, Fact, Finding, Kind, LeftOut, Target, fact
@@ -34,6 +34,7 @@ REMEDIES = {
     Kind.LINK_OUTSIDE: "--root FOLDER lets links lead into FOLDER",
     Kind.OUTSIDE_CSV_FOLDER: "--root FOLDER names the folder that paths start from",
     Kind.NO_SUCH_FILE: "--root FOLDER names the folder that paths start from, --path COLUMN their column",
+    Kind.ARCHIVE_INSIDE: "unpack the archive, or give it as DATA if it is a zip or a tar",
     Kind.HIDDEN: "--include hidden reads hidden files and folders",
     Kind.MASK: "--include masks reads masks as images",
 }
@@ -298,18 +299,22 @@ def _refuse_unknown(unknown: list[int], trained: set[int], classes: tuple[str, .
     if not unknown:
         return
     names = ", ".join(repr(classes[label]) for label in unknown[:5])
-    spelled = {classes[label].casefold(): classes[label] for label in trained}
-    alike = [
-        (classes[label], spelled[classes[label].casefold()])
-        for label in unknown
-        if classes[label].casefold() in spelled
-    ]
-    if alike:
-        pairs = ", ".join(f"{one!r} and {other!r}" for one, other in alike[:3])
-        raise DatasetError(
-            f"the {part} part has classes that train lacks: {names}; expected the classes of train; {pairs} differ in"
-            " case alone: rename one, or use --ignore-case to read them as one class"
-        )
+    for form, how, option in (
+        (str.casefold, "case", ", or use --ignore-case to read them as one class"),
+        (lambda name: squeezed(without_accents(name)), "case, spaces, signs or accents", ""),
+    ):
+        spelled = {form(classes[label]): classes[label] for label in trained}
+        alike = [
+            (classes[label], spelled[form(classes[label])])
+            for label in unknown
+            if form(classes[label]) in spelled
+        ]
+        if alike:
+            pairs = ", ".join(f"{one!r} and {other!r}" for one, other in alike[:3])
+            raise DatasetError(
+                f"the {part} part has classes that train lacks: {names}; expected the classes of train; {pairs} differ in"
+                f" {how} alone: rename one{option}"
+            )
     raise DatasetError(
         f"the {part} part has classes that train lacks: {names}; expected the classes of train;"
         " add images of them to train, or take them out"
@@ -317,6 +322,7 @@ def _refuse_unknown(unknown: list[int], trained: set[int], classes: tuple[str, .
 
 
 def _nothing(source: str, listing: Listing) -> DatasetError:
+    """Return that a source holds nothing to learn from, with the commonest reasons, and what to do about them."""
     wanted = (
         "rows with a label and the path of an image that lies in the folder of the table or below it"
         if listing.is_table
@@ -324,6 +330,9 @@ def _nothing(source: str, listing: Listing) -> DatasetError:
     )
     kinds = {out.reason.kind for out in listing.left_out}
     remedies = [remedy for kind, remedy in REMEDIES.items() if kind in kinds]
+    loose = next((o.name for o in listing.left_out if o.reason.kind is Kind.OUTSIDE_CLASS_FOLDERS), None)
+    if not remedies and loose is not None:
+        remedies = [f"labels in names such as {loose!r} are not read: give a CSV with path and label"]
     todo = "".join(f"; {remedy}" for remedy in remedies[:2])
     return DatasetError(f"{source} holds no labelled image{_left_out_of(listing)}; expected {wanted}{todo}")
 

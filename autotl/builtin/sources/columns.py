@@ -8,7 +8,7 @@ from itertools import islice
 
 from autotl.builtin.sources.listing import Choices
 from autotl.builtin.sources.names import part_of, squeezed
-from autotl.builtin.sources.table_files import Row, Table, text_of
+from autotl.builtin.sources.table_files import AGAIN, Row, Table, text_of
 from autotl.errors import DatasetError
 
 # Usual names without spaces, signs and case, most certain first.
@@ -22,6 +22,7 @@ LABELS = (
 )  # fmt: skip
 NUMBERED = ("labelid", "classid", "categoryid", "classindex", "labelindex")  # of classes that also have names
 PARTS = ("split", "part", "partition", "set", "subset", "dataset", "datasplit", "usage")
+SPLITS = ("split", "partition", "datasplit")  # of these, those that can hardly mean anything else
 FLAGS = {"isvalid": 1, "isval": 1, "isvalidation": 1, "istest": 2, "istrain": 0}
 GROUPS = ("group", "groups", "groupid")
 LOOKED_AT = 200  # rows that a column is judged by
@@ -39,17 +40,18 @@ class Columns:
     group: str | None = None
     weight: str | None = None
     one_hot: tuple[str, ...] = ()
+    no_parts: tuple[str, ...] = ()  # a column that is called split and holds no parts, then values of it
     guessed: tuple[str, ...] = ()  # roles whose column has no usual name
 
 
-def find(table: Table, choices: Choices, exists: Callable[[str], bool]) -> Columns:
+def find(table: Table, choices: Choices, file_of: Callable[[str], str]) -> Columns:
     """Return the columns of a table. Raises `DatasetError` when one is missing or could be either of two.
 
-    `exists` returns whether a text is the path of a file.
+    `file_of` returns the file that a text is the path of, "" for none.
     """
     sample = list(islice(table.rows(), LOOKED_AT))
-    path, guessed_path = path_column(table, sample, choices.path, exists)
-    split, flag = _split(table, sample, choices, taken={path})
+    path, guessed_path = path_column(table, sample, choices.path, file_of)
+    split, flag = split_column(table, sample, choices, taken={path})
     group = _group(table, choices, taken={path, split})
     weight = None if choices.weight is None else _asked(table, choices.weight, "--weight")
     taken = {path, split, group, weight, flag[0] if flag else None}
@@ -63,24 +65,25 @@ def find(table: Table, choices: Choices, exists: Callable[[str], bool]) -> Colum
         group=group,
         weight=weight,
         one_hot=one_hot,
+        no_parts=() if split or flag else _no_parts(table, sample, {path, label, group, weight}),
         guessed=tuple(guessed),
     )
 
 
 def _usual(header: Sequence[str], names: Iterable[str]) -> list[str]:
     """Return the columns that have a usual name, most certain first."""
-    by_name: dict[str, str] = {}
+    by_name: dict[str, list[str]] = {}
     for column in header:
-        by_name.setdefault(squeezed(column), column)
-    return [by_name[name] for name in names if name in by_name]
+        by_name.setdefault(squeezed(AGAIN.sub("", column)), []).append(column)
+    return [column for name in names for column in by_name.get(name, ())]
 
 
 def path_column(
-    table: Table, sample: Sequence[Row], asked: str | None, exists: Callable[[str], bool]
+    table: Table, sample: Sequence[Row], asked: str | None, file_of: Callable[[str], str]
 ) -> tuple[str, bool]:
     """Return the column of paths, and whether its name is not a usual one: its values are files.
 
-    Raises `DatasetError` if there is none.
+    Raises `DatasetError` if there is none, and if two with usual names hold the paths of different files.
     """
     if asked is not None:
         return _asked(table, asked, "--path"), False
@@ -89,11 +92,20 @@ def path_column(
 
     def share(column: str) -> float:
         texts = [text for row in sample if (text := text_of(row.get(column)))]
-        return sum(map(exists, texts)) / len(texts) if texts else 0.0
+        return sum(bool(file_of(text)) for text in texts) / len(texts) if texts else 0.0
 
-    best = next((column for column in usual if share(column) > 0), None)
-    if best is not None:
-        return best, False
+    fitting = [column for column in usual if share(column) > 0]
+    if fitting:
+        first, *more = fitting
+        for other in more:
+            pairs = [(file_of(text_of(row.get(first))), file_of(text_of(row.get(other)))) for row in sample]
+            differ = [one != two for one, two in pairs if one and two]
+            if sum(differ) > len(differ) / 2:
+                raise DatasetError(
+                    f"{table.path} has two columns that may hold the paths, {first!r} and {other!r}, and they name"
+                    " different files; expected one; name it with --path"
+                )
+        return first, False
     best = next((column for column in others if share(column) >= 0.5), None)
     if best is not None:
         return best, True
@@ -153,7 +165,7 @@ def is_true(value: object) -> bool:
     return text_of(value).lower() in {*TRUE, "1.0"}
 
 
-def _split(
+def split_column(
     table: Table, sample: Sequence[Row], choices: Choices, taken: set[str]
 ) -> tuple[str | None, tuple[str, int] | None]:
     """Return the column of parts, or one that is true for the rows of one part."""
@@ -167,6 +179,21 @@ def _split(
         if column not in taken and {text_of(row.get(column)).lower() for row in sample} <= TRUE | FALSE:
             return None, (column, FLAGS[squeezed(column)])
     return None, None
+
+
+def part_by_flag(row: Row, flag: tuple[str, int]) -> int:
+    """Return the part of a row by a column that is true for the rows of one part."""
+    column, code = flag
+    return code if is_true(row.get(column)) else (2 if code == 0 else 0)
+
+
+def _no_parts(table: Table, sample: Sequence[Row], taken: set[str | None]) -> tuple[str, ...]:
+    """Return a column that is called split and what it holds, if that is several values and no part among them."""
+    for column in _usual(table.header, SPLITS):
+        cells = list(dict.fromkeys(text for row in sample if (text := text_of(row.get(column)))))
+        if column not in taken and len(cells) > 1:
+            return (column, *cells[:3])
+    return ()
 
 
 def _group(table: Table, choices: Choices, taken: set[str | None]) -> str | None:

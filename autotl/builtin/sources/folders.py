@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 
-from autotl.builtin.sources import cuts, inside, layout, masks, object_sets
+from autotl.builtin.sources import archives, cuts, inside, layout, lists, masks, object_sets
 from autotl.builtin.sources.listing import Choices, Item, Listing
 from autotl.builtin.sources.tree import Folder, walk
 from autotl.errors import DatasetError
@@ -46,15 +46,18 @@ def _label(tree: Folder, listing: Listing, choices: Choices, *, is_test: bool) -
     decide: Callable[[Folder, Choices, str], layout.Labelled] = layout.as_test if is_test else layout.label
     found = decide(tree, choices, str(root))
     listing.reading += found.reading
-    for image, name, part in found.images:
+    images, used = (found.images, set()) if is_test else lists.apply(tree, listing, found.images, choices)
+    for image, name, part in images:
         file = os.path.abspath(root / image)
         listing.items.append(Item(file=file, name=image, key=image, label=name, part=part))
     for image, kind in found.unlabelled:
         listing.leave_out(image, kind)
     for other in tree.all_others():
+        if other in used:
+            continue
         is_table = other.lower().endswith(TABLES)
-        listing.leave_out(other, Kind.TABLE_BESIDE if is_table else Kind.NOT_AN_IMAGE)
-    _leave_out_empty(tree, listing, _with_folders(left.name for left in listing.left_out))
+        listing.leave_out(other, Kind.TABLE_BESIDE if is_table else archives.unused(root / other))
+    _leave_out_empty(tree, listing, _with_folders([*used, *(left.name for left in listing.left_out)]))
     return listing
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from autotl.builtin.sources import columns, table_files, tables
+from autotl.builtin.sources import archives, columns, table_files, tables
 from autotl.builtin.sources.listing import NO_PART, Choices, Listing, like
 from autotl.builtin.sources.names import normal_form, part_of
 from autotl.builtin.sources.resolve import Resolver
@@ -74,7 +74,7 @@ def _usable(path: Path, choices: Choices) -> Table | None:
     try:
         table = table_files.read(path, choices.encoding)
         resolver = Resolver(path.parent if choices.root is None else choices.root, (), table.encoding)
-        found = columns.find(table, choices, lambda text: bool(resolver.find(text).file))
+        found = columns.find(table, choices, lambda text: resolver.find(text).file)
         sample = [text_of(row.get(found.path)) for row in islice(table.rows(), columns.LOOKED_AT)]
         starts = tables.starts(resolver, sample, found.path, choices)
     except DatasetError:
@@ -142,7 +142,7 @@ def _merged(tree: Folder, listing: Listing, found: Sequence[Table], choices: Cho
             listing.leave_out(image, Kind.NOT_LISTED)
     for other in tree.all_others():
         if other not in used and other not in named:
-            listing.leave_out(other, Kind.NOT_AN_IMAGE)
+            listing.leave_out(other, archives.unused(listing.root / other))
     return listing
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote
 
 from autotl import modality
 from autotl.builtin.sources.listing import MODALITY
@@ -16,7 +19,11 @@ from autotl.errors import DatasetError
 from autotl.records import Kind
 
 MOST_FOLDERS = 200  # beside a table, in which its images are looked for
+MOST_PREFIXES = 4  # folders of other machines that a table may name
+ABSOLUTE = re.compile(r"[A-Za-z]:/|/")
 
+# How a path was completed, and by what: an extension was added, another stands in its place, or zeros before a number.
+Changed = tuple[Literal["", "extension", "instead", "zeros"], str]
 
 SHOWN_CELL = 80  # characters of a cell that is longer than a path
 
@@ -33,7 +40,7 @@ class Found:
     name: str  # relative to the root of the listing, or as it was given
     file: str = ""  # absolute; "" if there is none
     problem: Kind | None = None
-    added: str = ""  # extension that was added
+    changed: Changed = ("", "")
 
 
 @dataclass(slots=True)
@@ -43,8 +50,9 @@ class Resolver:
     root: Path
     starts: Sequence[Path] = ()  # folders that paths may be relative to; `root` where empty
     encoding: str = "utf-8"  # of the table
-    prefix: str = ""  # of paths of another machine, which is taken off
+    prefixes: Sequence[str] = ()  # of paths of other machines, which are taken off
     _listed: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # folder → name → files
+    _inside: dict[str, list[str]] = field(default_factory=dict)  # folder → folders in it
     _real: str = ""
 
     def __post_init__(self) -> None:
@@ -55,52 +63,93 @@ class Resolver:
         """Return the file that a path stands for."""
         if bad_cell(text):
             return Found(shown(text), problem=Kind.BAD_ROW)
-        path = _plain(text).removeprefix(self.prefix)
+        path = _plain(text)
         if "://" in path:
             return Found(path, problem=Kind.REMOTE)
-        found = {}
-        for start in self.starts:
-            for file, added in self._below(start, path):
-                found[os.path.realpath(file)] = (file, added)
+        path = path.removeprefix(next((prefix for prefix in self.prefixes if path.startswith(prefix)), ""))
+        found: dict[str, tuple[str, Changed]] = {}
+        for written in dict.fromkeys((path, unquote(path))):  # %20 is a space in an address
+            for start in () if found else self.starts:
+                found |= {os.path.realpath(file): (file, how) for file, how in self._below(start, written)}
         if not found:
             outside = not self._is_inside(os.path.join(self.root, path))
             return Found(path, problem=Kind.OUTSIDE_CSV_FOLDER if outside else Kind.NO_SUCH_FILE)
         if len(found) > 1:
             return Found(path, problem=Kind.SEVERAL_FILES)
-        (real, (file, added)), *_ = found.items()
+        (real, (file, changed)), *_ = found.items()
         if not os.path.join(real, "").startswith(os.path.join(self._real, "")):
             return Found(path, problem=Kind.OUTSIDE_CSV_FOLDER)
         name = os.path.relpath(os.path.abspath(file), os.path.abspath(self.root))
-        return Found(name.replace(os.sep, "/"), os.path.abspath(file), None, added)
+        return Found(name.replace(os.sep, "/"), os.path.abspath(file), None, changed)
 
     def _is_inside(self, path: str) -> bool:
         return os.path.join(os.path.realpath(path), "").startswith(os.path.join(self._real, ""))
 
-    def _below(self, start: Path, path: str) -> list[tuple[str, str]]:
-        """Return the files that a path may mean below a folder, each with the extension that was added."""
+    def _below(self, start: Path, path: str) -> list[tuple[str, Changed]]:
+        """Return the files that a path may mean below a folder, each with how the path was completed."""
+        same: Changed = ("", "")
         exact = os.path.join(start, path)
         if os.path.isfile(exact):
-            return [(exact, "")]
+            return [(exact, same)]
         if self.encoding not in (
             "utf-8",
             "utf-8-sig",
         ):  # names of files are bytes, and so are those in the table
             raw = os.path.join(start, os.fsdecode(path.encode(self.encoding, "replace")))
             if os.path.isfile(raw):
-                return [(raw, "")]
+                return [(raw, same)]
         first, _, rest = path.removeprefix("./").partition("/")
         if rest and first == self.root.absolute().name and os.path.isfile(os.path.join(start, rest)):
-            return [(os.path.join(start, rest), "")]  # written from the folder above
-        folder, name = os.path.split(exact)
+            return [(os.path.join(start, rest), same)]  # written from the folder above
+        folder, name = self._folder(start, os.path.dirname(path)), os.path.basename(path)
         listed = self._names(folder)
-        if folded(name) in listed:  # another case, or accents encoded in another way
-            return [(os.path.join(folder, file), "") for file in listed[folded(name)]]
+
+        def named(
+            name: str, how: Literal["", "extension", "instead", "zeros"], by: str
+        ) -> list[tuple[str, Changed]]:
+            return [(os.path.join(folder, file), (how, by)) for file in listed.get(name, ())]
+
+        written = folded(name)
+        if written in listed:  # another case, or accents encoded in another way
+            return named(written, "", "")
         suffixes = modality.get(MODALITY).SUFFIXES
-        return [
-            (os.path.join(folder, file), suffix)
-            for suffix in suffixes
-            for file in listed.get(folded(name) + suffix, ())
-        ]
+        stem, suffix = os.path.splitext(written)
+        found = [file for other in suffixes for file in named(written + other, "extension", other)]
+        if not found and suffix in suffixes:
+            found = [file for other in suffixes for file in named(stem + other, "instead", other)]
+        if not found and stem.isdecimal():  # a program for tables wrote 00012 as 12
+            alike = [
+                other
+                for other in listed
+                if (s := os.path.splitext(other)[0]).isdecimal() and int(s) == int(stem)
+            ]
+            fitting = [other for other in alike if other.endswith(suffix)]
+            found = [file for other in fitting for file in named(other, "zeros", "")]
+        return found
+
+    def _folder(self, start: Path, place: str) -> str:
+        """Return a folder below another; its name may be written in another case where only one fits."""
+        exact = os.path.join(start, place)
+        names = place.split("/")
+        if os.path.isdir(exact) or ".." in names or os.path.isabs(place):
+            return exact
+        here = os.fspath(start)
+        for name in names:
+            inner = os.path.join(here, name)
+            if not os.path.isdir(inner):
+                fitting = [other for other in self._folders(here) if folded(other) == folded(name)]
+                if len(fitting) != 1:
+                    return exact
+                inner = os.path.join(here, fitting[0])
+            here = inner
+        return here
+
+    def _folders(self, folder: str) -> list[str]:
+        """Return the names of the folders in a folder; none outside the root."""
+        if folder not in self._inside:
+            is_inside = self._is_inside(folder) and os.path.isdir(folder)
+            self._inside[folder] = [e.name for e in os.scandir(folder) if e.is_dir()] if is_inside else []
+        return self._inside[folder]
 
     def _names(self, folder: str) -> dict[str, list[str]]:
         """Return the files of a folder by their folded names; nothing for a folder outside the root."""
@@ -115,18 +164,39 @@ class Resolver:
 
 
 def _plain(text: str) -> str:
-    return text.strip().replace("\\", "/")
+    """Return a path with slashes; an address of a file on this machine is its path."""
+    path = text.strip().replace("\\", "/")
+    if path[:7].casefold() != "file://":
+        return path
+    path = unquote(path[7:])
+    return path[1:] if ABSOLUTE.match(path[1:]) else path  # /C:/data
 
 
-def foreign_prefix(resolver: Resolver, texts: Iterable[str]) -> str:
-    """Return the folders at the beginning of all paths without which some are files here; "" if there are none.
+def foreign_prefixes(resolver: Resolver, texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the folders at the beginning of paths without which some are files here, the longest first.
 
-    A table that was made on another machine has its paths from the top: ``C:/data/img/0.png``.
+    A table that was made on another machine has its paths from the top: ``C:/data/img/0.png``. Where some paths are
+    files as they are, only those from the top are looked at.
     """
     paths = [_plain(text) for text in texts if text and not bad_cell(text)]
-    if not paths or any("://" in path or resolver.find(path).file for path in paths):
-        return ""
-    folders = paths[0].split("/")[:-1]
+    if any("://" in path for path in paths):
+        return ()
+    missing = [path for path in paths if not resolver.find(path).file]
+    if len(missing) < len(paths):
+        missing = [path for path in missing if ABSOLUTE.match(path)]
+    elif missing and (common := _shortest(resolver, missing, missing[0])):
+        return (common,)
+    found = {
+        prefix for path in missing if ABSOLUTE.match(path) and (prefix := _shortest(resolver, [path], path))
+    }
+    return (
+        tuple(sorted(found, key=lambda prefix: (-len(prefix), prefix))) if len(found) <= MOST_PREFIXES else ()
+    )
+
+
+def _shortest(resolver: Resolver, paths: Sequence[str], of: str) -> str:
+    """Return the fewest folders at the beginning of all paths without which one of them is a file; "" for none."""
+    folders = of.split("/")[:-1]
     for count in range(1, len(folders) + 1):
         prefix = "/".join(folders[:count]) + "/"
         if not all(path.startswith(prefix) for path in paths):
@@ -159,6 +229,7 @@ def starts_for(resolver: Resolver, texts: Iterable[str], what: str) -> tuple[Pat
             names = " and ".join(f"{folder.name}/" for folder in several[:3])
             raise DatasetError(
                 f"{path!r} of {what} lies in {names}; expected one file for each row; name the folder that paths"
-                f" start from with --root {several[0]}"
+                " start from with --root, such as "
+                + " or ".join(f"--root {folder}" for folder in several[:3])
             )
     return tuple(folder for folder in folders if hits[folder]) or (resolver.root,)

@@ -6,7 +6,9 @@ import codecs
 import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,21 @@ EXTRA = "\0cells beyond the header"
 BAD = "\0line that cannot be read"
 
 
+AGAIN = re.compile(r" \(\d+\)$")  # what `unique` adds to a name
+
+
+def unique(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of columns, each once: the second ``label`` is ``label (2)``."""
+    found: dict[str, None] = {}
+    for name in names:
+        number, other = 1, name
+        while name and other in found:
+            number += 1
+            other = f"{name} ({number})"
+        found[other if name else f"\0{len(found)}"] = None
+    return tuple("" if name.startswith("\0") else name for name in found)
+
+
 def bad_cell(text: str) -> Fact | None:
     """Return why a cell can name neither a file nor a class; None where it can."""
     if "\0" in text:
@@ -73,6 +90,20 @@ def read(path: Path, encoding: str | None = None) -> Table:
         return _text(path, encoding)
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror or error}); expected a table") from error
+
+
+def is_text_table(path: Path) -> bool:
+    """Return whether a file holds rows of text with several cells, or JSON, whatever its name."""
+    try:
+        encoding = encoding_of(path)
+        with path.open(encoding=encoding, newline="") as file:
+            lines = [line for _, line in zip(range(LOOKED_AT), file, strict=False)]
+    except (OSError, UnicodeError):
+        return False
+    text = "".join(lines)
+    if "\0" in text or not text.strip():
+        return False
+    return text.lstrip().startswith(("{", "[")) or _commonest(_widths(lines, delimiter_of(lines, ","))) > 1
 
 
 def text_of(value: Any) -> str:
@@ -137,20 +168,41 @@ def _text(path: Path, asked: str | None) -> Table:
     return _csv(path, encoding, beginning, reading)
 
 
-def delimiter_of(lines: list[str], usual: str) -> str:
-    """Return the delimiter by which the lines have equally many cells, two or more; `usual` where several do."""
+def delimiter_of(lines: Sequence[str], usual: str) -> str:
+    """Return the delimiter by which most lines have equally many cells, two or more; `usual` where several do."""
     best, best_merit = usual, (0.0, 0)
     for delimiter in dict.fromkeys((usual, *DELIMITERS)):
-        try:
-            widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
-        except csv.Error:
+        widths = _widths(lines, delimiter)
+        width = _commonest(widths)
+        if width < 2:
             continue
-        if not widths or widths[0] < 2:
-            continue
-        merit = (sum(width == widths[0] for width in widths) / len(widths), min(widths[0], 3))
+        merit = (widths.count(width) / sum(map(bool, widths)), min(width, 3))
         if merit > best_merit:
             best, best_merit = delimiter, merit
     return best
+
+
+def _widths(lines: Sequence[str], delimiter: str) -> list[int]:
+    """Return how many cells each row has, 0 for an empty one; nothing where the lines are no rows."""
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+    except csv.Error:
+        return []
+    return [len(row) if any(cell.strip() for cell in row) else 0 for row in rows]
+
+
+def _commonest(widths: Sequence[int]) -> int:
+    counts = Counter(width for width in widths if width)
+    return max(counts, key=lambda width: (counts[width], width), default=0)
+
+
+def _above_header(lines: Sequence[str], delimiter: str) -> int:
+    """Return how many rows come before the header: empty ones, and titles and remarks, which have one cell."""
+    widths = _widths(lines, delimiter)
+    usual = _commonest(widths)
+    if usual < 2:
+        return next((number for number, width in enumerate(widths) if width), 0)
+    return next((number for number, width in enumerate(widths) if width > 1), 0)
 
 
 def _csv(path: Path, encoding: str, beginning: list[str], reading: dict[str, str]) -> Table:
@@ -169,12 +221,17 @@ def _csv(path: Path, encoding: str, beginning: list[str], reading: dict[str, str
         delimiter = " "  # lists such as "cat/0.jpg 3"
     if delimiter != usual:
         reading = reading | {"delimiter": delimiter}
+    above = _above_header(lines, delimiter)
+    if any(line.strip() for line in lines[:above]):
+        reading = reading | {"skipped": str(above)}
 
     def cells() -> Iterator[list[Any]]:
         with path.open(encoding=encoding, newline="") as file:
             for _ in range(skipped):
                 file.readline()
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            for _ in range(above):
+                next(reader)
             try:
                 while True:
                     try:
@@ -188,7 +245,7 @@ def _csv(path: Path, encoding: str, beginning: list[str], reading: dict[str, str
                     f"{path} is not text in {encoding}; name its encoding with --encoding"
                 ) from error
 
-    header = tuple(name.strip() for name in next(cells(), []))
+    header = unique(name.strip() for name in next(cells(), []))
     return Table(
         path=path,
         header=header,
@@ -271,14 +328,34 @@ def _json_whole(path: Path, encoding: str) -> Iterator[Row]:
         content = json.loads(path.read_text(encoding=encoding))
     except ValueError as error:
         raise DatasetError(f"{path} is not JSON ({error}); expected a list of objects") from error
-    if isinstance(content, dict) and content and all(isinstance(v, str | int) for v in content.values()):
-        content = [{"path": name, "label": value} for name, value in content.items()]
+    if isinstance(content, dict) and content:
+        content = _rows_of_object(content)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise DatasetError(
             f"{path} holds something other than rows; expected a list of objects with path and label, or an object"
             " of labels by path"
         )
     yield from content
+
+
+def _rows_of_object(content: dict[str, Any]) -> Any:
+    """Return the rows of an object: labels by path, paths by label, columns, or one list of rows."""
+    values = list(content.values())
+    if all(isinstance(value, str | int) for value in values):
+        return [{"path": name, "label": value} for name, value in content.items()]
+    if len(values) == 1 and isinstance(values[0], list) and all(isinstance(row, dict) for row in values[0]):
+        return values[0]
+    if all(isinstance(value, dict) for value in values) and all(
+        value.keys() == values[0].keys() for value in values
+    ):
+        return [{column: cells[key] for column, cells in content.items()} for key in values[0]]
+    if not all(
+        isinstance(value, list) and all(isinstance(cell, str | int) for cell in value) for value in values
+    ):
+        return content
+    if "path" in map(str.casefold, content) and len({len(value) for value in values}) == 1:
+        return [dict(zip(content, cells, strict=True)) for cells in zip(*values, strict=True)]
+    return [{"path": path, "label": name} for name, paths in content.items() for path in paths]
 
 
 # --------------------------------------------------------------------------- with packages of their own
@@ -314,7 +391,7 @@ def _excel(path: Path) -> Table:
         finally:
             book.close()
 
-    header = tuple(text_of(cell) for cell in next(cells(), []))
+    header = unique(text_of(cell) for cell in next(cells(), []))
     reading = {"sheet": names[0]} if len(names) > 1 else {}
     return Table(path=path, header=header, rows=lambda: _named(header, cells()), reading=reading)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from autotl.builtin.sources import columns, targets
-from autotl.builtin.sources.columns import LOOKED_AT, Columns, is_true
+from autotl.builtin.sources.columns import LOOKED_AT, Columns, is_true, part_by_flag
 from autotl.builtin.sources.listing import NO_PART, Choices, Item, Listing
-from autotl.builtin.sources.names import normal_form, part_of
-from autotl.builtin.sources.resolve import Found, Resolver, foreign_prefix, shown, starts_for
+from autotl.builtin.sources.names import normal_form, part_of, several_spellings
+from autotl.builtin.sources.resolve import Found, Resolver, foreign_prefixes, shown, starts_for
 from autotl.builtin.sources.table_files import BAD, EXTRA, Row, Table, bad_cell, text_of, without_header
 from autotl.builtin.sources.tree import is_image
 from autotl.errors import DatasetError
@@ -59,12 +59,12 @@ class _Row:
 
 def _columns(table: Table, resolver: Resolver, choices: Choices) -> tuple[Table, Resolver, Columns]:
     """Return the table, where its paths start, and its columns."""
-    found = columns.find(table, choices, lambda text: bool(resolver.find(text).file))
+    found = columns.find(table, choices, lambda text: resolver.find(text).file)
     texts = [text_of(row.get(found.path)) for row in islice(table.rows(), LOOKED_AT)]
-    places, prefix = starts(resolver, texts, found.path, choices), foreign_prefix(resolver, texts)
-    if places != (resolver.root,) or prefix:
-        resolver = Resolver(resolver.root, places, table.encoding, prefix)
-        found = columns.find(table, choices, lambda text: bool(resolver.find(text).file))
+    places, prefixes = starts(resolver, texts, found.path, choices), foreign_prefixes(resolver, texts)
+    if places != (resolver.root,) or prefixes:
+        resolver = Resolver(resolver.root, places, table.encoding, prefixes)
+        found = columns.find(table, choices, lambda text: resolver.find(text).file)
     return table, resolver, found
 
 
@@ -122,8 +122,7 @@ def _weight(table: Table, cell: object, name: str) -> float:
 def _part(table: Table, found: Columns, cells: Row, name: str) -> int:
     """Return the part of a row. Raises `DatasetError` for a value that is no part."""
     if found.flag:
-        column, code = found.flag
-        return code if is_true(cells.get(column)) else (2 if code == 0 else 0)
+        return part_by_flag(cells, found.flag)
     given = text_of(cells.get(found.split)) if found.split else ""
     if not given:
         return NO_PART
@@ -166,6 +165,8 @@ def _items(table: Table, used: list[_Row], found: Columns, listing: Listing, cho
         labels, texts = together, [of_name.get(row.image.name, "") for row in used]
     listing.target, listing.column = labels.kind, found.label or ""
     listing.reading += labels.guesses
+    if labels.kind == "multiclass":
+        listing.reading += several_spellings(texts)
     for row, label in zip(used, texts, strict=True):
         if not label:
             listing.leave_out(row.image.name, Kind.NO_LABEL)
@@ -205,13 +206,15 @@ def _not_listed(listing: Listing) -> None:
 def _reading(table: Table, resolver: Resolver, found: Columns, used: list[_Row], listing: Listing) -> None:
     """State how the table was read, where it could have been read in another way."""
     values: dict[str, Any] = dict(table.reading)
-    added = Counter(row.image.added for row in used if row.image.added)
-    if added:
-        values["extension"] = added.most_common(1)[0][0]
+    for (how, by), _ in reversed(Counter(row.image.changed for row in used).most_common()):
+        if how:
+            values[how] = by  # the commonest last
     if resolver.starts != (resolver.root,):
         values["root"] = [f"{os.path.relpath(start, resolver.root)}/" for start in resolver.starts]
-    if resolver.prefix:
-        values["prefix"] = resolver.prefix
+    if resolver.prefixes:
+        values["prefix"] = list(resolver.prefixes)
+    if found.no_parts:
+        values["no_parts"] = list(found.no_parts)
     if found.one_hot:
         values["one_hot"] = list(found.one_hot[:6])
         if listing.target == "multiclass":
@@ -227,7 +230,7 @@ def paths(table: Table) -> Iterator[tuple[str, str]]:
     """Yield path and file of each row of a table without labels. Raises `DatasetError` without such a column."""
     resolver = Resolver(table.path.parent, (), table.encoding)
     sample = list(islice(table.rows(), LOOKED_AT))
-    column, _ = columns.path_column(table, sample, None, lambda text: bool(resolver.find(text).file))
+    column, _ = columns.path_column(table, sample, None, lambda text: resolver.find(text).file)
     for row in table.rows():
         name = text_of(row.get(column))
         if name:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +18,20 @@ from autotl.records import Fact, Kind, TargetName, fact
 __all__ = ["Labels", "merged", "numbers_of", "of_columns", "read"]
 
 SEPARATORS = ",;|"
+# What joins labels, but the words of one name as well: only where each member is a label alone, too.
+JOINERS = (" ", "/", "+", "&", " and ")
 UNIQUE = 10  # rows, from which labels that never repeat are no classes
 SPREAD = 20  # whole numbers, from which those that hardly repeat are no classes,
 REPEATED = 3.0  # i.e. rows a number, with fewer of which they are none
-MISSING = {"", "na", "n/a", "nan", "none", "null", "?", "-", "#n/a"}  # among numbers
+MISSING = {"", "na", "n/a", "nan", "none", "null", "?", "-", "#n/a", "inf", "-inf"}  # among numbers
 # Usual names of columns of numbers, without spaces, signs and case.
 MEASURED = (
     "age", "count", "counts", "price", "weight", "height", "width", "length", "area", "volume", "angle", "distance",
     "temperature", "rating", "percentage", "percent", "concentration", "yield", "biomass", "bmi", "depth",
 )  # fmt: skip
 A_NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?")
+SPACED = re.compile(r"(?<=\d)[ '\u2019\u00a0\u202f](?=\d{3}(?!\d))")  # between groups of three digits
+TWO_MEANINGS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # 1,234
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +84,12 @@ def read(labels: Sequence[Any], where: str, target: str | None, column: str = ""
         return Labels("multilabel", sets, [_read_sets(several)], guessed=True)
     if len(counts) == counts.total() >= UNIQUE:
         example = next(iter(counts))
+        numbers_too = ", or use --target regression for the numbers in them" if _hold_numbers(counts) else ""
         raise DatasetError(
             f"{where} never repeats a label: {counts.total():,} rows, as many values, such as {example!r}; expected"
-            " classes with several images; name another column with --label"
+            f" classes with several images; name another column with --label{numbers_too}"
         )
-    return Labels("multiclass", texts, [*_joined(counts), *_whole_numbers(counts)])
+    return Labels("multiclass", texts, [*_joined(counts), *_whole_numbers(counts), *_gaps(counts)])
 
 
 def of_columns(rows: Sequence[Sequence[str]], target: str | None) -> Labels:
@@ -134,7 +139,8 @@ def numbers_of(texts: Sequence[str], where: str) -> tuple[list[str], list[Fact]]
 
     Raises `DatasetError` with the first that holds no number.
     """
-    numbers = [_number(text) if text else None for text in texts]
+    groups = _groups_mark(texts, where)
+    numbers = [_number(text, groups) if text else None for text in texts]
     strange = next(
         (text for text, number in zip(texts, numbers, strict=True) if text and number is None), None
     )
@@ -170,8 +176,7 @@ def _set(label: Any, separator: str) -> str:
     text = text_of(label)
     if not text:
         return ""
-    parts = text.split() if separator == " " else text.split(separator) if separator else [text]
-    return _written(part.strip() for part in parts if part.strip())
+    return _written(_split(text, separator))
 
 
 def _separator(texts: Sequence[str]) -> str:
@@ -179,14 +184,23 @@ def _separator(texts: Sequence[str]) -> str:
     signs = Counter(sign for text in texts for sign in SEPARATORS if sign in text)
     if signs:
         return max(signs, key=lambda sign: (signs[sign], SEPARATORS.index(sign)))
-    counts = set(texts)
-    return " " if any(_words_are_labels(text, counts) for text in counts) else ""
+    alone = set(texts)
+    joined = Counter(joiner for text in texts if (joiner := _joiner(text, alone)))
+    return max(joined, key=lambda joiner: joined[joiner], default="")
 
 
-def _words_are_labels(text: str, labels: Iterable[str]) -> bool:
-    """Return whether each word of a label is a label: spaces join the words of one name as well."""
-    words = text.split()
-    return len(words) > 1 and all(word in labels for word in words)
+def _joiner(text: str, labels: Container[str]) -> str:
+    """Return what joins several labels in a text, each of which is also a label alone; "" if it is one label."""
+    for joiner in JOINERS:
+        members = _split(text, joiner)
+        if len(members) > 1 and all(member in labels for member in members):
+            return joiner
+    return ""
+
+
+def _split(text: str, separator: str) -> list[str]:
+    parts = text.split() if separator == " " else text.split(separator) if separator else [text]
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _text(label: Any) -> str:
@@ -228,13 +242,27 @@ def _example_of_several(labels: Sequence[Any], counts: Counter[str]) -> str | No
     for label, members in joined.items():
         if any(appearances[member] > 1 for member in members):
             return label
-    return next((label for label in counts if _words_are_labels(label, counts)), None)
+    return next((label for label in counts if _joiner(label, counts)), None)
 
 
 def _joined(counts: Counter[str]) -> list[Fact]:
     """Return that labels with commas are one class each."""
     label = next((label for label in counts if len(_members(label)) > 1), None)
     return [] if label is None else [fact(Kind.READ_JOINED, label=label)]
+
+
+def _gaps(counts: Counter[str]) -> list[Fact]:
+    """Return that words which often stand for no label are read as classes."""
+    gaps = [label for label in counts if label.casefold() in MISSING and label]
+    return [fact(Kind.READ_GAPS, labels=sorted(gaps))] if gaps else []
+
+
+def _hold_numbers(counts: Counter[str]) -> bool:
+    try:
+        numbers_of(list(counts), "")
+    except DatasetError:
+        return False
+    return True
 
 
 def _whole_numbers(counts: Counter[str]) -> list[Fact]:
@@ -253,7 +281,8 @@ def _members(label: str) -> list[str]:
 
 def _are_numbers(counts: Counter[str], column: str) -> bool:
     """Return whether labels are numbers to predict: fractions, or whole numbers that hardly repeat or are an amount."""
-    found = {label: _number(label) for label in counts if label.casefold() not in MISSING}
+    mark = _groups_mark(list(counts))
+    found = {label: _number(label, mark) for label in counts if label.casefold() not in MISSING}
     numbers = [number for number in found.values() if number is not None]
     if not numbers or len(numbers) < len(found):
         return False
@@ -265,12 +294,42 @@ def _are_numbers(counts: Counter[str], column: str) -> bool:
     return distinct >= SPREAD and rows < REPEATED * distinct
 
 
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        # a decimal comma, as the same Excel writes it that writes semicolons
-        if not re.fullmatch(r"[+-]?\d+,\d+", text):
+def _groups_mark(texts: Iterable[str], where: str | None = None) -> str:
+    """Return the mark between groups of three digits in numbers, a comma or a point; "" where there is none.
+
+    With `where`, raises `DatasetError` when 1,234 may be a thousand or a fraction.
+    """
+    marks = {
+        "," if text.rfind(",") < text.rfind(".") else "." for text in texts if "," in text and "." in text
+    }
+    marks |= {mark for mark in ",." for text in texts if text.count(mark) > 1}
+    with_comma = [text for text in texts if "," in text]
+    if where is not None and not marks and with_comma and all(map(TWO_MEANINGS.fullmatch, with_comma)):
+        example = with_comma[0]
+        point, plain = example.replace(",", "."), example.replace(",", "")
+        raise DatasetError(
+            f"{where} holds numbers such as {example!r}, which may be {point} or {plain}; expected a decimal point and"
+            f" no other marks; write {point} or {plain}, or use --target multiclass"
+        )
+    return marks.pop() if len(marks) == 1 else ""
+
+
+def _number(text: str, groups: str = "") -> float | None:
+    """Return a number, which may have a decimal comma, as the same Excel writes it that writes semicolons, and marks
+    between `groups` of three digits; None for what is none.
+    """
+    plain = SPACED.sub("", text)
+    if groups:
+        decimal = "," if groups == "." else "."
+        if not re.fullmatch(
+            rf"[+-]?\d{{1,3}}(?:{re.escape(groups)}?\d{{3}})*(?:{re.escape(decimal)}\d+)?", plain
+        ):
             return None
-        number = float(text.replace(",", "."))
+        plain = plain.replace(groups, "")
+    if re.fullmatch(r"[+-]?\d+,\d+", plain):
+        plain = plain.replace(",", ".")
+    try:
+        number = float(plain)
+    except ValueError:
+        return None
     return number if math.isfinite(number) else None

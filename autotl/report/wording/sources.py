@@ -12,8 +12,8 @@ DELIMITERS = {"\t": "tabs", " ": "spaces", ",": "commas", ";": "semicolons", "|"
 
 def _read_inside(folder: str) -> str:
     return (
-        f"read as: the folder {folder}/ in DATA, because nothing else lies beside it; --layout class reads the folders of"
-        " DATA itself as classes"
+        f"read as: the folder {folder}/ in DATA, because no other folder with images lies beside it; --layout class reads"
+        " the folders of DATA itself as classes"
     )
 
 
@@ -60,6 +60,16 @@ def _read_nested(classes: int, folders: int, example: str) -> str:
     )
 
 
+def _read_spellings(classes: Sequence[str], count: int) -> str:
+    named = ", ".join(map(repr, classes)) + (
+        f" and {count - len(classes)} more" if count > len(classes) else ""
+    )
+    return (
+        f"read as one class{'' if count == 1 else ' each'}: {named}, written in several ways (spaces at the ends, or"
+        " accents as one character or two); rename folders or correct the table if these are several classes"
+    )
+
+
 def _read_table(file: str, path: str, **found: object) -> str:
     """Return the columns, and what was found out about the file."""
     columns = [f"path in column {path!r}"]
@@ -84,16 +94,31 @@ def _read_table(file: str, path: str, **found: object) -> str:
         details.append(f"the first sheet, {found['sheet']!r}")
     if "extension" in found:
         details.append(f"{found['extension']} added to each path")
+    if "instead" in found:
+        details.append(f"{found['instead']} in place of the extension of some paths")
+    if "zeros" in found:
+        details.append("zeros added before the numbers of files")
     if "prefix" in found:
-        details.append(f"{found['prefix']!r} taken off each path")
+        details.append(f"{' and '.join(map(repr, _texts(found['prefix'])))} taken off each path")
+    if "skipped" in found:
+        lines = int(str(found["skipped"]))
+        details.append("the first line skipped" if lines == 1 else f"the first {lines} lines skipped")
     if "root" in found:
         details.append(f"paths start from {' and '.join(_texts(found['root']))}, --root")
     about = f" ({'; '.join(details)})" if details else ""
-    return f"read as: {file}{about}, {', '.join(columns)}; --path, --label and --split name other columns"
+    unread = ""
+    if "no_parts" in found:
+        column, *cells = _texts(found["no_parts"])
+        unread = f"; column {column!r} is not read, because {', '.join(map(repr, cells))} are not train, val or test"
+    return f"read as: {file}{about}, {', '.join(columns)}{unread}; --path, --label and --split name other columns"
 
 
 def _read_by_table(file: str) -> str:
     return f"read as: labels in {file}, which lies beside the images; --layout class reads the folders as classes"
+
+
+def _read_lists(lists: Sequence[str]) -> str:
+    return f"read as: parts by {' and '.join(lists)}; --layout class reads the folders without lists"
 
 
 def _read_embedded(images: str, label: str, folder: str) -> str:
@@ -113,6 +138,14 @@ def _texts(value: object) -> list[str]:
 
 def _read_joined(label: str) -> str:
     return f"read as: {label!r} and the like are one class each, because their parts are no labels"
+
+
+def _read_gaps(labels: Sequence[str]) -> str:
+    named = ", ".join(map(repr, labels))
+    return (
+        f"read as: {named} {'is a class' if len(labels) == 1 else 'are classes'}; leave the cells empty if there is no"
+        " label"
+    )
 
 
 def _read_numbers(where: str, low: float, high: float, distinct: int, rows: int) -> str:
@@ -185,12 +218,15 @@ SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.READ_PARTS: _read_parts,
     Kind.READ_CLASS_PARTS: _read_class_parts,
     Kind.READ_NESTED: _read_nested,
+    Kind.READ_SPELLINGS: _read_spellings,
     Kind.READ_PART_NAMES: _read_part_names,
     Kind.READ_TABLE: _read_table,
     Kind.READ_BY_TABLE: _read_by_table,
+    Kind.READ_LISTS: _read_lists,
     Kind.READ_EMBEDDED: _read_embedded,
     Kind.READ_UNPACKED: _read_unpacked,
     Kind.READ_JOINED: _read_joined,
+    Kind.READ_GAPS: _read_gaps,
     Kind.READ_CROPS: _read_crops,
     Kind.READ_SHARDS: _read_shards,
     Kind.READ_REMOTE: lambda source, place: f"read as: {source}, copied to {place}",
@@ -217,9 +253,12 @@ SOURCES: dict[Kind, Callable[..., str]] = {
     Kind.MASK: lambda: "a mask of the image beside it; --include masks reads masks as images",
     Kind.NO_IMAGES: lambda: "a folder without an image",
     Kind.TABLE_BESIDE: lambda: "a table beside class folders; give it as DATA to read it instead",
-    Kind.NOT_LISTED: lambda: "an image that no row of the table names",
+    Kind.NOT_LISTED: lambda: "an image that no row of the table or list names",
     Kind.SEVERAL_FILES: lambda: "several files fit the path; write the path with its extension",
     Kind.EXTRA_CELLS: _extra_cells,
+    Kind.ARCHIVE_INSIDE: lambda: (
+        "an archive inside the folder, which is not unpacked; unpack it, or give it as DATA if it is a zip or a tar"
+    ),
     Kind.ARCHIVE_OUTSIDE: lambda: (
         "a name in an archive or at an address that leads outside it, or is not usable"
     ),

@@ -27,6 +27,10 @@ from autotl.records import Kind
         ("seg_train", "seg_test"),
         ("flowers-train", "flowers-test"),
         ("1_train", "2_test"),
+        ("Trainingsdaten", "Testdaten"),
+        ("entraînement", "test"),
+        ("entrenamiento", "prueba"),
+        ("treino", "teste"),
     ],
 )
 def test_usual_spellings_of_parts_are_parts(tmp_path: Path, train: str, test: str) -> None:
@@ -58,6 +62,128 @@ def test_folders_beside_several_parts_are_left_out(tmp_path: Path) -> None:
     data = read(folders(tmp_path, "train/a", "train/b", "test/a", "test/b", "pred", "extra/x"))
     assert data.classes == ("a", "b")
     assert reasons(data)["pred/0.png"] == reasons(data)["extra/x/1.png"] == Kind.BESIDE_PARTS
+
+
+def test_parts_in_the_names_of_class_folders_are_a_question(tmp_path: Path) -> None:
+    for names in (
+        ("train_cat", "train_dog", "test_cat", "test_dog"),
+        ("cat val", "cat train", "dog val", "dog train"),
+    ):
+        folders(tmp_path / names[0], *names)
+        with pytest.raises(DatasetError, match=r"named by a part and a class.*/cat/.*--layout class"):
+            read(tmp_path / names[0])
+        assert len(read(tmp_path / names[0], layout="class").classes) == 4
+    folders(tmp_path / "vehicles", "test track", "train station", "street")
+    assert len(read(tmp_path / "vehicles").classes) == 3
+
+
+def test_a_folder_beside_parts_that_holds_their_classes_is_a_question(tmp_path: Path) -> None:
+    folders(tmp_path, *(f"{part}/{name}" for part in ("train", "test", "train_augmented") for name in "ab"))
+    with pytest.raises(DatasetError, match=r"train_augmented/ holds the same folders.*--layout part/class"):
+        read(tmp_path)
+    assert set(reasons(read(tmp_path, layout="part/class")).values()) == {Kind.BESIDE_PARTS}
+
+
+def test_one_folder_around_the_classes_in_every_part_is_entered_and_said(tmp_path: Path) -> None:
+    folders(tmp_path, *(f"{part}/animals/{name}" for part in ("train", "test") for name in ("cat", "dog")))
+    data = read(tmp_path)
+    assert data.classes == ("cat", "dog") and sorted(data.given.tolist()) == [0] * 4 + [2] * 4
+    assert "in train/animals/, tested on test/animals/" in guesses(data)
+
+
+def test_a_single_folder_is_entered_beside_loose_images_and_is_a_question_beside_folders(
+    tmp_path: Path,
+) -> None:
+    picture(folders(tmp_path, "images/cat", "images/dog") / "cover.png")
+    data = read(tmp_path)
+    assert data.classes == ("cat", "dog") and "the folder images/" in guesses(data)
+    assert reasons(data) == {"cover.png": Kind.OUTSIDE_CLASS_FOLDERS}
+    picture(tmp_path / "docs" / "logo.png")
+    with pytest.raises(DatasetError, match=r"images/ holds the folders cat/, dog/, and docs/ lies beside it"):
+        read(tmp_path)
+    assert read(tmp_path, layout="class").classes == ("docs", "images")
+
+
+@pytest.mark.parametrize(
+    "one", [("cat", "cat "), tuple(unicodedata.normalize(f, "café") for f in ("NFC", "NFD"))]
+)
+def test_two_spellings_that_are_read_as_one_class_are_said(tmp_path: Path, one: tuple[str, str]) -> None:
+    data = read(folders(tmp_path, *one, "dog"))
+    assert len(data.classes) == 2 and f"one class: {one[0]!r}" in guesses(data)
+    assert not guesses(read(folders(tmp_path / "others", "cat", "dog")))
+
+
+def test_parts_whose_classes_differ_by_signs_alone_are_compared_in_the_message(tmp_path: Path) -> None:
+    folders(tmp_path, "train/big cat", "train/dog", "test/big_cat.", "test/dog")
+    with pytest.raises(
+        DatasetError, match=r"'big_cat.' and 'big cat' differ in case, spaces, signs or accents"
+    ):
+        read(tmp_path)
+
+
+def test_archives_in_a_folder_are_named(tmp_path: Path) -> None:
+    folders(tmp_path, "a", "b")
+    for name, head in (("x.zip", b"PK\3\4"), ("x.rar", b"Rar!\x1a\7\0"), ("a/x.7z", b"7z\xbc\xaf\x27\x1c")):
+        (tmp_path / name).write_bytes(head + bytes(300))
+    assert set(reasons(read(tmp_path)).values()) == {Kind.ARCHIVE_INSIDE}
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "x.zip").rename(tmp_path / "alone" / "x.zip")
+    with pytest.raises(DatasetError, match=r"archive inside.*unpack the archive, or give it as DATA"):
+        read(tmp_path / "alone")
+    with pytest.raises(DatasetError, match=r"RAR or 7z archive.*unpack it"):
+        read(tmp_path / "x.rar")
+
+
+def test_labels_in_the_names_of_loose_images_are_named_as_what_is_not_read(tmp_path: Path) -> None:
+    picture(tmp_path / "cat.0.png")
+    with pytest.raises(DatasetError, match=r"labels in names such as 'cat.0.png' are not read"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lists", "given"),
+    [
+        ({"train.txt": "{}/0.png\n{}/1.png\n", "test.txt": "{}/2.png\n"}, [0, 0, 2]),
+        ({"meta/train.txt": "{}/0\n{}/1\n", "meta/test.txt": "{}/2\n"}, [0, 0, 2]),
+        ({"trainlist.txt": "{}/0.png 1\n{}/1.png 2\n", "testlist.txt": "{}/2.png 0\n"}, [0, 0, 2]),
+        ({"testing_list.txt": "./{}/2.png\n"}, [-1, -1, 2]),
+        ({"split.csv": "file,split\n{}/0.png,train\n{}/1.png,val\n{}/2.png,test\n"}, [0, 1, 2]),
+        ({"split.csv": "file,is_test\n{}/0.png,0\n{}/1.png,0\n{}/2.png,1\n"}, [0, 0, 2]),
+    ],
+)
+def test_lists_beside_class_folders_give_the_parts(
+    tmp_path: Path, lists: dict[str, str], given: list[int]
+) -> None:
+    folders(tmp_path, "images/cat", "images/apple pie", each=3)
+    for name, text in lists.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        header, rows = ("", text) if text.startswith((".", "{")) else text.split("\n", 1)
+        (tmp_path / name).write_text(
+            f"{header}\n" + rows.replace("{}", "cat") + rows.replace("{}", "apple pie")
+        )
+    data = read(tmp_path)
+    assert data.classes == ("apple pie", "cat") and data.given.tolist() == given * 2
+    assert f"parts by {' and '.join(lists)}; --layout class" in guesses(data) and not data.left_out
+    assert (read(tmp_path / "images").given == -1).all()
+
+
+def test_images_that_no_list_of_train_names_are_left_out_and_lists_of_two_splits_are_a_question(
+    tmp_path: Path,
+) -> None:
+    folders(tmp_path, "a", "b", each=3)
+    (tmp_path / "train1.txt").write_text("a/0.png\nb/0.png\n")
+    (tmp_path / "test1.txt").write_text("a/1.png\nb/1.png\n")
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    data = read(tmp_path)
+    assert reasons(data) == dict.fromkeys(("a/2.png", "b/2.png"), Kind.NOT_LISTED) | {
+        "classes.txt": Kind.NOT_AN_IMAGE
+    }
+    (tmp_path / "test2.txt").write_text("a/0.png\nb/2.png\n")
+    with pytest.raises(
+        DatasetError, match=r"train1.txt lists a/0.png for train and test2.txt for test.*--layout class"
+    ):
+        read(tmp_path)
+    assert len(read(tmp_path, layout="class").names) == 6
 
 
 def test_parts_without_class_folders_are_a_question(tmp_path: Path) -> None:

@@ -133,6 +133,95 @@ def test_paths_of_another_machine_are_read_without_what_they_have_in_common(
     assert len(read(table(tmp_path / "data", ("path", "label"), outside)).left_out) == 1
 
 
+def test_paths_of_several_machines_and_addresses_of_files(tmp_path: Path) -> None:
+    twelve(tmp_path)
+    places = (
+        "C:\\a\\img\\{}.png",
+        "D:\\b\\c\\img\\{}.png",
+        "file:///home/ann/set/im%67/{}.png",
+        "img/{}.png",
+    )
+    rows = [(places[number % 4].format(number), "ab"[number % 2]) for number in range(12)]
+    data = read(table(tmp_path, ("path", "label"), rows))
+    assert len(data.names) == 12 and "'/home/ann/set/' and 'D:/b/c/' and 'C:/a/' taken off" in guesses(data)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("IMG/{}.PNG", ""),
+        ("im%67/{}.png", ""),
+        ("img/{}.jpg", ".png in place of the extension"),
+        ("img/{:05d}.png", "zeros added"),
+    ],
+)
+def test_paths_that_a_program_changed(tmp_path: Path, written: str, said: str) -> None:
+    for number in range(12):
+        picture(tmp_path / "img" / f"{number:03d}.png", 20 * number)
+    own = "{:05d}" if "05d" in written else "{:03d}"
+    rows = [(written.replace("{}", own).format(number), "ab"[number % 2]) for number in range(12)]
+    data = read(table(tmp_path, ("path", "label"), rows))
+    assert labels(data) == {f"img/{number:03d}.png": "ab"[number % 2] for number in range(12)}
+    assert said in guesses(data) and bool(said) == bool(guesses(data))
+
+
+def test_an_extension_or_zeros_that_fit_two_files_are_no_guess(tmp_path: Path) -> None:
+    for name in ("007.png", "7.jpg", "07.jpg", "1.png", "1.bmp", "2.png"):
+        picture(tmp_path / "img" / name)
+    rows = [("img/0007", "a"), ("img/1.gif", "b"), ("img/2.png", "a"), ("img/7.jpg", "b")]
+    data = read(table(tmp_path, ("path", "label"), rows))
+    assert set(labels(data)) == {"img/2.png", "img/7.jpg"}
+    assert {reasons(data)[name] for name in ("img/0007", "img/1.gif")} == {Kind.SEVERAL_FILES}
+
+
+def test_columns_of_one_name_are_a_question_where_they_differ(tmp_path: Path) -> None:
+    twelve(tmp_path)
+    rows = [(path, label, "xyz"[number % 3]) for number, (path, label) in enumerate(AB)]
+    for header in (("path", "label", "label"), ("path", "label", "Label")):
+        with pytest.raises(DatasetError, match=r"two columns that may hold the labels, 'label'"):
+            read(table(tmp_path, header, rows))
+    assert read(table(tmp_path, ("path", "label", "label"), rows), label="label (2)").classes == (
+        "x",
+        "y",
+        "z",
+    )
+    assert read(table(tmp_path, ("path", "label", "label"), [(p, a, a) for p, a in AB])).classes == ("a", "b")
+    others = [(path, f"img/{11 - number}.png", label) for number, (path, label) in enumerate(AB)]
+    with pytest.raises(DatasetError, match=r"'file' and 'image', and they name different files.*--path"):
+        read(table(tmp_path, ("file", "image", "label"), others))
+    assert (
+        len(read(table(tmp_path, ("path", "path", "label"), [(p, "no.png", a) for p, a in AB])).names) == 12
+    )
+
+
+def test_lines_above_the_header_are_skipped_and_said(tmp_path: Path) -> None:
+    source = table(twelve(tmp_path), ("path", "label"), AB)
+    plain = source.read_text()
+    for above, said in (("Export of 2024\n\n# by hand\n", "the first 3 lines skipped"), ("\n\r\n", "")):
+        source.write_text(above + plain)
+        assert len(read(source).names) == 12 and said in guesses(read(source))
+    assert not guesses(read(source))
+
+
+def test_a_table_is_known_by_its_content(tmp_path: Path) -> None:
+    source = table(twelve(tmp_path), ("path", "label"), AB, "labels.dat")
+    assert read(source).classes == ("a", "b")
+    (tmp_path / "note").write_text("nothing here\n")
+    with pytest.raises(DatasetError, match="is a single file"):
+        read(tmp_path / "note")
+
+
+def test_a_column_of_parts_that_is_not_read_is_said(tmp_path: Path) -> None:
+    twelve(tmp_path)
+    coded = table(tmp_path, ("path", "label", "partition"), [(p, a, n % 3) for n, (p, a) in enumerate(AB)])
+    assert "column 'partition' is not read, because '0', '1', '2' are not train, val or test" in guesses(
+        read(coded)
+    )
+    german = [(p, a, ("Training", "Validierung", "Test")[n // 4]) for n, (p, a) in enumerate(AB)]
+    data = read(table(tmp_path, ("path", "label", "split"), german))
+    assert data.given.tolist() == [0] * 4 + [1] * 4 + [2] * 4 and not guesses(data)
+
+
 def test_an_extension_that_is_added_is_said(tmp_path: Path) -> None:
     rows = [(number, "ab"[number % 2]) for number in range(12)]
     source = table(twelve(tmp_path), ("image_id", "label"), rows)
@@ -243,6 +332,10 @@ def test_a_group_column(tmp_path: Path) -> None:
         ("cat|dog", "cat", "bird"),
         ("cat; dog", "dog", "bird"),
         ("cat dog", "cat", "dog"),
+        ("cat/dog", "cat", "dog"),
+        ("cat + dog", "cat", "dog"),
+        ("dog & cat", "cat", "dog"),
+        ("cat and dog", "cat", "dog"),
         ("\"['cat', 'dog']\"", "\"['cat']\"", "\"['bird']\""),
     ],
 )
@@ -349,6 +442,43 @@ def test_numbers_with_a_decimal_comma_are_numbers(tmp_path: Path) -> None:
     assert data.targets[0].kind == "regression" and data.labels.max() == pytest.approx(1.507)
 
 
+@pytest.mark.parametrize("form", ["{:,.2f}", "{:,.0f}", "swapped", "{:_.1f}"])
+def test_numbers_with_marks_between_three_digits_are_numbers(tmp_path: Path, form: str) -> None:
+    numbers = [1234567.5 + 100.25 * number for number in range(12)]
+    swap = str.maketrans(",.", ".,")
+    cells = [
+        f"{n:,.2f}".translate(swap) if form == "swapped" else form.format(n).replace("_", " ")
+        for n in numbers
+    ]
+    rows = [(f"img/{number}.png", f'"{cell}"') for number, cell in enumerate(cells)]
+    data = read(table(twelve(tmp_path), ("path", "price"), rows))
+    assert data.targets[0].kind == "regression"
+    assert sorted(data.labels) == pytest.approx(numbers, abs=0.6)
+
+
+def test_numbers_that_may_be_thousands_or_fractions_are_a_question(tmp_path: Path) -> None:
+    rows = [(f"img/{number}.png", f'"{number + 1},234"') for number in range(12)]
+    with pytest.raises(DatasetError, match=r"'1,234', which may be 1.234 or 1234; expected a decimal point"):
+        read(table(twelve(tmp_path), ("path", "label"), rows))
+    data = read(table(tmp_path, ("path", "label"), [*rows[1:], ("img/0.png", '"0,5"')]))
+    assert data.labels.max() == pytest.approx(12.234)
+
+
+def test_numbers_with_units_name_the_option_that_reads_them(tmp_path: Path) -> None:
+    source = table(
+        twelve(tmp_path), ("path", "load"), [(f"img/{n}.png", f"{10 + n / 2} kg") for n in range(12)]
+    )
+    with pytest.raises(DatasetError, match=r"never repeats.*--target regression for the numbers"):
+        read(source)
+    assert read(source, target="regression").labels.max() == 15.5
+
+
+def test_words_for_no_label_are_classes_and_it_is_said(tmp_path: Path) -> None:
+    rows = [(f"img/{number}.png", ("NA", "cat")[number % 2]) for number in range(12)]
+    data = read(table(twelve(tmp_path), ("path", "label"), rows))
+    assert len(data.classes) == 2 and "'NA' is a class; leave the cells empty" in guesses(data)
+
+
 def test_whole_numbers_that_repeat_are_classes(tmp_path: Path) -> None:
     rows = [(f"img/{number}.png", number % 3 + 8) for number in range(12)]
     assert read(table(twelve(tmp_path), ("path", "label"), rows)).classes == ("8", "9", "10")
@@ -383,6 +513,21 @@ def test_json_of_labels_by_path_and_of_lists(tmp_path: Path) -> None:
     (tmp_path / "broken.jsonl").write_text('{"path": "img/0.png"}\nno json\n')
     with pytest.raises(DatasetError, match=r"line 2"):
         read(tmp_path / "broken.jsonl")
+
+
+@pytest.mark.parametrize("form", ["columns", "lists", "classes", "inside"])
+def test_other_shapes_of_json(tmp_path: Path, form: str) -> None:
+    shapes = {
+        "columns": {
+            "path": {str(n): p for n, (p, _) in enumerate(AB)},
+            "label": {str(n): a for n, (_, a) in enumerate(AB)},
+        },
+        "lists": {"Path": [p for p, _ in AB], "label": [a for _, a in AB]},
+        "classes": {name: [p for p, a in AB if a == name] for name in "ab"},
+        "inside": {"data": [{"path": p, "label": a} for p, a in AB]},
+    }
+    (twelve(tmp_path) / "labels.json").write_text(json.dumps(shapes[form]))
+    assert set(labels(read(tmp_path / "labels.json")).items()) == set(AB)
 
 
 def test_excel(tmp_path: Path) -> None:
