@@ -59,6 +59,14 @@ class Allowance:
     def expired(self) -> bool:
         return self.left <= 0.0
 
+    def share(self, fraction: float) -> Allowance:
+        """Return a fraction of the time left, under the same cancel token."""
+        return replace(self, deadline=self.clock() + fraction * self.left)
+
+    def without(self, seconds: float) -> Allowance:
+        """Return the allowance that ends so many seconds earlier."""
+        return replace(self, deadline=self.deadline - seconds)
+
 
 class Metered(Protocol):
     """Something that counts its own seconds, such as an engine."""

@@ -87,6 +87,15 @@ def test_allowances_do_not_share_a_token_by_accident() -> None:
     assert one.expired and not other.expired
 
 
+def test_a_part_of_an_allowance_ends_earlier_and_is_taken_back_with_it() -> None:
+    clock = Clock()
+    whole = Allowance(deadline=clock.now + 60, clock=clock)
+    half, shorter = whole.share(0.5), whole.without(10)
+    assert half.left == 30 and shorter.left == 50
+    whole.cancelled.set()
+    assert half.expired and shorter.expired
+
+
 def test_seconds_are_booked_by_stage_also_when_something_goes_wrong() -> None:
     clock = Clock()
     ledger = Ledger(clock=clock)

@@ -18,7 +18,7 @@ import numpy as np
 from autotl import checksums
 from autotl.budget import Allowance
 from autotl.cache import atomic, disk_full
-from autotl.engine import messages, stopwatch, trial
+from autotl.engine import messages, stopwatch, timing, trial
 from autotl.engine.explain import explain
 from autotl.engine.inference import FILES_AT_ONCE, Predictor
 from autotl.engine.progress import Send
@@ -146,7 +146,7 @@ class Worker:
         return trial.attempt(self.session, body.trial, body.backbone, body.strategy, allowance, send)
 
     def _measure(self, body: messages.Measure, _: Allowance) -> Measurement:
-        return trial.measure(self.session, body.candidate, body.backbone)
+        return timing.measure(self.session, body.candidate, body.backbone)
 
     def _predict(self, body: messages.Predict, allowance: Allowance) -> messages.Predicted:
         predictor = self.session.predictor(body.model)
@@ -164,7 +164,7 @@ class Worker:
     def _fit_ood(self, body: messages.FitOod, allowance: Allowance) -> bool:
         arrays = take_arrays(body.rows)
         predictor = self.session.predictor(body.model)
-        half = Allowance(deadline=time.monotonic() + allowance.left / 2, cancelled=allowance.cancelled)
+        half = allowance.share(0.5)
         if body.frozen is None:
             held_out = self._pooled(predictor, arrays["held_out"][: ood.MOST], half)
             fitted = self._pooled(predictor, arrays["fitted"][: ood.MOST], allowance)

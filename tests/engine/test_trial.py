@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from autotl.budget import Allowance
 from autotl.engine import device as devices
-from autotl.engine import messages, model, train, trial
+from autotl.engine import fine_tuning, messages, model, timing, train, trial
 from autotl.engine.model import Model
 from autotl.engine.progress import Send
 from autotl.engine.session import Data, Session
@@ -119,17 +119,15 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], list
 
     def before(happens: Callable[..., Any]) -> list[dict[str, Any]]:
         seen: list[dict[str, Any]] = []
-        original = trial.train.fit
+        original = train.fit
 
         def fit(*parts: Any) -> Any:
             model, setting, hyper = parts[0], parts[5], parts[7]
-            seen.append(
-                {"batch": setting.batch, "lr": hyper.get("lr"), "weights": trial.train.snapshot(model)}
-            )
+            seen.append({"batch": setting.batch, "lr": hyper.get("lr"), "weights": train.snapshot(model)})
             happens(len(seen), setting)
             return original(*parts)
 
-        monkeypatch.setattr(trial.train, "fit", fit)
+        monkeypatch.setattr(train, "fit", fit)
         return seen
 
     return before
@@ -179,13 +177,13 @@ def test_out_of_memory_with_the_smallest_batch_is_an_error(tmp_path: Path, fits:
 def test_a_training_that_diverges_begins_again_more_slowly(tmp_path: Path, fits: Any) -> None:
     def diverges(turn: int, _: Any) -> None:
         if turn == 1:
-            raise trial.train.Diverged
+            raise train.Diverged
 
     seen = fits(diverges)
     done = attempt(tmp_path)
     assert done.status == "finished"
     assert lowered(done)[0] == "diverged"
-    assert seen[1]["lr"] == pytest.approx(2e-2 * trial.RATES[1])
+    assert seen[1]["lr"] == pytest.approx(2e-2 * fine_tuning.RATES[1])
     assert all(torch.equal(value, seen[1]["weights"][name]) for name, value in seen[0]["weights"].items())
 
 
@@ -193,17 +191,19 @@ def test_a_rate_far_too_high_is_seen_early_and_lowered(tmp_path: Path, fits: Any
     seen = fits(lambda turn, setting: None)
     done = attempt(tmp_path, hyper={"lr": 10.0})
     assert done.status == "finished" and set(lowered(done)) <= {"diverged", "constant"} and lowered(done)
-    assert [fit["lr"] for fit in seen] == pytest.approx([rate * 10 for rate in trial.RATES[: len(seen)]])
+    assert [fit["lr"] for fit in seen] == pytest.approx(
+        [rate * 10 for rate in fine_tuning.RATES[: len(seen)]]
+    )
     assert accuracy(tmp_path, done)[0] > 0.8, "as good as another rate would have been"
 
 
 def test_the_curve_shows_the_score_while_choosing_and_never_of_the_test_part(tmp_path: Path) -> None:
-    kept, trial.train.FOLLOWED = trial.train.FOLLOWED, 1.0
+    kept, train.FOLLOWED = train.FOLLOWED, 1.0
     try:
         done = attempt(tmp_path / "select")
         tested = attempt(tmp_path / "test", evaluate_on=("test",))
     finally:
-        trial.train.FOLLOWED = kept
+        train.FOLLOWED = kept
     scores = [point.score for point in done.curve]
     assert all(score is not None for score in scores) and scores[-1] == pytest.approx(
         accuracy(tmp_path / "select", done)[0]
@@ -213,16 +213,16 @@ def test_the_curve_shows_the_score_while_choosing_and_never_of_the_test_part(tmp
 
 def test_one_that_diverges_at_every_rate_is_a_row_without_a_score(tmp_path: Path, fits: Any) -> None:
     def diverges(turn: int, _: Any) -> None:
-        raise trial.train.Diverged
+        raise train.Diverged
 
     seen = fits(diverges)
     done = attempt(tmp_path)
-    assert len(seen) == len(trial.RATES)
+    assert len(seen) == len(fine_tuning.RATES)
     assert done.status == "diverged" and done.predictions is None and done.model is None and done.error
 
 
 def test_one_that_learns_nothing_begins_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, turns = trial.train.fit, []
+    original, turns = train.fit, []
 
     def fit(*parts: Any) -> Any:
         course = original(*parts)
@@ -230,7 +230,7 @@ def test_one_that_learns_nothing_begins_again(tmp_path: Path, monkeypatch: pytes
         loss = float(np.log(3)) if len(turns) == 1 else 0.1  # a constant prediction's, then a low one
         return replace(course, curve=[replace(point, loss=loss) for point in course.curve])
 
-    monkeypatch.setattr(trial.train, "fit", fit)
+    monkeypatch.setattr(train, "fit", fit)
     done = attempt(tmp_path)
     assert len(turns) == 2, "the first training ended with the loss of a constant prediction"
     assert done.status == "finished"
@@ -314,7 +314,7 @@ def test_the_precision_is_timed_once_for_one_machine(tmp_path: Path, monkeypatch
 
 def test_timed_batches_tell_step_answer_augmentation_and_memory_apart(tmp_path: Path) -> None:
     candidate = Candidate(backbone="toy", input_size=toy.SIDE, strategy="tune", unfreeze="all")
-    found = trial.measure(session(tmp_path), candidate, toy.spec())
+    found = timing.measure(session(tmp_path), candidate, toy.spec())
     assert found.seconds_per_image > 0 and found.latency > 0 and found.prepare > 0
     assert found.peak > found.bytes > 0
 
@@ -323,9 +323,9 @@ def test_timed_batches_are_remembered_on_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     candidate = Candidate(backbone="toy", input_size=toy.SIDE, strategy="tune", unfreeze="all")
-    measured = trial.measure(session(tmp_path), candidate, toy.spec())
-    monkeypatch.setattr(trial, "timed_batches", lambda *_: pytest.fail("timed again"))
-    again = trial.measure(session(tmp_path), replace(candidate, strategy="other"), toy.spec())
+    measured = timing.measure(session(tmp_path), candidate, toy.spec())
+    monkeypatch.setattr(timing, "timed_batches", lambda *_: pytest.fail("timed again"))
+    again = timing.measure(session(tmp_path), replace(candidate, strategy="other"), toy.spec())
     assert again.seconds_per_image == measured.seconds_per_image
     assert again.candidate == replace(candidate, strategy="other").id
 

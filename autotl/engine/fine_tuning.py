@@ -1,0 +1,189 @@
+"""Train a network by the phases of a strategy, and recover from what goes wrong on the way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from autotl.budget import Allowance
+from autotl.engine import device as devices
+from autotl.engine import objective, train
+from autotl.engine.closed_form import fit_head, without_label
+from autotl.engine.model import load_weights, make_head
+from autotl.engine.selection import select
+from autotl.engine.task import Outcome, Rows, Task
+from autotl.engine.timing import latency
+from autotl.errors import Declined, EngineError
+from autotl.records import CurvePoint, Kind, fact
+
+# Factors on the learning rate asked for, one after the other where a training diverged or collapsed.
+RATES = (1.0, 0.25, 1 / 32)
+FEWEST_BATCH = 4
+FEW_ROWS = 400  # below, half the batch: twice the steps
+COLLAPSED = 0.97  # of the loss of the best constant prediction
+LEAST_SHARE = 1e-8  # of a class in a prediction that teaches: its logarithm stays finite
+
+
+def fine_tune(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
+    """Train, then predict the judged rows, also when the time is over: a score on fewer is another score."""
+    outcome = _trained(task, rows, allowance)
+    outcome.predicts_in = task.session.precision(outcome.model.backbone)
+    outcome.predicted, _ = train.predict(outcome.model, rows.judged, task.setting(outcome.predicts_in))
+    outcome.latency = latency(outcome.model, task, outcome.predicts_in)
+    return outcome
+
+
+def _trained(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
+    """Train, and start again at a lower rate when the loss runs away or stays that of a constant."""
+    outcome, setting = _prepare(task, rows, allowance)
+    first = train.snapshot(outcome.model)
+    time_to_train = _before_prediction(allowance, len(rows.judged))
+    hyper = dict(task.trial.candidate.hyper)
+    rate = float(hyper.get("lr", task.strategy.phases[0].lr))
+    rates = iter(RATES)
+    factor = next(rates)
+    resumed = task.trial.resumed_epochs
+    epochs = task.trial.epochs - resumed
+    phases = task.strategy.continued if task.trial.resume_from else task.strategy.phases
+    while True:
+        try:
+            course = train.fit(
+                outcome.model,
+                phases,
+                task.trial.candidate.unfreeze,
+                rows.fitted,
+                epochs,
+                setting,
+                time_to_train,
+                hyper,
+            )
+            cause = "constant"
+            labels = task.columns.labels[rows.fitted]
+            constant, comparable = setting.outputs.constant_loss(labels), objective.on_own_scale(phases)
+            if time_to_train.expired or not comparable or not _collapsed(course.curve, constant, epochs):
+                outcome.course = _counted_from(resumed, course)
+                break
+        except train.Diverged:
+            course, cause = None, "diverged"
+        except Exception as error:
+            if not devices.out_of_memory(error) or setting.batch <= FEWEST_BATCH:
+                raise
+            devices.release(task.session.device)
+            setting.batch //= 2
+            outcome.notes.append(fact(Kind.BATCH_HALVED, batch=setting.batch))
+            outcome.model.load_state_dict(first)
+            continue
+        lower = next(rates, None)
+        if lower is None:
+            _accept(outcome, course, rate)
+            break
+        outcome.notes.append(fact(Kind.RATE_LOWERED, cause=cause, rate=factor * rate, next_rate=lower * rate))
+        factor, hyper["lr"] = lower, lower * rate
+        outcome.model.load_state_dict(first)
+    trained = outcome.course.epochs
+    if outcome.status == "finished" and trained < 0.98 * task.trial.epochs:
+        outcome.status = "stopped"
+        outcome.notes.append(fact(Kind.FEWER_EPOCHS, epochs=round(trained, 4), of=task.trial.epochs))
+    return outcome
+
+
+def _counted_from(resumed: float, course: train.Course) -> train.Course:
+    """Return a course whose epochs include those that the model had made before."""
+    curve = [replace(point, epoch=round(point.epoch + resumed, 3)) for point in course.curve]
+    return train.Course(curve=curve, steps=course.steps, epochs=course.epochs + resumed)
+
+
+def _accept(outcome: Outcome, course: train.Course | None, rate: float) -> None:
+    """Take the training at the lowest rate as it is: a constant prediction, or none at all."""
+    if course is None:
+        outcome.status = "diverged"
+        outcome.error = f"the loss diverged at the learning rates {', '.join(f'{f * rate:g}' for f in RATES)}"
+    else:
+        outcome.course = course
+
+
+def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, train.Setting]:
+    """Build the network as its first phase begins with it, and the setting of the training."""
+    session, trial, strategy = task.session, task.trial, task.strategy
+    hyper = dict(trial.candidate.hyper)
+    backbone = session.fresh(task.spec, task.size, strategy.prepare)
+    precision = session.precision(backbone, training=True)
+    torch.manual_seed(trial.seed)
+    outcome = Outcome(model=task.network(backbone), precision=precision)
+    setting = task.setting(precision)
+    setting.seed = trial.seed
+    default_batch = train.BATCH if rows.own >= FEW_ROWS else train.BATCH // 2
+    setting.counted = rows.own
+    setting.batch = int(hyper.get("batch", default_batch))
+    if "flip" in hyper:
+        setting.flip = bool(hyper["flip"])
+    else:
+        setting.flip, measured = session.flips(task.spec, task.size)
+        outcome.notes += [] if measured is None else [measured]
+    setting.metric = session.data.metric
+    setting.followed = rows.judged if trial.evaluate_on == ("select",) else None  # the test part is seen once
+    if strategy.parents:
+        setting.teacher = _teacher(task, rows.fitted, allowance)
+    phase = strategy.phases[0]
+    select(outcome.model, phase, trial.candidate.unfreeze)
+    if trial.resume_from is not None:
+        # An objective may ask for the weights before all training, which the shorter trial's replace.
+        if any(phase.objective for phase in strategy.phases):
+            if backbone.folded or strategy.head:
+                train.recalibrate(outcome.model, rows.fitted, setting)
+            setting.starts = objective.starts_of(outcome.model)
+        load_weights(outcome.model, session.folder, trial.resume_from)
+        return outcome, setting
+    if backbone.folded:
+        outcome.notes.append(fact(Kind.BATCH_NORM_MEASURED))
+    if strategy.head:
+        without = without_label(task)
+        wanted = np.concatenate([rows.fitted, without])
+        features = session.features(task.spec, task.size, wanted, allowance, strategy.prepare)
+        own = features.rows < len(task.columns.labels)
+        seen = features.groups[-1]
+        fitted_head = fit_head(task, seen[own], features.rows[own], (), seen[~own])
+        outcome.model.head = make_head(fitted_head, len(task.columns.classes)).to(session.device)
+    if backbone.folded or strategy.head:
+        train.recalibrate(outcome.model, rows.fitted, setting)
+    return outcome, setting
+
+
+def _teacher(task: Task, rows: np.ndarray, allowance: Allowance) -> np.ndarray:
+    """Return logits (n, classes) float32 of `rows` as the trials predict that teach this one; other rows stay 0.
+
+    The images are those of a prediction, without augmentation, so that one pass through each teacher is enough.
+    """
+    session, classes = task.session, task.columns.classes
+    if not task.trial.parents:
+        raise Declined("it learns from the predictions of another trial, and there is none that teaches it")
+    shares = np.zeros((len(task.columns.labels), len(classes)), np.float32)
+    for parent in task.trial.parents:
+        predictor = session.predictor(parent.model)
+        described = predictor.description
+        if described.classes != classes:
+            raise EngineError(
+                f"{parent.model} predicts {len(described.classes)} classes of its own; expected those of this run"
+            )
+        for first in range(0, len(rows), train.EVALUATION_BATCH):
+            if allowance.expired:
+                raise EngineError("the time was over before the model that teaches had predicted its images")
+            part = rows[first : first + train.EVALUATION_BATCH]
+            squares = session.data.squares.get(part, described.input_size, described.backbone.preprocess)
+            shares[part] += predictor.predict_squares(squares)[0]
+            if task.reporter is not None:
+                task.reporter.alive()
+    logits: np.ndarray = np.log(np.maximum(shares / len(task.trial.parents), LEAST_SHARE))
+    return logits
+
+
+def _collapsed(curve: list[CurvePoint], constant: float, epochs: float) -> bool:
+    """Return whether the training loss stayed where a constant prediction would have it."""
+    return bool(curve) and epochs >= 3 and curve[-1].loss > COLLAPSED * constant
+
+
+def _before_prediction(allowance: Allowance, judged: int) -> Allowance:
+    """Return the allowance without the time for predicting the judged rows, about a tenth at most."""
+    return allowance.without(min(0.1 * allowance.left, 0.5 + 0.01 * judged))

@@ -1,0 +1,89 @@
+"""What a trial works with, and what comes of it: the task, the rows of one of its fits, and the outcome of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import nn
+
+from autotl.engine import train
+from autotl.engine.backbone import Backbone
+from autotl.engine.model import Model
+from autotl.engine.outputs import Outputs, outputs_of
+from autotl.engine.progress import Reporter
+from autotl.engine.resolve import resolve
+from autotl.engine.session import Session
+from autotl.records import BackboneSpec, Columns, Fact, Status, Strategy, Trial
+from autotl.stats.target_kinds import TARGET_KINDS
+
+NOTHING = np.zeros((0, 1), np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Task:
+    """A trial with all it works with; `columns` are the session's."""
+
+    session: Session
+    trial: Trial
+    spec: BackboneSpec
+    strategy: Strategy
+    columns: Columns
+    reporter: Reporter | None
+
+    @property
+    def outputs(self) -> Outputs:
+        """Return what the outputs of its network mean."""
+        return outputs_of(self.columns.target, self.session.data.scaling)
+
+    @property
+    def size(self) -> int:
+        """Return the side of the images in pixels."""
+        return self.trial.candidate.input_size
+
+    def network(self, backbone: Backbone) -> Model:
+        """Return a backbone with a new head, whose outputs are all about 0: the same probability for every class."""
+        columns = self.columns
+        head: nn.Linear = resolve(TARGET_KINDS[columns.target].head)(
+            backbone.feature_dim, len(columns.classes)
+        )
+        nn.init.normal_(head.weight, std=0.01)
+        nn.init.zeros_(head.bias)
+        return Model(backbone, head).to(self.session.device)
+
+    def setting(self, precision: str) -> train.Setting:
+        """Return what a training or prediction of this trial works with."""
+        setting = self.session.setting(self.spec, self.size, precision)
+        setting.labels, setting.reporter = self.columns.labels, self.reporter
+        setting.weight = self.columns.weight
+        return setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Rows to fit on, in stratified order, and rows to predict; of one fold, or of all."""
+
+    fitted: np.ndarray
+    judged: np.ndarray
+    related: int = 0  # of the fitted ones, at their end: images of another source
+
+    @property
+    def own(self) -> int:
+        """Return the number of fitted rows that are the data's own."""
+        return len(self.fitted) - self.related
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """A fit on some rows."""
+
+    model: Model
+    # (m, outputs) float32 of the judged rows, as many as there was time for
+    predicted: np.ndarray = field(default_factory=lambda: NOTHING)
+    latency: float = 0.0  # seconds that predicting one image takes
+    course: train.Course = field(default_factory=train.Course)
+    status: Status = "finished"
+    notes: list[Fact] = field(default_factory=list)
+    error: str | None = None
+    precision: str = "fp32"  # of the training
+    predicts_in: str = "fp32"  # a network predicts in one precision, whatever trained its layers
