@@ -183,7 +183,7 @@ def table(measured: Path) -> None:
         tested = part.pivot_table(index=["set", "backbone"], values="tested")["tested"]
         for name in wide.columns:
             gain = 100 * (wide[name] - wide[BASE])
-            low, high = _interval(gain)
+            low, high = interval_over_sets(gain)
             alone = (wide[name] == best) & ((wide.eq(best, axis=0)).sum(axis=1) == 1)
             error = 100 * np.sqrt(wide[BASE] * (1 - wide[BASE]) / tested)
             print(
@@ -194,7 +194,7 @@ def table(measured: Path) -> None:
         print(f"\nBest of all heads by hindsight: {100 * best.mean():.1f} %")
 
 
-def _interval(gain: pd.Series[float]) -> tuple[float, float]:
+def interval_over_sets(gain: pd.Series[float]) -> tuple[float, float]:
     """Return the 95 % interval of the mean gain, sets drawn again with replacement."""
     by_set = gain.groupby(level="set").mean().to_numpy()
     rng = np.random.default_rng(0)
