@@ -17,6 +17,7 @@ from autotl.engine.images import Squares, to_input
 from autotl.errors import EngineError
 
 BATCH = 32
+TIMED = 2 * BATCH  # images that a pace is measured on at least: the first batch sets the kernels up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,6 +77,18 @@ def embed(
         seconds_per_image=seconds if count else 0.0,
         cached=len(rows) - len(fresh),
     )
+
+
+def pace(
+    backbone: Backbone,
+    rows: np.ndarray,
+    store: Store,
+    device: torch.device,
+    precision: str,
+    allowance: Allowance,
+) -> float:
+    """Return the seconds an image of forward passes, whatever is stored of these rows."""
+    return _compute(backbone, rows, store.squares, device, precision, allowance)[1]
 
 
 def _compute(

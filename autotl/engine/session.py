@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from autotl.cache import key as cache_key
 from autotl.engine import device as devices
 from autotl.engine import flip, messages, model, stopwatch, train, weights
 from autotl.engine.backbone import Backbone, build
-from autotl.engine.embed import Features, Store, embed
+from autotl.engine.embed import TIMED, Features, Store, embed, pace
 from autotl.engine.images import Squares
 from autotl.engine.inference import Predictor
 from autotl.engine.outputs import outputs_of, scaling_of
@@ -121,11 +121,41 @@ class Session:
         allowance: Allowance,
         prepare: str | None = None,
     ) -> Features:
-        """Compute features of `rows` of the run's data, as many as the allowance grants."""
+        """Compute features of `rows` of the run's data, as many as the allowance grants.
+
+        Their seconds an image are also known where all came from the cache.
+        """
         backbone = self.backbone(spec, size, prepare)
         store = Store(squares=self.data.squares, digests=self.data.digests, cache=self.cache)
         precision = self._settled(backbone) if len(rows) < WORTH_TIMING else self.precision(backbone)
-        return embed(backbone, rows, store, self.device, precision, allowance)
+        found = embed(backbone, rows, store, self.device, precision, allowance)
+        return replace(
+            found, seconds_per_image=self._pace(backbone, precision, store, rows, found, allowance)
+        )
+
+    def _pace(
+        self,
+        backbone: Backbone,
+        precision: str,
+        store: Store,
+        rows: np.ndarray,
+        found: Features,
+        allowance: Allowance,
+    ) -> float:
+        """Return the seconds an image: of enough that were computed now, else as the cache holds it for such a machine.
+
+        A recipe without a pace cannot be forecast, so a second run would be offered less than the first.
+        """
+        name, seconds = self._name("pace", backbone, precision), found.seconds_per_image
+        if len(found.rows) - found.cached < TIMED:
+            known = None if self.cache is None else self.cache.get(name)
+            if known is not None and "seconds" in known:
+                return float(known["seconds"])
+            if not seconds and len(rows):
+                seconds = pace(backbone, rows[:TIMED], store, self.device, precision, allowance)
+        if seconds and self.cache is not None:
+            self.cache.put(name, {"seconds": np.array(seconds)})
+        return seconds
 
     # ----------------------------------------------------------------------- precision
 
@@ -154,13 +184,14 @@ class Session:
         self, choices: tuple[devices.Precision, ...], backbone: Backbone, training: bool
     ) -> str | None:
         """Return the faster precision as the cache holds it for such a machine."""
-        cached = None if self.cache is None else self.cache.get(self._name(backbone, training))
+        cached = None if self.cache is None else self.cache.get(self._name("precision", backbone, training))
         known = None if cached is None or "precision" not in cached else str(cached["precision"])
         return known if known in choices else None
 
-    def _name(self, backbone: Backbone, training: bool) -> str:
+    def _name(self, what: str, backbone: Backbone, of: object) -> str:
+        """Return the name in the cache of what was timed on such a machine."""
         described = (*devices.identity(self.device), backbone.spec.build, backbone.spec.arguments)
-        return cache_key("precision", described, backbone.input_size, training)
+        return cache_key(what, described, backbone.input_size, of)
 
     @stopwatch.on("timing")
     def _faster(self, choices: tuple[devices.Precision, ...], backbone: Backbone, training: bool) -> str:
@@ -173,7 +204,7 @@ class Session:
         run = _training_step(backbone, batch) if training else _forward_pass(backbone, batch)
         fastest = devices.faster(choices, run, self.device)
         if self.cache is not None:
-            self.cache.put(self._name(backbone, training), {"precision": np.array(fastest)})
+            self.cache.put(self._name("precision", backbone, training), {"precision": np.array(fastest)})
         return fastest
 
     # ----------------------------------------------------------------------- flips

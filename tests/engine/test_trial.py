@@ -433,3 +433,27 @@ def test_one_backbone_has_one_latency_whatever_its_head_is(tmp_path: Path) -> No
     for one in done.values():
         assert one.latency is not None and one.latency > body
     assert (done["knn"].parameters or 0) > (done["linear"].parameters or 0)
+
+
+def plenty() -> Allowance:
+    return Allowance(deadline=time.monotonic() + 60)
+
+
+def test_features_from_the_cache_have_the_pace_of_those_that_were_computed(tmp_path: Path) -> None:
+    """Without one their fine-tunings could not be forecast: a second run was offered less than the first."""
+    first = session(tmp_path).features(toy.spec(), toy.SIDE, np.arange(80), plenty())
+    second = session(tmp_path).features(toy.spec(), toy.SIDE, np.arange(80), plenty())
+    assert second.cached == 80 and second.seconds_per_image == first.seconds_per_image > 0
+    more = session(tmp_path).features(toy.spec(), toy.SIDE, np.arange(85), plenty())
+    assert (
+        more.cached == 80 and more.seconds_per_image == first.seconds_per_image
+    )  # five say little of the pace
+
+
+def test_a_pace_that_is_not_known_of_this_machine_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session(tmp_path).features(toy.spec(), toy.SIDE, np.arange(80), plenty())
+    monkeypatch.setattr("autotl.engine.device.identity", lambda device: ("another machine",))
+    found = session(tmp_path).features(toy.spec(), toy.SIDE, np.arange(80), plenty())
+    assert found.cached == 80 and found.seconds_per_image > 0
