@@ -14,7 +14,7 @@ import numpy as np
 
 from autotl.data import duplicates
 from autotl.modality.image_store import Decoded
-from autotl.records import Action, Dataset, Fact, Finding, Kind, fact
+from autotl.records import PARTS, Action, Dataset, Fact, Finding, Kind, fact
 from autotl.records.data import GroupFrom
 from autotl.stats import values
 
@@ -138,44 +138,63 @@ def _equal_files(data: Dataset) -> list[np.ndarray]:
 
 
 def _findings(data: Dataset, families: Sequence[np.ndarray], how: dict[str, Any]) -> list[Finding]:
+    """Return what was done with copies: those on one side, those in several given parts, those under two labels.
+
+    A family in several parts is not on one side, so that it is in the second finding alone, or in the third too.
+    """
     if not families:
         return []
+    exact, turned, cropped = how["exact"], how.get("turned", False), how.get("cropped", False)
 
-    def finding(kind: Kind, some: Sequence[np.ndarray], count: int) -> Finding:
+    def finding(
+        kind: Kind, some: Sequence[np.ndarray], count: int, action: Action = "kept", **more: Any
+    ) -> Finding:
         names = tuple(str(name) for name in data.names[np.concatenate(some)[:SHOWN]])  # side by side
         return Finding(
             kind=kind,
-            values=how,
+            values=how | more,
             count=count,
             where=names,
             pairs=tuple(tuple(str(name) for name in data.names[family[:2]]) for family in some[:PAIRS]),
             certainty=1.0 if exact else 0.9,
-            action=action[kind],
+            action=action,
         )
 
-    exact, turned, cropped = how["exact"], how.get("turned", False), how.get("cropped", False)
-    left_out = not cropped and contradictions(data, Copies(exact=tuple(families)))
-    action: Mapping[Kind, Action] = {
-        Kind.DUPLICATE: "held_together",
-        Kind.NEAR_DUPLICATE: "held_together",
-        Kind.LEAK: "kept",
-        Kind.CONFLICT: "left_out" if left_out else "kept",
-    }
-    kind = Kind.DUPLICATE if exact else Kind.NEAR_DUPLICATE
-    made = [finding(kind, families, sum(map(len, families)))]
-    made[0] = replace(made[0], values=how | {"sets": len(families)})
-    leaks = [family for family in families if len(np.unique(data.given[family][data.given[family] >= 0])) > 1]
+    in_several = [
+        len(np.unique(given[given >= 0])) > 1 for given in (data.given[family] for family in families)
+    ]
+    unlike = [not turned and _contradicts(data, family) for family in families]
+    leaks = [family for family, leak in zip(families, in_several, strict=True) if leak]
+    conflicts = [family for family, conflict in zip(families, unlike, strict=True) if conflict]
+    held = [
+        f for f, leak, conflict in zip(families, in_several, unlike, strict=True) if not (leak or conflict)
+    ]
+    made = []
+    if held:
+        kind = Kind.DUPLICATE if exact else Kind.NEAR_DUPLICATE
+        made.append(finding(kind, held, sum(map(len, held)), "held_together", sets=len(held)))
     if leaks:
-        made.append(finding(Kind.LEAK, [_unlike(family, data.given) for family in leaks], len(leaks)))
-    identity = values.of(data.labels).identity(data.labels)
-    conflicts = [family for family in families if _contradicts(data, family)]
-    if conflicts and not turned:
-        unlike = [_unlike(family, identity) for family in conflicts]
-        made.append(finding(Kind.CONFLICT, unlike, len(conflicts)))
-        if not cropped and not left_out:
-            best = 1 - sum(_surely_wrong(identity[family]) for family in conflicts) / len(identity)
-            made[-1] = replace(made[-1], values=how | {"best": round(best, 6)})
+        shown = [_unlike(family, data.given) for family in leaks]
+        made.append(finding(Kind.LEAK, shown, len(leaks), parts=_leaking(data.given, leaks)))
+    if conflicts:
+        identity = values.of(data.labels).identity(data.labels)
+        shown = [_unlike(family, identity) for family in conflicts]
+        left_out = not cropped and contradictions(data, Copies(exact=tuple(families)))
+        wrong = sum(_surely_wrong(identity[family]) for family in conflicts)
+        best = {} if cropped or left_out else {"best": round(1 - wrong / len(identity), 6)}
+        made.append(finding(Kind.CONFLICT, shown, len(conflicts), "left_out" if left_out else "kept", **best))
     return made
+
+
+def _leaking(given: np.ndarray, leaks: Sequence[np.ndarray]) -> dict[str, list[int]]:
+    """Return by given part how many images have a copy in a part before it, and how many images it has."""
+    found: dict[str, list[int]] = {}
+    for code in (1, 2):
+        before = [family for family in leaks if ((given[family] >= 0) & (given[family] < code)).any()]
+        rows = np.unique(np.concatenate([np.zeros(0, np.int64), *before]))
+        if (own := int((given[rows] == code).sum())) > 0:
+            found[PARTS[code]] = [own, int((given == code).sum())]
+    return found
 
 
 def _surely_wrong(identity: np.ndarray) -> int:

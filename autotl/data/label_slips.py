@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autotl.data.labels import DRAWS, FEWEST, FEWEST_OF_CLASS, PLANTED, PRECISION, RECALL, shares
+from autotl.data.labels import DRAWS, FEWEST, FEWEST_OF_CLASS, PLANTED, first_trusted
 from autotl.stats import ridge
 from autotl.stats.folds import folds_for
 
 PENALTIES = (1, 2, 3)  # of `ridge.PENALTIES`
-DEVIATIONS = (4.0, 5.0, 6.0, 8.0)  # usual errors that a number is off by, from which it is listed
+DEVIATIONS = np.arange(4.0, 12.0)  # usual errors that a number is off by, from which it is listed
 FAR = 1.0  # deviation of all numbers, by which a planted number is off at least
-MARGINS = (0.7, 0.8, 0.9, 1.0, 1.1)  # of the way from the images without a label to those with it
+MARGINS = np.arange(0.7, 1.25, 0.05)  # of the way from the images without a label to those with it
 TO_DEVIATION = 1.4826  # from the median absolute error of normal errors
 
 
@@ -28,7 +28,7 @@ class Slips:
 
     places: np.ndarray  # (k,) places among the images that were examined
     likelier: np.ndarray  # (k,) numbers, or (k, classes) sets of labels
-    precision: float  # share of planted labels among the images that were listed because of them
+    precision: float  # estimated share of wrong labels among the listed ones
     recall: float  # share of planted labels that were listed
     planted: float  # share of images with a planted label
 
@@ -58,23 +58,26 @@ def slips(
     ]
     wrong = np.stack([(variant != table).any(1) for variant in variants[1:]])
     cells = np.stack([(variant != table).argmax(1) for variant in variants[1:]])
-    for limit in DEVIATIONS if numbers else MARGINS:
-        worst = [np.where(error.max(1) > limit, error.argmax(1), -1) for error in errors]
-        before = worst[0] >= 0  # some of these labels are wrong, and prove nothing against the others
-        listed = np.stack([place == cell for place, cell in zip(worst[1:], cells, strict=True)])
-        listed |= np.stack([place >= 0 for place in worst[1:]]) & ~wrong
-        precision, recall = shares(listed & (wrong | ~before), wrong)
-        if precision >= PRECISION and recall >= RECALL:
-            places = np.flatnonzero(before)
-            places = places[np.argsort(-errors[0][places].max(1), kind="stable")]
-            return Slips(
-                places=places,
-                likelier=predicted[0][places, 0] if numbers else _flipped(labels[places], worst[0][places]),
-                precision=round(precision, 6),
-                recall=round(recall, 6),
-                planted=PLANTED,
-            )
-    return None
+    limits = DEVIATIONS if numbers else MARGINS
+    own, *others = [(error.max(1), error.argmax(1)) for error in errors]
+    found = [w & (cell == place) for w, cell, (_, place) in zip(wrong, cells, others, strict=True)]
+    far = np.concatenate(
+        [np.where(f, error, -np.inf)[w] for f, w, (error, _) in zip(found, wrong, others, strict=True)]
+    )
+    recalls = np.array([(far > limit).mean() for limit in limits])
+    trusted = first_trusted(recalls, np.array([(own[0] > limit).mean() for limit in limits]))
+    if trusted is None:
+        return None
+    number, precision = trusted
+    places = np.flatnonzero(own[0] > limits[number])
+    places = places[np.argsort(-own[0][places], kind="stable")]
+    return Slips(
+        places=places,
+        likelier=predicted[0][places, 0] if numbers else _flipped(labels[places], own[1][places]),
+        precision=precision,
+        recall=round(float(recalls[number]), 6),
+        planted=PLANTED,
+    )
 
 
 def apart(labels: np.ndarray, label: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 Confident learning (Northcutt, Jiang and Chuang, JAIR 70, 2021, arXiv 1911.00068): an image is likely to be of another
 class where its probability of that class is near the mean of the images that bear that label. How far this can be
-trusted is measured on the same images: wrong labels are planted, and those that are found again are counted.
+trusted is measured on the same images: wrong labels are planted, and those that are found again are counted. How sure
+the classifier is of planted ones tells how many of the listed ones can be wrong, too.
 """
 
 from __future__ import annotations
@@ -22,16 +23,11 @@ FLOOR = 1e-3  # of a probability in the log loss: one wrong label decides no tem
 CONFIDENT = 0.8  # of the mean: with few images half of a class lies below it
 PLANTED = 0.05  # share of the labels that are replaced to measure how many are found
 DRAWS = 3
-MARGINS = (
-    0.3,
-    0.4,
-    0.5,
-    0.6,
-    0.7,
-    0.8,
-)  # of the likelier class over the label, from which an image is listed
+MARGINS = np.arange(0.3, 0.99, 0.04)  # of the likelier class over the label, from which an image is listed
 RECALL = 0.7  # share of the planted labels that must be found, else the features do not separate the classes,
-PRECISION = 0.85  # and share of them among the images that are listed because of them
+PRECISION = 0.7  # and estimated share of wrong labels among those that are listed
+COMPARED = 0.3  # share of the planted labels above a margin, with less of which it tells nothing of how many are wrong
+MOST_WRONG = 0.15  # of all labels; an estimate beyond shows classes that overlap, not slips
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,7 +37,7 @@ class Suspects:
     places: np.ndarray  # (k,) places among the images that were examined
     likelier: np.ndarray  # (k,) class index
     probability: np.ndarray  # (k,) of the likelier class, out-of-fold
-    precision: float  # share of planted labels among the images that were listed because of them
+    precision: float  # estimated share of wrong labels among the listed ones
     recall: float  # share of planted labels that were listed
     planted: float  # share of labels that were planted
 
@@ -65,25 +61,50 @@ def suspects(
     folds = np.empty(len(labels), np.int64)
     folds[order] = folds_for(np.zeros(len(labels), np.int64), None if group is None else group[order])
     probabilities = _out_of_fold(features, variants, len(present), folds)
-    judged = [_Judged.of(proba, given) for proba, given in zip(probabilities, variants, strict=True)]
-    wrong = np.concatenate([replaced for _, replaced in noisy])
-    own = judged[0]
-    for margin in MARGINS:
-        before = own.listed(margin)  # some of these labels are wrong, and prove nothing against the others
-        listed = np.concatenate([each.listed(margin) for each in judged[1:]])
-        precision, recall = shares(listed & (wrong | ~np.tile(before, DRAWS)), wrong)
-        if precision >= PRECISION and recall >= RECALL:
-            places = np.flatnonzero(before)
-            places = places[np.argsort(-own.lead[places], kind="stable")]
-            return Suspects(
-                places=places,
-                likelier=present[own.likelier[places]],
-                probability=own.probability[places],
-                precision=round(precision, 6),
-                recall=round(recall, 6),
-                planted=PLANTED,
-            )
+    own, *others = [_Judged.of(proba, given) for proba, given in zip(probabilities, variants, strict=True)]
+    leads = np.concatenate([each.lead[wrong] for each, (_, wrong) in zip(others, noisy, strict=True)])
+    recalls = np.array([(leads > margin).mean() for margin in MARGINS])
+    listed = np.array([(own.lead > margin).mean() for margin in MARGINS])
+    trusted = first_trusted(recalls, listed)
+    if trusted is None:
+        return None
+    number, precision = trusted
+    places = np.flatnonzero(own.lead > MARGINS[number])
+    places = places[np.argsort(-own.lead[places], kind="stable")]
+    return Suspects(
+        places=places,
+        likelier=present[own.likelier[places]],
+        probability=own.probability[places],
+        precision=precision,
+        recall=round(float(recalls[number]), 6),
+        planted=PLANTED,
+    )
+
+
+def first_trusted(recalls: np.ndarray, listed: np.ndarray) -> tuple[int, float] | None:
+    """Return the first limit from which a list can be trusted, and the estimated share of wrong labels in it.
+
+    `recalls` (k,) are the shares of planted labels that are found by each limit, `listed` (k,) the shares of all images.
+    None where no list can be trusted.
+    """
+    wrong = wrong_share(recalls, listed)
+    if wrong > MOST_WRONG:
+        return None
+    for number, (recall, share) in enumerate(zip(recalls, listed, strict=True)):
+        precision = min(1.0, wrong * recall / share) if share else 1.0
+        if recall >= RECALL and precision >= PRECISION:
+            return number, round(float(precision), 6)
     return None
+
+
+def wrong_share(recalls: np.ndarray, listed: np.ndarray) -> float:
+    """Return the largest share of wrong labels that the listed images allow, by margin; 1 where that cannot be said.
+
+    Wrong labels are found above each margin at the rate of those that were planted, so no more can be wrong than listed
+    / recall at any margin. That is the estimate of a mixture proportion (Elkan and Noto, KDD 2008) by the purest end.
+    """
+    compared = recalls >= COMPARED
+    return float((listed[compared] / recalls[compared]).min()) if compared.any() else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,12 +138,6 @@ def _planted(
     replaced[rows] = (labels[rows] + generator.integers(1, classes, len(rows))) % classes
     wrong[rows] = True
     return replaced, wrong
-
-
-def shares(listed: np.ndarray, wrong: np.ndarray) -> tuple[float, float]:
-    """Return precision and recall."""
-    both = int((listed & wrong).sum())
-    return both / max(int(listed.sum()), 1), both / max(int(wrong.sum()), 1)
 
 
 def _out_of_fold(

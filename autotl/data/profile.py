@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
+from math import comb
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from autotl.stats import values
 SHOWN = 20  # names in a finding
 FEW = 30  # items of a class
 WEIGHTY = 10  # items of a class, from which it may weigh as much as the others
+PICTURES = 6  # of odd images, that are shown
+SURELY = 0.01  # chance, up to which images of another colour are said to be of one class
 BINS = 20  # of the distribution of numbers, at most
 FAR_OUT = 3.0  # interquartile ranges beyond the quartiles
 IMBALANCED = 10  # largest class / smallest class, above which it is a finding
@@ -41,13 +45,32 @@ def profile(data: Dataset, statistics: np.ndarray) -> Profile:
         findings=(
             *(_outliers(data) if is_number else _balance(data, counts)),
             *_alike(data.classes),
-            *(
-                Finding(kind=slug, count=len(rows), where=_names(data, rows), certainty=0.7)
-                for slug, rows in kind.quality(statistics)
-            ),
+            *(_of_quality(data, kind_of, rows) for kind_of, rows in kind.quality(statistics)),
         ),
         **kind.describe(statistics),
     )
+
+
+def _of_quality(data: Dataset, kind: Kind, rows: np.ndarray) -> Finding:
+    """Return the finding of some odd images; of those with another colour than the rest also of which class they are."""
+    shown = tuple((name,) for name in _names(data, rows[:PICTURES]))
+    found = Finding(kind=kind, count=len(rows), where=_names(data, rows), pairs=shown, certainty=0.7)
+    if kind not in (Kind.GRAY, Kind.COLOURED) or data.targets[0].kind != "multiclass":
+        return found
+    own, all_of = (
+        np.bincount(labels, minlength=len(data.classes)) for labels in (data.labels[rows], data.labels)
+    )
+    label = int((own / np.maximum(all_of, 1)).argmax())
+    chance = _at_least(int(own[label]), len(rows), int(all_of[label]), len(data.labels)) * len(data.classes)
+    if chance > SURELY or own[label] <= len(rows) / 2:
+        return found
+    return replace(found, values={"label": data.classes[label], "of_label": int(own[label])})
+
+
+def _at_least(hits: int, drawn: int, marked: int, count: int) -> float:
+    """Return the chance that of some things drawn without replacement at least `hits` are among the marked ones."""
+    ways = (comb(marked, n) * comb(count - marked, drawn - n) for n in range(hits, min(drawn, marked) + 1))
+    return sum(ways) / comb(count, drawn)
 
 
 def _numbers(labels: np.ndarray) -> NumberProfile:

@@ -34,7 +34,13 @@ _PLUGIN: Values = {"plugin": "its name", "package": "that it was part of", "vers
 
 # By stage, then by kind, in order.
 EVENTS: Mapping[str, Mapping[Kind, Values]] = {
-    "load": {Kind.LOADED: {"images": "number of images", "classes": "number of classes"}},
+    "load": {
+        Kind.LOADED: {
+            "images": "number of images",
+            "classes": "number of classes",
+            "target": "kind of the labels: multiclass, multilabel or regression",
+        }
+    },
     "candidates": {
         Kind.CANDIDATES: {
             "backbones": "number of backbones with weights here",

@@ -152,6 +152,7 @@ class Kind(StrEnum):
         "domain_left_out"  # metric, backbone, domains: example, images, score, low, high, mixed of each
     )
     SPLIT_CHECKED = "split_checked"  # acted, metric, backbones, chosen, scores, instead
+    GEOMETRY_NOT_MEASURED = "geometry_not_measured"  # elongated
     GEOMETRY = (
         "geometry"  # geometry, recognised: share of images by geometry, images, elongated: share of them
     )

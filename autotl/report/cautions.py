@@ -22,7 +22,7 @@ _REASONS = (Kind.NO_SIGNAL, Kind.SHUFFLED_LABELS, Kind.PRETRAINING_GAIN, Kind.PI
 _SPLIT = (Kind.NO_TEST_PART, Kind.ONE_GROUP_CLASSES, Kind.RARE_CLASSES)
 _NOTES = (
     Kind.FINAL_FIT_FAILED, Kind.FINAL_FIT_SHORT, Kind.NO_TEST_SCORE, Kind.TESTED_ON_PART, Kind.REFIT_ON_TEST,
-    Kind.REFIT_FAILED,
+    Kind.REFIT_FAILED, Kind.GEOMETRY_NOT_MEASURED,
 )  # fmt: skip
 _FINDINGS = (
     Kind.LEAK, Kind.SHARED_GROUP, Kind.GROUPS, Kind.SPLIT_CHECKED, Kind.FRAMES, Kind.SHORTCUT, Kind.TEST_IMAGES_DIFFER,
@@ -34,7 +34,11 @@ _MEANT = {
     Kind.UNREADABLE, Kind.EMPTY_FILE, Kind.NO_PIXELS, Kind.TOO_MANY_PIXELS, Kind.NOT_REACHED, Kind.NO_LABEL,
     Kind.NO_SUCH_FILE, Kind.BROKEN_LINK, Kind.UNREADABLE_FOLDER, Kind.BAD_ROW,
 }  # fmt: skip
-_FILES = {Kind.CONFLICT, Kind.BROKEN, Kind.LEFT_OUT}  # findings whose files are named
+_FILES = {  # findings whose files are named
+    Kind.CONFLICT, Kind.LEAK, Kind.BROKEN, Kind.LEFT_OUT, Kind.DARK, Kind.BRIGHT, Kind.FLAT, Kind.BLURRED, Kind.TINY,
+    Kind.LONG, Kind.GRAY, Kind.COLOURED, Kind.OUTLIERS,
+}  # fmt: skip
+_IN_SETS = {Kind.CONFLICT, Kind.LEAK}  # of images, which are named side by side
 
 
 def warnings(result: Recommendation) -> list[str]:
@@ -66,7 +70,12 @@ def _on_test_alone(signal: Fact, winner: Winner) -> Iterator[Fact]:
 
 def _in_order(items: tuple[Fact | Finding, ...], kinds: tuple[Kind, ...]) -> list[Fact | Finding]:
     chosen = [item for item in items if item.kind in kinds and _counts(item)]
-    return sorted(chosen, key=lambda item: kinds.index(item.kind))
+    return sorted(chosen, key=lambda item: (_is_slight(item), kinds.index(item.kind)))
+
+
+def _is_slight(item: Fact | Finding) -> bool:
+    """Return whether an item changes hardly any figure: copies of single images in another part."""
+    return item.kind is Kind.LEAK and wording.is_slight(item.values["parts"])
 
 
 def _counts(item: Fact | Finding) -> bool:
@@ -128,7 +137,7 @@ def with_files(item: Fact | Finding) -> str:
     sentence = wording.sentence(item)
     if not isinstance(item, Finding) or item.kind not in _FILES or not item.where:
         return sentence
-    pairs = item.kind is Kind.CONFLICT and item.pairs  # these are counted in sets of images
+    pairs = item.kind in _IN_SETS and item.pairs
     files = [" = ".join(pair) for pair in item.pairs] if pairs else list(item.where)
     more = f" and {item.count - NAMED:,} more" if item.count > NAMED else ""
     return f"{sentence}: {', '.join(files[:NAMED])}{more}"

@@ -69,8 +69,8 @@ def finding(item: Finding) -> str:
 
 
 def action(item: Finding) -> str:
-    """Return what autotl did with the items of a finding."""
-    return wording.ACTIONS[item.action]
+    """Return what autotl did with the items of a finding; "" where that is no question."""
+    return wording.action(item)
 
 
 def suspect(label: str, likelier: str) -> str:

@@ -34,11 +34,14 @@ def geometry(context: RunContext, setup: Setup) -> Setup:
         setup = _with_findings(setup, kept)
         found = ranking_geometry.measured_geometry(kept)
         return setup if found is None else _shaped(context, setup, found)
-    if setup.hurried or setup.profile.elongated < ranking_geometry.SHARE:
+    if setup.profile.elongated < ranking_geometry.SHARE:
         return setup
-    with context.ledger.charge("geometry"):
-        finding = _measured(context, setup)
+    finding = None
+    if not setup.hurried:
+        with context.ledger.charge("geometry"):
+            finding = _measured(context, setup)
     if finding is None:
+        journal.note(fact(Kind.GEOMETRY_NOT_MEASURED, elongated=setup.profile.elongated))
         return setup
     journal.event("geometry", fact(finding.kind, **finding.values, count=finding.count))
     return _shaped(context, _with_findings(setup, [finding]), finding.values["geometry"])

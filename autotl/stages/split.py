@@ -85,7 +85,8 @@ class SplitResult:
 def split(context: RunContext, data: Dataset, earlier: resume.Earlier | None) -> SplitResult:
     """Return the parts of the data. A run that is continued keeps every image in its part."""
     options, journal = context.options, context.journal
-    journal.event("load", fact(Kind.LOADED, images=len(data.files), classes=len(data.classes)))
+    kind = data.targets[0].kind
+    journal.event("load", fact(Kind.LOADED, images=len(data.files), classes=len(data.classes), target=kind))
     for guess in data.reading:
         journal.note(guess)
         journal.event("load", guess)

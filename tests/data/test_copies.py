@@ -94,8 +94,17 @@ def test_copies_across_given_parts_are_a_leak_and_across_labels_a_conflict(exact
     found = look(dataset([0, 1] * 20, given=[0] * 20 + [2] * 20, digests=digests), same=((2, 25), (1, 6)))
     (leak,), (conflict,) = of_kind(found, "leak"), of_kind(found, "conflict")
     assert leak.count == 1 and set(leak.where) == {"0/2.png", "1/25.png"}
-    assert leak.values == {"exact": exact}
+    assert leak.values == {"exact": exact, "parts": {"test": [1, 20]}}
+    assert not of_kind(found, "duplicate") and not of_kind(found, "near_duplicate")  # none is on one side
     assert conflict.count == 2 and len(conflict.where) == 4
+
+
+def test_images_of_each_part_with_a_copy_in_a_part_before_it_are_counted() -> None:
+    given = [0] * 20 + [1] * 10 + [2] * 10
+    found = look(dataset([0] * 40, given=given), same=((2, 22), (3, 23), (24, 34), (0, 1), (30, 31)))
+    (leak,), (near,) = of_kind(found, "leak"), of_kind(found, "near_duplicate")
+    assert leak.count == 3 and leak.values["parts"] == {"select": [2, 10], "test": [1, 10]}
+    assert near.values["sets"] == 2 and near.action == "held_together"
 
 
 def test_copies_within_one_part_are_no_leak() -> None:
@@ -204,7 +213,7 @@ def test_parts_of_one_picture_join_the_groups_and_keep_their_labels() -> None:
     held = copies.with_parts(data, families)
     assert held.group is not None and held.group[0] == held.group[1] != held.group[2] == held.group[3]
     kinds = {finding.kind: finding.action for finding in copies.of_parts(data, families)}
-    assert kinds == {Kind.NEAR_DUPLICATE: "held_together", Kind.LEAK: "kept", Kind.CONFLICT: "kept"}
+    assert kinds == {Kind.LEAK: "kept", Kind.CONFLICT: "kept"}
 
 
 def test_a_copy_with_a_frame_is_one_and_a_common_frame_makes_none() -> None:

@@ -40,6 +40,18 @@ def test_features_that_do_not_separate_the_classes_name_nothing() -> None:
     assert suspects(features, _planted(labels)[0]) is None
 
 
+def test_classes_that_lie_within_a_large_one_are_no_slips() -> None:
+    """A classifier answers the large class for most of the others; one label in four would be wrong."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(6), [700, *[60] * 5])
+    features = generator.normal(size=(1000, 20)) + 1.2 * np.eye(6, 20)[labels] * (labels > 0)[:, None]
+    assert suspects(features, labels) is None
+    group = np.arange(1000) // 5
+    labels = np.where(group < 140, 0, 1 + group % 5)
+    features = 1.5 * (generator.normal(size=(200, 20)) + np.eye(6, 20)[labels[::5]])[group]
+    assert suspects(features + 0.2 * generator.normal(size=features.shape), labels, group) is None
+
+
 def test_an_image_is_not_judged_by_its_own_copies() -> None:
     """Three copies with one wrong label: together they would vouch for each other."""
     features, labels = _blobs(apart=6.0)

@@ -83,6 +83,17 @@ def test_odd_images_are_named(column: str, value: float, kind: str) -> None:
     assert finding.count == 1 and finding.where == ("1/11.png",)
 
 
+@pytest.mark.parametrize(("rows", "label"), [(range(1, 24, 4), "b"), (range(6), None)])
+def test_gray_images_among_coloured_ones_are_shown_and_give_a_class_away_only_where_they_are_of_it(
+    rows: range, label: str | None
+) -> None:
+    colour = np.full(120, float(USUAL["colour"]))
+    colour[list(rows)] = 0.0
+    (finding,) = of_kind(look(dataset([0, 1, 2, 3] * 30), colour=colour), "gray")
+    assert finding.count == 6 and len(finding.pairs) == 6 and all(len(shown) == 1 for shown in finding.pairs)
+    assert finding.values == ({} if label is None else {"label": label, "of_label": 6})
+
+
 def test_nothing_is_said_of_usual_images() -> None:
     assert look(dataset([0, 1] * 40)).findings == ()
 

@@ -90,7 +90,15 @@ CHECKED = {
 }
 LEFT_OUT = {"reason": "empty_file", "values": {}}
 UNTRUSTED = {
-    "leak": (with_finding(Kind.LEAK, values={"exact": False}), "nearly equal images in different given parts"),
+    "leak": (
+        with_finding(Kind.LEAK, values={"exact": False, "parts": {"test": [2, 40]}}),
+        "2 of the 40 test images (5.0%) are nearly equal to images of another given part: scores there are too high",
+    ),
+    "slight leak": (
+        with_finding(Kind.LEAK, values={"exact": True, "parts": {"test": [1, 400]}}),
+        "1 of the 400 test images (0.2%) is byte-equal to images of another given part: scores there are slightly",
+    ),
+    "long": (noted(fact(Kind.GEOMETRY_NOT_MEASURED, elongated=1.0)), "--geometry squash or pad keeps the whole image"),
     "labels": (with_finding(Kind.CONFLICT, values={"exact": True}), "different labels: a.png, b.png"),
     "overrated": (
         with_finding(Kind.SPLIT_CHECKED, values=CHECKED),
@@ -120,6 +128,12 @@ def test_a_caution_stands_on_the_last_screen_and_first_in_the_report(
     beware = " ".join(capsys.readouterr().out.partition("Beware:")[2].split())
     assert words in beware
     assert words in " ".join(view(state)["recommendation"]["warnings"])
+
+
+def test_copies_of_single_images_come_after_what_changes_more() -> None:
+    slight = with_finding(Kind.LEAK, values={"exact": True, "parts": {"test": [1, 400]}})
+    both = replace(slight, data=replace(slight.data, findings=(Finding(kind=Kind.SHARED_GROUP, count=2),)))
+    assert [item.kind for item in cautions(both)] == [Kind.SHARED_GROUP, Kind.LEAK]
 
 
 def test_what_misleads_nobody_is_no_caution(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from autotl.records.data import Finding
-from autotl.records.facts import Kind
+from autotl.records.facts import Kind, fact
 from autotl.report import wording
 
 
@@ -17,6 +17,45 @@ def test_a_checked_split_says_what_a_random_one_shows_and_loses() -> None:
     other = {"backbone": "timm:b", "lost": 0.021, "low": 0.004, "high": 0.04}
     text = wording.sentence(Finding(kind=Kind.SPLIT_CHECKED, values=values | {"instead": other}, count=400))
     assert "timm:b first, which loses 2.1 points" in text and "not significant" not in text
+
+
+def test_groups_that_lie_in_several_given_parts_are_not_said_to_be_whole_there() -> None:
+    values = {
+        "by": "names",
+        "expression": r"(s\d+)_",
+        "examples": ["s1", "s2"],
+        "images": 90,
+        "measured": {"nearest": 0.8, "chance": 0.1, "random": 0.9, "whole": 0.7},
+        "shared": 0,
+        "held": True,
+        "safe": True,
+    }
+    text = wording.sentence(Finding(kind=Kind.GROUPS, values=values, count=9))
+    assert "so the scores hold for images of new groups" in text and "given parts" not in text
+    text = wording.sentence(Finding(kind=Kind.GROUPS, values=values | {"shared": 4}, count=9))
+    assert (
+        "4 groups are in more than one of the given parts, whose scores do not hold for images of new" in text
+    )
+    assert "so the scores hold" not in text
+
+
+def test_that_nothing_is_left_out_is_said_of_images_alone() -> None:
+    assert wording.action(Finding(kind=Kind.DARK, count=1)) == "nothing left out"
+    for kind in (Kind.IMBALANCE, Kind.GEOMETRY, Kind.SPLIT_CHECKED, Kind.WRONG_LABELS, Kind.LEFT_OUT):
+        assert wording.action(Finding(kind=kind, count=1)) == ""
+    assert wording.action(Finding(kind=Kind.GROUPS, count=1, action="held_together")) == "kept in one part"
+
+
+def test_what_is_loaded_is_named_by_the_kind_of_its_labels() -> None:
+    loaded = {
+        target: wording.sentence(fact(Kind.LOADED, images=160, classes=3, target=target))
+        for target in ("multiclass", "multilabel", "regression")
+    }
+    assert loaded == {
+        "multiclass": "160 images in 3 classes",
+        "multilabel": "160 images with any of 3 labels",
+        "regression": "160 images with a number each",
+    }
 
 
 def test_a_domain_that_is_left_out_stands_beside_its_score_with_it() -> None:

@@ -13,6 +13,7 @@ from simulated_run import TABLE, World
 import autotl
 from autotl.budget import Allowance
 from autotl.records import BackboneSpec, Embedding, Geometry, Kind
+from autotl.report.cautions import warnings
 from autotl.report.wording import sentence
 from autotl.run_folder import result_file
 from autotl.testing.simulated_engine import Cell, TableEngine
@@ -97,6 +98,16 @@ def test_a_fit_of_the_recipe_takes_images_as_the_run_did(
     monkeypatch.setattr("autotl.pipeline.recommend", recommend)
     autotl.load(tmp_path / "run").fit(out=tmp_path / "again")
     assert given[0].geometry == "squash"
+
+
+def test_long_images_that_could_not_be_measured_are_said_to_be_cropped(
+    tall: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotl.ranking.geometry.FEWEST", 10_000)
+    state, _ = run(tall, tmp_path / "run")
+    assert not [finding for finding in state.profile.findings if finding.kind is Kind.GEOMETRY]
+    (caution,) = [text for text in warnings(state) if "--geometry squash" in text]
+    assert caution.startswith("100% of the images are at least 1.5 times as long as wide")
 
 
 def test_images_that_are_nearly_square_keep_what_each_backbone_declares(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autotl.records import Finding, Kind
+from autotl.records import Finding
 from autotl.records.result import Recommendation
 from autotl.report import recorded
 from autotl.report.format import percent
@@ -63,8 +63,7 @@ def _findings(result: Recommendation, material: Material) -> list[dict[str, Any]
     return [
         {
             "text": wording.as_sentence(recorded.finding(finding)),
-            # the sentence of `LEFT_OUT` says it already
-            "action": "" if finding.kind is Kind.LEFT_OUT else recorded.action(finding),
+            "action": recorded.action(finding),
             "where": list(finding.where[:SHOWN_NAMES]),
             "more": max(0, finding.count - SHOWN_NAMES) if finding.where else 0,
             "pairs": [

@@ -14,7 +14,7 @@ from autotl.records.facts import Fact, Kind
 from autotl.records.result import ModelIs
 from autotl.report.format import numbered
 from autotl.report.wording.comparison import COMPARISON, RUNS
-from autotl.report.wording.data import ACTIONS, DATA, similarity, similarity_level, suspect
+from autotl.report.wording.data import DATA, action, is_slight, similarity, similarity_level, suspect
 from autotl.report.wording.decision import DECISION
 from autotl.report.wording.limits import LIMITS
 from autotl.report.wording.ranking import RANKING, judged_on
@@ -24,9 +24,10 @@ from autotl.report.wording.trial import TRIAL
 from autotl.report.wording.warnings import WARNINGS
 
 __all__ = [
-    "ACTIONS",
     "CONTROLS",
     "SENTENCES",
+    "action",
+    "is_slight",
     "joined",
     "judged_on",
     "nothing_finished",

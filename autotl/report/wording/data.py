@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from autotl.records.data import Similarity
+from autotl.records.data import Finding, Similarity
 from autotl.records.facts import Kind
 from autotl.records.specs import Geometry
 from autotl.report.format import numbered, percent
@@ -17,6 +17,20 @@ ACTIONS = {
     "left_out": "left out",
     "held_together": "kept in one part",
 }  # of `Finding.action`
+# Findings of images that could be left out, of which it is said that they are not.
+COULD_BE_LEFT_OUT = frozenset(
+    {
+        Kind.DUPLICATE, Kind.NEAR_DUPLICATE, Kind.LEAK, Kind.CONFLICT, Kind.OUTLIERS, Kind.DARK, Kind.BRIGHT, Kind.FLAT,
+        Kind.BLURRED, Kind.TINY, Kind.LONG, Kind.GRAY, Kind.COLOURED, Kind.PAGES_UNUSED,
+    }
+)  # fmt: skip
+
+
+def action(finding: Finding) -> str:
+    """Return what was done with the items of a finding; "" where that is no question or the sentence says it."""
+    if finding.kind is Kind.LEFT_OUT or (finding.action == "kept" and finding.kind not in COULD_BE_LEFT_OUT):
+        return ""
+    return ACTIONS[finding.action]
 
 
 def similarity_level(level: str) -> str:
@@ -106,11 +120,34 @@ def _duplicate(exact: bool, count: int, turned: bool = False, cropped: bool = Fa
     return f"{images} are {_equal(exact, turned)} to another"
 
 
-def _leak(exact: bool, count: int, turned: bool = False, cropped: bool = False) -> str:
-    sets = f"{numbered(count, 'set')} of {_equal(exact, turned)} images"
+SLIGHT = 0.01  # of the images of a part: with fewer copies its score is hardly too high
+
+
+def is_slight(parts: Mapping[str, Sequence[int]]) -> bool:
+    """Return whether so few images of each given part have a copy in another that scores are hardly too high."""
+    return bool(parts) and all(images < SLIGHT * of for images, of in parts.values())
+
+
+def _leak(
+    exact: bool,
+    count: int,
+    parts: Mapping[str, Sequence[int]],
+    turned: bool = False,
+    cropped: bool = False,
+) -> str:
+    """Return how many images of each of the given `parts` have a copy in a part before it."""
+    shares = [
+        f"{images:,} of the {of:,} {part} images ({percent(images / of)})"
+        for part, (images, of) in parts.items()
+    ]
+    one = sum(images for images, _ in parts.values()) == 1
+    copy = f"{'is' if one else 'are'} {_equal(exact, turned)} to images of another given part"
     if cropped:
-        sets = f"{numbered(count, 'set')} of images that show the same picture, or a part of it,"
-    return f"{sets} in different given parts: scores there are too high; remove the copies"
+        copy = (
+            f"{'shows' if one else 'show'} the same picture as images of another given part, or a part of it"
+        )
+    too_high = "slightly too high" if is_slight(parts) else "too high"
+    return f"{' and '.join(shares)} {copy}: scores there are {too_high}; remove the copies"
 
 
 def _conflict(exact: bool, count: int, cropped: bool = False, best: float | None = None) -> str:
@@ -152,6 +189,12 @@ def _groups(
         f"a linear classifier on features scores {percent(measured['random'])} with a random split and"
         f" {percent(measured['whole'])} with whole groups"
     )
+    if held and shared:
+        return (
+            f"{text}. They are kept whole where parts are made here; {numbered(shared, 'group is', 'groups are')} in more"
+            f" than one of the given parts, whose scores do not hold for images of new groups: {scores}; {declared}"
+            " declares them, --no-auto-group splits them"
+        )
     if shared:
         text += f"; {numbered(shared, 'group')} in more than one of the given parts"
     if held:
@@ -271,8 +314,9 @@ def _wrong_labels(
     return (
         f"{numbered(count, 'label')} of {images:,} {'is' if count == 1 else 'are'} probably wrong: a linear"
         f" {model} on features of {backbone}, fitted on other images, {other}. Of labels"
-        f" that were replaced for comparison ({percent(planted, 0)}), {percent(recall, 0)} are found. Nothing is"
-        " changed; look at each image and correct its label or leave it"
+        f" that were replaced for comparison ({percent(planted, 0)}), {percent(recall, 0)} are found, and by how sure it"
+        f" is of them, about {percent(precision, 0)} of those listed are wrong. Nothing is changed;"
+        " look at each image and correct its label or leave it"
     )
 
 
@@ -372,6 +416,17 @@ def _quality(what: str) -> Callable[..., str]:
     return text
 
 
+def _odd(what: str) -> Callable[..., str]:
+    def text(count: int, label: str | None = None, of_label: int = 0) -> str:
+        found = _quality(what)(count)
+        if label is None:
+            return found
+        are = "is" if of_label == 1 else "are"
+        return f"{found}; {of_label:,} of them {are} {label}, which may be recognised by that"
+
+    return text
+
+
 def _split_sizes(**sizes: int) -> str:
     return ", ".join(f"{count:,} {part}" for part, count in sizes.items())
 
@@ -463,8 +518,8 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.DOMAIN_LEFT_OUT: _domain_left_out,
     Kind.NOT_EXAMINED: lambda error: f"not examined for groups: {error}",
     Kind.DARK: _quality("almost black"),
-    Kind.GRAY: _quality("gray, and the others have colour: a class may be recognised by that"),
-    Kind.COLOURED: _quality("of colour, and the others are gray: a class may be recognised by that"),
+    Kind.GRAY: _odd("gray, and the others have colour"),
+    Kind.COLOURED: _odd("of colour, and the others are gray"),
     Kind.BRIGHT: _quality("almost white"),
     Kind.FLAT: _quality("without structure"),
     Kind.BLURRED: _quality("blurred"),
@@ -474,6 +529,11 @@ DATA: dict[Kind, Callable[..., str]] = {
         " or pad keeps the rest"
     ),
     Kind.GEOMETRY: _geometry,
+    Kind.GEOMETRY_NOT_MEASURED: lambda elongated: (
+        f"{percent(elongated, 0)} of the images are at least 1.5 times as long as wide, and there was no time to measure"
+        " how they are best made square: each backbone does it in its own way, most take the central square;"
+        " --geometry squash or pad keeps the whole image"
+    ),
     Kind.SPLIT_SIZES: _split_sizes,
     Kind.TEST_HELD_OUT: lambda share: f"{percent(share, 0)} held out as test part",
     Kind.NO_TEST_PART: _no_test_part,

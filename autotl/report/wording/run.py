@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from autotl.records.data import TargetName
 from autotl.records.facts import Kind
 from autotl.records.result import Guest
 from autotl.report.format import (
@@ -18,7 +19,11 @@ from autotl.report.wording.ranking import judged_on
 from autotl.report.wording.targets import metric_name
 
 
-def _loaded(images: int, classes: int) -> str:
+def _loaded(images: int, classes: int, target: TargetName = "multiclass") -> str:
+    if target == "regression":
+        return f"{images:,} images with a number each"
+    if target == "multilabel":
+        return f"{images:,} images with any of {classes} labels"
     return f"{images:,} images in {classes} classes"
 
 
