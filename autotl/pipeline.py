@@ -19,6 +19,8 @@ subsample          a sample, where all items do not fit into the budget        s
 rank               the order of backbones before training, by scores           ranking (scores: builtin/scores.py)
 depth_profiles     how good frozen features are after each layer group         ranking
 search             short trainings (probes) of what the planner asks for       search (planner, belief, costs)
+rescore            the order again, with the scores of linear probes on all       ranking (screening.py)
+                   train images whose features are stored by now
 decide             winner, ties and leaderboard, from all trials so far        decision
 controls           trainings that never compete: from scratch, pixels,         decision (controls.py)
                    shuffled labels
@@ -65,6 +67,7 @@ from autotl.stages.profile import profile
 from autotl.stages.rank import rank
 from autotl.stages.recheck import recheck
 from autotl.stages.report import report
+from autotl.stages.rescore import rescore
 from autotl.stages.search import repeat, search
 from autotl.stages.similarity import similarity
 from autotl.stages.split import split
@@ -127,7 +130,7 @@ def _run(context: RunContext, data: Dataset, earlier: Earlier | None, recipe: Tr
         setup = replace(setup, parts=subsample(context, setup))
         ranked = depth_profiles(context, setup, rank(context, setup))
         setup = replace(setup, backbones=ranked.backbones, depth_profiles=ranked.depth_profiles)
-        searched = search(context, setup, ranked)
+        searched = rescore(context, setup, search(context, setup, ranked))
     else:
         searched = repeat(context, setup, recipe)
     verdict = decide(context, setup, searched)

@@ -52,6 +52,7 @@ class TimePlan:
         float  # of the search's seconds, for the last epochs of the winner on all images that may be fitted
     )
     controls: float
+    rescore: float  # scores of tried linear probes on all train images, from stored features
     recheck: (
         float  # of stored features: labels that are probably wrong, and what a random split would have shown
     )
@@ -107,6 +108,7 @@ def time_plan(budget: float, *, distils: bool = False) -> TimePlan:
         "timing": 0.03 * budget,
         "last_fit": 0.08 * budget,
         "controls": 0.1 * budget,
+        "rescore": 0.01 * budget,
         "recheck": 0.02 * budget,
         "out_of_distribution": 0.02 * budget,
         "distillation": (DISTILLATION if distils else 0.0) * budget,
@@ -154,6 +156,7 @@ def stages(plan: TimePlan) -> tuple[StagePlan, ...]:
         StagePlan(
             stage="search and final fit", seconds=plan.search + plan.last_fit, covers=("search", "final fit")
         ),
+        StagePlan(stage="rescore", seconds=plan.rescore, covers=("rescore",)),
         StagePlan(stage="controls", seconds=plan.controls, covers=("controls",)),
         StagePlan(stage="recheck", seconds=plan.recheck, covers=("recheck",)),
         StagePlan(

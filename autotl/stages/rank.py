@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from autotl import hardware
 from autotl.builtin import heads
 from autotl.candidates import gather
@@ -20,7 +18,6 @@ from autotl.records import (
     Candidate,
     DepthProfile,
     Embedding,
-    Fact,
     Kind,
     LearningCurve,
     Ranking,
@@ -32,10 +29,10 @@ from autotl.records import (
 from autotl.report.wording import ranking as wording
 from autotl.stages import trials
 from autotl.stages.context import RunContext
+from autotl.stages.scoring import scoring, stored
 from autotl.stages.setup import Setup
 from autotl.stats.folds import folds_for
 
-SCORED = 5000  # images that scores are computed on, at most: neighbours cost the square of them
 CURVES = 3  # backbones whose learning curve is drawn
 CURVES_LEAST = 20.0  # seconds left, below which there are better uses for one
 
@@ -81,13 +78,9 @@ class _Ranker:
         self.backbones = dict(setup.backbones)
         self.probes: list[TrialResult] = list(setup.probes)
         self.rows = setup.parts.rows(0)
-        chosen = screening.chosen_scores(context.plugins.scores(), context.options.scores)
+        self.scoring = scoring(context, setup)
+        self.notes = self.scoring.notes
         target = setup.columns.target
-        declining = screening.declining(chosen, target)
-        self.scores = [score for score in chosen if score not in declining]
-        self.notes: list[Fact] = [
-            fact(Kind.SCORE_DECLINES, score=score.name, target=target) for score in declining
-        ]
         self.past = context.history if target == "multiclass" else ()  # accuracies, which others are none of
         if context.history and not self.past:
             self.notes.append(fact(Kind.NOT_FOR_TARGET, what="history", target=target))
@@ -204,7 +197,7 @@ class _Ranker:
     def _guests(self) -> dict[str, float]:
         """Return the weight that each score of a plugin states."""
         plugins = self.context.plugins
-        return {s.name: s.weight for s in self.scores if plugins.is_guests("register_scores", s.name)}
+        return {s.name: s.weight for s in self.scoring.scores if plugins.is_guests("register_scores", s.name)}
 
     def _arrived(self, patience: float = 0.0) -> list[BackboneSpec]:
         """Return the backbones whose weights came; wait `patience` seconds for one, within what downloads may take."""
@@ -226,7 +219,7 @@ class _Ranker:
     def _score(self, ask: screening.Ask, embedding: Embedding) -> None:
         context, columns = self.context, self.setup.columns
         rows = self.rows[: ask.rows]
-        stored_rows, features, logits = _features(context, embedding)
+        stored_rows, features, logits = stored(context, embedding)
         self._compare_width(ask.backbone, features.shape[1])
         if len(stored_rows) < min(len(rows), 2 * len(columns.classes)):
             self.screening.update(ask, 0, {}, None)
@@ -235,28 +228,11 @@ class _Ranker:
         self.screening.update(ask, len(stored_rows), {}, seconds)
         if not self.probes and self.screening.stands_in_for_floor(ask):
             self._first_model(ask)  # before the scores: a model comes first
-        # The order is stratified, so its beginning represents all rows.
-        most = min(SCORED, context.plan.scored_images)
-        scored_rows = stored_rows[:most]
-        labels = columns.labels[scored_rows]
-        folds = folds_for(labels, None if columns.group is None else columns.group[scored_rows])
-        at = screening.rows_for_scores(labels, self.setup.goal.metric, most)
-        values, notes = screening.score_features(
-            self.scores,
-            features[at],
-            labels[at],
-            folds[at],
-            None if logits is None else logits[at],
-            context.plugins.compute,
-        )
-        for name, note in notes.items():
-            note = replace(note, values={**note.values, "backbone": ask.backbone})  # noqa: PLW2901 (one more value)
-            self.notes.append(note)
-            context.plugins.blame("register_scores", name, wording.score_problem(note))
-        self.screening.update(ask, embedding.rows, values, seconds, len(scored_rows))
+        judged, values = self.scoring.on(embedding, stored_rows, features, logits)
+        self.screening.update(ask, embedding.rows, values, seconds, judged)
         context.journal.event(
             "rank",
-            fact(Kind.SCORED, images=len(scored_rows), ranking_scores=dict(sorted(values.items()))),
+            fact(Kind.SCORED, images=judged, ranking_scores=dict(sorted(values.items()))),
             candidate=f"{ask.backbone}@{ask.input_size}",
         )
 
@@ -284,12 +260,6 @@ class _Ranker:
         self.probes.append(result)
 
 
-def _features(context: RunContext, embedding: Embedding) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return rows (m,), the features (m, d) that enter the classifier, and the source head's logits if it has one."""
-    with np.load(context.journal.folder / embedding.path, allow_pickle=False) as stored:
-        return stored["rows"], stored[f"g{embedding.groups - 1}"], stored.get("logits")
-
-
 def _learning_curves(
     context: RunContext, setup: Setup, backbones: Mapping[str, BackboneSpec], ranking: Ranking
 ) -> Iterator[LearningCurve]:
@@ -309,7 +279,7 @@ def _learning_curves(
             embedding = context.engine.embed(backbones[entry.backbone], entry.input_size, rows, allowance)
         except AutotlError:
             continue  # the features were there a moment ago, and nothing depends on the curve
-        stored_rows, features, _ = _features(context, embedding)
+        stored_rows, features, _ = stored(context, embedding)
         labels = columns.labels[stored_rows]
         group = None if columns.group is None else columns.group[stored_rows]
         with hardware.one_thread():

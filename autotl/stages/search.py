@@ -116,7 +116,7 @@ class _Searcher:
         for result in self.probes:
             self._update(result)
         plan = context.plan
-        self.kept = plan.report + plan.controls + plan.recheck + plan.distillation
+        self.kept = plan.report + plan.controls + plan.rescore + plan.recheck + plan.distillation
 
     def _guests_planner(self, facts: planner.Facts) -> CheckedPlanner | None:
         """Return the planner of a plugin, which is noted; None where none makes one."""

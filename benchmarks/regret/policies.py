@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from unittest.mock import patch
 
@@ -90,7 +90,7 @@ class Autotl:
         bought = [result for result in results if result.score_val is not None]
         if not bought:
             return Choice(place=frozen_of(space, cheapest_backbone(space)), spent=wallet.spent)
-        belief = belief_of(space, bought, ranking)
+        belief = belief_of(space, bought, rescored(wallet, ranking, bought))
         decision = settle(space, bought, belief, Goal())
         quick = settle(space, bought, belief, Goal(prefer="speed"))
         names = {cell.candidate.id: place for place, cell in enumerate(space.cells)}
@@ -208,6 +208,28 @@ def _stopped(wallet: Wallet, place: int, lengths: Sequence[float], had: float) -
     done = wallet.train(place, max(able), had) if able else None
     wallet.pay(wallet.left)
     return done
+
+
+def rescored(wallet: Wallet, ranking: Ranking, bought: Sequence[TrialResult]) -> Ranking:
+    """Return the ranking with the scores on all train images where a linear probe was tried, as a run ends its search."""
+    train = wallet.space.about.train
+    tried = {result.trial.candidate.backbone for result in bought if not result.trial.epochs}
+    return replace(
+        ranking,
+        ranked=tuple(
+            _read_whole(wallet, entry) if entry.backbone in tried and entry.rows < train else entry
+            for entry in ranking.ranked
+        ),
+    )
+
+
+def _read_whole(wallet: Wallet, entry: Ranked) -> Ranked:
+    train = wallet.space.about.train
+    _, scores, scored = wallet.read(entry.backbone, train, train)
+    if scored <= entry.rows:
+        return entry
+    expected = ranking_screening.grown(scores["linear"], scored, train)
+    return replace(entry, expected=expected, rows=scored, scores=tuple(sorted(scores.items())))
 
 
 def belief_of(space: Space, bought: Sequence[TrialResult], ranking: Ranking) -> Belief:

@@ -14,7 +14,7 @@ from simulated_run import TABLE, World
 
 from autotl.decision import judge
 from autotl.errors import AutotlError, BudgetError, DatasetError, EngineError, RunError, UnknownNameError
-from autotl.ranking import history
+from autotl.ranking import history, screening
 from autotl.records import (
     Candidate,
     Explained,
@@ -85,6 +85,24 @@ def test_the_decision_comes_out_again_from_the_folder(photos: Path, tmp_path: Pa
     trials = [r for r in state.trials if is_probe(r) or r.trial.control]
     again = judge.judge(trials, folder, case_of(state, manifest.read(folder / "manifest.csv")))
     assert encoding.encode(again.decision) == encoding.encode(state.decision)
+
+
+def test_the_choice_is_made_with_the_scores_of_linear_probes_on_all_train_images(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = screening.Screening.__init__
+
+    def reading_few(self: screening.Screening, *args: Any) -> None:
+        original(self, *args)
+        self.rungs = [24, 32]
+
+    monkeypatch.setattr(screening.Screening, "__init__", reading_few)
+    state = result_file.read(World().run(photos, tmp_path / "run"))
+    assert state.ranking is not None
+    train = int((manifest.read(tmp_path / "run" / "manifest.csv").part == 0).sum())
+    probed = {r.trial.candidate.backbone for r in state.trials if is_probe(r) and not r.trial.epochs}
+    rows = {entry.backbone: entry.rows for entry in state.ranking.ranked if entry.input_size != 64}
+    assert "mine:good" in probed and rows["mine:good"] == train > 32
 
 
 def test_the_same_seed_gives_the_same_run(photos: Path, tmp_path: Path) -> None:

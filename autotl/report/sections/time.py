@@ -27,6 +27,7 @@ STAGES = {
     "timing": "time backbones",
     "controls": "controls",
     "doctor": "examine the data",
+    "rescore": "score linear probes again",
     "recheck": "examine labels and split",
     "final fit": "final fit",
     "depth profiles": "measure depth profiles",
