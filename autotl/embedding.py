@@ -119,7 +119,7 @@ def embed(  # noqa: PLR0913 (each is an option of its own, as of `recommend`)
     device: str = "auto",
     precision: str = "auto",
     offline: bool = False,
-    **reading: str | None,
+    **reading: Any,
 ) -> Embeddings:
     """Return the embeddings of all readable images of a source, whichever part they are in.
 
@@ -141,7 +141,12 @@ def embed(  # noqa: PLR0913 (each is an option of its own, as of `recommend`)
     )
     spec = _one(choose(plugins.backbones(None, settings), settings.wanted, "backbone"), backbone)
     size = spec.input_size if input_size is None else input_size
-    data = load(str(source), reading_options(reading), plugins)
+    options = reading_options(reading)
+    if "\n" in options.get("label", ""):
+        raise DatasetError(
+            "--label names several columns; expected one, for the labels beside the features; name it"
+        )
+    data = load(str(source), options, plugins)
     with tempfile.TemporaryDirectory(prefix="autotl-") as work:
         return _embedded(
             data, spec, size, layers, Path(work), allowance, (device, precision, settings.offline)

@@ -28,6 +28,10 @@ def evaluate(
 
     Raises `DatasetError` where no image has a label of the model, and as `autotl.predict` does.
     """
+    if "\n" in options.get("label", ""):
+        raise DatasetError(
+            "--label names several columns; expected the one that the run decided on; name it alone"
+        )
     described = predict.description(model)
     if described.target != "multiclass":
         options = {"target": described.target, **options}

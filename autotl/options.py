@@ -25,14 +25,14 @@ DEFAULT_BUDGET = "10m"
 LAYOUTS = ("class", "part/class", "class/part", "folder/class")  # of folders, from the outermost
 READING = (  # options of reading the data, which a reader receives
     "test", "unlabelled", "group", "path", "label", "split", "root", "encoding", "layout", "include", "ignore_case",
-    "target", "crops", "weight", "sample",
+    "target", "crops", "weight", "sample", "domain",
 )  # fmt: skip
 
 READ_BESIDE = ("unlabelled",)  # of these: read by autotl itself, whichever plugin reads DATA
 
 Form = Literal[
     "text", "path", "new folder", "folders", "file", "duration", "fraction", "integer", "flag", "choice",
-    "names", "count", "latency", "size", "licences", "group",
+    "names", "columns", "count", "latency", "size", "licences", "group",
 ]  # fmt: skip
 
 # What a Python caller passes for each form, where the type does not say it.
@@ -41,6 +41,7 @@ _UNITS = {
     "latency": "seconds per image",
     "size": "bytes",
     "names": "one or several",
+    "columns": "one or several",
     "folders": "one or several",
     "licences": "one or several",
 }
@@ -130,13 +131,20 @@ class Options:
         False, "flag", "Split images at random although their names and features show groups that are not declared.",
         refits=True,
     )  # fmt: skip
+    domain: str | None = _option(
+        None, "group",
+        "Domain of each image (a camera, a style, a site): a column of a table, or a regular expression as of --group."
+        " The report has the score of features on each domain that was left out; images are split as without it.",
+        metavar="REGEX|COLUMN", refits=True,
+    )  # fmt: skip
     path: str | None = _option(
         None, "text", "Column with the paths of images, if DATA is a table.", metavar="COLUMN",
         default="one with a usual name", refits=True,
     )  # fmt: skip
-    label: str | None = _option(
-        None, "text", "Column with the labels, if DATA is a table.", metavar="COLUMN",
-        default="one with a usual name", refits=True,
+    label: str | tuple[str, ...] | None = _option(
+        None, "columns", "Column with the labels, if DATA is a table; may be repeated: the run decides on the first, and"
+        " its model predicts the others too.",
+        metavar="COLUMN", default="one with a usual name", refits=True,
     )  # fmt: skip
     split: str | None = _option(
         None, "text", "Column with train, val or test, if DATA is a table.", metavar="COLUMN",
@@ -257,8 +265,9 @@ class OptionArguments(TypedDict, total=False):
     scores: str | Sequence[str]
     group: str | None
     no_auto_group: bool
+    domain: str | None
     path: str | None
-    label: str | None
+    label: str | Sequence[str] | None
     split: str | None
     weight: str | None
     root: str | os.PathLike[str] | None
@@ -343,6 +352,8 @@ def _may_be_recorded(name: str, value: Any) -> bool:
     form: Form = definition.form if definition else {"more": "names"}.get(name, "text")  # type: ignore[assignment]
     if form in _LISTS:
         return isinstance(value, tuple) and all(map(_is_text, value))
+    if form == "columns" and isinstance(value, tuple):
+        return len(value) > 1 and all(map(_is_text, value))
     if form == "flag":
         return isinstance(value, bool)
     if form in _NUMBERS:
@@ -376,10 +387,22 @@ def several(value: str | os.PathLike[str] | Iterable[Any]) -> tuple[str, ...]:
     return (str(value),) if isinstance(value, str) or hasattr(value, "__fspath__") else tuple(map(str, value))
 
 
+def columns_of(value: str | Iterable[str]) -> str | tuple[str, ...] | None:
+    """Return one name of a column as a text, several as a tuple, none as None.
+
+    >>> columns_of("color"), columns_of(["color"]), columns_of(["color", "shape"])
+    ('color', 'color', ('color', 'shape'))
+    """
+    names = several(value)
+    return names if len(names) > 1 else names[0] if names else None
+
+
 def _converted(name: str, value: Any) -> Any:
     form = DEFINITIONS[name].form
     if form in _LISTS:
         return several(value)
+    if form == "columns":
+        return columns_of(value)
     if form in _PATHS:
         return str(value)
     if form not in {"count", "size"}:
@@ -446,9 +469,16 @@ def source_options(options: Options) -> dict[str, str]:
 
 
 def reading_options(given: Mapping[str, Any]) -> dict[str, str]:
-    """Return options of reading the data as texts, lists with commas; what is not set is left out."""
+    """Return options of reading the data as texts, lists with commas; what is not set is left out.
+
+    Names of columns may hold commas: several stand in a line each.
+    """
+    between = {
+        name: "\n" if definition.form == "columns" else "," for name, definition in DEFINITIONS.items()
+    }
     texts = {
-        name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in given.items()
+        name: between[name].join(value) if isinstance(value, tuple) else str(value)
+        for name, value in given.items()
     }
     unset = {name for name, value in given.items() if value is None or value is False or value == ()}
     return {name: text for name, text in texts.items() if name not in unset}

@@ -27,6 +27,8 @@ controls           trainings that never compete: from scratch, pixels,         d
 recheck            labels that are probably wrong, and what a random split     data (labels, naive)
                    would have shown, from stored features
 deliver            the winner trained, tested once, calibrated                 decision, stats
+label_columns      heads for further label columns, each beside a training on     decision (label_columns.py)
+                   it alone, if there are some
 distil             a smaller backbone that learns from the winner, if asked    decision (distilled.py), search
 report             HTML, Markdown, leaderboard, model card                     report (sections/; all sentences:
                                                                                report/wording/)
@@ -62,6 +64,7 @@ from autotl.stages.depth_profiles import depth_profiles
 from autotl.stages.distil import distil
 from autotl.stages.doctor import doctor
 from autotl.stages.geometry import geometry
+from autotl.stages.label_columns import label_columns
 from autotl.stages.load import load
 from autotl.stages.profile import profile
 from autotl.stages.rank import rank
@@ -137,5 +140,7 @@ def _run(context: RunContext, data: Dataset, earlier: Earlier | None, recipe: Tr
     controlled = controls(context, setup, searched, verdict)
     verdict = decide(context, setup, searched, controlled)  # the controls say what pretraining is worth
     recheck(context, setup, searched)
-    distil(context, setup, searched, deliver(context, setup, searched, verdict))
+    delivered = deliver(context, setup, searched, verdict)
+    label_columns(context, setup, searched, delivered)
+    distil(context, setup, searched, delivered)
     report(context, "finished")

@@ -53,6 +53,7 @@ class Prediction:
     low: float | None = None  # and its prediction interval
     high: float | None = None
     labels: tuple[str, ...] | None = None  # that are predicted, where an image may have several
+    others: tuple[tuple[str, float], ...] = ()  # class and probability by each further label column
 
     @property
     def label(self) -> str | None:
@@ -165,11 +166,27 @@ def predictions(
                 continue
             far = batch.distance is not None and bool(batch.distance[row] > 1)
             warning = OUT_OF_DISTRIBUTION if far else None
-            yield _predicted(described, item.name, batch.probabilities[row], top, warning)
+            others = () if batch.others is None else _of_columns(described, batch.others[row])
+            yield _predicted(described, item.name, batch.probabilities[row], top, warning, others)
+
+
+def _of_columns(described: Description, shares: np.ndarray) -> tuple[tuple[str, float], ...]:
+    """Return the most probable class of each further label column, by probabilities (k,) side by side."""
+    first, best = 0, []
+    for column in described.others:
+        own = shares[first : first + len(column.classes)]
+        place, first = int(own.argmax()), first + len(own)
+        best.append((column.classes[place], float(own[place])))
+    return tuple(best)
 
 
 def _predicted(
-    described: Description, name: str, answer: np.ndarray, top: int, warning: str | None
+    described: Description,
+    name: str,
+    answer: np.ndarray,
+    top: int,
+    warning: str | None,
+    others: tuple[tuple[str, float], ...],
 ) -> Prediction:
     """Return the prediction that a model's answer (outputs,) for one image is."""
     if described.target == "regression":
@@ -179,7 +196,7 @@ def _predicted(
     order = np.argsort(-answer, kind="stable")
     best = tuple((described.classes[place], float(answer[place])) for place in order.tolist()[:top])
     if described.target == "multiclass":
-        return Prediction(name, best, warning)
+        return Prediction(name, best, warning, others=others)
     limits = described.thresholds or [0.5] * len(answer)
     own = tuple(described.classes[place] for place in order.tolist() if answer[place] >= limits[place])
     return Prediction(name, best, warning, labels=own)
@@ -191,6 +208,13 @@ def embed(model: Path, sources: Iterable[Any], *, device: str = "auto") -> np.nd
     return np.concatenate([t for t in tables if t is not None]) if tables else np.zeros((0, 0), np.float32)
 
 
+class Column(msgspec.Struct):
+    """A label column besides the main one."""
+
+    name: str
+    classes: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
 class Description(msgspec.Struct):
     """The part of model.json that is read here; the worker reads the rest."""
 
@@ -198,6 +222,7 @@ class Description(msgspec.Struct):
     target: TargetName = "multiclass"
     half_width: float | None = None  # of the interval of a number
     thresholds: list[float] = []  # probability from which each of several labels is predicted
+    others: list[Column] = []  # further label columns
 
 
 def class_names(model: Path) -> list[str]:
@@ -260,21 +285,28 @@ def _answers(
 # --------------------------------------------------------------------------- formats
 
 
-def columns(top: int, target: TargetName = "multiclass") -> list[str]:
-    """Return the column names of a prediction's row."""
+def columns(top: int, target: TargetName = "multiclass", others: Sequence[str] = ()) -> list[str]:
+    """Return the column names of a prediction's row; `others` are the further label columns.
+
+    >>> columns(1, others=["shape"])
+    ['path', 'label', 'probability', 'label:shape', 'probability:shape', 'warning', 'error']
+    """
     if target == "regression":
         return ["path", "value", "low", "high", "warning", "error"]
     if target == "multilabel":
         return ["path", "labels", *_pairs(1, top), "warning", "error"]
     more = [name for place in range(2, top + 1) for name in (f"label_{place}", f"probability_{place}")]
-    return ["path", "label", "probability", *more, "warning", "error"]
+    of_columns = [name for column in others for name in (f"label:{column}", f"probability:{column}")]
+    return ["path", "label", "probability", *more, *of_columns, "warning", "error"]
 
 
 def _pairs(first: int, last: int) -> list[str]:
     return [name for place in range(first, last + 1) for name in (f"label_{place}", f"probability_{place}")]
 
 
-def cells(prediction: Prediction, top: int, target: TargetName = "multiclass") -> list[str | float | None]:
+def cells(
+    prediction: Prediction, top: int, target: TargetName = "multiclass", others: Sequence[str] = ()
+) -> list[str | float | None]:
     """Return a prediction as the cells of a row; None for an empty cell, several labels in one cell with ``|``."""
     end = [prediction.warning, prediction.error]
     if target == "regression":
@@ -283,12 +315,13 @@ def cells(prediction: Prediction, top: int, target: TargetName = "multiclass") -
     if target == "multilabel":
         first.append(None if prediction.labels is None else SEPARATOR.join(prediction.labels))
     pairs = [*prediction.top, *[(None, None)] * (top - len(prediction.top))]
-    return [*first, *(cell for pair in pairs for cell in pair), *end]
+    of_columns = prediction.others or [(None, None)] * len(others)
+    return [*first, *(cell for pair in (*pairs, *of_columns) for cell in pair), *end]
 
 
 @contextlib.contextmanager
 def writer(
-    style: Style, out: Path | IO[str], top: int, target: TargetName = "multiclass"
+    style: Style, out: Path | IO[str], top: int, target: TargetName = "multiclass", others: Sequence[str] = ()
 ) -> Iterator[Callable[[Prediction], None]]:
     """Yield a function that writes one prediction after another to a stream, or atomically to a file.
 
@@ -296,7 +329,7 @@ def writer(
     """
     with contextlib.ExitStack() as stack:
         if style == "parquet":
-            yield stack.enter_context(_parquet(out, target))
+            yield stack.enter_context(_parquet(out, target, others))
             return
         if isinstance(out, Path):
             temporary = stack.enter_context(atomic(out))
@@ -307,35 +340,40 @@ def writer(
             stream = out
         shown = isinstance(stream, io.TextIOBase) and stream.isatty()
         yield (
-            _csv(stream, top, target, shown=shown)
+            _csv(stream, top, target, others, shown=shown)
             if style == "csv"
-            else _json_lines(stream, target, shown=shown)
+            else _json_lines(stream, target, others, shown=shown)
         )
         stream.flush()
 
 
-def _csv(stream: IO[str], top: int, target: TargetName, *, shown: bool) -> Callable[[Prediction], None]:
+def _csv(
+    stream: IO[str], top: int, target: TargetName, others: Sequence[str], *, shown: bool
+) -> Callable[[Prediction], None]:
     """Return the writer of a CSV; `shown` on a terminal, names have no control characters."""
 
     def put(row: Iterable[object]) -> None:
         line = csv_line(row)
         stream.write("\n".join(map(printable, line.split("\n"))) if shown else line)
 
-    put(columns(top, target))
+    put(columns(top, target, others))
     form = "{:.6g}" if target == "regression" else "{:.6f}"
     return lambda prediction: put(
-        form.format(cell) if isinstance(cell, float) else cell for cell in cells(prediction, top, target)
+        form.format(cell) if isinstance(cell, float) else cell
+        for cell in cells(prediction, top, target, others)
     )
 
 
-def _json_lines(stream: IO[str], target: TargetName, *, shown: bool) -> Callable[[Prediction], None]:
+def _json_lines(
+    stream: IO[str], target: TargetName, others: Sequence[str], *, shown: bool
+) -> Callable[[Prediction], None]:
     def write(prediction: Prediction) -> None:
-        stream.write(json.dumps(_record(prediction, target), ensure_ascii=shown) + "\n")
+        stream.write(json.dumps(_record(prediction, target, others), ensure_ascii=shown) + "\n")
 
     return write
 
 
-def _record(prediction: Prediction, target: TargetName = "multiclass") -> dict[str, Any]:
+def _record(prediction: Prediction, target: TargetName, others: Sequence[str]) -> dict[str, Any]:
     best = prediction.probability
     end = {"warning": prediction.warning, "error": prediction.error}
     if target == "regression":
@@ -352,15 +390,27 @@ def _record(prediction: Prediction, target: TargetName = "multiclass") -> dict[s
         "top": [
             {"label": label, "probability": round(probability, 6)} for label, probability in prediction.top
         ],
+        **_of_others(prediction, others),
         **end,
     }
+
+
+def _of_others(prediction: Prediction, others: Sequence[str]) -> dict[str, str | float | None]:
+    found = [(label, round(share, 6)) for label, share in prediction.others]
+    pairs: Sequence[tuple[str | None, float | None]] = found or [(None, None)] * len(others)
+    cells: dict[str, str | float | None] = {}
+    for column, (label, probability) in zip(others, pairs, strict=True):
+        cells |= {f"label:{column}": label, f"probability:{column}": probability}
+    return cells
 
 
 _ROWS_PER_GROUP = 4096
 
 
 @contextlib.contextmanager
-def _parquet(out: Path | IO[str], target: TargetName) -> Iterator[Callable[[Prediction], None]]:
+def _parquet(
+    out: Path | IO[str], target: TargetName, others: Sequence[str]
+) -> Iterator[Callable[[Prediction], None]]:
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -378,6 +428,14 @@ def _parquet(out: Path | IO[str], target: TargetName) -> Iterator[Callable[[Pred
     several = [("labels", pa.list_(pa.string())), *of_labels]
     numbers = [(name, pa.float64()) for name in ("value", "low", "high")]
     own = {"multiclass": of_labels, "multilabel": several, "regression": numbers}[target]
+    own = [
+        *own,
+        *(
+            field
+            for column in others
+            for field in ((f"label:{column}", pa.string()), (f"probability:{column}", pa.float64()))
+        ),
+    ]
     schema = pa.schema([("path", pa.string()), *own, ("warning", pa.string()), ("error", pa.string())])
     waiting: list[dict[str, Any]] = []
     with atomic(out) as temporary, parquet.ParquetWriter(temporary, schema) as table:
@@ -387,7 +445,7 @@ def _parquet(out: Path | IO[str], target: TargetName) -> Iterator[Callable[[Pred
             waiting.clear()
 
         def write(prediction: Prediction) -> None:
-            waiting.append(_record(prediction, target))
+            waiting.append(_record(prediction, target, others))
             if len(waiting) == _ROWS_PER_GROUP:
                 flush()
 
@@ -395,11 +453,14 @@ def _parquet(out: Path | IO[str], target: TargetName) -> Iterator[Callable[[Pred
         flush()
 
 
-def frame(rows: Sequence[Prediction], top: int, target: TargetName = "multiclass") -> pd.DataFrame:
+def frame(
+    rows: Sequence[Prediction], top: int, target: TargetName = "multiclass", others: Sequence[str] = ()
+) -> pd.DataFrame:
     """Return predictions as a pandas DataFrame."""
     import pandas as pd
 
-    table = pd.DataFrame([cells(row, top, target) for row in rows], columns=columns(top, target))
+    names = columns(top, target, others)
+    table = pd.DataFrame([cells(row, top, target, others) for row in rows], columns=names)
     for name in table.columns:
         number = name.startswith("probability") or (
             target == "regression" and name in {"value", "low", "high"}

@@ -155,6 +155,17 @@ class Engine(Slot, Protocol):
         """
         ...
 
+    def fit_others(
+        self, model: str, fitted: np.ndarray, judged: np.ndarray, allowance: Allowance
+    ) -> np.ndarray:
+        """Give a model folder a head for each further label column, and return probabilities of the rows `judged`.
+
+        Heads that the model has stay as they are; the others are linear ones, fitted on pooled features of the rows
+        `fitted`. The probabilities (m, k) float32 of all columns stand side by side, in the order of `Columns.others`.
+        Raises `EngineError` where time runs out.
+        """
+        ...
+
     def explain(self, model: str, rows: np.ndarray, classes: np.ndarray, allowance: Allowance) -> Explained:
         """Map which parts of `rows` of the data a model folder's predictions rest on.
 

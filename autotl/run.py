@@ -218,6 +218,11 @@ class Run:
         return autotl_predict.description(self._model()).target
 
     @property
+    def others(self) -> tuple[str, ...]:
+        """Label columns that the model predicts besides the one that the run decided on."""
+        return tuple(column.name for column in autotl_predict.description(self._model()).others)
+
+    @property
     def module(self) -> Any:
         """Return the model as a plain `torch.nn.Module` in eval mode: images (B, 3, H, W) to logits (B, classes).
 
@@ -235,13 +240,14 @@ class Run:
         `images` is one or several paths, PIL images or arrays, (H, W), (H, W, 3) or (H, W, 4) in uint8 or in
         floats from 0 to 1; a folder stands for the images in it, a CSV for those it lists. `top` above 1 adds
         label_2, probability_2 and so on. A model of numbers has value, low and high, the ends of its prediction
-        interval; one of several labels an image has labels and label_1, probability_1 and so on. What cannot be
+        interval; one of several labels an image has labels and label_1, probability_1 and so on; one of several
+        label columns label:COLUMN and probability:COLUMN for each further one, not calibrated. What cannot be
         read is a row with its error. Raises `RunError` when the folder holds no model, `DatasetError` for what is
         no image, `EngineError` when torch cannot run.
         """
         many = autotl_predict.several(images)
         rows = list(self.predictions(many, device=device, top=top))
-        return autotl_predict.frame(rows, top, self.target)
+        return autotl_predict.frame(rows, top, self.target, self.others)
 
     def predictions(
         self, images: Iterable[Any], *, device: str = "auto", top: int = 1
@@ -256,7 +262,7 @@ class Run:
         data: str | os.PathLike[str],
         *,
         group: str | None = None,
-        label: str | None = None,
+        label: str | Sequence[str] | None = None,
         device: str = "auto",
     ) -> Evaluation | LabelSetEvaluation | NumberEvaluation:
         """Return how the model does on labelled images that the run has not seen; writes nothing.
@@ -266,8 +272,7 @@ class Run:
         """
         from autotl import evaluate
 
-        given = {"group": group, "label": label}
-        options = {name: value for name, value in given.items() if value is not None}
+        options = reading_options(converted({"group": group, "label": label}))
         return evaluate.evaluate(self._model(), self.result, str(data), options, device=device)
 
     def embed(self, images: Any, *, device: str = "auto") -> np.ndarray:

@@ -146,6 +146,11 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     numbers = [f"{p.relative_to(root)},{0.37 * n:.2f}" for n, p in enumerate(images)]
     (root / "discs.csv").write_text("\n".join(["path,label", *numbers]))
     tiles = [f"{p.relative_to(root)},{n % 2},{n // 2 % 2},{n // 3 % 2}" for n, p in enumerate(images)]
+    shapes = [
+        f"{p.relative_to(root)},{p.parent.name},{'disc' if n % 2 else 'ring'},{n // 3 % 2}"
+        for n, p in enumerate(images)
+    ]
+    (root / "shapes.csv").write_text("\n".join(["path,color,shape,camera", *shapes]))
     (root / "tiles.csv").write_text("\n".join(["path,red,green,blue", *tiles]))
     shades = np.repeat(np.uint8([60, 190]), 30)
     noise = np.random.default_rng(0).integers(0, 60, (60, 28, 28), np.uint8)

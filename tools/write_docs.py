@@ -249,7 +249,8 @@ def _given(definition: Definition) -> str:
         return "`True`"
     if definition.choices:
         return ", ".join(f"`{choice}`" for choice in definition.choices)
-    return "names, with commas between several" if definition.form == "names" else "text"
+    several = {"names": "names, with commas between several", "columns": "text; several, a line each"}
+    return several.get(definition.form, "text")
 
 
 def events() -> str:

@@ -106,6 +106,15 @@ BUILTIN_PREPARES = frozenset(
     strategy.prepare for strategy in (*STRATEGIES, *FROZEN, *FINE_TUNING) if strategy.prepare is not None
 )
 
+# For several label columns: a run that has some tries it, too. Its twin learns the main one alone.
+MULTI_TASK = replace(
+    STRATEGIES[2],
+    name="multi_task",
+    summary="fine-tuning with a head for every label column (Caruana, 1997)",
+    every_target=True,
+    targets=("multiclass",),
+    proposed=False,
+)
 # For image-text backbones, which know the classes by their names.
 TEXT = (
     _frozen(
@@ -130,4 +139,4 @@ TEXT = (
 
 @hookimpl
 def register_strategies(profile: Profile | None) -> tuple[Strategy, ...]:
-    return (*STRATEGIES, *FROZEN, *IN_CONTEXT, *TEXT, *FINE_TUNING, *ADAPTATION, *INSTANCES)
+    return (*STRATEGIES, *FROZEN, *IN_CONTEXT, *TEXT, *FINE_TUNING, *ADAPTATION, *INSTANCES, MULTI_TASK)

@@ -31,10 +31,10 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Extra:
-    """Images beside those of DATA, which some strategies learn from."""
+    """Images or labels beside those that every run has, which some strategies learn from."""
 
-    images: str  # what they are called
-    option: str  # that names their folder
+    what: str  # they are called
+    remedy: str  # to have some
     kind: Kind  # of the reason that there are none
     learns: Callable[[Strategy], bool]
     there: Callable[[Profile], bool]
@@ -42,18 +42,25 @@ class _Extra:
 
 _EXTRAS = (
     _Extra(
-        images="images without a label",
-        option="--unlabelled",
+        what="images without a label",
+        remedy="name their folder with --unlabelled",
         kind=Kind.NEEDS_UNLABELLED,
         learns=lambda strategy: strategy.learns_unlabelled,
         there=lambda profile: profile.unlabelled is not None and profile.unlabelled.usable > 0,
     ),
     _Extra(
-        images="labelled images of another source",
-        option="--source",
+        what="labelled images of another source",
+        remedy="name their folder with --source",
         kind=Kind.NEEDS_RELATED,
         learns=lambda strategy: strategy.related is not None,
         there=lambda profile: bool(profile.related),
+    ),
+    _Extra(
+        what="further label columns",
+        remedy="name each column with --label",
+        kind=Kind.NEEDS_LABEL_COLUMNS,
+        learns=lambda strategy: strategy.every_target,
+        there=lambda profile: bool(profile.others),
     ),
 )
 
@@ -97,11 +104,11 @@ def gather(
     allowed_strategies = (
         choose(every, strategies, "strategy")
         if strategies
-        else [s for s in every.values() if s.proposed or (s.related is not None and profile.related)]
+        else [strategy for strategy in every.values() if strategy.proposed or _suits(strategy, profile)]
     )
     for extra in _EXTRAS:
         if not extra.there(profile):
-            allowed_strategies, declined = _with_images(allowed_strategies, extra, named=bool(strategies))
+            allowed_strategies, declined = _without(allowed_strategies, extra, named=bool(strategies))
             skipped += declined
     allowed_strategies, declined = for_target(allowed_strategies, profile, named=bool(strategies))
     skipped += declined
@@ -186,10 +193,17 @@ def _worthy(
     return worthy, declined
 
 
-def _with_images(
+def _suits(strategy: Strategy, profile: Profile) -> bool:
+    """Return whether the data have what a strategy is made for: another source, or several label columns."""
+    return bool(
+        (strategy.related is not None and profile.related) or (strategy.every_target and profile.others)
+    )
+
+
+def _without(
     strategies: Sequence[Strategy], extra: _Extra, *, named: bool
 ) -> tuple[list[Strategy], list[Skipped]]:
-    """Return the strategies but those that learn from images there are none of; a row for each of these if `named`.
+    """Return the strategies but those that learn from what there is none of; a row for each of these if `named`.
 
     Raises `AutotlError` where none is left.
     """
@@ -198,8 +212,7 @@ def _with_images(
     if not able:
         names = ", ".join(strategy.name for strategy in others)
         raise AutotlError(
-            f"{names} learn from {extra.images}, and there are none; expected some; name their folder with "
-            f"{extra.option}, or another strategy"
+            f"{names} learn from {extra.what}, and there are none; expected some; {extra.remedy}, or use another strategy"
         )
     skipped = [Skipped(name=each.name, reason=fact(extra.kind)) for each in others]
     return able, skipped if named else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from autotl.cli.options import AS_JSON, RUN, option, options
@@ -16,9 +18,7 @@ from autotl.cli.options import AS_JSON, RUN, option, options
 @options("group", "label")
 @option("device")
 @AS_JSON
-def evaluate(
-    folder: str, source: str, group: str | None, label: str | None, device: str, as_json: bool
-) -> None:
+def evaluate(folder: str, source: str, group: str | None, label: Any, device: str, as_json: bool) -> None:
     """Evaluate the model of a run on new labelled images: scores, classes, confusions, calibration, shift.
 
     DATA is as in `autotl run`; all its images are used, whichever part they are in. Its labels must be those

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
-from autotl.options import DEFAULTS, DEFINITIONS, Form
+from autotl.options import DEFAULTS, DEFINITIONS, Form, columns_of
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[float]
@@ -76,6 +76,10 @@ def _names(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...])
     return names_of(given)
 
 
+def _columns(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> Any:
+    return columns_of(given)
+
+
 def _licences(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     """Return the licence names; a misspelt shorthand is an error, because it would match no licence at all."""
     from difflib import get_close_matches
@@ -125,6 +129,7 @@ _FORMS: dict[Form, Callable[[], dict[str, Any]]] = {
     "flag": lambda: {"is_flag": True},
     "choice": dict,
     "names": lambda: {"multiple": True, "callback": _names},
+    "columns": lambda: {"multiple": True, "callback": _columns},
     "count": lambda: {"type": COUNT},
     "latency": lambda: {"type": LATENCY},
     "size": lambda: {"type": SIZE},

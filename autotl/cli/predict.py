@@ -44,7 +44,8 @@ def predict(
     """Classify images with the model of a run: path, label, probability, next classes, warning, error.
 
     A model of numbers writes value, low and high, the ends of its prediction interval; one of several labels an image
-    writes labels, those whose probability reaches their threshold, and the most probable ones.
+    writes labels, those whose probability reaches their threshold, and the most probable ones. A model of several label
+    columns writes label:COLUMN and probability:COLUMN, not calibrated, for each further one.
 
     PATH is an image, a folder (searched for images), a CSV with a column path, a source that an installed plugin
     reads, or - for a list of paths on standard input. Probabilities are calibrated. A warning marks an image that
@@ -67,7 +68,10 @@ def predict(
     predicted = run.predictions(_sources(paths), device=device, top=top)
     good = bad = 0
     first = ""
-    with writer(style, out or sys.stdout, top, run.target) as write, counting(quiet=quiet) as count:
+    with (
+        writer(style, out or sys.stdout, top, run.target, run.others) as write,
+        counting(quiet=quiet) as count,
+    ):
         for row in predicted:
             write(row)
             if row.error is not None and not first:

@@ -64,6 +64,7 @@ def _configured(ctx: click.Context, param: click.Parameter, file: str | None) ->
     "test_size",
     "group",
     "no_auto_group",
+    "domain",
     "path",
     "label",
     "split",

@@ -6,8 +6,11 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+
 from autotl.builtin.sources import unlabelled
 from autotl.data import related
+from autotl.data.domains import FEWEST_IMAGES, MOST
 from autotl.errors import DatasetError
 from autotl.plugins import provenance
 from autotl.plugins.manager import Plugins
@@ -32,11 +35,35 @@ def load(source: str, options: dict[str, str], plugins: Plugins, guests: Iterabl
             f"nothing here can read {source}; expected a folder of class folders, a CSV with path and label,"
             " or a source of an installed plugin"
         )
+    asked = options.get("label", "").split("\n")
+    if len(data.targets) < len(asked):
+        raise DatasetError(
+            f"{source} has one label an image, so that it has no column {asked[len(data.targets)]!r}; expected a table"
+            " with a column for each --label; list the images in a CSV, or name one column"
+        )
     if not ((data.given == 0) | (data.given == -1)).any():
         raise DatasetError(f"{source} has no image to train on; expected a train part, or no parts at all")
+    if data.domain is not None:
+        _require_domains(data.domain, data.domains, options.get("domain", ""))
     targets = tuple(replace(target, classes=_as_text(target.classes)) for target in data.targets)
     data = replace(data, targets=targets)
     return _with_unlabelled(data, options["unlabelled"]) if "unlabelled" in options else data
+
+
+def _require_domains(domain: np.ndarray, names: tuple[str, ...], asked: str) -> None:
+    """Raise `DatasetError` for domains that are too many, or too small, to be scored one by one."""
+    counts = np.bincount(domain[domain >= 0], minlength=len(names))
+    few = next(
+        (f"{name!r} {count}" for name, count in zip(names, counts, strict=True) if count < FEWEST_IMAGES),
+        None,
+    )
+    if 2 <= len(names) <= MOST and few is None:
+        return
+    found = f"{len(names)} domains" if few is None else f"{len(names)} domains, of which {few} images"
+    raise DatasetError(
+        f"--domain {asked!r} gives {found}; expected 2 to {MOST}, each of {FEWEST_IMAGES} images or more; name another"
+        " column, or --group for persons, tracks and the like"
+    )
 
 
 def _with_unlabelled(data: Dataset, folder: str) -> Dataset:

@@ -40,6 +40,7 @@ def profile(data: Dataset, statistics: np.ndarray) -> Profile:
         counts=tuple(counts.tolist()),
         imbalance=round(float(trains.max() / trains.min()), 6),
         target=data.targets[0].kind,
+        others=tuple(target.name for target in data.targets[1:]),
         numbers=_numbers(data.labels) if is_number else None,
         label_sets=_label_sets(data) if isinstance(target, values.LabelSets) else None,
         findings=(

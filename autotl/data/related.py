@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from autotl.builtin.sources.unlabelled import way_to
 from autotl.errors import DatasetError
 from autotl.plugins.manager import Plugins
-from autotl.records import Dataset, Finding, Kind, Related
+from autotl.records import Dataset, Finding, Kind, LeftOut, Related, fact
 
 SHOWN = 20  # names in a finding
 MOST_NAMED = 5  # in a message
@@ -57,12 +59,25 @@ def read(source: str, data: Dataset, plugins: Plugins) -> Related:
                 action="left_out",
             )
         )
+    place_of_other = os.path.abspath(other.root or other.source)
+    prefix = way_to(
+        place_of_other if os.path.isdir(place_of_other) else os.path.dirname(place_of_other), data
+    )
+    unmatched = [
+        LeftOut(name=str(name), reason=fact(Kind.CLASS_NOT_IN_DATA, label=other.classes[int(label)]))
+        for name, label in zip(other.names, other.labels, strict=True)
+        if int(label) not in place
+    ]
     return Related(
         source=source,
         files=other.files[rows],
+        names=np.array([f"{prefix}/{name}" for name in other.names[rows]], object),
         labels=np.array([place[int(label)] for label in other.labels[rows]], np.int64),
         digests=None if other.digests is None else other.digests[rows],
         findings=tuple(findings),
+        left_out=tuple(
+            LeftOut(name=f"{prefix}/{out.name}", reason=out.reason) for out in (*unmatched, *other.left_out)
+        ),
     )
 
 

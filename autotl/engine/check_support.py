@@ -37,6 +37,7 @@ from autotl.records import (
     Parent,
     Preprocess,
     Strategy,
+    Target,
     Trial,
     TrialResult,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "TOY",
     "TOY_BATCH_NORM",
     "WATCH",
+    "Beside",
     "Specimen",
     "Toy",
     "chosen",
@@ -57,7 +59,7 @@ __all__ = [
 SECONDS = 60.0  # a toy training takes one or two
 SEED = 0
 EACH = 24  # images of a class that have a label
-WITHOUT = 8  # images of a class that have none
+WITHOUT = 8  # images of a class that have none, and of another source
 
 
 class Specimen:
@@ -219,6 +221,17 @@ class _WatchedSquares(Squares):
         return super().get(rows, size, preprocess)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """The images and labels beside those that every training has; None: there are none."""
+
+    darker: float | None = 40.0  # images without a label are by so much
+    source: int | None = (
+        0  # places by which the classes of images of another source are shifted, 0: they are right
+    )
+    column: int | None = 0  # the same of a further label column
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Toy:
     """A small training, with what changed and what was read."""
@@ -256,24 +269,25 @@ def train_toy(
     *,
     classes: int = 3,
     net: BackboneSpec | None = None,
-    darker: float | None = 40.0,
+    beside: Beside = Beside(),
 ) -> Toy:
     """Train a small network with a strategy and return what happened.
 
-    The images are noise around one colour for each class; 16 images a class train and 8 are predicted. Eight a class,
-    `darker` by so much, are there without a label; None: there are none.
+    The images are noise around one colour for each class; 16 images a class train and 8 are predicted. Eight a class are
+    there without a label, and as many of another source.
     """
     net = net or toy_for(strategy)
     with tempfile.TemporaryDirectory(prefix="autotl-") as folder, _threads_as_before():
         root = Path(folder)
         labels = np.repeat(np.arange(classes), EACH)
-        session = _toy_session(root, labels, classes, darker)
+        session = _toy_session(root, labels, classes, beside)
         torch.set_num_threads(1)  # the network is too small to be shared out
         candidate = Candidate(
             backbone=net.name, input_size=net.input_size, strategy=strategy.name, unfreeze=depth
         )
         asked = Trial(id="toy", candidate=candidate, epochs=epochs, keep_model=True)
         columns, squares = session.data.columns, session.data.squares
+        source = len(labels) if columns.unlabelled is None else len(labels) + len(columns.unlabelled)
         assert isinstance(squares, _WatchedSquares)
         if strategy.parents and strategy.combine is None:
             asked = replace(asked, parents=(_teaching(session),))
@@ -297,7 +311,7 @@ def train_toy(
             labels=labels,
             fitted=fitted,
             batches=[rows for rows in squares.asked if np.isin(rows, fitted).all()],
-            without_label=[rows for rows in squares.asked if (rows >= len(labels)).all()],
+            without_label=[rows for rows in squares.asked if ((rows >= len(labels)) & (rows < source)).all()],
             before=before,
             after=after,
             weights=weights,
@@ -324,6 +338,12 @@ def _predicted_again(
     """Return the probabilities of a network that is built and prepared again and given the saved weights."""
     backbone = build(net, prepare=strategy.prepare, pretrained=False, offline=True)
     model = Model(backbone, nn.Linear(backbone.feature_dim, len(weights["head.bias"])))
+    others = [
+        len(value)
+        for name, value in sorted(weights.items())
+        if name.startswith("others.") and value.ndim == 1
+    ]
+    model.others.extend(nn.Linear(backbone.feature_dim, width) for width in others)
     model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
     batch = to_input(squares, net.input_size, net.preprocess, torch.device("cpu"))
     with torch.inference_mode():
@@ -363,10 +383,16 @@ def chosen(selector: str, strategy: Strategy) -> set[str]:
     return set(selected(build(toy_for(strategy), prepare=strategy.prepare, offline=True), selector))
 
 
-def _toy_session(root: Path, labels: np.ndarray, classes: int, darker: float | None) -> Session:
+def _toy_session(root: Path, labels: np.ndarray, classes: int, beside: Beside) -> Session:
     """Return a session on a processor whose data are noise around one colour for each class."""
-    without = np.repeat(np.arange(classes), 0 if darker is None else WITHOUT)
-    shade = np.repeat([0.0, darker or 0.0], (len(labels), len(without)))
+    without = np.repeat(np.arange(classes), 0 if beside.darker is None else WITHOUT)
+    source = np.repeat(np.arange(classes), 0 if beside.source is None else WITHOUT)
+    shade = np.repeat([0.0, beside.darker or 0.0, 0.0], (len(labels), len(without), len(source)))
+    names = tuple(f"class {label}" for label in range(classes))
+    others: tuple[Target, ...] = ()
+    if beside.column is not None:
+        column = (labels + beside.column) % classes
+        others = (Target(name="column", kind="multiclass", classes=names, values=column),)
     session = Session(
         messages.Start(
             folder=str(root),
@@ -385,15 +411,18 @@ def _toy_session(root: Path, labels: np.ndarray, classes: int, darker: float | N
         fold=np.full(len(labels), -1),
         group=None,
         order=order,
-        classes=tuple(f"class {label}" for label in range(classes)),
-        unlabelled=len(labels) + np.arange(len(without)) if len(without) else None,
+        classes=names,
+        unlabelled=len(labels) + np.arange(len(without)),
+        related=len(labels) + len(without) + np.arange(len(source)),
+        related_labels=(source + (beside.source or 0)) % classes,
+        others=others,
     )
     session.open(
         Data(
             columns=columns,
             digests=np.arange(len(shade)).astype(str),
             metric="accuracy",
-            squares=_WatchedSquares(_pictures(np.concatenate([labels, without]), shade)),
+            squares=_WatchedSquares(_pictures(np.concatenate([labels, without, source]), shade)),
         )
     )
     return session

@@ -323,6 +323,17 @@ class ProcessEngine:
         body = messages.FitOod(model=model, rows=path, frozen=spec, input_size=size)
         return self._wait(self._request(body, bool, allowance))
 
+    def fit_others(
+        self, model: str, fitted: np.ndarray, judged: np.ndarray, allowance: Allowance
+    ) -> np.ndarray:
+        """See `autotl.protocols.Engine.fit_others`."""
+        path = self._write_rows(fitted=fitted, judged=judged)
+        arrays = self._wait(self._request(messages.FitOthers(model=model, rows=path), str, allowance))
+        with np.load(arrays, allow_pickle=False) as stored:
+            table: np.ndarray = stored["probabilities"]
+        os.unlink(arrays)
+        return table
+
     def explain(self, model: str, rows: np.ndarray, classes: np.ndarray, allowance: Allowance) -> Explained:
         """See `autotl.protocols.Engine.explain`."""
         path = self._write_rows(rows=rows, classes=classes)
@@ -471,6 +482,8 @@ def write_table(
     if columns.related is not None:
         arrays["related"] = np.asarray(columns.related, np.int64)
         arrays["related_labels"] = np.asarray(columns.related_labels, np.int64)
+    for place, target in enumerate(columns.others):
+        arrays[f"other{place}"] = np.asarray(target.values, np.int64)
     if digests is not None:
         arrays["digests"] = np.asarray([str(digest) for digest in digests], dtype=np.str_)
     path = folder / f"data-{time.monotonic_ns()}.npz"
@@ -483,4 +496,5 @@ def write_table(
         target=columns.target,
         modality=columns.modality,
         metric=metric,
+        others=tuple((target.name, target.classes) for target in columns.others),
     )

@@ -40,7 +40,10 @@ Answer = Callable[[Tensor], Tensor]
 
 
 class Predictions(nn.Module):
-    """A model followed by what its outputs mean: calibrated probabilities, or a number in its unit."""
+    """A model followed by what its outputs mean: calibrated probabilities, or a number in its unit.
+
+    Those of further label columns stand behind them.
+    """
 
     def __init__(self, network: model.Model) -> None:
         super().__init__()
@@ -49,7 +52,10 @@ class Predictions(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (B, 3, H, W) to predictions (B, outputs)."""
-        return self.outputs(self.network(images))
+        if not self.network.others:
+            return self.outputs(self.network(images))
+        logits, features = self.network.both(images)
+        return torch.cat([self.outputs(logits), self.network.of_others(features)], 1)
 
 
 def export(folder: Path, out: Path, to: Format, images: Sequence[str]) -> dict[str, Any]:
@@ -74,22 +80,28 @@ def export(folder: Path, out: Path, to: Format, images: Sequence[str]) -> dict[s
         exported = answer(batch).numpy()
     described = model.describe(folder)
     unit = described.scaling.scale if described.target == "regression" else None
-    parity = measured_parity(expected, exported, images, unit=unit) | _to_predict(
+    parity = measured_parity(expected, exported, images, unit=unit, main=len(plain.classes)) | _to_predict(
         plain, batch, exported, described.precision
     )
     config = config_of(plain, described, to) | settings | {"parity": parity}
     atomic_write(out / "config.json", json.dumps(config, indent=1, ensure_ascii=False) + "\n")
-    atomic_write(out / "example.py", example(to, plain.backbone.spec.preprocess.geometry, described.target))
+    geometry, columns = plain.backbone.spec.preprocess.geometry, bool(described.others)
+    atomic_write(out / "example.py", example(to, geometry, described.target, columns=columns))
     return config
 
 
-def example(to: Format, geometry: Geometry = "crop", target: TargetName = "multiclass") -> str:
-    """Return a script of some twenty lines that labels images with an export, without autotl."""
+def example(
+    to: Format, geometry: Geometry = "crop", target: TargetName = "multiclass", *, columns: bool = False
+) -> str:
+    """Return a script of some twenty lines that labels images with an export, without autotl.
+
+    `columns`: the model predicts further label columns.
+    """
     text = (Path(__file__).parent / "example.txt").read_text(encoding="utf-8")
     load, needs = _LOAD[to]
     load = load.replace("    # output\n", _OUTPUT[target])
     text = text.replace("# load\n", load).replace("    # square\n", _SQUARE[geometry])
-    return text.replace("    # show\n", _SHOW[target]).replace("NEEDS", needs)
+    return text.replace("    # show\n", _SHOW_COLUMNS if columns else _SHOW[target]).replace("NEEDS", needs)
 
 
 _OUTPUT: dict[TargetName, str] = {  # of a network whose weights alone are exported
@@ -120,6 +132,13 @@ _SHOW: dict[TargetName, str] = {
 }
 
 
+_SHOW_COLUMNS = """\
+    shares, labels = model(x.transpose(2, 0, 1)[None].astype(np.float32))[0], []
+    for column in [{"first": 0, "classes": config["classes"]}, *config["label_columns"]]:
+        own = shares[column["first"] : column["first"] + len(column["classes"])]
+        labels += [column["classes"][own.argmax()], f"{own.max():.4f}"]
+    print(path, *labels, sep="\\t")
+"""
 _SQUARE: dict[Geometry, str] = {
     "crop": """\
     margin = (side - config["input_size"]) // 2
@@ -212,7 +231,17 @@ def config_of(plain: model.Model, described: model.Description, to: Format) -> d
         "std": list(preprocess.std),
         "temperature": plain.temperature,
         **_MEANING[described.target](described),
+        **_of_columns(described),
     }
+
+
+def _of_columns(described: model.Description) -> dict[str, Any]:
+    """Return where the probabilities of further label columns stand among the outputs; nothing without such columns."""
+    first, columns = len(described.classes), []
+    for column in described.others:
+        columns.append({"name": column.name, "first": first, "classes": list(column.classes)})
+        first += len(column.classes)
+    return {"label_columns": columns} if columns else {}
 
 
 _MEANING: dict[TargetName, Callable[[model.Description], dict[str, Any]]] = {
@@ -231,16 +260,22 @@ _MEANING: dict[TargetName, Callable[[model.Description], dict[str, Any]]] = {
 
 
 def measured_parity(
-    expected: np.ndarray, exported: np.ndarray, images: Sequence[str], *, unit: float | None = None
+    expected: np.ndarray,
+    exported: np.ndarray,
+    images: Sequence[str],
+    *,
+    unit: float | None = None,
+    main: int | None = None,
 ) -> dict[str, Any]:
     """Return how far an export's predictions (n, k) are from autotl's. Raises `EngineError` where that is too far.
 
-    `unit` is the deviation of the numbers that are predicted; None for probabilities.
+    `unit` is the deviation of the numbers that are predicted; None for probabilities. The first `main` of these are of
+    the label column that labels are counted in; None: all.
     """
     difference = float(np.abs(expected - exported).max())
     most = CLOSE * (1.0 if unit is None else unit)
     if unit is None:
-        same = float((expected.argmax(1) == exported.argmax(1)).mean())
+        same = float((expected[:, :main].argmax(1) == exported[:, :main].argmax(1)).mean())
     else:
         same = float((np.abs(expected - exported) <= most).mean())
     if difference > most:
@@ -279,6 +314,7 @@ def _safetensors(plain: model.Model, file: Path) -> tuple[dict[str, Any], Answer
         spec.build not in (TIMM, MOBILENET_V1)
         or not isinstance(plain.head, nn.Linear)
         or plain.layers == "all"
+        or plain.others
         or plain.backbone.prepare is not None
     ):
         what = _unlike(plain) if spec.build in (TIMM, MOBILENET_V1) else f"{spec.build}"
@@ -319,6 +355,8 @@ def _safetensors(plain: model.Model, file: Path) -> tuple[dict[str, Any], Answer
 
 def _unlike(plain: model.Model) -> str:
     """Return why a model has more than timm's network and a linear layer."""
+    if plain.others:
+        return "a head for each of several label columns"
     if plain.layers == "all":
         return "a head on the features of all layer groups"
     if plain.backbone.prepare is not None:

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from autotl.budget import Allowance
 from autotl.engine import device as devices
-from autotl.engine import objective, train
+from autotl.engine import objective, others, train
 from autotl.engine.closed_form import fit_head, without_label
 from autotl.engine.model import load_weights, make_head
 from autotl.engine.selection import select
@@ -146,6 +147,10 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
         seen = features.groups[-1]
         fitted_head = fit_head(task, seen[own], features.rows[own], (), seen[~own])
         outcome.model.head = make_head(fitted_head, len(task.columns.classes)).to(session.device)
+        if strategy.every_target:
+            data = replace(session.data, columns=task.columns)
+            made = others.fitted(data, seen[own], features.rows[own], trial.seed)
+            outcome.model.others = nn.ModuleList(made).to(session.device)
     if backbone.folded or strategy.head:
         train.recalibrate(outcome.model, rows.fitted, setting)
     return outcome, setting

@@ -71,7 +71,15 @@ class Predictor:
             errors=errors,
             distance=None if self.ood is None else self.ood.distance(pooled),
             features=pooled if features else None,
+            others=self.of_others(pooled),
         )
+
+    def of_others(self, pooled: np.ndarray) -> np.ndarray | None:
+        """Return probabilities (n, k) of the further label columns by pooled features (n, d), or None."""
+        if not self.network.others:
+            return None
+        with torch.inference_mode():
+            return self.network.of_others(torch.from_numpy(pooled).to(self.device)).cpu().numpy()
 
     def predict_squares(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return predictions (m, outputs), calibrated, and pooled features (m, d) of squares (m, S, S, 3) uint8."""

@@ -62,6 +62,7 @@ class Open(msgspec.Struct, tag=True, frozen=True):
     target: TargetName
     modality: ModalityName
     metric: Metric
+    others: tuple[tuple[str, tuple[str, ...]], ...] = ()  # name and classes of each further label column
 
 
 class Embed(msgspec.Struct, tag=True, frozen=True):
@@ -94,12 +95,17 @@ class FitOod(msgspec.Struct, tag=True, frozen=True):
     input_size: int = 0
 
 
+class FitOthers(msgspec.Struct, tag=True, frozen=True):
+    model: str
+    rows: str  # npz with `fitted` and `judged`
+
+
 class Explain(msgspec.Struct, tag=True, frozen=True):
     model: str
     rows: str  # npz with `rows` and `classes`
 
 
-Body = Start | Open | Embed | Measure | Train | Predict | FitOod | Explain
+Body = Start | Open | Embed | Measure | Train | Predict | FitOod | FitOthers | Explain
 
 
 class Request(msgspec.Struct, tag=True, frozen=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -34,6 +35,14 @@ LARGEST = 8192  # pixels: no network of a run has a larger input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A label column besides the main one, which a head of its own predicts."""
+
+    name: str
+    classes: Annotated[tuple[str, ...], Meta(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """model.json: all that is needed to build the module again and to read its predictions."""
 
@@ -57,6 +66,7 @@ class Description:
     scaling: Scaling = UNSCALED  # of the number that is predicted
     half_width: float | None = None  # of the interval of a number, in its unit
     thresholds: tuple[float, ...] = ()  # probability from which each of several labels is predicted
+    others: tuple[Column, ...] = ()  # further label columns, each with a linear head
 
 
 class KnnHead(nn.Module):
@@ -132,7 +142,10 @@ class ArraysHead(nn.Module):
 
 
 class Model(nn.Module):
-    """A backbone with a head, which gets the features of the last layer group, or of all, concatenated."""
+    """A backbone with a head, which gets the features of the last layer group, or of all, concatenated.
+
+    Further label columns have heads of their own, `others`, on the features of the last layer group.
+    """
 
     transform: Transform  # these four where `plain` made it
     classes: tuple[str, ...]
@@ -144,6 +157,7 @@ class Model(nn.Module):
         self.backbone = backbone
         self.head = head
         self.layers = layers
+        self.others = nn.ModuleList()
 
     @property
     def head_width(self) -> int:
@@ -162,6 +176,10 @@ class Model(nn.Module):
         """Map normalised images (B, 3, H, W) to logits (B, classes) float32."""
         return torch.as_tensor(self.both(x)[0].float())
 
+    def of_others(self, features: Tensor) -> Tensor:
+        """Map pooled features (B, d) of the last group to probabilities (B, k) by the other heads, side by side."""
+        return torch.cat([torch.softmax(head(features.float()), 1) for head in self.others], 1)
+
 
 def make_head(head: Head, classes: int, predict: str | None = None) -> nn.Module:
     """Return the module of a fitted head; `predict` names the function of one of arrays."""
@@ -176,11 +194,13 @@ def make_head(head: Head, classes: int, predict: str | None = None) -> nn.Module
     return linear
 
 
-def save(model: Model, description: Description, folder: Path) -> None:
-    """Write a model folder beside its place and rename it."""
+def save(model: Model, description: Description, folder: Path, beside: Iterable[Path] = ()) -> None:
+    """Write a model folder beside its place and rename it; the files `beside` are copied into it."""
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     with atomic_folder(folder) as fresh:
         fresh.mkdir(parents=True)
+        for file in beside:
+            shutil.copy2(file, fresh)
         tensors.save(state, fresh / FILE, "torch")
         (fresh / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=1))
         checksums.seal(fresh)
@@ -217,6 +237,7 @@ def load(folder: Path) -> tuple[Model, Description]:
     backbone = _built(description, folder)
     width = sum(backbone.layers.dims) if description.layers == "all" else backbone.feature_dim
     model = Model(backbone, _head(description, width, state, folder / FILE), description.layers)
+    model.others.extend(nn.Linear(backbone.feature_dim, len(each.classes)) for each in description.others)
     _fill(model, state, folder / FILE)
     return model.eval(), description
 

@@ -37,6 +37,8 @@ class Batch:
     views: int = 0  # of as many images each
     mixture: Mixture | None = None
     teacher: Tensor | None = None  # logits of the images with a target, by the trials that teach
+    # (B,) int64 each: classes of the images with a target by the further label columns, -1 for no label
+    others: tuple[Tensor, ...] = ()
 
     def split(self, table: Tensor) -> list[Tensor]:
         """Return the rows (B, …) of the images with a target, and those (U, …) of each view."""
@@ -57,9 +59,15 @@ class Objective:
     auxiliary: nn.Module | None = None  # of the phase
 
     def forward(self, images: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        """Return logits, and where the phase has an objective of its own the pooled features of all groups."""
+        """Return logits, and pooled features: of all groups where the phase has an objective of its own.
+
+        Without one they are those of the last group, where further label columns have heads on them.
+        """
         if self.name is None:
-            return self.model(images), ()
+            if not self.model.others:
+                return self.model(images), ()
+            logits, features = self.model.both(images)
+            return logits.float(), (features,)
         groups = self.model.backbone.forward_groups(images)
         return self.model.head(groups[-1]), groups
 
@@ -80,6 +88,27 @@ class Objective:
         teacher = None if batch.teacher is None else batch.teacher[partner]
         partners = self._of(logits, groups, targets[partner], replace(batch, teacher=teacher), progress)
         return batch.mixture.share * loss + (1 - batch.mixture.share) * partners
+
+    def with_others(self, loss: Tensor, groups: Sequence[Tensor], batch: Batch) -> Tensor:
+        """Return the mean of a batch's loss and those of the further label columns.
+
+        An image without a label in a column does not count for it.
+        """
+        if not batch.others:
+            return loss
+        losses, features = [loss], batch.split(groups[-1].float())[0]
+        shares = [(1.0, torch.arange(len(features), device=features.device))]
+        if batch.mixture is not None:
+            share, partner = batch.mixture.share, batch.mixture.partner
+            shares = [(share, shares[0][1]), (1 - share, partner)]
+        for head, column in zip(self.model.others, batch.others, strict=True):
+            logits = head(features)
+            for share, places in shares:
+                known = column[places] >= 0
+                if bool(known.any()):
+                    losses.append(share * self.loss(logits[known], column[places][known]))
+        counted = 1 + sum(bool((column >= 0).any()) for column in batch.others)
+        return torch.stack(losses).sum() / counted
 
     def _of(
         self, logits: Tensor, groups: Sequence[Tensor], targets: Tensor, batch: Batch, progress: float

@@ -70,6 +70,7 @@ KINDS: dict[type, Any] = {
     messages.Train: TrialResult,
     messages.Predict: messages.Predicted,
     messages.FitOod: bool,
+    messages.FitOthers: str,
     messages.Explain: str,
 }
 
@@ -607,6 +608,12 @@ class RayEngine(SlotsEngine):
     ) -> bool:
         """See `autotl.protocols.Engine.fit_ood`."""
         return (self._here or self.slots[0]).fit_ood(model, fitted, held_out, allowance, frozen)
+
+    def fit_others(
+        self, model: str, fitted: np.ndarray, judged: np.ndarray, allowance: Allowance
+    ) -> np.ndarray:
+        """See `autotl.protocols.Engine.fit_others`."""
+        return (self._here or self.slots[0]).fit_others(model, fitted, judged, allowance)
 
     def explain(self, model: str, rows: np.ndarray, classes: np.ndarray, allowance: Allowance) -> Explained:
         """See `autotl.protocols.Engine.explain`."""

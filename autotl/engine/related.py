@@ -76,4 +76,7 @@ def _extended(columns: Columns, rows: np.ndarray, labels: np.ndarray, weights: n
     if columns.weight is not None or (weights != 1.0).any():
         weight = longer(np.ones(count) if columns.weight is None else columns.weight, 0.0)
         weight[rows] = weights * (1.0 if columns.weight is None else columns.weight.mean())
-    return replace(columns, labels=every_label, part=part, fold=fold, group=group, weight=weight)
+    others = tuple(replace(target, values=longer(target.values, -1)) for target in columns.others)
+    return replace(
+        columns, labels=every_label, part=part, fold=fold, group=group, weight=weight, others=others
+    )

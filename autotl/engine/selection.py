@@ -19,6 +19,7 @@ def select(model: Model, phase: Phase, depth: Depth) -> None:
     else:
         model.backbone.freeze_but(selected(model.backbone, phase.selector), phase.norm)
     model.head.requires_grad_(phase.trains != "none")
+    model.others.requires_grad_(phase.trains != "none")
 
 
 def selected(backbone: Backbone, selector: str) -> frozenset[str]:

@@ -27,7 +27,7 @@ from autotl.engine.outputs import outputs_of, scaling_of
 from autotl.engine.resolve import resolve
 from autotl.errors import Declined, EngineError
 from autotl.modality.image_store import Pixels
-from autotl.records import PARTS, BackboneSpec, Columns, Fact, Machine, Metric, Preprocess, Scaling
+from autotl.records import PARTS, BackboneSpec, Columns, Fact, Machine, Metric, Preprocess, Scaling, Target
 from autotl.stats.folds import folds_for
 from autotl.stats.target_kinds import TARGET_KINDS
 
@@ -303,6 +303,10 @@ def read_data(body: messages.Open) -> Data:
         unlabelled=arrays.get("unlabelled"),
         related=arrays.get("related"),
         related_labels=arrays.get("related_labels"),
+        others=tuple(
+            Target(name=name, kind="multiclass", classes=classes, values=arrays[f"other{place}"])
+            for place, (name, classes) in enumerate(body.others)
+        ),
     )
     pixels = Pixels.open(body.pixels)
     digests = arrays.get("digests")

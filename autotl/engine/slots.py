@@ -195,6 +195,12 @@ class SlotsEngine:
         """See `autotl.protocols.Engine.fit_ood`."""
         return self.slots[0].fit_ood(model, fitted, held_out, allowance, frozen)
 
+    def fit_others(
+        self, model: str, fitted: np.ndarray, judged: np.ndarray, allowance: Allowance
+    ) -> np.ndarray:
+        """See `autotl.protocols.Engine.fit_others`."""
+        return self.slots[0].fit_others(model, fitted, judged, allowance)
+
     def explain(self, model: str, rows: np.ndarray, classes: np.ndarray, allowance: Allowance) -> Explained:
         """See `autotl.protocols.Engine.explain`."""
         return self.slots[0].explain(model, rows, classes, allowance)

@@ -22,7 +22,7 @@ NOTHING = np.zeros((0, 1), np.float32)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Task:
-    """A trial with all it works with; `columns` are the session's."""
+    """A trial with all it works with; `columns` are the session's, with the label column that it learns first."""
 
     session: Session
     trial: Trial
@@ -42,21 +42,30 @@ class Task:
         return self.trial.candidate.input_size
 
     def network(self, backbone: Backbone) -> Model:
-        """Return a backbone with a new head, whose outputs are all about 0: the same probability for every class."""
-        columns = self.columns
-        head: nn.Linear = resolve(TARGET_KINDS[columns.target].head)(
-            backbone.feature_dim, len(columns.classes)
-        )
-        nn.init.normal_(head.weight, std=0.01)
-        nn.init.zeros_(head.bias)
-        return Model(backbone, head).to(self.session.device)
+        """Return a backbone with new heads, whose outputs are all about 0: the same probability for every class.
+
+        There is one for each further label column where the strategy trains them.
+        """
+        columns, width = self.columns, backbone.feature_dim
+        model = Model(backbone, _new(resolve(TARGET_KINDS[columns.target].head)(width, len(columns.classes))))
+        if self.strategy.every_target:
+            model.others.extend(_new(nn.Linear(width, len(target.classes))) for target in columns.others)
+        return model.to(self.session.device)
 
     def setting(self, precision: str) -> train.Setting:
         """Return what a training or prediction of this trial works with."""
         setting = self.session.setting(self.spec, self.size, precision)
         setting.labels, setting.reporter = self.columns.labels, self.reporter
-        setting.weight = self.columns.weight
+        setting.weight, setting.classes = self.columns.weight, len(self.columns.classes)
+        if self.strategy.every_target:
+            setting.others = tuple(target.values for target in self.columns.others)
         return setting
+
+
+def _new(head: nn.Linear) -> nn.Linear:
+    nn.init.normal_(head.weight, std=0.01)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,9 @@ class Setting:
     reporter: Reporter | None = None  # receives every step
     starts: Mapping[str, Tensor] | None = None  # of a training that is continued, by name; None: as it is now
     teacher: np.ndarray | None = None  # (n, classes) logits of all rows, by the trials that teach this one
+    others: tuple[
+        np.ndarray, ...
+    ] = ()  # (n,) classes of all rows by further label columns, which train besides
 
 
 @dataclass(slots=True, kw_only=True)
@@ -404,7 +407,7 @@ def phase_optimiser(
             if some:
                 groups.append({"params": some, "lr": lr, "weight_decay": wd})
 
-    add([*model.head.parameters(), *more], rate)
+    add([*model.head.parameters(), *model.others.parameters(), *more], rate)
     for distance, group in enumerate(reversed(model.backbone.group_parameters()), start=1):
         add(group, rate * decay**distance)
     return torch.optim.AdamW(groups, fused=True) if groups else None
@@ -473,11 +476,12 @@ def _step(work: _Work, setting: Setting, generator: torch.Generator, progress: f
         with devices.autocast(setting.device, setting.precision):
             logits, groups = work.objective.forward(batch.images)
         loss = work.objective(logits, groups, batch, progress)
-    if work.optimiser is None or loss is None:
+        all_columns = None if loss is None else work.objective.with_others(loss, groups, batch)
+    if work.optimiser is None or loss is None or all_columns is None:
         return None if loss is None else float(loss.item())
     with stopwatch.on("backward"):
         work.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        all_columns.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([p for g in work.rates for p in g["params"]], CLIP)
         work.optimiser.step()
         if work.average is not None:
@@ -489,6 +493,7 @@ def _step(work: _Work, setting: Setting, generator: torch.Generator, progress: f
 def _read(work: _Work, setting: Setting, generator: torch.Generator) -> objective.Batch:
     """Return the next images of a phase, augmented: with their targets, mixed, and the views of those without a label."""
     parts, targets, mixture, teacher = [], None, None, None
+    others: tuple[Tensor, ...] = ()
     if work.batches is not None:
         chosen = next(work.batches)
         images = normalised(_augmented(work.augment, chosen, setting, generator), setting.preprocess)
@@ -497,6 +502,7 @@ def _read(work: _Work, setting: Setting, generator: torch.Generator) -> objectiv
             images = mixture.images
         parts.append(images)
         targets = torch.from_numpy(setting.outputs.aims(setting.labels[chosen])).to(setting.device)
+        others = tuple(torch.from_numpy(column[chosen]).to(setting.device) for column in setting.others)
         if setting.teacher is not None:
             teacher = torch.from_numpy(setting.teacher[chosen]).to(setting.device)
     if work.unlabelled is not None:
@@ -509,7 +515,12 @@ def _read(work: _Work, setting: Setting, generator: torch.Generator) -> objectiv
     if len(parts) > 1:  # in one pass, so that batch norm sees one batch
         images = torch.cat(parts).contiguous(memory_format=torch.channels_last)
     return objective.Batch(
-        images=images, targets=targets, views=len(work.phase.views), mixture=mixture, teacher=teacher
+        images=images,
+        targets=targets,
+        views=len(work.phase.views),
+        mixture=mixture,
+        teacher=teacher,
+        others=others,
     )
 
 

@@ -16,7 +16,7 @@ from autotl.builtin.builds import BUILTIN_BUILDS
 from autotl.builtin.strategies import BUILTIN_PREPARES
 from autotl.cache import atomic, disk_full
 from autotl.engine import device as devices
-from autotl.engine import stopwatch
+from autotl.engine import others, stopwatch
 from autotl.engine.closed_form import fit_head_alone
 from autotl.engine.combine import combine
 from autotl.engine.fine_tuning import fine_tune
@@ -70,6 +70,14 @@ def run(
     """
     before = stopwatch.so_far()
     columns = session.data.columns
+    if trial.target:
+        columns = others.in_place_of_main(columns, trial.target)
+    if trial.target and strategy.needs_text:
+        raise Declined("it reads the names of the classes of the main label column; expected that column")
+    if strategy.every_target and not columns.others:
+        raise Declined(
+            "it learns several label columns, and this run has one; expected more; name each with --label"
+        )
     runs = _runs(columns, trial)
     reporter = None if send is None else Reporter(send, trial, len(runs))
     task = Task(
@@ -157,6 +165,7 @@ def _write_model(task: Task, outcome: Outcome) -> str | None:
         layers=outcome.model.layers,
         target=task.columns.target,
         scaling=task.session.data.scaling,
+        others=others.described(task.columns) if outcome.model.others else (),
     )
     save(outcome.model, description, task.session.folder / path)
     return path

@@ -18,7 +18,7 @@ import numpy as np
 from autotl import checksums
 from autotl.budget import Allowance
 from autotl.cache import atomic, disk_full
-from autotl.engine import messages, stopwatch, timing, trial
+from autotl.engine import messages, others, stopwatch, timing, trial
 from autotl.engine.explain import explain
 from autotl.engine.inference import FILES_AT_ONCE, Predictor
 from autotl.engine.progress import Send
@@ -97,6 +97,7 @@ class Worker:
             messages.Measure: self._measure,
             messages.Predict: self._predict,
             messages.FitOod: self._fit_ood,
+            messages.FitOthers: self._fit_others,
             messages.Explain: self._explain,
         }
 
@@ -155,6 +156,7 @@ class Worker:
             "probabilities": answers.probabilities,
             "distance": answers.distance,
             "features": answers.features,
+            "others": answers.others,
         }
         arrays: dict[str, Any] = {name: value for name, value in columns.items() if value is not None}
         path = self.session.work_file("predicted")
@@ -184,6 +186,24 @@ class Worker:
         checksums.seal(folder)
         predictor.ood = detector
         return True
+
+    def _fit_others(self, body: messages.FitOthers, allowance: Allowance) -> str:
+        arrays = take_arrays(body.rows)
+        session, predictor = self.session, self.session.predictor(body.model)
+        columns, judged = session.data.columns, self._pooled(predictor, arrays["judged"], allowance)
+        if predictor.description.others != others.described(columns):
+            features = self._pooled(predictor, arrays["fitted"], allowance)
+            rows = arrays["fitted"][: len(features)]
+            with stopwatch.on("head"):
+                made = others.fitted(session.data, features, rows, session.seed)
+            others.attach(predictor, made, columns, Path(session.folder, body.model))
+        if len(judged) < len(arrays["judged"]):
+            raise EngineError("the time was over before all images were predicted; expected more time")
+        path = Path(body.rows).with_name(f"others-{Path(body.rows).stem}.npz")
+        table = predictor.of_others(judged)
+        assert table is not None
+        np.savez(path, probabilities=table)
+        return str(path)
 
     def _explain(self, body: messages.Explain, allowance: Allowance) -> str:
         arrays = take_arrays(body.rows)

@@ -234,6 +234,8 @@ def _of_strategy(strategy: Strategy) -> Iterator[str]:
         yield "related gives weights to images, and a phase's sampler draws by something else; set one of the two"
     if strategy.related is not None and not strategy.takes_weights:
         yield "related gives weights to images, and takes_weights is False; expected a head that fits by them"
+    if strategy.every_target and not strategy.phases:
+        yield "every_target is True, and no phase trains the heads of further label columns; expected phases"
     if not strategy.phases and not strategy.head and not strategy.combine:
         yield "it has neither phases nor a head, so it would train nothing; expected one of them, or both"
     for number, phase in enumerate(strategy.phases, start=1):
@@ -314,13 +316,37 @@ def _of_callable(field_name: str, name: str) -> Iterator[str]:
         yield f'{field_name} is {name!r}; expected "module:attr"'
 
 
+def _other_targets_flaw(data: Dataset) -> str | None:
+    """Return what is wrong with the targets behind the main one; None where nothing is."""
+    rows, others = len(data.files), data.targets[1:]
+    kinds = {target.kind for target in data.targets}
+    if others and kinds != {"multiclass"}:
+        return (
+            f"it has several targets, of the kinds {', '.join(sorted(kinds))}; expected multiclass ones alone"
+        )
+    if len({target.name for target in data.targets}) < len(data.targets):
+        return "two targets have the same name; expected a name for each"
+    for target in others:
+        column = target.values
+        if not isinstance(column, np.ndarray) or column.shape != (rows,) or column.dtype.kind not in "iu":
+            return f"the target {target.name!r} does not hold an array of {rows} whole numbers; expected one a file"
+        if column.min(initial=-1) < -1 or column.max(initial=-1) >= len(target.classes):
+            return f"the target {target.name!r} holds other values than -1 and indices of its classes; expected these"
+    return None
+
+
 def _of_dataset(data: Dataset) -> Iterator[str]:
-    if len(data.targets) != 1:
-        yield f"it has {len(data.targets)} targets; expected one"
+    if not data.targets:
+        yield "it has no target; expected one, or the main one and further label columns"
+        return
+    if (flaw_of_others := _other_targets_flaw(data)) is not None:
+        yield flaw_of_others
         return
     rows, kind = len(data.files), data.targets[0].kind
     columns: dict[str, Any] = {"names": data.names, "labels": data.labels, "given": data.given}
-    columns |= {name: c for name in ("group", "weight", "digests") if (c := getattr(data, name)) is not None}
+    columns |= {
+        name: c for name in ("group", "domain", "weight", "digests") if (c := getattr(data, name)) is not None
+    }
     for name, column in {"files": data.files, **columns}.items():
         if not isinstance(column, np.ndarray):
             held = type(column).__name__
@@ -347,6 +373,14 @@ def _of_dataset(data: Dataset) -> Iterator[str]:
         yield "given holds other values than -1 and part indices; expected -1 to 2"
     if data.weight is not None and not (np.isfinite(data.weight).all() and (data.weight > 0).all()):
         yield "weight holds other values than positive numbers; expected one a row; leave out rows of weight 0"
+    if data.domain is not None:
+        column = data.domain
+        if (
+            column.dtype.kind not in "iu"
+            or column.min(initial=-1) < -1
+            or column.max(initial=-1) >= len(data.domains)
+        ):
+            yield "domain holds other values than -1 and indices of domains; expected these"
     if len(np.unique(data.names.astype(str))) != rows:
         yield "two items have the same name; expected unique names"
 

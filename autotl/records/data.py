@@ -87,9 +87,13 @@ class Related:
 
     source: str  # as the user gave it
     files: np.ndarray  # (k,) absolute paths, dtype object
+    names: np.ndarray  # (k,) dtype object, relative to the folder of the data set
     labels: np.ndarray  # (k,) int64: index into the classes of the data set, matched by name
     digests: np.ndarray | None = None  # (k,) content digest of each file as text, as in `Dataset`
     findings: tuple[Finding, ...] = ()  # about classes that could not be matched
+    left_out: tuple[
+        LeftOut, ...
+    ] = ()  # files of the source that are no items, or of classes that are not matched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -100,10 +104,12 @@ class Dataset:
     modality: ModalityName  # kind of item
     files: np.ndarray  # (n,) absolute paths, dtype object
     names: np.ndarray  # (n,) names relative to the source, dtype object; unique
-    targets: tuple[Target, ...]  # one, today
+    targets: tuple[Target, ...]  # the main one, which a run decides on, first; -1 in the others: no label
     given: np.ndarray  # (n,) int8: index into PARTS of the part the source gave, -1 where it gave none
     group: np.ndarray | None = None  # (n,) int64: rows of one number stay together
     group_from: GroupFrom = "declared"  # where `group` comes from
+    domain: np.ndarray | None = None  # (n,) int64: index into `domains`, -1: none
+    domains: tuple[str, ...] = ()  # names of cameras, styles or sites, which do not bind the parts
     weight: np.ndarray | None = None  # (n,) float64, positive: how much a row counts in training alone
     left_out: tuple[LeftOut, ...] = ()  # files of the source that are no items
     findings: tuple[Finding, ...] = ()  # that the reader has about the items
@@ -116,12 +122,12 @@ class Dataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Return the display names of the classes of the one target."""
+        """Return the display names of the classes of the main target."""
         return self.targets[0].classes
 
     @property
     def labels(self) -> np.ndarray:
-        """Return the values of the one target: the class index of each row, (n,) int64, if it is multiclass."""
+        """Return the values of the main target: the class index of each row, (n,) int64, if it is multiclass."""
         return self.targets[0].values
 
 
@@ -195,6 +201,7 @@ class Profile:
     reading: tuple[Fact, ...] = ()  # how the source was read, where it could have been read in another way
     unlabelled: UnlabelledProfile | None = None  # of the items without a label, where there are any
     related: int | None = None  # labelled images of another source; None: none was given
+    others: tuple[str, ...] = ()  # label columns besides the one that the run decides on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -230,3 +237,4 @@ class Columns:
     unlabelled: np.ndarray | None = None
     related: np.ndarray | None = None  # (k,) int64: rows behind those, of labelled images from another source
     related_labels: np.ndarray | None = None  # (k,) int64: their class indices
+    others: tuple[Target, ...] = ()  # further label columns, whose classes a network predicts besides

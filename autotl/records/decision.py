@@ -109,6 +109,8 @@ class Answers:
         None  # (n,) from the training images, above 1: far; None: the model cannot say
     )
     features: np.ndarray | None = None  # (n, d) pooled, where asked for
+    # (n, k) float32: probabilities by the heads of further label columns, side by side
+    others: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -53,6 +53,7 @@ class Kind(StrEnum):
     NO_OOD = "no_ood"
     NO_EXPLANATION = "no_explanation"
     RUN_ENDED = "run_ended"  # status (finished, interrupted, failed), error
+    NO_OTHER_HEADS = "no_other_heads"  # columns, error
     NOT_DISTILLED = "not_distilled"  # cause (winner, time, failed), backbone, error
     ENDED_EARLY = "ended_early"
     HURRIED = "hurried"  # seconds until the worker was ready, budget
@@ -110,6 +111,7 @@ class Kind(StrEnum):
     BOX_OF_OTHER_SIZE = "box_of_other_size"
     BOXES_OVERLAP = "boxes_overlap"  # times: that they cover an image more often than
     COPY_OF_LABELLED = "copy_of_labelled"  # name: of the labelled image
+    CLASS_NOT_IN_DATA = "class_not_in_data"  # label: of an image of another source
     IS_LABELLED = "is_labelled"  # the file is an item of the data
     NOT_REACHED = "not_reached"  # the budget ended before the image was decoded
     # the data: findings
@@ -144,13 +146,15 @@ class Kind(StrEnum):
     NEEDS_RELATED = "needs_related"  # images, by a strategy
     # strategy, base (the same without the other source), backbone, difference, low, high, images: on the selection images
     RELATED_COMPARED = "related_compared"
+    NEEDS_LABEL_COLUMNS = "needs_label_columns"  # several, by a strategy
+    COLUMNS_COMPARED = "columns_compared"  # as RELATED_COMPARED, of learning all label columns and one
     RELATED_COPIES = "related_copies"  # images of another source that are copies of images of the data
     SHORTCUT = "shortcut"  # score, chance, p, fields, signs
     LABELS_UNCLEAR = "labels_unclear"  # images: among which no wrong label can be told from the others
     WRONG_LABELS = "wrong_labels"  # target, suspects, images, backbone, planted, recall, precision
-    DOMAIN_LEFT_OUT = (
-        "domain_left_out"  # metric, backbone, domains: example, images, score, low, high, mixed of each
-    )
+    # metric, backbone, domains: example, images, score, low, high, mixed of each; name where --domain gives it
+    DOMAIN_LEFT_OUT = "domain_left_out"
+    DOMAINS_NOT_SCORED = "domains_not_scored"  # too few of their images have stored features
     SPLIT_CHECKED = "split_checked"  # acted, metric, backbones, chosen, scores, instead
     GEOMETRY_NOT_MEASURED = "geometry_not_measured"  # elongated
     GEOMETRY = (

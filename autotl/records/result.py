@@ -118,6 +118,29 @@ class Distillation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelColumn:
+    """A label column of several: the model's head for it, beside a training on this column alone.
+
+    The figures are of the test images that have its label. The model's backbone is one for all columns.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    labelled: int  # images with a label in it, in all parts
+    images: int = 0  # test images among them
+    together: bool = False  # the backbone was trained on all columns; False: on the main one alone, if at all
+    score_test: float | None = None  # of the model, with its 95% interval
+    test_low: float | None = None
+    test_high: float | None = None
+    alone: str = ""  # recipe of its single-task twin: trained on this column alone; "" for none
+    alone_epochs: float = 0.0
+    alone_score: float | None = None  # of the twin, with its 95% interval
+    alone_low: float | None = None
+    alone_high: float | None = None
+    difference: Interval | None = None  # of the model's score to the twin's, paired
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """A line of the leaderboard: a candidate, its best evidence, and what became of it."""
 
@@ -179,6 +202,7 @@ class Recommendation:
     conformal: Conformal | None = None  # intervals of numbers
     thresholds: LabelThresholds | None = None  # from which labels are predicted, where there are several
     distillation: Distillation | None = None  # of the winner into a smaller backbone, where it was asked for
+    label_columns: tuple[LabelColumn, ...] = ()  # the main one first; empty where there is one
     decision: Decision | None = None
     leaderboard: tuple[Row, ...] = ()
     trials: tuple[TrialResult, ...] = ()

@@ -157,6 +157,7 @@ class Strategy:
     combine: str | None = None  # "module:attr" of (checkpoints) -> weights: nothing trains, trials are joined
     parents: tuple[str, ...] = ()  # names or globs of strategies whose trials `combine` joins, or that teach
     related: str | None = None  # "module:attr" of (RelatedCall) -> weights, of images of another source
+    every_target: bool = False  # trains a head for each further label column besides
     proposed: bool = True  # tried by default; else only where it is asked for by name
     targets: tuple[TargetName, ...] = (
         "multiclass",

@@ -64,6 +64,7 @@ class Trial:
     resume_from: str | None = None  # model folder of a shorter trial that it continues, as its result has it
     resumed_epochs: float = 0.0  # passes which that model has made; `epochs` counts them too
     parents: tuple[Parent, ...] = ()  # trials that are joined, best first, or that teach this one
+    target: str = ""  # label column that it learns in place of the main one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ _HEAD = """\
 # A line that begins with # is an option that was not given. Paths are relative to the folder that autotl is called in.
 """
 _AMOUNTS = {"duration", "count", "latency", "size"}  # a number, or a text with a unit
-_LISTS = {"names", "folders", "licences"}
+_LISTS = {"names", "folders", "licences", "columns"}
 
 
 def write(options: Options, folder: Path) -> None:

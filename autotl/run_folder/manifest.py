@@ -1,6 +1,6 @@
 """manifest.csv: what was used and what was left out, and why. Row i is row i of the data set.
 
-Behind them come the items without a label, then the files that are no items.
+Behind them come the items without a label, those of another source, and the files that are no items.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from autotl.stats import values
 COLUMNS = ("path", "label", "part", "fold", "group", "finding")
 LEFT_OUT = "left out"
 UNLABELLED = "unlabelled"  # in place of a part
+RELATED = "another source"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,15 +72,18 @@ def write(
     data: Dataset,
     split: Split,
     reasons: Mapping[int, str] | None = None,
-    unused: Mapping[int, str] | None = None,
+    unused: Mapping[str, Mapping[int, str]] | None = None,
 ) -> None:
     """Write the manifest.
 
-    `reasons` say why a row of the data set took no part, `unused` why an item without a label is not learned from.
+    `reasons` say why a row of the data set took no part, `unused` why an item that stands under `UNLABELLED` or `RELATED`
+    is not learned from.
     """
     reasons = reasons or {}
     not_reached = wording.sentence(fact(Kind.NOT_REACHED))
-    lines = [csv_line(COLUMNS)]
+    others = data.targets[1:]
+    lines = [csv_line((*COLUMNS, *(f"label:{target.name}" for target in others)))]
+    nothing = ("",) * len(others)
     kind = values.of(data.labels)
     for row, name in enumerate(data.names):
         code = int(split.part[row])
@@ -91,17 +95,29 @@ def write(
             fold if fold >= 0 else "",
             "" if data.group is None else int(data.group[row]),
             reasons.get(row, "" if code >= 0 else not_reached),
+            *(target.classes[target.values[row]] if target.values[row] >= 0 else "" for target in others),
         )
         lines.append(csv_line(columns))
     left_out = list(data.left_out)
     if data.unlabelled is not None:
-        unused = unused or {}
+        why = (unused or {}).get(UNLABELLED, {})
         lines += [
-            csv_line((str(name), "", UNLABELLED, "", "", unused.get(number, "")))
+            csv_line((str(name), "", UNLABELLED, "", "", why.get(number, ""), *nothing))
             for number, name in enumerate(data.unlabelled.names)
         ]
         left_out += data.unlabelled.left_out
-    lines += [csv_line((left.name, "", LEFT_OUT, "", "", wording.sentence(left.reason))) for left in left_out]
+    if data.related is not None:
+        why = (unused or {}).get(RELATED, {})
+        shown = zip(data.related.names, data.related.labels, strict=True)
+        lines += [
+            csv_line((str(name), data.classes[label], RELATED, "", "", why.get(number, ""), *nothing))
+            for number, (name, label) in enumerate(shown)
+        ]
+        left_out += data.related.left_out
+    lines += [
+        csv_line((left.name, "", LEFT_OUT, "", "", wording.sentence(left.reason), *nothing))
+        for left in left_out
+    ]
     atomic_write(path, "".join(lines))
 
 
@@ -122,7 +138,7 @@ def read(path: Path) -> Manifest:
             f"{path} cannot be read ({error}); expected the manifest of a run; restore the file"
         ) from error
     unlabelled = tuple(uncelled(row["path"]) for row in rows if row["part"] == UNLABELLED)
-    rows = [row for row in rows if row["label"] != ""]
+    rows = [row for row in rows if row["label"] != "" and row["part"] != RELATED]
     grouped = any(row["group"] for row in rows)
     return Manifest(
         path=path,
@@ -135,7 +151,12 @@ def read(path: Path) -> Manifest:
     )
 
 
-_CODES: dict[str, int] = {**{name: code for code, name in enumerate(PARTS)}, LEFT_OUT: -1, UNLABELLED: -1}
+_CODES: dict[str, int] = {
+    **{name: code for code, name in enumerate(PARTS)},
+    LEFT_OUT: -1,
+    UNLABELLED: -1,
+    RELATED: -1,
+}
 _FOLD, _GROUP = re.compile(r"\d{0,2}"), re.compile(r"\d{0,18}")
 
 

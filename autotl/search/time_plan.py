@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autotl.errors import BudgetError
+from autotl.options import Options
 from autotl.records import StagePlan
 
-__all__ = ["TimePlan", "least_seconds", "refuse_hopeless", "stages", "time_plan"]
+__all__ = ["TimePlan", "least_seconds", "plan_of", "refuse_hopeless", "stages", "time_plan"]
 
 START = 8.0  # forecast of the seconds until the worker has imported torch and is ready
 REPORT = 3.0  # report and last writes
@@ -20,6 +21,7 @@ FIRST_MODEL = 10.0  # from then to the first model, with all that usually comes 
 LATE = 3.0  # by which that model may come after the budget: a run without one has been for nothing
 FINAL_HEAD = 4.0  # fitting a head again on all images
 DISTILLATION = 0.2  # of the budget, where it is asked for
+LABEL_COLUMNS = 0.2  # of the budget, where there are several
 RANK_SHARE = 0.12  # of the budget without start and report
 FEWEST_IMAGES = 200  # the images of the smallest useful run: one linear probe on them needs
 IMAGE_SECONDS = 0.004  # seconds each
@@ -58,6 +60,7 @@ class TimePlan:
     )
     out_of_distribution: float  # measuring which images are far from the training images, at least
     distillation: float  # two trainings of a smaller backbone after the final fit; 0 where none is asked for
+    label_columns: float  # heads for further label columns, and trainings on one alone; 0 where there is one
     explain: float
     test: float  # testing the model that there is; embedding and timing leave it, a part of search and final fit
     report: float
@@ -87,13 +90,27 @@ class TimePlan:
         return self.budget - self.report - spent < FIRST_MODEL * self.slowness(spent)
 
     @property
+    def after_fit(self) -> float:
+        """Return the seconds for trainings after the final fit, which the search leaves."""
+        return self.label_columns + self.distillation
+
+    @property
     def end(self) -> float:
         """Return the seconds that stages before the search leave for the test and the report, once there is a model."""
         return self.test + self.report
 
 
-def time_plan(budget: float, *, distils: bool = False) -> TimePlan:
-    """Return the division of `budget` seconds; `distils`: a smaller backbone is to learn from the winner.
+def plan_of(options: Options) -> TimePlan:
+    """Return the division of the budget of a run."""
+    return time_plan(
+        options.budget, distils=options.distil_into is not None, columns=isinstance(options.label, tuple)
+    )
+
+
+def time_plan(budget: float, *, distils: bool = False, columns: bool = False) -> TimePlan:
+    """Return the division of `budget` seconds.
+
+    `distils`: a smaller backbone is to learn from the winner. `columns`: there are several label columns.
 
     >>> plan = time_plan(600)
     >>> plan.rank < plan.search, round(plan.controls)
@@ -112,6 +129,7 @@ def time_plan(budget: float, *, distils: bool = False) -> TimePlan:
         "recheck": 0.02 * budget,
         "out_of_distribution": 0.02 * budget,
         "distillation": (DISTILLATION if distils else 0.0) * budget,
+        "label_columns": (LABEL_COLUMNS if columns else 0.0) * budget,
         "explain": 0.03 * budget,
     }
     decode = max(5.0, 0.2 * budget)
@@ -161,6 +179,11 @@ def stages(plan: TimePlan) -> tuple[StagePlan, ...]:
         StagePlan(stage="recheck", seconds=plan.recheck, covers=("recheck",)),
         StagePlan(
             stage="out of distribution", seconds=plan.out_of_distribution, covers=("out of distribution",)
+        ),
+        *(
+            [StagePlan(stage="label columns", seconds=plan.label_columns, covers=("label columns",))]
+            if plan.label_columns
+            else []
         ),
         *(
             [StagePlan(stage="distillation", seconds=plan.distillation, covers=("distillation",))]

@@ -149,15 +149,14 @@ def hand_over(context: RunContext, setup: Setup) -> None:
     reasons = {row: wording.sentence(why) for row, why in parts.contradicted.items()} | parts.decoded.errors
     without = parts.unlabelled
     digests = parts.decoded.digests.tolist()
-    unused: dict[int, str] = {}
-    if without is not None:
-        digests += without.decoded.digests.tolist()
-        unused = without.decoded.errors | {
-            number: wording.sentence(fact(Kind.COPY_OF_LABELLED, name=str(data.names[row])))
-            for number, row in without.copies.items()
-        }
-    if parts.related is not None:
-        digests += parts.related.decoded.digests.tolist()
+    unused: dict[str, dict[int, str]] = {}
+    for name, beside in ((manifest.UNLABELLED, without), (manifest.RELATED, parts.related)):
+        if beside is not None:
+            digests += beside.decoded.digests.tolist()
+            unused[name] = beside.decoded.errors | {
+                number: wording.sentence(fact(Kind.COPY_OF_LABELLED, name=str(data.names[row])))
+                for number, row in beside.copies.items()
+            }
     manifest.write(journal.folder / "manifest.csv", data, split, reasons, unused)
     context.engine.open(
         journal.folder / STORE,

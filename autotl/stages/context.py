@@ -20,7 +20,7 @@ from autotl.records import Event
 from autotl.run_folder.journal import Journal, claimed
 from autotl.run_folder.lock import hold
 from autotl.run_folder.resume import Earlier
-from autotl.search.time_plan import TimePlan, time_plan
+from autotl.search.time_plan import TimePlan, plan_of
 from autotl.weights import hub
 
 __all__ = ["RunContext", "Tools", "open_run"]
@@ -90,7 +90,7 @@ def open_run(
                 yield RunContext(
                     options=options,
                     budget=budget,
-                    plan=time_plan(options.budget, distils=options.distil_into is not None),
+                    plan=plan_of(options),
                     ledger=ledger,
                     plugins=plugins,
                     journal=journal,

@@ -36,7 +36,7 @@ def controls(context: RunContext, setup: Setup, searched: Tried, verdict: Verdic
     best = representative_results(searched.probes)[winner]
     plan, budget = context.plan, context.budget
     final_fit = searched.costs.final(best.trial.candidate, best.epochs_done)
-    seconds = min(plan.controls, budget.left - plan.report - plan.distillation - final_fit)
+    seconds = min(plan.controls, budget.left - plan.report - plan.after_fit - final_fit)
     if seconds <= 0:
         context.journal.note(fact(Kind.CONTROLS_SKIPPED))
         return setup.controls

@@ -47,10 +47,7 @@ def deliver(context: RunContext, setup: Setup, searched: Tried, verdict: Verdict
         with context.ledger.charge("out of distribution"):
             _measure_ood(context, setup, fit, evidence.representative_results(searched.probes)[winner])
     conclude(context, setup, fit)
-    if (
-        searched.costs is not None
-        and context.budget.left - context.plan.distillation > context.plan.ends_early
-    ):
+    if searched.costs is not None and context.budget.left - context.plan.after_fit > context.plan.ends_early:
         context.journal.note(fact(Kind.ENDED_EARLY, seconds=context.budget.left))
     return DeliverResult(fit=fit)
 
@@ -144,7 +141,7 @@ class _Delivery:
     def _kept(self) -> float:
         """Return the seconds that a final fit leaves: for the test of the probe should it fail, and what follows."""
         plan = self.context.plan
-        after = plan.last_seconds + plan.out_of_distribution + plan.distillation
+        after = plan.last_seconds + plan.out_of_distribution + plan.after_fit
         return after + min(self._test_seconds(), plan.test)
 
     def _train(self, trial: Trial) -> TrialResult:

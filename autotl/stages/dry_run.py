@@ -26,7 +26,7 @@ from autotl.records import (
     Unlabelled,
     UnlabelledProfile,
 )
-from autotl.search.time_plan import least_seconds, refuse_hopeless, stages, time_plan
+from autotl.search.time_plan import least_seconds, plan_of, refuse_hopeless, stages
 from autotl.stats import values
 from autotl.weights import downloads as candidates_downloads
 from autotl.weights import hub
@@ -108,7 +108,7 @@ def plan(options: Options) -> Plan:
         strategies=tuple(strategy.name for strategy in offered.strategies),
         skipped=offered.skipped,
         downloads=sum(one.download for one in planned),
-        time_plan=stages(time_plan(options.budget, distils=options.distil_into is not None)),
+        time_plan=stages(plan_of(options)),
         floor=least_seconds(images) + (planned[0].embed if planned else 0.0),
         reading=data.reading,
     )
@@ -124,6 +124,7 @@ def _glance(data: Dataset) -> Profile:
         classes=data.classes,
         counts=tuple(counts.tolist()),
         target=data.targets[0].kind,
+        others=tuple(target.name for target in data.targets[1:]),
         imbalance=float(counts.max() / max(counts.min(), 1)),
         side=middle,
         sides=(low, high),

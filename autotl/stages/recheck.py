@@ -41,9 +41,14 @@ class _Features:
 
 def recheck(context: RunContext, setup: Setup, tried: Tried) -> tuple[Finding, ...]:
     """Return and record the findings that the features of the best frozen backbones show."""
-    plan, journal = context.plan, context.journal
-    if plan.recheck < FEWEST_SECONDS:
-        return ()
+    findings = _found(context, setup, tried) if context.plan.recheck >= FEWEST_SECONDS else ()
+    if setup.parts.data.domain is not None and all(f.kind is not Kind.DOMAIN_LEFT_OUT for f in findings):
+        context.journal.note(fact(Kind.DOMAINS_NOT_SCORED))
+    return findings
+
+
+def _found(context: RunContext, setup: Setup, tried: Tried) -> tuple[Finding, ...]:
+    journal = context.journal
     with context.ledger.charge("recheck"):
         features = list(_features(context, setup, tried))
         if not features:
@@ -144,27 +149,31 @@ def _split_checked(setup: Setup, features: list[_Features]) -> list[Finding]:
 
 
 def _domains(setup: Setup, best: _Features) -> list[Finding]:
-    """Return how the features serve each declared group that was left out, where these are few enough to be domains."""
+    """Return how the features serve each domain that was left out; without domains each of a few declared groups."""
     data = setup.parts.data
-    if data.group is None or data.group_from != "declared":
+    domain = data.domain
+    if domain is None:
+        domain = data.group if data.group_from == "declared" else None
+    if domain is None:
         return []
-    used = np.isin(setup.parts.split.part[best.rows], (0, 1, 2))
+    used = np.isin(setup.parts.split.part[best.rows], (0, 1, 2)) & (domain[best.rows] >= 0)
     rows = best.rows[used]
     if len(np.unique(data.labels[rows], axis=0)) < 2:
         return []
-    found = left_out(best.values[used], data.labels[rows], data.group[rows], setup.goal.metric)
+    found = left_out(best.values[used], data.labels[rows], domain[rows], setup.goal.metric)
     if not found:
         return []
     domains = [
         {
-            "example": str(data.names[rows[data.group[rows] == domain.group].min()]),
-            "images": domain.images,
-            "score": round(domain.score.value, 6),
-            "low": round(domain.score.low, 6),
-            "high": round(domain.score.high, 6),
-            "mixed": round(domain.mixed, 6),
+            "example": str(data.names[rows[domain[rows] == each.group].min()]),
+            "images": each.images,
+            "score": round(each.score.value, 6),
+            "low": round(each.score.low, 6),
+            "high": round(each.score.high, 6),
+            "mixed": round(each.mixed, 6),
         }
-        for domain in found
+        | ({} if data.domain is None else {"name": data.domains[each.group]})
+        for each in found
     ]
     values = {"metric": setup.goal.metric, "backbone": best.backbone, "domains": domains}
     return [Finding(kind=Kind.DOMAIN_LEFT_OUT, values=values, count=len(rows))]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from autotl.builtin.heads import MOST_UNLABELLED
-from autotl.decision import related
+from autotl.decision import twins
 from autotl.decision.evidence import judged_rows, right_answers, selection, selection_images
 from autotl.decision.limits import best_within_limits
 from autotl.errors import AutotlError, SlotLost
@@ -60,7 +60,7 @@ def search(context: RunContext, setup: Setup, ranked: RankResult) -> Tried:
     searcher.forecast_run()
     with context.ledger.charge("search"):
         searcher.search()
-    gained = related.compared(
+    gained = twins.compared(
         searcher.probes, setup.strategies.values(), context.journal.folder, setup.columns, setup.goal
     )
     for each in gained:
@@ -116,7 +116,7 @@ class _Searcher:
         for result in self.probes:
             self._update(result)
         plan = context.plan
-        self.kept = plan.report + plan.controls + plan.rescore + plan.recheck + plan.distillation
+        self.kept = plan.report + plan.controls + plan.rescore + plan.recheck + plan.after_fit
 
     def _guests_planner(self, facts: planner.Facts) -> CheckedPlanner | None:
         """Return the planner of a plugin, which is noted; None where none makes one."""

@@ -74,6 +74,7 @@ class SplitResult:
                 if self.related is None or self.data.related is None
                 else self.data.related.labels[self.related.usable]
             ),
+            others=self.data.targets[1:],
         )
 
     def rows(self, code: int) -> np.ndarray:

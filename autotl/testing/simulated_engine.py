@@ -340,7 +340,7 @@ class TableEngine:
             start = self._untrained if "lp" not in candidate.strategy else cell.linear
             accuracy = top - (top - start) * math.exp(-epochs / cell.half_way)
         status = "finished" if epochs >= trial.epochs else "stopped"
-        probabilities = self._table(accuracy, judged, candidate.id)
+        probabilities = self._table(accuracy, judged, candidate.id, trial.target)
         predictions, model = f"trials/{trial.id}/predictions.npz", f"trials/{trial.id}/model"
         (self.folder / model).mkdir(parents=True, exist_ok=True)
         (self.folder / model / "model.json").write_text(candidate.id)
@@ -379,6 +379,17 @@ class TableEngine:
         """Fit nothing: a table has no features."""
         return False
 
+    def fit_others(
+        self, model: str, fitted: np.ndarray, judged: np.ndarray, allowance: Allowance
+    ) -> np.ndarray:
+        """Return the right class of every further label column for the easier half of the images, else the next."""
+        tables = []
+        for target in self.columns.others:
+            wrong = (self.difficulty[judged] > 0.5).astype(np.int64)
+            shown = (np.maximum(target.values[judged], 0) + wrong) % len(target.classes)
+            tables.append(np.eye(len(target.classes), dtype=np.float32)[shown])
+        return np.concatenate(tables, axis=1)
+
     def explain(self, model: str, rows: np.ndarray, classes: np.ndarray, allowance: Allowance) -> Explained:
         """Explain nothing: a table has no images."""
         return Explained(
@@ -400,12 +411,16 @@ class TableEngine:
         """Return the score of a network that knows nothing."""
         return 1 / len(self.classes) if isinstance(self.target, values.Classes) else 0.0
 
-    def _table(self, score: float, rows: np.ndarray, name: str) -> np.ndarray:
+    def _table(self, score: float, rows: np.ndarray, name: str, column: str = "") -> np.ndarray:
         """Return predictions (m, outputs) float32 of about this score: accuracy, R², or how far labels stand out."""
         if isinstance(self.target, values.Classes):
+            labels, classes = self.labels, len(self.classes)
+            for target in self.columns.others:
+                if target.name == column:
+                    labels, classes = np.maximum(target.values, 0), len(target.classes)
             right = self._right(score, rows, name)
-            shown = np.where(right, self.labels[rows], (self.labels[rows] + 1) % len(self.classes))
-            return np.asarray(np.eye(len(self.classes), dtype=np.float32)[shown])
+            shown = np.where(right, labels[rows], (labels[rows] + 1) % classes)
+            return np.asarray(np.eye(classes, dtype=np.float32)[shown])
         luck = np.random.default_rng(abs(hash_of(name)) % 2**32)
         targets = self.target.targets(self.labels, len(self.classes))
         if isinstance(self.target, values.Numbers):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from unittest import SkipTest
 
@@ -199,9 +200,10 @@ def _trained(
     *,
     epochs: float = 2.0,
     net: BackboneSpec | None = None,
-    darker: float = 40.0,
+    beside: Mapping[str, Any] = MappingProxyType({}),
 ) -> Toy:
-    from autotl.engine.check_support import train_toy
+    """Return a small training; `beside` are the images and labels that it has besides, as `Beside` has them."""
+    from autotl.engine.check_support import Beside, train_toy
 
     if strategy.needs_text:
         raise SkipTest("it needs an image-text backbone")
@@ -209,7 +211,7 @@ def _trained(
         raise SkipTest("it trains nothing: it joins finished trials")
     try:
         epochs = epochs if strategy.phases else 0.0
-        toy = train_toy(strategy, depth, epochs, classes=classes, net=net, darker=darker)
+        toy = train_toy(strategy, depth, epochs, classes=classes, net=net, beside=Beside(**beside))
     except Declined as reason:
         raise SkipTest(str(reason)) from reason
     if toy.result.status == "skipped":
@@ -382,7 +384,7 @@ def auxiliaries(strategy: Strategy) -> None:
 
 def without_labels(strategy: Strategy) -> None:
     """All views of the images without a label are read at every step; others give other weights; none: it declines."""
-    from autotl.engine.check_support import TOY_BATCH_NORM, train_toy
+    from autotl.engine.check_support import TOY_BATCH_NORM
 
     if not strategy.learns_unlabelled:
         raise SkipTest("it needs no images without a label")
@@ -404,7 +406,10 @@ def without_labels(strategy: Strategy) -> None:
         require(
             any(
                 not _same_weights(
-                    *(_alone(strategy, tried, net=net, epochs=e, darker=d) for d in (40.0, 0.0))
+                    *(
+                        _alone(strategy, tried, net=net, epochs=e, beside={"darker": darker})
+                        for darker in (40.0, 0.0)
+                    )
                 )
                 for tried, e in tries
             ),
@@ -412,15 +417,53 @@ def without_labels(strategy: Strategy) -> None:
         )
     if strategy.needs_unlabelled:
         depth = 0 if strategy.head_only else "all"
-        toy, other = (_trained(strategy, depth, darker=darker) for darker in (40.0, 0.0))
+        toy, other = (_trained(strategy, depth, beside={"darker": darker}) for darker in (40.0, 0.0))
         require(
             not _same_weights(toy, other),
             "other images without a label gave the same head; expected one that learns from them",
         )
-    result = train_toy(strategy, "all", 1.0 if strategy.phases else 0.0, darker=None).result
+    _declined(strategy, {"darker": None}, "images that have no label")
+
+
+def of_another_source(strategy: Strategy) -> None:
+    """Images of another source train: with other labels they give other weights; without such images it declines."""
+    if strategy.related is None:
+        raise SkipTest("it learns from no other source")
+    depth = 0 if strategy.head_only else "all"
+    toy, other = (_trained(strategy, depth, beside={"source": shifted}) for shifted in (0, 1))
+    require(
+        not _same_weights(toy, other),
+        "other labels of the images of another source gave the same weights; expected them to train: weights above 0",
+    )
+    _declined(strategy, {"source": None}, "images of another source")
+
+
+def label_columns(strategy: Strategy) -> None:
+    """Further label columns train: each has a head, other labels give other weights, and without a column it declines."""
+    if not strategy.every_target:
+        raise SkipTest("it learns the main label column")
+    depth = 0 if strategy.head_only else "all"
+    toy, other = (_trained(strategy, depth, beside={"column": shifted}) for shifted in (0, 1))
+    require(
+        "others.0.weight" in toy.weights, "its model has no head for a further label column; expected one"
+    )
+    body = [name for name in toy.weights if name.startswith("backbone.") and not strategy.head_only]
+    for names in (["others.0.weight"], body):
+        require(
+            not names or any(not np.array_equal(toy.weights[name], other.weights[name]) for name in names),
+            f"other labels in a further column gave the same weights ({names[0] if names else ''}, …); expected others",
+        )
+    _declined(strategy, {"column": None}, "further label columns")
+
+
+def _declined(strategy: Strategy, beside: Mapping[str, Any], what: str) -> None:
+    """Require that a strategy declines a training without what it learns from."""
+    from autotl.engine.check_support import Beside, train_toy
+
+    result = train_toy(strategy, "all", 1.0 if strategy.phases else 0.0, beside=Beside(**beside)).result
     require(
         result.status == "skipped",
-        f"without images that have no label a training {result.status}; expected it to be declined",
+        f"without {what} a training {result.status}; expected it to be declined",
     )
 
 
@@ -461,7 +504,7 @@ def _alone(
     net: BackboneSpec | None = None,
     *,
     epochs: float = 2.0,
-    darker: float = 40.0,
+    beside: Mapping[str, Any] = MappingProxyType({}),
 ) -> Toy:
     """Return a small training by one phase of a strategy alone."""
     alone = replace(
@@ -472,7 +515,7 @@ def _alone(
         needs_unlabelled=False,
     )
     depth = 0 if alone.head_only else "all"
-    return _trained(alone, depth, epochs=epochs, net=net, darker=darker)
+    return _trained(alone, depth, epochs=epochs, net=net, beside=beside)
 
 
 def _some(names: set[str]) -> str:
@@ -495,5 +538,7 @@ STRATEGY: tuple[Callable[[Strategy], None], ...] = (
     augments,
     auxiliaries,
     without_labels,
+    of_another_source,
+    label_columns,
     statistics,
 )

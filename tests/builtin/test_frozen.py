@@ -188,7 +188,8 @@ def test_names_of_classes_are_for_backbones_that_read_them() -> None:
     from autotl.plugins.manager import load_plugins
     from autotl.records import Goal, Kind, Settings
 
-    plugins, profile = load_plugins(), SimpleNamespace(target="multiclass", unlabelled=None, related=None)
+    plugins = load_plugins()
+    profile = SimpleNamespace(target="multiclass", unlabelled=None, related=None, others=())
     settings = Settings(offline=True, wanted=("autotl:resnet14t_small",))
     plain = plugins.backbones(None, settings)["autotl:resnet14t_small"]
     clip = replace(plain, name="clip", text="autotl.builtin.frozen:zero_shot")

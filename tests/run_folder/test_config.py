@@ -28,13 +28,13 @@ def filled(folder: Path) -> Options:
         "budget": 90.5, "out": "runs/x", "test": str(folder / "weights"), "test_size": 0.25,
         "weights": (str(folder / "weights"), str(folder / "weights, too")), "backbones": ("timm:*", "a"),
         "strategies": ("knn",), "scores": ("logme",), "group": r"/(s\d+)_", "no_auto_group": True, "path": ODD,
-        "label": "y", "split": "part", "root": str(folder / ODD), "encoding": "cp1252", "layout": "class",
+        "label": ("y", "z, too"), "split": "part", "root": str(folder / ODD), "encoding": "cp1252", "layout": "class",
         "include": ("masks",), "ignore_case": True, "target": "multiclass", "metric": "macro_f1", "prefer": "speed",
         "max_params": 5_000_000, "max_latency": 0.01, "max_memory": 10**9, "licence": ("permissive", "MIT"),
         "device": "cpu", "precision": "fp32", "seed": 7, "offline": True, "refit": True, "history": "past.jsonl",
     }  # fmt: skip
     given |= {"unlabelled": str(folder / "weights"), "related": str(folder / "weights"), "weight": "trust"}
-    given |= {"distil_into": "b", "sample": 9}
+    given |= {"distil_into": "b", "sample": 9, "domain": "site"}
     given |= {"engine": "ray", "slots": 2}
     for name, definition in DEFINITIONS.items():  # options that are newer than this list
         other = [choice for choice in definition.choices if choice != DEFAULTS[name]] or [True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from simulated_run import World
 from autotl.cli import main
 from autotl.errors import AutotlError, DatasetError
 from autotl.records import Kind
-from autotl.run_folder import result_file
+from autotl.run_folder import manifest, result_file
 from autotl.run_folder.replay import replay
 
 pytestmark = pytest.mark.usefixtures("no_drawings", "guest")
@@ -52,6 +53,18 @@ def test_it_is_matched_by_class_and_compared_with_ignoring_it(
     assert columns.related is not None and columns.related_labels is not None
     assert len(columns.labels) == 240 and columns.related.min() >= 240 and len(columns.related) == 20
     assert np.bincount(columns.related_labels).tolist() == [12, 8]
+    with open(folder / "manifest.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if "other" in row["path"]]
+    of_source = [row for row in rows if row["part"] == "another source"]
+    assert len(of_source) == 21 and {row["label"] for row in of_source} == {"class0", "class1"}
+    copy = next(row for row in of_source if row["path"].endswith("class1/copy.png"))
+    assert (
+        copy["finding"].startswith("a copy of class1/000.png")
+        and sum(bool(row["finding"]) for row in of_source) == 1
+    )
+    left_out = [row["finding"] for row in rows if row["part"] == "left out"]
+    assert left_out == ["its class 'zebra' is none of DATA"] * 5 and len(rows) == 26
+    assert len(manifest.read(folder / "manifest.csv").names) == 240
     tried = {trial.candidate.strategy for trial in world.engine.trials}
     assert {"linear_probe", "linear_pooled", "linear_weighted"} <= tried
     compared = {note.values["strategy"]: note for note in state.notes if note.kind is Kind.RELATED_COMPARED}

@@ -12,7 +12,7 @@ from simulated_run import World, offered
 
 from autotl.candidates import gather
 from autotl.decision import evidence
-from autotl.errors import AutotlError, UnknownNameError
+from autotl.errors import AutotlError, DatasetError, UnknownNameError
 from autotl.records import Kind, Strategy
 from autotl.records.result import Recommendation
 from autotl.report import wording
@@ -140,6 +140,26 @@ def test_numbers_with_groups_keep_them_whole_and_each_is_left_out_once(tmp_path:
     (found,) = [f for f in result_file.read(folder).profile.findings if f.kind is Kind.DOMAIN_LEFT_OUT]
     assert [one["images"] for one in found.values["domains"]] == [30] * 4 and found.values["metric"] == "r2"
     assert "leave-one-domain-out" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("guest")
+def test_each_declared_domain_is_left_out_once_and_does_not_bind_the_parts(tmp_path: Path) -> None:
+    source = discs(tmp_path, 120)
+    lines = source.read_text().splitlines()
+    sites = [("north", "south", "west")[n // 40] for n in range(120)]
+    with_site = [f"{line},{site}" for line, site in zip(lines, ["site", *sites], strict=True)]
+    source.write_text("\n".join(with_site))
+    folder = World().run(source, tmp_path / "run", domain="site", budget=60.0)
+    table = manifest.read(folder / "manifest.csv")
+    assert table.group is None
+    assert all(
+        len(np.unique(table.part[place : place + 40])) > 1 or (table.fold >= 0).any() for place in (0, 40, 80)
+    )
+    (found,) = [f for f in result_file.read(folder).profile.findings if f.kind is Kind.DOMAIN_LEFT_OUT]
+    assert [one["name"] for one in found.values["domains"]] == ["north", "south", "west"]
+    assert "images of north" in (folder / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"--domain 'path' gives 120 domains.*2 to 12.*--group"):
+        World().run(source, tmp_path / "no", domain="path", label="radius", budget=60.0)
 
 
 @pytest.mark.usefixtures("guest")

@@ -26,7 +26,7 @@ from autotl.builtin.heads import linear
 from autotl.errors import PluginError, UnknownNameError
 from autotl.hookspecs import hookimpl
 from autotl.plugins.manager import BUILTIN_NAMES
-from autotl.protocols import HeadCall, SourceCall
+from autotl.protocols import HeadCall, RelatedCall, SourceCall
 from autotl.records import (
     BackboneSpec,
     Dataset,
@@ -44,6 +44,8 @@ from autotl.testing.checks import outcome_of
 
 # What lies in this machine's hub cache is listed, too; here only what comes with autotl is examined.
 SAME_WAY = {"logistic", "ridge", "class_mean", "lda", "linear_svm", "best_layer"}
+# Strategies that train as their twins do: that they learn from more is a check of its own.
+SAME_WAY |= {"linear_pooled", "linear_weighted", "fine_tune_pooled", "fine_tune_weighted", "multi_task"}
 BUILT_IN = [
     check
     for name in BUILTIN_NAMES
@@ -346,6 +348,11 @@ def test_a_head_with_a_mistake_is_told_what_it_is(name: str, check: Any, word: s
     assert word in str(caught.value)
 
 
+def ignored(call: RelatedCall) -> np.ndarray:
+    """Weights by which nothing of another source is learned from."""
+    return np.zeros(len(call.related))
+
+
 TUNING = Strategy(name="mine", summary="mine", phases=(Phase(),), depths=True)
 
 
@@ -360,12 +367,33 @@ TUNING = Strategy(name="mine", summary="mine", phases=(Phase(),), depths=True)
         (replace(TUNING, phases=(Phase(trains="all"),)), testing.described, "every depth"),
         (replace(TUNING, phases=(Phase(trains="none"),)), testing.described, "leave the phase out"),
         (replace(TUNING, head=f"{__name__}:nothing"), testing.resolves, "cannot be imported"),
+        (
+            replace(
+                TUNING,
+                phases=(),
+                depths=False,
+                head="autotl.builtin.heads:linear",
+                related=f"{__name__}:ignored",
+            ),
+            testing.of_another_source,
+            "weights above 0",
+        ),
     ],
 )
 def test_a_strategy_with_a_mistake_is_told_what_it_is(strategy: Strategy, check: Any, word: str) -> None:
     with pytest.raises(ContractError) as caught:
         testing.Check("strategy", check, strategy)()
     assert word in str(caught.value)
+
+
+def test_label_columns_that_the_engine_ignores_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = replace(TUNING, every_target=True)
+    testing.Check("strategy", testing.label_columns, several)()
+    monkeypatch.setattr(
+        "autotl.engine.objective.Objective.with_others", lambda self, loss, groups, batch: loss
+    )
+    with pytest.raises(ContractError, match="other labels in a further column gave the same weights"):
+        testing.Check("strategy", testing.label_columns, several)()
 
 
 # --------------------------------------------------------------------------- whole plugins

@@ -80,7 +80,9 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
     kept = [items[index] for index in good]
     digests = [contents[index][0] for index in good]
     target, findings = _target(source, kept, listing)
+    others = _others(source, kept, listing, choices)
     keys = _groups(kept, choices.group, is_table=listing.is_table)
+    domain, domains = _domains(kept, choices.domain, is_table=listing.is_table)
     given = np.array([item.part for item in kept], np.int8)
     findings += [
         *_shared_groups(keys, given),
@@ -97,9 +99,11 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
         root=_root(source, listing),
         files=np.array([item.file for item in kept], object),
         names=np.array([item.name for item in kept], object),
-        targets=(target,),
+        targets=(target, *others),
         given=given,
         group=None if group_numbers is None else group_numbers.astype(np.int64),
+        domain=domain,
+        domains=domains,
         weight=_weights(source, kept, choices),
         digests=np.array(digests, object),
         left_out=tuple(sorted(listing.left_out, key=lambda out: out.name)),
@@ -265,7 +269,7 @@ def _target(source: str, kept: list[Item], listing: Listing) -> tuple[Target, li
     name = listing.column or "label"
     if listing.target == "multiclass":
         classes, labels, findings = _classes(source, kept, listing)
-        return Target(name="label", kind="multiclass", classes=classes, values=labels), findings
+        return Target(name=name, kind="multiclass", classes=classes, values=labels), findings
     if not kept:
         raise _nothing(source, listing)
     texts = [item.label for item in kept]
@@ -292,6 +296,33 @@ def _target(source: str, kept: list[Item], listing: Listing) -> tuple[Target, li
             np.flatnonzero(of_part & ~trained).tolist(), set(np.flatnonzero(trained)), classes, PARTS[code]
         )
     return Target(name=name, kind="multilabel", classes=classes, values=table), []
+
+
+def _others(source: str, kept: list[Item], listing: Listing, choices: Choices) -> tuple[Target, ...]:
+    """Return the further columns of labels. Raises `DatasetError` where one has nothing to learn."""
+    if listing.others and listing.target != "multiclass":
+        raise DatasetError(
+            f"column {listing.column!r} of {source} holds {listing.target} labels; expected one class an image in each of"
+            " several --label columns; train on it alone, or use --target multiclass to read its values as classes"
+        )
+    made = []
+    for place, column in enumerate(listing.others):
+        texts = [item.others[place] if item.others else "" for item in kept]
+        if choices.ignore_case:
+            commonest = [text for text, _ in Counter(texts).most_common()]
+            spelling = {text.casefold(): text for text in reversed(commonest)}
+            texts = [spelling[text.casefold()] for text in texts]
+        classes = tuple(sorted(set(texts) - {""}, key=natural_key))
+        if len(classes) < 2:
+            held = f"one class, {classes[0]!r}" if classes else "no label"
+            raise DatasetError(
+                f"column {column!r} of {source} holds {held}, for {len(texts)} images; expected at least two classes;"
+                " name another column with --label, or leave it out"
+            )
+        numbers = {label: number for number, label in enumerate(classes)} | {"": -1}
+        labels = np.array([numbers[text] for text in texts], np.int64)
+        made.append(Target(name=column, kind="multiclass", classes=classes, values=labels))
+    return tuple(made)
 
 
 def _refuse_unknown(unknown: list[int], trained: set[int], classes: tuple[str, ...], part: str) -> None:
@@ -348,25 +379,47 @@ def _left_out_of(listing: Listing) -> str:
 
 
 def _groups(items: list[Item], group: str | None, *, is_table: bool) -> list[str] | None:
+    """Return the key of each item's group, one of its own where it has none; None where there are no groups."""
     if any(item.group is not None for item in items):
         return [item.group if item.group is not None else f"\0{item.name}" for item in items]
     if group is None:
         return None
+    found = _searched(items, "--group", group, is_table=is_table)
+    return [key if key is not None else f"\0{item.key}" for key, item in zip(found, items, strict=True)]
+
+
+def _domains(
+    items: list[Item], domain: str | None, *, is_table: bool
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Return the domain (n,) of each item, -1 where it has none, and the names; None where they are not asked for."""
+    if domain is None:
+        return None, ()
+    found = [item.domain for item in items]
+    if not any(found):
+        found = _searched(items, "--domain", domain, is_table=is_table)
+    texts = [None if key is None else key.replace("\1", "/") for key in found]
+    names = tuple(sorted({text for text in texts if text is not None}, key=natural_key))
+    place = {name: number for number, name in enumerate(names)}
+    return np.array([-1 if text is None else place[text] for text in texts], np.int64), names
+
+
+def _searched(items: list[Item], option: str, pattern: str, *, is_table: bool) -> list[str | None]:
+    """Return what an expression finds in each item's path, None for nothing. Raises `DatasetError` if that is all."""
     try:
-        re.compile(group)
+        re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         what = "names no column and is" if is_table else "is"
-        raise DatasetError(f"--group {group!r} {what} no regular expression ({error}); correct it") from error
-    keys, matched = [], False
-    for item, texts in zip(items, expression.search(group, [item.key for item in items]), strict=True):
-        if texts is None:
-            keys.append(f"\0{item.key}")
-            continue
-        matched = matched or item.part in (-1, 0)
-        keys.append("\1".join(texts))
+        raise DatasetError(
+            f"{option} {pattern!r} {what} no regular expression ({error}); correct it"
+        ) from error
+    keys: list[str | None] = []
+    matched = False
+    for item, texts in zip(items, expression.search(pattern, [item.key for item in items]), strict=True):
+        matched = matched or (texts is not None and item.part in (-1, 0))
+        keys.append(None if texts is None else "\1".join(texts))
     if not matched:
         raise DatasetError(
-            f"--group {group!r} matches no path that trains, such as {items[0].key!r}; expected an expression"
+            f"{option} {pattern!r} matches no path that trains, such as {items[0].key!r}; expected an expression"
             " listing in paths relative to DATA" + (" or a column of the table" if is_table else "")
         )
     return keys
@@ -405,6 +458,7 @@ def _fingerprint(items: list[Item], digests: list[str], keys: list[str] | None) 
     lines = sorted(
         f"{digest} {item.label} {item.part} {'' if keys is None else keys[index]}"
         + ("" if item.weight is None else f" {item.weight!r}")
+        + "".join(f" {label!r}" for label in item.others)
         for index, (item, digest) in enumerate(zip(items, digests, strict=True))
     )
     return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()

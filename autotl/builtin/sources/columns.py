@@ -35,9 +35,11 @@ class Columns:
 
     path: str
     label: str | None = None  # None where `one_hot` holds the classes
+    others: tuple[str, ...] = ()  # further columns of labels
     split: str | None = None
     flag: tuple[str, int] | None = None  # a column that is true for the rows of a part
     group: str | None = None
+    domain: str | None = None
     weight: str | None = None
     one_hot: tuple[str, ...] = ()
     no_parts: tuple[str, ...] = ()  # a column that is called split and holds no parts, then values of it
@@ -54,15 +56,25 @@ def find(table: Table, choices: Choices, file_of: Callable[[str], str]) -> Colum
     split, flag = split_column(table, sample, choices, taken={path})
     group = _group(table, choices, taken={path, split})
     weight = None if choices.weight is None else _asked(table, choices.weight, "--weight")
-    taken = {path, split, group, weight, flag[0] if flag else None}
+    domain = choices.domain if choices.domain in table.header else None  # else it is an expression
+    taken = {path, split, group, domain, weight, flag[0] if flag else None}
     label, guessed_label, one_hot = _label(table, sample, choices.label, taken)
+    others = tuple(_asked(table, column, "--label") for column in choices.others)
+    twice = next((c for place, c in enumerate(others) if c in {path, label, *one_hot, *others[:place]}), None)
+    if twice is not None:
+        raise DatasetError(
+            f"--label names the column {twice!r} of {table.path}, which holds something else or was named before;"
+            " expected different columns of labels; name each once"
+        )
     guessed = [role for role, is_guess in (("path", guessed_path), ("label", guessed_label)) if is_guess]
     return Columns(
         path=path,
         label=label,
+        others=others,
         split=split,
         flag=flag,
         group=group,
+        domain=domain,
         weight=weight,
         one_hot=one_hot,
         no_parts=() if split or flag else _no_parts(table, sample, {path, label, group, weight}),

@@ -29,6 +29,8 @@ class Item:
     part: int  # index into PARTS, or NO_PART
     group: str | None = None
     weight: float | None = None
+    domain: str | None = None
+    others: tuple[str, ...] = ()  # classes by the further columns of `Listing.others`; "" for no label
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Listing:
     is_table: bool = False
     target: TargetName = "multiclass"  # kind of the labels; `Item.label` is a class, a number or a JSON list
     column: str = ""  # of the labels in a table
+    others: tuple[str, ...] = ()  # further columns of labels
     not_sampled: int = 0  # images that a sample leaves out, besides
 
     def leave_out(self, name: str, kind: Kind, **values: object) -> None:
@@ -56,8 +59,10 @@ class Choices:
 
     test: str | None = None
     group: str | None = None
+    domain: str | None = None
     path: str | None = None
     label: str | None = None
+    others: tuple[str, ...] = ()  # further columns of labels
     split: str | None = None
     weight: str | None = None
     root: Path | None = None
@@ -81,11 +86,14 @@ def choices_of(options: Mapping[str, str]) -> Choices:
         unknown = min(names - set(INCLUDED))
         raise DatasetError(f"{unknown!r} cannot be included; expected one of {', '.join(INCLUDED)}")
     root, unlabelled = options.get("root"), options.get("unlabelled")
+    label, *others = options["label"].split("\n") if "label" in options else [None]
     return Choices(
         test=options.get("test"),
         group=options.get("group"),
+        domain=options.get("domain"),
         path=options.get("path"),
-        label=options.get("label"),
+        label=label,
+        others=tuple(map(str, others)),
         split=options.get("split"),
         weight=options.get("weight"),
         root=None if root is None else Path(root),

@@ -49,12 +49,14 @@ def read(table: Table, choices: Choices) -> Listing:
 class _Row:
     """A row of a table: its cells, its file, and what the columns say of it."""
 
-    __slots__ = ("cells", "group", "image", "label", "part", "weight")
+    __slots__ = ("cells", "domain", "group", "image", "label", "others", "part", "weight")
 
     def __init__(self, cells: Row, image: Found, label: Any, part: int) -> None:
         self.cells, self.image, self.label, self.part = cells, image, label, part
         self.group: str | None = None
+        self.domain: str | None = None
         self.weight: float | None = None
+        self.others: tuple[str, ...] = ()
 
 
 def _columns(table: Table, resolver: Resolver, choices: Choices) -> tuple[Table, Resolver, Columns]:
@@ -100,6 +102,7 @@ def _rows(
         image = resolver.find(text)
         row = _Row(cells, image, label, _part(table, found, cells, image.name))
         row.group = group or None
+        row.domain = (text_of(cells.get(found.domain)) or None) if found.domain else None
         if found.weight is not None:
             row.weight = _weight(table, cells.get(found.weight), image.name)
         yield row
@@ -147,6 +150,7 @@ def _leave_out(rows: list[_Row], listing: Listing) -> None:
 
 def _items(table: Table, used: list[_Row], found: Columns, listing: Listing, choices: Choices) -> None:
     where = f"column {found.label!r} of {table.path}" if found.label else str(table.path)
+    _others(table, used, found, listing, choices)
     if found.one_hot:
         labels = targets.of_columns([row.label for row in used], choices.target)
     else:
@@ -182,9 +186,29 @@ def _items(table: Table, used: list[_Row], found: Columns, listing: Listing, cho
                 label=normal_form(label),
                 part=row.part,
                 group=row.group,
+                domain=row.domain,
                 weight=row.weight,
+                others=row.others,
             )
         )
+
+
+def _others(table: Table, used: list[_Row], found: Columns, listing: Listing, choices: Choices) -> None:
+    """Read the further columns of labels. Raises `DatasetError` where one holds no classes."""
+    listing.others = found.others
+    columns_read = []
+    for column in found.others:
+        where = f"column {column!r} of {table.path}"
+        labels = targets.read([row.cells.get(column) for row in used], where, choices.target, column)
+        if labels.kind != "multiclass":
+            raise DatasetError(
+                f"{where} holds {labels.kind} labels; expected one class an image in each of several --label columns;"
+                " train on it alone, or use --target multiclass to read its values as classes"
+            )
+        columns_read.append([normal_form(text) for text in labels.texts])
+        listing.reading += labels.guesses
+    for row, texts in zip(used, zip(*columns_read, strict=True), strict=bool(columns_read)):
+        row.others = texts
 
 
 def _not_listed(listing: Listing) -> None:
@@ -223,6 +247,7 @@ def _reading(table: Table, resolver: Resolver, found: Columns, used: list[_Row],
         names = {"path": found.path, "label": found.label, "split": found.split}
         names |= {"group": found.group, "weight": found.weight, "flag": found.flag[0] if found.flag else None}
         roles = {role: name for role, name in names.items() if name is not None}
+        values |= {"others": list(found.others)} if found.others else {}
         listing.reading.append(fact(Kind.READ_TABLE, file=table.path.name, **roles, **values))
 
 

@@ -53,7 +53,7 @@ def read(source: str, data: Dataset) -> Unlabelled:
         for name, (_, problem, _) in zip(names, contents, strict=True)
         if problem is not None
     ]
-    prefix = _prefix(listing.root, data)
+    prefix = way_to(listing.root, data)
     return Unlabelled(
         source=source,
         files=np.array([files[number] for number in good], object),
@@ -71,8 +71,8 @@ def read(source: str, data: Dataset) -> Unlabelled:
     )
 
 
-def _prefix(root: Path, data: Dataset) -> str:
-    """Return the way from the folder that names of `data` are relative to, to the one of the images without labels."""
+def way_to(root: str | Path, data: Dataset) -> str:
+    """Return the way from the folder that names of `data` are relative to, to another one."""
     place = os.path.abspath(data.root or data.source)
     start = place if os.path.isdir(place) else os.path.dirname(place)
     return os.path.relpath(os.path.realpath(root), os.path.realpath(start)).replace(os.sep, "/")

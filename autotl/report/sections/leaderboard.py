@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from autotl.records.candidate_id import hyper_of
-from autotl.records.result import Recommendation, Row
+from autotl.records.result import LabelColumn, Recommendation, Row
 from autotl.report import recorded
 from autotl.report.format import count, duration, interval, percent
 from autotl.report.material import Material
 from autotl.report.sections.candidates import details
 from autotl.report.trainings import rivals
+from autotl.report.wording import label_columns, terminal
 from autotl.report.wording import page as wording
-from autotl.report.wording import terminal
 
 RAIL = 6  # widths of the best row's interval that the rail shows at most
 LEAST_WIDTH = 0.01  # of that interval
@@ -40,7 +41,35 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
         "details": details(result, material, scored),
         "scale": tuple(percent(value, 0) for value in (low, (low + high) / 2, high)),
         "ties": sum(row.in_winners_set for row in scored),
+        "columns": _columns(result.label_columns),
         "rest": [{"candidate": name, "status": status, "reason": reason} for name, status, reason in without],
+    }
+
+
+def _columns(columns: Sequence[LabelColumn]) -> dict[str, Any] | None:
+    """Return the score of the model in each label column beside that of a training on it alone; None for one column."""
+    if not columns:
+        return None
+    return {
+        "sentence": label_columns.sentence(columns),
+        "note": label_columns.note(columns),
+        "rows": [
+            {
+                "name": column.name,
+                "classes": len(column.classes),
+                "labelled": f"{column.labelled:,}",
+                "images": f"{column.images:,}",
+                "head": label_columns.head(column, main=column is columns[0]),
+                "score": percent(column.score_test),
+                "interval": interval(column.test_low, column.test_high),
+                "alone": percent(column.alone_score),
+                "recipe": column.alone,
+                "epochs": f"{column.alone_epochs:g}" if column.alone_epochs else "",
+                "alone_interval": interval(column.alone_low, column.alone_high),
+                "difference": label_columns.difference(column),
+            }
+            for column in columns
+        ],
     }
 
 

@@ -359,14 +359,16 @@ def _domain_left_out(metric: str, backbone: str, domains: Sequence[Mapping[str, 
     """Return what a classifier scores on each declared group that it saw no image of."""
     listed = "; ".join(
         f"{percent(one['score'])} (95% CI {percent(one['low'])} to {percent(one['high'])}) on the"
-        f" {one['images']:,} images of the group of {one['example']}, {percent(one['mixed'])} where others of it train"
+        f" {one['images']:,} images of {one.get('name') or 'the group of ' + one['example']},"
+        f" {percent(one['mixed'])} where others of it train"
         for one in domains
     )
     mean, mixed = (sum(one[name] for one in domains) / len(domains) for name in ("score", "mixed"))
+    declared, each = ("domain", "domain") if "name" in domains[0] else ("declared group", "group")
     return (
-        f"a declared group that nothing was trained on: frozen features of {backbone} score {percent(mean)} on average"
+        f"a {declared} that nothing was trained on: frozen features of {backbone} score {percent(mean)} on average"
         f" ({metric_name(metric)} of a linear classifier, leave-one-domain-out, {count:,} images), and"
-        f" {percent(mixed)} where other images of each group train. {listed}"
+        f" {percent(mixed)} where other images of each {each} train. {listed}"
     )
 
 
@@ -510,6 +512,7 @@ DATA: dict[Kind, Callable[..., str]] = {
         " nothing is learned from them"
     ),
     Kind.COPY_OF_LABELLED: lambda name: f"a copy of {name}, which has a label",
+    Kind.CLASS_NOT_IN_DATA: lambda label: f"its class {label!r} is none of DATA",
     Kind.IS_LABELLED: lambda: "an image of DATA, which has a label",
     Kind.SHORTCUT: _shortcut,
     Kind.WRONG_LABELS: _wrong_labels,

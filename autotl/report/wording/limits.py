@@ -41,6 +41,7 @@ LIMITS: dict[Kind, Callable[..., str]] = {
         "it learns from images without a label; name their folder with --unlabelled"
     ),
     Kind.WEIGHTS_NOT_TAKEN: lambda: "it takes no weights of images, and --weight gives some",
+    Kind.NEEDS_LABEL_COLUMNS: lambda: "it learns several label columns; name each with --label",
     Kind.NEEDS_RELATED: lambda: "it learns from labelled images of another source; name them with --source",
     Kind.WEIGHTS_OVER_MEMORY: _weights_over_memory,
     Kind.LICENCE_NOT_ALLOWED: _licence_not_allowed,

@@ -225,6 +225,20 @@ def _related_compared(
     )
 
 
+def _columns_compared(
+    strategy: str, backbone: str, base: str, difference: float, low: float, high: float, images: int
+) -> str:
+    clear = "" if low > 0 or high < 0 else ": not significant"
+    return (
+        f"Learning all label columns: {strategy} on {backbone} differs by {points(difference)} (95% CI"
+        f" {points_interval(low, high)}, {images:,} selection images{clear}) from {base}, which learns one"
+    )
+
+
+def _no_other_heads(columns: list[str], error: str) -> str:
+    return f"The model does not predict {', '.join(map(repr, columns))}: {error}"
+
+
 def _not_distilled(cause: str, backbone: str, error: str = "") -> str:
     why = {
         "winner": "it is the winner's own",
@@ -309,6 +323,11 @@ RUN: dict[Kind, Callable[..., str]] = {
     Kind.NO_OOD: _no_ood,
     Kind.NO_EXPLANATION: _no_explanation,
     Kind.RELATED_COMPARED: _related_compared,
+    Kind.COLUMNS_COMPARED: _columns_compared,
+    Kind.NO_OTHER_HEADS: _no_other_heads,
+    Kind.DOMAINS_NOT_SCORED: lambda: (
+        "The domains have no score: features of too few of their images were computed"
+    ),
     Kind.NOT_DISTILLED: _not_distilled,
     Kind.ENDED_EARLY: _ended_early,
     Kind.STRATEGY_DECLINED: _strategy_declined,

@@ -76,6 +76,8 @@ def _read_table(file: str, path: str, **found: object) -> str:
     columns += [
         f"{role} in {found[role]!r}" for role in ("label", "split", "group", "weight") if role in found
     ]
+    if "others" in found:
+        columns.append(f"further labels in {', '.join(map(repr, _texts(found['others'])))}")
     if "one_hot" in found:
         columns.append(f"classes in columns of 0 and 1 ({', '.join(_texts(found['one_hot']))})")
     if found.get("one_class"):

@@ -1,4 +1,4 @@
-"""Compare strategies that learn from another source with their twins that ignore it. Pure."""
+"""Compare strategies that learn from another source, or several label columns, with their twins that do not. Pure."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from autotl.records import Columns, Fact, Goal, Kind, Strategy, TrialResult, fac
 from autotl.records.encoding import rounded
 from autotl.stats import metrics
 
-__all__ = ["compared"]
+__all__ = ["compared", "twin"]
 
 
 def compared(
     probes: Sequence[TrialResult], strategies: Iterable[Strategy], folder: Path, columns: Columns, goal: Goal
 ) -> list[Fact]:
-    """Return for each strategy that learns from another source what that gained on the selection images.
+    """Return for each strategy that learns from more than the main label column what that gained on the selection images.
 
-    It is compared with the strategy that declares the same but the source, on one backbone, at one depth and for as many
+    It is compared with the strategy that declares the same but that, on one backbone, at one depth and for as many
     epochs; of several such pairs with the one in which either scores best. Without a pair there is no fact.
     """
     known = list(strategies)
     return [
         made
         for strategy in known
-        if strategy.related is not None
-        for made in _of(strategy, _twin(strategy, known), probes, folder, columns, goal)
+        if strategy.related is not None or strategy.every_target
+        for made in _of(strategy, twin(strategy, known), probes, folder, columns, goal)
     ]
 
 
-def _twin(strategy: Strategy, strategies: Sequence[Strategy]) -> str:
-    """Return the name of the strategy that declares the same without another source, "" for none."""
-    plain = _described(replace(strategy, related=None))
-    return next((one.name for one in strategies if one.related is None and _described(one) == plain), "")
+def twin(strategy: Strategy, strategies: Iterable[Strategy]) -> str:
+    """Return the name of the strategy that declares the same for one source and one label column, "" for none."""
+    plain = _described(replace(strategy, related=None, every_target=False))
+    return next((one.name for one in strategies if _described(one) == plain), "")
 
 
 def _described(strategy: Strategy) -> Strategy:
@@ -45,7 +45,7 @@ def _described(strategy: Strategy) -> Strategy:
 
 def _of(
     strategy: Strategy,
-    twin: str,
+    base: str,
     probes: Sequence[TrialResult],
     folder: Path,
     columns: Columns,
@@ -56,8 +56,8 @@ def _of(
         (one, other)
         for one in scored
         for other in scored
-        if (one.trial.candidate.strategy, other.trial.candidate.strategy) == (strategy.name, twin)
-        and replace(one.trial.candidate, strategy=twin) == other.trial.candidate
+        if (one.trial.candidate.strategy, other.trial.candidate.strategy) == (strategy.name, base)
+        and replace(one.trial.candidate, strategy=base) == other.trial.candidate
         and one.trial.epochs == other.trial.epochs
     ]
     if not pairs:
@@ -74,9 +74,9 @@ def _of(
     )
     return [
         fact(
-            Kind.RELATED_COMPARED,
+            Kind.COLUMNS_COMPARED if strategy.every_target else Kind.RELATED_COMPARED,
             strategy=strategy.name,
-            base=twin,
+            base=base,
             backbone=one.trial.candidate.backbone,
             difference=rounded(difference.value),
             low=rounded(difference.low),
