@@ -182,6 +182,7 @@ def shuffled(entry: Ranked, found: Permuted, seed: int) -> TrialResult:
     low, high = np.quantile(found.shuffled, (0.025, 0.975)).tolist()
     note = fact(
         Kind.SHUFFLED_LABELS,
+        features=f"{entry.backbone}@{entry.input_size}",
         score=found.score,
         chance=found.chance,
         low=low,

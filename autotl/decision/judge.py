@@ -41,6 +41,9 @@ __all__ = ["Verdict", "decide", "expected_scores", "judge", "open_recipes", "out
 DRAWS = 2000
 HELD = 0.99  # of the probability, that the tried and the open recipes hold together
 OPEN_NAMED = 3  # recipes in the sentence
+NOTICED = (
+    0.01  # of the score: where the best of all is expected to gain more, a larger budget is the first advice
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +66,8 @@ def judge(results: Sequence[TrialResult], folder: Path, case: Case) -> Verdict:
     rivals = [e for e in evidence if not e.result.trial.control]
     controls = [e for e in evidence if e.result.trial.control]
     belief = belief_of(results, folder, case)
-    decision = decide(rivals, judged, goal, expected_scores(belief, rivals))
+    expected = expected_scores(belief, rivals)
+    decision = decide(rivals, judged, goal, expected)
     chances = outlook(belief, rivals, case)
     train = int((columns.part == 0).sum())
     decision = _with_cause(decision, failed, case)
@@ -76,7 +80,7 @@ def judge(results: Sequence[TrialResult], folder: Path, case: Case) -> Verdict:
     )
     decision = _with_controls(decision, rivals, controls, shuffled, judged, case)
     decision = msgspec.convert(rounded(msgspec.to_builtins(decision)), Decision)
-    board = leaderboard.rows(rivals, decision, judged, goal, failed)
+    board = leaderboard.rows(rivals, decision, judged, goal, failed, expected)
     board += tuple(leaderboard.control_row(e, judged, goal) for e in controls)
     board += tuple(leaderboard.shuffled_row(result) for result in shuffled)
     return Verdict(decision=decision, leaderboard=board + _skipped(case.skipped))
@@ -214,7 +218,9 @@ def _with_chances(decision: Decision, seen: Outlook | None, tried: Sequence[str]
         chance=chance,
         open=opened,
         reasons=(*decision.reasons, sure),
-        would_change=(*decision.would_change, *better),
+        would_change=(*better, *decision.would_change)
+        if gap.value > NOTICED
+        else (*decision.would_change, *better),
     )
 
 

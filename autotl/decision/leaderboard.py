@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from autotl.decision import limits
 from autotl.decision.evidence import Evidence, Judged
-from autotl.records import Decision, Fact, Goal, Kind, TrialResult, fact
+from autotl.records import Decision, Fact, Goal, Interval, Kind, TrialResult, fact
 from autotl.records.result import Row
 from autotl.stats import metrics
 
@@ -19,9 +19,10 @@ def rows(
     judged: Judged,
     goal: Goal,
     failed: Sequence[TrialResult] = (),
+    expected: Mapping[str, Interval] | None = None,
 ) -> tuple[Row, ...]:
     """Return a row a candidate, the winner first, then by score; those without a score last, with the reason."""
-    scored = [_row(e, decision, judged, goal) for e in evidence]
+    scored = [_row(e, decision, judged, goal, (expected or {}).get(e.name)) for e in evidence]
     scored.sort(
         key=lambda r: (
             r.candidate != decision.winner,
@@ -57,7 +58,9 @@ def shuffled_row(result: TrialResult) -> Row:
     )
 
 
-def _row(e: Evidence, decision: Decision, judged: Judged, goal: Goal) -> Row:
+def _row(
+    e: Evidence, decision: Decision, judged: Judged, goal: Goal, expected: Interval | None = None
+) -> Row:
     result, candidate = e.result, e.candidate
     interval = metrics.interval(goal.metric, judged.labels, e.predicted, judged.classes, judged.group)
     limit = None if result.trial.control else limits.broken_by(e, goal)
@@ -71,6 +74,7 @@ def _row(e: Evidence, decision: Decision, judged: Judged, goal: Goal) -> Row:
         score_val=interval.value,
         ci_low=interval.low,
         ci_high=interval.high,
+        expected=None if expected is None else expected.value,
         in_winners_set=e.name in decision.winners_set,
         fit_time=e.fit_time,
         pred_time=result.latency,

@@ -13,7 +13,7 @@ from autotl.stats import metrics
 __all__ = ["would_separate"]
 
 POWER = NormalDist().inv_cdf(0.8)  # of the test that more images would make possible
-HOPELESS = 50  # times the images there are, that are too many to label
+HOPELESS = 10  # times the images there are, that are too many to label
 FOLDS = 5  # of the cross-validation that would judge two candidates on every labelled image
 
 
@@ -37,7 +37,7 @@ def would_separate(
     error = (margin.high - margin.low) / 2 / point
     # Twice the images at least: with fewer, a difference that is not significant could not have been.
     needed = rows * max(2.0, ((judged.z + POWER) * error / difference) ** 2)
-    if needed > HOPELESS * rows:
+    if needed > max(HOPELESS * rows, judged.labelled or 0):
         return [fact(Kind.MORE_IMAGES_HOPELESS, candidate=name)]
     share = rows / (judged.labelled or rows)
     total = _two_digits((needed - rows) / share) if share < 1 else None

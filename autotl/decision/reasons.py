@@ -76,6 +76,7 @@ def _chosen(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
                 best=best.name,
                 **_named(goal),
                 gap=gap(luckiest, best, judged, goal),
+                expected=[choice.expected[e.name].value for e in (luckiest, best)],
             )
         )
     return facts
@@ -97,7 +98,8 @@ def _frozen_or_tuned(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
         facts.append(fact(Kind.FROZEN_ALONE))
     rivals = tuned if depth == 0 else frozen
     if rivals:
-        other = rivals[0]
+        # At one input size it is the training that differs, and not the input too.
+        other = next((e for e in rivals if e.candidate.input_size == winner.candidate.input_size), rivals[0])
         facts.append(
             fact(
                 Kind.FROZEN_OR_TUNED,

@@ -42,8 +42,8 @@ def compare(
 ) -> Fact | None:
     """Return the rule's advice and whether the probes agreed; None without a winner or a similarity.
 
-    `evidence` is best first where it matters: the first of the rule's recipe, on the winner's backbone if
-    there is one, is compared with the winner.
+    The winner is compared with the best of the rule's recipe, or, where it is of that recipe itself, with the best of
+    another one; on its own backbone if there is such a candidate.
     """
     winner = next((e for e in evidence if e.name == decision.winner), None)
     if winner is None or not similarity:
@@ -61,9 +61,17 @@ def compare(
         "advised": advised,
         "chosen": chosen,
     }
-    as_advised = [e for e in evidence if recipe(e.candidate.unfreeze) == advised]
-    if chosen == advised or not as_advised:
+    rivals = [
+        e
+        for e in evidence
+        if (
+            recipe(e.candidate.unfreeze) != chosen
+            if chosen == advised
+            else recipe(e.candidate.unfreeze) == advised
+        )
+    ]
+    if not rivals:
         return fact(Kind.RULE_OF_THUMB, **values)
     backbone = winner.candidate.backbone
-    other = max(as_advised, key=lambda e: (e.candidate.backbone == backbone, e.result.score_val or 0.0))
+    other = max(rivals, key=lambda e: (e.candidate.backbone == backbone, e.result.score_val or 0.0))
     return fact(Kind.RULE_OF_THUMB, **values, other=other.name, gap=gap(winner, other, judged, goal))

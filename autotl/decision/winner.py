@@ -43,6 +43,7 @@ class Choice:
     ordered: tuple[Evidence, ...]  # all that keep the limits, best first
     excluded: tuple[Evidence, ...]  # those that do not
     comparisons: int  # with the best, that the winner's set rests on
+    expected: Mapping[str, Interval]  # score on new images, by candidate
 
     @property
     def runner_up(self) -> Evidence | None:
@@ -104,6 +105,7 @@ def choose(
         ordered=tuple(ordered),
         excluded=tuple(e for e in evidence if e not in allowed),
         comparisons=judged.comparisons,
+        expected=expected,
     )
 
 

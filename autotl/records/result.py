@@ -153,6 +153,7 @@ class Row:
     score_val: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
+    expected: float | None = None  # score on new images, by which the candidates are ordered
     score_test: float | None = None
     in_winners_set: bool = False
     fit_time: float | None = None  # seconds, all its trials

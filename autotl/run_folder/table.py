@@ -31,6 +31,7 @@ COLUMNS = (
     "score_val",
     "ci_low",
     "ci_high",
+    "expected",
     "score_test",
     "in_winners_set",
     "fit_time",
@@ -101,7 +102,17 @@ def frame(lines: Sequence[Row]) -> pd.DataFrame:
 
     table = pd.DataFrame(lines, columns=list(COLUMNS))
     integers = ["input_size", "parameters", "rows"]
-    floats = ["score_val", "ci_low", "ci_high", "score_test", "fit_time", "pred_time", "macs", "epochs"]
+    floats = [
+        "score_val",
+        "ci_low",
+        "ci_high",
+        "expected",
+        "score_test",
+        "fit_time",
+        "pred_time",
+        "macs",
+        "epochs",
+    ]
     kinds: dict[str, Any] = {**dict.fromkeys(integers, "Int64"), **dict.fromkeys(floats, "float64")}
     return table.astype(kinds)
 

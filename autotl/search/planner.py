@@ -448,8 +448,13 @@ class DefaultPlanner:
         """Return the cheapest training where nothing fits and nothing has a score: the clock then ends it."""
         tried = any(result.score_val is not None for result in self.results)
         options = self._all_options()
-        if tried or not options or seconds <= HEAD_SECONDS:
-            self.stopped = fact(Kind.NO_RECIPE_FITS if options else Kind.ALL_TRIED)
+        if not options:
+            self.stopped = fact(Kind.ALL_TRIED)
+            return None
+        if tried or seconds <= HEAD_SECONDS:
+            reserve = self.reserve()
+            least = min(option.seconds + max(option.final, reserve) for option in options)
+            self.stopped = fact(Kind.NO_RECIPE_FITS, least=round(least, 3), left=round(seconds, 3))
             return None
         return self._trial(min(options, key=lambda option: (option.seconds, option.candidate.id)))
 

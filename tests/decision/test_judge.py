@@ -134,6 +134,22 @@ def test_fine_tuning_is_explained_against_its_own_linear_probe() -> None:
     assert "difference +16.7 points (95% CI" in wording.sentence(shown)
 
 
+def test_what_is_frozen_is_compared_with_fine_tuning_at_the_same_input_size() -> None:
+    small = evidence("a", 30, unfreeze=1)
+    trial = replace(small.result.trial, candidate=replace(small.candidate, input_size=32))
+    smaller = replace(small, result=replace(small.result, trial=trial), predicted=evidence("a", 25).predicted)
+    decision = decide([evidence("a", 10), small, smaller], JUDGED, Goal())
+    (shown,) = of(decision.reasons, Kind.FROZEN_OR_TUNED)
+    assert shown.values["other"] == "a@64/fine_tune:1"
+
+
+def test_the_leaderboard_has_the_expected_scores_that_the_choice_rests_on() -> None:
+    field = [evidence("a", 10), evidence("b", 20)]
+    expected = {"a@64/linear_probe": BEHIND, "b@64/linear_probe": BEHIND}
+    rows = leaderboard.rows(field, decide(field, JUDGED, Goal()), JUDGED, Goal(), (), expected)
+    assert [row.expected for row in rows] == [BEHIND.value, BEHIND.value]
+
+
 def test_same_inputs_same_bytes() -> None:
     field = [evidence("a", 20), evidence("b", 24, shift=3), evidence("c", 50, unfreeze=2)]
     one = decide(field, JUDGED, Goal())

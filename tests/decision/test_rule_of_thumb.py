@@ -57,7 +57,12 @@ def test_it_says_whether_the_probes_agreed_and_by_how_much_not() -> None:
     field = [evidence(60, 0), evidence(10, "all")]
     sentence = said(field, 200, near("near"))
     assert "measured best: full fine-tuning" in sentence and "difference +25.0 points" in sentence
-    assert said(field, 5000, near("far")).endswith("the measurement agrees")
+    assert "the measurement agrees: against a@64/s, difference +25.0" in said(field, 5000, near("far"))
+    close = said([evidence(11, 0), evidence(10, "all")], 5000, near("far"))
+    assert "the measurement does not contradict it" in close and close.endswith("not significant")
+    assert said([evidence(10, "all")], 5000, near("far")).endswith(
+        "it was chosen, and nothing else was tried"
+    )
     assert "no such candidate was tried" in said(field, 200, near("far"))
 
 

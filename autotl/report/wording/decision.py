@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from autotl.records.facts import Kind
-from autotl.report.format import percent, percent_range
+from autotl.report.format import duration, percent, percent_range
 from autotl.report.wording.limits import LIMITS
 from autotl.report.wording.targets import metric_name
 
@@ -42,8 +42,12 @@ def _difference(difference: float, low: float, high: float, images: float, compa
     )
 
 
-def _no_recipe_fits() -> str:
-    return "nothing that is left to try fits into the time left, by its forecast"
+def _no_recipe_fits(least: float | None = None, left: float | None = None) -> str:
+    text = "nothing that is left to try fits into the time left, by its forecast"
+    if least is None or left is None:
+        return text
+    needed, there = duration(least), duration(max(left, 0.0))
+    return f"{text}: the shortest would take {needed} with what must follow, and {there} are left"
 
 
 def _no_gain_expected(chance: float, gain: float) -> str:
@@ -120,11 +124,18 @@ def _best_and_preferred(members: int, prefer: str, metric: str = "accuracy") -> 
 
 
 def _higher_score_not_chosen(
-    candidate: str, best: str, gap: Mapping[str, float], metric: str = "accuracy"
+    candidate: str,
+    best: str,
+    gap: Mapping[str, float],
+    metric: str = "accuracy",
+    expected: Sequence[float] | None = None,
 ) -> str:
+    lower = (
+        "" if expected is None else f", is lower, {percent(expected[0])} against {percent(expected[1])}, and"
+    )
     return (
         f"{candidate} has a higher score than {best}, {_difference(**gap)};"
-        f" the expected {metric_name(metric)} also counts cross-validation on the train images and what other"
+        f" its expected {metric_name(metric)}{lower} also counts cross-validation on the train images and what other"
         " candidates show"
     )
 
@@ -243,11 +254,9 @@ def _more_selection_images(candidate: str, images: int, in_all: int | None) -> s
 
 
 def _cross_validation_would_tell(seconds: float, folds: int, images: int) -> str:
-    minutes = seconds / 60
-    time = "a minute" if minutes < 1.5 else f"{minutes:,.0f} minutes"
     return (
-        f"or about {time} of {folds}-fold cross-validation of these two, which judges them on all {images:,} labelled"
-        " images"
+        f"or about {duration(seconds)} of {folds}-fold cross-validation of these two, which judges them on all"
+        f" {images:,} labelled images"
     )
 
 
@@ -264,8 +273,11 @@ def _rule_of_thumb(
     size = "large" if large else "small"
     near = SIMILARITY_LEVELS.get(similarity, similarity)
     rule = f"rule of thumb: {size} data set ({images:,} images), {near} similarity to {domain} → {RULES[advised]}"
-    if advised == chosen:
-        return f"{rule}; the measurement agrees"
+    if advised == chosen and gap is None:
+        return f"{rule}; it was chosen, and nothing else was tried"
+    if advised == chosen and gap is not None:
+        sure = "the measurement agrees" if gap["low"] > 0 else "the measurement does not contradict it"
+        return f"{rule}; {sure}: against {other}, {_difference(**gap)}"
     if other is None or gap is None:
         return f"{rule}; no such candidate was tried"
     return f"{rule}; measured best: {RULES[chosen]}, against {other} {_difference(**gap)}"
@@ -320,18 +332,27 @@ def _head_start(candidate: str, seconds: float, scratch_seconds: float, gap: Map
 
 
 def _shuffled_labels(
-    score: float, chance: float, low: float, high: float, p: float, permutations: int, images: int
+    score: float,
+    chance: float,
+    low: float,
+    high: float,
+    p: float,
+    permutations: int,
+    images: int,
+    features: str = "",
 ) -> str:
+    probe = f"a linear probe on {features}" if features else "a linear probe"
     at_chance = (
-        f"with the labels shuffled {permutations} times (sanity check) a linear probe scores {percent(chance)} on"
-        f" average (95% range {percent_range(low, high)}), its chance level on {images:,} images"
+        f"with the labels shuffled {permutations} times (sanity check) {probe} scores {percent(chance)} on average (95%"
+        f" range {percent_range(low, high)}), cross-validated on {images:,} train images: its chance level"
     )
     if p > SIGNIFICANT:
         return (
             f"with the true labels a linear probe scores {percent(score)}, not significantly more than by chance"
             f" (p = {p:.2g}); {at_chance}"
         )
-    return f"{at_chance}; with the true labels it scores {percent(score)} (p = {p:.2g})"
+    none = ", which no shuffling reached" if p < 1.5 / (permutations + 1) else ""
+    return f"{at_chance}; with the true labels it scores {percent(score)}{none} (p = {p:.2g})"
 
 
 def _pixels_only(control: str, score: float, gap: Mapping[str, float]) -> str:

@@ -99,9 +99,11 @@ def _among_tried(decision: Decision) -> list[str]:
         many = "1 other candidate is" if others == 1 else f"{others} other candidates are"
         if decision.runner_up not in decision.winners_set:
             return [f"{many} not significantly worse on this many images."]
-        return [f"{many} not significantly worse on this many images; the next is {decision.runner_up}."]
+        return [
+            f"{many} not significantly worse on this many images; the next by expected score is {decision.runner_up}."
+        ]
     if decision.runner_up and decision.margin:
         gap = decision.margin
         lead = f"{points(gap.value)} points ({interval(gap.low, gap.high)})"
-        return [f"It is ahead of the next, {decision.runner_up}, by {lead}."]
+        return [f"It is ahead of the next by expected score, {decision.runner_up}, by {lead}."]
     return []
