@@ -171,16 +171,16 @@ def depth_word(depth: Depth) -> str:
     return "frozen" if depth == 0 else str(depth)
 
 
-def features(profiles: Sequence[DepthProfile], name: str = "accuracy") -> str:
-    """Draw the accuracy of frozen features after each layer group, a line for each backbone."""
+def features(profiles: Sequence[DepthProfile], metric: str) -> str:
+    """Draw the score of frozen features after each layer group, a line for each backbone."""
     if not profiles:
         return ""
     drawing = Drawing()
     axes = drawing.axes
     for colour, profile in zip(SERIES, profiles, strict=False):
         x = [point.depth for point in profile.points]
-        name = f"{_label(profile.backbone)}, {profile.size}{NARROW}px"
-        axes.plot(x, [point.linear for point in profile.points], color=colour, label=name)
+        label = f"{_label(profile.backbone)}, {profile.size}{NARROW}px"
+        axes.plot(x, [point.linear for point in profile.points], color=colour, label=label)
         for point in profile.points:
             (dot,) = axes.plot(point.depth, point.linear, "o", color=colour, markersize=6)
             accuracies = f"linear {percent(point.linear)}, nearest neighbours {percent(point.knn)}"
@@ -188,10 +188,10 @@ def features(profiles: Sequence[DepthProfile], name: str = "accuracy") -> str:
             drawing.hover(dot, f"{about}\n{point.width} features, {profile.rows} images")
     axes.set_xticks(range(1, max(len(profile.points) for profile in profiles) + 1))
     axes.set_xlabel("layer group")
-    axes.set_ylabel(f"{name} of a linear head")
+    axes.set_ylabel(f"{metric} of a linear head")
     share_axis(axes.yaxis)
     drawing.legend("best")
-    return drawing.svg("features", f"{name} of a linear head by depth, {len(profiles)} backbones")
+    return drawing.svg("features", f"{metric} of a linear head by depth, {len(profiles)} backbones")
 
 
 def transfer(pair: tuple[Training, Training] | None, without: float | None, metric: str) -> str:

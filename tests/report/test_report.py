@@ -572,6 +572,7 @@ def test_depth_is_explained_by_probes_and_by_features(folder: Path) -> None:
     drawings = report_material.gather(found, folder).drawings
     assert {"depths", "features"} <= set(drawings)
     assert "nearest neighbours" in drawings["features"]
+    assert ">accuracy of a linear head</text>" in drawings["features"]
     said = view(found)["depth"]["sentences"]
     plain = said[-1].replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert plain.startswith(
