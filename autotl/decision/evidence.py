@@ -21,18 +21,6 @@ from autotl.search.belief import Belief, Selection
 from autotl.stats import metrics, values
 
 INCOMPLETE = "predictions do not cover every selection row"
-LINEAR_HEADS = tuple(  # those of autotl that are a network's last layer
-    f"autotl.builtin.{name}"
-    for name in (
-        "heads:linear",
-        "heads:logistic",
-        "heads:ridge",
-        "frozen:class_mean",
-        "frozen:lda",
-        "frozen:linear_svm",
-        "self_training:pseudo_labels",
-    )
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -206,9 +194,9 @@ def _weight(result: TrialResult) -> tuple[bool, int, float]:
     return (result.score_val is not None, result.trial.rows or 2**62, result.epochs_done)
 
 
-def exportable(strategy: Strategy | None) -> bool:
-    """Return whether a strategy's model is one network that can be exported; a head of any other kind is not."""
-    return strategy is None or bool(strategy.phases) or strategy.head is None or strategy.head in LINEAR_HEADS
+def exportable(result: TrialResult, strategy: Strategy | None) -> bool:
+    """Return whether a trial's model can be exported in every format: a network whose last layer is a linear head."""
+    return result.head in {"linear", None} and (strategy is None or strategy.layers == "last")
 
 
 def selection_images(judged: Judged, goal: Goal) -> Selection:

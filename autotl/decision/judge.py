@@ -178,7 +178,7 @@ def _evidence(
                 predicted=predicted,
                 fit_time=round(spent, 6),
                 refused=declared.get(result.trial.candidate.backbone),
-                exportable=exportable(strategies.get(result.trial.candidate.strategy)),
+                exportable=exportable(result, strategies.get(result.trial.candidate.strategy)),
             )
         )
     return evidence, failed

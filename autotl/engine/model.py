@@ -26,7 +26,7 @@ from autotl.engine.resolve import require_installed, require_predict, require_pr
 from autotl.errors import Declined, EngineError, RunError
 from autotl.modality.image_store import LARGEST_SIDE, reduced, square_image
 from autotl.records import BackboneSpec, Preprocess, Scaling, TargetName
-from autotl.records.head import Head
+from autotl.records.head import Head, HeadKind
 
 FILE = "model.safetensors"
 DESCRIPTION = "model.json"
@@ -48,7 +48,7 @@ class Description:
 
     backbone: BackboneSpec  # without where its weights came from
     input_size: Annotated[int, Meta(ge=1, le=LARGEST)]
-    head: Literal["linear", "knn", "arrays"]
+    head: HeadKind
     classes: Annotated[tuple[str, ...], Meta(min_length=1)]
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     # No bound at 0: msgspec compares with the least float above it, a denormal, which this process may flush to 0.

@@ -20,7 +20,7 @@ from autotl.engine import others, stopwatch
 from autotl.engine.closed_form import fit_head_alone
 from autotl.engine.combine import combine
 from autotl.engine.fine_tuning import fine_tune
-from autotl.engine.model import ArraysHead, Description, save, without_source
+from autotl.engine.model import ArraysHead, Description, Model, save, without_source
 from autotl.engine.progress import Reporter, Send
 from autotl.engine.related import with_related
 from autotl.engine.session import Session
@@ -28,6 +28,7 @@ from autotl.engine.task import NOTHING, Outcome, Rows, Task
 from autotl.errors import AutotlError, Declined
 from autotl.plugins.provenance import package_of
 from autotl.records import PARTS, BackboneSpec, Columns, Cost, Fact, Strategy, Trial, TrialResult
+from autotl.records.head import HeadKind
 
 PASSES = ("decode", "forward", "backward")  # the kinds of work that are more than preparation
 
@@ -148,12 +149,12 @@ def _write_model(task: Task, outcome: Outcome) -> str | None:
     if task.reporter is not None:
         task.reporter.alive()
     path = f"trials/{_slug(task.trial)}/model"
-    head = outcome.model.head
-    predict = task.strategy.predict if isinstance(head, ArraysHead) else None
+    head = _head_kind(outcome.model)
+    predict = task.strategy.predict if head == "arrays" else None
     description = Description(
         backbone=without_source(task.spec),
         input_size=task.size,
-        head="linear" if isinstance(head, nn.Linear) else "arrays" if predict else "knn",
+        head=head,
         classes=task.columns.classes,
         precision=outcome.predicts_in,  # type: ignore[arg-type]
         decoded=task.session.data.squares.pixels.side,
@@ -169,6 +170,12 @@ def _write_model(task: Task, outcome: Outcome) -> str | None:
     )
     save(outcome.model, description, task.session.folder / path)
     return path
+
+
+def _head_kind(model: Model) -> HeadKind:
+    if isinstance(model.head, nn.Linear):
+        return "linear"
+    return "arrays" if isinstance(model.head, ArraysHead) else "knn"
 
 
 def _package(task: Task) -> str:
@@ -193,6 +200,7 @@ def _result(
         status=outcome.status,
         predictions=None if failed else predictions,
         model=model,
+        head=_head_kind(outcome.model),
         curve=tuple(course.curve),
         cost=Cost(
             **{kind: round(seconds[kind], 4) for kind in PASSES},

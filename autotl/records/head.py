@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+HeadKind = Literal["linear", "knn", "arrays"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Head:
@@ -19,7 +21,7 @@ class Head:
     function that `Strategy.predict` names maps features by.
     """
 
-    kind: Literal["linear", "knn", "arrays"]  # of module that is made of the arrays
+    kind: HeadKind  # of module that is made of the arrays
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # by the names above
     method: str = ""  # chosen by cross-validation, such as ridge or logistic; shown in the report
     setting: float | None = None  # of the method: its penalty, C, or number of neighbours

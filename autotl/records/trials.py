@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from autotl.records.data import Part
 from autotl.records.facts import Fact, Kind
+from autotl.records.head import HeadKind
 
 Depth = int | Literal["all"]
 
@@ -114,6 +115,7 @@ class TrialResult:
     predictions: str | None = None  # npz relative to the run folder: rows, proba, fold
     digest: str | None = None  # of the predictions file: a replay sees whether it is still the same
     model: str | None = None  # model folder relative to the run folder
+    head: HeadKind | None = None  # kind of its head; None: there was no fit, or it was not recorded
     curve: tuple[CurvePoint, ...] = ()  # learning curve
     cost: Cost = Cost()  # seconds by kind, and peak bytes
     precision: str = ""  # fp32, bf16 or fp16: what this training computed in

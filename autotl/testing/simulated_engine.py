@@ -350,6 +350,7 @@ class TableEngine:
             status=status,  # type: ignore[arg-type]
             predictions=predictions,
             model=model,
+            head="knn" if candidate.strategy == "knn" else "linear",
             curve=(CurvePoint(epoch=epochs, seconds=added * epoch, loss=1 - accuracy, score=accuracy),),
             cost=Cost(forward=fixed, backward=added * epoch),
             epochs_done=epochs,

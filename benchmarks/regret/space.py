@@ -210,6 +210,7 @@ def result_of(space: Space, cell: Cell, epochs: float) -> TrialResult:
         cost=Cost(backward=cell.cost[epochs]),
         steps_done=trained.steps,
         epochs_done=epochs,
+        head="knn" if cell.candidate.strategy == "knn" else "linear",
         model=cell.candidate.id,  # a longer training of the cell may continue it
         latency=space.image[cell.candidate.backbone],
         parameters=trained.parameters,

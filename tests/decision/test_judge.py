@@ -12,7 +12,7 @@ import pytest
 from autotl.builtin.strategies import STRATEGIES
 from autotl.decision import judge, leaderboard, limits, reasons
 from autotl.decision.evidence import Evidence, Judged, exportable, timed_alike
-from autotl.records import Candidate, Columns, Decision, Depth, Goal, Interval, Trial, TrialResult
+from autotl.records import Candidate, Columns, Decision, Depth, Goal, Interval, Strategy, Trial, TrialResult
 from autotl.records.encoding import encode
 from autotl.records.facts import Fact, Kind, fact
 from autotl.records.result import Case
@@ -47,10 +47,10 @@ def evidence(
         parameters=parameters,
         macs=1e8,
         epochs_done=trial.epochs,
+        head="knn" if strategy == "knn" else "linear",
     )
-    known = {one.name: one for one in STRATEGIES}
     return Evidence(
-        result=result, predicted=predicted, fit_time=fit_time, exportable=exportable(known.get(strategy))
+        result=result, predicted=predicted, fit_time=fit_time, exportable=exportable(result, None)
     )
 
 
@@ -269,6 +269,15 @@ def test_a_head_that_cannot_be_exported_does_not_win_a_tie() -> None:
     assert decide([linear, knn], JUDGED, Goal(), expected | {knn.name: 0.968}).winner == linear.name
     better = evidence("a", 4, strategy="knn")
     assert decide([linear, better], JUDGED, Goal(), expected | {knn.name: 0.985}).winner == better.name
+
+
+def test_a_linear_head_of_a_plugin_can_be_exported_as_those_that_come_with_autotl() -> None:
+    result = evidence("a", 12).result
+    guest = Strategy(name="mine", summary="mine", head="mine:fit")
+    assert exportable(result, guest)
+    assert not exportable(replace(result, head="knn"), guest)
+    assert not exportable(replace(result, head="arrays"), guest)
+    assert not exportable(result, replace(guest, layers="all"))
 
 
 def test_an_equal_rival_that_is_cheaper_in_everything_is_taken() -> None:

@@ -136,7 +136,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], list
 @pytest.mark.parametrize("strategy", [TUNE, PROBE])
 def test_a_trial_leaves_predictions_and_a_model(tmp_path: Path, strategy: Strategy) -> None:
     done = attempt(tmp_path, strategy)
-    assert done.status == "finished" and done.error is None
+    assert done.status == "finished" and done.error is None and done.head == "linear"
     right, count = accuracy(tmp_path, done)
     assert count == 30 and right > 0.8
     assert (tmp_path / str(done.model) / "model.safetensors").exists()
@@ -433,6 +433,7 @@ def test_one_backbone_has_one_latency_whatever_its_head_is(tmp_path: Path) -> No
     for one in done.values():
         assert one.latency is not None and one.latency > body
     assert (done["knn"].parameters or 0) > (done["linear"].parameters or 0)
+    assert {name: one.head for name, one in done.items()} == {"linear": "linear", "knn": "knn"}
 
 
 def plenty() -> Allowance:
