@@ -90,14 +90,14 @@ class Ledger:
         return replace(self, meter=lambda: worker.worked)
 
     @contextmanager
-    def charge(self, stage: str, what: str = "") -> Iterator[None]:
+    def charge(self, stage: str) -> Iterator[None]:
         """Add the seconds of a block, also when it raises, and the engine's work in them."""
         start, before = self.clock(), self.meter()
         try:
             yield
         finally:
             seconds, worked = self.clock() - start, _difference(self.meter(), before)
-            self.charges.append(Charge(stage=stage, seconds=seconds, what=what, worked=worked))
+            self.charges.append(Charge(stage=stage, seconds=seconds, worked=worked))
 
     def by_stage(self) -> dict[str, float]:
         """Return the seconds by stage, in order of first use."""

@@ -29,13 +29,12 @@ GPU = 5e12  # multiplies a second in a network, of an ordinary one
 _SIDE = 192
 
 
-def seconds_per_image(spec: BackboneSpec, size: int | None = None, *, gpu: bool = False) -> float:
-    """Return the forward seconds of one image at `size` px (default: the native one), without decoding."""
+def seconds_per_image(spec: BackboneSpec, *, gpu: bool = False) -> float:
+    """Return the forward seconds of one image at the native input size, without decoding."""
     macs = spec.macs or 100.0 * (spec.parameters or 5e6)
-    share = 1.0 if size is None else (size / spec.input_size) ** 2
     if gpu:
-        return OVERHEAD / 4 + macs * share / GPU
-    return OVERHEAD + macs * share / (EFFICIENCY * multiplies_per_second())
+        return OVERHEAD / 4 + macs / GPU
+    return OVERHEAD + macs / (EFFICIENCY * multiplies_per_second())
 
 
 @cache

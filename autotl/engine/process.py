@@ -316,14 +316,15 @@ def _rebuild(message: messages.Failed) -> AutotlError | OSError:
     return EngineError(message.message)
 
 
-def _tail(log: Path, start: int, lines: int = 3) -> str:
+def _tail(log: Path, start: int) -> str:
+    """Return the last three lines of a log that was begun at a place."""
     try:
         with open(log, "rb") as stream:
             stream.seek(max(start, log.stat().st_size - 4000))
             text = stream.read().decode(errors="replace")
     except OSError:
         return ""
-    return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-lines:])[-600:]
+    return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-3:])[-600:]
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -211,7 +211,7 @@ class SlotsEngine:
             list(pool.map(lambda member: member.close(), self._members))
         shutil.rmtree(self._first_asked.work, ignore_errors=True)
 
-    def _tried(self, begin: Callable[[ProcessEngine], Future[Result]], tries: int = TRIES) -> Future[Result]:
+    def _tried(self, begin: Callable[[ProcessEngine], Future[Result]]) -> Future[Result]:
         """Return the result of the first slot, or that of another where it is lost."""
         outer: Future[Result] = Future()
         outer.set_running_or_notify_cancel()
@@ -228,5 +228,5 @@ class SlotsEngine:
 
             begin(self.slots[0]).add_done_callback(settle)
 
-        attempt(tries)
+        attempt(TRIES)
         return outer

@@ -120,9 +120,9 @@ class Pixels:
         return np.asarray(self.data[start : start + height * width * 3]).reshape(height, width, 3)
 
 
-def choose_side(images: int, largest: int, limit: int = STORE_BYTES) -> int:
-    """Return a shorter side such that about `images` squares of it stay within `limit` bytes; 64 to `largest` pixels."""
-    return int(min(largest, max(64, math.isqrt(limit // max(images * 4, 1)))))
+def choose_side(images: int, largest: int) -> int:
+    """Return a shorter side such that about `images` squares of it stay within `STORE_BYTES`; 64 to `largest` pixels."""
+    return int(min(largest, max(64, math.isqrt(STORE_BYTES // max(images * 4, 1)))))
 
 
 def decode(

@@ -168,11 +168,10 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """Seconds spent, and on what."""
+    """Seconds spent in a stage."""
 
     stage: str
     seconds: float
-    what: str = ""
     worked: dict[str, float] = field(default_factory=dict)  # seconds of the engine in that time, by kind
 
 

@@ -191,13 +191,13 @@ _MISREAD = ("=", "+", "-", "@", "\t", "\r", "'")  # what makes a cell a formula,
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?", re.ASCII)
 
 
-def csv_line(cells: Iterable[object], delimiter: str = ",") -> str:
+def csv_line(cells: Iterable[object]) -> str:
     """Return a line of a CSV for spreadsheets and `csv.reader`; None is an empty cell.
 
     Python's writer leaves a carriage return bare where lines end in a newline, and no reader takes it then.
     """
     out = io.StringIO()
-    writer = csv.writer(out, delimiter=delimiter, lineterminator="\r\n")
+    writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow([cell(value) if isinstance(value, str) else value for value in cells])
     return out.getvalue().removesuffix("\r\n") + "\n"
 

@@ -31,8 +31,8 @@ def calibrate(predicted: np.ndarray, labels: np.ndarray, group: np.ndarray | Non
     return Conformal(level=LEVEL, half_width=width, images=len(labels))
 
 
-def half_width(residuals: np.ndarray, group: np.ndarray | None = None, level: float = LEVEL) -> float | None:
-    """Return the quantile of absolute residuals (n,) that `level` asks for; None where there are too few of them.
+def half_width(residuals: np.ndarray, group: np.ndarray | None = None) -> float | None:
+    """Return the quantile of absolute residuals (n,) that `LEVEL` asks for; None where there are too few of them.
 
     >>> half_width(np.arange(1.0, 20.0)), half_width(np.arange(5.0))
     (18.0, None)
@@ -41,7 +41,7 @@ def half_width(residuals: np.ndarray, group: np.ndarray | None = None, level: fl
         return None
     unit = np.arange(len(residuals)) if group is None else np.unique(group, return_inverse=True)[1]
     sizes = np.bincount(unit)
-    wanted = math.ceil((len(sizes) + 1) * level - 1e-9)  # of the units
+    wanted = math.ceil((len(sizes) + 1) * LEVEL - 1e-9)  # of the units
     if wanted > len(sizes):
         return None
     order = np.argsort(residuals, kind="stable")

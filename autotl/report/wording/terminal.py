@@ -128,13 +128,6 @@ def plan(planned: Any) -> str:
     )
 
 
-def no_summary(result: Recommendation) -> str:
-    """Return what stands in place of a recommendation that there is not."""
-    if result.status == "running":
-        return "No recommendation yet: the run has not finished."
-    return "No recommendation: no candidate finished within the budget."
-
-
 def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.2f}"
 
