@@ -308,13 +308,13 @@ def profile(profiled: Profile) -> None:
     """Print a profile: figures, classes, findings."""
     from autotl.report import cautions, recorded
     from autotl.report.format import file_size, percent
-    from autotl.report.wording import page as wording
+    from autotl.report.wording.profile import counted_as, target_facts, unlabelled
 
     low, high = profiled.sides
     facts(
         [
             ("images", f"{profiled.images:,} ({file_size(profiled.bytes)})"),
-            *wording.target_facts(profiled),
+            *target_facts(profiled),
             *(
                 [("largest : smallest class", f"{recorded.imbalance(profiled):.1f} : 1")]
                 if profiled.numbers is None
@@ -323,7 +323,7 @@ def profile(profiled: Profile) -> None:
             ("shorter side", f"median {profiled.side} px, 90% from {low} to {high} px"),
             ("grayscale", percent(profiled.gray, 0)),
             *(
-                [("without a label", wording.unlabelled(profiled.unlabelled))]
+                [("without a label", unlabelled(profiled.unlabelled))]
                 if profiled.unlabelled is not None
                 else []
             ),
@@ -334,7 +334,7 @@ def profile(profiled: Profile) -> None:
     ordered = counted if profiled.numbers else sorted(counted, key=lambda pair: (-pair[1], pair[0]))
     listed = ordered if len(ordered) <= 20 else [*ordered[:10], ("...", -1), *ordered[-10:]]
     rows_table(
-        (wording.counted_as(profiled.target), "images"),
+        (counted_as(profiled.target), "images"),
         [(n, "" if c < 0 else f"{c:,}") for n, c in listed],
         right=("images",),
         elastic=0,

@@ -17,7 +17,8 @@ from autotl.report import recorded
 from autotl.report.format import percent, percent_range, shown
 from autotl.report.material import label_sets_of, numbers_of
 from autotl.report.wording import label_sets, numbers
-from autotl.report.wording import page as wording
+from autotl.report.wording import model_card as wording
+from autotl.report.wording.page import as_sentence, recipe
 from autotl.report.wording.recommendation import recommendation
 from autotl.report.wording.run import guest
 from autotl.report.wording.targets import TASKS, metric_name
@@ -54,7 +55,7 @@ def _lines(state: Recommendation, winner: Winner, folder: Path) -> Iterator[str]
     counts = ", ".join(f"{count:,} {part}" for part, count in state.data.counts.items() if count)
     yield f"{_plain(_name(state))}: {counts}. Fingerprint {state.data.fingerprint}."
     if split := recorded.split(state):
-        yield f"Split: {_plain(wording.as_sentence(split))}"
+        yield f"Split: {_plain(as_sentence(split))}"
     findings = (*state.data.findings, *state.profile.findings)
     if findings:
         yield ""
@@ -67,7 +68,7 @@ def _lines(state: Recommendation, winner: Winner, folder: Path) -> Iterator[str]
     yield "## Training"
     yield ""
     versions = ", ".join(f"{name} {version}" for name, version in state.versions.items())
-    how = wording.recipe(winner.strategy, winner.unfreeze)
+    how = recipe(winner.strategy, winner.unfreeze)
     yield f"Recipe: {how}. Seed: {state.seed}. Device: {state.device}. Versions: {versions}."
     if state.plugins:
         yield f"Plugins of the run: {_plain('; '.join(map(guest, state.plugins)))}."

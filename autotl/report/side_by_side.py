@@ -16,6 +16,7 @@ from autotl.report.sections import recommendation
 from autotl.report.trainings import rivals
 from autotl.report.wording import page as wording
 from autotl.report.wording import sentences
+from autotl.report.wording.model import predictions_of
 from autotl.report.wording.targets import metric_name
 from autotl.run_folder.diff import Change, Comparison, compare
 
@@ -53,7 +54,7 @@ def view(
         "more_candidates": max(0, len(_candidates(one, other)) - SHOWN),
         "classes": _classes(*predicted)[:SHOWN],
         "more_classes": max(0, len(_classes(*predicted)) - SHOWN),
-        "predicted_on": ["" if each is None else wording.predictions_of(each.model, each.images) for each in predicted],
+        "predicted_on": ["" if each is None else predictions_of(each.model, each.images) for each in predicted],
     }  # fmt: skip
 
 

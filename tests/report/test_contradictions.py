@@ -16,8 +16,8 @@ from autotl.report.format import printable
 from autotl.report.material import Material
 from autotl.report.sections import cost, data, depth, model, time
 from autotl.report.wording import nothing_finished, terminal
-from autotl.report.wording import page as wording
 from autotl.report.wording.discrimination import separation
+from autotl.report.wording.model import confusions
 
 
 def line(name: str, right: int, images: int) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def test_every_class_is_right_only_where_every_class_is() -> None:
 
 @pytest.mark.parametrize(("wrong", "named"), [(5, False), (9, False), (20, True)])
 def test_two_errors_of_five_are_no_frequent_confusion(wrong: int, named: bool) -> None:
-    text = wording.confusions(wrong, 10, round(0.4 * wrong), 4)
+    text = confusions(wrong, 10, round(0.4 * wrong), 4)
     assert ("most frequent" in text) == named
     assert named or "too few to show a pattern" in text
 

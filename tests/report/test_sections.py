@@ -14,6 +14,7 @@ from autotl.report import render, view
 from autotl.report.format import printable
 from autotl.report.sections.leaderboard import untrained
 from autotl.report.wording import page as wording
+from autotl.report.wording.time import forecasts
 
 TEMPLATES = Path(render.__file__).parent / "templates"
 
@@ -87,7 +88,7 @@ def test_a_run_that_ended_early_says_what_ended_its_search() -> None:
 
 @pytest.mark.parametrize(("ratios", "median"), [([1.45, 2.05], "1.75"), ([1.0, 2.0, 9.0], "2.00")])
 def test_the_median_of_the_forecasts_is_one(ratios: list[float], median: str) -> None:
-    assert f"took {median} times" in wording.forecasts(ratios, 1, 2)
+    assert f"took {median} times" in forecasts(ratios, 1, 2)
 
 
 def test_the_time_plan_stands_beside_what_a_stage_took() -> None:

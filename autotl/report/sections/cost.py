@@ -9,7 +9,7 @@ from autotl.report.figures import pareto
 from autotl.report.format import count, duration, interval, percent
 from autotl.report.material import Material
 from autotl.report.trainings import rivals
-from autotl.report.wording import page as wording
+from autotl.report.wording import cost as wording
 
 FASTER = (
     1.2  # times as fast as the winner: less is hardly noticed, and hardly more than the error of the timing

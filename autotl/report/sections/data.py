@@ -9,7 +9,8 @@ from autotl.records.result import Recommendation
 from autotl.report import recorded
 from autotl.report.format import percent
 from autotl.report.material import Material
-from autotl.report.wording import page as wording
+from autotl.report.wording import profile as wording
+from autotl.report.wording.page import as_sentence
 
 SHOWN_CLASSES = 60  # with more, only the largest and the smallest are drawn
 SHOWN_NAMES = 5  # of the images that a finding concerns
@@ -42,7 +43,7 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
         "unsampled": 0 if profile.numbers is not None else len(profile.classes) - len(material.samples),
         "counted": wording.counted(profile.target),
         "label": min(14, max((len(name) for name, _ in named), default=1)) + 1,  # characters
-        "split": wording.as_sentence(split) if split else "",
+        "split": as_sentence(split) if split else "",
         "findings": _findings(result, material),
         "similarity": [
             {
@@ -62,7 +63,7 @@ def _findings(result: Recommendation, material: Material) -> list[dict[str, Any]
         distinct.setdefault((finding.kind, recorded.finding(finding)), finding)
     return [
         {
-            "text": wording.as_sentence(recorded.finding(finding)),
+            "text": as_sentence(recorded.finding(finding)),
             "action": recorded.action(finding),
             "where": list(finding.where[:SHOWN_NAMES]),
             "more": max(0, finding.count - SHOWN_NAMES) if finding.where else 0,

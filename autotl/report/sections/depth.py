@@ -10,7 +10,8 @@ from autotl.report import recorded, trainings
 from autotl.report.figures import depth_word
 from autotl.report.format import duration, interval, percent
 from autotl.report.material import Material
-from autotl.report.wording import page as wording
+from autotl.report.wording import depth as wording
+from autotl.report.wording.page import as_sentence
 
 
 def section(result: Recommendation, _material: Material) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
         enough = trainings.enough_depth(profile)
         sentences.append(wording.features_by_depth(profile, enough=enough, deepest_is_best=deepest))
     return {
-        "sentences": [wording.as_sentence(text) for text in sentences],
+        "sentences": [as_sentence(text) for text in sentences],
         "tables": [
             {"backbone": name, "depths": _lines(rows)} for name, rows in trainings.by_depth(result).items()
         ],

@@ -9,7 +9,7 @@ from autotl.report.format import percent
 from autotl.report.material import LabelMaterial, Material
 from autotl.report.sections.model import LONG, curves_of, epochs_of
 from autotl.report.wording import label_sets as wording
-from autotl.report.wording import page
+from autotl.report.wording.model import NO_PREDICTIONS, predictions_of
 
 MACRO = "label_sets"  # of the templates
 
@@ -19,11 +19,11 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
     shared = {"macro": MACRO, "curves": curves_of(result), "epochs": epochs_of(result)}
     found = material.label_sets
     if found is None:
-        return {**shared, "none": page.NO_PREDICTIONS}
+        return {**shared, "none": NO_PREDICTIONS}
     return {
         **shared,
         "none": "",
-        "where": page.predictions_of(found.predictions.model, found.predictions.images),
+        "where": predictions_of(found.predictions.model, found.predictions.images),
         "lede": wording.size(found.errors),
         "threshold_sentence": wording.thresholds(result.thresholds),
         "labels": [wording.label_line(each) for each in found.errors.labels],

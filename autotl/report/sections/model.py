@@ -14,7 +14,7 @@ from autotl.report.format import duration, interval, percent
 from autotl.report.material import Material
 from autotl.report.predictions import Predictions, accuracy, by_class, confusions, reliability
 from autotl.report.wording import discrimination as separation
-from autotl.report.wording import page as wording
+from autotl.report.wording import model as wording
 from autotl.stats import metrics
 
 LONG = 12  # classes, above which their table is folded

@@ -8,7 +8,7 @@ from autotl.records.result import Recommendation
 from autotl.report.material import Material, NumberMaterial
 from autotl.report.sections.model import curves_of, epochs_of
 from autotl.report.wording import numbers as wording
-from autotl.report.wording import page
+from autotl.report.wording.model import NO_PREDICTIONS, predictions_of
 
 MACRO = "numbers"  # of the templates
 
@@ -18,12 +18,12 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
     shared = {"macro": MACRO, "curves": curves_of(result), "epochs": epochs_of(result)}
     found = material.numbers
     if found is None:
-        return {**shared, "none": page.NO_PREDICTIONS}
+        return {**shared, "none": NO_PREDICTIONS}
     errors, unit = found.errors, result.data.classes[0]
     return {
         **shared,
         "none": "",
-        "where": page.predictions_of(found.predictions.model, found.predictions.images),
+        "where": predictions_of(found.predictions.model, found.predictions.images),
         "unit": unit,
         "lede": wording.size(errors),
         "spread_sentence": wording.spread(errors),

@@ -13,6 +13,7 @@ from autotl.report.sections.leaderboard import untrained
 from autotl.report.wording import page as wording
 from autotl.report.wording import sentences
 from autotl.report.wording.targets import metric_name
+from autotl.report.wording.transfer import AT_MOST
 
 MOST_REASONS, MOST_WARNINGS = 5, 4  # that stand open; the others fold away
 # Reasons with a figure, in the order of their weight for a reader who has a minute.
@@ -106,7 +107,7 @@ def _figures(result: Recommendation, winner: Winner, row: Row | None) -> list[di
         gain = result.transfer
         note = f"95% interval {points_interval(gain.low, gain.high)}"
         if recorded.transfer_is_bound(result):
-            note = f"{wording.AT_MOST}; {note}"
+            note = f"{AT_MOST}; {note}"
         figures.append(("effect of pretraining", points(gain.value), note))
     if row is not None and row.fit_time is not None:
         figures.append(("training time", duration(row.fit_time), "all trials of the candidate"))

@@ -11,8 +11,8 @@ from autotl.records.result import Recommendation, repeats_probe
 from autotl.report import trainings
 from autotl.report.format import MINUS, duration, percent
 from autotl.report.material import Material
-from autotl.report.wording import page as wording
 from autotl.report.wording import sentence, terminal
+from autotl.report.wording import time as wording
 
 TONES = 6  # colours of the bar of time
 FEWEST_PAIRS = 4  # of score and training, for a correlation

@@ -9,14 +9,15 @@ from autotl.report import recorded, trainings
 from autotl.report.format import interval, percent
 from autotl.report.material import Material
 from autotl.report.trainings import Training
-from autotl.report.wording import page as wording
 from autotl.report.wording import terminal
+from autotl.report.wording import transfer as wording
+from autotl.report.wording.page import as_sentence
 
 
 def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     """Return the effect with its interval, the controls, and start, slope and asymptote of both curves."""
     pair = trainings.transfer_pair(result)
-    verdict, *more = map(wording.as_sentence, recorded.pretraining_reasons(result) or [""])
+    verdict, *more = map(as_sentence, recorded.pretraining_reasons(result) or [""])
     return {
         "verdict": verdict,
         "sentences": more,

@@ -1,0 +1,48 @@
+"""Sentences of the section on depths: what frozen features are worth after each layer group."""
+
+from __future__ import annotations
+
+from autotl.records import DepthProfile
+from autotl.report.format import percent
+
+
+def features_by_depth(profile: DepthProfile, *, enough: int, deepest_is_best: bool) -> str:
+    """Return at which depth the frozen features are most accurate, and what follows from it.
+
+    `enough` is the shallowest depth that is as accurate as the last one.
+    """
+    last, first = profile.points[-1], profile.points[0]
+    number = len(profile.points)
+    if not deepest_is_best:
+        best = max(profile.points, key=lambda point: point.linear)
+        return (
+            f"Frozen features of {profile.backbone}: layer group {best.depth} of {number} is the best,"
+            f" {percent(best.linear)} with a linear head, compared with {percent(last.linear)} at the last. The last"
+            " layer groups are specific to the pretraining task, which favours fine-tuning them."
+        )
+    if enough < last.depth:
+        point = profile.points[enough - 1]
+        return (
+            f"Frozen features of {profile.backbone}: a linear head on layer group {enough} of {number} is as"
+            f" accurate as on the last, {percent(point.linear)} and {percent(last.linear)} ({profile.rows:,}"
+            " images). The layer groups behind it add nothing measurable: a truncated backbone would do."
+        )
+    return (
+        f"Frozen features of {profile.backbone}: the last of {number} depths is the best, {percent(last.linear)} with"
+        f" a linear head, compared with {percent(first.linear)} at the first; truncating the backbone does not help."
+    )
+
+
+def features_tell_nothing(profile: DepthProfile, largest: float, target: str = "multiclass") -> str:
+    """Return that no depth is better than a constant answer, which scores `largest`: the share of its class."""
+    if target != "multiclass":
+        return (
+            f"Frozen features of {profile.backbone}: after no layer group is a linear head better than always giving the"
+            f" same answer ({percent(largest)}; {profile.rows:,} images), so its score does not show which depth is"
+            " enough."
+        )
+    return (
+        f"Frozen features of {profile.backbone}: after no layer group is a linear head significantly more accurate"
+        f" than always answering the largest class ({percent(largest)}; {profile.rows:,} images), so accuracy does"
+        " not show which depth is enough."
+    )

@@ -1,0 +1,131 @@
+"""Sentences of the section on the model: its training, errors and calibration."""
+
+from __future__ import annotations
+
+from autotl.records import Calibration, Interval, ProbabilityErrors
+from autotl.report.format import interval, percent
+from autotl.report.wording.targets import metric_name
+
+FEWEST_ERRORS = 10  # among which a confusion can be called frequent
+FEW_IMAGES = 5  # of a class, below which its figures are hardly informative
+NO_PREDICTIONS = "The winner's predictions are not in the run folder, so its errors cannot be shown."
+NO_WINNER_NO_TRAINING = "There is no winner, so there is no training to show."
+CLOSED_FORM = "The winner's head is fitted in closed form, so there is no learning curve."
+CALIBRATION = {
+    "calibrated": "Its probabilities are well calibrated.",
+    "by chance": "Its calibration error is not significant on this many images.",
+    "nearly": "Its probabilities are nearly calibrated.",
+    "overconfident": "It is overconfident: use its probabilities as a ranking only.",
+    "underconfident": "It is underconfident: it is correct more often than its probabilities state.",
+    "miscalibrated": "It is miscalibrated in both directions: use its probabilities as a ranking only.",
+}
+
+
+def training_loss(*, fell: float, falling: bool) -> str:
+    """Return whether the training of the model had converged."""
+    if falling:
+        return (
+            f"The training loss fell by {percent(fell, 0)} in the last fifth of the training: more epochs, with a"
+            " larger budget, may help."
+        )
+    return (
+        "The training loss had flattened at the end of the training: more epochs alone are unlikely to help."
+    )
+
+
+def predictions_of(model: str, images: str) -> str:
+    """Return the caption of figures on the model: whose predictions, on which images."""
+    return f"Predictions of {model} on {images}"
+
+
+def correct(number: int, total: int, share: Interval) -> str:
+    """Return how many images are classified correctly."""
+    return (
+        f"{number:,} of {total:,} images are classified correctly: {percent(share.value)} (95% CI"
+        f" {interval(share.low, share.high)})"
+    )
+
+
+def own_metric(metric: str, value: float) -> str:
+    """Return the run's metric beside accuracy."""
+    return f"{metric_name(metric)}, which weights all classes equally: {percent(value)}"
+
+
+def confusions(
+    wrong: int, classes: int, top: int, pairs: int, *, attractor: str = "", attracted: int = 0
+) -> str:
+    """Return how the errors are distributed over pairs of classes.
+
+    `top` is how many errors the two most frequent of `pairs` confusions make; `attractor` is a class that
+    `attracted` errors are predicted as.
+    """
+    if not wrong:
+        return "No image is misclassified."
+    if attractor:
+        return f"{attracted:,} of the {wrong:,} errors are images of other classes classified as {attractor}."
+    if wrong < FEWEST_ERRORS:
+        return f"{wrong:,} {'error' if wrong == 1 else 'errors'}: too few to show a pattern."
+    if pairs > 2 and top >= 0.4 * wrong:
+        return f"The two most frequent confusions make up {percent(top / wrong, 0)} of the {wrong:,} errors."
+    if classes > 2 and top < 0.15 * wrong:
+        return f"The {wrong:,} errors are spread over many pairs of classes; no confusion stands out."
+    return f"{wrong:,} errors."
+
+
+def classes(name: str, recall: Interval, images: int, few: int, missing: int, total: int) -> str:
+    """Return the class with the lowest recall, and how many classes have few images or none."""
+    text = (
+        f"Lowest recall: {name}, {percent(recall.value, 0)} of its {images} images (95% CI"
+        f" {interval(recall.low, recall.high)})."
+        if recall.value < 1
+        else "Every image of every class is classified correctly."
+    )
+    if few:
+        have = "class has" if few == 1 else "classes have"
+        text += f" {few} {have} fewer than {FEW_IMAGES} images here, too few for a reliable figure."
+    if missing:
+        text += f" {missing} of {total} classes have no image here."
+    return text
+
+
+def calibration(
+    verdict: str, confidence: float, accuracy: float, error: float, fitted: Calibration | None
+) -> str:
+    """Return how well calibrated the probabilities are, and what temperature scaling changed."""
+    text = (
+        f"{CALIBRATION[verdict]} Mean confidence {percent(confidence)}, accuracy {percent(accuracy)}, expected"
+        f" calibration error {percent(error)}."
+    )
+    if fitted is not None and fitted.test is not None:
+        text = f"{text} {probability_errors(fitted.test)}"
+    if fitted is None or fitted.temperature == 1.0:
+        return text
+    return (
+        f"{text} These are the probabilities that autotl predict prints, at temperature {fitted.temperature:.2f},"
+        f" which changed the error from {percent(fitted.ece_before)} to {percent(fitted.ece)} on {fitted.images:,}"
+        " selection images (out-of-fold)."
+    )
+
+
+def probability_errors(measured: ProbabilityErrors) -> str:
+    """Return the errors of the shipped model's probabilities on the test images."""
+    return (
+        f"On the {measured.images:,} test images: expected calibration error {percent(measured.ece)}, negative log"
+        f" likelihood {measured.nll:.3f}, Brier score {measured.brier:.3f} (0 is perfect, 2 the worst)."
+    )
+
+
+def occlusion(decisive: int, total: int) -> str:
+    """Return in how many images one region decides the prediction."""
+    if not total:
+        return ""
+    text = (
+        "No single region decides: with any of them occluded, every prediction keeps at least half of its probability."
+        if not decisive
+        else f"In {decisive} of {total} images a single region decides: occluding it more than halves the probability of"
+        " the prediction."
+    )
+    return (
+        f"{text} Where the tint is on the background, the model uses the background: add images of that class with"
+        " other backgrounds, or crop."
+    )

@@ -1,0 +1,57 @@
+"""Sentences of the section on the data: what is predicted, and what is counted."""
+
+from __future__ import annotations
+
+from autotl.records import Profile, UnlabelledProfile
+from autotl.report.format import numbered, percent
+
+
+def unlabelled(profile: UnlabelledProfile) -> str:
+    """Return how many images have no label, their sizes, and how many can be learned from."""
+    copies = profile.images - profile.usable
+    low, high = profile.sides
+    sides = f"{profile.side} px" if low == high else f"{profile.side} px ({low} to {high})"
+    text = f"{numbered(profile.images, 'image')}, shorter side {sides}"
+    if copies:
+        text += f"; {copies:,} left out as copies of labelled ones"
+    if profile.left_out:
+        text += f"; {numbered(profile.left_out, 'other file')} left out"
+    return text
+
+
+def counted(target: str) -> str:
+    """Return the heading over the images of each class, label or range."""
+    return {
+        "multiclass": "Images per class",
+        "multilabel": "Images per label",
+        "regression": "Images by number",
+    }[target]
+
+
+def counted_as(target: str) -> str:
+    """Return the heading of the column of what images are counted by."""
+    return {"multiclass": "class", "multilabel": "label", "regression": "number"}[target]
+
+
+def target_facts(profile: Profile) -> list[tuple[str, str]]:
+    """Return what is predicted: classes, labels or a number, with its distribution."""
+    if profile.numbers is not None:
+        low, _, quarter, middle, three, _, high = profile.numbers.quantiles
+        return [
+            ("predicted number", profile.classes[0]),
+            ("range", f"{low:.4g} to {high:.4g}"),
+            ("median (middle half)", f"{middle:.4g} ({quarter:.4g} to {three:.4g})"),
+            ("different values", f"{profile.numbers.distinct:,}"),
+        ]
+    if profile.label_sets is not None:
+        sets = profile.label_sets
+        return [
+            ("labels", f"{len(profile.classes):,}"),
+            ("labels an image", f"{sets.mean:.2f} on average, {sets.most} at most, none on {sets.without:,}"),
+        ]
+    return [("classes", f"{len(profile.classes):,}")]
+
+
+def certainty_of_finding(fraction: float) -> str:
+    """Return how certain a finding is, unless it is a fact."""
+    return "" if fraction >= 0.995 else f"{percent(fraction, 0)} certain"
