@@ -10,7 +10,7 @@ import click
 import pytest
 
 import autotl
-from autotl import errors
+from autotl import errors, pipeline
 from autotl.cli import main
 from autotl.options import Options
 from autotl.records import result
@@ -117,6 +117,13 @@ def test_every_page_is_named_in_the_index_itself() -> None:
     index = DOCS / "index.md"
     pages = {page for page in PAGES if page.is_relative_to(DOCS)} - {index}
     assert pages <= set(linked(index))
+
+
+def test_the_page_on_stages_has_those_of_a_run_in_their_order() -> None:
+    run = re.findall(r"^([a-z_]+)  +\S", str(pipeline.__doc__), re.MULTILINE)[1:]  # without the heading
+    table = READ[DOCS / "concepts" / "stages.md"].split("| --- | --- | --- |")[1].partition("\n\n")[0]
+    page = [name.replace(" ", "_") for name in re.findall(r"^\| ([a-z ]+) \|", table, re.MULTILINE)]
+    assert page == run and len(run) > 10
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
