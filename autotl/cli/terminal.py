@@ -67,12 +67,14 @@ def outcome(state: Recommendation) -> None:
     """Print leaderboard, recommendation, and the forecast beside what the run took."""
     from autotl.report import render
     from autotl.report.wording import terminal as wording
+    from autotl.report.wording.label_columns import further
     from autotl.run_folder import table as board
 
     leaderboard(state, board.rows(state))
     blocks = [
         wording.forecast_outcome(state),
         render.summary(state, warned=False),
+        "\n".join(further(column, state.metric) for column in state.label_columns[1:]),
         wording.higher_scores(state),
     ]
     for text in blocks:

@@ -15,6 +15,8 @@ from autotl.stats import metrics
 
 __all__ = ["Answers", "compared", "described"]
 
+EQUAL = 0.95  # of the model's epochs, from which on a training is as long
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answers:
@@ -24,13 +26,14 @@ class Answers:
     predicted: np.ndarray  # (m,) int64: class indices
 
 
-def described(target: Target, *, together: bool) -> LabelColumn:
-    """Return a label column without figures; `together`: the backbone was trained on all."""
+def described(target: Target, *, together: bool, epochs: float = 0.0) -> LabelColumn:
+    """Return a label column without figures; `together`: the backbone was trained on all, for so many `epochs`."""
     return LabelColumn(
         name=target.name,
         classes=target.classes,
         labelled=int((target.values >= 0).sum()),
         together=together,
+        epochs=epochs,
     )
 
 
@@ -46,7 +49,8 @@ def compared(
 ) -> LabelColumn:
     """Return a label column with the score of the model, that of its single-task twin, and their paired difference.
 
-    All are measured on the rows of `answers` that have a label in the column; no figure without such rows.
+    All are measured on the rows of `answers` that have a label in the column; no figure without such rows. A twin that
+    trained for fewer epochs than the model is no equal, so that there is no difference.
     """
     has_label = target.values[answers.rows] >= 0
     rows, predicted = answers.rows[has_label], answers.predicted[has_label]
@@ -68,13 +72,16 @@ def compared(
     if twin is None or alone is None:
         return column
     score = metrics.interval(metric, labels, alone, classes, group)
-    gap = metrics.paired_difference(metric, labels, predicted, alone, classes, group)
-    return replace(
+    column = replace(
         column,
         alone=twin.trial.candidate.id,
         alone_epochs=twin.epochs_done,
         alone_score=rounded(score.value),
         alone_low=rounded(score.low),
         alone_high=rounded(score.high),
-        difference=Interval(value=rounded(gap.value), low=rounded(gap.low), high=rounded(gap.high)),
     )
+    if twin.epochs_done < EQUAL * column.epochs:
+        return column
+    gap = metrics.paired_difference(metric, labels, predicted, alone, classes, group)
+    difference = Interval(value=rounded(gap.value), low=rounded(gap.low), high=rounded(gap.high))
+    return replace(column, difference=difference)

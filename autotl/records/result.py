@@ -129,6 +129,7 @@ class LabelColumn:
     labelled: int  # images with a label in it, in all parts
     images: int = 0  # test images among them
     together: bool = False  # the backbone was trained on all columns; False: on the main one alone, if at all
+    epochs: float = 0.0  # of the model
     score_test: float | None = None  # of the model, with its 95% interval
     test_low: float | None = None
     test_high: float | None = None
@@ -137,7 +138,9 @@ class LabelColumn:
     alone_score: float | None = None  # of the twin, with its 95% interval
     alone_low: float | None = None
     alone_high: float | None = None
-    difference: Interval | None = None  # of the model's score to the twin's, paired
+    difference: Interval | None = (
+        None  # of the model's score to the twin's, paired; None where that is shorter
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from autotl.records.result import Recommendation, Winner, is_probe
 from autotl.report import recorded
 from autotl.report.format import percent, percent_range, shown
 from autotl.report.material import label_sets_of, numbers_of
-from autotl.report.wording import label_sets, numbers
+from autotl.report.wording import label_columns, label_sets, numbers
 from autotl.report.wording import model_card as wording
 from autotl.report.wording.page import as_sentence, recipe
 from autotl.report.wording.recommendation import recommendation
@@ -45,6 +45,8 @@ def _lines(state: Recommendation, winner: Winner, folder: Path) -> Iterator[str]
     yield ""
     yield wording.model_is_for(state.data.target, state.data.classes, winner.input_size, winner.backbone)
     yield f"{_plain(recommendation(state))} {_plain(wording.fitted(recorded.model_is(state)))}"
+    for column in state.label_columns[1:]:
+        yield f"{_plain(label_columns.further(column, state.metric))} Classes: {_plain(', '.join(column.classes))}."
     yield ""
     yield "## Intended use"
     yield ""

@@ -67,29 +67,26 @@ class _Comparing:
         columns, every = self.setup.columns, self.strategy.every_target
         answers = self._answers()
         targets = (self.main, *columns.others)
-        alone = self._alone() if len(answers[0].rows) or len(answers[1].rows) else None
         # Of a model that learned the main column alone its own training is the twin there.
-        wanted = targets if every else columns.others
-        made: list[LabelColumn] = []
-        for target, predicted in zip(targets, answers, strict=True):
-            column = comparison.described(target, together=every)
-            result = None
-            if alone is not None and target in wanted:
-                left = sum(each in wanted for each in targets[len(made) :])
-                name = "" if target is self.main else target.name
-                result = self._train(alone, name, f"alone{len(made)}", self.seconds / left)
-            made.append(
-                comparison.compared(
-                    column,
-                    target,
-                    predicted,
-                    result,
-                    folder=self.context.journal.folder,
-                    columns=columns,
-                    metric=self.setup.goal.metric,
-                )
+        wanted = (*columns.others, *([self.main] if every else []))
+        alone = self._alone() if any(len(each.rows) for each in answers) else None
+        twins: dict[str, TrialResult | None] = {}
+        if alone is not None:
+            for target in wanted:
+                share = self.seconds / (len(wanted) - len(twins))
+                twins[target.name] = self._train(alone, target, f"alone{len(twins) + 1}", share)
+        return tuple(
+            comparison.compared(
+                comparison.described(target, together=every, epochs=self.trained.epochs_done),
+                target,
+                predicted,
+                twins.get(target.name),
+                folder=self.context.journal.folder,
+                columns=columns,
+                metric=self.setup.goal.metric,
             )
-        return tuple(made)
+            for target, predicted in zip(targets, answers, strict=True)
+        )
 
     def _answers(self) -> list[comparison.Answers]:
         """Fit the heads, and return what the model predicts for the test images, by column, the main one first."""
@@ -134,22 +131,32 @@ class _Comparing:
         name = twin(strategy, known.values())
         return known[name] if name else replace(strategy, every_target=False)
 
-    def _train(self, strategy: Strategy, target: str, name: str, seconds: float) -> TrialResult | None:
-        """Train on one column alone, on the same images for as many epochs as the model; None where that fails."""
+    def _train(self, strategy: Strategy, target: Target, name: str, seconds: float) -> TrialResult | None:
+        """Train on one column alone, on the same images for as many epochs as the model, or as many as there is time for.
+
+        None where there is no time for one, and where it fails.
+        """
         context, trained = self.context, self.trained
+        made = trained.epochs_done - trained.trial.resumed_epochs
+        epochs, unit = trained.epochs_done, trained.cost.seconds / (made if made > 0 else 1.0)
+        if max(epochs, 1.0) * unit <= self.seconds:
+            seconds = self.seconds  # one comparison of equals is worth more than two of others
+        elif epochs > 0:
+            epochs = float(int(seconds / unit))
+        if max(epochs, 1.0) * unit > seconds or (epochs < 1 <= trained.epochs_done):
+            return None
         candidate = replace(trained.trial.candidate, strategy=strategy.name)
         trial = Trial(
             id=name,
             candidate=candidate,
-            epochs=trained.epochs_done,
+            epochs=epochs,
             fit_on=trained.trial.fit_on,
             evaluate_on=("test",),
             seed=context.options.seed,
-            target=target,
+            target="" if target is self.main else target.name,
+            forecast=max(epochs, 1.0) * unit,
         )
-        allowance = context.budget.allowance(seconds, reserve=context.plan.report)
-        if allowance.expired:
-            return None
+        allowance = context.budget.allowance(seconds)
         spec = self.setup.backbones[candidate.backbone]
         progress = partial(report_progress, context, "final fit", candidate.id)
         result = context.engine.submit(trial, spec, strategy, allowance, progress).result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from simulated_run import World
 
 from autotl.cli import main
 from autotl.errors import AutotlError, DatasetError
-from autotl.records import Kind
+from autotl.records import Kind, Trial, TrialResult
 from autotl.run_folder import config, result_file
 from autotl.run_folder.replay import replay
 from autotl.search.time_plan import time_plan
@@ -51,9 +52,9 @@ def run(table: Path, photos: Path, out: Path, world: World | None = None, **opti
 
 def test_each_column_stands_beside_a_training_on_it_alone(table: Path, photos: Path, tmp_path: Path) -> None:
     world = World()
-    folder = run(table, photos, tmp_path / "run", world, strategies=("multi_task",))
+    folder = run(table, photos, tmp_path / "run", world, strategies=("multi_task",), budget=600.0)
     state = result_file.read(folder)
-    assert world.engine is not None and state.winner is not None and world.clock.now <= 120
+    assert world.engine is not None and state.winner is not None and world.clock.now <= 600
     assert [target.name for target in world.engine.columns.others] == ["shape"] == list(state.profile.others)
     values = world.engine.columns.others[0].values
     assert (np.bincount(values + 1).tolist()) == [48, 96, 96]
@@ -62,9 +63,9 @@ def test_each_column_stands_beside_a_training_on_it_alone(table: Path, photos: P
     test = world.engine.columns.part == 2
     assert color.images == test.sum() and shape.images == (test & (values >= 0)).sum()
     twins = [trial for trial in world.engine.trials if trial.id.startswith("alone")]
-    assert shape.alone == twins[-1].candidate.id and color.alone == twins[0].candidate.id
-    assert [trial.target for trial in twins] == ["", "shape"] and color.together and shape.together
-    assert {trial.epochs for trial in twins} == {state.trials[-1].epochs_done}
+    assert shape.alone == twins[0].candidate.id and color.alone == twins[1].candidate.id
+    assert [trial.target for trial in twins] == ["shape", ""] and color.together and shape.together
+    assert twins[0].epochs == shape.epochs == state.trials[-1].epochs_done and twins[1].epochs >= 1
     assert {trial.candidate.strategy for trial in twins} == {"fine_tune"}
     assert shape.difference is not None and shape.score_test is not None and shape.alone_score is not None
     assert shape.difference.value == pytest.approx(shape.score_test - shape.alone_score, abs=1e-5)
@@ -72,6 +73,8 @@ def test_each_column_stands_beside_a_training_on_it_alone(table: Path, photos: P
     for page in ("report.html", "report.md"):
         text = (folder / page).read_text(encoding="utf-8")
         assert "Label columns" in text and "which the run decided on" in text
+    card = (folder / "model" / "README.md").read_text(encoding="utf-8")
+    assert "The model predicts shape too: test accuracy" in card and "Classes: disc, ring" in card
     with open(folder / "manifest.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["label:shape"] for row in rows} == {"", "disc", "ring"} and rows[0]["label"] == "class0"
@@ -163,3 +166,19 @@ def test_the_option_is_repeated_on_the_command_line_and_kept(
     state = result_file.read(run(table, photos, tmp_path / "run"))
     assert "multi_task" in {strategy.name for strategy in state.strategies}
     assert config.read(tmp_path / "run" / config.FILE)["label"] == ["color", "shape"]
+
+
+def test_a_training_on_one_column_that_is_shorter_is_not_compared(
+    table: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = TableEngine.answer
+
+    def hurried(self: TableEngine, trial: Trial, *more: Any) -> TrialResult:
+        result = original(self, trial, *more)
+        return replace(result, status="stopped", epochs_done=1.0) if trial.target else result
+
+    monkeypatch.setattr(TableEngine, "answer", hurried)
+    folder = run(table, photos, tmp_path / "run", strategies=("multi_task",))
+    _, shape = result_file.read(folder).label_columns
+    assert shape.alone_score is not None and shape.alone_epochs == 1 and shape.difference is None
+    assert "not compared: 1 of" in (folder / "report.md").read_text()
