@@ -157,7 +157,8 @@ def as_it_is(
         next((f"{f.values['score']:.0%} ({f.values['chance']:.0%})" for f in made), ""),
         f"{spent:.2f}",
     ]
-    of_rows = None if held.group is None else held.group[rows]
+    whole = held if diagnosis.group is None else copies.with_found(held, diagnosis.group)
+    of_rows = None if whole.group is None else whole.group[rows]
     return (
         f"| {' | '.join(cells)} |",
         _wrong_labels(name, values, data.labels[rows], of_rows),

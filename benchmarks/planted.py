@@ -172,7 +172,7 @@ def _is_claimed(
             later = how.pop("later", 0)
             files.append(str(Path(work) / f"{number}{suffix}"))
             made.save(files[-1], **how)  # type: ignore[arg-type]
-            written = 1_700_000_000 + 3600 * number + int(str(later))
+            written = 1_700_000_000 + 60 * number + int(str(later))
             os.utime(files[-1], (written, written))
         decoded = image.decode(files, Path(work) / "store", allowance=UNLIMITED)
         made_data = Dataset(

@@ -10,7 +10,7 @@ import numpy as np
 from autotl.data import copies, crops, groups
 from autotl.data.capture_keys import capture_keys
 from autotl.data.shift import shifted
-from autotl.data.shortcuts import shortcut
+from autotl.data.shortcuts import OfClass, shortcut
 from autotl.records import Dataset, Finding, Kind
 from autotl.records.data import GroupFrom
 from autotl.stats import values
@@ -125,6 +125,7 @@ def of_metadata(
                 "chance": found.chance,
                 "p": found.p,
                 "fields": dict(found.fields),
+                **({} if found.of_class is None else {"of_class": _of_class(found.of_class, strata)}),
                 "signs": [{name: value for name, value in sign.items() if name != "rows"} for sign in signs],
             },
             count=len(rows),
@@ -132,6 +133,10 @@ def of_metadata(
             certainty=round(1 - found.p, 6),
         )
     ]
+
+
+def _of_class(found: OfClass, strata: Sequence[str]) -> dict[str, str | float]:
+    return {"label": strata[found.label], "share": found.share, "others": found.others}
 
 
 def expression_held(findings: Sequence[Finding]) -> str | None:

@@ -35,7 +35,8 @@ BINS = 8  # of a number, about equally many images each; a value that many image
 COMMON = 0.05  # share of the images that makes a value a bin
 VALUES = 16  # of a text, the most frequent ones
 SMOOTHING = 0.5  # images that each bin of each class has before any is counted
-EFFECT = 0.22  # of the way from chance to all right, below which nothing is said
+EFFECT = 0.22  # of the way from chance to all right, below which nothing is said of all classes
+OF_CLASS = 0.6  # share of a class that is recognised, minus that of the others taken for it, from which it is said of it
 PERMUTATIONS = 99
 SIGNIFICANT = 0.01
 GIVEN_AWAY = (0.9, 0.05)  # share of a class that has a border, and of all others
@@ -61,12 +62,22 @@ class Sign:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OfClass:
+    """How well metadata alone tell one class from the others."""
+
+    label: int
+    share: float  # of the class, recognised
+    others: float  # share of the others that are taken for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shortcut:
     """The score of metadata alone, and what gives labels away."""
 
     score: float  # balanced accuracy, out-of-fold
     chance: float
     p: float
+    of_class: OfClass | None  # where one class is given away, and hardly any other
     fields: tuple[tuple[str, float], ...]  # score of each alone, the best first
     signs: tuple[Sign, ...]
 
@@ -95,25 +106,32 @@ def shortcut(
     if not used:
         return None
     hot = _one_hot([bins[name] for name in used])
-    chance = 1 / len(present)
-    score = _score(hot, own, fold, len(present))
-    if (score - chance) / (1 - chance) < EFFECT:
+    judged = _judged(hot, own, fold, len(present))
+    is_of_all = (judged.score - 1 / len(present)) * len(present) / (len(present) - 1) >= EFFECT
+    if not is_of_all and judged.apart.max() < OF_CLASS:
         return None
-    drawn = (permuted(own, of_rows, generator) for _ in range(PERMUTATIONS))
+    orders = (permuted(own, of_rows, generator) for _ in range(PERMUTATIONS))
+    drawn = [_judged(hot, order, fold, len(present)) for order in orders]
     tested = Permuted(
-        score=score,
-        shuffled=np.array([_score(hot, order, fold, len(present)) for order in drawn]),
+        score=judged.score if is_of_all else float(judged.apart.max()),
+        shuffled=np.array([each.score if is_of_all else each.apart.max() for each in drawn]),
         rows=len(rows),
     )
     if tested.p > SIGNIFICANT:
         return None
     named = [name for name in bins if name in used or name in BESIDE]
-    alone = {name: round(_score(_one_hot([bins[name]]), own, fold, len(present)), 6) for name in named}
+    by_field = {name: _judged(_one_hot([bins[name]]), own, fold, len(present)) for name in named}
+    place = int(judged.apart.argmax())
+    alone = {
+        name: round(each.score if is_of_all else float(each.apart[place]), 6)
+        for name, each in by_field.items()
+    }
     telling = sorted((s for s in signs if s.field in named), key=lambda s: s.others - s.share)
     return Shortcut(
-        score=round(score, 6),
-        chance=round(tested.chance, 6),
+        score=round(judged.score, 6),
+        chance=round(float(np.mean([each.score for each in drawn])), 6),
         p=round(tested.p, 6),
+        of_class=None if is_of_all else judged.of_class(place, int(present[place])),
         fields=tuple(sorted(alone.items(), key=lambda pair: -pair[1])),
         signs=tuple(_each_once(telling, present, rows))[:SIGNS],
     )
@@ -150,17 +168,40 @@ def _one_hot(bins: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.eye(int(of.max()) + 1, dtype=np.float32)[of] for of in bins], axis=1)
 
 
-def _score(hot: np.ndarray, labels: np.ndarray, fold: np.ndarray, classes: int) -> float:
-    """Return the balanced accuracy of naive Bayes with equal priors, out-of-fold."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Judged:
+    shares: np.ndarray  # (classes,) of each class that are recognised, out-of-fold
+    others: np.ndarray  # (classes,) of all other images that are taken for it
+
+    @property
+    def score(self) -> float:
+        """Return the balanced accuracy."""
+        return float(self.shares.mean())
+
+    @property
+    def apart(self) -> np.ndarray:
+        """Return how well each class is told from the others, (classes,): 0 by chance, 1 at most (Youden's index)."""
+        return np.asarray(self.shares - self.others)
+
+    def of_class(self, place: int, label: int) -> OfClass:
+        """Return how well one class is told from the others."""
+        share, others = (round(float(column[place]), 6) for column in (self.shares, self.others))
+        return OfClass(label=label, share=share, others=others)
+
+
+def _judged(hot: np.ndarray, labels: np.ndarray, fold: np.ndarray, classes: int) -> _Judged:
+    """Return what naive Bayes with equal priors answers out-of-fold."""
     given = np.eye(classes, dtype=np.float32)[labels]
-    right = np.zeros(classes)
+    right, answered = np.zeros(classes), np.zeros(classes)
     for number in range(FOLDS):
         out = fold == number
         counts = hot[~out].T @ given[~out] + SMOOTHING
         log = np.log(counts / (given[~out].sum(0) + 1.0))
         predicted = (hot[out] @ log).argmax(1)
         right += np.bincount(labels[out][predicted == labels[out]], minlength=classes)
-    return float((right / np.bincount(labels, minlength=classes)).mean())
+        answered += np.bincount(predicted, minlength=classes)
+    images = np.bincount(labels, minlength=classes)
+    return _Judged(shares=right / images, others=(answered - right) / (len(labels) - images))
 
 
 def _signs(name: str, bins: np.ndarray, values: np.ndarray, labels: np.ndarray) -> list[Sign]:

@@ -16,6 +16,7 @@ __all__ = ["cautions", "warnings", "with_files"]
 
 WIDE = 0.1  # width of the interval of the expected score from which it is a caution of its own
 OVERRATED = 0.01  # by a random split, from which it is a caution what copies and groups are worth
+MANY = 0.1  # of a part, from which copies in another are the first caution
 NAMED = 3  # files that a caution names
 # Of the decision, of the notes of the run and of its findings, each in the order of gravity.
 _REASONS = (Kind.NO_SIGNAL, Kind.SHUFFLED_LABELS, Kind.PRETRAINING_GAIN, Kind.PIXELS_ONLY)
@@ -25,7 +26,7 @@ _NOTES = (
     Kind.REFIT_FAILED, Kind.GEOMETRY_NOT_MEASURED,
 )  # fmt: skip
 _FINDINGS = (
-    Kind.LEAK, Kind.SHARED_GROUP, Kind.GROUPS, Kind.SPLIT_CHECKED, Kind.FRAMES, Kind.SHORTCUT, Kind.TEST_IMAGES_DIFFER,
+    Kind.SHARED_GROUP, Kind.GROUPS, Kind.SPLIT_CHECKED, Kind.FRAMES, Kind.SHORTCUT, Kind.LEAK, Kind.TEST_IMAGES_DIFFER,
     Kind.UNLABELLED_DIFFER, Kind.CONFLICT, Kind.ONE_SIDED_CLASS, Kind.NO_TIME, Kind.SAMPLED, Kind.BROKEN,
     Kind.LEFT_OUT, Kind.FEW,
 )  # fmt: skip
@@ -70,12 +71,15 @@ def _on_test_alone(signal: Fact, winner: Winner) -> Iterator[Fact]:
 
 def _in_order(items: tuple[Fact | Finding, ...], kinds: tuple[Kind, ...]) -> list[Fact | Finding]:
     chosen = [item for item in items if item.kind in kinds and _counts(item)]
-    return sorted(chosen, key=lambda item: (_is_slight(item), kinds.index(item.kind)))
+    return sorted(chosen, key=lambda item: (_place(item), kinds.index(item.kind)))
 
 
-def _is_slight(item: Fact | Finding) -> bool:
-    """Return whether an item changes hardly any figure: copies of single images in another part."""
-    return item.kind is Kind.LEAK and wording.is_slight(item.values["parts"])
+def _place(item: Fact | Finding) -> int:
+    """Return −1 for copies that make up much of a part, 1 for those of single images, and 0 for everything else."""
+    if item.kind is not Kind.LEAK:
+        return 0
+    parts = item.values["parts"]
+    return -1 if any(images >= MANY * of for images, of in parts.values()) else int(wording.is_slight(parts))
 
 
 def _counts(item: Fact | Finding) -> bool:

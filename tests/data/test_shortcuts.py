@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from autotl.data.shortcuts import shortcut
-from autotl.records import Kind
+from autotl.records import Finding, Kind
 from autotl.report.wording import sentence
 from autotl.report.wording.data import sign
 from autotl.run import profile
@@ -62,6 +62,31 @@ def test_a_planted_shortcut_is_found_with_the_field_and_the_class_that_it_gives_
     ) or field == "time"
     one, other = found.signs[0].rows
     assert (LABELS[one] == found.signs[0].label) and LABELS[other] != LABELS[one]
+
+
+def test_one_class_of_many_that_is_given_away_is_named() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(IMAGES) % 10
+    png = (labels == 7) & (generator.random(IMAGES) < 0.9)
+    found = shortcut(_metadata(format=np.where(png, "PNG", "JPEG")), labels)
+    assert found is not None and found.of_class is not None
+    assert found.of_class.label == 7 and found.of_class.share > 0.6 and found.of_class.others < 0.1
+    assert found.p <= 0.01 and found.fields[0][0] == "format"
+    of_any = generator.permutation(png)
+    assert shortcut(_metadata(format=np.where(of_any, "PNG", "JPEG")), labels) is None
+
+
+def test_the_class_that_is_given_away_is_said() -> None:
+    values = {
+        "score": 0.2,
+        "chance": 0.1,
+        "p": 0.01,
+        "fields": {"format": 0.9},
+        "signs": [],
+        "of_class": {"label": "g", "share": 0.9, "others": 0.002},
+    }
+    text = sentence(Finding(kind=Kind.SHORTCUT, values=values, count=300))
+    assert "metadata alone tell g from the other classes" in text and "format recognises 90% of it" in text
 
 
 def test_metadata_that_are_the_same_in_all_classes_are_none() -> None:

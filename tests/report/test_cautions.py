@@ -130,10 +130,13 @@ def test_a_caution_stands_on_the_last_screen_and_first_in_the_report(
     assert words in " ".join(view(state)["recommendation"]["warnings"])
 
 
-def test_copies_of_single_images_come_after_what_changes_more() -> None:
-    slight = with_finding(Kind.LEAK, values={"exact": True, "parts": {"test": [1, 400]}})
-    both = replace(slight, data=replace(slight.data, findings=(Finding(kind=Kind.SHARED_GROUP, count=2),)))
-    assert [item.kind for item in cautions(both)] == [Kind.SHARED_GROUP, Kind.LEAK]
+def test_copies_in_several_parts_are_placed_by_their_number() -> None:
+    """Few copies are said last, and many first."""
+    for images, order in ((1, [Kind.ONE_SIDED_CLASS, Kind.LEAK]), (80, [Kind.LEAK, Kind.ONE_SIDED_CLASS])):
+        leak = with_finding(Kind.LEAK, values={"exact": True, "parts": {"test": [images, 400]}})
+        other = Finding(kind=Kind.ONE_SIDED_CLASS, values={"part": "test"}, count=2)
+        both = replace(leak, data=replace(leak.data, findings=(other,)))
+        assert [item.kind for item in cautions(both)] == order
 
 
 def test_what_misleads_nobody_is_no_caution(capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,6 +98,7 @@ def test_intervals_of_numbers_hold_new_images(finished: Path) -> None:
     report = (finished / "report.html").read_text()
     assert "Residuals" in report and "Predictions and labels" in report and "radius" in report
     assert "Confusions" not in report and "classified correctly" not in report
+    assert "Sample images</summary>" in report
     text = (finished / "report.md").read_text()
     assert "mean absolute error" in text and "Largest errors" in text and "R²" in text
     card = (finished / "model" / "README.md").read_text()
@@ -113,6 +114,7 @@ def test_thresholds_of_labels_are_chosen_out_of_fold(finished: Path) -> None:
     assert state.profile.label_sets is not None and state.profile.label_sets.without > 0
     report = (finished / "report.html").read_text()
     assert "Labels that go together" in report and "average precision" in report
+    assert "Sample images of each label</summary>" in report  # there are also images without one
     assert "Confusions" not in report
     card = (finished / "model" / "README.md").read_text()
     assert "several labels an image: 3 labels" in card

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autotl.records import Finding
+from autotl.records import Finding, Profile
 from autotl.records.result import Recommendation
 from autotl.report import recorded
 from autotl.report.format import percent
@@ -40,7 +40,7 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
             for name, images in material.samples.items()
         ],
         "several": any(len(images) > 1 for images in material.samples.values()),
-        "unsampled": 0 if profile.numbers is not None else len(profile.classes) - len(material.samples),
+        **_sampled(profile, material),
         "counted": wording.counted(profile.target),
         "label": min(14, max((len(name) for name, _ in named), default=1)) + 1,  # characters
         "split": as_sentence(split) if split else "",
@@ -54,6 +54,16 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
             for similar in (result.similarity or profile.similarity)
         ],
     }
+
+
+def _sampled(profile: Profile, material: Material) -> dict[str, Any]:
+    """Return of what there are sample images: of how many classes or labels, and of how many not."""
+    if profile.numbers is not None:
+        return {"sampled": 0, "unsampled": 0, "each": "", "of_all": ""}
+    each = wording.counted_as(profile.target)
+    sampled = len(set(material.samples) & set(profile.classes))  # there are also images without a label
+    plural = {"class": "classes", "label": "labels"}[each]
+    return {"sampled": sampled, "unsampled": len(profile.classes) - sampled, "each": each, "of_all": plural}
 
 
 def _findings(result: Recommendation, material: Material) -> list[dict[str, Any]]:

@@ -267,15 +267,27 @@ def _shortcut(
     fields: Mapping[str, float],
     signs: Sequence[Mapping[str, Any]],
     count: int,
+    of_class: Mapping[str, Any] | None = None,
 ) -> str:
     names = [FIELDS[name] for name in fields]
     listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
     given_away = "".join(f"; {sign(each)}" for each in signs)
+    if of_class is None:
+        told = (
+            f"metadata alone predict the label: without a look at the image, {listed} give a balanced accuracy of"
+            f" {percent(score, 0)} (by chance {percent(chance, 0)}, p = {p:.2g})"
+        )
+    else:
+        verb, take = ("recognises", "takes") if len(names) == 1 else ("recognise", "take")
+        told = (
+            f"metadata alone tell {of_class['label']} from the other classes: without a look at the image, {listed}"
+            f" {verb} {percent(of_class['share'], 0)} of it and {take} {percent(of_class['others'])} of the others for it"
+            f" (p = {p:.2g})"
+        )
     return (
-        f"metadata alone predict the label: without a look at the image, {listed} give a balanced accuracy of"
-        f" {percent(score, 0)} (by chance {percent(chance, 0)}, p = {p:.2g}){given_away}. A model can learn how the"
-        " files were made instead of what they show, and then fails on images from elsewhere: make the files of all"
-        " classes alike, and test on images of which every class comes from the same source"
+        f"{told}{given_away}. A model can learn how the files were made instead of what they show, and then fails on"
+        " images from elsewhere: make the files of all classes alike, and test on images of which every class comes from"
+        " the same source"
     )
 
 
@@ -423,8 +435,8 @@ def _odd(what: str) -> Callable[..., str]:
         found = _quality(what)(count)
         if label is None:
             return found
-        are = "is" if of_label == 1 else "are"
-        return f"{found}; {of_label:,} of them {are} {label}, which may be recognised by that"
+        how_many = "all" if of_label == count else f"{of_label:,}"
+        return f"{found}; {how_many} of them are {label}, which may be recognised by that"
 
     return text
 
