@@ -135,8 +135,7 @@ def numbers_of(result: Recommendation, folder: Path) -> NumberMaterial | None:
         return None
     predicted = found.proba[:, 0].astype(float)
     width = None if result.conformal is None else result.conformal.half_width
-    group = _group(folder, found)
-    errors = number_errors.measured(result.metric, found.labels, predicted, group, half_width=width)
+    errors = number_errors.measured(result.metric, found.labels, predicted, found.group, half_width=width)
     worst = np.argsort(-np.abs(found.labels - predicted), kind="stable")[:ERRORS]
     return NumberMaterial(predictions=found, errors=NumberEvaluation(**errors), worst=tuple(worst.tolist()))
 
@@ -148,17 +147,12 @@ def label_sets_of(result: Recommendation, folder: Path) -> LabelMaterial | None:
         return None
     limits = () if result.thresholds is None else result.thresholds.thresholds
     errors = label_errors.measured(
-        result.metric, found.labels, found.proba, found.classes, _group(folder, found), limits=limits
+        result.metric, found.labels, found.proba, found.classes, found.group, limits=limits
     )
     wrong = np.abs(found.labels - found.proba)
     order = np.argsort(-wrong, axis=None, kind="stable")[:ERRORS]
     worst = tuple(divmod(int(cell), found.labels.shape[1]) for cell in order if wrong.flat[cell] > HALF)
     return LabelMaterial(predictions=found, errors=LabelSetEvaluation(**errors), worst=worst)
-
-
-def _group(folder: Path, predictions: Predictions) -> np.ndarray | None:
-    table = _manifest(folder)
-    return None if table is None or table.group is None else table.group[predictions.rows]
 
 
 def _of_numbers(found: NumberMaterial) -> dict[str, str]:

@@ -42,6 +42,7 @@ class Predictions:
     images: str  # on which images, in words
     digest: str = ""  # of the predictions file
     shipped: bool = False  # made by the model in the run folder
+    group: np.ndarray | None = None  # (m,) int64: images of a group are not independent
 
     @property
     def predicted(self) -> np.ndarray:
@@ -76,7 +77,12 @@ def winner_table(result: Recommendation, folder: Path) -> Predictions | None:
     ]
     temperature = 1.0 if result.calibration is None else result.calibration.temperature
     source = _Source(
-        folder=folder, names=table.names, labels=labels, classes=result.data.classes, temperature=temperature
+        folder=folder,
+        names=table.names,
+        labels=labels,
+        group=table.group,
+        classes=result.data.classes,
+        temperature=temperature,
     )
     read = partial(_read, source)
     refitted = bool(result.options.get("refit"))  # the model in the folder has seen the test images too
@@ -111,6 +117,7 @@ class _Source:
     folder: Path
     names: np.ndarray  # (n,) object
     labels: np.ndarray  # (n,) int64
+    group: np.ndarray | None  # (n,) int64
     classes: tuple[str, ...]
     temperature: float
 
@@ -143,6 +150,7 @@ def _read(
         images=images,
         digest=digest(source.folder, trial.predictions) or "",
         shipped=shipped,
+        group=None if source.group is None else source.group[stored_rows],
     )
 
 
@@ -180,7 +188,7 @@ def by_class(predictions: Predictions) -> list[dict[str, Any]]:
         support, claimed, hits = int(table[number].sum()), int(table[:, number].sum()), table[number, number]
         if not support:
             continue
-        recall = accuracy(predictions.correct[predictions.labels == number])
+        recall = accuracy(predictions, predictions.labels == number)
         precision = hits / claimed if claimed else None
         f1 = 2 * hits / (support + claimed)
         lines.append(
@@ -228,9 +236,16 @@ def scores_by_class(
     return scores
 
 
-def accuracy(correct: np.ndarray) -> Interval:
-    """Return the share of True with its 95% interval."""
-    return metrics.interval("accuracy", np.ones(len(correct), np.int64), correct.astype(np.int64), 2)
+def accuracy(predictions: Predictions, of: np.ndarray | None = None) -> Interval:
+    """Return the accuracy with its 95% interval, groups whole; `of` (m,) bool chooses images."""
+    chosen = np.ones(len(predictions.rows), bool) if of is None else of
+    return metrics.interval(
+        "accuracy",
+        predictions.labels[chosen],
+        predictions.predicted[chosen],
+        len(predictions.classes),
+        None if predictions.group is None else predictions.group[chosen],
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +263,7 @@ def reliability(predictions: Predictions) -> Reliability:
     confidence, correct = predictions.confidence.astype(float), predictions.correct
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     bins = [
-        (float(confidence[place == number].mean()), accuracy(correct[place == number]), int(count))
+        (float(confidence[place == number].mean()), accuracy(predictions, place == number), int(count))
         for number, count in enumerate(np.bincount(place, minlength=BINS))
         if count
     ]

@@ -75,7 +75,7 @@ def curves_of(result: Recommendation) -> dict[str, str]:
 def _accuracy(predictions: Predictions, material: Material) -> str:
     """Return the accuracy, and the run's own metric where that is another one."""
     total = len(predictions.rows)
-    share = accuracy(predictions.correct)
+    share = accuracy(predictions)
     text = wording.correct(int(predictions.correct.sum()), total, share)
     if material.metric == "accuracy":
         return f"{text}."
@@ -170,7 +170,7 @@ def lowest_recall(lines: list[dict[str, Any]], total: int) -> str:
 
 
 def _calibration(predictions: Predictions, fitted: Calibration | None) -> str:
-    measured, share = reliability(predictions), accuracy(predictions.correct)
+    measured, share = reliability(predictions), accuracy(predictions)
     confidence = float(predictions.confidence.mean())
     if measured.ece <= CALIBRATED:
         verdict = "calibrated"
