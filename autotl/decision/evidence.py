@@ -31,7 +31,7 @@ class Evidence:
     predicted: (
         np.ndarray
     )  # (m,) class index, or as metrics of the target compare; aligned over all candidates
-    fit_time: float  # seconds over all trials of the candidate
+    fit_time: float  # seconds of all its probes; features count where they were computed
     refused: Fact | None = None  # the limit that its backbone exceeds by what it declares
     exportable: bool = True  # as one network, its head included
 

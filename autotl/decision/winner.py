@@ -28,7 +28,7 @@ FIGURES = ("fit_time", "latency", "parameters")
 class Costs:
     """A candidate's costs as the leaderboard shows them; None where one was not measured."""
 
-    fit_time: float | None  # seconds, all its trials
+    fit_time: float | None  # seconds of all its probes
     latency: float | None  # seconds an image
     parameters: float | None
 

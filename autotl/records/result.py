@@ -159,7 +159,7 @@ class Row:
     expected: float | None = None  # score on new images, by which the candidates are ordered
     score_test: float | None = None
     in_winners_set: bool = False
-    fit_time: float | None = None  # seconds, all its trials
+    fit_time: float | None = None  # seconds of all its probes, without the final fit
     pred_time: float | None = None  # seconds an image
     parameters: int | None = None
     macs: float | None = None

@@ -15,6 +15,7 @@ MOST_BACKBONES = 5
 SHOWN_EPOCHS = 40  # rows of a training's table at most
 FLAT = 0.05  # a curve has flattened when its last third made at most this share of its whole change
 FALLING = 0.05  # a loss that fell by more, as a share, over the last fifth is still falling
+FEWEST_POINTS = 4  # of a curve of losses that shows whether it has flattened
 
 Points = tuple[tuple[float, float], ...]  # (seconds, score), fewest seconds first
 
@@ -177,13 +178,39 @@ def shown_points(curve: Sequence[CurvePoint]) -> list[CurvePoint]:
     return [curve[place] for place in sorted(places)] if len(curve) > SHOWN_EPOCHS else list(curve)
 
 
+def whole_training(result: Recommendation, candidate: str) -> TrialResult | None:
+    """Return a candidate's training whose loss shows whether it is trained enough; None where none recorded losses.
+
+    A final fit that continues a probe begins on more images and at a higher rate, so its loss rises and falls again
+    whatever that of the probe did.
+    """
+    own = [r for r in result.trials if r.curve and r.trial.candidate.id == candidate and not r.trial.control]
+    fits = [r for r in own if not is_probe(r) and not repeats_probe(r) and r.trial.resume_from is None]
+    probes = [r for r in own if is_probe(r) or repeats_probe(r)]
+    return fits[-1] if fits else max(probes, key=lambda r: r.epochs_done, default=None)
+
+
 def loss_fall(curve: Sequence[CurvePoint]) -> float | None:
-    """Return the share by which the loss fell over the last fifth of a training; None for a short curve."""
-    if len(curve) < 4:
+    """Return the share by which the loss fell over the last fifth of all epochs; None where a curve is too short.
+
+    Too short is also the curve of a continuation that began within that fifth: its rate was raised again.
+    """
+    last = curve[-1]
+    before = [point.loss for point in curve if point.epoch <= 0.8 * last.epoch]
+    if len(curve) < FEWEST_POINTS or not before:
         return None
-    cut = curve[-1].epoch - 0.2 * (curve[-1].epoch - curve[0].epoch)
-    before = [point.loss for point in curve if point.epoch <= cut][-1]
-    return 1 - curve[-1].loss / before if before > 0 else 0.0
+    return 1 - last.loss / before[-1] if before[-1] > 0 else 0.0
+
+
+def final_seconds(result: Recommendation) -> float | None:
+    """Return the seconds that fits of the winner on train and select took; None without one."""
+    winner = result.winner.candidate if result.winner else ""
+    seconds = [
+        r.cost.seconds
+        for r in result.trials
+        if "select" in r.trial.fit_on and r.trial.candidate.id == winner and not r.trial.control
+    ]
+    return sum(seconds) if seconds else None
 
 
 # --------------------------------------------------------------------------- expected and reached

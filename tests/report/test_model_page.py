@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from example_run import full_folder
+from example_run import example, full_folder
 
-from autotl.report import predictions
+from autotl.records import Candidate, Cost, CurvePoint, Trial, TrialResult
+from autotl.records.result import Recommendation
+from autotl.report import predictions, render
 from autotl.report.format import printable
-from autotl.report.material import gather
-from autotl.report.sections import model
+from autotl.report.material import Material, gather
+from autotl.report.sections import model, recommendation
 from autotl.run_folder import result_file
 from autotl.stats import metrics
 
 
-def answers(labels: list[int], predicted: list[int], group: list[int] | None = None) -> predictions.Predictions:
+def answers(
+    labels: list[int], predicted: list[int], group: list[int] | None = None
+) -> predictions.Predictions:
     """Return predictions of `predicted`, each with the same confidence."""
     number = max(*labels, *predicted) + 1
     rows = np.arange(len(labels))
@@ -55,7 +60,9 @@ def test_the_accuracy_of_grouped_images_has_the_interval_of_the_headline(tmp_pat
     alone = metrics.interval("accuracy", shown.labels, shown.predicted, 5)
     assert predictions.accuracy(shown) == headline != alone
     low, high = (f"{100 * end:.1f}" for end in (headline.low, headline.high))
-    assert f"(95% CI {low}–{high})" in printable(model.section(state, gather(state, folder, late=True))["lede"])
+    assert f"(95% CI {low}–{high})" in printable(
+        model.section(state, gather(state, folder, late=True))["lede"]
+    )
 
 
 def test_recall_and_calibration_have_intervals_of_whole_groups() -> None:
@@ -68,3 +75,107 @@ def test_recall_and_calibration_have_intervals_of_whole_groups() -> None:
     assert lowest["recall"].high - lowest["recall"].low > 0.8 > without["recall"].high - without["recall"].low
     bins, plain = (predictions.reliability(answers(labels, predicted, each)).bins for each in (group, None))
     assert bins[0][1].low < plain[0][1].low
+
+
+def curve(first: int, *losses: float) -> tuple[CurvePoint, ...]:
+    return tuple(
+        CurvePoint(epoch=float(epoch), seconds=float(epoch), loss=loss)
+        for epoch, loss in enumerate(losses, start=first)
+    )
+
+
+def trainings_of(*parts: tuple[str, tuple[CurvePoint, ...]]) -> Recommendation:
+    """Return a run whose winner was trained so: (id, curve), each after the first a continuation of the one before."""
+    state = example()
+    assert state.winner is not None
+    candidate = Candidate(backbone=state.winner.backbone, input_size=96, strategy="lp_ft", unfreeze=2)
+    results, before = [], 0.0
+    for name, points in parts:
+        final = name == "final"
+        trial = Trial(
+            id=name,
+            candidate=candidate,
+            fit_on=("train", "select") if final else ("train",),
+            evaluate_on=("test",) if final else ("select",),
+            resume_from="trials/before" if before else None,
+            resumed_epochs=before,
+        )
+        before = points[-1].epoch if points else 0.0
+        cost = Cost(backward=9.7 if not final else 7.2)
+        results.append(
+            TrialResult(trial=trial, status="finished", curve=points, cost=cost, epochs_done=before)
+        )
+    return replace(state, trials=tuple(results))
+
+
+def test_a_short_final_fit_on_other_images_does_not_say_whether_the_loss_still_falls() -> None:
+    """It begins at a higher rate and on more images, so that its loss falls, however flat that of the probe was."""
+    flat = curve(1, 0.9, 0.5, 0.4, 0.3, 0.3, 0.3, 0.29, 0.29, 0.29, 0.29)
+    state = trainings_of(("t1", flat), ("final", curve(11, 0.35, 0.33, 0.31, 0.28)))
+    assert model.curves_of(state)["sentence"] == (
+        "The training loss of the winner's probe had flattened over the last fifth of its 10 epochs: more epochs alone"
+        " are unlikely to help."
+    )
+    falling = curve(1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25)
+    state = trainings_of(("t1", falling), ("final", curve(11, 0.25, 0.25, 0.25, 0.25)))
+    sentence = printable(model.curves_of(state)["sentence"])
+    assert "winner's probe fell by 29% over the last fifth of its 10 epochs" in sentence
+
+
+def test_the_last_fifth_counts_the_epochs_before_a_continuation() -> None:
+    """From epoch 16 to 20 of 20, not from 17 to 20: the continued part began at 5."""
+    losses = [0.5] * 11 + [0.4, 0.4, 0.4, 0.4, 0.2]
+    state = trainings_of(("t1", curve(1, 0.9, 0.8, 0.7, 0.6)), ("t2", curve(5, *losses)))
+    assert "fell by 50% over the last fifth of its 20 epochs" in printable(model.curves_of(state)["sentence"])
+
+
+def test_a_final_fit_from_the_start_is_judged_itself() -> None:
+    state = trainings_of(("final", curve(1, 0.9, 0.8, 0.7, 0.6, 0.5)))
+    assert "loss of the final fit fell by 17%" in printable(model.curves_of(state)["sentence"])
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [("t1", curve(1, 0.9, 0.8))],
+        [("t1", curve(1, 0.9))],
+        [("t1", curve(1, *[0.9] * 18)), ("t2", curve(19, 0.95, 0.8))],  # it began within the last fifth
+    ],
+)
+def test_a_training_that_is_too_short_says_so(parts: list[tuple[str, tuple[CurvePoint, ...]]]) -> None:
+    """There was an empty paragraph, and one epoch of fine-tuning counted as a head in closed form."""
+    shown = model.curves_of(trainings_of(*parts))
+    assert not shown["none"]
+    assert "too few epochs" in shown["sentence"]
+
+
+def test_a_head_in_closed_form_has_no_curve() -> None:
+    assert "closed form" in model.curves_of(trainings_of(("t1", ())))["none"]
+
+
+def test_the_training_time_of_the_winner_counts_its_final_fit() -> None:
+    state = trainings_of(("t1", curve(1, 0.9)), ("final", curve(2, 0.8)))
+    board = (replace(state.leaderboard[0], fit_time=9.7), *state.leaderboard[1:])
+    content = recommendation.section(replace(state, leaderboard=board), Material())
+    first = printable(dict(content["lede"])["How good"])
+    assert "Its trainings took 9.7 s in the search and 7.2 s in the final fit; prediction takes" in first
+    shown = {
+        each["label"]: (printable(each["value"]), printable(each["note"])) for each in content["figures"]
+    }
+    assert shown["training time"] == ("17 s", "9.7 s in the search, 7.2 s in the final fit")
+
+
+def test_the_training_time_without_a_final_fit_is_that_of_the_search() -> None:
+    state = trainings_of(("t1", curve(1, 0.9)))
+    content = recommendation.section(state, Material())
+    assert "Its trainings took 34 s in the search; prediction takes" in printable(
+        dict(content["lede"])["How good"]
+    )
+
+
+def test_both_reports_say_what_the_column_of_training_times_counts(tmp_path: Path) -> None:
+    render.render(example(), tmp_path)
+    for name in ("report.html", "report.md"):
+        text = " ".join((tmp_path / name).read_text(encoding="utf-8").split())
+        assert "without the final fit" in text
+        assert "Features of the images are computed once" in text

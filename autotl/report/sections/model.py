@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autotl.records import Calibration
-from autotl.records.result import Recommendation, is_probe
+from autotl.records.result import Recommendation
 from autotl.report import trainings
 from autotl.report.discrimination import Discrimination
 from autotl.report.format import duration, interval, percent
@@ -63,13 +63,19 @@ def curves_of(result: Recommendation) -> dict[str, str]:
     winner = result.winner
     if winner is None:
         return {"sentence": "", "none": wording.NO_WINNER_NO_TRAINING}
-    own = [r for r in result.trials if r.trial.candidate.id == winner.candidate and len(r.curve) > 1]
-    if not own:
+    training = trainings.whole_training(result, winner.candidate)
+    if training is None:
         return {"sentence": "", "none": wording.CLOSED_FORM}
-    final = next((r for r in reversed(own) if not is_probe(r)), own[-1])
-    fell = trainings.loss_fall(final.curve)
-    falling = fell is not None and fell > trainings.FALLING
-    return {"sentence": "" if fell is None else wording.training_loss(fell=fell, falling=falling), "none": ""}
+    fell = trainings.loss_fall(training.curve)
+    if fell is None:
+        return {"sentence": wording.TOO_FEW_EPOCHS, "none": ""}
+    sentence = wording.training_loss(
+        fell=fell,
+        falling=fell > trainings.FALLING,
+        epochs=training.curve[-1].epoch,
+        final="select" in training.trial.fit_on,
+    )
+    return {"sentence": sentence, "none": ""}
 
 
 def _accuracy(predictions: Predictions, material: Material) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from autotl.records import Fact, Interval, Kind
 from autotl.records.result import Recommendation, Row, Winner, no_signal, refutes
-from autotl.report import cautions, recorded
+from autotl.report import cautions, recorded, trainings
 from autotl.report.format import NARROW, count, duration, percent, points, points_interval
 from autotl.report.material import Material
 from autotl.report.sections.leaderboard import untrained
@@ -41,7 +41,10 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     row = next((row for row in result.leaderboard if row.candidate == winner.candidate), None)
     verb = wording.USE if no_signal(result) is None else wording.DO_NOT_USE
     lede = [
-        ("How good", wording.accuracy_and_cost(result, row, expected_score(winner))),
+        (
+            "How good",
+            wording.accuracy_and_cost(result, row, expected_score(winner), trainings.final_seconds(result)),
+        ),
         ("How sure", wording.certainty(result, no_signal=no_signal(result) is not None)),
     ]
     return {
@@ -110,7 +113,9 @@ def _figures(result: Recommendation, winner: Winner, row: Row | None) -> list[di
             note = f"{AT_MOST}; {note}"
         figures.append(("effect of pretraining", points(gain.value), note))
     if row is not None and row.fit_time is not None:
-        figures.append(("training time", duration(row.fit_time), "all trials of the candidate"))
+        final = trainings.final_seconds(result)
+        note = wording.training_time(row.fit_time, final)
+        figures.append(("training time", duration(row.fit_time + (final or 0.0)), note))
     if row is not None and row.pred_time is not None:
         figures.append(("prediction time", duration(row.pred_time), "per image, on this machine"))
     if row is not None and row.parameters:

@@ -10,6 +10,10 @@ FEWEST_ERRORS = 10  # among which a confusion can be called frequent
 FEW_IMAGES = 5  # of a class, below which its figures are hardly informative
 NO_PREDICTIONS = "The winner's predictions are not in the run folder, so its errors cannot be shown."
 NO_WINNER_NO_TRAINING = "There is no winner, so there is no training to show."
+TOO_FEW_EPOCHS = (
+    "The winner was trained for too few epochs at one learning-rate schedule to show whether its training loss had"
+    " flattened."
+)
 CLOSED_FORM = "The winner's head is fitted in closed form, so there is no learning curve."
 CALIBRATION = {
     "calibrated": "Its probabilities are well calibrated.",
@@ -21,16 +25,16 @@ CALIBRATION = {
 }
 
 
-def training_loss(*, fell: float, falling: bool) -> str:
-    """Return whether the training of the model had converged."""
+def training_loss(*, fell: float, falling: bool, epochs: float, final: bool) -> str:
+    """Return whether a training had converged: the final fit, or the longest probe of the winner."""
+    which = "final fit" if final else "winner's probe"
+    part = f"over the last fifth of its {epochs:g} epochs"
     if falling:
         return (
-            f"The training loss fell by {percent(fell, 0)} in the last fifth of the training: more epochs, with a"
-            " larger budget, may help."
+            f"The training loss of the {which} fell by {percent(fell, 0)} {part}: more epochs, with a larger budget, may"
+            " help."
         )
-    return (
-        "The training loss had flattened at the end of the training: more epochs alone are unlikely to help."
-    )
+    return f"The training loss of the {which} had flattened {part}: more epochs alone are unlikely to help."
 
 
 def predictions_of(model: str, images: str) -> str:

@@ -72,8 +72,10 @@ def no_winner(result: Recommendation) -> tuple[str, str]:
     return "No recommendation", "No candidate finished within the budget."
 
 
-def accuracy_and_cost(result: Recommendation, row: Row | None, expected: Interval | None) -> str:
-    """Return the accuracy with its interval, on which images, and what the winner costs."""
+def accuracy_and_cost(
+    result: Recommendation, row: Row | None, expected: Interval | None, final: float | None
+) -> str:
+    """Return the accuracy with its interval, on which images, and what the winner costs; `final`: fit, in seconds."""
     winner = result.winner
     if winner is None:
         return ""
@@ -99,10 +101,25 @@ def accuracy_and_cost(result: Recommendation, row: Row | None, expected: Interva
             text += f" Not evaluated on the {number:,} test images: no time left."
     costs = []
     if row is not None and row.fit_time is not None:
-        costs.append(f"All its trainings took {duration(row.fit_time)}")
+        costs.append(f"Its trainings took {training_time(row.fit_time, final, ' and ')}")
     if row is not None and row.pred_time:
         costs.append(f"{'p' if costs else 'P'}rediction takes {_pace(row.pred_time)} on this machine")
-    return text + (f" {', '.join(costs)}." if costs else "")
+    return text + (f" {'; '.join(costs)}." if costs else "")
+
+
+def training_time(search: float, final: float | None, link: str = ", ") -> str:
+    """Return the seconds of the winner's trainings in the search and in the final fit."""
+    return link.join(
+        [f"{duration(search)} in the search"]
+        + ([] if final is None else [f"{duration(final)} in the final fit"])
+    )
+
+
+TRAINING_TIME = (
+    "Training: all trainings of a candidate in the search, without the final fit. Features of the images are computed"
+    " once for each backbone and input size, and counted where they were computed: in the training that came first, or in"
+    " the ranking."
+)
 
 
 def _pace(seconds: float) -> str:
