@@ -55,11 +55,11 @@ def _of_source(source: str, choices: Choices, *, is_test: bool = False) -> Listi
     """Return the files of a path or an address."""
     if not remote.is_address(source):
         return _listing(Path(source), choices, is_test=is_test)
-    place, left_out, not_sampled = remote.copied(source, choices)
-    listing = _listing(place, choices, is_test=is_test)
-    listing.left_out += left_out
-    listing.not_sampled += not_sampled
-    listing.reading.insert(0, fact(Kind.READ_REMOTE, source=source, place=str(place)))
+    copy = remote.copied(source, choices)
+    listing = _listing(copy.place, replace(choices, away=copy.away), is_test=is_test)
+    listing.left_out += copy.left_out
+    listing.not_sampled += copy.not_sampled
+    listing.reading.insert(0, fact(Kind.READ_REMOTE, source=source, place=str(copy.place)))
     return listing
 
 

@@ -73,13 +73,14 @@ def _usable(path: Path, choices: Choices) -> Table | None:
     """Return a table if its columns hold labels, and paths of images that exist."""
     try:
         table = table_files.read(path, choices.encoding)
-        resolver = Resolver(path.parent if choices.root is None else choices.root, (), table.encoding)
+        root = path.parent if choices.root is None else choices.root
+        resolver = Resolver(root, (), table.encoding, away=choices.away)
         found = columns.find(table, choices, lambda text: resolver.find(text).file)
         sample = [text_of(row.get(found.path)) for row in islice(table.rows(), columns.LOOKED_AT)]
         starts = tables.starts(resolver, sample, found.path, choices)
     except DatasetError:
         return None  # notes, an index, annotations: no table of images
-    inner = Resolver(resolver.root, starts, table.encoding)
+    inner = Resolver(resolver.root, starts, table.encoding, away=choices.away)
     return table if any(inner.find(text).file for text in sample if text) else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -73,6 +73,8 @@ class Choices:
     ignore_case: bool = False
     crops: bool = False
     sample: int = sampling.MOST  # images that take part, about; 0: all
+    # Images at an address that a sample leaves out and that were not copied: names by the folder they would lie in.
+    away: Mapping[str, Collection[str]] = field(default_factory=dict)
     unlabelled: Path | None = None  # a folder whose images have no labels, wherever it lies
 
 

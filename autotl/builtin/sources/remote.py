@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,28 @@ def is_address(source: str) -> bool:
     return ADDRESS.match(source) is not None
 
 
-def copied(source: str, choices: Choices) -> tuple[Path, list[LeftOut], int]:
-    """Return where an address was copied to, files that were not, and the images that a sample leaves out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """Where an address was copied to, and what of it was not."""
+
+    place: Path
+    left_out: list[LeftOut] = field(default_factory=list)
+    # Images that a sample leaves out: names by the folder that they would have been copied to.
+    away: dict[str, set[str]] = field(default_factory=dict)
+
+    @property
+    def not_sampled(self) -> int:
+        return sum(map(len, self.away.values()))
+
+
+def copied(source: str, choices: Choices) -> Copied:
+    """Copy what takes part of the files at an address.
 
     Raises `DatasetError` for an address that cannot be read, and for more than the disk holds.
     """
     system, place = _system(source)
     if isinstance(place, Path):
-        return place, [], 0
+        return Copied(place=place)
     found = _listed(source, system, place)
     names, left_out = {}, list[LeftOut]()
     for path, about in found.items():
@@ -66,8 +81,14 @@ def copied(source: str, choices: Choices) -> tuple[Path, list[LeftOut], int]:
     chosen = _sample(sorted(names), choices.sample)
     folder = source_folder(_digest(source, names)) / "files"
     _copy(source, system, {name: names[name] for name in chosen}, folder)
+    away: dict[str, set[str]] = {}
+    for name in names.keys() - set(chosen):
+        at, _, last = name.rpartition("/")
+        away.setdefault(os.path.normpath(folder / at), set()).add(last)
     is_file = list(found) == [place]
-    return (folder / next(iter(names)) if is_file and names else folder), left_out, len(names) - len(chosen)
+    return Copied(
+        place=folder / next(iter(names)) if is_file and names else folder, left_out=left_out, away=away
+    )
 
 
 def _system(source: str) -> tuple[Any, str | Path]:

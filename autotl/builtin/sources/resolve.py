@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -51,6 +51,7 @@ class Resolver:
     starts: Sequence[Path] = ()  # folders that paths may be relative to; `root` where empty
     encoding: str = "utf-8"  # of the table
     prefixes: Sequence[str] = ()  # of paths of other machines, which are taken off
+    away: Mapping[str, Collection[str]] = field(default_factory=dict)  # see `Choices.away`
     _listed: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # folder → name → files
     _inside: dict[str, list[str]] = field(default_factory=dict)  # folder → folders in it
     _real: str = ""
@@ -89,17 +90,17 @@ class Resolver:
         """Return the files that a path may mean below a folder, each with how the path was completed."""
         same: Changed = ("", "")
         exact = os.path.join(start, path)
-        if os.path.isfile(exact):
+        if self._is_file(exact):
             return [(exact, same)]
         if self.encoding not in (
             "utf-8",
             "utf-8-sig",
         ):  # names of files are bytes, and so are those in the table
             raw = os.path.join(start, os.fsdecode(path.encode(self.encoding, "replace")))
-            if os.path.isfile(raw):
+            if self._is_file(raw):
                 return [(raw, same)]
         first, _, rest = path.removeprefix("./").partition("/")
-        if rest and first == self.root.absolute().name and os.path.isfile(os.path.join(start, rest)):
+        if rest and first == self.root.absolute().name and self._is_file(os.path.join(start, rest)):
             return [(os.path.join(start, rest), same)]  # written from the folder above
         folder, name = self._folder(start, os.path.dirname(path)), os.path.basename(path)
         listed = self._names(folder)
@@ -151,6 +152,14 @@ class Resolver:
             self._inside[folder] = [e.name for e in os.scandir(folder) if e.is_dir()] if is_inside else []
         return self._inside[folder]
 
+    def _is_file(self, path: str) -> bool:
+        return os.path.isfile(path) or self.is_away(path)
+
+    def is_away(self, file: str) -> bool:
+        """Return whether a file takes no part in the sample and was therefore not copied here."""
+        folder, name = os.path.split(os.path.normpath(file))
+        return name in self.away.get(folder, ())
+
     def _names(self, folder: str) -> dict[str, list[str]]:
         """Return the files of a folder by their folded names; nothing for a folder outside the root."""
         if folder not in self._listed:
@@ -159,6 +168,8 @@ class Resolver:
                 for entry in os.scandir(folder):
                     if entry.is_file():
                         names.setdefault(folded(entry.name), []).append(entry.name)
+                for name in self.away.get(os.path.normpath(folder), ()):
+                    names.setdefault(folded(name), []).append(name)
             self._listed[folder] = names
         return self._listed[folder]
 
@@ -219,7 +230,7 @@ def starts_for(resolver: Resolver, texts: Iterable[str], what: str) -> tuple[Pat
     hits: Counter[Path] = Counter()
     homes: dict[str, list[Path]] = {}
     for folder in folders:
-        inner = Resolver(resolver.root, (folder,), resolver.encoding)
+        inner = Resolver(resolver.root, (folder,), resolver.encoding, away=resolver.away)
         for path in paths:
             if inner.find(path).file:
                 hits[folder] += 1

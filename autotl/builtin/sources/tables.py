@@ -32,7 +32,7 @@ def read(table: Table, choices: Choices) -> Listing:
     root = table.path.parent if choices.root is None else choices.root
     if not root.is_dir():
         raise DatasetError(f"--root {root} is not a folder; expected the folder that paths start from")
-    resolver = Resolver(root, (), table.encoding)
+    resolver = Resolver(root, (), table.encoding, away=choices.away)
     if not choices.path and any(resolver.find(cell).file for cell in table.header):
         table = without_header(table)
     table, resolver, found = _columns(table, resolver, choices)
@@ -65,7 +65,7 @@ def _columns(table: Table, resolver: Resolver, choices: Choices) -> tuple[Table,
     texts = [text_of(row.get(found.path)) for row in islice(table.rows(), LOOKED_AT)]
     places, prefixes = starts(resolver, texts, found.path, choices), foreign_prefixes(resolver, texts)
     if places != (resolver.root,) or prefixes:
-        resolver = Resolver(resolver.root, places, table.encoding, prefixes)
+        resolver = Resolver(resolver.root, places, table.encoding, prefixes, choices.away)
         found = columns.find(table, choices, lambda text: resolver.find(text).file)
     return table, resolver, found
 
@@ -100,6 +100,8 @@ def _rows(
             label = cells.get(found.label or "")
         group = text_of(cells.get(found.group)) if found.group else ""
         image = resolver.find(text)
+        if resolver.is_away(image.file):
+            continue  # counted with the sample
         row = _Row(cells, image, label, _part(table, found, cells, image.name))
         row.group = group or None
         row.domain = (text_of(cells.get(found.domain)) or None) if found.domain else None

@@ -88,6 +88,22 @@ def test_of_a_large_folder_only_a_sample_is_copied(memory: object) -> None:
     assert finding.values == {"images": 90, "sample": 50}
 
 
+@pytest.mark.parametrize("path", ["images/{}.png", "{}"])
+def test_rows_of_a_table_beyond_the_sample_are_counted_and_not_missing(memory: object, path: str) -> None:
+    """None of the rows that the table is judged by need be in the sample."""
+    for place in range(90):
+        memory.pipe(f"/photos/images/{place}.png", picture(place))  # type: ignore[attr-defined]
+    rows = "".join(f"{path.format(place)},{'xy'[place % 2]}\n" for place in [*range(90), 99])
+    memory.pipe("/photos/labels.csv", ("path,label\n" + rows).encode())  # type: ignore[attr-defined]
+    data = read("memory://photos", sample="30")
+    assert len(data.files) == 30 and data.classes == ("x", "y")
+    finding = next(finding for finding in data.findings if finding.kind is Kind.SAMPLED)
+    assert finding.values == {"images": 90, "sample": 30}
+    assert [(left.name.rsplit("/")[-1][:2], left.reason.kind) for left in data.left_out] == [
+        ("99", Kind.NO_SUCH_FILE)
+    ]
+
+
 def test_a_name_that_leads_outside_is_not_copied(memory: object) -> None:
     fill(memory)
     memory.store["/photos/a/../../../evil.png"] = memory.store["/photos/a/0.png"]  # type: ignore[attr-defined]
