@@ -21,11 +21,13 @@ from autotl.budget import Allowance
 from autotl.errors import EngineError, SlotLost
 from autotl.protocols import EngineCall
 from autotl.records import Candidate, Settings, Strategy, Trial, Weights
+from autotl.weights import hub
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'autotl[ray]'")
 
 from autotl.engine import on_ray, process  # noqa: E402
-from autotl.engine.on_ray import RayEngine  # noqa: E402
+from autotl.engine.on_ray.cluster import Cluster  # noqa: E402
+from autotl.engine.on_ray.engine import RayEngine  # noqa: E402
 
 pytestmark = [pytest.mark.ray, pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -107,7 +109,7 @@ def connect(
 @pytest.fixture
 def away(monkeypatch: pytest.MonkeyPatch) -> None:
     """No machine of the cluster sees the run folder."""
-    monkeypatch.setattr(on_ray.Cluster, "share", lambda _: None)
+    monkeypatch.setattr(Cluster, "share", lambda _: None)
 
 
 def until(happened: Callable[[], bool], limit: float = 60.0) -> None:
@@ -168,7 +170,7 @@ def test_what_a_machine_lacks_travels_to_it_and_back(
         name="fine", build="m:b", weights=Weights(kind="hub", location="far/away")
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(on_ray.hub, "find", lambda _: weights)
+        patch.setattr(hub, "find", lambda _: weights)
         rows = np.array([4, 2])
         embedding = engine.slots[0].embedding(backbone, 64, rows, seconds()).result(30)
     with np.load(embedding.path) as stored:
