@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from autotl import pipeline
+from autotl import load, pipeline
 from autotl.hookspecs import hookimpl
 from autotl.plugins import manager
 from autotl.records import (
@@ -70,3 +70,20 @@ class World:
             tools=self.tools,
             started=0.0,
         )
+
+
+class Again(World):
+    """The second stretch of a run, on a clock that goes on."""
+
+    def extend(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *given: Any, **more: Any) -> list[Trial]:
+        original = pipeline.recommend
+
+        def recommend(options: pipeline.Options, **kept: Any) -> Path:
+            kept.update(started=0.0, tools=self.tools)
+            return original(options, **kept)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, "recommend", recommend)
+            load(folder).extend(*given, **more)
+        assert self.engine is not None
+        return self.engine.trials

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 from made_images import pictures
 from PIL import Image
-from simulated_run import SPECS, TABLE, World
+from simulated_run import SPECS, TABLE, Again, World
 
-from autotl import load, pipeline
+from autotl import pipeline
 from autotl.cli import main
 from autotl.data import load as data_load
 from autotl.decision import judge as decision_judge
@@ -32,23 +32,6 @@ pytestmark = pytest.mark.usefixtures("no_drawings", "guest")
 
 def start(source: Path, out: Path, **options: Any) -> Path:
     return World().run(source, out, **({"budget": 60.0, "backbones": ("mine:small",)} | options))
-
-
-class Again(World):
-    """The second stretch of a run, on a clock that goes on."""
-
-    def extend(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *given: Any, **more: Any) -> list[Trial]:
-        original = pipeline.recommend
-
-        def recommend(options: pipeline.Options, **kept: Any) -> Path:
-            kept.update(started=0.0, tools=self.tools)
-            return original(options, **kept)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(pipeline, "recommend", recommend)
-            load(folder).extend(*given, **more)
-        assert self.engine is not None
-        return self.engine.trials
 
 
 def recipes(state: result.Recommendation) -> list[tuple[str, float]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated_run import World
+from simulated_run import Again, World
 
 from autotl.protocols import Planner, PlannerCall
 from autotl.records import Kind, Trial, TrialResult
@@ -37,6 +37,10 @@ class Slots(World):
 
     def run(self, source: Path, out: Path, **options: Any) -> Path:
         return super().run(source, out, **{"strategies": ("linear_probe", "lp_ft")} | options)
+
+
+class Continued(Slots, Again):
+    """The second stretch of a run."""
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +79,35 @@ def test_two_slots_reach_the_decision_of_one_in_less_time(done: dict[int, tuple[
         sum(r.trial.id.startswith("t") and bool(r.epochs_done) for r in run.trials) for run in (one, two)
     ]
     assert probes[1] >= probes[0] >= 4
+
+
+def test_what_two_slots_began_is_finished_on_one(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C ends a run on two slots while both train; it is continued on one."""
+    original, tuned = TableSlot.submit, list[str]()
+
+    def submit(self: TableSlot, trial: Trial, *rest: Any) -> Any:
+        tuned.extend([trial.id] if trial.epochs else [])
+        if len(tuned) == 4:
+            raise KeyboardInterrupt
+        return original(self, trial, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TableSlot, "submit", submit)
+        with pytest.raises(KeyboardInterrupt):
+            Slots(1.0, 1.0).run(photos, tmp_path / "run", budget=250.0)
+    before = result_file.read(tmp_path / "run")
+    world = Continued(1.0)
+    world.extend(tmp_path / "run", monkeypatch)
+    after = result_file.read(tmp_path / "run")
+    assert after.status == "finished" and after.winner is not None
+    assert {result.trial.id for result in before.trials} <= {result.trial.id for result in after.trials}
+    probes = [
+        (result.trial.candidate, result.trial.epochs) for result in after.trials if result.trial.id[0] == "t"
+    ]
+    assert len(set(probes)) == len(probes)
+    assert world.engine is not None and len(world.engine.slots) == 1
 
 
 def test_no_recipe_is_trained_twice_at_once(done: dict[int, tuple[Slots, Path]]) -> None:

@@ -24,6 +24,8 @@ from autotl.errors import EngineError
 from autotl.protocols import EngineCall
 from autotl.records import Answers, BackboneSpec, Explained
 
+STORE = 2**27  # bytes of the object store of a Ray on this machine, where nothing has to travel
+
 
 def connect(call: EngineCall) -> RayEngine:
     """Connect to the cluster that a call names, or start a Ray on this machine, and begin the slots.
@@ -38,7 +40,7 @@ def connect(call: EngineCall) -> RayEngine:
         address = call.name if call.name.startswith("ray://") else os.environ.get("RAY_ADDRESS", "local")
         more: dict[str, Any] = {}
         if address == "local":
-            more = {"num_cpus": hardware.cores(), "include_dashboard": False}
+            more = {"num_cpus": hardware.cores(), "include_dashboard": False, "object_store_memory": STORE}
             # Ray's own default lets its workers wait for everything else on the machine.
             os.environ.setdefault("RAY_worker_niceness", "0")
         try:
@@ -47,9 +49,11 @@ def connect(call: EngineCall) -> RayEngine:
                     address, logging_level=logging.ERROR, log_to_driver=False, namespace="autotl", **more
                 )
         except Exception as error:
+            without_token = address != "local" and os.environ.get("RAY_AUTH_MODE") != "token"
+            token = "; one that asks for a token needs RAY_AUTH_MODE=token here too" if without_token else ""
             raise EngineError(
                 f"Ray at {address!r} cannot be used ({type(error).__name__}: {error}); expected a running cluster; "
-                "start it, or use --engine ray without RAY_ADDRESS"
+                f"start it, or use --engine ray without RAY_ADDRESS{token}"
             ) from None
     try:
         cluster = Cluster(ray, start, call.slots)
