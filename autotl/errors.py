@@ -7,6 +7,7 @@ AutotlError
 ├─ WeightsUnavailable        pretrained weights are not where they were looked for
 ├─ RunError                  a folder is not a run, or not one that can do what was asked
 ├─ EngineError               torch or timm is missing or broken, or the device is not there
+│  ├─ OutOfMemory            a worker needs more memory than it gets
 │  └─ SlotLost               one of several workers was lost with what it worked on
 ├─ Declined                  a strategy cannot do what a run asks of it; the message is the reason
 └─ PluginError               a plugin broke its contract; carries ``plugin`` and ``hook``
@@ -27,6 +28,7 @@ __all__ = [
     "DatasetError",
     "Declined",
     "EngineError",
+    "OutOfMemory",
     "PluginError",
     "RunError",
     "SlotLost",
@@ -74,6 +76,10 @@ class RunError(AutotlError):
 
 class EngineError(AutotlError):
     """torch, torchvision or timm is missing or broken, or the device is not there."""
+
+
+class OutOfMemory(EngineError):
+    """A worker needs more memory than it gets, with the fewest images at once too."""
 
 
 class Declined(AutotlError):

@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import io
 import json
-import subprocess
 import sys
 import tarfile
 import time

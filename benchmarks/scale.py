@@ -4,7 +4,8 @@
 
 Ranking, planner, belief and cost model are those of a run; trainings are made up and take their seconds on a clock of
 their own, on as many slots as are asked for. No image and no file is read. What is printed: forecast and simulated
-seconds, the trainings made, and the processor seconds that all decisions took, as a share of the simulated ones.
+seconds, the trainings made, why a free slot got none, and the processor seconds that all decisions took, as a share of
+the simulated ones.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import itertools
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -54,6 +56,7 @@ class Clock:
     decisions: int = 0
     running: list[tuple[float, int, Any]] = field(default_factory=list)
     number: itertools.count[int] = field(default_factory=itertools.count)
+    idle: Counter[str] = field(default_factory=Counter)  # how often a free slot got nothing, by why
 
     def begin(self, seconds: float, work: Any) -> None:
         heapq.heappush(self.running, (self.now + seconds, next(self.number), work))
@@ -147,6 +150,7 @@ def search(made: World, clock: Clock, planner: DefaultPlanner, budget: float) ->
             ]
             trial = clock.decide(lambda: planner.ask(budget - kept - clock.now))
             if trial is None:
+                clock.idle[str(planner.stopped and planner.stopped.kind)] += 1
                 break
             begun[trial.id] = clock.now
             clock.begin(_cost(made, planner.facts, trial), trial)
@@ -203,6 +207,7 @@ def simulate(slots: int, backbones: int, images: int, budget: float, seed: int =
         "simulated_seconds": round(clock.now, 1),
         "trials": len(results),
         "slot_use": round(sum(r.cost.seconds for r in results) / slots / max(clock.now - ranked_at, 1e-9), 3),
+        "free_slots_without_a_trial": dict(clock.idle),
         "winner": best.trial.candidate.id,
         "regret": round(max(made.tuned.values()) - (best.score_val or 0.0), 4),
         "deciding_seconds": round(clock.deciding, 2),

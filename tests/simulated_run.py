@@ -16,6 +16,7 @@ from autotl.plugins import manager
 from autotl.records import (
     BackboneSpec,
     Event,
+    Trial,
 )
 from autotl.testing.simulated_engine import Cell, TableClock, TableEngine
 

@@ -24,7 +24,7 @@ from autotl.budget import Allowance
 from autotl.cache import disk_full
 from autotl.engine import messages
 from autotl.engine.process import WorkerDied, WorkerProcess, log_file
-from autotl.errors import EngineError, SlotLost
+from autotl.errors import EngineError, OutOfMemory, SlotLost
 from autotl.protocols import EngineCall, OnProgress
 from autotl.records import (
     Answers,
@@ -126,7 +126,8 @@ class Deaths:
 class ProcessEngine:
     """An `Engine` with one slot: one child process, replaced when it dies. Safe to use from threads.
 
-    With `gives_back` a trial whose worker is gone raises `SlotLost` instead of failing: there are other slots.
+    With `gives_back` work whose worker is gone raises `SlotLost` instead of failing: there are other slots. So does work
+    that its worker has no memory for, and another worker takes the place of that one.
     """
 
     def __init__(
@@ -283,8 +284,7 @@ class ProcessEngine:
                 outer.set_exception(problem)
                 return
             stopped = isinstance(problem, WorkerDied) and problem.overdue
-            if self._gives_back and isinstance(problem, WorkerDied) and not stopped:
-                outer.set_exception(SlotLost(str(problem)))
+            if self._gave_back(problem, outer):
                 return
             status = "stopped" if stopped else "failed"
             outer.set_result(TrialResult(trial=trial, status=status, error=str(problem)))  # type: ignore[arg-type]
@@ -435,14 +435,32 @@ class ProcessEngine:
             problem = inner.exception()
             if problem is None:
                 outer.set_result(inner.result())
-            elif isinstance(problem, WorkerDied):
-                lost = self._gives_back and not problem.overdue
-                outer.set_exception((SlotLost if lost else EngineError)(str(problem)))
-            else:
-                outer.set_exception(problem)
+            elif not self._gave_back(problem, outer):
+                own = isinstance(problem, WorkerDied)
+                outer.set_exception(EngineError(str(problem)) if own else problem)
 
         inner.add_done_callback(settle)
         return outer
+
+    def _gave_back(self, problem: BaseException, outer: Future[Any]) -> bool:
+        """Raise `SlotLost` through `outer` and return True, where another slot may do what this one could not."""
+        if not self._gives_back:
+            return False
+        if isinstance(problem, WorkerDied) and not problem.overdue:
+            outer.set_exception(SlotLost(str(problem)))
+            return True
+        if isinstance(problem, OutOfMemory):
+            worker = self._worker
+
+            def replace_it() -> (
+                None
+            ):  # not by the thread that reads what the worker sends, which ends with it
+                worker.end()
+                outer.set_exception(SlotLost(str(problem)))
+
+            threading.Thread(target=replace_it, daemon=True, name="autotl-replace").start()
+            return True
+        return False
 
     @staticmethod
     def _wait(future: Future[Result]) -> Result:

@@ -42,7 +42,10 @@ def attempt(
     allowance: Allowance,
     send: Send | None = None,
 ) -> TrialResult:
-    """Run a trial and return its result; one that raises is a failed trial, a row of the leaderboard."""
+    """Run a trial and return its result; one that raises is a failed trial, a row of the leaderboard.
+
+    What ends the run, or may be no fault of the trial, is raised: a full disk, and memory that is exhausted.
+    """
     try:
         return run(session, trial, spec, strategy, allowance, send)
     except Declined as reason:
@@ -54,6 +57,8 @@ def attempt(
             raise
         traceback.print_exc()
         devices.release(session.device)
+        if devices.out_of_memory(error):  # another slot may have more
+            raise
         return TrialResult(trial=trial, status="failed", error=f"{type(error).__name__}: {error}")
 
 

@@ -18,12 +18,13 @@ import numpy as np
 from autotl import checksums
 from autotl.budget import Allowance
 from autotl.cache import atomic, disk_full
+from autotl.engine import device as devices
 from autotl.engine import messages, others, stopwatch, timing, trial
 from autotl.engine.explain import explain
 from autotl.engine.inference import FILES_AT_ONCE, Predictor
 from autotl.engine.progress import Send
 from autotl.engine.session import Session, read_data, take_arrays
-from autotl.errors import AutotlError, EngineError
+from autotl.errors import AutotlError, EngineError, OutOfMemory
 from autotl.records import Embedding, Machine, Measurement, Progress, TrialResult
 from autotl.stats import ood
 
@@ -110,13 +111,18 @@ class Worker:
 
     def handle(self, body: messages.Body, allowance: Allowance, send: Send | None = None) -> Any:
         """Return the result of a request. Raises `AutotlError` or whatever went wrong."""
-        if isinstance(body, messages.Start):
-            return self._start(body)
-        if isinstance(body, messages.Open):
-            return self.session.open(read_data(body))
-        if isinstance(body, messages.Train):
-            return self._train(body, allowance, send)
-        return self._handlers[type(body)](body, allowance)
+        try:
+            if isinstance(body, messages.Start):
+                return self._start(body)
+            if isinstance(body, messages.Open):
+                return self.session.open(read_data(body))
+            if isinstance(body, messages.Train):
+                return self._train(body, allowance, send)
+            return self._handlers[type(body)](body, allowance)
+        except Exception as error:
+            if devices.out_of_memory(error):
+                raise OutOfMemory(f"{type(error).__name__}: {error}") from error
+            raise
 
     def _start(self, body: messages.Start) -> Machine:
         # The client repeats the message to wait until torch is imported; a second session would lose the data.

@@ -16,7 +16,7 @@ GAINS = (-0.05, 0.2, 0.5)
 HALF_WAY = 6.0  # epochs after which some two thirds of a gain are there, as assumed here
 CONTROLS_USED = 0.4  # of the time that the controls may take, they do
 FROZEN_SECONDS = 1.0  # a head in closed form on features at hand
-LONGEST = 60  # trials in one rehearsal
+LONGEST = 60  # trials in one rehearsal; a search that goes on is taken to use its time
 USUAL = 0.9  # seconds taken / rehearsed, in the median: many searches end early
 ERROR = 0.25  # deviation of log(seconds taken / rehearsed)
 GROWTH = 1.1  # of memory, from the end of the timed batches to the end of the run
@@ -50,6 +50,8 @@ def rehearse(planner: DefaultPlanner, seconds: float, gain: float) -> float:
                 cost=Cost(other=trial.forecast or FROZEN_SECONDS),
             )
         )
+    else:
+        return seconds  # so many trials are no end: on many slots they are one round
     scored = [result for result in planner.results if result.score_val is not None]
     if not scored:
         return spent

@@ -71,7 +71,7 @@ while True:
         value = messages.Predicted(arrays=path, errors=(None,) * len(body.files))
     else:
         name = body.backbone.name
-        if name in ("RunError", "UnknownNameError", "Nonsense"):
+        if name in ("RunError", "UnknownNameError", "Nonsense", "OutOfMemory"):
             messages.write(answers, messages.encode(messages.Failed(number=number, kind=name, message=f"{name} it is")))
             continue
         if isinstance(body, messages.Train):
@@ -396,6 +396,32 @@ def test_a_slot_that_is_lost_says_so_and_the_engine_tries_another(two: Any, tmp_
     assert submit(two, "leaves").result(10).status == "failed"  # the second death on that backbone
     with pytest.raises(EngineError, match="2 times"):
         embed(first, "leaves")
+
+
+def test_what_a_slot_has_no_memory_for_is_given_back_and_the_slot_has_a_new_worker(
+    two: Any, tmp_path: Path
+) -> None:
+    """Else a slot without memory fails one recipe after another, while the others are busy."""
+    open_data(two, tmp_path)
+    first, second = two.slots
+    before = second.pid
+    with pytest.raises(SlotLost, match="OutOfMemory it is"):
+        submit(second, "OutOfMemory").result(10)
+    assert two.slots == (first,)
+    with pytest.raises(SlotLost, match="OutOfMemory it is"):
+        second.embedding(spec("OutOfMemory"), 64, np.arange(3), seconds()).result(10)
+    assert submit(second, "fine").result(10).status == "finished" and second.pid != before
+    with pytest.raises(SlotLost):  # no backbone is refused for it
+        submit(first, "OutOfMemory").result(10)
+
+
+def test_without_another_slot_a_trial_without_memory_has_failed(
+    engine: ProcessEngine, tmp_path: Path
+) -> None:
+    open_data(engine, tmp_path)
+    before = engine.pid
+    result = submit(engine, "OutOfMemory").result(10)
+    assert result.status == "failed" and result.error == "OutOfMemory it is" and engine.pid == before
 
 
 def test_one_gpu_is_one_worker_and_processors_are_shared(

@@ -9,6 +9,7 @@ import pytest
 
 from autotl.builtin.strategies import STRATEGIES
 from autotl.records import Candidate, Cost, Depth, Phase, Ranked, Strategy, Trial, TrialResult
+from autotl.search import forecast
 from autotl.search import planner as search_planner
 from autotl.search.cost_model import MOVED, CostModel, images_read
 from autotl.search.forecast import foresee
@@ -85,6 +86,16 @@ def test_a_whole_run_is_foreseen_within_its_time_and_changes_nothing() -> None:
     assert 20 < whole.seconds_low <= whole.seconds <= whole.seconds_high <= 303
     assert 10**9 <= whole.bytes_low <= whole.bytes <= whole.bytes_high
     assert not planner.results and not planner.asked
+
+
+def test_a_search_that_goes_on_after_the_trials_of_a_rehearsal_is_foreseen_to_use_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On many slots the first trials are one round, whose end is not that of the search."""
+    planner = search_planner.DefaultPlanner(ranked=[ARM], strategies=STRATEGIES, facts=FACTS)
+    assert forecast.rehearse(planner, 250.0, 0.2) < 250.0
+    monkeypatch.setattr(forecast, "LONGEST", 1)
+    assert forecast.rehearse(planner, 250.0, 0.2) == 250.0
 
 
 def test_a_trial_that_is_taken_back_can_be_asked_again() -> None:
