@@ -27,7 +27,7 @@ from autotl.builtin.sources.archives import MOST_MEMBERS, SPARE, target
 from autotl.builtin.sources.columns import LABELS, NUMBERED
 from autotl.builtin.sources.listing import MODALITY, NO_PART, Choices, Item, Listing
 from autotl.builtin.sources.names import normal_form, part_of, squeezed
-from autotl.cache import atomic_write, source_folder
+from autotl.cache import atomic, source_folder
 from autotl.errors import DatasetError
 from autotl.records import Kind, fact
 
@@ -374,14 +374,23 @@ def _written(path: Path, folder: Path, shards: list[Path], index: _Index, rows: 
                     name = f"{place}/{index.offset[row]}{os.path.splitext(name)[1]}"
                 taken.add(name)
                 names.append(name)
-                if not (folder / name).is_file():
+                if not _is_there(folder / name, index.size[row]):
                     _write(folder / name, file.read(index.size[row]), path)
     return names
 
 
+def _is_there(file: Path, size: int) -> bool:
+    """Return whether an image was written before; a power cut may have left its name with less than its content."""
+    try:
+        return file.stat().st_size == size
+    except OSError:
+        return False
+
+
 def _write(file: Path, content: bytes, source: Path) -> None:
     try:
-        atomic_write(file, content)
+        with atomic(file) as temporary:  # and not synced: a disk takes minutes for that, of so many files
+            temporary.write_bytes(content)
     except OSError as error:
         raise DatasetError(
             f"the images of {source} cannot be written to {file.parent} ({error.strerror}); expected room for"
