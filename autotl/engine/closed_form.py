@@ -26,6 +26,7 @@ from autotl.stats import metrics
 from autotl.stats.folds import folds_for
 
 HEAD_FOLDS = 5
+AT_ONCE = 2048  # images that a head predicts: neighbours take memory by their product with the stored ones
 HEAD_SECONDS = 3.0  # that fitting a head is left, where the time is short
 
 
@@ -55,7 +56,8 @@ def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     head = fit_head(task, seen[inside], features.rows[inside], widths, seen[at])
     module = make_head(head, classes, task.strategy.predict).to(session.device)
     with torch.inference_mode():
-        table = task.outputs(module(torch.from_numpy(seen[outside]).to(session.device))).cpu().numpy()
+        pieces = torch.split(torch.from_numpy(seen[outside]), AT_ONCE)
+        tables = [task.outputs(module(piece.to(session.device))).cpu().numpy() for piece in pieces]
     notes = []
     if head.method:
         notes.append(fact(Kind.HEAD_FITTED, method=head.method, setting=head.setting))
@@ -64,7 +66,7 @@ def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     model = Model(backbone, module, layers).eval()
     return Outcome(
         model=model,
-        predicted=table,
+        predicted=np.concatenate(tables),
         latency=latency(model, task, precision),
         notes=notes,
         precision=precision,

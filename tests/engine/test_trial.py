@@ -15,8 +15,8 @@ import toy
 from safetensors.torch import load_file
 
 from autotl.budget import Allowance
+from autotl.engine import closed_form, fine_tuning, messages, model, timing, train, trial
 from autotl.engine import device as devices
-from autotl.engine import fine_tuning, messages, model, timing, train, trial
 from autotl.engine.model import Model
 from autotl.engine.progress import Send
 from autotl.engine.session import Data, Session
@@ -150,6 +150,20 @@ def test_out_of_fold_every_row_is_judged_once(tmp_path: Path, strategy: Strategy
     with np.load(tmp_path / str(done.predictions)) as stored:
         assert sorted(stored["rows"].tolist()) == list(range(90))
         assert np.array_equal(stored["fold"], stored["rows"] // 3 % 3)
+
+
+def test_a_head_that_predicts_some_images_at_once_predicts_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All at once, the neighbours of 17,000 images took gigabytes."""
+    near = replace(PROBE, head="autotl.builtin.heads:knn")
+    tables = []
+    for number in (2048, 7):
+        monkeypatch.setattr(closed_form, "AT_ONCE", number)
+        done = attempt(tmp_path / str(number), near)
+        with np.load(tmp_path / str(number) / str(done.predictions)) as stored:
+            tables.append(stored["proba"])
+    np.testing.assert_allclose(*tables, atol=1e-6)
 
 
 def test_out_of_memory_halves_the_batch_as_often_as_it_takes(tmp_path: Path, fits: Any) -> None:
