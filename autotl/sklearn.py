@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -184,6 +185,17 @@ class TransferClassifier(ClassifierMixin, _Transfer):  # type: ignore[misc]
         lists = np.empty(len(table), object)
         lists[:] = [tuple(self.classes_[row > 0].tolist()) for row in table]
         return lists
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of images whose class, or whose labels all together, are predicted, as scikit-learn does.
+
+        `y` has the form of the one that was fitted. Raises what `predict` raises.
+        """
+        predicted = self.predict(X)
+        if self.sets_ != "lists":
+            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        right = [set(one) == set(other) for one, other in zip(y, predicted, strict=True)]
+        return float(np.average(right, weights=sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -137,9 +137,12 @@ def test_several_labels_have_the_form_of_y(monkeypatch: pytest.MonkeyPatch) -> N
     assert stands_in.options["target"] == "multilabel" and stands_in.labels[0] == '["0", "1"]'
     assert fitted.predict(images).tolist() == table.tolist()
     assert fitted.predict_proba(images).shape == (8, 2)
+    assert fitted.score(images, table) == 1.0
     fitted.fit(images, [["dark", "small"]] * 4 + [["dark"]] * 4)
     assert fitted.classes_.tolist() == ["dark", "small"]
     assert fitted.predict(images)[0] == ("dark", "small") and fitted.predict(images)[7] == ("dark",)
+    assert fitted.score(images, [["small", "dark"]] * 4 + [[]] * 4) == 0.5
+    assert fitted.score(images[3:5], [["dark", "small"], []], sample_weight=[3, 1]) == 0.75
     with pytest.raises(ValueError, match="no image has label"):
         fitted.fit(images, np.array([[1, 0]] * 8))
 
