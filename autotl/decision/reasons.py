@@ -17,6 +17,7 @@ from autotl.stats.target_kinds import TARGET_KINDS
 __all__ = ["ENDS_SEARCH", "no_winner", "why", "why_not_tuned"]
 
 SIGNIFICANT = 0.05  # p-value
+LARGE = 0.6  # share of the images that always answering one class gets right, from which an accuracy needs it beside it
 ENDS_SEARCH = (Kind.ALL_TRIED, Kind.NO_RECIPE_FITS, Kind.NO_GAIN_EXPECTED)  # notes on why the search ended
 
 
@@ -140,12 +141,19 @@ def _backbone(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
 
 
 def _signal(winner: Evidence, judged: Judged, goal: Goal) -> list[Fact]:
-    """Return a fact where labels in any other order would be met as often: nothing was learned of them."""
+    """Return a fact where labels in any other order would be met as often: nothing was learned of them.
+
+    Else one where the largest class alone makes much of the accuracy.
+    """
     p = association(goal.metric, judged.labels, winner.predicted, judged.classes, judged.group)
-    if p <= SIGNIFICANT:
-        return []
-    constant = metrics.of_constant(goal.metric, judged.labels, judged.classes)
-    return [fact(Kind.NO_SIGNAL, constant=constant, score=score(winner, judged, goal), p=p)]
+    constant, own = (
+        metrics.of_constant(goal.metric, judged.labels, judged.classes),
+        score(winner, judged, goal),
+    )
+    if p > SIGNIFICANT:
+        return [fact(Kind.NO_SIGNAL, constant=constant, score=own, p=p)]
+    large = goal.metric == "accuracy" and constant >= LARGE
+    return [fact(Kind.LARGEST_CLASS, constant=constant, score=own)] if large else []
 
 
 def _limited(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:

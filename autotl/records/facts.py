@@ -241,6 +241,7 @@ class Kind(StrEnum):
     DEPTH_COMPARED = "depth_compared"
     BACKBONE_COMPARED = "backbone_compared"
     NO_SIGNAL = "no_signal"
+    LARGEST_CLASS = "largest_class"  # constant, score: of always answering it, and the winner's
     BEST_PROBABILITY = "best_probability"
     OPEN_RECIPES = "open_recipes"
     MORE_TRAINING_IMAGES = "more_training_images"

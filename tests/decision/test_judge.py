@@ -126,6 +126,21 @@ def test_guessing_is_called_no_signal() -> None:
     assert shown.values["constant"] == pytest.approx(1 / 3)
 
 
+def test_an_accuracy_that_one_class_nearly_makes_stands_beside_what_that_class_makes() -> None:
+    labels = np.r_[np.zeros(140, int), np.ones(60, int)]
+    right = Evidence(
+        result=evidence("a", 0).result, predicted=np.r_[labels[:170], np.zeros(30, int)], fit_time=1.0
+    )
+    for metric, said in (("accuracy", True), ("balanced_accuracy", False)):
+        decision = decide([right], Judged(labels=labels, classes=2), Goal(metric=metric))
+        shown = of(decision.reasons, Kind.LARGEST_CLASS)
+        assert bool(shown) == said
+    shown = of(
+        decide([right], Judged(labels=labels, classes=2), Goal(metric="accuracy")).reasons, Kind.LARGEST_CLASS
+    )
+    assert "right for 70.0% of the selection images, this is for 85.0%" in wording.sentence(*shown)
+
+
 def test_fine_tuning_is_explained_against_its_own_linear_probe() -> None:
     decision = decide([evidence("a", 10, unfreeze="all"), evidence("a", 60)], JUDGED, Goal())
     assert decision.winner == "a@64/fine_tune:all"

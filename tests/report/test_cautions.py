@@ -270,6 +270,18 @@ def test_a_run_that_recorded_no_probability_among_the_tried_ones_has_its_sentenc
     )
 
 
+def test_what_the_largest_class_alone_scores_stands_beside_the_accuracy(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    state = with_reason(fact(Kind.LARGEST_CLASS, constant=0.689, score=0.77))
+    words = "Always answering the largest class would be right for 68.9% of the selection images, this is for 77.0%."
+    content = view(state)["recommendation"]
+    assert words in dict(content["lede"])["How good"]
+    assert not any("largest class" in text for text in (*content["reasons"], *content["more_reasons"]))
+    terminal.outcome(state)
+    assert words in " ".join(capsys.readouterr().out.split())
+
+
 NO_SIGNAL = fact(Kind.NO_SIGNAL, constant=0.2, score=0.31, p=0.06)
 
 

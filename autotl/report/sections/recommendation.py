@@ -43,7 +43,8 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     lede = [
         (
             "How good",
-            wording.accuracy_and_cost(result, row, expected_score(winner), trainings.final_seconds(result)),
+            wording.accuracy_and_cost(result, row, expected_score(winner), trainings.final_seconds(result))
+            + "".join(f" {text}" for text in wording.largest_class(result.decision)),
         ),
         ("How sure", wording.certainty(result, no_signal=no_signal(result) is not None)),
     ]
@@ -59,6 +60,9 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     }
 
 
+IN_LEDE = {Kind.BEST_PROBABILITY, Kind.NO_SIGNAL, Kind.LARGEST_CLASS}
+
+
 def split_reasons(result: Recommendation) -> tuple[list[str], list[str]]:
     """Return the weightiest reasons, and the others; what is a caution stands there alone."""
     cautioned = cautions.cautions(result)
@@ -66,7 +70,7 @@ def split_reasons(result: Recommendation) -> tuple[list[str], list[str]]:
         reason
         for reason in (result.decision.reasons if result.decision else ())
         # These stand in the lede or are a caution, if in other words.
-        if reason not in cautioned and reason.kind not in {Kind.BEST_PROBABILITY, Kind.NO_SIGNAL}
+        if reason not in cautioned and reason.kind not in IN_LEDE
     ]
     weighty = sorted((r for r in reasons if r.kind in WEIGHTY), key=lambda r: WEIGHTY.index(r.kind))
     first = weighty[:MOST_REASONS]

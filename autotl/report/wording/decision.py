@@ -173,6 +173,13 @@ def _no_signal(constant: float, score: float, p: float) -> str:
     )
 
 
+def _largest_class(constant: float, score: float) -> str:
+    return (
+        f"always answering the largest class would be right for {percent(constant)} of the selection images, this is for"
+        f" {percent(score)}"
+    )
+
+
 def _best_probability(
     recipes: int,
     tried: int,
@@ -379,6 +386,7 @@ DECISION: dict[Kind, Callable[..., str]] = {
     Kind.DEPTH_COMPARED: _depth_compared,
     Kind.BACKBONE_COMPARED: _backbone_compared,
     Kind.NO_SIGNAL: _no_signal,
+    Kind.LARGEST_CLASS: _largest_class,
     Kind.BEST_PROBABILITY: _best_probability,
     Kind.OPEN_RECIPES: _open_recipes,
     Kind.MORE_TRAINING_IMAGES: _more_training_images,

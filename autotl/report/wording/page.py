@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autotl.records import Depth, Interval, Kind
+from autotl.records import Decision, Depth, Interval, Kind
 from autotl.records.result import Recommendation, Row
 from autotl.report.format import duration, interval, numbered, percent, points
 from autotl.report.wording import sentence
@@ -128,6 +128,12 @@ def _pace(seconds: float) -> str:
         return f"{duration(seconds)} per image"
     pace = 1 / seconds
     return f"{duration(seconds)} per image (about {round(pace, -1 if pace >= 100 else 0):,.0f} images/s)"
+
+
+def largest_class(decision: Decision | None) -> list[str]:
+    """Return what always answering the largest class scores, as a sentence, where that is much."""
+    reasons = decision.reasons if decision else ()
+    return [as_sentence(sentence(reason)) for reason in reasons if reason.kind is Kind.LARGEST_CLASS]
 
 
 REFUTED = "not confirmed by the test"

@@ -7,7 +7,7 @@ from autotl.records.result import ModelIs, Recommendation, Row, Winner, looks, n
 from autotl.report.format import percent, percent_range
 from autotl.report.wording import sentence, sentences
 from autotl.report.wording.decision import best_of_all, interval, points
-from autotl.report.wording.page import DO_NOT_USE, USE, as_sentence
+from autotl.report.wording.page import DO_NOT_USE, USE, as_sentence, largest_class
 from autotl.report.wording.targets import metric_name
 
 __all__ = ["recommendation"]
@@ -30,7 +30,8 @@ def recommendation(result: Recommendation, *, warned: bool = True) -> str:
         why = "; ".join(sentences(decision.reasons)) or "no candidate finished in the time available"
         return f"No recommendation: {why}."
     noise = no_signal(result)
-    parts = [_use(result, row, signal=noise is None), *(_certainty(decision) if noise is None else [])]
+    parts = [_use(result, row, signal=noise is None), *largest_class(decision)]
+    parts += _certainty(decision) if noise is None else []
     if warned:
         grave = () if noise is None else (noise,)
         parts += [f"Warning: {sentence(fact)}." for fact in (*grave, *result.warnings)]
