@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from autotl.report.format import duration, percent, points
 
-AT_MOST = "at most"  # of what pretraining gains, where the network from scratch had not converged
+# Of what pretraining gains, where the network from scratch had not converged.
+AT_MOST = "less if a network from scratch had more time"
 SIGNS = {
     "start": "better start?",
     "slope": "steeper slope?",
