@@ -218,7 +218,7 @@ def test_a_phase_is_described_by_what_it_trains() -> None:
 
 def test_depths_are_not_compared_by_an_accuracy_that_the_largest_class_has() -> None:
     points = tuple(DepthPoint(depth=n, linear=0.96 + n / 1000, knn=0.9, width=8) for n in range(1, 5))
-    shown = DepthProfile(backbone="timm:a", size=64, points=points, rows=256)
+    shown = DepthProfile(backbone="autotl:resnet14t_small", size=64, points=points, rows=256)
     for counts, words in (
         ((970, 30), "always answering the largest class (97.0"),
         ((500, 500), "layer group"),

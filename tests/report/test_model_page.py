@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from example_run import example, full_folder
 
-from autotl.records import Candidate, Cost, CurvePoint, Trial, TrialResult
+from autotl.records import Calibration, Candidate, Cost, CurvePoint, ProbabilityErrors, Trial, TrialResult
 from autotl.records.result import Recommendation
-from autotl.report import predictions, render
+from autotl.report import predictions, render, view
 from autotl.report.format import printable
 from autotl.report.material import Material, gather
 from autotl.report.sections import model, recommendation
+from autotl.report.wording import model as wording
 from autotl.run_folder import result_file
 from autotl.stats import metrics
 
@@ -179,3 +180,66 @@ def test_both_reports_say_what_the_column_of_training_times_counts(tmp_path: Pat
         text = " ".join((tmp_path / name).read_text(encoding="utf-8").split())
         assert "without the final fit" in text
         assert "Features of the images are computed once" in text
+
+
+def confused(table: list[list[int]]) -> str:
+    """Return what the report says of a confusion matrix, true classes as rows."""
+    cells = [
+        (true, taken)
+        for true, line in enumerate(table)
+        for taken, number in enumerate(line)
+        for _ in range(number)
+    ]
+    shown = answers([true for true, _ in cells], [taken for _, taken in cells])
+    return str(model.errors(Material(predictions=shown))["pairs_sentence"])
+
+
+def test_two_classes_that_are_confused_both_ways_are_named_together() -> None:
+    """Half of the errors go to the class c, and as many from it: c draws nothing."""
+    assert confused([[30, 2, 7], [2, 140, 31], [0, 32, 140]]) == (
+        "b and c are confused most: 63 of the 74 errors, 31 images of b and 32 of c."
+    )
+    assert "classified as c" in confused([[30, 0, 10], [0, 30, 10], [1, 1, 38]])
+
+
+def test_the_most_confused_pair_is_named_where_errors_are_spread() -> None:
+    """It said that no confusion stands out above a table with one at 23%."""
+    table = (np.eye(10, dtype=int) * 40 + 2).tolist()
+    table[3][5] = 16
+    said = confused(table)
+    assert said.startswith(
+        "The errors are spread over many pairs of classes; d and f are confused most: 18 of the"
+    )
+    assert "stands out" not in said
+
+
+@pytest.mark.parametrize(("wrong", "words"), [(1, "1 error: too few"), (9, "too few to show a pattern")])
+def test_few_errors_show_no_pattern(wrong: int, words: str) -> None:
+    back = wrong // 2
+    assert words in confused([[20, 0, 0], [0, 20, wrong - back], [0, back, 20]])
+
+
+def test_no_error_of_the_probabilities_stands_twice() -> None:
+    """The calibration error and the log loss were each given twice, once as a negative log likelihood."""
+    measured = ProbabilityErrors(images=60, ece=0.0666, nll=0.682, brier=0.308)
+    fitted = Calibration(temperature=1.0, ece=0.05, ece_before=0.05, images=60, test=measured)
+    said = printable(wording.calibration("by chance", 0.81, 0.81, 0.0666, fitted))
+    assert said.count("6.7%") == 1 and "likelihood" not in said and "Brier score is 0.308" in said
+    assert "likelihood 0.682" in wording.calibration("by chance", 0.81, 0.81, 0.02, fitted)
+
+
+def test_a_list_of_wrong_labels_has_a_line_for_each_and_ranks_stand_in_the_leaderboard(
+    tmp_path: Path,
+) -> None:
+    """Markdown ran them into the next paragraph; figures refer to ranks that the leaderboard had replaced."""
+    page = view.view(example())
+    page["data"]["findings"][0]["listed"] = [
+        {"name": f"{number}.jpg", "label": "a", "likelier": "b", "probability": "90%"} for number in range(3)
+    ]
+    lines = render.markdown(page).splitlines()
+    assert [line for line in lines if line.startswith("  - ")] == [
+        f"  - {number}.jpg: a, more likely b (90%)" for number in range(3)
+    ]
+    ranks = [line.split("|")[1].strip() for line in lines if "| 96 |" in line][:4]
+    assert ranks == ["1 ★", "2 =", "3 =", "4"]
+    assert "1 ★</span>" in render.html(page) and "2 =</span>" in render.html(page)

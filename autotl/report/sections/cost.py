@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from autotl.records.result import Distillation, Recommendation
-from autotl.report.figures import pareto
 from autotl.report.format import count, duration, interval, percent
 from autotl.report.material import Material
 from autotl.report.trainings import rivals
@@ -17,7 +16,7 @@ FASTER = (
 
 
 def section(result: Recommendation, _material: Material) -> dict[str, Any]:
-    """Return what the figures show: a much faster candidate on the Pareto front, and the limits."""
+    """Return what the figures show: a much faster candidate that is not significantly worse, and the limits."""
     scored = rivals(result)
     return {
         "sentence": _speed(result),
@@ -52,17 +51,20 @@ def _distilled(of: Distillation) -> dict[str, Any]:
 def _speed(result: Recommendation) -> str:
     scored = rivals(result)
     timed = [row for row in scored if row.pred_time]
-    front = [timed[n] for n in pareto([(row.pred_time or 0.0, row.score_val or 0.0) for row in timed])]
     winner = result.winner.candidate if result.winner else None
     best = next((row for row in timed if row.candidate == winner), None)
     if len(scored) == 1:
         return wording.speed(1)
     if best is None:
         return ""
-    faster = [row for row in front if FASTER * (row.pred_time or 0.0) < (best.pred_time or 0.0)]
+    faster = [
+        row
+        for row in timed
+        if row.in_winners_set and FASTER * (row.pred_time or 0.0) < (best.pred_time or 0.0)
+    ]
     if not faster:
         return wording.speed(len(scored))
-    row = max(faster, key=lambda row: row.score_val or 0.0)
+    row = max(faster, key=lambda row: (row.score_val or 0.0, -(row.pred_time or 0.0)))
     return wording.speed(
         len(scored),
         faster=row.candidate,

@@ -17,14 +17,21 @@ from autotl.report.wording.page import as_sentence
 def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     """Return sentences on the depth and a table for each backbone that was tried at more than one."""
     sentences = recorded.depth_reasons(result)
+    winner = result.winner
     for profile in trainings.depth_profiles(result)[:1]:
+        if winner is None or profile.backbone != winner.backbone:
+            continue  # of another backbone it says nothing about this recommendation
         if not trainings.tells_depths_apart(profile, result.profile):
             constant = trainings.constant_score(result.profile)
             sentences.append(wording.features_tell_nothing(profile, constant, result.data.target))
             continue
         deepest = trainings.deepest_is_best(profile)
         enough = trainings.enough_depth(profile)
-        sentences.append(wording.features_by_depth(profile, enough=enough, deepest_is_best=deepest))
+        sentences.append(
+            wording.features_by_depth(
+                profile, enough=enough, deepest_is_best=deepest, tuned=winner.unfreeze != 0
+            )
+        )
     return {
         "sentences": [as_sentence(text) for text in sentences],
         "tables": [

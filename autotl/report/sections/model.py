@@ -45,13 +45,14 @@ def errors(material: Material) -> dict[str, Any]:
         "where": wording.predictions_of(predictions.model, predictions.images),
         "lede": _accuracy(predictions, material),
         "pairs": pairs,
-        "pairs_sentence": _confusions(predictions, pairs, wrong),
+        "pairs_sentence": _confusions(predictions, wrong),
         "hidden": material.hidden,
         "classes": [_class_line(line, material.discrimination) for line in lines],
         "classes_sentence": lowest_recall(lines, len(predictions.classes)),
         "fold": len(lines) > LONG,
         "calibration": _calibration(predictions, material.calibration),
         "errors": _most_confident(predictions, material),
+        "errors_note": wording.MOST_CONFIDENT,
         "explained": _explained(predictions, material),
         "explained_sentence": _occlusion(material),
         "wrong": wrong,
@@ -91,15 +92,24 @@ def _accuracy(predictions: Predictions, material: Material) -> str:
     return f"{text}; {wording.own_metric(material.metric, value)}."
 
 
-def _confusions(predictions: Predictions, pairs: list[dict[str, Any]], wrong: int) -> str:
+def _confusions(predictions: Predictions, wrong: int) -> str:
+    """Return where the errors are: a class that draws them, or the two classes that are confused most, both ways."""
     classes = len(predictions.classes)
-    attractor, attracted = "", 0
-    if wrong and classes > 2:
-        drawn = np.bincount(predictions.predicted[~predictions.correct], minlength=classes)
-        if drawn.max() >= 0.5 * wrong > 2:
-            attractor, attracted = predictions.classes[int(drawn.argmax())], int(drawn.max())
-    top = sum(pair["count"] for pair in pairs[:2])
-    return wording.confusions(wrong, classes, top, len(pairs), attractor=attractor, attracted=attracted)
+    table = metrics.confusion(predictions.labels, predictions.predicted, classes)
+    errors = table - np.diag(np.diag(table))
+    drawn, lost = errors.sum(0), errors.sum(1)
+    most = int(drawn.argmax())
+    # A class that loses as many images as it draws is one of a confused pair.
+    draws = classes > 2 and drawn[most] >= 0.5 * wrong > 2 and lost[most] < 0.5 * drawn[most]
+    one, other = divmod(int(np.argmax(np.triu(errors + errors.T))), classes)
+    return wording.confusions(
+        wrong,
+        classes,
+        pair=(predictions.classes[one], predictions.classes[other]),
+        both=(int(errors[one, other]), int(errors[other, one])),
+        attractor=predictions.classes[most] if draws else "",
+        attracted=int(drawn[most]),
+    )
 
 
 def epochs_of(result: Recommendation) -> list[dict[str, Any]]:

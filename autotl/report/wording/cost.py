@@ -14,15 +14,18 @@ STUDENTS = {
 
 
 def speed(candidates: int, *, faster: str = "", factor: float = 1.0, difference: float = 0.0) -> str:
-    """Return whether a candidate is much faster than the winner, and at what loss of accuracy."""
+    """Return whether a candidate is much faster than the winner and not significantly worse."""
     if candidates == 1:
         return "Only one candidate was measured, so there is no trade-off to show."
     if faster:
         score = (
             "the same score" if abs(difference) < 0.0005 else f"a score that differs by {points(difference)}"
         )
-        return f"If speed matters: {faster} is {factor:.1f} times as fast as the winner, with {score}."
-    return "No measured candidate is noticeably faster than the winner."
+        return (
+            f"If speed matters: {faster} is {factor:.1f} times as fast as the winner, with {score} (not significantly"
+            " worse)."
+        )
+    return "No candidate that is not significantly worse is noticeably faster than the winner."
 
 
 def distilled(of: Distillation) -> str:

@@ -6,30 +6,33 @@ from autotl.records import DepthProfile
 from autotl.report.format import percent
 
 
-def features_by_depth(profile: DepthProfile, *, enough: int, deepest_is_best: bool) -> str:
+def features_by_depth(profile: DepthProfile, *, enough: int, deepest_is_best: bool, tuned: bool) -> str:
     """Return at which depth the frozen features are most accurate, and what follows from it.
 
-    `enough` is the shallowest depth that is as accurate as the last one.
+    `enough` is the shallowest depth that is as accurate as the last one. Where layers are `tuned`, frozen features do
+    not show which of them can be left out.
     """
+    images = f"out-of-fold on {profile.rows:,} train images, not on those of the leaderboard"
+    truncated = "" if tuned else " A truncated backbone may do: the difference is within two standard errors."
+    last_needed = "." if tuned else "; truncating the backbone does not help."
     last, first = profile.points[-1], profile.points[0]
     number = len(profile.points)
     if not deepest_is_best:
         best = max(profile.points, key=lambda point: point.linear)
         return (
             f"Frozen features of {profile.backbone}: layer group {best.depth} of {number} is the best,"
-            f" {percent(best.linear)} with a linear head, compared with {percent(last.linear)} at the last. The last"
-            " layer groups are specific to the pretraining task, which favours fine-tuning them."
+            f" {percent(best.linear)} with a linear head, compared with {percent(last.linear)} at the last ({images})."
+            " The last layer groups are specific to the pretraining task, which favours fine-tuning them."
         )
     if enough < last.depth:
         point = profile.points[enough - 1]
         return (
             f"Frozen features of {profile.backbone}: a linear head on layer group {enough} of {number} is as"
-            f" accurate as on the last, {percent(point.linear)} and {percent(last.linear)} ({profile.rows:,}"
-            " images). The layer groups behind it add nothing measurable: a truncated backbone would do."
+            f" accurate as on the last, {percent(point.linear)} and {percent(last.linear)} ({images}).{truncated}"
         )
     return (
         f"Frozen features of {profile.backbone}: the last of {number} depths is the best, {percent(last.linear)} with"
-        f" a linear head, compared with {percent(first.linear)} at the first; truncating the backbone does not help."
+        f" a linear head, compared with {percent(first.linear)} at the first ({images}){last_needed}"
     )
 
 

@@ -7,9 +7,11 @@ from autotl.report.format import interval, percent
 from autotl.report.wording.targets import metric_name
 
 FEWEST_ERRORS = 10  # among which a confusion can be called frequent
+SPREAD = 0.15  # of the errors, below which the most confused pair is one of many
 FEW_IMAGES = 5  # of a class, below which its figures are hardly informative
 NO_PREDICTIONS = "The winner's predictions are not in the run folder, so its errors cannot be shown."
 NO_WINNER_NO_TRAINING = "There is no winner, so there is no training to show."
+MOST_CONFIDENT = "The errors with the highest confidence: of each, the label or the model is wrong."
 TOO_FEW_EPOCHS = (
     "The winner was trained for too few epochs at one learning-rate schedule to show whether its training loss had"
     " flattened."
@@ -56,12 +58,18 @@ def own_metric(metric: str, value: float) -> str:
 
 
 def confusions(
-    wrong: int, classes: int, top: int, pairs: int, *, attractor: str = "", attracted: int = 0
+    wrong: int,
+    classes: int,
+    *,
+    pair: tuple[str, str] = ("", ""),
+    both: tuple[int, int] = (0, 0),
+    attractor: str = "",
+    attracted: int = 0,
 ) -> str:
-    """Return how the errors are distributed over pairs of classes.
+    """Return where the errors are.
 
-    `top` is how many errors the two most frequent of `pairs` confusions make; `attractor` is a class that
-    `attracted` errors are predicted as.
+    `both` are the images of each class of `pair`, the most confused one, that are classified as the other; `attractor`
+    is a class that `attracted` errors are predicted as.
     """
     if not wrong:
         return "No image is misclassified."
@@ -69,11 +77,15 @@ def confusions(
         return f"{attracted:,} of the {wrong:,} errors are images of other classes classified as {attractor}."
     if wrong < FEWEST_ERRORS:
         return f"{wrong:,} {'error' if wrong == 1 else 'errors'}: too few to show a pattern."
-    if pairs > 2 and top >= 0.4 * wrong:
-        return f"The two most frequent confusions make up {percent(top / wrong, 0)} of the {wrong:,} errors."
-    if classes > 2 and top < 0.15 * wrong:
-        return f"The {wrong:,} errors are spread over many pairs of classes; no confusion stands out."
-    return f"{wrong:,} errors."
+    if classes == 2:
+        return f"{wrong:,} errors: {both[0]:,} images of {pair[0]} and {both[1]:,} of {pair[1]}."
+    confused = (
+        f"{pair[0]} and {pair[1]} are confused most: {sum(both):,} of the {wrong:,} errors, {both[0]:,} images of"
+        f" {pair[0]} and {both[1]:,} of {pair[1]}."
+    )
+    if sum(both) < SPREAD * wrong:
+        return f"The errors are spread over many pairs of classes; {confused}"
+    return confused
 
 
 def classes(name: str, recall: Interval, images: int, few: int, missing: int, total: int) -> str:
@@ -101,7 +113,7 @@ def calibration(
         f" calibration error {percent(error)}."
     )
     if fitted is not None and fitted.test is not None:
-        text = f"{text} {probability_errors(fitted.test)}"
+        text = f"{text} {_more_errors(fitted.test, error)}"
     if fitted is None or fitted.temperature == 1.0:
         return text
     return (
@@ -109,6 +121,13 @@ def calibration(
         f" which changed the error from {percent(fitted.ece_before)} to {percent(fitted.ece)} on {fitted.images:,}"
         " selection images (out-of-fold)."
     )
+
+
+def _more_errors(measured: ProbabilityErrors, error: float) -> str:
+    """Return the errors on the test images that the report has not given: `error` is the calibration error it has."""
+    if percent(measured.ece) != percent(error):
+        return probability_errors(measured)
+    return f"The Brier score is {measured.brier:.3f} (0 is perfect, 2 the worst)."
 
 
 def probability_errors(measured: ProbabilityErrors) -> str:
