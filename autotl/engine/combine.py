@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autotl.budget import Allowance
-from autotl.engine import train
+from autotl.engine import batch_norm, train
 from autotl.engine.model import read_weights
 from autotl.engine.resolve import resolve
 from autotl.engine.task import Outcome, Rows, Task
@@ -44,7 +44,7 @@ def combine(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
             "network, of backbone and head; correct it"
         ) from error
     setting = task.setting(outcome.precision)
-    train.remeasure(outcome.model, rows.fitted, setting)
+    batch_norm.remeasure(outcome.model, rows.fitted, setting)
     outcome.course = train.Course(epochs=task.trial.epochs)
     outcome.predicted, _ = train.predict(outcome.model, rows.judged, setting)
     outcome.latency = latency(outcome.model, task, outcome.precision)

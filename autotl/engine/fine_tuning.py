@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from autotl.budget import Allowance
+from autotl.engine import batch_norm, objective, others, train
 from autotl.engine import device as devices
-from autotl.engine import objective, others, train
 from autotl.engine.closed_form import fit_head, without_label
 from autotl.engine.model import load_weights, make_head
 from autotl.engine.selection import select
@@ -133,7 +133,7 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
         # An objective may ask for the weights before all training, which the shorter trial's replace.
         if any(phase.objective for phase in strategy.phases):
             if backbone.folded or strategy.head:
-                train.recalibrate(outcome.model, rows.fitted, setting)
+                batch_norm.recalibrate(outcome.model, rows.fitted, setting)
             setting.starts = objective.starts_of(outcome.model)
         load_weights(outcome.model, session.folder, trial.resume_from)
         return outcome, setting
@@ -152,7 +152,7 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
             made = others.fitted(data, seen[own], features.rows[own], trial.seed)
             outcome.model.others = nn.ModuleList(made).to(session.device)
     if backbone.folded or strategy.head:
-        train.recalibrate(outcome.model, rows.fitted, setting)
+        batch_norm.recalibrate(outcome.model, rows.fitted, setting)
     return outcome, setting
 
 

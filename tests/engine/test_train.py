@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from autotl.budget import Allowance
-from autotl.engine import sampling, train
+from autotl.engine import batch_norm, sampling, train
 from autotl.engine.model import Model
 from autotl.engine.selection import select
 from autotl.records import Depth, Phase
@@ -259,7 +259,7 @@ def test_measuring_the_statistics_again_changes_no_answer_and_saves_the_others()
     assert (before.argmax(1) == LABELS).mean() > 0.9
     assert (with_batch_statistics(model).argmax(1) == before.argmax(1)).mean() < 0.7, "ruins"
     model.backbone.freeze("all")
-    train.recalibrate(model, ROWS, toy.setting(PICTURES, LABELS))
+    batch_norm.recalibrate(model, ROWS, toy.setting(PICTURES, LABELS))
     assert np.abs(answers(model) - before).max() < 1e-3
     assert (with_batch_statistics(model).argmax(1) == before.argmax(1)).mean() > 0.95
 
@@ -269,7 +269,7 @@ def test_statistics_are_measured_where_training_moves_them(depth: Depth, move: s
     model = toy.model()
     before, answered = train.snapshot(model), answers(model)
     model.backbone.freeze(depth)
-    train.recalibrate(model, ROWS, toy.setting(PICTURES, LABELS))
+    batch_norm.recalibrate(model, ROWS, toy.setting(PICTURES, LABELS))
     assert changed(before, model) == move
     assert np.abs(answers(model) - answered).max() < 1e-3
     assert not model.backbone.body.training
@@ -280,10 +280,10 @@ def test_statistics_are_the_same_however_many_images_are_measured_at_once(
 ) -> None:
     found = []
     for number in (7, 1000):
-        monkeypatch.setattr(train, "MEASURED_AT_ONCE", number)
+        monkeypatch.setattr(batch_norm, "MEASURED_AT_ONCE", number)
         model = folded()
         model.backbone.freeze("all")
-        train.recalibrate(model, ROWS, toy.setting(PICTURES, LABELS))
+        batch_norm.recalibrate(model, ROWS, toy.setting(PICTURES, LABELS))
         found.append(model.state_dict())
     for name, value in found[0].items():
         assert torch.allclose(value.float(), found[1][name].float(), atol=1e-4), name
@@ -292,6 +292,6 @@ def test_statistics_are_the_same_however_many_images_are_measured_at_once(
 def test_a_folded_network_survives_fine_tuning() -> None:
     model = folded()
     model.backbone.freeze("all")
-    train.recalibrate(model, ROWS, toy.setting(PICTURES, LABELS))
+    batch_norm.recalibrate(model, ROWS, toy.setting(PICTURES, LABELS))
     fit(model, (Phase(trains="all", lr=1e-5, augment="none"),), epochs=1)
     assert (answers(model).argmax(1) == LABELS).mean() > 0.9
