@@ -17,9 +17,11 @@ from autotl.modality.image_store import Decoded
 from autotl.records import PARTS, Action, Dataset, Fact, Finding, Kind, fact
 from autotl.records.data import GroupFrom
 from autotl.stats import values
+from autotl.stats.sides import known_images, sides
 
 SHOWN = 20  # names in a finding
 PAIRS = 6  # that are shown as pictures
+STAY = 3  # names of contradicted images that are not left out
 CONTRADICTED = 0.05  # of a class: with more, two classes overlap, and leaving images out is no remedy
 
 
@@ -61,16 +63,17 @@ def copies(data: Dataset, decoded: Decoded) -> Copies:
 
 def findings(data: Dataset, found: Copies) -> list[Finding]:
     """Return what copies mean for training and for scores."""
+    out = np.array(sorted(contradictions(data, found)), np.int64)
     return [
-        *_findings(data, found.exact, {"exact": True}),
-        *_findings(data, found.near, {"exact": False}),
-        *_findings(data, found.turned, {"exact": False, "turned": True}),
+        *_findings(data, found.exact, {"exact": True}, out),
+        *_findings(data, found.near, {"exact": False}, out),
+        *_findings(data, found.turned, {"exact": False, "turned": True}, out),
     ]
 
 
 def of_parts(data: Dataset, families: Sequence[np.ndarray]) -> list[Finding]:
     """Return what images mean that show the same picture, or a part of it; a part may well have another label."""
-    return _findings(data, families, {"exact": False, "cropped": True})
+    return _findings(data, families, {"exact": False, "cropped": True}, np.zeros(0, np.int64))
 
 
 def outside(group: np.ndarray | None, families: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -137,10 +140,13 @@ def _equal_files(data: Dataset) -> list[np.ndarray]:
     return duplicates.members(data.digests.astype(str))
 
 
-def _findings(data: Dataset, families: Sequence[np.ndarray], how: dict[str, Any]) -> list[Finding]:
-    """Return what was done with copies: those on one side, those in several given parts, those under two labels.
+def _findings(
+    data: Dataset, families: Sequence[np.ndarray], how: dict[str, Any], out: np.ndarray
+) -> list[Finding]:
+    """Return what was done with copies: those on one side, those on several given sides, those under two labels.
 
-    A family in several parts is not on one side, so that it is in the second finding alone, or in the third too.
+    A family on several sides is not on one, so that it is in the second finding alone, or in the third too. The rows
+    `out` take no part, and are no copies of what tests.
     """
     if not families:
         return []
@@ -160,11 +166,11 @@ def _findings(data: Dataset, families: Sequence[np.ndarray], how: dict[str, Any]
             action=action,
         )
 
-    in_several = [
-        len(np.unique(given[given >= 0])) > 1 for given in (data.given[family] for family in families)
-    ]
+    side = sides(data.given)
+    remaining = [family[~np.isin(family, out)] for family in families]
+    in_several = [len(np.unique(side[family])) > 1 for family in remaining]
     unlike = [not turned and _contradicts(data, family) for family in families]
-    leaks = [family for family, leak in zip(families, in_several, strict=True) if leak]
+    leaks = [family for family, leak in zip(remaining, in_several, strict=True) if leak]
     conflicts = [family for family, conflict in zip(families, unlike, strict=True) if conflict]
     held = [
         f for f, leak, conflict in zip(families, in_several, unlike, strict=True) if not (leak or conflict)
@@ -174,27 +180,45 @@ def _findings(data: Dataset, families: Sequence[np.ndarray], how: dict[str, Any]
         kind = Kind.DUPLICATE if exact else Kind.NEAR_DUPLICATE
         made.append(finding(kind, held, sum(map(len, held)), "held_together", sets=len(held)))
     if leaks:
-        shown = [_unlike(family, data.given) for family in leaks]
-        made.append(finding(Kind.LEAK, shown, len(leaks), parts=_leaking(data.given, leaks)))
+        shown = [_unlike(family, side) for family in leaks]
+        images, parts = sum(map(len, leaks)), _leaking(data.given, leaks)
+        made.append(finding(Kind.LEAK, shown, len(leaks), images=images, parts=parts))
     if conflicts:
         identity = values.of(data.labels).identity(data.labels)
         shown = [_unlike(family, identity) for family in conflicts]
-        left_out = not cropped and contradictions(data, Copies(exact=tuple(families)))
-        wrong = sum(_surely_wrong(identity[family]) for family in conflicts)
-        best = {} if cropped or left_out else {"best": round(1 - wrong / len(identity), 6)}
-        made.append(finding(Kind.CONFLICT, shown, len(conflicts), "left_out" if left_out else "kept", **best))
+        images = sum(map(len, conflicts))
+        left_out = np.concatenate([family[np.isin(family, out)] for family in shown])
+        if len(left_out):
+            conflict = finding(
+                Kind.CONFLICT,
+                shown,
+                len(conflicts),
+                "left_out",
+                images=images,
+                left_out=len(left_out),
+                **_staying(data, np.concatenate([family[~np.isin(family, out)] for family in shown])),
+            )
+            made.append(replace(conflict, where=tuple(str(name) for name in data.names[left_out[:SHOWN]])))
+        else:
+            wrong = sum(_surely_wrong(identity[family]) for family in conflicts)
+            best: dict[str, Any] = {} if cropped else {"best": round(1 - wrong / len(identity), 6)}
+            made.append(finding(Kind.CONFLICT, shown, len(conflicts), images=images, **best))
     return made
 
 
+def _staying(data: Dataset, rows: np.ndarray) -> dict[str, Any]:
+    """Return which contradicted images are not left out: how many test, how many do not, and the first names."""
+    tested = int((data.given[rows] == PARTS.index("test")).sum())
+    names = [str(name) for name in data.names[rows[:STAY]]]
+    return {"stay": {"test": tested, "train": len(rows) - tested}, "stay_names": names}
+
+
 def _leaking(given: np.ndarray, leaks: Sequence[np.ndarray]) -> dict[str, list[int]]:
-    """Return by given part how many images have a copy in a part before it, and how many images it has."""
-    found: dict[str, list[int]] = {}
-    for code in (1, 2):
-        before = [family for family in leaks if ((given[family] >= 0) & (given[family] < code)).any()]
-        rows = np.unique(np.concatenate([np.zeros(0, np.int64), *before]))
-        if (own := int((given[rows] == code).sum())) > 0:
-            found[PARTS[code]] = [own, int((given == code).sum())]
-    return found
+    """Return by given part how many images have a copy on a side before it, and how many images it has."""
+    family_of = np.arange(len(given))
+    for family in leaks:
+        family_of[family] = family[0]
+    return known_images(given, family_of)
 
 
 def _surely_wrong(identity: np.ndarray) -> int:

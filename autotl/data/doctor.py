@@ -14,6 +14,7 @@ from autotl.data.shortcuts import OfClass, shortcut
 from autotl.records import Dataset, Finding, Kind
 from autotl.records.data import GroupFrom
 from autotl.stats import values
+from autotl.stats.sides import known_images, on_several
 
 SHOWN = 20  # names in a finding
 
@@ -56,12 +57,13 @@ def diagnose(
     rows: np.ndarray,
     features: np.ndarray,
     *,
+    backbone: str = "",
     pictures: crops.Pictures | None = None,
     metadata: Mapping[str, np.ndarray] | None = None,
     auto_group: bool = True,
     seed: int = 0,
 ) -> Diagnosis:
-    """Return what names and the features (m, d) of `rows` show; `features` are those of `together`.
+    """Return what names and the features (m, d) of `rows` show; `features` are those of `together`, of the `backbone`.
 
     With the `metadata` (n,) of all files also what camera and time show, with the `pictures` of the rows which of them
     show parts of one.
@@ -79,7 +81,8 @@ def diagnose(
             findings += _of_frames(data, groups.frames(names, labels, rows[trains], features[trains]))
     held = suspected is not None and suspected.safe and auto_group
     if suspected is not None:
-        findings.append(_of_groups(data, suspected, held=held))
+        judged = int((data.given[rows] != 2).sum())
+        findings.append(_of_groups(data, suspected, held=held, backbone=backbone, judged=judged))
     group = data.group if suspected is None else suspected.key.group
     findings += _of_shift(data, rows, features, group, seed)
     found = suspected.key.group if held and suspected is not None else None
@@ -147,9 +150,7 @@ def expression_held(findings: Sequence[Finding]) -> str | None:
     return None
 
 
-def _of_groups(data: Dataset, of: groups.Suspected, *, held: bool) -> Finding:
-    given = data.given >= 0
-    cells = np.unique(np.stack([of.key.group[given], data.given[given]]), axis=1)
+def _of_groups(data: Dataset, of: groups.Suspected, *, held: bool, backbone: str, judged: int) -> Finding:
     largest = np.argsort(-np.bincount(of.key.group), kind="stable")[:3]
     pairs = tuple(_names(data, np.array(pair)) for pair in of.pairs)
     return Finding(
@@ -160,7 +161,10 @@ def _of_groups(data: Dataset, of: groups.Suspected, *, held: bool) -> Finding:
             "examples": [of.key.keys[number] for number in largest if of.key.keys[number]],
             "images": of.images,
             "measured": {name: getattr(of, name) for name in ("nearest", "chance", "random", "whole")},
-            "shared": int((np.bincount(cells[0]) > 1).sum()) if given.any() else 0,
+            "shared": len(on_several(data.given, of.key.group)),
+            "parts": known_images(data.given, of.key.group),
+            "backbone": backbone,
+            "judged": judged,
             "held": held,
             "safe": of.safe,
         },

@@ -1,7 +1,7 @@
 """Compute what a random split would show and choose where a run keeps images together or leaves some out. numpy only.
 
-Linear classifiers on frozen features are judged out-of-fold twice: on folds drawn at random, and on those that the run
-respects. Nothing is trained again, so this says what the split changes for frozen features.
+Linear classifiers on frozen features are judged out-of-fold twice, on the same images: by folds drawn at random and by
+those that the run respects. Nothing is trained again, so this says what the split changes for frozen features.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def naive(
 ) -> Naive:
     """Return the comparison for features (n, d) by backbone, all of the same rows.
 
-    `group` are those that the run keeps whole, `left_out` (n,) bool the rows that take no part in it.
+    `group` are those that the run keeps whole, `left_out` (n,) bool the rows that take no part in it: a random
+    split trains on them too, and no score counts them.
     """
     classes = 1 if labels.ndim == 2 else int(labels.max()) + 1
     kept = np.flatnonzero(~left_out)
@@ -49,7 +50,7 @@ def naive(
     random: dict[str, float] = {}
     for name, pooled in features.items():
         drawn = out_of_fold(pooled, labels, folds_for(labels, None), metric)
-        random[name] = round(metrics.score(metric, labels, drawn, classes), 6)
+        random[name] = round(metrics.score(metric, labels[kept], drawn[kept], classes), 6)
         folds = folds_for(labels[kept], whole)
         predicted[name] = out_of_fold(pooled[kept], labels[kept], folds, metric)
     own = {

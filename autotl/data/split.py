@@ -13,6 +13,7 @@ from autotl.errors import DatasetError
 from autotl.records import PARTS, Dataset, Fact, Kind, Split, fact
 from autotl.stats import values
 from autotl.stats.folds import stratified_order
+from autotl.stats.sides import sides
 
 TEST_SHARE = 0.15
 SELECT_SHARE = 0.2
@@ -40,7 +41,7 @@ def split(
     strata = kind.strata(labels)
     classes = len(data.classes) if isinstance(kind, values.Classes) else int(strata.max(initial=0)) + 1
     generator = np.random.default_rng(seed)
-    part = np.where(data.given < 0, 0, data.given).astype(np.int8)
+    part = sides(data.given).astype(np.int8)
     if usable is not None:
         part[~usable] = -1
     facts = []
@@ -160,8 +161,8 @@ def _rare(labels: np.ndarray, part: np.ndarray, folds: int, classes: int) -> lis
 
 
 def cuts(group: np.ndarray, given: np.ndarray, split: Split) -> bool:
-    """Return whether a split has a group on two sides; rows whose part was given are where they are."""
-    rows = np.flatnonzero((given < 0) & (split.part >= 0))
+    """Return whether a split has a group on two sides; rows that were given to select or to test are where they are."""
+    rows = np.flatnonzero((given <= 0) & (split.part >= 0))
     sides = np.unique(np.stack([group[rows], split.part[rows], split.fold[rows]]), axis=1)
     return bool(len(np.unique(sides[0])) < sides.shape[1])
 

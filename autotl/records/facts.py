@@ -120,7 +120,7 @@ class Kind(StrEnum):
     HIDDEN_IMAGES = "hidden_images"
     LARGE = "large"
     ONE_SIDED_CLASS = "one_sided_class"
-    SHARED_GROUP = "shared_group"
+    SHARED_GROUP = "shared_group"  # parts: as of LEAK
     BROKEN = "broken"
     NO_TIME = "no_time"
     SAMPLED = "sampled"  # images, sample
@@ -131,11 +131,13 @@ class Kind(StrEnum):
     NOT_FOR_TARGET = "not_for_target"  # what, target: an examination that this kind of target has none of
     DUPLICATE = "duplicate"
     NEAR_DUPLICATE = "near_duplicate"
+    # exact, turned, cropped, images (in all sets); parts: by given part, images with a copy in a part before it, and all
     LEAK = "leak"
-    CONFLICT = (
-        "conflict"  # exact, turned, cropped; best: share of all images that a model can get right with them
-    )
-    GROUPS = "groups"  # by (a key), expression, examples, images, measured, shared, held, safe
+    # exact, cropped, images; left_out, stay (by part), stay_names; or best: the share of all that a model can get right
+    CONFLICT = "conflict"
+    # by (a key), expression, examples, images, measured, shared, parts (as of LEAK), held, safe; backbone and judged: the
+    # features and the number of images that were measured
+    GROUPS = "groups"
     TEST_IMAGES_DIFFER = "test_images_differ"  # area, p, classes, grouped
     FRAMES = "frames"  # nearest, chance
     UNLABELLED_COPIES = "unlabelled_copies"  # parts: copies by the part of the labelled image

@@ -91,6 +91,8 @@ def _counts(item: Fact | Finding) -> bool:
             return bool(item.values["gap"]["high"] < 0)
         case Kind.PIXELS_ONLY:
             return bool(item.values["gap"]["low"] > 0)
+        case Kind.GROUPS:
+            return bool(item.values["shared"]) or wording.costs_accuracy(item.values["measured"])
         case Kind.SPLIT_CHECKED:  # of groups the finding on them has both scores
             scores = item.values["scores"]
             found = {"names", "capture"} & set(item.values["acted"])

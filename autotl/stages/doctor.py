@@ -92,6 +92,7 @@ def _diagnosis(context: RunContext, setup: Setup) -> data_doctor.Diagnosis:
             parts.data,
             rows,
             values[labelled],
+            backbone=spec.name,
             pictures=crops.Pictures(
                 gray=partial(kind.gray, kind.open(context.journal.folder / split.STORE)),
                 thumbnails=parts.decoded.inner,

@@ -143,7 +143,7 @@ def _split_checked(setup: Setup, features: list[_Features]) -> list[Finding]:
                 "backbones": len(features),
                 **_compared(compared),
             },
-            count=len(common),
+            count=int((~contradicted[common]).sum()),
         )
     ]
 

@@ -86,15 +86,17 @@ def test_nearly_equal_images_stand_side_by_side() -> None:
     assert sorted([near.where[:2], near.where[2:]]) == [("0/2.png", "0/31.png"), ("0/5.png", "0/9.png")]
 
 
+@pytest.mark.parametrize("train", [0, -1], ids=["train folder", "test folder alone"])
 @pytest.mark.parametrize("exact", [True, False])
-def test_copies_across_given_parts_are_a_leak_and_across_labels_a_conflict(exact: bool) -> None:
+def test_copies_across_given_parts_are_a_leak_and_across_labels_a_conflict(exact: bool, train: int) -> None:
     digests = [str(row) for row in range(40)]
     if exact:
         digests[25], digests[6] = digests[2], digests[1]
-    found = look(dataset([0, 1] * 20, given=[0] * 20 + [2] * 20, digests=digests), same=((2, 25), (1, 6)))
+    given = [train] * 20 + [2] * 20
+    found = look(dataset([0, 1] * 20, given=given, digests=digests), same=((2, 25), (1, 6)))
     (leak,), (conflict,) = of_kind(found, "leak"), of_kind(found, "conflict")
     assert leak.count == 1 and set(leak.where) == {"0/2.png", "1/25.png"}
-    assert leak.values == {"exact": exact, "parts": {"test": [1, 20]}}
+    assert leak.values == {"exact": exact, "images": 2, "parts": {"test": [1, 20]}}
     assert not of_kind(found, "duplicate") and not of_kind(found, "near_duplicate")  # none is on one side
     assert conflict.count == 2 and len(conflict.where) == 4
 
@@ -105,6 +107,28 @@ def test_images_of_each_part_with_a_copy_in_a_part_before_it_are_counted() -> No
     (leak,), (near,) = of_kind(found, "leak"), of_kind(found, "near_duplicate")
     assert leak.count == 3 and leak.values["parts"] == {"select": [2, 10], "test": [1, 10]}
     assert near.values["sets"] == 2 and near.action == "held_together"
+
+
+def test_a_copy_that_takes_no_part_is_no_leak() -> None:
+    data = dataset([0] * 40 + [1] * 40, given=[-1] * 60 + [2] * 20)
+    found = look(data, same=((3, 70), (4, 50)))
+    assert not of_kind(found, "leak")
+    (conflict,) = of_kind(found, "conflict")
+    assert sorted(conflict.where) == ["0/3.png", "0/4.png", "1/50.png"] and conflict.action == "left_out"
+    assert sentence(conflict) == (
+        "2 sets of nearly equal images with different labels, 4 images in all: 3 take no part, 1 stays (a given test"
+        " image): 1/70.png"
+    )
+
+
+def test_what_stays_of_contradictions_is_named_with_its_reason() -> None:
+    data = dataset([0] * 60 + [1] * 4 + [2] * 40, given=[-1] * 84 + [2] * 20)
+    (conflict,) = of_kind(look(data, same=((3, 61), (5, 90), (6, 91))), "conflict")
+    assert conflict.where == ("0/3.png", "0/5.png", "0/6.png") and conflict.action == "left_out"
+    assert sentence(conflict) == (
+        "3 sets of nearly equal images with different labels, 6 images in all: 3 take no part, 3 stay (given test images,"
+        " and images of classes that would lose too many): 1/61.png, 2/90.png, 2/91.png"
+    )
 
 
 def test_copies_within_one_part_are_no_leak() -> None:
@@ -160,6 +184,16 @@ def test_nearly_equal_images_are_on_one_side_of_any_split() -> None:
         assert not data_split.cuts(held.group, held.given, split)
         assert not split.grouped and Kind.COPIES_WHOLE in [how.kind for how in split.facts]
     assert data_split.cuts(held.group, held.given, data_split.split(data))
+
+
+@pytest.mark.parametrize("train", [0, -1], ids=["train folder", "test folder alone"])
+def test_copies_that_a_split_has_cut_are_seen_in_a_train_folder_too(train: int) -> None:
+    pairs = tuple((row, row + 1) for row in range(0, 200, 4))
+    data = dataset([row // 4 % 2 for row in range(400)], given=[train] * 300 + [2] * 100)
+    held = copies.held_together(data, find(data, (*pairs, (210, 390))))
+    assert held.group is not None
+    assert data_split.cuts(held.group, held.given, data_split.split(data))
+    assert not data_split.cuts(held.group, held.given, data_split.split(held))  # (210, 390) were given apart
 
 
 def test_copies_join_the_groups_that_hold_them() -> None:

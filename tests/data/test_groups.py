@@ -194,3 +194,27 @@ def test_the_finding_says_what_shows_the_groups_and_how_to_declare_them(auto_gro
         assert doctor.expression_held(found.findings) is None
     else:
         assert found.group is None and finding.action == "kept"
+
+
+@pytest.mark.parametrize("train", [0, -1], ids=["train folder", "test folder alone"])
+def test_groups_that_train_and_test_are_counted_in_images(train: int) -> None:
+    names, labels, features, about = sittings(0, 0.8)
+    given = np.full(len(names), train, np.int8)
+    given[::10] = 2
+    data = Dataset(
+        source="somewhere",
+        modality="image",
+        files=np.array(names, object),
+        names=np.array(names, object),
+        targets=(Target(name="label", kind="multiclass", classes=("a", "b", "c", "d"), values=labels),),
+        given=given,
+    )
+    rows = np.arange(len(names))
+    found = doctor.diagnose(data, rows, features, backbone="mine:seen", metadata=about)
+    (finding,) = [finding for finding in found.findings if finding.kind is Kind.GROUPS]
+    tested = int((given == 2).sum())
+    assert finding.values["shared"] > 0 and finding.values["parts"] == {"test": [tested, tested]}
+    assert finding.values["judged"] == len(names) - tested
+    assert f"{tested} of the {tested} test images (100.0%) show groups that are trained on" in sentence(
+        finding
+    )

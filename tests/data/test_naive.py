@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from autotl.data.naive import naive
 
@@ -32,10 +33,12 @@ def test_one_backbone_loses_nothing() -> None:
     assert compared.lost is None and compared.by_random == compared.by_own == "one"
 
 
-def test_rows_that_take_no_part_count_in_the_random_split_alone() -> None:
+def test_rows_that_take_no_part_train_in_the_random_split_and_are_scored_in_none() -> None:
     _, by_class, _ = _tracks()
     labels = np.arange(240) % 4
     out = np.arange(240) < 40
     labels[out] = (labels[out] + 1) % 4  # contradictions
     compared = naive({"one": by_class}, labels, None, out, "accuracy")
     assert compared.random["one"] < compared.own["one"]
+    for score in (compared.random["one"], compared.own["one"]):
+        assert score * 200 == pytest.approx(round(score * 200))

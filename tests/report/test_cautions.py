@@ -150,6 +150,14 @@ def test_what_misleads_nobody_is_no_caution(capsys: pytest.CaptureFixture[str]) 
     assert not warnings(with_reason(shuffled(p=0.001)))
 
 
+def test_groups_are_a_caution_where_they_cost_accuracy_or_are_tested_on() -> None:
+    measured = {"nearest": 0.4, "chance": 0.1, "random": 0.75, "whole": 0.755}
+    values = {"expression": "x", "examples": ["x"], "images": 9, "shared": 0, "held": True, "safe": True}
+    assert not warnings(with_finding(Kind.GROUPS, values=values | {"measured": measured}))
+    for grave in ({"measured": measured, "shared": 2}, {"measured": measured | {"whole": 0.6}}):
+        assert warnings(with_finding(Kind.GROUPS, values=values | grave))
+
+
 def test_the_gravest_comes_first() -> None:
     state = replace(
         with_finding(Kind.BROKEN), warnings=(DIFFERS,), notes=(fact(Kind.TESTED_ON_PART, images=9, of=90),)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from example_run import example, row
 
-from autotl.records import Kind, Ranked, Ranking, StagePlan, fact
+from autotl.records import Finding, Kind, Ranked, Ranking, StagePlan, fact
 from autotl.report import render, view
 from autotl.report.format import printable
 from autotl.report.sections.leaderboard import untrained
@@ -25,6 +25,32 @@ def test_every_section_has_a_macro_and_content() -> None:
     assert set(view.SECTIONS) == set(macros) - {"figure", "learning", *of_targets}
     page = view.view(example())
     assert all(page[name] for name in view.SECTIONS)
+
+
+@pytest.mark.parametrize(
+    ("finding", "more"),
+    [
+        (Finding(kind=Kind.NEAR_DUPLICATE, values={"exact": False, "sets": 3}, count=8), 3),
+        (Finding(kind=Kind.LEAK, values={"exact": True, "images": 7, "parts": {"test": [3, 9]}}, count=3), 2),
+        (Finding(kind=Kind.CONFLICT, values={"exact": True, "cropped": True, "images": 9}, count=4), 4),
+        (
+            Finding(
+                kind=Kind.CONFLICT,
+                values={"exact": True, "images": 9, "left_out": 6, "stay": {"test": 3}},
+                count=4,
+                action="left_out",
+            ),
+            1,
+        ),
+    ],
+    ids=["copies", "leak", "all stay", "left out"],
+)
+def test_what_is_not_named_is_counted_in_images(finding: Finding, more: int) -> None:
+    finding = replace(finding, where=tuple(f"{number}.png" for number in range(6)))
+    state = example()
+    state = replace(state, profile=replace(state.profile, findings=(finding,)))
+    shown = view.view(state)["data"]["findings"][-1]
+    assert len(shown["where"]) == 5 and shown["more"] == more
 
 
 @pytest.mark.parametrize("file", ["report.html", "report.md"])

@@ -22,6 +22,7 @@ from autotl.builtin.sources.tree import SHOWN
 from autotl.errors import DatasetError
 from autotl.records import PARTS, Dataset, Fact, Finding, Kind, LeftOut, Target, fact
 from autotl.stats import values
+from autotl.stats.sides import known_images, on_several
 
 FULL_HASH_BYTES = 2 * 2**30  # of all files; a larger source is identified by size, beginning and end of each
 BLOCK = 65536
@@ -443,15 +444,13 @@ def _weights(source: str, items: list[Item], choices: Choices) -> np.ndarray | N
 def _shared_groups(keys: list[str] | None, given: np.ndarray) -> list[Finding]:
     if keys is None:
         return []
-    parts: dict[str, set[int]] = {}
-    for key, part in zip(keys, given.tolist(), strict=True):
-        if part >= 0:
-            parts.setdefault(key, set()).add(part)
-    shared = sorted(key for key, codes in parts.items() if len(codes) > 1)
+    present, group = np.unique(np.array(keys, object), return_inverse=True)
+    shared = [str(present[number]) for number in on_several(given, group)]
     if not shared:
         return []
     names = tuple(key.replace("\1", "/") for key in shared[:SHOWN])
-    return [Finding(kind=Kind.SHARED_GROUP, count=len(shared), where=names)]
+    parts = {"parts": known_images(given, group)}
+    return [Finding(kind=Kind.SHARED_GROUP, values=parts, count=len(shared), where=names)]
 
 
 def _fingerprint(items: list[Item], digests: list[str], keys: list[str] | None) -> str:

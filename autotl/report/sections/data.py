@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autotl.records import Finding, Profile
+from autotl.records import Finding, Kind, Profile
 from autotl.records.result import Recommendation
 from autotl.report import recorded
 from autotl.report.format import percent
@@ -14,6 +14,11 @@ from autotl.report.wording.page import as_sentence
 
 SHOWN_CLASSES = 60  # with more, only the largest and the smallest are drawn
 SHOWN_NAMES = 5  # of the images that a finding concerns
+EXAMPLES = {
+    Kind.TEST_IMAGES_DIFFER,
+    Kind.UNLABELLED_COPIES,
+    Kind.UNLABELLED_DIFFER,
+}  # findings that name pairs alone
 SHOWN_SHARE = 0.005  # of grayscale or transparent images, below which they are not mentioned
 
 
@@ -76,7 +81,7 @@ def _findings(result: Recommendation, material: Material) -> list[dict[str, Any]
             "text": as_sentence(recorded.finding(finding)),
             "action": recorded.action(finding),
             "where": list(finding.where[:SHOWN_NAMES]),
-            "more": max(0, finding.count - SHOWN_NAMES) if finding.where else 0,
+            "more": max(0, _named(finding) - SHOWN_NAMES) if finding.where else 0,
             "pairs": [
                 {
                     "images": [{"name": name, "picture": material.compared[name]} for name in pair],
@@ -97,6 +102,17 @@ def _findings(result: Recommendation, material: Material) -> list[dict[str, Any]
         for finding in distinct.values()
         for captions in [_captions(finding)]
     ]
+
+
+def _named(finding: Finding) -> int:
+    """Return of how many items the first are named; `count` is a number of sets or groups for some kinds."""
+    match finding.kind:
+        case Kind.CONFLICT if finding.action == "left_out":
+            return int(finding.values.get("left_out", 0))
+        case Kind.CONFLICT | Kind.LEAK | Kind.GROUPS:
+            return int(finding.values.get("images", 0))
+        case kind:
+            return 0 if kind in EXAMPLES else finding.count
 
 
 def _captions(finding: Finding) -> dict[str, str]:

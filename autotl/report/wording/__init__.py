@@ -14,7 +14,15 @@ from autotl.records.facts import Fact, Kind
 from autotl.records.result import ModelIs
 from autotl.report.format import numbered
 from autotl.report.wording.comparison import COMPARISON, RUNS
-from autotl.report.wording.data import DATA, action, is_slight, similarity, similarity_level, suspect
+from autotl.report.wording.data import (
+    DATA,
+    action,
+    costs_accuracy,
+    is_slight,
+    similarity,
+    similarity_level,
+    suspect,
+)
 from autotl.report.wording.decision import DECISION
 from autotl.report.wording.limits import LIMITS
 from autotl.report.wording.ranking import RANKING, judged_on
@@ -27,6 +35,7 @@ __all__ = [
     "CONTROLS",
     "SENTENCES",
     "action",
+    "costs_accuracy",
     "is_slight",
     "joined",
     "judged_on",

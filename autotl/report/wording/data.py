@@ -68,8 +68,21 @@ def _one_sided_class(part: str, count: int) -> str:
     return f"{numbered(count, 'class', 'classes')} of train without an image in {part}"
 
 
-def _shared_group(count: int) -> str:
-    return f"{numbered(count, 'group')} with images in more than one of the given parts: scores there are too high"
+def _shared_group(count: int, parts: Mapping[str, Sequence[int]] | None = None) -> str:
+    known = f"; {_known(parts)}" if parts else ""
+    return f"{numbered(count, 'group')} with images in more than one of the given parts{known}: scores there are too high"
+
+
+def _known(parts: Mapping[str, Sequence[int]]) -> str:
+    return f"{_shares(parts)} show groups that are trained on or chosen by"
+
+
+def _shares(parts: Mapping[str, Sequence[int]]) -> str:
+    """Return how many images of each part something concerns: ``2 of the 40 test images (5.0%)``."""
+    return " and ".join(
+        f"{images:,} of the {of:,} {part} images ({percent(images / of)})"
+        for part, (images, of) in parts.items()
+    )
 
 
 def _broken(count: int) -> str:
@@ -134,12 +147,9 @@ def _leak(
     parts: Mapping[str, Sequence[int]],
     turned: bool = False,
     cropped: bool = False,
+    images: int = 0,
 ) -> str:
     """Return how many images of each of the given `parts` have a copy in a part before it."""
-    shares = [
-        f"{images:,} of the {of:,} {part} images ({percent(images / of)})"
-        for part, (images, of) in parts.items()
-    ]
     one = sum(images for images, _ in parts.values()) == 1
     copy = f"{'is' if one else 'are'} {_equal(exact, turned)} to images of another given part"
     if cropped:
@@ -147,17 +157,43 @@ def _leak(
             f"{'shows' if one else 'show'} the same picture as images of another given part, or a part of it"
         )
     too_high = "slightly too high" if is_slight(parts) else "too high"
-    return f"{' and '.join(shares)} {copy}: scores there are {too_high}; remove the copies"
+    return f"{_shares(parts)} {copy}: scores there are {too_high}; remove the copies"
 
 
-def _conflict(exact: bool, count: int, cropped: bool = False, best: float | None = None) -> str:
+def _conflict(
+    exact: bool,
+    count: int,
+    cropped: bool = False,
+    best: float | None = None,
+    images: int = 0,
+    left_out: int = 0,
+    stay: Mapping[str, int] | None = None,
+    stay_names: Sequence[str] = (),
+) -> str:
     if cropped:
         sets = f"{numbered(count, 'set')} of images that show the same picture, or a part of it,"
         return f"{sets} with different labels: look whether both are right"
     text = f"{numbered(count, 'set')} of {_equal(exact)} images with different labels"
-    return (
-        text if best is None else f"{text} (with them no model is right on more than {percent(best)} of all)"
-    )
+    if best is not None:
+        return f"{text} (with them no model is right on more than {percent(best)} of all)"
+    if not left_out or stay is None:
+        return text
+    text += f", {images:,} images in all: {left_out:,} {'takes' if left_out == 1 else 'take'} no part"
+    return f"{text}{_staying(stay, stay_names)}"
+
+
+def _staying(stay: Mapping[str, int], names: Sequence[str]) -> str:
+    """Return how many contradicted images stay, why, and the first of them."""
+    if not (number := sum(stay.values())):
+        return ""
+    one = number == 1
+    reasons = {
+        "test": "a given test image" if one else "given test images",
+        "train": f"{'an image' if one else 'images'} of {'a class' if one else 'classes'} that would lose too many",
+    }
+    why = ", and ".join(reason for part, reason in reasons.items() if stay.get(part))
+    more = f" and {number - len(names):,} more" if number > len(names) else ""
+    return f", {number:,} {'stays' if one else 'stay'} ({why}): {', '.join(names)}{more}"
 
 
 GROUPED_BY = {  # `Key.by`
@@ -168,6 +204,14 @@ GROUPED_BY = {  # `Key.by`
 }
 
 
+MEASURABLE = 0.01  # of the accuracy of a linear classifier, from which whole groups are said to cost some
+
+
+def costs_accuracy(measured: Mapping[str, float]) -> bool:
+    """Return whether a random split of groups gives a higher accuracy than whole groups do."""
+    return measured["random"] - measured["whole"] >= MEASURABLE
+
+
 def _groups(
     examples: Sequence[str],
     images: int,
@@ -176,36 +220,44 @@ def _groups(
     held: bool,
     safe: bool,
     count: int,
-    **key: str,
+    **about: Any,
 ) -> str:
-    expression, by = key["expression"], key.get("by", "names")
+    expression, by = about["expression"], about.get("by", "names")
     declared = f"--group '{expression}'" if expression else "a table with a column of them and --group COLUMN"
     text = (
         f"{GROUPED_BY[by]} {numbered(count, 'group')} of images that belong together and are not declared, {images:,}"
         f" images in all ({', '.join(examples)}, …): the nearest image of the class is of the same group for"
         f" {percent(measured['nearest'], 0)} (by chance {percent(measured['chance'], 0)})"
     )
-    scores = (
-        f"a linear classifier on features scores {percent(measured['random'])} with a random split and"
-        f" {percent(measured['whole'])} with whole groups"
+    features = (
+        f"features of {about['backbone']} ({about['judged']:,} images)"
+        if about.get("backbone")
+        else "features"
     )
+    costly = costs_accuracy(measured)
+    scores = (
+        f"a linear classifier on {features} scores {percent(measured['random'])} with a random split and"
+        f" {percent(measured['whole'])} with whole groups{'' if costly else ', so that they cost no measurable accuracy'}"
+    )
+    across = f"{numbered(shared, 'group is', 'groups are')} in more than one of the given parts"
     if held and shared:
+        known = f"; {_known(about['parts'])}" if about.get("parts") else ""
+        hold = "do not hold" if costly else "may not hold"
         return (
-            f"{text}. They are kept whole where parts are made here; {numbered(shared, 'group is', 'groups are')} in more"
-            f" than one of the given parts, whose scores do not hold for images of new groups: {scores}; {declared}"
-            " declares them, --no-auto-group splits them"
+            f"{text}. They are kept whole where parts are made here, but {across}{known}. Scores there {hold} for images"
+            f" of new groups: {scores}; {declared} declares them, --no-auto-group splits them"
         )
-    if shared:
-        text += f"; {numbered(shared, 'group')} in more than one of the given parts"
     if held:
         return (
             f"{text}. They are kept whole, so the scores hold for images of new groups: {scores};"
             f" {declared} declares them, --no-auto-group splits them"
         )
+    if shared:
+        text += f"; {across}"
     if safe:
         return (
-            f"{text}. They are split, as --no-auto-group asks, so the scores are too high for images of new groups:"
-            f" {scores}; {declared} keeps them whole"
+            f"{text}. They are split, as --no-auto-group asks, so the scores {'are' if costly else 'may be'} too high for"
+            f" images of new groups: {scores}; {declared} keeps them whole"
         )
     return f"{text}; {scores}. Too few groups of each class to split by them; add some, then declare them: {declared}"
 

@@ -53,6 +53,22 @@ def test_given_parts_and_a_test_folder_elsewhere(tmp_path: Path) -> None:
     assert any(name.startswith("../later/") for name in data.names)
 
 
+@pytest.mark.parametrize("folder", ["data", "data/train"], ids=["no part", "train folder"])
+def test_declared_groups_that_train_and_test_are_counted_in_images(tmp_path: Path, folder: str) -> None:
+    for label in ("a", "b"):
+        for person in range(3):
+            picture(tmp_path / folder / label / f"p{person}_0.png", person + 10 * (label == "a"))
+        for person in range(2, 4):
+            picture(tmp_path / "later" / label / f"p{person}_1.png", 50 + person + 10 * (label == "a"))
+    data = read(tmp_path / "data", test=str(tmp_path / "later"), group=r"(p\d)_")
+    (shared,) = [finding for finding in data.findings if finding.kind == "shared_group"]
+    assert shared.count == 1 and shared.where == ("p2",)
+    assert wording.sentence(shared) == (
+        "1 group with images in more than one of the given parts; 2 of the 4 test images (50.0%) show groups that are"
+        " trained on or chosen by: scores there are too high"
+    )
+
+
 def test_what_is_left_out_says_why(tmp_path: Path) -> None:
     for label in ("a", "b"):
         picture(tmp_path / label / "0.png", 1)
