@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 from example_run import example, full_folder
 
-from autotl.records import Calibration, Candidate, Cost, CurvePoint, ProbabilityErrors, Trial, TrialResult
+from autotl.records import (
+    Calibration,
+    Candidate,
+    Cost,
+    CurvePoint,
+    Phase,
+    ProbabilityErrors,
+    Strategy,
+    Trial,
+    TrialResult,
+)
 from autotl.records.result import Recommendation
 from autotl.report import predictions, render, view
 from autotl.report.format import printable
@@ -243,3 +253,19 @@ def test_a_list_of_wrong_labels_has_a_line_for_each_and_ranks_stand_in_the_leade
     ranks = [line.split("|")[1].strip() for line in lines if "| 96 |" in line][:4]
     assert ranks == ["1 ★", "2 =", "3 =", "4"]
     assert "1 ★</span>" in render.html(page) and "2 =</span>" in render.html(page)
+
+
+def test_both_reports_give_the_command_that_uses_the_model_and_say_what_their_words_mean(
+    tmp_path: Path,
+) -> None:
+    """Neither form named autotl predict; lp_ft and layer group were undefined."""
+    summary = "head first, then fine-tuning from there"
+    strategy = Strategy(name="lp_ft", summary=summary, phases=(Phase(),), layers="last")
+    render.render(example(strategies=(strategy,)), tmp_path)
+    for name in ("report.html", "report.md"):
+        text = " ".join((tmp_path / name).read_text(encoding="utf-8").replace("\\", "").split())
+        assert "autotl predict . photo.jpg" in text
+        assert f"Strategies: lp_ft: {summary}." in text
+        assert "A layer group is" in text
+    unfinished = view.view(example(winner=None, decision=None, leaderboard=(), status="running"))
+    assert "autotl predict" not in render.html(unfinished)

@@ -41,9 +41,17 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
         "details": details(result, material, scored),
         "scale": tuple(percent(value, 0) for value in (low, (low + high) / 2, high)),
         "ties": sum(row.in_winners_set for row in scored),
+        "strategies": _strategies(result, scored),
         "columns": _columns(result.label_columns),
         "rest": [{"candidate": name, "status": status, "reason": reason} for name, status, reason in without],
     }
+
+
+def _strategies(result: Recommendation, rows: Sequence[Row]) -> str:
+    """Return what the strategies of the rows do, in the order of the rows."""
+    summaries = {strategy.name: strategy.summary for strategy in result.strategies}
+    names = dict.fromkeys(row.strategy for row in rows if row.strategy in summaries)
+    return "; ".join(f"{name}: {summaries[name]}" for name in names)
 
 
 def _columns(columns: Sequence[LabelColumn]) -> dict[str, Any] | None:

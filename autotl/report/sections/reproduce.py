@@ -29,6 +29,7 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
     ]
     return {
         "command": result.command,
+        "use": "" if result.winner is None or result.status != "finished" else wording.USE_MODEL,
         "facts": [(name, value) for name, value in facts if value],
         "notes": notes,
     }

@@ -115,6 +115,15 @@ def training_time(search: float, final: float | None, link: str = ", ") -> str:
     )
 
 
+USE_MODEL = "autotl predict . photo.jpg"  # in the folder of the report
+LAYER_GROUP = (
+    "A layer group is a number of consecutive layers of the backbone, with about the same share of its computing time as"
+    " each other group; the last one is next to the head."
+)
+RANKING_WEIGHTS = (
+    "Weight: of the score in the expected accuracy of this run; in brackets: before its agreement with this run's linear"
+    " probes was known."
+)
 TRAINING_TIME = (
     "Training: all trainings of a candidate in the search, without the final fit. Features of the images are computed"
     " once for each backbone and input size, and counted where they were computed: in the training that came first, or in"
