@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,10 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from autotl.engine import stopwatch
 from autotl.engine.model import Model
+from autotl.engine.setting import Setting
 from autotl.records import Phase
-
-if TYPE_CHECKING:
-    from autotl.engine.train import Setting  # which imports this module
 
 MEASURED = 192  # images that batch-norm statistics are measured on
 MEASURED_AT_ONCE = 32  # of them in one pass: all at once took 2 GB more than training does

@@ -14,6 +14,7 @@ from autotl.engine import device as devices
 from autotl.engine.closed_form import fit_head, without_label
 from autotl.engine.model import load_weights, make_head
 from autotl.engine.selection import select
+from autotl.engine.setting import BATCH, Setting
 from autotl.engine.task import Outcome, Rows, Task
 from autotl.engine.timing import latency
 from autotl.errors import Declined, EngineError
@@ -105,7 +106,7 @@ def _accept(outcome: Outcome, course: train.Course | None, rate: float) -> None:
         outcome.course = course
 
 
-def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, train.Setting]:
+def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, Setting]:
     """Build the network as its first phase begins with it, and the setting of the training."""
     session, trial, strategy = task.session, task.trial, task.strategy
     hyper = dict(trial.candidate.hyper)
@@ -115,7 +116,7 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, tra
     outcome = Outcome(model=task.network(backbone), precision=precision)
     setting = task.setting(precision)
     setting.seed = trial.seed
-    default_batch = train.BATCH if rows.own >= FEW_ROWS else train.BATCH // 2
+    default_batch = BATCH if rows.own >= FEW_ROWS else BATCH // 2
     setting.counted = rows.own
     setting.batch = int(hyper.get("batch", default_batch))
     if "flip" in hyper:

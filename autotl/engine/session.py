@@ -25,6 +25,7 @@ from autotl.engine.images import Squares
 from autotl.engine.inference import Predictor
 from autotl.engine.outputs import outputs_of, scaling_of
 from autotl.engine.resolve import resolve
+from autotl.engine.setting import Setting
 from autotl.errors import Declined, EngineError
 from autotl.modality.image_store import Pixels
 from autotl.records import PARTS, BackboneSpec, Columns, Fact, Machine, Metric, Preprocess, Scaling, Target
@@ -245,11 +246,11 @@ class Session:
             self._texts[spec.name] = resolve(spec.text)(spec.arguments, state, self.data.columns.classes)
         return self._texts[spec.name]
 
-    def setting(self, spec: BackboneSpec, size: int, precision: str) -> train.Setting:
+    def setting(self, spec: BackboneSpec, size: int, precision: str) -> Setting:
         """Return what a training or a prediction on the run's data works with."""
         columns = self.data.columns
         kind = modality.get(columns.modality)
-        return train.Setting(
+        return Setting(
             squares=self.data.squares,
             labels=columns.labels,
             classes=len(columns.classes),

@@ -14,6 +14,7 @@ from autotl.engine.outputs import Outputs, outputs_of
 from autotl.engine.progress import Reporter
 from autotl.engine.resolve import resolve
 from autotl.engine.session import Session
+from autotl.engine.setting import Setting
 from autotl.records import BackboneSpec, Columns, Fact, Status, Strategy, Trial
 from autotl.stats.target_kinds import TARGET_KINDS
 
@@ -52,7 +53,7 @@ class Task:
             model.others.extend(_new(nn.Linear(width, len(target.classes))) for target in columns.others)
         return model.to(self.session.device)
 
-    def setting(self, precision: str) -> train.Setting:
+    def setting(self, precision: str) -> Setting:
         """Return what a training or prediction of this trial works with."""
         setting = self.session.setting(self.spec, self.size, precision)
         setting.labels, setting.reporter = self.columns.labels, self.reporter

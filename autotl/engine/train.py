@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,18 +20,16 @@ from autotl.engine import objective, sampling, stopwatch
 from autotl.engine.averaging import Average
 from autotl.engine.backbone import Backbone
 from autotl.engine.batch_norm import averaged_statistics
-from autotl.engine.images import Squares, normalised
+from autotl.engine.images import normalised
 from autotl.engine.model import Model
 from autotl.engine.objective import Objective
-from autotl.engine.outputs import Outputs
-from autotl.engine.progress import Reporter
 from autotl.engine.resolve import resolve
 from autotl.engine.selection import select
+from autotl.engine.setting import Setting
 from autotl.errors import EngineError
-from autotl.records import CurvePoint, Depth, Metric, Phase, Preprocess
+from autotl.records import CurvePoint, Depth, Phase
 from autotl.stats import metrics, values
 
-BATCH = 32
 WARM_UP = 0.1  # of the steps
 CLIP = 1.0
 LATE = 0.05  # of a phase: behind by less, only steps set the rate, and the same seed gives the same weights
@@ -44,38 +42,6 @@ FEWEST_FOLLOWED = 20  # images; the score of fewer is too uncertain
 
 class Diverged(Exception):
     """The loss is not finite, or far above that of an even guess."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Setting:
-    """The images, labels and settings of a training."""
-
-    squares: Squares
-    labels: np.ndarray  # (n,) of all rows
-    classes: int
-    augment: Callable[..., Tensor]  # of the modality, see `autotl.modality`
-    to_input: Callable[..., Tensor]
-    loss: Callable[[Tensor, Tensor], Tensor]  # of the kind of target, see `autotl.stats.target_kinds`
-    outputs: Outputs  # what those of the network mean
-    preprocess: Preprocess
-    size: int
-    device: torch.device
-    precision: str
-    seed: int
-    batch: int = BATCH
-    flip: bool = False
-    metric: Metric = "accuracy"  # where it weights classes equally, they are sampled equally
-    weight: np.ndarray | None = None  # (n,) of all rows: by which the data want them to be drawn
-    unlabelled: np.ndarray | None = None  # rows without a label, for phases that learn from them
-    # Rows that make an epoch, None: all. With images of another source beside them, equal epochs cost the same.
-    counted: int | None = None
-    followed: np.ndarray | None = None  # rows whose score the learning curve shows, first ones first
-    reporter: Reporter | None = None  # receives every step
-    starts: Mapping[str, Tensor] | None = None  # of a training that is continued, by name; None: as it is now
-    teacher: np.ndarray | None = None  # (n, classes) logits of all rows, by the trials that teach this one
-    others: tuple[
-        np.ndarray, ...
-    ] = ()  # (n,) classes of all rows by further label columns, which train besides
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from autotl.budget import Allowance
 from autotl.engine import train
 from autotl.engine.model import Model
+from autotl.engine.setting import Setting
 from autotl.errors import EngineError
 from autotl.plugin import LayerGroup, ObjectiveCall, View
 from autotl.records import Phase
@@ -24,9 +25,7 @@ ROWS = np.arange(48)
 calls: list[ObjectiveCall] = []
 
 
-def fit(
-    model: Model, *phases: Phase, setting: train.Setting | None = None, epochs: float = 2
-) -> train.Course:
+def fit(model: Model, *phases: Phase, setting: Setting | None = None, epochs: float = 2) -> train.Course:
     allowance = Allowance(deadline=time.monotonic() + 60)
     setting = setting or toy.setting(PICTURES, LABELS)
     return train.fit(model, phases, "all", ROWS, epochs, setting, allowance, {})

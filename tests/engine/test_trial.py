@@ -20,6 +20,7 @@ from autotl.engine import device as devices
 from autotl.engine.model import Model
 from autotl.engine.progress import Send
 from autotl.engine.session import Data, Session
+from autotl.engine.setting import Setting
 from autotl.errors import EngineError
 from autotl.records import (
     Candidate,
@@ -412,7 +413,7 @@ def test_a_backbone_predicts_in_one_precision_whatever_trained_it(
     monkeypatch.setattr(made, "precision", lambda backbone, training=False: trains_in if training else "bf16")
     predict = train.predict
 
-    def noted(model: Model, rows: np.ndarray, setting: train.Setting) -> tuple[np.ndarray, Any]:
+    def noted(model: Model, rows: np.ndarray, setting: Setting) -> tuple[np.ndarray, Any]:
         used.add(setting.precision)
         return predict(model, rows, setting)
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autotl.engine import train
 from autotl.engine.augment import augment
 from autotl.engine.backbone import Backbone, build
 from autotl.engine.images import Squares, to_input
 from autotl.engine.losses import cross_entropy
 from autotl.engine.model import Model
 from autotl.engine.outputs import ClassOutputs
+from autotl.engine.setting import Setting
 from autotl.modality.image_store import Pixels
 from autotl.records import BackboneSpec, Preprocess, Scaling
 
@@ -91,9 +91,9 @@ def squares(pictures: np.ndarray) -> Squares:
     return Squares(store(pictures))
 
 
-def setting(pictures: np.ndarray, labels: np.ndarray, **more: Any) -> train.Setting:
+def setting(pictures: np.ndarray, labels: np.ndarray, **more: Any) -> Setting:
     values: dict[str, Any] = {"seed": 0, "batch": 16, "precision": "fp32", "device": torch.device("cpu")}
-    return train.Setting(
+    return Setting(
         squares=squares(pictures),
         labels=labels,
         classes=int(labels.max()) + 1,

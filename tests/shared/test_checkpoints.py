@@ -24,6 +24,7 @@ from autotl.engine.images import Squares
 from autotl.engine.resolve import resolve
 from autotl.modality.image_store import Pixels, decode
 from autotl.plugins.manager import load_plugins
+from autotl.protocols import HeadCall
 from autotl.records import PARTS, BackboneSpec
 from autotl.stats.folds import folds_for
 
@@ -213,7 +214,8 @@ def test_a_linear_probe_on_it_is_as_good_as_it_was(
     features, labels, count = found.groups[-1], flowers.labels[rows], len(flowers.train)
     probe = next(strategy for strategy in STRATEGIES if strategy.name == "linear_probe")
     folds = folds_for(labels[:count], None)
-    head = resolve(str(probe.head))(features[:count], labels[:count], 5, folds, 0)
+    call = HeadCall(features=features[:count], labels=labels[:count], classes=5, folds=folds, seed=0)
+    head = resolve(str(probe.head))(call)
     right = probabilities(head, 5, features[count:]).argmax(1) == labels[count:]
     percent = round(100 * float(right.mean()), 1)
     assert percent >= FLOWERS_ACCURACY[name] - POINTS, f"{percent}%"
