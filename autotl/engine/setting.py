@@ -1,4 +1,4 @@
-"""What a training or a prediction on the data of a run works with."""
+"""The images, labels and settings of a training, or of a prediction on the data of a run."""
 
 from __future__ import annotations
 
