@@ -180,11 +180,11 @@ class _Judged:
 
     @property
     def apart(self) -> np.ndarray:
-        """Return how well each class is distinguished from the others, (classes,): 0 by chance, 1 at most (Youden's index)."""
+        """Return how well each class is told apart, (classes,): 0 by chance, 1 at most (Youden's index)."""
         return np.asarray(self.shares - self.others)
 
     def of_class(self, place: int, label: int) -> OfClass:
-        """Return how well one class is distinguished from the others."""
+        """Return how well one class is told apart."""
         share, others = (round(float(column[place]), 6) for column in (self.shares, self.others))
         return OfClass(label=label, share=share, others=others)
 
