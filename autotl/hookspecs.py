@@ -46,13 +46,14 @@ __all__ = ["API_VERSION", "CHANGES", "OLDEST_API", "hookimpl", "hookspec"]
 # before would not work with the next: a hook, an argument, a field or a name is removed or changes its meaning.
 # An addition that a plugin can do without does not raise it. Plugins of OLDEST_API and later are loaded; what one of
 # them does in the way of an earlier version is named where it is used.
-API_VERSION = 3
+API_VERSION = 4
 OLDEST_API = 1
 # What a plugin of the version before has to look at.
 CHANGES = {
     2: "each hook may take one record, `call`; on_event is called aside, its last event has the stage 'end', and an "
     "event's `score` is the score_val of a trial that ended alone",
     3: "the function of a head takes one record, `HeadCall`",
+    4: "the function of a score takes one record, `ScoreCall`",
 }
 
 hookspec = pluggy.HookspecMarker("autotl")

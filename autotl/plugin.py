@@ -3,7 +3,7 @@
 Names here do not move between modules, and change only with `API_VERSION`. A plugin may state the version
 it was written for:
 
-    AUTOTL_API_VERSION = 3
+    AUTOTL_API_VERSION = 4
 
 autotl then leaves the plugin out, with the reason, where it does not support that version. A plugin that states
 none is accepted.
@@ -35,6 +35,7 @@ from autotl.protocols import (
     PlannerCall,
     PlannerFacts,
     RelatedCall,
+    ScoreCall,
     Slot,
     SourceCall,
     View,
@@ -112,6 +113,7 @@ __all__ = [
     "Related",
     "RelatedCall",
     "Score",
+    "ScoreCall",
     "Settings",
     "Slot",
     "SourceCall",

@@ -337,7 +337,7 @@ class PlannerCall:
     default: DefaultPlanner  # to delegate to
 
 
-# --------------------------------------------------------------------------- what a strategy's functions receive
+# --------------------------------------------------------------------------- what named functions receive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -353,15 +353,24 @@ class HeadCall:
     classes: int  # number of classes, of which some may have no row: the head has so many outputs
     folds: np.ndarray  # (n,) int64: five folds, 0 to 4; rows of one group share one
     seed: int  # of everything random
-    weights: np.ndarray | None = (
-        None  # (n,) float64 in the metric and the data, mean 1; None: all weigh the same
-    )
+    weights: np.ndarray | None = None  # (n,) float64 in the metric and the data, mean 1; None: all equal
     widths: tuple[int, ...] = ()  # with layers="all": features of each layer group, shallow to deep
     text: np.ndarray | None = None  # with needs_text: (classes, d) features of the class names
     factor: float = 1.0  # with needs_text: of an image's cosines with them, as logits
-    unlabelled: np.ndarray | None = (
-        None  # with needs_unlabelled: (u, d) of images without a label, 2,000 at most
-    )
+    unlabelled: np.ndarray | None = None  # with needs_unlabelled: (u, d) of 2,000 unlabelled images at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScoreCall:
+    """A call of a score's `compute`: the rows that it is computed on.
+
+    Labels of a `regression` are (n,) float64; those of a `multilabel` target are (n, classes) of 0 and 1.
+    """
+
+    features: np.ndarray  # (n, d) float32: pooled, as the backbone gives them, neither centred nor scaled
+    labels: np.ndarray  # (n,) int64: class indices from 0
+    folds: np.ndarray  # (n,) int64: five folds, 0 to 4; rows of one group share one
+    logits: np.ndarray | None = None  # (n, s) float32 of the backbone's own classifier, where it has one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

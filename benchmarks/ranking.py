@@ -32,6 +32,7 @@ from autotl.cache import cache_folder
 from autotl.data import load
 from autotl.modality import image_store
 from autotl.plugins.manager import load_plugins
+from autotl.protocols import ScoreCall
 from autotl.ranking import score_weights
 from autotl.ranking.screening import PRIOR_DEVIATION, prior, score_features
 from autotl.records import Columns, ScoreWeight
@@ -206,7 +207,9 @@ def _turn(path: Path, turn: int) -> Iterator[dict[str, str | float]]:
             for rows in (first[: min(SUBSAMPLES)], first[: max(SUBSAMPLES)]):
                 folds = folds_for(labels[rows], None if group is None else group[rows])
                 _, own = np.unique(labels[rows], return_inverse=True)
-                found, problems = score_features(SCORES, features[rows], own, folds)
+                found, problems = score_features(
+                    SCORES, ScoreCall(features=features[rows], labels=own, folds=folds)
+                )
                 assert not problems, (path, name, problems)
                 if f"{name} logits" in stored:
                     logits = stored[f"{name} logits"][rows].astype(np.float64)

@@ -94,15 +94,8 @@ is refused by name.
 
 ## Of a score
 
-`Score.compute` gets its arguments by position, in this order, and returns a float. A call may take 10 s. It does not
+`Score.compute` gets a [ScoreCall](#scorecall) and returns a float; higher is better. A call may take 10 s. It does not
 change the arrays.
-
-| argument | type | what it is |
-| --- | --- | --- |
-| `features` | (n, d) float32 | pooled, as the backbone gives them: neither centred nor scaled |
-| `labels` | (n,) int64 | class indices from 0; of other kinds of target as in a [HeadCall](#headcall) |
-| `folds` | (n,) int64 | five folds, 0 to 4; rows of one group share one |
-| `logits` | (n, s) float32 or None | of the backbone's own classifier, where its weights hold one |
 
 ## Of a phase
 
@@ -169,6 +162,7 @@ RECEIVED = (
 CALLED = (
     "HeadCall",
     "Head",
+    "ScoreCall",
     "LayerGroup",
     "ObjectiveCall",
     "View",

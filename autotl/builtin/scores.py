@@ -1,9 +1,8 @@
 """The transferability scores that come with autotl: numbers from features and labels, without training.
 
-Each takes ``(features (n, d), labels (n,), folds (n,), logits (n, s) or None)`` and returns a float;
-higher is better. Labels of other kinds of target are numbers, (n,) floats, or sets of labels, (n, classes) of 0 and 1;
-scores that need classes decline them by `Score.targets`. Rows of one fold are predicted from the other folds, so that a
-group, which is in one fold, is never predicted from itself.
+Each takes a `ScoreCall` and returns a float; higher is better. Scores that need classes decline other kinds of target by
+`Score.targets`. Rows of one fold are predicted from the other folds, so that a group, which is in one fold, is never
+predicted from itself.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 
 from autotl import hardware
 from autotl.hookspecs import hookimpl
+from autotl.protocols import ScoreCall
 from autotl.records import Score, TargetName
 from autotl.stats import merits, ridge, values
 from autotl.stats.ridge import standardise
@@ -71,13 +71,12 @@ def register_scores() -> tuple[Score, ...]:
     return SCORES
 
 
-def linear(
-    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
-) -> float:
+def linear(call: ScoreCall) -> float:
     """Return the accuracy of ridge regression on one-hot labels, each fold predicted by the others, best penalty.
 
     Of numbers it is R², of sets of labels the mean average precision.
     """
+    features, labels, folds = call.features, call.labels, call.folds
     kind = values.of(labels)
     if not isinstance(kind, values.Classes):
         aims = kind.targets(labels, 1)
@@ -88,15 +87,14 @@ def linear(
     return float(max(np.mean(scores.argmax(1) == labels) for scores in left_out))
 
 
-def knn(
-    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
-) -> float:
+def knn(call: ScoreCall) -> float:
     """Return the accuracy of a vote of the 5 nearest neighbours outside the row's own fold, weighted by similarity.
 
     Of numbers it is R², of sets of labels the mean average precision, by their weighted mean.
     """
+    labels, folds = call.labels, call.folds
     kind = values.of(labels)
-    x = features.astype(np.float32)
+    x = call.features.astype(np.float32)
     x = x - x.mean(0)
     x /= np.linalg.norm(x, axis=1, keepdims=True) + 1e-12
     similarity = x @ x.T
@@ -118,21 +116,19 @@ def _score(labels: np.ndarray, predicted: np.ndarray) -> float:
     return max(0.0, float(of_kind(labels, predicted).mean()))
 
 
-def logme(
-    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
-) -> float:
+def logme(call: ScoreCall) -> float:
     """Return the mean over classes of the maximised log evidence per row of y = Fw + noise, w ~ N(0, I/alpha).
 
     You, Liu, Wang, Long: LogME, ICML 2021 (fixed-point iteration of alpha and beta on the spectrum of
     F'F). Unlike the others it is no accuracy: compare its values within one data set only. Sets of labels have one y a
     class; numbers are one y, standardised.
     """
-    f = features.astype(np.float64)
+    f = call.features.astype(np.float64)
     n, d = f.shape
     u, s, _ = np.linalg.svd(f, full_matrices=False)
     spectrum = s**2
     evidences = []
-    for y in _regressands(labels):
+    for y in _regressands(call.labels):
         z2 = (u.T @ y) ** 2
         rest = max(float(y @ y - z2.sum()), 0.0)
         alpha, beta = 1.0, 1.0
@@ -174,9 +170,7 @@ def _regressands(labels: np.ndarray) -> Iterator[np.ndarray]:
             yield (labels == label).astype(np.float64)
 
 
-def hscore(
-    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
-) -> float:
+def hscore(call: ScoreCall) -> float:
     """Return the variance between classes, in units of the variance of the features: tr(cov(f)^-1 cov(E[f|y])).
 
     Ibrahim, Ponomareva, Mazumder: Newer is not always better, ECML PKDD 2022: both covariances shrunk by the
@@ -185,7 +179,7 @@ def hscore(
     """
     from sklearn.covariance import ledoit_wolf_shrinkage
 
-    x = features.astype(np.float64)
+    x, labels = call.features.astype(np.float64), call.labels
     x -= x.mean(0)
     n, d = x.shape
     shrinkage = float(ledoit_wolf_shrinkage(x, assume_centered=True))
@@ -201,9 +195,7 @@ def hscore(
     return (1 - shrinkage) * total
 
 
-def nleep(
-    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
-) -> float:
+def nleep(call: ScoreCall) -> float:
     """Return the mean log likelihood of each label under the class frequencies of the row's Gaussian clusters.
 
     Li, Jia, Sun, Gong, Zhao, Xia, Luo, Yuille, Yang: Ranking neural checkpoints, CVPR 2021: LEEP (Nguyen et
@@ -214,14 +206,14 @@ def nleep(
     from sklearn.decomposition import PCA
     from sklearn.mixture import GaussianMixture
 
-    x = features.astype(np.float64)
+    x = call.features.astype(np.float64)
     x -= x.mean(0)
     x = PCA(svd_solver="full").fit(x).transform(x) if x.any() else x[:, :1]
     variance = x.var(0)
     kept = np.searchsorted(np.cumsum(variance), ENERGY * variance.sum()) + 1
     # Clusters begin from seeds drawn among the rows: in an order of their own, whatever order they came in.
     order = np.argsort(x[:, 0], kind="stable")
-    x, labels, folds = x[order][:, :kept], labels[order], folds[order]
+    x, labels, folds = x[order][:, :kept], call.labels[order], call.folds[order]
     _, targets = np.unique(labels, return_inverse=True)
     classes = int(targets.max()) + 1
     mixture = GaussianMixture(
@@ -246,9 +238,7 @@ def nleep(
     return likelihood / len(x)
 
 
-def source_head(
-    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
-) -> float:
+def source_head(call: ScoreCall) -> float:
     """Return the certainty of the source classifier, 0 to 1: mean over images of 1 - H(p) / log S for its S classes.
 
     It needs neither labels nor images of the source, so it stands in where there is no reference to measure a
@@ -256,6 +246,7 @@ def source_head(
     a network is in general differs by network: it is shown beside the backbone, and weighs nothing in the ranking.
     Raises `ValueError` without logits (n, S) of at least two classes.
     """
+    logits = call.logits
     if logits is None or logits.ndim != 2 or logits.shape[1] < 2:
         raise ValueError("the certainty of a source's classifier needs its logits for two or more classes")
     shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)

@@ -19,15 +19,13 @@ from autotl.records.head import Head
 __all__ = [
     "ARGUMENTS",
     "OF_PHASE",
-    "SCORE_ARGUMENTS",
     "call_flaw",
     "flaw",
     "head_flaw",
     "lacking",
 ]
 
-SCORE_ARGUMENTS = ("features", "labels", "folds", "logits")  # of a score's function
-# Arguments of the functions that a phase names, and of those that a strategy names, by field.
+# Arguments of the functions that a phase names, and of those that a strategy or a score names, by field.
 OF_PHASE = {
     "trains": ("name", "module", "group"),
     "augment": ("images", "seed"),
@@ -43,6 +41,7 @@ ARGUMENTS = OF_PHASE | {
     "worth": ("profile", "backbone", "seconds"),
     "combine": ("checkpoints",),
     "related": ("call",),
+    "compute": ("call",),
 }
 MOST_WEIGHT = 0.5  # that a score may state: as much as the best built-in one has
 _CALLABLE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")

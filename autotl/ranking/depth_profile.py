@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autotl.builtin import scores
+from autotl.protocols import ScoreCall
 from autotl.records import DepthPoint, DepthProfile
 
 MOST_ROWS = 600  # images; the closed forms grow with the cube of them
@@ -24,14 +25,15 @@ def profile(
 
     `images` is the number of different ones, where rows are repeated so that all classes weigh the same.
     """
+    calls = [ScoreCall(features=features, labels=labels, folds=folds) for features in groups]
     points = tuple(
         DepthPoint(
             depth=depth,
-            linear=round(scores.linear(features, labels, folds), 6),  # as it is written down and decided by
-            knn=round(scores.knn(features, labels, folds), 6),
-            width=features.shape[1],
+            linear=round(scores.linear(call), 6),  # as it is written down and decided by
+            knn=round(scores.knn(call), 6),
+            width=call.features.shape[1],
         )
-        for depth, features in enumerate(groups, start=1)
+        for depth, call in enumerate(calls, start=1)
     )
     return DepthProfile(backbone=backbone, size=size, points=points, rows=images or len(labels))
 

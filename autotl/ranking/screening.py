@@ -19,6 +19,8 @@ import numpy as np
 
 from autotl import hardware
 from autotl.errors import AutotlError, UnknownNameError
+from autotl.plugins import validation
+from autotl.protocols import ScoreCall
 from autotl.ranking import score_weights
 from autotl.records import (
     BackboneSpec,
@@ -36,7 +38,7 @@ from autotl.stats import metrics
 
 PRIOR_DEVIATION = 0.05  # of what all but the linear probe expect, from what it reaches in the end
 FEWEST_MEASURED = 3
-Call = Callable[[Score, Callable[[], float]], float | None]
+Compute = Callable[[Score, Callable[[], float]], float | None]
 
 RUNG_SHARE = (0.6, 1.0)  # of the screening time that each rung may have used when it ends
 DOUBLED = 0.19  # logits that a linear probe gains where its images are doubled: mean over the recorded sets
@@ -370,17 +372,12 @@ def grown(accuracy: float, read: float, rows: int) -> float:
     return 1 / (1 + math.exp(-gain) * (1 - accuracy) / accuracy)
 
 
-def scorer(score: Score) -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None], float]:
-    """Return the function that a score names."""
+def _compute(score: Score, call: ScoreCall) -> float:
     module, _, name = score.compute.partition(":")
-    function: Callable[..., float] = getattr(importlib.import_module(module), name)
-    return function
-
-
-def _compute(
-    score: Score, features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None
-) -> float:
-    return float(scorer(score)(features, labels, folds, logits))
+    function: Callable[[ScoreCall], float] = getattr(importlib.import_module(module), name)
+    if (unfit := validation.call_flaw(function, validation.ARGUMENTS["compute"])) is not None:
+        raise TypeError(f"the function {score.compute!r} {unfit}")
+    return float(function(call))
 
 
 def declining(scores: Sequence[Score], target: TargetName) -> list[Score]:
@@ -390,24 +387,21 @@ def declining(scores: Sequence[Score], target: TargetName) -> list[Score]:
 
 def score_features(
     scores: Sequence[Score],
-    features: np.ndarray,
-    labels: np.ndarray,
-    folds: np.ndarray,
-    logits: np.ndarray | None = None,
-    call: Call = lambda score, compute: compute(),
+    call: ScoreCall,
+    compute: Compute = lambda score, function: function(),
 ) -> tuple[dict[str, float], dict[str, Fact]]:
-    """Return every score on features (n, d) with labels (n,) and folds (n,), and why others have none, by name.
+    """Return the value of every score, and why others have none, by name.
 
-    `call` calls a score's function and may return None for one that is not to be called any more.
+    `compute` calls a score's function and may return None for one that is not to be called any more.
     """
     values: dict[str, float] = {}
     problems: dict[str, Fact] = {}
     for score in scores:
-        if score.needs_logits and logits is None:
+        if score.needs_logits and call.logits is None:
             continue
         try:
             with hardware.one_thread():
-                value = call(score, partial(_compute, score, features, labels, folds, logits))
+                value = compute(score, partial(_compute, score, call))
         except Exception as error:  # a plugin's score, or features that no score can be computed on
             text = str(error) if isinstance(error, AutotlError) else f"{type(error).__name__}: {error}"
             problems[score.name] = fact(Kind.SCORE_FAILED, score=score.name, error=text)

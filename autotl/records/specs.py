@@ -199,7 +199,7 @@ class Score:
 
     name: str  # of the score
     summary: str  # with its paper
-    compute: str  # "module:attr" of (features, labels, folds, logits or None) -> float; higher is better
+    compute: str  # "module:attr" of (ScoreCall) -> float; higher is better
     needs_logits: bool = False  # computed only for backbones with a source head
     proposed: bool = True  # computed in every run; else only where it is asked for by name
     targets: tuple[TargetName, ...] = ("multiclass",)  # kinds that it can score; the others it declines

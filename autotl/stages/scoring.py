@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from autotl.protocols import ScoreCall
 from autotl.ranking import screening
 from autotl.records import Embedding, Fact, Kind, Score, fact
 from autotl.report.wording import ranking as wording
@@ -40,14 +41,13 @@ class Scoring:
         labels = columns.labels[judged]
         folds = folds_for(labels, None if columns.group is None else columns.group[judged])
         at = screening.rows_for_scores(labels, self.setup.goal.metric, self.most)
-        values, notes = screening.score_features(
-            self.scores,
-            features[at],
-            labels[at],
-            folds[at],
-            None if logits is None else logits[at],
-            context.plugins.compute,
+        call = ScoreCall(
+            features=features[at],
+            labels=labels[at],
+            folds=folds[at],
+            logits=None if logits is None else logits[at],
         )
+        values, notes = screening.score_features(self.scores, call, context.plugins.compute)
         for name, note in notes.items():
             noted = replace(note, values={**note.values, "backbone": embedding.backbone})
             self.notes.append(noted)

@@ -14,6 +14,7 @@ import numpy as np
 
 from autotl.plugins import validation
 from autotl.plugins.loading import HEAVY
+from autotl.protocols import ScoreCall
 from autotl.records import Score
 from autotl.stats.folds import folds_for
 from autotl.testing.contract import CHECK_SECONDS, SCORE_SECONDS, described, require, resolve
@@ -39,7 +40,8 @@ def _value(score: Score, features: np.ndarray, labels: np.ndarray, folds: np.nda
             np.float32
         )
         logits[np.arange(len(labels)), labels] += 3.0
-    return float(resolve(score.compute)(features, labels, folds, logits))
+    call = ScoreCall(features=features, labels=labels, folds=folds, logits=logits)
+    return float(resolve(score.compute)(call))
 
 
 def _number(score: Score, what: str, features: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:
@@ -49,8 +51,8 @@ def _number(score: Score, what: str, features: np.ndarray, labels: np.ndarray, f
 
 
 def can_be_computed(score: Score) -> None:
-    """Its function can be imported, and called with features, labels, folds and logits, in this order."""
-    flaw = validation.call_flaw(resolve(score.compute), validation.SCORE_ARGUMENTS)
+    """Its function can be imported, and called with a `ScoreCall`."""
+    flaw = validation.call_flaw(resolve(score.compute), validation.ARGUMENTS["compute"])
     require(flaw is None, f"it {flaw}")
 
 

@@ -26,7 +26,7 @@ from autotl.decision import evidence
 from autotl.decision.controls import SCRATCH
 from autotl.modality import image_store
 from autotl.plugins.manager import Plugins, load_plugins
-from autotl.protocols import Engine
+from autotl.protocols import Engine, ScoreCall
 from autotl.ranking import screening
 from autotl.records import (
     BackboneSpec,
@@ -316,9 +316,10 @@ def record_scores(
     labels, group = session.data.labels[rows], session.data.group
     folds = folds_for(labels, None if group is None else group[rows])
     begun = time.process_time()
-    values, _ = screening.score_features(
-        scores, features[at], labels, folds, None if logits is None else logits[at], session.plugins.compute
+    call = ScoreCall(
+        features=features[at], labels=labels, folds=folds, logits=None if logits is None else logits[at]
     )
+    values, _ = screening.score_features(scores, call, session.plugins.compute)
     session.recorded.append(
         grid.Scored(
             backbone=backbone,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from autotl.plugin import Head, HeadCall, Score, Strategy, hookimpl
+from autotl.plugin import Head, HeadCall, Score, ScoreCall, Strategy, hookimpl
 
-AUTOTL_API_VERSION = 3
+AUTOTL_API_VERSION = 4
 
 
 @hookimpl
@@ -42,11 +42,10 @@ def class_means(call: HeadCall) -> Head:
     return Head(kind="linear", arrays={"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)})
 
 
-def h_score(
-    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
-) -> float:
+def h_score(call: ScoreCall) -> float:
     """Return the trace of cov(f)^-1 cov(E[f | y]); higher is better."""
-    _, of_row, means = _means(features, labels)
+    features = call.features
+    _, of_row, means = _means(features, call.labels)
     between = np.cov(means[of_row], rowvar=False)
     return float(np.trace(np.linalg.solve(_covariance(features - features.mean(0)), between)))
 

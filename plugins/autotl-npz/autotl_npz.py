@@ -11,7 +11,7 @@ from platformdirs import user_cache_path
 
 from autotl.plugin import Dataset, DatasetError, SourceCall, Target, hookimpl
 
-AUTOTL_API_VERSION = 3
+AUTOTL_API_VERSION = 4
 PARTS = {"train": 0, "val": 1, "test": 2}  # prefix of the arrays: index of autotl's part
 NO_PART = -1  # autotl splits these itself
 

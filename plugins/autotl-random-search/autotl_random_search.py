@@ -6,7 +6,7 @@ import numpy as np
 
 from autotl.plugin import Candidate, PlannerCall, Strategy, Trial, TrialResult, hookimpl
 
-AUTOTL_API_VERSION = 3
+AUTOTL_API_VERSION = 4
 EPOCHS = (4.0, 9.0, 20.0)  # of a fine-tuning
 DEPTHS = (1, 2, "all")  # layer groups that it unfreezes
 HOPELESS = 0.02  # less than the best expected score, at the upper end of a recipe's interval

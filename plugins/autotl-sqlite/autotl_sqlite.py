@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 
 from autotl.plugin import Dataset, DatasetError, SourceCall, Target, hookimpl
 
-AUTOTL_API_VERSION = 3
+AUTOTL_API_VERSION = 4
 SUFFIXES = (".sqlite", ".sqlite3", ".db")
 QUERY = "SELECT * FROM images ORDER BY id"
 

@@ -9,7 +9,14 @@ from sklearn.covariance import LedoitWolf
 from sklearn.datasets import load_digits
 
 from autotl.builtin import scores
+from autotl.protocols import ScoreCall
 from autotl.stats import ridge
+
+
+def call(
+    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: np.ndarray | None = None
+) -> ScoreCall:
+    return ScoreCall(features=features, labels=labels, folds=folds, logits=logits)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +53,7 @@ def test_knn_never_asks_its_own_fold() -> None:
     labels = np.repeat(np.random.default_rng(1).integers(2, size=20), 2)
     together = np.repeat(np.arange(20) % 5, 2)
     apart = np.arange(40) % 5
-    assert scores.knn(features, labels, apart) > scores.knn(features, labels, together)
+    assert scores.knn(call(features, labels, apart)) > scores.knn(call(features, labels, together))
 
 
 def test_logme_is_the_maximised_evidence(digits: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
@@ -65,7 +72,7 @@ def test_logme_is_the_maximised_evidence(digits: tuple[np.ndarray, np.ndarray, n
         y = (labels == label).astype(float)
         found = minimize(negative_log_evidence, np.zeros(2), args=(y,), method="Nelder-Mead")
         best.append(-found.fun / len(y))
-    assert scores.logme(features, labels, folds[:60]) == pytest.approx(np.mean(best), abs=1e-3)
+    assert scores.logme(call(features, labels, folds[:60])) == pytest.approx(np.mean(best), abs=1e-3)
 
 
 @pytest.mark.parametrize("width", [12, 300])
@@ -77,7 +84,7 @@ def test_hscore_is_the_trace_of_two_shrunk_covariances(width: int) -> None:
     means = np.stack([features[labels == label].mean(0) for label in range(4)])[labels]  # E[f|y], by row
     between = np.cov(means.T, bias=True) * (1 - estimate.shrinkage_)
     expected = np.trace(np.linalg.inv(estimate.covariance_) @ between)
-    assert scores.hscore(features, labels, labels) == pytest.approx(expected, rel=1e-6)
+    assert scores.hscore(call(features, labels, labels)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_nleep_of_clusters_that_lie_apart_is_a_count_of_their_labels() -> None:
@@ -91,7 +98,7 @@ def test_nleep_of_clusters_that_lie_apart_is_a_count_of_their_labels() -> None:
         others = [labels[i] for i in range(120) if clusters[i] == clusters[row] and folds[i] != folds[row]]
         votes = others.count(labels[row]) + np.mean(labels == labels[row])
         expected.append(np.log(votes / (len(others) + 1)))
-    assert scores.nleep(features, labels, folds) == pytest.approx(np.mean(expected), abs=1e-6)
+    assert scores.nleep(call(features, labels, folds)) == pytest.approx(np.mean(expected), abs=1e-6)
 
 
 def test_scores_prefer_features_that_know_the_classes(
@@ -100,7 +107,7 @@ def test_scores_prefer_features_that_know_the_classes(
     images, labels, folds = digits
     noise = np.random.default_rng(2).normal(size=images.shape)
     for score in (scores.linear, scores.knn, scores.logme, scores.hscore, scores.nleep):
-        assert score(images, labels, folds) > score(noise, labels, folds)
+        assert score(call(images, labels, folds)) > score(call(noise, labels, folds))
 
 
 def test_the_source_head_is_sure_of_what_it_knows() -> None:
@@ -108,7 +115,7 @@ def test_the_source_head_is_sure_of_what_it_knows() -> None:
     labels, folds = np.arange(10), np.arange(10) % 5
 
     def certainty(logits: np.ndarray | None) -> float:
-        return scores.source_head(np.zeros((10, 4), np.float32), labels, folds, logits)
+        return scores.source_head(call(np.zeros((10, 4), np.float32), labels, folds, logits))
 
     assert certainty(sure) == pytest.approx(1.0) and certainty(torn) == pytest.approx(0.0)
     half = np.where(np.arange(10) < 5, 50.0, 0.0)[None].repeat(

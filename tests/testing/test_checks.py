@@ -26,7 +26,7 @@ from autotl.builtin.heads import linear
 from autotl.errors import PluginError, UnknownNameError
 from autotl.hookspecs import hookimpl
 from autotl.plugins.manager import BUILTIN_NAMES
-from autotl.protocols import HeadCall, RelatedCall, SourceCall
+from autotl.protocols import HeadCall, RelatedCall, ScoreCall, SourceCall
 from autotl.records import (
     BackboneSpec,
     Dataset,
@@ -239,11 +239,11 @@ def test_weights_that_are_elsewhere_skip_the_checks_that_need_them() -> None:
 # --------------------------------------------------------------------------- scores, heads, strategies
 
 
-def noise(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: Any = None) -> float:
+def noise(call: ScoreCall) -> float:
     return float(np.random.default_rng().normal())
 
 
-def no_number(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: Any = None) -> float:
+def no_number(call: ScoreCall) -> float:
     return float("nan")
 
 
@@ -251,38 +251,35 @@ def no_score(features: np.ndarray, labels: np.ndarray) -> float:
     return 0.0
 
 
-def first_row(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: Any = None) -> float:
-    return float(features[0, 0])
+def first_row(call: ScoreCall) -> float:
+    return float(call.features[0, 0])
 
 
-def backwards(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: Any = None) -> float:
-    return -separation(features, labels)
+def backwards(call: ScoreCall) -> float:
+    return -separation(call)
 
 
-def separation(features: np.ndarray, labels: np.ndarray, folds: Any = None, logits: Any = None) -> float:
-    means = np.stack([features[labels == label].mean(0) for label in np.unique(labels)])
+def separation(call: ScoreCall) -> float:
+    means = np.stack([call.features[call.labels == label].mean(0) for label in np.unique(call.labels)])
     return float(means.std(0).mean())
 
 
-def three_classes_only(
-    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: Any = None
-) -> float:
-    return separation(features, labels) if labels.max() >= 2 else float("nan")
+def three_classes_only(call: ScoreCall) -> float:
+    return separation(call) if call.labels.max() >= 2 else float("nan")
 
 
-def fails_on_constants(
-    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: Any = None
-) -> float:
-    return float(np.linalg.inv(np.diag(features.var(0).astype(np.float64))).sum())
+def fails_on_constants(call: ScoreCall) -> float:
+    return float(np.linalg.inv(np.diag(call.features.var(0).astype(np.float64))).sum())
 
 
-def meddles(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: Any = None) -> float:
+def meddles(call: ScoreCall) -> float:
+    features = call.features
     features -= features.mean(0)
-    return separation(features, labels)
+    return separation(call)
 
 
-def by_number(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, logits: Any = None) -> float:
-    return float(np.corrcoef(features[:, 0], labels)[0, 1])
+def by_number(call: ScoreCall) -> float:
+    return float(np.corrcoef(call.features[:, 0], call.labels)[0, 1])
 
 
 @pytest.mark.parametrize(
@@ -568,14 +565,14 @@ def test_a_plugin_may_be_an_object() -> None:
     [
         (spec("Missing"), "builds", "cannot be imported"),
         (
-            Strategy(name="mine", summary="mine", head=f"{__name__}:noise"),
+            Strategy(name="mine", summary="mine", head=f"{__name__}:no_score"),
             "takes_arguments",
             "is called with (call)",
         ),
         (
             Score(name="mine", summary="mine", compute=f"{__name__}:no_score"),
             "can_be_computed",
-            "is called with (features, labels, folds, logits)",
+            "is called with (call)",
         ),
     ],
     ids=["backbone", "head", "score"],

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from autotl.plugin import BackboneSpec, Weights, hookimpl
 
-AUTOTL_API_VERSION = 3
+AUTOTL_API_VERSION = 4
 WEIGHTS = files("autotl_tinycnn") / "tinycnn.safetensors"
 
 
