@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from autotl import predict as autotl_predict
-from autotl.budget import Allowance, parse_seconds
+from autotl.budget import parse_seconds
 from autotl.builtin.sources import in_memory
 from autotl.cache import atomic_write
 from autotl.decision.evidence import representative_results
@@ -33,7 +32,7 @@ from autotl.options import (
 from autotl.plugins import provenance
 from autotl.progress.live import live
 from autotl.received import below, require_plain
-from autotl.records import Decision, Event, Finding, Kind, Metric, Prefer, Profile, Trial
+from autotl.records import Decision, Event, Metric, Prefer, Profile, Trial
 from autotl.records import result as records_result
 from autotl.records.result import Recommendation
 from autotl.run_folder import manifest, result_file
@@ -54,7 +53,6 @@ if TYPE_CHECKING:
 # Options of a run that hold for another fit of its recipe.
 _KEPT = {"source", *(name for name, definition in DEFINITIONS.items() if definition.refits)}
 _SHOWN = 32  # images that an exported model is compared on
-_PROFILE_SIDE = 64  # pixels: what is measured of an image is measured before it is made smaller
 
 
 class Following(TypedDict, total=False):
@@ -475,34 +473,13 @@ def profile(source: Any, **options: Unpack[OptionArguments]) -> Profile:
     The options are those of ``autotl run`` on reading the data. Raises `DatasetError`, and `TypeError` for another
     option.
     """
-    from autotl import modality
-    from autotl.data import copies, doctor, unlabelled
-    from autotl.data import load as data_load
-    from autotl.data import profile as stage
-    from autotl.plugins.manager import load_plugins
+    from autotl.stages import examine
 
     unknown = sorted(set(options) - set(READING))
     if unknown:
         raise TypeError(f"{unknown[0]!r} is not an option of reading; expected one of {', '.join(READING)}")
     place, given = in_memory.as_source(source, options)
-    data = data_load.load(place, reading_options(converted(given)), load_plugins())
-    with tempfile.TemporaryDirectory(prefix="autotl-") as work:
-        unlimited = Allowance(deadline=float("inf"))
-        kind = modality.get(data.modality)
-        files = list(data.files) + ([] if data.unlabelled is None else list(data.unlabelled.files))
-        both = kind.decode(files, work, side=_PROFILE_SIDE, allowance=unlimited)
-    decoded = both.between(0, len(data.files))
-    measured = stage.profile(data, decoded.statistics)
-    if data.unlabelled is not None:
-        found = unlabelled.copies_of_labelled(data, data.unlabelled, both.inner, both.present)
-        behind = both.between(len(data.files), len(files))
-        measured = unlabelled.profiled(measured, data, behind, found, data.given)
-    equal = copies.findings(data, copies.copies(data, decoded))
-    broken = tuple(str(data.names[row]) for row in decoded.errors)
-    unreadable = Finding(kind=Kind.BROKEN, count=len(broken), where=broken[:20], action="left_out")
-    made = doctor.of_metadata(data, decoded.metadata, decoded.present, data.group)
-    findings = (*data.findings, *([unreadable] if broken else []), *measured.findings, *equal, *made)
-    return replace(measured, findings=findings, reading=data.reading)
+    return examine.examine(place, reading_options(converted(given)))
 
 
 @contextmanager

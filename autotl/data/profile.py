@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import comb
 
@@ -50,6 +50,22 @@ def profile(data: Dataset, statistics: np.ndarray) -> Profile:
         ),
         **kind.describe(statistics),
     )
+
+
+def unread(
+    names: np.ndarray, present: np.ndarray, errors: Mapping[int, str], late: Kind = Kind.NO_TIME
+) -> list[Finding]:
+    """Return the findings on items that could not be decoded, and on those that were not reached in time, of kind `late`.
+
+    `names` and `present` are (n,) of the items; `errors` holds a reason by row.
+    """
+    findings = []
+    if errors:
+        where = tuple(str(names[row]) for row in sorted(errors)[:SHOWN])
+        findings.append(Finding(kind=Kind.BROKEN, count=len(errors), where=where, action="left_out"))
+    if not_reached := int((~present).sum()) - len(errors):
+        findings.append(Finding(kind=late, count=not_reached, action="left_out"))
+    return findings
 
 
 def _of_quality(data: Dataset, kind: Kind, rows: np.ndarray) -> Finding:

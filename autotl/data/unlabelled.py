@@ -11,6 +11,7 @@ import numpy as np
 from autotl import modality
 from autotl.builtin.sources import assemble
 from autotl.data import duplicates, shift
+from autotl.data.profile import unread
 from autotl.modality.image_store import Decoded
 from autotl.records import PARTS, Dataset, Finding, Kind, Profile, Related, Unlabelled, UnlabelledProfile
 
@@ -73,22 +74,10 @@ def profiled(
     )
     findings = (
         *assemble.left_out(items.left_out),
-        *_unread(items, decoded),
+        *unread(items.names, decoded.present, decoded.errors, Kind.UNLABELLED_NO_TIME),
         *_of_copies(data, items, found, part),
     )
     return replace(measured, unlabelled=profile, findings=(*measured.findings, *findings))
-
-
-def _unread(items: Unlabelled, decoded: Decoded) -> list[Finding]:
-    """Return the items that could not be decoded, and those that were not reached in time."""
-    findings = []
-    if decoded.errors:
-        names = tuple(str(items.names[number]) for number in sorted(decoded.errors)[:SHOWN])
-        findings.append(Finding(kind=Kind.BROKEN, count=len(decoded.errors), where=names, action="left_out"))
-    late = int((~decoded.present).sum()) - len(decoded.errors)
-    if late:
-        findings.append(Finding(kind=Kind.UNLABELLED_NO_TIME, count=late, action="left_out"))
-    return findings
 
 
 def _of_copies(data: Dataset, items: Unlabelled, found: Mapping[int, int], part: np.ndarray) -> list[Finding]:

@@ -13,16 +13,16 @@ import numpy as np
 
 from autotl import hardware, modality
 from autotl.data import copies
+from autotl.data import profile as data_profile
 from autotl.data import related as data_related
 from autotl.data import split as data_split
 from autotl.data import unlabelled as data_unlabelled
 from autotl.modality.image_store import Decoded
-from autotl.records import Columns, Dataset, Fact, Finding, Kind, Split, fact
+from autotl.records import Columns, Dataset, Fact, Kind, Split, fact
 from autotl.run_folder import resume
 from autotl.stages.context import RunContext
 
 STORE = ".pixels"  # folder of the decoded images, in the run folder
-NAMED = 20  # items of a finding that are listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -182,24 +182,5 @@ def _without(
         return data, parts
     part, fold = parts.part.copy(), parts.fold.copy()
     part[~present], fold[~present] = -1, -1
-    late = int((~present).sum()) - len(errors)
-    findings = list(data.findings)
-    if errors:
-        names = tuple(str(data.names[row]) for row in list(errors)[:NAMED])
-        findings.append(
-            Finding(
-                kind=Kind.BROKEN,
-                count=len(errors),
-                where=names,
-                action="left_out",
-            )
-        )
-    if late:
-        findings.append(
-            Finding(
-                kind=Kind.NO_TIME,
-                count=late,
-                action="left_out",
-            )
-        )
-    return replace(data, findings=tuple(findings)), replace(parts, part=part, fold=fold)
+    findings = (*data.findings, *data_profile.unread(data.names, present, errors))
+    return replace(data, findings=findings), replace(parts, part=part, fold=fold)
