@@ -73,7 +73,7 @@ def _trained(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
             if not devices.out_of_memory(error) or setting.batch <= FEWEST_BATCH:
                 raise
             devices.release(task.session.device)
-            setting.batch //= 2
+            setting = replace(setting, batch=setting.batch // 2)
             outcome.notes.append(fact(Kind.BATCH_HALVED, batch=setting.batch))
             outcome.model.load_state_dict(first)
             continue
@@ -114,20 +114,22 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, Set
     precision = session.precision(backbone, training=True)
     torch.manual_seed(trial.seed)
     outcome = Outcome(model=task.network(backbone), precision=precision)
-    setting = task.setting(precision)
-    setting.seed = trial.seed
-    default_batch = BATCH if rows.own >= FEW_ROWS else BATCH // 2
-    setting.counted = rows.own
-    setting.batch = int(hyper.get("batch", default_batch))
     if "flip" in hyper:
-        setting.flip = bool(hyper["flip"])
+        flip, measured = bool(hyper["flip"]), None
     else:
-        setting.flip, measured = session.flips(task.spec, task.size)
-        outcome.notes += [] if measured is None else [measured]
-    setting.metric = session.data.metric
-    setting.followed = rows.judged if trial.evaluate_on == ("select",) else None  # the test part is seen once
-    if strategy.parents:
-        setting.teacher = _teacher(task, rows.fitted, allowance)
+        flip, measured = session.flips(task.spec, task.size)
+    outcome.notes += [] if measured is None else [measured]
+    default_batch = BATCH if rows.own >= FEW_ROWS else BATCH // 2
+    setting = replace(
+        task.setting(precision),
+        seed=trial.seed,
+        counted=rows.own,
+        batch=int(hyper.get("batch", default_batch)),
+        flip=flip,
+        metric=session.data.metric,
+        followed=rows.judged if trial.evaluate_on == ("select",) else None,  # the test part is seen once
+        teacher=_teacher(task, rows.fitted, allowance) if strategy.parents else None,
+    )
     phase = strategy.phases[0]
     select(outcome.model, phase, trial.candidate.unfreeze)
     if trial.resume_from is not None:
@@ -135,7 +137,7 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, Set
         if any(phase.objective for phase in strategy.phases):
             if backbone.folded or strategy.head:
                 batch_norm.recalibrate(outcome.model, rows.fitted, setting)
-            setting.starts = objective.starts_of(outcome.model)
+            setting = replace(setting, starts=objective.starts_of(outcome.model))
         load_weights(outcome.model, session.folder, trial.resume_from)
         return outcome, setting
     if backbone.folded:

@@ -17,7 +17,7 @@ from autotl.records import Metric, Preprocess
 BATCH = 32
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Setting:
     """The images, labels and settings of a training."""
 
@@ -44,6 +44,5 @@ class Setting:
     reporter: Reporter | None = None  # receives every step
     starts: Mapping[str, Tensor] | None = None  # of a training that is continued, by name; None: as it is now
     teacher: np.ndarray | None = None  # (n, classes) logits of all rows, by the trials that teach this one
-    others: tuple[
-        np.ndarray, ...
-    ] = ()  # (n,) classes of all rows by further label columns, which train besides
+    # (n,) classes of all rows by each further label column, which train besides
+    others: tuple[np.ndarray, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import nn
@@ -55,12 +55,15 @@ class Task:
 
     def setting(self, precision: str) -> Setting:
         """Return what a training or prediction of this trial works with."""
-        setting = self.session.setting(self.spec, self.size, precision)
-        setting.labels, setting.reporter = self.columns.labels, self.reporter
-        setting.weight, setting.classes = self.columns.weight, len(self.columns.classes)
-        if self.strategy.every_target:
-            setting.others = tuple(target.values for target in self.columns.others)
-        return setting
+        columns = self.columns
+        return replace(
+            self.session.setting(self.spec, self.size, precision),
+            labels=columns.labels,
+            classes=len(columns.classes),
+            weight=columns.weight,
+            others=tuple(target.values for target in columns.others) if self.strategy.every_target else (),
+            reporter=self.reporter,
+        )
 
 
 def _new(head: nn.Linear) -> nn.Linear:

@@ -205,9 +205,9 @@ def test_where_classes_count_alike_they_are_drawn_alike() -> None:
 
 
 def test_images_are_drawn_by_their_weights_in_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    setting = toy.setting(PICTURES, LABELS)
     few = max(1, len(ROWS) // 5)
-    setting.weight = np.where(np.arange(len(LABELS)) < few, (len(ROWS) - few) / few, 1.0)
+    weight = np.where(np.arange(len(LABELS)) < few, (len(ROWS) - few) / few, 1.0)
+    setting = toy.setting(PICTURES, LABELS, weight=weight)
     drawn: list[int] = []
     get = setting.squares.get
     monkeypatch.setattr(
