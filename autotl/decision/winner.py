@@ -64,9 +64,9 @@ def choose(
     paired difference to the best is within its 95% interval, Bonferroni-corrected for the number compared. Of those
     that are expected to be as good, `goal.prefer` decides which is recommended: for accuracy the cheapest by the
     geometric mean of training time, latency and parameters; speed the least latency, size the fewest parameters.
-    A head that cannot be exported is passed over where one that can is as good, or has no lower score and is expected
-    to be within its interval; so is a candidate where another has the
-    same score or a higher one, is expected to be within `TIE`, and is cheaper in every figure of the leaderboard.
+    A head that cannot be exported in every format is passed over where one that can is as good, or has no lower score
+    and is expected to be within its interval; so is a candidate where another has the same score or a higher one, is
+    expected to be within `TIE`, and is cheaper in every figure of the leaderboard.
     """
     allowed = [e for e in evidence if limits.broken_by(e, goal) is None]
     if not allowed:

@@ -52,13 +52,18 @@ def interval(low: float | None, high: float | None) -> str:
 
 def points(difference: float) -> str:
     """Return a difference of fractions in percentage points, with its sign."""
-    text = f"{100 * difference:+.1f}".replace("-", MINUS)
-    return f"{'0.0' if text[1:] == '0.0' else text} points"
+    return f"{_signed(difference)} points"
 
 
 def points_interval(low: float, high: float) -> str:
     """Return the interval of a difference in percentage points: ``−1.8 to +1.8``."""
-    return f"{100 * low:+.1f} to {100 * high:+.1f}".replace("-", MINUS)
+    return f"{_signed(low)} to {_signed(high)}"
+
+
+def _signed(difference: float) -> str:
+    """Return percentage points with a true minus sign, and no sign before zero."""
+    text = f"{100 * difference:+.1f}".replace("-", MINUS)
+    return "0.0" if text[1:] == "0.0" else text
 
 
 def duration(seconds: float) -> str:

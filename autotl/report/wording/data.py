@@ -8,8 +8,8 @@ from typing import Any
 from autotl.records.data import Finding, Similarity
 from autotl.records.facts import Kind
 from autotl.records.specs import Geometry
-from autotl.report.format import numbered, percent
-from autotl.report.wording.decision import SIMILARITY_LEVELS, interval, points
+from autotl.report.format import numbered, percent, points, points_interval
+from autotl.report.wording.decision import SIMILARITY_LEVELS
 from autotl.report.wording.targets import TARGETS, metric_name
 
 ACTIONS = {
@@ -411,8 +411,8 @@ def _split_checked(
         unsure = ", not significant" if instead["low"] <= 0 else ""
         return (
             f"{text}, and would have put {instead['backbone']} first, which loses"
-            f" {points(instead['lost']).lstrip('+')} points there"
-            f" ({interval(instead['low'], instead['high'])}{unsure})"
+            f" {points(instead['lost']).lstrip('+')} there"
+            f" (95% CI {points_interval(instead['low'], instead['high'])}{unsure})"
         )
     if backbones > 1:
         return f"{text}, and would have put the same backbone first, of the {backbones} that were compared"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from autotl.records import Decision
 from autotl.records.facts import Kind
-from autotl.report.format import duration, percent, percent_range
+from autotl.report.format import duration, percent, percent_range, points, points_interval
 from autotl.report.wording.limits import LIMITS
 from autotl.report.wording.targets import metric_name
 
@@ -20,16 +21,6 @@ RULES = {
 }
 
 
-def points(value: float) -> str:
-    """Return a difference of scores in points: ``+1.2``, with a true minus sign, and no sign before zero."""
-    text = f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
-    return "0.0" if text[1:] == "0.0" else text
-
-
-def interval(low: float, high: float) -> str:
-    return f"95% CI {points(low)} to {points(high)}"
-
-
 def _difference(difference: float, low: float, high: float, images: float, comparisons: float = 1) -> str:
     """Return ``difference +1.2 points (95% CI −0.8 to +3.2, 306 images): not significant``.
 
@@ -37,9 +28,7 @@ def _difference(difference: float, low: float, high: float, images: float, compa
     """
     unsure = ": not significant" if low <= 0 <= high else ""
     level = f" for {comparisons:.0f} comparisons" if comparisons > 1 else ""
-    return (
-        f"difference {points(difference)} points ({interval(low, high)}{level}, {images:,.0f} images){unsure}"
-    )
+    return f"difference {points(difference)} (95% CI {points_interval(low, high)}{level}, {images:,.0f} images){unsure}"
 
 
 def _no_recipe_fits(least: float | None = None, left: float | None = None) -> str:
@@ -108,7 +97,7 @@ def _chosen_over_best(
         "size": "the recommended one is the smallest of those expected to be as good (--prefer size)",
     }[prefer]
     if exportable:
-        taken = "the recommended one is not significantly worse and can be exported"
+        taken = "the recommended one is not significantly worse and can be exported in every format"
     if less:
         taken += f"{'; it costs less' if exportable else ''}: {_figures(less)}"
     if more and less:
@@ -214,6 +203,22 @@ def best_of_all(recipes: int, tried: int, chance: float, among_tried: float | No
     )
 
 
+def among_tried(decision: Decision, *, marked: str = "") -> str:
+    """Return how the winner compares with the other candidates; `marked`: how a table marks those that are as good."""
+    others = len(decision.winners_set) - 1
+    if others > 0:
+        many = "1 other candidate is" if others == 1 else f"{others} other candidates are"
+        text = f"{many} not significantly worse on this many images{marked}"
+        if decision.runner_up in decision.winners_set:
+            text += f"; the next by expected score is {decision.runner_up}"
+        return f"{text}."
+    if decision.runner_up and decision.margin:
+        gap = decision.margin
+        lead = f"{points(gap.value)} (95% CI {points_interval(gap.low, gap.high)})"
+        return f"It is significantly better than the next by expected score, {decision.runner_up}: {lead}."
+    return "No other candidate finished, so there is no comparison."
+
+
 def _open_recipes(first: Sequence[Sequence[str | float]], more: int) -> str:
     names = ", ".join(f"{name} ({percent(float(chance), 0)})" for name, chance in first)
     rest = f" and {more} more, each less likely" if more else ""
@@ -229,10 +234,10 @@ def _more_training_images(
     metric: str = "accuracy",
 ) -> str:
     name = metric_name(metric)
-    expected = f"{points(gain)} points of {name} expected" if gain > 0 else f"no gain in {name} expected"
+    expected = f"{points(gain)} of {name} expected" if gain > 0 else f"no gain in {name} expected"
     bought = (
-        f"{images:,} more images to train on: {expected} ({interval(low, high)}), by the learning curve of a linear"
-        " probe on this backbone"
+        f"{images:,} more images to train on: {expected} (95% CI {points_interval(low, high)}), by the learning curve"
+        " of a linear probe on this backbone"
     )
     if limit is None:
         return f"{bought}; the curve has not flattened, so its limit is unknown"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from autotl.records import Decision, Depth, Interval, Kind
 from autotl.records.result import Recommendation, Row
-from autotl.report.format import duration, interval, numbered, percent, points
+from autotl.report.format import duration, interval, numbered, percent
 from autotl.report.wording import sentence
+from autotl.report.wording.decision import among_tried
 from autotl.report.wording.targets import metric_name
 
 
@@ -150,26 +151,14 @@ REFUTED = "not confirmed by the test"
 
 def certainty(result: Recommendation, *, no_signal: bool) -> str:
     """Return how sure the choice is: among what was tried, and among all that could be."""
-    tried = _among_tried(result, no_signal=no_signal)
-    reasons = result.decision.reasons if result.decision else ()
-    among_all = [as_sentence(sentence(r)) for r in reasons if r.kind is Kind.BEST_PROBABILITY]
-    return tried if no_signal else " ".join(filter(None, (tried, *among_all)))
-
-
-def _among_tried(result: Recommendation, *, no_signal: bool) -> str:
     decision = result.decision
     if decision is None:
         return ""
     if no_signal:
         return "It is not significantly better than always answering one class: do not use it."
-    ties = len(decision.winners_set) - 1
-    if ties > 0:
-        rivals = "One other candidate is" if ties == 1 else f"{ties} other candidates are"
-        return f"{rivals} not significantly worse (marked = in the leaderboard)."
-    if decision.runner_up and decision.margin:
-        lead = points(decision.margin.value).lstrip("+")
-        return f"It is significantly better than the next candidate, {decision.runner_up}: by {lead}."
-    return "No other candidate finished, so there is no comparison."
+    tried = among_tried(decision, marked=" (marked = in the leaderboard)")
+    among_all = [as_sentence(sentence(r)) for r in decision.reasons if r.kind is Kind.BEST_PROBABILITY]
+    return " ".join((tried, *among_all))
 
 
 def larger_budget(untrained: int) -> str:

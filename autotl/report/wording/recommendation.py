@@ -6,7 +6,7 @@ from autotl.records import Decision, Kind
 from autotl.records.result import ModelIs, Recommendation, Row, Winner, looks, no_signal, refutes
 from autotl.report.format import percent, percent_range
 from autotl.report.wording import sentence, sentences
-from autotl.report.wording.decision import best_of_all, interval, points
+from autotl.report.wording.decision import among_tried, best_of_all
 from autotl.report.wording.page import DO_NOT_USE, USE, as_sentence, largest_class
 from autotl.report.wording.targets import metric_name
 
@@ -31,7 +31,8 @@ def recommendation(result: Recommendation, *, warned: bool = True) -> str:
         return f"No recommendation: {why}."
     noise = no_signal(result)
     parts = [_use(result, row, signal=noise is None), *largest_class(decision)]
-    parts += _certainty(decision) if noise is None else []
+    if noise is None:
+        parts += [among_tried(decision), *_among_all(decision)]
     if warned:
         grave = () if noise is None else (noise,)
         parts += [f"Warning: {sentence(fact)}." for fact in (*grave, *result.warnings)]
@@ -79,10 +80,6 @@ def _tested_on(result: Recommendation, winner: Winner, times: int) -> str:
     )
 
 
-def _certainty(decision: Decision) -> list[str]:
-    return [*_among_tried(decision), *_among_all(decision)]
-
-
 def _among_all(decision: Decision) -> list[str]:
     """Return the probability that no other recipe is better, those that were not tried included."""
     return [
@@ -92,19 +89,3 @@ def _among_all(decision: Decision) -> list[str]:
         for reason in decision.reasons
         if reason.kind is Kind.BEST_PROBABILITY
     ]
-
-
-def _among_tried(decision: Decision) -> list[str]:
-    others = len(decision.winners_set) - 1
-    if others > 0:
-        many = "1 other candidate is" if others == 1 else f"{others} other candidates are"
-        if decision.runner_up not in decision.winners_set:
-            return [f"{many} not significantly worse on this many images."]
-        return [
-            f"{many} not significantly worse on this many images; the next by expected score is {decision.runner_up}."
-        ]
-    if decision.runner_up and decision.margin:
-        gap = decision.margin
-        lead = f"{points(gap.value)} points ({interval(gap.low, gap.high)})"
-        return [f"It is ahead of the next by expected score, {decision.runner_up}, by {lead}."]
-    return []
