@@ -11,8 +11,9 @@ from autotl.errors import RunError
 from autotl.records import Calibration, Metric
 from autotl.records.evaluation import LabelSetEvaluation, NumberEvaluation
 from autotl.records.result import Recommendation
-from autotl.report import figures, occlusion, trainings
+from autotl.report import occlusion, trainings
 from autotl.report.discrimination import Discrimination, discrimination
+from autotl.report.figures import backbones, classes, costs, regression, training
 from autotl.report.predictions import (
     ClassScore,
     Predictions,
@@ -159,8 +160,8 @@ def _of_numbers(found: NumberMaterial) -> dict[str, str]:
     labels, predicted = found.predictions.labels, found.predictions.proba[:, 0].astype(float)
     unit, width = found.predictions.classes[0], found.errors.half_width
     return {
-        "predicted": figures.predicted(labels, predicted, unit, width),
-        "residuals": figures.residuals(labels, predicted, found.errors.bins, unit, width),
+        "predicted": regression.predicted(labels, predicted, unit, width),
+        "residuals": regression.residuals(labels, predicted, found.errors.bins, unit, width),
     }
 
 
@@ -191,28 +192,28 @@ def _draw(
     metric = metric_name(result.metric)
     goal = result.goal
     drawings = {
-        "cost-train": figures.cost(result, lambda row: row.fit_time, "training time", None, "train"),
-        "cost-run": figures.cost(
+        "cost-train": costs.cost(result, lambda row: row.fit_time, "training time", None, "train"),
+        "cost-run": costs.cost(
             result, lambda row: row.pred_time, "prediction time per image", goal.max_latency, "run"
         ),
-        "depths": figures.depths(trainings.by_depth(result), metric),
-        "features": figures.features(trainings.depth_profiles(result), _PROBED[result.data.target]),
-        "losses": figures.losses(trainings.curves(result)),
-        "scores": figures.scores(trainings.curves(result), metric),
-        "agreement": figures.agreement(trainings.expected_and_reached(result), metric),
+        "depths": backbones.depths(trainings.by_depth(result), metric),
+        "features": backbones.features(trainings.depth_profiles(result), _PROBED[result.data.target]),
+        "losses": training.losses(trainings.curves(result)),
+        "scores": training.scores(trainings.curves(result), metric),
+        "agreement": backbones.agreement(trainings.expected_and_reached(result), metric),
     }
     if goal.max_params is not None or goal.prefer == "size":
-        drawings["cost-size"] = figures.cost(
+        drawings["cost-size"] = costs.cost(
             result, lambda row: row.parameters, "parameters", goal.max_params, "size"
         )
-    drawings["transfer"] = figures.transfer(
+    drawings["transfer"] = training.transfer(
         trainings.transfer_pair(result), trainings.without_network(result), metric
     )
     hidden = 0
     if predictions is not None:
-        drawings["confusion"], hidden = figures.confusion(predictions)
-        drawings["calibration"] = figures.calibration(reliability(predictions))
+        drawings["confusion"], hidden = classes.confusion(predictions)
+        drawings["calibration"] = classes.calibration(reliability(predictions))
     if measured is not None:
-        drawings["roc"] = figures.roc(measured.curves)
-        drawings["precision-recall"] = figures.precision_recall(measured.curves)
+        drawings["roc"] = classes.roc(measured.curves)
+        drawings["precision-recall"] = classes.precision_recall(measured.curves)
     return drawings, hidden

@@ -24,8 +24,9 @@ from autotl.records import (
     Ranking,
     fact,
 )
-from autotl.report import figures, occlusion, predictions, render, trainings
 from autotl.report import material as report_material
+from autotl.report import occlusion, predictions, render, trainings
+from autotl.report.figures import costs
 from autotl.report.format import count, duration, percent
 from autotl.report.sections.model import errors
 from autotl.report.sections.transfer import signs
@@ -520,7 +521,7 @@ def test_confused_classes_are_drawn_side_by_side() -> None:
 
 
 def test_the_front_holds_what_nothing_cheaper_beats() -> None:
-    assert figures.pareto([(3, 0.9), (1, 0.5), (2, 0.5), (4, 0.8), (1, 0.4)]) == [1, 0]
+    assert costs.pareto([(3, 0.9), (1, 0.5), (2, 0.5), (4, 0.8), (1, 0.4)]) == [1, 0]
 
 
 def training(*points: tuple[float, float], frozen: bool = False) -> trainings.Training:

@@ -7,7 +7,6 @@ from typing import Any
 from autotl.records import Depth
 from autotl.records.result import Recommendation, Row
 from autotl.report import recorded, trainings
-from autotl.report.figures import depth_word
 from autotl.report.format import duration, interval, percent
 from autotl.report.material import Material
 from autotl.report.wording import depth as wording
@@ -45,7 +44,7 @@ def _lines(rows: dict[Depth, Row]) -> list[dict[str, Any]]:
     best = max(row.score_val or 0.0 for row in rows.values())
     return [
         {
-            "depth": depth_word(depth),
+            "depth": wording.depth_word(depth),
             "score": percent(row.score_val),
             "interval": "" if row.ci_low is None else interval(row.ci_low, row.ci_high),
             "fit": "" if row.fit_time is None else duration(row.fit_time),

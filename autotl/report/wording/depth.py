@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from autotl.records import DepthProfile
+from autotl.records import Depth, DepthProfile
 from autotl.report.format import percent
+
+
+def depth_word(depth: Depth) -> str:
+    """Return ``frozen``, a number or ``all``."""
+    return "frozen" if depth == 0 else str(depth)
 
 
 def features_by_depth(profile: DepthProfile, *, enough: int, deepest_is_best: bool, tuned: bool) -> str:
