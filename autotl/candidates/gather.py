@@ -82,6 +82,26 @@ def gather(
 
     Raises `UnknownNameError` for a name that does not exist, `AutotlError` when nothing is left.
     """
+    backbones, out_of_limits = _backbones(plugins, profile, settings, goal, more)
+    able, unable = _strategies(plugins, profile, strategies, weighted=weighted)
+    worthy, declined = _worthy(plugins, able, profile, backbones, settings.seconds, bool(strategies))
+    if not worthy:
+        raise AutotlError(
+            f"no strategy is left to try ({'; '.join(f'{d.name}: {_brief(d.reason)}' for d in declined)}); expected at "
+            "least one: name another"
+        )
+    return Candidates(
+        backbones=tuple(backbones), strategies=tuple(worthy), skipped=(*out_of_limits, *unable, *declined)
+    )
+
+
+def _backbones(
+    plugins: Plugins, profile: Profile, settings: Settings, goal: Goal, more: Sequence[str]
+) -> tuple[list[BackboneSpec], list[Skipped]]:
+    """Return the backbones that were named or are proposed, and a row for each that limits or lacking weights rule out.
+
+    Raises `AutotlError` where none is left.
+    """
     offered = plugins.backbones(profile, settings)
     wanted = (
         choose(offered, settings.wanted, "backbone")
@@ -100,41 +120,39 @@ def gather(
             skipped.append(Skipped(name=spec.name, reason=reason))
         else:
             kept.append(spec)
-    every = plugins.strategies(profile)
-    allowed_strategies = (
-        choose(every, strategies, "strategy")
-        if strategies
-        else [strategy for strategy in every.values() if strategy.proposed or _suits(strategy, profile)]
-    )
-    for extra in _EXTRAS:
-        if not extra.there(profile):
-            allowed_strategies, declined = _without(allowed_strategies, extra, named=bool(strategies))
-            skipped += declined
-    allowed_strategies, declined = for_target(allowed_strategies, profile, named=bool(strategies))
-    skipped += declined
     if not kept:
         reasons = [f"{skip.name}: {_brief(skip.reason)}" for skip in skipped[:5]]
         left_out = "; ".join(reasons) or "no plugin proposes any"
         raise AutotlError(
             f"no backbone is left to try ({left_out}); expected at least one: loosen the limits or name one"
         )
+    return kept, skipped
+
+
+def _strategies(
+    plugins: Plugins, profile: Profile, names: Sequence[str], *, weighted: bool
+) -> tuple[list[Strategy], list[Skipped]]:
+    """Return the strategies that were named or are proposed and can learn from the data; a row for each that cannot.
+
+    Raises `AutotlError` where none is left.
+    """
+    every = plugins.strategies(profile)
+    able = (
+        choose(every, names, "strategy")
+        if names
+        else [strategy for strategy in every.values() if strategy.proposed or _suits(strategy, profile)]
+    )
+    skipped: list[Skipped] = []
+    for extra in _EXTRAS:
+        if not extra.there(profile):
+            able, declined = _without(able, extra, named=bool(names))
+            skipped += declined
+    able, declined = for_target(able, profile, named=bool(names))
+    skipped += declined
     if weighted:
-        unable = [strategy for strategy in allowed_strategies if not _takes_weights(strategy)]
-        skipped += [Skipped(name=each.name, reason=fact(Kind.WEIGHTS_NOT_TAKEN)) for each in unable]
-        allowed_strategies = [strategy for strategy in allowed_strategies if strategy not in unable]
-        if not allowed_strategies:
-            names = ", ".join(strategy.name for strategy in unable)
-            raise AutotlError(
-                f"the strategies {names} take no weights of images; expected one that does, such as linear_probe, because"
-                " --weight is given; name another, or leave out --weight"
-            )
-    worthy, declined = _worthy(plugins, allowed_strategies, profile, kept, settings.seconds, bool(strategies))
-    if not worthy:
-        raise AutotlError(
-            f"no strategy is left to try ({'; '.join(f'{d.name}: {_brief(d.reason)}' for d in declined)}); expected at "
-            "least one: name another"
-        )
-    return Candidates(backbones=tuple(kept), strategies=tuple(worthy), skipped=(*skipped, *declined))
+        able, declined = _for_weights(able)
+        skipped += declined
+    return able, skipped
 
 
 def student(plugins: Plugins, profile: Profile, settings: Settings, name: str) -> BackboneSpec:
@@ -216,6 +234,22 @@ def _without(
         )
     skipped = [Skipped(name=each.name, reason=fact(extra.kind)) for each in others]
     return able, skipped if named else []
+
+
+def _for_weights(strategies: Sequence[Strategy]) -> tuple[list[Strategy], list[Skipped]]:
+    """Return the strategies that fit by the weights of the items, and a row for each of the others.
+
+    Raises `AutotlError` where none is left.
+    """
+    able = [strategy for strategy in strategies if _takes_weights(strategy)]
+    others = [strategy for strategy in strategies if strategy not in able]
+    if not able:
+        names = ", ".join(strategy.name for strategy in others)
+        raise AutotlError(
+            f"the strategies {names} take no weights of images; expected one that does, such as linear_probe, because"
+            " --weight is given; name another, or leave out --weight"
+        )
+    return able, [Skipped(name=each.name, reason=fact(Kind.WEIGHTS_NOT_TAKEN)) for each in others]
 
 
 def _takes_weights(strategy: Strategy) -> bool:
