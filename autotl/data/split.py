@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.random  # else numpy loads it at its first use, in a run that is under way, and that swallows a Ctrl-C
@@ -23,6 +24,7 @@ MANY_IMAGES = 2000  # unless there are so many: training for each fold would tak
 FOLDS = 5
 TEST_NEEDS = (100, 5)  # images, and images in the median class, to set a test part aside
 RARE = 5  # images of a class, fewer of which are too few to judge by
+NO_ROWS = np.zeros(0, np.int64)
 
 
 def split(
@@ -37,75 +39,107 @@ def split(
     or one group. Rows that are not `usable` (n,) bool take no part.
     """
     labels, group = data.labels, _together(data)
-    kind = values.of(labels)
-    strata = kind.strata(labels)
-    classes = len(data.classes) if isinstance(kind, values.Classes) else int(strata.max(initial=0)) + 1
     generator = np.random.default_rng(seed)
     part = sides(data.given).astype(np.int8)
     if usable is not None:
         part[~usable] = -1
-    facts = []
-    test_from = "given" if (part == 2).any() else None
-    counts = np.bincount(strata[part == 0], minlength=classes)
-    enough = (part == 0).sum() >= TEST_NEEDS[0] and np.median(counts[counts > 0]) >= TEST_NEEDS[1]
-    share = test_size if test_size is not None else (TEST_SHARE if enough else 0.0)
-    if test_from is None and share > 0:
-        part[hold_out(labels, part == 0, group, share, generator)] = 2
-        if (part == 2).any():
-            test_from = "held out"
-            facts.append(fact(Kind.TEST_HELD_OUT, share=round(float((part == 2).mean()), 6)))
-    elif test_from is None:
-        facts.append(fact(Kind.NO_TEST_PART, too_few=test_size != 0))
-    counts = np.bincount(strata[part == 0], minlength=classes)
-    fold, folds = np.full(len(labels), -1, np.int8), 0
-    if (part == 1).any():
-        select_from = "given"
-        facts.append(fact(Kind.SELECT_GIVEN))
-    else:
-        _refuse_one_unit(data, part == 0, group)
-        held_out = (
-            _no_rows() if _small(counts) else hold_out(labels, part == 0, group, SELECT_SHARE, generator)
-        )
-        if len(held_out):
-            select_from = "held out"
-            part[held_out] = 1
-            facts.append(fact(Kind.SELECT_HELD_OUT, images=len(held_out)))
-        else:
-            select_from = "out-of-fold"
-            rows = np.flatnonzero(part == 0)
-            unit, alone = _units_of_folds(labels[rows], None if group is None else group[rows])
-            wanted = int(max(2, min(FOLDS, np.median(counts[counts > 0]))))
-            fold[rows] = fold_of(labels[rows], unit, wanted, generator)
-            folds = len(np.unique(fold[rows]))
-            facts.append(fact(Kind.SELECT_OUT_OF_FOLD, folds=folds))
-            if alone:
-                facts.append(fact(Kind.ONE_GROUP_CLASSES, classes=alone, grouped=data.group is not None))
-    facts += _rare(labels, part, folds, len(data.classes))
+    test = _test_part(labels, part, group, test_size, generator)
+    part[test.rows] = 2
+    select = _select_part(data, part, group, generator)
+    part[select.rows] = 1
     grouped = data.group is not None and data.group_from != "copies"
+    sizes = {name: int((part == code).sum()) for code, name in enumerate(PARTS) if (part == code).any()}
+    facts = [fact(Kind.SPLIT_SIZES, **sizes), *test.facts, *select.facts]
+    facts += _rare(labels, part, select.folds, len(data.classes))
     if data.group is not None:
         facts.append(fact(Kind.GROUPS_WHOLE if grouped else Kind.COPIES_WHOLE))
-    sizes = {name: int((part == code).sum()) for code, name in enumerate(PARTS) if (part == code).any()}
     return Split(
         part=part,
-        fold=fold,
+        fold=select.fold,
         order=stratified_order(labels, generator),
-        folds=folds,
-        select_from=select_from,  # type: ignore[arg-type]
-        test_from=test_from,  # type: ignore[arg-type]
+        folds=select.folds,
+        select_from=select.source,
+        test_from=test.source,
         grouped=grouped,
         seed=seed,
-        facts=(fact(Kind.SPLIT_SIZES, **sizes), *facts),
+        facts=tuple(facts),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Test:
+    """Where the test images come from."""
+
+    source: Literal["given", "held out"] | None
+    rows: np.ndarray  # that are set aside
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Select:
+    """Where the images come from by which a candidate is chosen."""
+
+    source: Literal["given", "held out", "out-of-fold"]
+    fold: np.ndarray  # (n,) int8
+    rows: np.ndarray  # that are held out
+    folds: int = 0
+    facts: tuple[Fact, ...] = ()
+
+
+def _test_part(
+    labels: np.ndarray,
+    part: np.ndarray,
+    group: np.ndarray | None,
+    test_size: float | None,
+    generator: np.random.Generator,
+) -> _Test:
+    if (part == 2).any():
+        return _Test(source="given", rows=NO_ROWS)
+    counts = _images_by_class(labels, part == 0)
+    enough = counts.sum() >= TEST_NEEDS[0] and np.median(counts) >= TEST_NEEDS[1]
+    share = test_size if test_size is not None else (TEST_SHARE if enough else 0.0)
+    if share <= 0:
+        return _Test(source=None, rows=NO_ROWS, facts=(fact(Kind.NO_TEST_PART, too_few=test_size != 0),))
+    rows = hold_out(labels, part == 0, group, share, generator)
+    if not len(rows):
+        return _Test(source=None, rows=rows)
+    of_all = round(len(rows) / len(part), 6)
+    return _Test(source="held out", rows=rows, facts=(fact(Kind.TEST_HELD_OUT, share=of_all),))
+
+
+def _select_part(
+    data: Dataset, part: np.ndarray, group: np.ndarray | None, generator: np.random.Generator
+) -> _Select:
+    """Raises `DatasetError` where nothing can be left out that was not trained on."""
+    labels, fold = data.labels, np.full(len(part), -1, np.int8)
+    if (part == 1).any():
+        return _Select(source="given", fold=fold, rows=NO_ROWS, facts=(fact(Kind.SELECT_GIVEN),))
+    _refuse_one_unit(data, part == 0, group)
+    counts = _images_by_class(labels, part == 0)
+    if not _small(counts):
+        held_out = hold_out(labels, part == 0, group, SELECT_SHARE, generator)
+        if len(held_out):
+            facts = (fact(Kind.SELECT_HELD_OUT, images=len(held_out)),)
+            return _Select(source="held out", fold=fold, rows=held_out, facts=facts)
+    rows = np.flatnonzero(part == 0)
+    unit, alone = _units_of_folds(labels[rows], None if group is None else group[rows])
+    fold[rows] = fold_of(labels[rows], unit, int(max(2, min(FOLDS, np.median(counts)))), generator)
+    folds = len(np.unique(fold[rows]))
+    facts = (fact(Kind.SELECT_OUT_OF_FOLD, folds=folds),)
+    if alone:
+        facts += (fact(Kind.ONE_GROUP_CLASSES, classes=alone, grouped=data.group is not None),)
+    return _Select(source="out-of-fold", fold=fold, rows=NO_ROWS, folds=folds, facts=facts)
+
+
+def _images_by_class(labels: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """Return the number of images of each class that has some of them."""
+    return np.unique(values.of(labels).strata(labels)[some], return_counts=True)[1]
 
 
 def _small(counts: np.ndarray) -> bool:
     """Return whether selection is out-of-fold, by the train images of each class."""
     images = counts.sum()
-    return bool(images < FEW_IMAGES or (np.median(counts[counts > 0]) < FEW_A_CLASS and images < MANY_IMAGES))
-
-
-def _no_rows() -> np.ndarray:
-    return np.zeros(0, np.int64)
+    return bool(images < FEW_IMAGES or (np.median(counts) < FEW_A_CLASS and images < MANY_IMAGES))
 
 
 def _refuse_one_unit(data: Dataset, candidates: np.ndarray, group: np.ndarray | None) -> None:
