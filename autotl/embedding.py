@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from autotl.data.load import load
 from autotl.errors import AutotlError, BudgetError, DatasetError
 from autotl.options import reading_options
 from autotl.plugins.manager import load_plugins
+from autotl.protocols import Engine
 from autotl.records import PARTS, BackboneSpec, Columns, Dataset, Settings
 from autotl.weights import hub
 
@@ -129,6 +131,8 @@ def embed(  # noqa: PLR0913 (each is an option of its own, as of `recommend`)
     Raises `DatasetError` as `recommend` does, and where no image can be read; `UnknownNameError` for a backbone that
     does not exist; `BudgetError` where the budget does not suffice; `EngineError`, `WeightsUnavailable`.
     """
+    from autotl.engine import client
+
     began = time.monotonic()
     seconds = math.inf if budget is None else parse_seconds(budget)
     allowance = Allowance(deadline=began + seconds)
@@ -148,59 +152,51 @@ def embed(  # noqa: PLR0913 (each is an option of its own, as of `recommend`)
         )
     data = load(str(source), options, plugins)
     with tempfile.TemporaryDirectory(prefix="autotl-") as work:
-        return _embedded(
-            data, spec, size, layers, Path(work), allowance, (device, precision, settings.offline)
+        engine = client.connect(
+            folder=work, cache=cache_folder(), device=device, precision=precision, offline=settings.offline
         )
+        with closing(engine):  # which imports torch while the images are decoded
+            return _embedded(engine, data, spec, size, layers, Path(work), allowance)
 
 
 def _embedded(
+    engine: Engine,
     data: Dataset,
     spec: BackboneSpec,
     size: int,
     layers: Layers,
     work: Path,
     allowance: Allowance,
-    how: tuple[str, str, bool],
 ) -> Embeddings:
-    from autotl.engine import client
-
-    device, precision, offline = how
-    engine = client.connect(
-        folder=work, cache=cache_folder(), device=device, precision=precision, offline=offline
-    )
-    try:  # torch is imported while the images are decoded
-        decoded = modality.get(data.modality).decode(list(data.files), work / "pixels", allowance=allowance)
-        rows = np.flatnonzero(decoded.present)
-        errors = {str(data.names[row]): error for row, error in decoded.errors.items()}
-        if len(rows) + len(errors) < len(data.files):
-            raise _over(len(rows), len(data.files), "decoded")
-        if not len(rows):
-            first = next(f"{path}: {error}" for path, error in errors.items())
-            raise DatasetError(
-                f"none of the {len(errors):,} images of {data.source} can be read ({first}); expected image files; "
-                "check DATA"
-            )
-        columns = Columns(
-            labels=data.labels,
-            part=np.zeros(len(data.files), np.int8),
-            fold=np.full(len(data.files), -1, np.int8),
-            group=None,
-            order=np.arange(len(data.files)),
-            classes=data.classes,
-            target=data.targets[0].kind,
-            modality=data.modality,
+    """Decode the images into `work` and return their features. Raises as `embed` does."""
+    decoded = modality.get(data.modality).decode(list(data.files), work / "pixels", allowance=allowance)
+    rows = np.flatnonzero(decoded.present)
+    errors = {str(data.names[row]): error for row, error in decoded.errors.items()}
+    if len(rows) + len(errors) < len(data.files):
+        raise _over(len(rows), len(data.files), "decoded")
+    if not len(rows):
+        first = next(f"{path}: {error}" for path, error in errors.items())
+        raise DatasetError(
+            f"none of the {len(errors):,} images of {data.source} can be read ({first}); expected image files; "
+            "check DATA"
         )
-        engine.open(work / "pixels", columns, metric="accuracy", digests=decoded.digests.tolist())
-        found = engine.embed(spec, size, rows, allowance)
-        if found.rows < len(rows):
-            raise _over(
-                found.rows, len(rows), "embedded; they are in the cache, so that the next call goes on"
-            )
-        with np.load(work / found.path, allow_pickle=False) as stored:
-            names = range(found.groups) if layers == "all" else range(found.groups - 1, found.groups)
-            groups = [stored[f"g{depth}"].astype(np.float32) for depth in names]
-    finally:
-        engine.close()
+    columns = Columns(
+        labels=data.labels,
+        part=np.zeros(len(data.files), np.int8),
+        fold=np.full(len(data.files), -1, np.int8),
+        group=None,
+        order=np.arange(len(data.files)),
+        classes=data.classes,
+        target=data.targets[0].kind,
+        modality=data.modality,
+    )
+    engine.open(work / "pixels", columns, metric="accuracy", digests=decoded.digests.tolist())
+    found = engine.embed(spec, size, rows, allowance)
+    if found.rows < len(rows):
+        raise _over(found.rows, len(rows), "embedded; they are in the cache, so that the next call goes on")
+    with np.load(work / found.path, allow_pickle=False) as stored:
+        names = range(found.groups) if layers == "all" else range(found.groups - 1, found.groups)
+        groups = [stored[f"g{depth}"].astype(np.float32) for depth in names]
     parts = np.array([PARTS[given] if given >= 0 else "" for given in data.given[rows].tolist()], str)
     return Embeddings(
         features=np.concatenate(groups, axis=1),

@@ -53,21 +53,15 @@ def evaluate(
         )
     table = _table(predictions, classes)[good]
     rows, labels = rows[good], labels[good]
+    group = None if data.group is None else data.group[rows]
     far = None
     if (model / ood.FILE).is_file():
         far = sum(prediction.warning is not None for prediction in predictions)
-    winner = state.winner
-    own = winner is not None and winner.model_is is not ModelIs.ANOTHER_CANDIDATES
-    group = None if data.group is None else data.group[rows]
     shared: dict[str, Any] = {
-        "candidate": "" if winner is None else winner.candidate,
         "far": far,
         "far_p": None if far is None else round(evaluation.by_chance(far, len(rows)), 6),
-        "expected": _interval(winner.expected, winner.expected_low, winner.expected_high)
-        if winner and own
-        else None,
-        "test": _interval(winner.score_test, winner.test_low, winner.test_high) if winner and own else None,
         "unreadable": int((~good).sum()) + _left_out(data),
+        **_of_run(state),
     }
     if described.target == "regression":
         measured = number_errors.measured(
@@ -83,6 +77,21 @@ def evaluate(
     return Evaluation(
         **shared, **evaluation.measured(state.metric, labels, table, classes, group), unknown=unknown
     )
+
+
+def _of_run(state: Recommendation) -> dict[str, Any]:
+    """Return the winner and what the run expected and measured of it, if the model is the winner's."""
+    winner = state.winner
+    if winner is None:
+        return {"candidate": "", "expected": None, "test": None}
+    own = winner.model_is is not ModelIs.ANOTHER_CANDIDATES
+    expected = _interval(winner.expected, winner.expected_low, winner.expected_high)
+    test = _interval(winner.score_test, winner.test_low, winner.test_high)
+    return {
+        "candidate": winner.candidate,
+        "expected": expected if own else None,
+        "test": test if own else None,
+    }
 
 
 def _table(predictions: Sequence[predict.Prediction], classes: tuple[str, ...]) -> np.ndarray:

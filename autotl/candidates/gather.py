@@ -298,22 +298,27 @@ def choose(offered: dict[str, Named], patterns: Iterable[str], kind: str) -> lis
     """Return what the patterns name: full names, bare names where unique, or globs on either, in their order."""
     chosen: dict[str, Named] = {}
     for pattern in patterns:
-        matches = (
+        meant = (
             [name for name in offered if name == pattern]
             or [name for name in offered if bare(name) == pattern]
-            or [name for name in offered if fnmatchcase(name, pattern) or fnmatchcase(bare(name), pattern)]
+            or [name for name in offered if matches(name, pattern)]
         )
         glob = any(mark in pattern for mark in "*?[")
-        if not matches:
+        if not meant:
             raise UnknownNameError(kind, pattern, offered if ":" in pattern else map(bare, offered))
-        if not glob and len(matches) > 1:
-            raise UnknownNameError(kind, pattern, matches, "(name one, with its origin)")
-        if len(matches) > WIDEST_GLOB:
+        if not glob and len(meant) > 1:
+            raise UnknownNameError(kind, pattern, meant, "(name one, with its origin)")
+        if len(meant) > WIDEST_GLOB:
             raise AutotlError(
-                f"{pattern!r} matches {len(matches)} names, expected at most {WIDEST_GLOB}; narrow it"
+                f"{pattern!r} matches {len(meant)} names, expected at most {WIDEST_GLOB}; narrow it"
             )
-        chosen.update((name, offered[name]) for name in matches)
+        chosen.update((name, offered[name]) for name in meant)
     return list(chosen.values())
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Return whether a glob matches a name, with its origin or without."""
+    return fnmatchcase(name, pattern) or fnmatchcase(bare(name), pattern)
 
 
 def bare(name: str) -> str:

@@ -49,37 +49,16 @@ def backbones(
     """
     if fetch and not patterns:
         raise click.UsageError("--fetch needs a NAME; give a name or pattern such as timm:resnet18.a1_in1k")
-    from fnmatch import fnmatchcase
-
-    from autotl import hardware
     from autotl.builtin.backbones import unusable
-    from autotl.candidates.declared_limits import broken_limit
-    from autotl.candidates.gather import bare
-    from autotl.errors import UnknownNameError
+    from autotl.candidates.listed import listed
     from autotl.plugins.manager import load_plugins
-    from autotl.records import Goal, Settings
+    from autotl.records import Goal
     from autotl.report.wording import sentence
-    from autotl.weights.hub import told_offline
 
     plugins = load_plugins()
     wanted = names_of(patterns)
-    offered = plugins.backbones(None, Settings(weights=weights, offline=told_offline(), wanted=wanted))
-    if wanted:
-        for pattern in wanted:
-            if not any(fnmatchcase(text, pattern) for name in offered for text in (name, bare(name))):
-                raise UnknownNameError("backbone", pattern, offered)
-        shown = [
-            s
-            for s in offered.values()
-            if any(fnmatchcase(t, p) for p in wanted for t in (s.name, bare(s.name)))
-        ]
-    else:
-        shown = [spec for spec in offered.values() if spec.proposed]
     goal = Goal(**converted({"max_params": max_params, "max_memory": max_memory, "licence": licence}))
-    shown = [spec for spec in shown if broken_limit(spec, goal) is None]
-    if max_latency is not None:
-        gpu = hardware.has_gpu()
-        shown = [spec for spec in shown if hardware.seconds_per_image(spec, gpu=gpu) <= max_latency]
+    shown = listed(plugins, wanted, goal, weights=weights, max_latency=max_latency)
     if fetch:
         _fetch(shown)
         return

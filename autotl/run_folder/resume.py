@@ -121,36 +121,10 @@ def place(earlier: Earlier, data: Dataset, fresh: Split) -> tuple[Earlier, Split
     and when images were added to a run that chooses out-of-fold: what was tried did not see them.
     """
     state, before = earlier.state, manifest.read(earlier.folder / "manifest.csv")
-    if data.targets[0].kind != state.data.target:
-        raise RunError(
-            f"the data have labels of another kind ({data.targets[0].kind}) than those of the run"
-            f" ({state.data.target}); expected the same kind; name it with --target, or start a new run"
-        )
-    if data.classes != state.data.classes:
-        raise RunError(
-            f"the data have the classes {', '.join(data.classes)}, expected those of the run:"
-            f" {', '.join(state.data.classes)}; start a new run"
-        )
     rows = {str(name): row for row, name in enumerate(data.names)}
     now = np.array([rows.get(str(name), -1) for name in before.names], np.int64)
     used = before.part >= 0
-    gone = [str(name) for name in before.names[used & (now < 0)]]
-    if gone:
-        raise RunError(
-            f"{len(gone)} images of the run are no longer there, such as {gone[0]}; expected all of them;"
-            " bring them back, or start a new run"
-        )
-    kind = values.of(data.labels)
-    changed = [
-        str(name)
-        for name, row, label in zip(before.names[used], now[used], before.label[used], strict=True)
-        if kind.text(data.labels[row], data.classes) != label
-    ]
-    if changed:
-        raise RunError(
-            f"{len(changed)} images have another label than in the run, such as {changed[0]};"
-            " expected the same labels; start a new run"
-        )
+    _require_the_same(state, before, data, now)
     # What is new, or was not read in time, trains; choosing out-of-fold, it would be chosen by as well.
     part = np.where(np.isin(np.arange(len(data.names)), now[now >= 0]) & bool(state.data.folds), -1, 0)
     part = part.astype(np.int8)
@@ -177,6 +151,40 @@ def place(earlier: Earlier, data: Dataset, fresh: Split) -> tuple[Earlier, Split
         _moved(earlier.folder, results, now) for results in (earlier.probes, earlier.controls, earlier.fits)
     )
     return replace(earlier, probes=probes, controls=controls, fits=fits), split
+
+
+def _require_the_same(
+    state: result.Recommendation, before: manifest.Manifest, data: Dataset, now: np.ndarray
+) -> None:
+    """Raise `RunError` where kind, classes or labels differ, or an image is gone; `now`: its row today by row, or -1."""
+    if data.targets[0].kind != state.data.target:
+        raise RunError(
+            f"the data have labels of another kind ({data.targets[0].kind}) than those of the run"
+            f" ({state.data.target}); expected the same kind; name it with --target, or start a new run"
+        )
+    if data.classes != state.data.classes:
+        raise RunError(
+            f"the data have the classes {', '.join(data.classes)}, expected those of the run:"
+            f" {', '.join(state.data.classes)}; start a new run"
+        )
+    used = before.part >= 0
+    gone = [str(name) for name in before.names[used & (now < 0)]]
+    if gone:
+        raise RunError(
+            f"{len(gone)} images of the run are no longer there, such as {gone[0]}; expected all of them;"
+            " bring them back, or start a new run"
+        )
+    kind = values.of(data.labels)
+    changed = [
+        str(name)
+        for name, row, label in zip(before.names[used], now[used], before.label[used], strict=True)
+        if kind.text(data.labels[row], data.classes) != label
+    ]
+    if changed:
+        raise RunError(
+            f"{len(changed)} images have another label than in the run, such as {changed[0]};"
+            " expected the same labels; start a new run"
+        )
 
 
 def with_classes(earlier: Earlier, data: Dataset) -> Dataset:
