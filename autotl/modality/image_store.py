@@ -144,17 +144,8 @@ def decode(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    count = len(files)
-    order = np.arange(count) if order is None else order
-    offset = np.full(count, -1, np.int64)
-    height, width = np.zeros(count, np.int32), np.zeros(count, np.int32)
-    statistics = np.full((count, len(STATISTICS)), np.nan, np.float32)
-    thumbnails = np.zeros((count, THUMBNAIL, THUMBNAIL, 3), np.uint8)
-    inner = thumbnails.copy()
-    digests = np.full(count, "", object)
-    about = {name: [unknown] * count for name, unknown in METADATA.items()}
-    errors: dict[int, str] = {}
-    place = 0
+    order = np.arange(len(files)) if order is None else order
+    store, errors = _Store(len(files)), dict[int, str]()
     least = replace(allowance, deadline=max(allowance.deadline, allowance.clock() + LEAST_SECONDS))
     with (
         atomic(folder / "pixels.bin") as temporary,
@@ -167,31 +158,53 @@ def decode(
             rows, granted = order[first : first + CHUNK], allowance if first else least
             answers = pool.map(partial(_read, side=side, allowance=granted), [files[row] for row in rows])
             try:
-                for row, answer in zip(rows, answers, strict=True):
+                for row, answer in zip(rows.tolist(), answers, strict=True):
                     if isinstance(answer, _Image):
                         out.write(answer.pixels.data)
-                        offset[row], height[row], width[row] = place, *answer.pixels.shape[:2]
-                        place += answer.pixels.size
-                        statistics[row], thumbnails[row] = answer.statistics, answer.thumbnail
-                        digests[row], inner[row] = answer.digest, answer.inner
-                        for name, value in answer.metadata.items():
-                            about[name][row] = value
+                        store.add(row, answer)
                     elif answer is not None:
-                        errors[int(row)] = answer
+                        errors[row] = answer
             except BaseException:
                 allowance.cancelled.set()  # else the pool waits for what is still being decoded
                 raise
     with atomic(folder / "pixels.npz") as temporary, open(temporary, "wb") as out:
-        np.savez(out, offset=offset, height=height, width=width, side=side)
-    return Decoded(
-        present=offset >= 0,
-        errors=errors,
-        statistics=statistics,
-        metadata={name: np.array(values) for name, values in about.items()},
-        thumbnails=thumbnails,
-        inner=inner,
-        digests=digests,
-    )
+        np.savez(out, offset=store.offset, height=store.height, width=store.width, side=side)
+    return store.decoded(errors)
+
+
+class _Store:
+    """The index of a store that is being written, and what is known of each image in it."""
+
+    def __init__(self, count: int) -> None:
+        self.end = 0  # bytes written
+        self.offset = np.full(count, -1, np.int64)
+        self.height, self.width = np.zeros(count, np.int32), np.zeros(count, np.int32)
+        self.statistics = np.full((count, len(STATISTICS)), np.nan, np.float32)
+        self.thumbnails = np.zeros((count, THUMBNAIL, THUMBNAIL, 3), np.uint8)
+        self.inner = self.thumbnails.copy()
+        self.digests = np.full(count, "", object)
+        self.metadata = {name: [unknown] * count for name, unknown in METADATA.items()}
+
+    def add(self, row: int, image: _Image) -> None:
+        """Take an image whose pixels were written next."""
+        self.offset[row], self.height[row], self.width[row] = self.end, *image.pixels.shape[:2]
+        self.end += image.pixels.size
+        self.statistics[row], self.digests[row] = image.statistics, image.digest
+        self.thumbnails[row], self.inner[row] = image.thumbnail, image.inner
+        for name, value in image.metadata.items():
+            self.metadata[name][row] = value
+
+    def decoded(self, errors: dict[int, str]) -> Decoded:
+        """Return what is known of all rows; `errors`: why some were not decoded."""
+        return Decoded(
+            present=self.offset >= 0,
+            errors=errors,
+            statistics=self.statistics,
+            metadata={name: np.array(values) for name, values in self.metadata.items()},
+            thumbnails=self.thumbnails,
+            inner=self.inner,
+            digests=self.digests,
+        )
 
 
 def available_threads() -> int:
