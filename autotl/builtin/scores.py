@@ -76,15 +76,21 @@ def linear(call: ScoreCall) -> float:
 
     Of numbers it is R², of sets of labels the mean average precision.
     """
+    return _score(call.labels, linear_answers(call))
+
+
+def linear_answers(call: ScoreCall) -> np.ndarray:
+    """Return the predictions that `linear` scores, in the form of the labels; of label sets a table of numbers."""
     features, labels, folds = call.features, call.labels, call.folds
     kind = values.of(labels)
-    if not isinstance(kind, values.Classes):
+    if isinstance(kind, values.Classes):
+        tables = ridge.left_out(standardise(features), labels, folds)
+    else:
         aims = kind.targets(labels, 1)
         usual = aims.mean(0)
-        tables = ridge.left_out_targets(standardise(features), aims - usual, folds)
-        return max(_score(labels, kind.answers(table + usual)) for table in tables)
-    left_out = ridge.left_out(standardise(features), labels, folds)
-    return float(max(np.mean(scores.argmax(1) == labels) for scores in left_out))
+        left_out = ridge.left_out_targets(standardise(features), aims - usual, folds)
+        tables = [table + usual for table in left_out]
+    return max(map(kind.answers, tables), key=lambda answers: _score(labels, answers))
 
 
 def knn(call: ScoreCall) -> float:
@@ -107,11 +113,13 @@ def knn(call: ScoreCall) -> float:
     votes = np.zeros((len(x), int(labels.max()) + 1), np.float64)
     for column in range(near.shape[1]):
         votes[np.arange(len(x)), labels[near[:, column]]] += weight[:, column]
-    return float(np.mean(votes.argmax(1) == labels))
+    return _score(labels, votes.argmax(1))
 
 
 def _score(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Return R² or the mean average precision, not below 0: a probe that is worse than a constant has learned nothing."""
+    """Return accuracy, R² or mean average precision, not below 0: what is worse than a constant has learned nothing."""
+    if isinstance(values.of(labels), values.Classes):
+        return float(np.mean(predicted == labels))
     of_kind = merits.mean_average_precision if labels.ndim == 2 else merits.r2
     return max(0.0, float(of_kind(labels, predicted).mean()))
 

@@ -119,16 +119,16 @@ def _select_part(
     if not _small(counts):
         held_out = hold_out(labels, part == 0, group, SELECT_SHARE, generator)
         if len(held_out):
-            facts = (fact(Kind.SELECT_HELD_OUT, images=len(held_out)),)
-            return _Select(source="held out", fold=fold, rows=held_out, facts=facts)
+            held = fact(Kind.SELECT_HELD_OUT, images=len(held_out))
+            return _Select(source="held out", fold=fold, rows=held_out, facts=(held,))
     rows = np.flatnonzero(part == 0)
     unit, alone = _units_of_folds(labels[rows], None if group is None else group[rows])
     fold[rows] = fold_of(labels[rows], unit, int(max(2, min(FOLDS, np.median(counts)))), generator)
     folds = len(np.unique(fold[rows]))
-    facts = (fact(Kind.SELECT_OUT_OF_FOLD, folds=folds),)
+    facts = [fact(Kind.SELECT_OUT_OF_FOLD, folds=folds)]
     if alone:
-        facts += (fact(Kind.ONE_GROUP_CLASSES, classes=alone, grouped=data.group is not None),)
-    return _Select(source="out-of-fold", fold=fold, rows=NO_ROWS, folds=folds, facts=facts)
+        facts.append(fact(Kind.ONE_GROUP_CLASSES, classes=alone, grouped=data.group is not None))
+    return _Select(source="out-of-fold", fold=fold, rows=NO_ROWS, folds=folds, facts=tuple(facts))
 
 
 def _images_by_class(labels: np.ndarray, some: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ import numpy as np
 
 from autotl.builtin import scores
 from autotl.protocols import ScoreCall
-from autotl.records import DepthPoint, DepthProfile
+from autotl.records import DepthPoint, DepthProfile, Metric
+from autotl.stats import metrics, values
 
 MOST_ROWS = 600  # images; the closed forms grow with the cube of them
 
@@ -20,22 +21,35 @@ def profile(
     labels: np.ndarray,
     folds: np.ndarray,
     images: int | None = None,
+    cluster: np.ndarray | None = None,
 ) -> DepthProfile:
     """Return the profile of features (n, d_i), shallow to deep, with labels (n,), cross-validated over the folds.
 
-    `images` is the number of different ones, where rows are repeated so that all classes weigh the same.
+    `images` is the number of different ones, where rows are repeated so that all classes weigh the same. Rows of one
+    `cluster` (n,) are not independent: images of one group, or one image that is repeated.
     """
     calls = [ScoreCall(features=features, labels=labels, folds=folds) for features in groups]
-    points = tuple(
-        DepthPoint(
-            depth=depth,
-            linear=round(scores.linear(call), 6),  # as it is written down and decided by
-            knn=round(scores.knn(call), 6),
-            width=call.features.shape[1],
-        )
-        for depth, call in enumerate(calls, start=1)
-    )
+    points = tuple(_point(depth, call, cluster) for depth, call in enumerate(calls, start=1))
     return DepthProfile(backbone=backbone, size=size, points=points, rows=images or len(labels))
+
+
+def _point(depth: int, call: ScoreCall, cluster: np.ndarray | None) -> DepthPoint:
+    """Return the scores after a layer group, rounded: as they are written down and decided by."""
+    labels = call.labels
+    kind = values.of(labels)
+    metric: Metric = "accuracy"
+    if not isinstance(kind, values.Classes):
+        metric = "r2" if isinstance(kind, values.Numbers) else "mean_average_precision"
+    classes = 0 if metric != "accuracy" else int(labels.max()) + 1
+    likely = metrics.interval(metric, labels, scores.linear_answers(call), classes, cluster)
+    return DepthPoint(
+        depth=depth,
+        linear=round(max(likely.value, 0.0), 6),
+        low=round(likely.low, 6),
+        high=round(likely.high, 6),
+        knn=round(scores.knn(call), 6),
+        width=call.features.shape[1],
+    )
 
 
 def recoverable(profile: DepthProfile) -> tuple[int, float]:

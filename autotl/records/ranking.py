@@ -27,7 +27,9 @@ class DepthPoint:
     """Cross-validated accuracy on the features after a layer group; classes weigh the same where the metric says so."""
 
     depth: int  # layer groups passed, from 1; the last is what enters the classifier
-    linear: float  # accuracy of a ridge classifier
+    linear: float  # accuracy of a ridge classifier,
+    low: float | None = None  # and its 95% interval on new images; None in results of before it was measured
+    high: float | None = None
     knn: float  # accuracy of nearest neighbours
     width: int  # of the pooled features
 

@@ -25,7 +25,7 @@ _NOTES = (
     Kind.FINAL_FIT_FAILED, Kind.FINAL_FIT_SHORT, Kind.NO_TEST_SCORE, Kind.TESTED_ON_PART, Kind.REFIT_ON_TEST,
     Kind.REFIT_FAILED, Kind.GEOMETRY_NOT_MEASURED,
 )  # fmt: skip
-_FINDINGS = (
+OF_DATA = (
     Kind.SHARED_GROUP, Kind.GROUPS, Kind.SPLIT_CHECKED, Kind.FRAMES, Kind.SHORTCUT, Kind.LEAK, Kind.TEST_IMAGES_DIFFER,
     Kind.UNLABELLED_DIFFER, Kind.CONFLICT, Kind.ONE_SIDED_CLASS, Kind.NO_TIME, Kind.SAMPLED, Kind.BROKEN,
     Kind.LEFT_OUT, Kind.FEW,
@@ -56,7 +56,7 @@ def cautions(result: Recommendation) -> list[Fact | Finding]:
         *(_on_test_alone(refuted, result.winner) if refuted is not None and result.winner else ()),
         *result.warnings,
         *_on_the_test(result),
-        *_in_order((*result.data.findings, *result.profile.findings), _FINDINGS),
+        *_in_order((*result.data.findings, *result.profile.findings), OF_DATA),
         *_precision(result),
         *(fact(Kind.PLUGIN_LEFT_OUT, problem=problem) for problem in result.problems),
     ]

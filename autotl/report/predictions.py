@@ -90,7 +90,7 @@ def winner_table(result: Recommendation, folder: Path) -> Predictions | None:
     if tested is not None and result.winner.score_test is not None:
         rows = np.flatnonzero(table.part == PARTS.index("test"))
         model = (
-            "the probe that is the model of this run"
+            "the model of this run, as it was trained in the search,"
             if tested.trial.id == "tested"
             else "the model of this run"
         )
@@ -106,8 +106,8 @@ def winner_table(result: Recommendation, folder: Path) -> Predictions | None:
     if folds:
         on = f"the {len(rows):,} training images (out-of-fold, {folds} folds)"
         return read(probe, rows, "the winning recipe", on)
-    on = f"the {len(rows):,} selection images"
-    return read(probe, rows, "the winner's probe", on, shipped=result.winner.model_is is ModelIs.PROBE)
+    on, shipped = f"the {len(rows):,} selection images", result.winner.model_is is ModelIs.PROBE
+    return read(probe, rows, "the winner, as it was trained in the search,", on, shipped=shipped)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -158,26 +158,33 @@ def _read(
 
 
 def confusions(predictions: Predictions) -> list[dict[str, Any]]:
-    """Return the most frequent confusions of two classes, most frequent first."""
+    """Return the pairs of classes that are confused most, both ways; of a pair the class first that loses more images."""
     table = metrics.confusion(predictions.labels, predictions.predicted, len(predictions.classes))
-    support = table.sum(1)
+    images = table.sum(1)
     wrong = table - np.diag(np.diag(table))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
+    both = np.triu(wrong + wrong.T)
     pairs = []
-    for flat in order:
-        true, taken = divmod(int(flat), len(predictions.classes))
-        if wrong[true, taken] == 0:
+    for cell in np.argsort(-both, axis=None, kind="stable")[:PAIRS]:
+        one, other = divmod(int(cell), len(predictions.classes))
+        if both[one, other] == 0:
             break
+        if wrong[other, one] > wrong[one, other]:
+            one, other = other, one
         pairs.append(
             {
-                "true": predictions.classes[true],
-                "taken": predictions.classes[taken],
-                "count": int(wrong[true, taken]),
-                "share": percent(wrong[true, taken] / support[true], 0),
-                "back": int(wrong[taken, true]),
+                "one": predictions.classes[one],
+                "other": predictions.classes[other],
+                "images": int(wrong[one, other] + wrong[other, one]),
+                "forth": _of(int(wrong[one, other]), int(images[one])),
+                "back": _of(int(wrong[other, one]), int(images[other])),
             }
         )
     return pairs
+
+
+def _of(some: int, images: int) -> str:
+    """Return ``7 of 12 (58%)``."""
+    return f"{some:,} of {images:,}" + (f" ({percent(some / images, 0)})" if some else "")
 
 
 def by_class(predictions: Predictions) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from autotl.stages.context import RunContext
 from autotl.stages.rank import RankResult
 from autotl.stages.setup import Setup
 from autotl.stats.folds import folds_for
+from autotl.stats.metrics import clusters
 
 MOST = 3  # backbones
 
@@ -52,6 +53,7 @@ def depth_profiles(context: RunContext, setup: Setup, ranked: RankResult) -> Ran
                         labels[at],
                         folds[at],
                         images=len(labels),
+                        cluster=clusters(group, len(labels))[at],
                     )
             except (AutotlError, ValueError, np.linalg.LinAlgError) as error:
                 context.journal.note(fact(Kind.NO_DEPTH_PROFILE, backbone=entry.backbone, error=str(error)))

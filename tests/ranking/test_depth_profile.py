@@ -52,3 +52,16 @@ def test_what_is_decided_by_is_what_is_written_down() -> None:
     found = depth_profile.profile("a", 96, [features], labels, folds_for(labels, None))
     values = [value for point in found.points for value in (point.linear, point.knn)]
     assert rounded(values) == values
+
+
+def test_each_accuracy_has_an_interval_that_is_wider_where_rows_are_not_independent() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(200) % 2, 3)  # each image three times
+    features = np.repeat(generator.normal(size=(200, 4)) + (np.arange(200) % 2)[:, None], 3, axis=0)
+    image = np.repeat(np.arange(200), 3)
+    alone, together = (
+        depth_profile.profile("a", 96, [features], labels, image % 5, cluster=cluster).points[0]
+        for cluster in (None, image)
+    )
+    assert alone.linear == together.linear and alone.low is not None and together.low is not None
+    assert together.low < alone.low < alone.linear < alone.high < together.high  # type: ignore[operator]

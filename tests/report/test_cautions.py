@@ -11,9 +11,10 @@ from autotl.cli import terminal
 from autotl.records import Fact, Finding, Kind, fact
 from autotl.records.result import Recommendation
 from autotl.report import wording
-from autotl.report.cautions import cautions, warnings
+from autotl.report.cautions import OF_DATA, cautions, warnings
 from autotl.report.render import html, markdown
 from autotl.report.view import view
+from autotl.report.wording.profile import TITLES
 from autotl.report.wording.recommendation import recommendation
 
 
@@ -313,3 +314,27 @@ def test_a_model_without_signal_is_not_recommended_unless_its_test_shows_one(
             "do not use it" in text or "No signal: the winner" in text or "no signal: the" in text
         ) != signal
     assert any("on the test images it is, with 50.0%" in text for text in warnings(state)) == signal
+
+
+def test_a_caution_on_the_data_has_a_title_there_and_its_sentence_once() -> None:
+    assert set(TITLES) == set(OF_DATA)
+    state = with_finding(Kind.FEW, values={"least": 30, "classes": 5})
+    page = view(state)
+    (caution,) = page["recommendation"]["warnings"]  # type: ignore[index]
+    (finding,) = page["data"]["findings"]  # type: ignore[index]
+    assert caution == "Fewer than 30 images in 2 of 5 classes."
+    assert finding["text"] == "Classes with few images (see Beware, above)."
+    assert finding["where"] == ["a.png", "b.png"]
+    assert html(page).count("Fewer than 30 images") == markdown(page).count("Fewer than 30 images") == 1
+
+
+def test_a_caution_without_names_stands_under_beware_alone() -> None:
+    state = clean()
+    rare = fact(Kind.RARE_CLASSES, least=5, select=3)
+    lost = Finding(kind=Kind.NO_TIME, count=7, action="left_out")
+    state = replace(state, data=replace(state.data, findings=(lost,), split=(*state.data.split, rare)))
+    page = view(state)
+    assert page["data"]["findings"] == []  # type: ignore[index]
+    for text in (html(page), markdown(page)):
+        assert text.count("7 images not read") == text.count("3 classes with fewer than 5 images") == 1
+        assert "No others than under Beware." in text and "No problems found." not in text

@@ -57,6 +57,14 @@ def test_a_truncated_backbone_that_would_do_is_named(linear: tuple[float, ...], 
     assert trainings.enough_depth(profile(1.0, 1.0, 1.0)) == 1
 
 
+def test_an_accuracy_by_depth_has_its_interval_beside_it() -> None:
+    first, last = profile(0.5, 0.9).points
+    points = (replace(first, low=0.43, high=0.57), replace(last, low=0.85, high=0.93))
+    state = replace(example(), depth_profiles=(replace(profile(0.5, 0.9), points=points),))
+    text = " ".join(depth.section(state, None)["sentences"])  # type: ignore[arg-type]
+    assert "90.0% (95% CI 85.0–93.0) with a linear head, compared with 50.0% (95% CI 43.0–57.0)" in text
+
+
 def test_what_is_as_accurate_and_faster_is_named_before_what_is_only_faster() -> None:
     board = (
         row("a:won@64/linear_probe", 0.9, 0.0020),

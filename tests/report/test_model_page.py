@@ -124,13 +124,15 @@ def test_a_short_final_fit_on_other_images_does_not_say_whether_the_loss_still_f
     flat = curve(1, 0.9, 0.5, 0.4, 0.3, 0.3, 0.3, 0.29, 0.29, 0.29, 0.29)
     state = trainings_of(("t1", flat), ("final", curve(11, 0.35, 0.33, 0.31, 0.28)))
     assert model.curves_of(state)["sentence"] == (
-        "The training loss of the winner's probe had flattened over the last fifth of its 10 epochs: more epochs alone"
-        " are unlikely to help."
+        "The training loss of the winner's longest training in the search had flattened over the last fifth of its 10"
+        " epochs: more epochs alone are unlikely to help."
     )
     falling = curve(1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25)
     state = trainings_of(("t1", falling), ("final", curve(11, 0.25, 0.25, 0.25, 0.25)))
     sentence = printable(model.curves_of(state)["sentence"])
-    assert "winner's probe fell by 29% over the last fifth of its 10 epochs" in sentence
+    assert (
+        "winner's longest training in the search fell by 29% over the last fifth of its 10 epochs" in sentence
+    )
 
 
 def test_the_last_fifth_counts_the_epochs_before_a_continuation() -> None:

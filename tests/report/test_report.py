@@ -487,13 +487,16 @@ def test_calibration_error_by_hand() -> None:
 def test_the_most_wrong_are_sure_and_wrong() -> None:
     found = _answers([0, 1, 2], [[0.9, 0.1, 0], [0.6, 0.4, 0], [0.8, 0.1, 0.1]])
     assert predictions.most_confident_errors(found, 5).tolist() == [2, 1]
-    assert predictions.confusions(found)[0] | {"share": ""} == {
-        "true": "b",
-        "taken": "a",
-        "count": 1,
-        "share": "",
-        "back": 0,
-    }
+
+
+def test_a_pair_that_is_confused_both_ways_is_one_row_with_both_numbers() -> None:
+    labels = [0, 0, 1, 1, 1, 2]
+    answers = [1, 0, 0, 0, 1, 0]  # a as b, b as a twice, c as a
+    found = _answers(labels, [np.eye(3)[answer] * 0.8 + 0.1 for answer in answers])
+    assert predictions.confusions(found) == [
+        {"one": "b", "other": "a", "images": 3, "forth": "2 of 3 (67%)", "back": "1 of 2 (50%)"},
+        {"one": "c", "other": "a", "images": 1, "forth": "1 of 1 (100%)", "back": "0 of 2"},
+    ]
 
 
 def test_a_class_that_draws_the_mistakes_is_named() -> None:

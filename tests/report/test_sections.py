@@ -192,3 +192,23 @@ def test_a_head_of_a_table_is_made_of_cells() -> None:
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     heads = re.findall(r"(?m)^\s*(?:th|thead|td)[^{]*{[^}]*display:[^}]*}", style)
     assert not heads
+
+
+def test_the_scores_of_the_ranking_are_explained_where_they_are_shown() -> None:
+    rows = [row(f"a:net{number}@64/linear_probe", 0.6 + number / 100) for number in range(4)]
+    scores = {"logme": 0.1, "source_head": 0.2, "of_a_plugin": 0.3}
+    ranked = tuple(
+        Ranked(
+            backbone=each.backbone,
+            input_size=64,
+            expected=0.5 + number / 100,
+            scores=tuple((name, value + number) for name, value in scores.items()),
+            rows=64,
+        )
+        for number, each in enumerate(rows)
+    )
+    page = view.view(example(leaderboard=tuple(rows), ranking=Ranking(ranked=ranked)))
+    explained = dict(page["time"]["scores"])
+    assert list(explained) == ["logme", "source_head"]
+    for text in (render.html(page), render.markdown(page)):
+        assert "log maximum evidence" in text and "certainty of the backbone" in text

@@ -10,7 +10,7 @@ import numpy as np
 from autotl.records import Depth, DepthProfile
 from autotl.records.result import Row
 from autotl.report.figures.labels import about, legend_name
-from autotl.report.format import NARROW, percent, shown
+from autotl.report.format import NARROW, interval, percent, shown
 from autotl.report.plot import ACCENT, SERIES, SOFT, Drawing, share_axis
 from autotl.report.wording.depth import depth_word
 
@@ -55,8 +55,13 @@ def features(profiles: Sequence[DepthProfile], metric: str) -> str:
         label = f"{legend_name(profile.backbone)}, {profile.size}{NARROW}px"
         axes.plot(x, [point.linear for point in profile.points], color=colour, label=label)
         for point in profile.points:
+            sure = ""
+            if point.low is not None and point.high is not None:
+                ends = [max(point.low, 0.0), point.high]  # R² has no lower end
+                axes.plot([point.depth] * 2, ends, color=colour, alpha=0.35, linewidth=2)
+                sure = f" [{interval(point.low, point.high)}]"
             (dot,) = axes.plot(point.depth, point.linear, "o", color=colour, markersize=6)
-            accuracies = f"linear {percent(point.linear)}, nearest neighbours {percent(point.knn)}"
+            accuracies = f"linear {percent(point.linear)}{sure}, nearest neighbours {percent(point.knn)}"
             about = f"{shown(profile.backbone)} at {profile.size} px\nafter layer group {point.depth}: {accuracies}"
             drawing.hover(dot, f"{about}\n{point.width} features, {profile.rows} images")
     axes.set_xticks(range(1, max(len(profile.points) for profile in profiles) + 1))

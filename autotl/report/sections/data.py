@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from autotl.records import Finding, Kind, Profile
+from autotl.records import Fact, Finding, Kind, Profile
 from autotl.records.result import Recommendation
 from autotl.report import recorded
+from autotl.report.cautions import cautions
 from autotl.report.format import percent
 from autotl.report.material import Material
 from autotl.report.wording import profile as wording
+from autotl.report.wording import sentences
 from autotl.report.wording.page import as_sentence
 
 SHOWN_CLASSES = 60  # with more, only the largest and the smallest are drawn
@@ -35,7 +38,8 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
     hidden = max(0, len(bars) - SHOWN_CLASSES)
     if hidden:
         bars = bars[: SHOWN_CLASSES // 2] + bars[-SHOWN_CLASSES // 2 :]
-    split = recorded.split(result)
+    warned = cautions(result)
+    split = "; ".join(sentences(fact for fact in result.data.split if fact not in warned))
     return {
         "facts": _facts(result),
         "bars": bars,
@@ -49,7 +53,8 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
         "counted": wording.counted(profile.target),
         "label": min(14, max((len(name) for name, _ in named), default=1)) + 1,  # characters
         "split": as_sentence(split) if split else "",
-        "findings": _findings(result, material),
+        "findings": _findings(result, material, warned),
+        "warned": any(isinstance(item, Finding) for item in warned),
         "similarity": [
             {
                 "domain": similar.domain,
@@ -71,14 +76,23 @@ def _sampled(profile: Profile, material: Material) -> dict[str, Any]:
     return {"sampled": sampled, "unsampled": len(profile.classes) - sampled, "each": each, "of_all": plural}
 
 
-def _findings(result: Recommendation, material: Material) -> list[dict[str, Any]]:
-    """Return the findings of reading and of the profile, each once."""
+def _findings(
+    result: Recommendation, material: Material, warned: Sequence[Fact | Finding]
+) -> list[dict[str, Any]]:
+    """Return the findings of reading and of the profile, each once.
+
+    Those that the recommendation warns of have a title here, for their names and pictures; without any they stand there
+    alone.
+    """
     distinct: dict[tuple[str, str], Finding] = {}
     for finding in (*result.data.findings, *result.profile.findings):
-        distinct.setdefault((finding.kind, recorded.finding(finding)), finding)
+        if finding not in warned or finding.where or finding.pairs or "suspects" in finding.values:
+            distinct.setdefault((finding.kind, recorded.finding(finding)), finding)
     return [
         {
-            "text": as_sentence(recorded.finding(finding)),
+            "text": as_sentence(
+                wording.see_beware(finding.kind) if finding in warned else recorded.finding(finding)
+            ),
             "action": recorded.action(finding),
             "where": list(finding.where[:SHOWN_NAMES]),
             "more": max(0, _named(finding) - SHOWN_NAMES) if finding.where else 0,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from typing import Any
 
+from autotl.builtin.scores import SCORES
 from autotl.decision.reasons import ENDS_SEARCH
 from autotl.records import Kind
 from autotl.records.result import Recommendation, repeats_probe
@@ -47,6 +49,7 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     if stages and rest > 0.005 * total:
         stages["other"] = rest
     whole = max(total, sum(stages.values()))
+    agreed = agreement(result)
     longest = sorted(stages, key=lambda name: -stages[name])[: TONES - 1]  # each with a colour of its own
     return {
         "total": duration(total) if total else "",
@@ -64,8 +67,14 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
             }
             for name, seconds in stages.items()
         ],
-        "agreement": agreement(result),
+        "agreement": agreed,
+        "scores": _explained({each["score"] for each in agreed}),
     }
+
+
+def _explained(names: Container[str]) -> list[tuple[str, str]]:
+    """Return what the scores of these names are. Of a plugin's score the result holds the name alone."""
+    return [(score.name, score.summary) for score in SCORES if score.name in names]
 
 
 def _why_early(result: Recommendation) -> str:

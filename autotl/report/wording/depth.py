@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from autotl.records import Depth, DepthProfile
-from autotl.report.format import percent
+from autotl.records import Depth, DepthPoint, DepthProfile
+from autotl.report.format import interval, percent
 
 
 def depth_word(depth: Depth) -> str:
@@ -26,19 +26,26 @@ def features_by_depth(profile: DepthProfile, *, enough: int, deepest_is_best: bo
         best = max(profile.points, key=lambda point: point.linear)
         return (
             f"Frozen features of {profile.backbone}: layer group {best.depth} of {number} is the best,"
-            f" {percent(best.linear)} with a linear head, compared with {percent(last.linear)} at the last ({images})."
+            f" {_with_interval(best)} with a linear head, compared with {_with_interval(last)} at the last ({images})."
             " The last layer groups are specific to the pretraining task, which favours fine-tuning them."
         )
     if enough < last.depth:
         point = profile.points[enough - 1]
         return (
             f"Frozen features of {profile.backbone}: a linear head on layer group {enough} of {number} is as"
-            f" accurate as on the last, {percent(point.linear)} and {percent(last.linear)} ({images}).{truncated}"
+            f" accurate as on the last, {_with_interval(point)} and {_with_interval(last)} ({images}).{truncated}"
         )
     return (
-        f"Frozen features of {profile.backbone}: the last of {number} depths is the best, {percent(last.linear)} with"
-        f" a linear head, compared with {percent(first.linear)} at the first ({images}){last_needed}"
+        f"Frozen features of {profile.backbone}: the last of {number} depths is the best, {_with_interval(last)}"
+        f" with a linear head, compared with {_with_interval(first)} at the first ({images}){last_needed}"
     )
+
+
+def _with_interval(point: DepthPoint) -> str:
+    """Return the accuracy of a linear head with its interval, where it was measured."""
+    if point.low is None or point.high is None:
+        return percent(point.linear)
+    return f"{percent(point.linear)} (95% CI {interval(point.low, point.high)})"
 
 
 def features_tell_nothing(profile: DepthProfile, largest: float, target: str = "multiclass") -> str:

@@ -29,8 +29,8 @@ CALIBRATION = {
 
 def training_loss(*, fell: float, falling: bool, epochs: float, final: bool) -> str:
     """Return whether a training had converged: the final fit, or the longest probe of the winner."""
-    which = "final fit" if final else "winner's probe"
-    part = f"over the last fifth of its {epochs:g} epochs"
+    which = "final fit" if final else "winner's longest training in the search"
+    part = f"over the last fifth of its {epochs:.3g} epochs"
     if falling:
         return (
             f"The training loss of the {which} fell by {percent(fell, 0)} {part}: more epochs, with a larger budget, may"

@@ -7,6 +7,7 @@ from autotl.records.result import Recommendation, Row
 from autotl.report.format import duration, interval, numbered, percent
 from autotl.report.wording import sentence
 from autotl.report.wording.decision import among_tried
+from autotl.report.wording.ranking import PRIOR
 from autotl.report.wording.targets import metric_name
 
 
@@ -122,8 +123,9 @@ LAYER_GROUP = (
     " each other group; the last one is next to the head."
 )
 RANKING_WEIGHTS = (
-    "Weight: of the score in the expected accuracy of this run; in brackets: before its agreement with this run's linear"
-    " probes was known."
+    "Kendall’s τ: agreement with the best score that each backbone reached in a training, from −1 (the reverse order) to"
+    " +1 (the same order). Weight: of the score in the expected accuracy of this run; in brackets: before its agreement"
+    " with this run's linear probes was known."
 )
 TRAINING_TIME = (
     "Training: all trainings of a candidate in the search, without the final fit. Features of the images are computed"
@@ -192,7 +194,7 @@ CONTROLS = "Controls"
 
 def untrained(place: int, expected: float, rows: int) -> str:
     """Return why a ranked backbone has no score; `rows` are the images that it was scored on."""
-    source = f"scored on {rows:,} images" if rows else "ranked by its prior alone"
+    source = f"scored on {rows:,} images" if rows else f"ranked by {PRIOR}"
     return (
         f"rank {place} before training, expected accuracy of a linear head {percent(expected, 0)}, {source}; the"
         " search ended first"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autotl.records import Profile, UnlabelledProfile
+from autotl.records import Kind, Profile, UnlabelledProfile
 from autotl.report.format import numbered, percent
 
 
@@ -50,6 +50,30 @@ def target_facts(profile: Profile) -> list[tuple[str, str]]:
             ("labels an image", f"{sets.mean:.2f} on average, {sets.most} at most, none on {sets.without:,}"),
         ]
     return [("classes", f"{len(profile.classes):,}")]
+
+
+TITLES = {  # of findings that the recommendation warns of in a sentence
+    Kind.SHARED_GROUP: "groups in several parts",
+    Kind.GROUPS: "undeclared groups",
+    Kind.SPLIT_CHECKED: "what a random split would have shown",
+    Kind.FRAMES: "frames of a sequence",
+    Kind.SHORTCUT: "what may be recognised in the place of the class",
+    Kind.LEAK: "copies in several parts",
+    Kind.TEST_IMAGES_DIFFER: "test images that differ from the others",
+    Kind.UNLABELLED_DIFFER: "images without a label that differ from the labelled ones",
+    Kind.CONFLICT: "one picture under different labels",
+    Kind.ONE_SIDED_CLASS: "classes without an image in a part",
+    Kind.NO_TIME: "images that were not read",
+    Kind.SAMPLED: "the sample",
+    Kind.BROKEN: "images that could not be decoded",
+    Kind.LEFT_OUT: "what was left out",
+    Kind.FEW: "classes with few images",
+}
+
+
+def see_beware(kind: Kind) -> str:
+    """Return the title of a finding whose sentence stands under Beware."""
+    return f"{TITLES[kind]} (see Beware, above)"
 
 
 def certainty_of_finding(fraction: float) -> str:

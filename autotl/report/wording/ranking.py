@@ -8,18 +8,16 @@ from autotl.records.facts import Fact, Kind
 from autotl.report.format import numbered, percent
 from autotl.report.wording.targets import TARGETS
 
+PRIOR = "the prior alone (published accuracy, size and past runs)"
+
 
 def judged_on(rows: int) -> str:
     """Return on how many images a backbone was ranked."""
-    return (
-        f"scored on {numbered(rows, 'image')}"
-        if rows
-        else "ranked by its prior alone: no time to embed images"
-    )
+    return f"scored on {numbered(rows, 'image')}" if rows else f"ranked by {PRIOR}: no time to embed images"
 
 
 def _score(name: str) -> str:
-    return "the prior" if name == "prior" else f"score {name!r}"
+    return "the prior (published accuracy, size and past runs)" if name == "prior" else f"score {name!r}"
 
 
 def _score_disagrees(score: str, tau: float, share: float) -> str:

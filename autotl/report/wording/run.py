@@ -278,7 +278,7 @@ def _download_too_late(backbone: str, bytes: int) -> str:  # noqa: A002 - the va
 
 
 def _ranked_too_low(place: int, of: int, rows: int) -> str:
-    return f"place {place} of {of} in the ranking, {judged_on(rows)}; not trained"
+    return f"place {place} of {of} in the ranking, {judged_on(rows)}"
 
 
 def _hurried(seconds: float, budget: float) -> str:
