@@ -8,12 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import bdtrc
 
-from autotl.builtin.heads import linear
-from autotl.protocols import HeadCall
-from autotl.records import Fact, Kind, Metric, fact
-from autotl.records.head import Head
+from autotl.ranking.left_out import heads_left_out
+from autotl.ranking.left_out import outputs as outputs_of
+from autotl.records import Fact, Kind, fact
 from autotl.stats import metrics, values
-from autotl.stats.folds import folds_for
 
 ROWS = 400  # images that are compared, at most: one forward pass each
 FOLDS = 4
@@ -32,56 +30,26 @@ def compare(
     pair of classes must stay apart: among many classes a pair of mirror images is a small part of the average. Numbers
     and sets of labels are judged by R² and mean average precision alone.
     """
-    if not isinstance(values.of(labels), values.Classes):
-        return _compare_values(features, flipped, labels, folds, len(classes))
-    plain, turned = np.zeros(len(labels), np.int64), np.zeros(len(labels), np.int64)
-    for fold in np.unique(folds):
-        out = folds == fold
-        if len(np.unique(labels[~out])) < 2:
+    kind, outputs = values.of(labels), len(classes)
+    tables = [np.zeros((len(labels), outputs)) for _ in range(2)]
+    for out, head in heads_left_out(features, labels, outputs, folds):
+        if head is None:
             return False, fact(Kind.FLIPS_UNKNOWN)
-        head = linear(
-            HeadCall(
-                features=features[~out],
-                labels=labels[~out],
-                classes=len(classes),
-                folds=np.zeros(int((~out).sum())),  # nothing is left out: the penalty is the usual one
-                seed=0,
-            )
-        )
-        plain[out] = _predicted(head, features[out])
-        turned[out] = _predicted(head, flipped[out])
-    accuracy, accuracy_flipped = float((plain == labels).mean()), float((turned == labels).mean())
-    pair = _confused(plain, turned, labels)
-    used = accuracy - accuracy_flipped <= TOLERATED and pair is None
+        for table, images in zip(tables, (features, flipped), strict=True):
+            table[out] = outputs_of(head, images[out])
+    plain, turned = map(kind.answers, tables)
+    metric = metrics.of_labels(labels)
+    of_classes = isinstance(kind, values.Classes)
+    pair = _confused(plain, turned, labels) if of_classes else None
+    before, after = (metrics.score(metric, labels, answers, outputs) for answers in (plain, turned))
+    used = before - after <= TOLERATED and pair is None
     return used, fact(
         Kind.FLIPS,
         used=used,
-        plain=round(accuracy, 6),
-        flipped=round(accuracy_flipped, 6),
+        plain=round(before, 6),
+        flipped=round(after, 6),
         pair=() if pair is None else tuple(classes[index] for index in pair),
-    )
-
-
-def _compare_values(
-    features: np.ndarray, flipped: np.ndarray, labels: np.ndarray, folds: np.ndarray, outputs: int
-) -> tuple[bool, Fact]:
-    kind = values.of(labels)
-    metric: Metric = "r2" if isinstance(kind, values.Numbers) else "mean_average_precision"
-    tables = [np.zeros((len(labels), outputs)) for _ in range(2)]
-    for fold in np.unique(folds):
-        out = folds == fold
-        if len(np.unique(labels[~out], axis=0)) < 2:
-            return False, fact(Kind.FLIPS_UNKNOWN)
-        inner = folds_for(labels[~out], None)
-        head = linear(
-            HeadCall(features=features[~out], labels=labels[~out], classes=outputs, folds=inner, seed=0)
-        )
-        for table, images in zip(tables, (features, flipped), strict=True):
-            table[out] = images[out] @ head.arrays["weight"].T + head.arrays["bias"]
-    plain, turned = (metrics.score(metric, labels, kind.answers(table), outputs) for table in tables)
-    used = plain - turned <= TOLERATED
-    return used, fact(
-        Kind.FLIPS, used=used, plain=round(plain, 6), flipped=round(turned, 6), pair=(), metric=metric
+        **({} if of_classes else {"metric": metric}),
     )
 
 
@@ -106,7 +74,3 @@ def _confused(plain: np.ndarray, turned: np.ndarray, labels: np.ndarray) -> tupl
     }
     least = min(chances, key=lambda pair: chances[pair], default=None)
     return least if least is not None and chances[least] * len(pairs) < CONFUSED else None
-
-
-def _predicted(head: Head, features: np.ndarray) -> np.ndarray:
-    return np.asarray((features @ head.arrays["weight"].T + head.arrays["bias"]).argmax(1))

@@ -8,8 +8,8 @@ import numpy as np
 
 from autotl.builtin import scores
 from autotl.protocols import ScoreCall
-from autotl.records import DepthPoint, DepthProfile, Metric
-from autotl.stats import metrics, values
+from autotl.records import DepthPoint, DepthProfile
+from autotl.stats import metrics
 
 MOST_ROWS = 600  # images; the closed forms grow with the cube of them
 
@@ -36,12 +36,9 @@ def profile(
 def _point(depth: int, call: ScoreCall, cluster: np.ndarray | None) -> DepthPoint:
     """Return the scores after a layer group, rounded: as they are written down and decided by."""
     labels = call.labels
-    kind = values.of(labels)
-    metric: Metric = "accuracy"
-    if not isinstance(kind, values.Classes):
-        metric = "r2" if isinstance(kind, values.Numbers) else "mean_average_precision"
-    classes = 0 if metric != "accuracy" else int(labels.max()) + 1
-    likely = metrics.interval(metric, labels, scores.linear_answers(call), classes, cluster)
+    metric, answers = metrics.of_labels(labels), scores.linear_answers(call)
+    classes = int(labels.max()) + 1 if metric == "accuracy" else 0
+    likely = metrics.interval(metric, labels, answers, classes, cluster)
     return DepthPoint(
         depth=depth,
         linear=round(max(likely.value, 0.0), 6),

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from autotl.builtin.heads import linear
-from autotl.protocols import HeadCall
+from autotl.ranking.left_out import heads_left_out, outputs
 from autotl.records import Finding, Geometry, Kind
 from autotl.stats import merits, ridge, values
 
@@ -39,21 +38,9 @@ def recognised(features: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> n
         return of_kind(labels, kind.answers(table + usual))
     right = np.zeros(len(labels), bool)
     names, codes = np.unique(labels, return_inverse=True)
-    for fold in np.unique(folds):
-        out = folds == fold
-        if len(np.unique(codes[~out])) < 2:
-            continue
-        head = linear(
-            HeadCall(
-                features=features[~out],
-                labels=codes[~out],
-                classes=len(names),
-                folds=np.zeros(int((~out).sum())),  # nothing is left out: the penalty is the usual one
-                seed=0,
-            )
-        )
-        predicted = (features[out] @ head.arrays["weight"].T + head.arrays["bias"]).argmax(1)
-        right[out] = predicted == codes[out]
+    for out, head in heads_left_out(features, codes, len(names), folds):
+        if head is not None:
+            right[out] = outputs(head, features[out]).argmax(1) == codes[out]
     return right
 
 

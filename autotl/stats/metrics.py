@@ -57,6 +57,14 @@ def row_values(metric: Metric, labels: np.ndarray, predicted: np.ndarray) -> np.
     return (labels == predicted).astype(float) if of_rows is None else of_rows
 
 
+def of_labels(labels: np.ndarray) -> Metric:
+    """Return the metric of labels of a kind in which all rows weigh the same: accuracy, R² or mean average precision."""
+    kind = values.of(labels)
+    if isinstance(kind, values.Classes):
+        return "accuracy"
+    return "r2" if isinstance(kind, values.Numbers) else "mean_average_precision"
+
+
 def is_share(metric: Metric) -> bool:
     """Return whether a metric lies between 0 and 1 as a share of images does; that of numbers has no lower end."""
     return metric not in merits.NUMBERS
