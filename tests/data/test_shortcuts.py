@@ -9,7 +9,7 @@ from PIL import Image
 from autotl.data.shortcuts import shortcut
 from autotl.records import Finding, Kind
 from autotl.report.wording import sentence
-from autotl.report.wording.data import sign
+from autotl.report.wording.examined import sign
 from autotl.run import profile
 
 IMAGES = 300

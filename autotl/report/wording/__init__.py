@@ -14,16 +14,10 @@ from autotl.records.facts import Fact, Kind
 from autotl.records.result import ModelIs
 from autotl.report.format import numbered
 from autotl.report.wording.comparison import COMPARISON, RUNS
-from autotl.report.wording.data import (
-    DATA,
-    action,
-    costs_accuracy,
-    is_slight,
-    similarity,
-    similarity_level,
-    suspect,
-)
+from autotl.report.wording.copies import COPIES, costs_accuracy, is_slight
+from autotl.report.wording.data import DATA, action, similarity, similarity_level
 from autotl.report.wording.decision import DECISION
+from autotl.report.wording.examined import EXAMINED, suspect
 from autotl.report.wording.limits import LIMITS
 from autotl.report.wording.ranking import RANKING, judged_on
 from autotl.report.wording.run import CONTROLS, RUN
@@ -115,6 +109,8 @@ SENTENCES: dict[Kind, Callable[..., str]] = {
     **RUN,
     **TRIAL,
     **DATA,
+    **COPIES,
+    **EXAMINED,
     **SOURCES,
     **RANKING,
     **DECISION,
