@@ -106,7 +106,7 @@ def recommend(
     plugins = load_plugins()
     with ledger.charge("load"):
         data = load(options, plugins)
-    with open_run(options, tools, budget, ledger, plugins, earlier, begun=begun) as context:
+    with open_run(options, tools, budget, ledger, plugins, earlier, data=data, begun=begun) as context:
         if earlier is None and recipe is None:
             config.write(options, context.journal.folder)
         if begun:

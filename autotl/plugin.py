@@ -67,6 +67,7 @@ from autotl.records import (
     Trial,
     TrialResult,
     Unlabelled,
+    Unsampled,
     Weights,
     fact,
 )
@@ -123,6 +124,7 @@ __all__ = [
     "TrialResult",
     "UnknownNameError",
     "Unlabelled",
+    "Unsampled",
     "View",
     "Weights",
     "WeightsUnavailable",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from torch import nn
 from autotl import hardware
 from autotl.budget import Allowance
 from autotl.builtin.heads import MOST_UNLABELLED
-from autotl.engine import stopwatch
+from autotl.engine import stopwatch, unsampled
 from autotl.engine.model import Model, make_head
 from autotl.engine.outputs import fitted_labels
 from autotl.engine.resolve import resolve
@@ -40,12 +42,13 @@ def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     precision = session.precision(backbone)  # chosen now, so that the features are in it, too
     # The judged rows come first: a fit on fewer images is a fit, a score on fewer is another score.
     without = without_label(task)
-    wanted = np.concatenate([rows.judged, rows.fitted, without])
+    fitted = rows.decoded
+    wanted = np.concatenate([rows.judged, fitted, without])
     features = session.features(task.spec, task.size, wanted, _before_head(allowance), prepare)
     place = {row: index for index, row in enumerate(features.rows.tolist())}
-    inside = [place[row] for row in rows.fitted.tolist() if row in place]
+    inside = [place[row] for row in fitted.tolist() if row in place]
     outside = [place[row] for row in rows.judged.tolist() if row in place]
-    if len(outside) < len(rows.judged) or len(inside) < min(len(rows.fitted), classes):
+    if len(outside) < len(rows.judged) or len(inside) < min(len(fitted), classes):
         network = Model(backbone, nn.Linear(backbone.feature_dim, classes))
         return Outcome(model=network, status="failed", error="out of time")
     layers = task.strategy.layers
@@ -53,7 +56,23 @@ def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     seen = np.concatenate(groups, axis=1)
     widths = tuple(group.shape[1] for group in groups)
     at = [place[row] for row in without.tolist() if row in place]
-    head = fit_head(task, seen[inside], features.rows[inside], widths, seen[at])
+    fit = partial(fit_head, task, widths=widths, unlabelled=seen[at])
+    began = time.monotonic()
+    head = fit(seen[inside], features.rows[inside])
+    more = np.zeros(0, np.int64)
+    if task.streamed is not None:
+        sample = unsampled.Fitting(rows=len(inside), width=seen.shape[1], seconds=time.monotonic() - began)
+        table, more = unsampled.features(
+            task.streamed,
+            backbone,
+            sample,
+            allowance,
+            device=session.device,
+            precision=precision,
+            layers=layers,
+        )
+        if len(more):
+            head = fit(np.concatenate([seen[inside], table]), np.concatenate([features.rows[inside], more]))
     module = make_head(head, classes, task.strategy.predict).to(session.device)
     with torch.inference_mode():
         pieces = torch.split(torch.from_numpy(seen[outside]), AT_ONCE)
@@ -61,13 +80,14 @@ def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     notes = []
     if head.method:
         notes.append(fact(Kind.HEAD_FITTED, method=head.method, setting=head.setting))
-    if len(inside) < len(rows.fitted):
-        notes.append(fact(Kind.FEWER_ROWS, rows=len(inside), of=len(rows.fitted)))
+    if len(inside) < len(fitted):
+        notes.append(fact(Kind.FEWER_ROWS, rows=len(inside), of=len(fitted)))
     model = Model(backbone, module, layers).eval()
     return Outcome(
         model=model,
         predicted=np.concatenate(tables),
         latency=latency(model, task, precision),
+        unsampled=len(more),
         notes=notes,
         precision=precision,
         predicts_in=precision,

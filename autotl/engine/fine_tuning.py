@@ -34,6 +34,9 @@ def fine_tune(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     outcome.predicts_in = task.session.precision(outcome.model.backbone)
     outcome.predicted, _ = train.predict(outcome.model, rows.judged, task.setting(outcome.predicts_in))
     outcome.latency = latency(outcome.model, task, outcome.predicts_in)
+    if task.streamed is not None:
+        passes = min(1.0, outcome.course.epochs - task.trial.resumed_epochs)
+        outcome.unsampled = max(0, round(passes * rows.unsampled) - len(task.streamed.lost))
     return outcome
 
 
@@ -136,7 +139,7 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, Set
         # An objective may ask for the weights before all training, which the shorter trial's replace.
         if any(phase.objective for phase in strategy.phases):
             if backbone.folded or strategy.head:
-                batch_norm.recalibrate(outcome.model, rows.fitted, setting)
+                batch_norm.recalibrate(outcome.model, rows.decoded, setting)
             setting = replace(setting, starts=objective.starts_of(outcome.model))
         load_weights(outcome.model, session.folder, trial.resume_from)
         return outcome, setting
@@ -144,9 +147,9 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, Set
         outcome.notes.append(fact(Kind.BATCH_NORM_MEASURED))
     if strategy.head:
         without = without_label(task)
-        wanted = np.concatenate([rows.fitted, without])
+        wanted = np.concatenate([rows.decoded, without])
         features = session.features(task.spec, task.size, wanted, allowance, strategy.prepare)
-        own = features.rows < len(task.columns.labels)
+        own = np.isin(features.rows, rows.decoded)
         seen = features.groups[-1]
         fitted_head = fit_head(task, seen[own], features.rows[own], (), seen[~own])
         outcome.model.head = make_head(fitted_head, len(task.columns.classes)).to(session.device)
@@ -155,7 +158,7 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, Set
             made = others.fitted(data, seen[own], features.rows[own], trial.seed)
             outcome.model.others = nn.ModuleList(made).to(session.device)
     if backbone.folded or strategy.head:
-        batch_norm.recalibrate(outcome.model, rows.fitted, setting)
+        batch_norm.recalibrate(outcome.model, rows.decoded, setting)
     return outcome, setting
 
 

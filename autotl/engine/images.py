@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,18 +15,25 @@ from autotl.records import Geometry, Preprocess
 
 MEMORY_SHARE = 0.25  # of the free memory, at most, for one set of squares
 KEPT = 3  # sets of squares
+ENLARGED = (
+    2**29
+)  # bytes of a set that is larger than the images that it is made of: to make it again costs little
 
 
 class Squares:
     """The images of the run as (n, S, S, 3) uint8 for a size and a preprocessing, made on first use.
 
     S is the side before the central crop, so that training can crop elsewhere. Where a set does not fit
-    into memory its squares are made batch by batch.
+    into memory, or is large and shows small images enlarged, its squares are made batch by batch.
     """
 
     def __init__(self, pixels: Pixels) -> None:
         self.pixels = pixels
         self.kept: dict[tuple[int, Interpolation, Geometry], tuple[np.ndarray, np.ndarray]] = {}
+
+    def ready(self, batches: Iterator[np.ndarray], size: int, preprocess: Preprocess) -> Iterator[np.ndarray]:
+        """Return batches of rows whose squares `get` can make at once: these here, which are decoded already."""
+        return batches
 
     @stopwatch.on("decode")
     def get(self, rows: np.ndarray, size: int, preprocess: Preprocess) -> np.ndarray:
@@ -33,7 +42,9 @@ class Squares:
         side = key[0]
         if key not in self.kept:
             count = len(self.pixels)
-            if count * side * side * 3 > MEMORY_SHARE * devices.free_memory(torch.device("cpu")):
+            size_of_set = count * side * side * 3
+            most = MEMORY_SHARE * devices.free_memory(torch.device("cpu"))
+            if size_of_set > (most if size_of_set <= self.pixels.data.size else min(most, ENLARGED)):
                 return square(self.pixels, rows, *key)
             while len(self.kept) >= KEPT:
                 self.kept.pop(next(iter(self.kept)))

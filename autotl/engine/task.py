@@ -15,6 +15,7 @@ from autotl.engine.progress import Reporter
 from autotl.engine.resolve import resolve
 from autotl.engine.session import Session
 from autotl.engine.setting import Setting
+from autotl.engine.unsampled import Streamed
 from autotl.records import BackboneSpec, Columns, Fact, Status, Strategy, Trial
 from autotl.stats.target_kinds import TARGET_KINDS
 
@@ -31,6 +32,7 @@ class Task:
     strategy: Strategy
     columns: Columns
     reporter: Reporter | None
+    streamed: Streamed | None = None  # with the images outside the sample behind the decoded ones
 
     @property
     def outputs(self) -> Outputs:
@@ -55,9 +57,10 @@ class Task:
 
     def setting(self, precision: str) -> Setting:
         """Return what a training or prediction of this trial works with."""
-        columns = self.columns
+        columns, setting = self.columns, self.session.setting(self.spec, self.size, precision)
         return replace(
-            self.session.setting(self.spec, self.size, precision),
+            setting,
+            squares=setting.squares if self.streamed is None else self.streamed,
             labels=columns.labels,
             classes=len(columns.classes),
             weight=columns.weight,
@@ -78,12 +81,18 @@ class Rows:
 
     fitted: np.ndarray
     judged: np.ndarray
-    related: int = 0  # of the fitted ones, at their end: images of another source
+    related: int = 0  # of the fitted ones: images of another source
+    unsampled: int = 0  # of the fitted ones, at their end: images outside the sample
 
     @property
     def own(self) -> int:
         """Return the number of fitted rows that are the data's own."""
         return len(self.fitted) - self.related
+
+    @property
+    def decoded(self) -> np.ndarray:
+        """Return the fitted rows that are decoded, and whose features may be stored."""
+        return self.fitted[: len(self.fitted) - self.unsampled]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,6 +103,7 @@ class Outcome:
     # (m, outputs) float32 of the judged rows, as many as there was time for
     predicted: np.ndarray = field(default_factory=lambda: NOTHING)
     latency: float = 0.0  # seconds that predicting one image takes
+    unsampled: int = 0  # images outside the sample that were fitted on
     course: train.Course = field(default_factory=train.Course)
     status: Status = "finished"
     notes: list[Fact] = field(default_factory=list)

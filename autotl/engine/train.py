@@ -228,6 +228,8 @@ def _begin(
     select(model, phase, depth)
     model.train()
     labels = setting.labels[rows]
+    labelled = _batches(phase, rows, setting, generator) if phase.data == "labelled" else None
+    unlabelled = _unlabelled(phase, rows, setting, generator) if phase.views else None
     own = None
     if phase.auxiliary is not None:
         own = objective.auxiliary(phase.auxiliary, model.backbone.feature_dim, setting.classes)
@@ -235,8 +237,8 @@ def _begin(
     return _Work(
         model=model,
         phase=phase,
-        batches=_batches(phase, rows, setting, generator) if phase.data == "labelled" else None,
-        unlabelled=_unlabelled(phase, rows, setting, generator) if phase.views else None,
+        batches=_ready(labelled, setting),
+        unlabelled=_ready(unlabelled, setting),
         objective=Objective(
             model=model,
             loss=setting.loss,
@@ -249,6 +251,11 @@ def _begin(
         optimiser=phase_optimiser(model, phase, hyper, () if own is None else own.parameters()),
         average=Average(model, phase.average) if phase.average else None,
     )
+
+
+def _ready(batches: Iterator[np.ndarray] | None, setting: Setting) -> Iterator[np.ndarray] | None:
+    """Return batches whose images can be read; None for none."""
+    return None if batches is None else setting.squares.ready(batches, setting.size, setting.preprocess)
 
 
 def _starts(model: Model, phases: tuple[Phase, ...]) -> Mapping[str, Tensor]:

@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 import traceback
+from dataclasses import replace
 
 import numpy as np
 from torch import nn
@@ -16,7 +17,7 @@ from autotl.builtin.builds import BUILTIN_BUILDS
 from autotl.builtin.strategies import BUILTIN_PREPARES
 from autotl.cache import atomic, disk_full
 from autotl.engine import device as devices
-from autotl.engine import others, stopwatch
+from autotl.engine import others, stopwatch, unsampled
 from autotl.engine.closed_form import fit_head_alone
 from autotl.engine.combine import combine
 from autotl.engine.fine_tuning import fine_tune
@@ -101,8 +102,14 @@ def run(
     for index, own in enumerate(runs):
         share = allowance.share(1.0 / (len(runs) - index))
         task, rows = (whole, own) if strategy.related is None else with_related(whole, own, share)
+        if trial.unsampled:
+            task, rows = _with_unsampled(task, rows)
         fit = combine if strategy.combine else fine_tune if strategy.phases else fit_head_alone
-        outcome = fit(task, rows, share)
+        try:
+            outcome = fit(task, rows, share)
+        finally:
+            if task.streamed is not None:
+                task.streamed.close()
         tables.append((rows.judged[: len(outcome.predicted)], outcome.predicted))
         notes += [note for note in outcome.notes if note not in notes]
         if reporter is not None:
@@ -116,6 +123,22 @@ def run(
     predictions = _write_predictions(task, tables)
     model = _write_model(task, outcome)
     return _result(task, outcome, predictions, model, stopwatch.since(before))
+
+
+def _with_unsampled(task: Task, rows: Rows) -> tuple[Task, Rows]:
+    """Return the task with the images outside the sample that its trial asks for behind those that are fitted.
+
+    Where this machine does not see them the trial is fitted on the sample.
+    """
+    session = task.session
+    squares, digests = session.data.squares, session.data.digests
+    streamed = unsampled.opened(task.trial, session.folder, squares, digests, task.columns)
+    if streamed is None:
+        return task, rows
+    columns = unsampled.extended(task.columns, streamed)
+    fitted = np.concatenate([rows.fitted, streamed.rows])
+    task = replace(task, columns=columns, streamed=streamed)
+    return task, replace(rows, fitted=fitted, unsampled=len(streamed.rows))
 
 
 def _runs(columns: Columns, trial: Trial) -> list[Rows]:
@@ -215,6 +238,7 @@ def _result(
         precision=outcome.precision,
         steps_done=course.steps,
         epochs_done=round(course.epochs, 4),
+        unsampled=outcome.unsampled,
         latency=outcome.latency if math.isfinite(outcome.latency) else None,
         # What nearest neighbours store is no parameter of a network, but it is loaded and shipped like one.
         parameters=sum(p.numel() for p in [*outcome.model.parameters(), *outcome.model.head.buffers()]),

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -212,8 +212,14 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def digest_of(pixels: np.ndarray) -> str:
+    """Return what identifies the content of a stored image (H, W, 3) uint8."""
+    pixels = np.ascontiguousarray(pixels)
+    return hashlib.blake2b(pixels.data, digest_size=16, salt=b"%dx%d" % pixels.shape[:2]).hexdigest()
+
+
 def load_image(
-    file: str | Path, side: int, allowance: Allowance | None = None
+    file: str | Path | IO[bytes], side: int, allowance: Allowance | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Return one image as (H, W, 3) uint8 with a shorter side of at most `side`, and what its header says.
 
@@ -313,7 +319,6 @@ def _read(file: str, *, side: int, allowance: Allowance) -> _Image | str | None:
     except Exception as error:  # PIL raises what it likes on a broken file
         return image_file.reason(error)
     pixels = np.ascontiguousarray(pixels)
-    digest = hashlib.blake2b(pixels.data, digest_size=16, salt=b"%dx%d" % pixels.shape[:2]).hexdigest()
     small = _small(pixels)
     gray = small.mean(2)
     laplacian = 4 * gray[1:-1, 1:-1] - gray[:-2, 1:-1] - gray[2:, 1:-1] - gray[1:-1, :-2] - gray[1:-1, 2:]
@@ -336,7 +341,7 @@ def _read(file: str, *, side: int, allowance: Allowance) -> _Image | str | None:
     thumbnail = _thumbnail(small)
     inside = within_frame(pixels)
     inner = thumbnail if inside is pixels else _thumbnail(_small(inside))
-    return _Image(pixels, digest, statistics, metadata, thumbnail, inner)
+    return _Image(pixels, digest_of(pixels), statistics, metadata, thumbnail, inner)
 
 
 def _small(pixels: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ from autotl.records.data import (
     TargetName,
     Unlabelled,
     UnlabelledProfile,
+    Unsampled,
 )
 from autotl.records.decision import (
     Answers,
@@ -146,6 +147,7 @@ __all__ = [
     "TrialResult",
     "Unlabelled",
     "UnlabelledProfile",
+    "Unsampled",
     "Weights",
     "fact",
 ]

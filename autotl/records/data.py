@@ -97,6 +97,21 @@ class Related:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Unsampled:
+    """Labelled items that a sample of a large set leaves out; the final fit may learn from them. None is a test item.
+
+    They are listed, not opened: some may turn out to be unreadable.
+    """
+
+    files: np.ndarray  # (k,) absolute paths, dtype object: of the items, or of what they lie in
+    labels: np.ndarray  # (k,) as `Target.values` of the main target
+    offset: np.ndarray | None = None  # (k,) int64: where an item begins in its file; None: each is a file
+    size: np.ndarray | None = None  # (k,) int64: bytes of it
+    kin: np.ndarray | None = None  # (k,) int64: a row of the data set in the same group, -1: none is in it
+    weight: np.ndarray | None = None  # (k,) float64, as in `Dataset`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dataset:
     """Labelled items. Row i is line i of manifest.csv; left-out files follow behind."""
 
@@ -119,6 +134,7 @@ class Dataset:
     fingerprint: str = ""  # of contents, labels, parts and groups, without paths; may be left out
     unlabelled: Unlabelled | None = None  # items without a label, for strategies that learn from them
     related: Related | None = None  # labelled items of another source, for strategies that learn from them
+    unsampled: Unsampled | None = None  # further labelled items of a large set, for the final fit alone
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ class Kind(StrEnum):
     SCRATCH_SKIPPED = "scratch_skipped"  # epochs: the least that are worth training
     FINAL_FIT = "final_fit"
     FINAL_FIT_SHORT = "final_fit_short"
+    FITTED_OUTSIDE = "fitted_outside"  # images, of, sample, cause: why none, or not all, of these
     FINAL_FIT_FAILED = "final_fit_failed"
     REFIT_ON_TEST = "refit_on_test"
     REFIT_FAILED = "refit_failed"

@@ -66,6 +66,7 @@ class Trial:
     resumed_epochs: float = 0.0  # passes which that model has made; `epochs` counts them too
     parents: tuple[Parent, ...] = ()  # trials that are joined, best first, or that teach this one
     target: str = ""  # label column that it learns in place of the main one
+    unsampled: int = 0  # images outside the sample that it is fitted on besides, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,7 @@ class TrialResult:
     precision: str = ""  # fp32, bf16 or fp16: what this training computed in
     steps_done: int = 0  # optimiser steps
     epochs_done: float = 0.0  # passes; 0 for heads in closed form
+    unsampled: int = 0  # images outside the sample that it was fitted on
     latency: float | None = None  # seconds an image when predicting, decoded
     memory: int | None = None  # bytes while predicting one image; measured where a limit asks for it
     parameters: int | None = None  # of backbone and head

@@ -197,7 +197,8 @@ def with_classes(earlier: Earlier, data: Dataset) -> Dataset:
     else:
         labels = np.array([before.index(name) for name in now], np.int64)[data.labels]
     target = replace(data.targets[0], classes=before, values=labels)
-    return replace(data, targets=(target, *data.targets[1:]))
+    # Their labels are in the order of today's classes; such an old run had no images outside a sample.
+    return replace(data, targets=(target, *data.targets[1:]), unsampled=None)
 
 
 def with_groups(earlier: Earlier, data: Dataset) -> Dataset:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from autotl.records import Candidate, Depth, Ranked, Strategy, TrialResult
+from autotl.records import Candidate, Depth, Kind, Ranked, Strategy, TrialResult
 
 TRAIN_FACTOR = 4.5  # forward and backward over forward in eval mode, where it was not measured
 # Of what training adds to a forward pass, by depth, where that depth was not timed.
@@ -48,8 +48,8 @@ class CostModel:
     errors: list[tuple[tuple[str, int, Depth], float]] = field(default_factory=list)
     # Seconds that heads in closed form took, by strategy, without features.
     heads: dict[str, list[float]] = field(default_factory=dict)
-    # Backbones and sizes whose features of all images that probes need are stored: heads were fitted on them.
-    embedded: set[tuple[str, int]] = field(default_factory=set)
+    # Images whose features are stored because heads were fitted on them, by backbone and size.
+    embedded: dict[tuple[str, int], int] = field(default_factory=dict)
     # The same of images without a label.
     embedded_beside: set[tuple[str, int]] = field(default_factory=set)
     _entries: dict[tuple[str, int], Ranked] = field(init=False, repr=False)
@@ -88,7 +88,13 @@ class CostModel:
         if not result.trial.epochs and result.status == "finished":
             fitting = result.cost.backward + result.cost.other
             self.heads.setdefault(candidate.strategy, []).append(fitting)
-            self.embedded.add((candidate.backbone, candidate.input_size))
+            stored = _images_stored(result)
+            key = candidate.backbone, candidate.input_size
+            if stored is None:
+                self.embedded[key] = self._judged_and_fitted()
+            else:
+                stored += 0 if self.folds else self.rows_select
+                self.embedded[key] = max(self.embedded.get(key, 0), stored)
             if candidate.strategy in self.beside:
                 self.embedded_beside.add((candidate.backbone, candidate.input_size))
         trained = result.epochs_done - result.trial.resumed_epochs
@@ -122,8 +128,9 @@ class CostModel:
         folds = max(self.folds, 1)
         if not epochs:
             longer = self.rows_final / max(self.rows, 1) / folds
-            # The probe has stored the features of all images that it was fitted or judged on.
-            missing = max(0, self.rows_final - self._judged_and_fitted())
+            # The probe stores the features of all images that it is fitted or judged on.
+            stored = self.embedded.get((entry.backbone, entry.input_size), self._judged_and_fitted())
+            missing = max(0, self.rows_final - stored)
             return test + self._head(candidate) * longer + image_seconds * missing
         rows = self.rows_final + (self.rows_final + self.rows_test if self.refit else 0)
         return self.probe(candidate, epochs, trained) * rows / max(self.rows, 1) / folds + test
@@ -143,20 +150,43 @@ class CostModel:
             self._finals[key] = MARGIN * (last + test) + SPARE
         return self._finals[key]
 
-    def last_epochs(self, candidate: Candidate, seconds: float, trained: float) -> float:
-        """Return by how many epochs the final fit continues a probe of `trained` epochs within `seconds`."""
+    def last_epochs(
+        self, candidate: Candidate, seconds: float, trained: float, outside: float = 0.0
+    ) -> float:
+        """Return by how many epochs the final fit continues a probe of `trained` epochs within `seconds`.
+
+        `outside` are the seconds that images outside the sample add to each.
+        """
         one = self.fit(candidate, 1.0)
-        each = self.fit(candidate, 2.0) - one
-        able = 1 + (seconds / MARGIN - one) / max(each, 1e-9)
+        each = self.fit(candidate, 2.0) - one + outside
+        able = 1 + (seconds / MARGIN - one - outside) / max(each, 1e-9)
         return max(0.0, min(able, max(trained, LAST_EPOCHS)))
+
+    def outside(self, candidate: Candidate, seconds: float, passes: float, read: float) -> int:
+        """Return how many images outside the sample the final fit holds besides, in `passes` over all within `seconds`.
+
+        `passes` is 0 for a head in closed form; `read` are the seconds that reading an image takes each time.
+        """
+        spare = seconds / MARGIN - self.fit(candidate, passes)
+        return max(0, int(spare / self._each_outside(candidate, passes, read)))
+
+    def fit_outside(self, candidate: Candidate, images: int, passes: float, read: float) -> float:
+        """Return the seconds that images outside the sample add to a final fit."""
+        return images * self._each_outside(candidate, passes, read)
+
+    def _each_outside(self, candidate: Candidate, passes: float, read: float) -> float:
+        if not passes:
+            image_seconds = self._entry(candidate).seconds_per_image or 0.01
+            return read + image_seconds + self._head(candidate) / max(self.rows, 1)
+        a_pass = self.fit(candidate, 2.0) - self.fit(candidate, 1.0)
+        return passes * (read + a_pass / max(self.rows_final, 1))
 
     def _judged_and_fitted(self) -> int:
         return self.rows + (0 if self.folds else self.rows_select)
 
     def _stored(self, entry: Ranked) -> int:
         """Return the images whose features are stored."""
-        own = (entry.backbone, entry.input_size) in self.embedded
-        return self._judged_and_fitted() if own else entry.embedded
+        return max(self.embedded.get((entry.backbone, entry.input_size), 0), entry.embedded)
 
     def _head(self, candidate: Candidate) -> float:
         """Return the seconds that fitting a head in closed form takes, its features aside."""
@@ -205,6 +235,16 @@ def images_read(strategy: Strategy) -> float:
     shares = sum(phase.share for phase in strategy.phases)
     read = (((phase.data == "labelled") + len(phase.views)) * phase.share for phase in strategy.phases)
     return sum(read) / shares if shares else 1.0
+
+
+def has_all_features(result: TrialResult) -> bool:
+    """Return whether a head was fitted on all images that it was asked to fit; else its time was over before."""
+    return _images_stored(result) is None
+
+
+def _images_stored(result: TrialResult) -> int | None:
+    """Return the images that a head was fitted on, where these were fewer than it was asked to fit."""
+    return next((int(note.values["rows"]) for note in result.notes if note.kind is Kind.FEWER_ROWS), None)
 
 
 def _key(candidate: Candidate) -> tuple[str, int, Depth]:

@@ -26,7 +26,7 @@ from autotl.records import Candidate, Ranked, Ranking, Strategy, Trial, TrialRes
 from autotl.records.facts import Fact, Kind, fact
 from autotl.search import combine, knapsack
 from autotl.search.belief import Belief, Point, Selection
-from autotl.search.cost_model import CostModel, images_read
+from autotl.search.cost_model import CostModel, has_all_features, images_read
 from autotl.search.prior import sigmoid
 from autotl.search.recipe import recipes
 
@@ -314,7 +314,7 @@ class DefaultPlanner:
             self._of_entry.setdefault(_features_of(candidate), []).append(result)
             if result.status == "skipped":
                 self._declined.add((candidate.strategy, candidate.backbone))
-            if not result.trial.epochs and result.score_val is not None:
+            if not result.trial.epochs and result.score_val is not None and has_all_features(result):
                 self._stored.add(_features_of(candidate))
         self._indexed = len(self.results)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from autotl.errors import BudgetError
 from autotl.options import Options
-from autotl.records import StagePlan
+from autotl.records import Dataset, StagePlan
 
 __all__ = ["TimePlan", "least_seconds", "plan_of", "refuse_hopeless", "stages", "time_plan"]
 
@@ -22,6 +22,7 @@ LATE = 3.0  # by which that model may come after the budget: a run without one h
 FINAL_HEAD = 4.0  # fitting a head again on all images
 DISTILLATION = 0.2  # of the budget, where it is asked for
 LABEL_COLUMNS = 0.2  # of the budget, where there are several
+UNSAMPLED = 0.15  # of the budget, where a sample leaves images out that the final fit can learn from
 RANK_SHARE = 0.12  # of the budget without start and report
 FEWEST_IMAGES = 200  # the images of the smallest useful run: one linear probe on them needs
 IMAGE_SECONDS = 0.004  # seconds each
@@ -61,6 +62,7 @@ class TimePlan:
     out_of_distribution: float  # measuring which images are far from the training images, at least
     distillation: float  # two trainings of a smaller backbone after the final fit; 0 where none is asked for
     label_columns: float  # heads for further label columns, and trainings on one alone; 0 where there is one
+    unsampled: float  # the final fit on images outside the sample, at least; 0 where there are none
     explain: float
     test: float  # testing the model that there is; embedding and timing leave it, a part of search and final fit
     report: float
@@ -100,17 +102,23 @@ class TimePlan:
         return self.test + self.report
 
 
-def plan_of(options: Options) -> TimePlan:
-    """Return the division of the budget of a run."""
+def plan_of(options: Options, data: Dataset) -> TimePlan:
+    """Return the division of the budget of a run on some data."""
     return time_plan(
-        options.budget, distils=options.distil_into is not None, columns=isinstance(options.label, tuple)
+        options.budget,
+        distils=options.distil_into is not None,
+        columns=isinstance(options.label, tuple),
+        unsampled=data.unsampled is not None,
     )
 
 
-def time_plan(budget: float, *, distils: bool = False, columns: bool = False) -> TimePlan:
+def time_plan(
+    budget: float, *, distils: bool = False, columns: bool = False, unsampled: bool = False
+) -> TimePlan:
     """Return the division of `budget` seconds.
 
-    `distils`: a smaller backbone is to learn from the winner. `columns`: there are several label columns.
+    `distils`: a smaller backbone is to learn from the winner. `columns`: there are several label columns. `unsampled`:
+    the data are a sample of more.
 
     >>> plan = time_plan(600)
     >>> plan.rank < plan.search, round(plan.controls)
@@ -130,6 +138,7 @@ def time_plan(budget: float, *, distils: bool = False, columns: bool = False) ->
         "out_of_distribution": 0.02 * budget,
         "distillation": (DISTILLATION if distils else 0.0) * budget,
         "label_columns": (LABEL_COLUMNS if columns else 0.0) * budget,
+        "unsampled": (UNSAMPLED if unsampled else 0.0) * budget,
         "explain": 0.03 * budget,
     }
     decode = max(5.0, 0.2 * budget)
@@ -172,7 +181,9 @@ def stages(plan: TimePlan) -> tuple[StagePlan, ...]:
         StagePlan(stage="depth profiles", seconds=plan.depth_profiles, covers=("depth profiles",)),
         StagePlan(stage="timing", seconds=plan.timing, covers=("timing",)),
         StagePlan(
-            stage="search and final fit", seconds=plan.search + plan.last_fit, covers=("search", "final fit")
+            stage="search and final fit",
+            seconds=plan.search + plan.last_fit + plan.unsampled,
+            covers=("search", "final fit"),
         ),
         StagePlan(stage="rescore", seconds=plan.rescore, covers=("rescore",)),
         StagePlan(stage="controls", seconds=plan.controls, covers=("controls",)),

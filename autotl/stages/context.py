@@ -16,7 +16,7 @@ from autotl.options import Options, settings_of
 from autotl.plugins.manager import Plugins
 from autotl.protocols import Engine, EngineCall
 from autotl.ranking import history
-from autotl.records import Event
+from autotl.records import Dataset, Event
 from autotl.run_folder.journal import Journal, claimed
 from autotl.run_folder.lock import hold
 from autotl.run_folder.resume import Earlier
@@ -60,9 +60,10 @@ def open_run(
     plugins: Plugins,
     earlier: Earlier | None,
     *,
+    data: Dataset,
     begun: bool = False,
 ) -> Iterator[RunContext]:
-    """Make the run folder and start the engine; close the engine when the block ends.
+    """Make the run folder for some data and start the engine; close the engine when the block ends.
 
     `begun`: the folder is there, and an earlier run recorded nothing in it. The folder of a new run that ends without
     a result worth keeping is removed. Raises `RunError` for an `--out` that is not empty, and for a history that
@@ -90,7 +91,7 @@ def open_run(
                 yield RunContext(
                     options=options,
                     budget=budget,
-                    plan=plan_of(options),
+                    plan=plan_of(options, data),
                     ledger=ledger,
                     plugins=plugins,
                     journal=journal,

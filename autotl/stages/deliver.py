@@ -9,14 +9,18 @@ import numpy as np
 
 from autotl import checksums
 from autotl.cache import atomic, atomic_write
+from autotl.data import unsampled as data_unsampled
+from autotl.data.unsampled import Listed
 from autotl.decision import calibrated, evidence
 from autotl.decision.conclude import conclude as concluded_result
 from autotl.decision.judge import Verdict
 from autotl.errors import AutotlError
-from autotl.records import Fact, Kind, Trial, TrialResult, fact
+from autotl.records import Fact, Kind, Strategy, Trial, TrialResult, fact
 from autotl.records.result import ModelIs
 from autotl.report import wording
 from autotl.run_folder.journal import ship
+from autotl.search import final_fit
+from autotl.search.final_fit import FitPlan
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
 from autotl.stages.trials import report_progress, with_interval
@@ -43,7 +47,9 @@ def deliver(context: RunContext, setup: Setup, searched: Tried, verdict: Verdict
     fit: TrialResult | None = None
     if winner is not None:
         with context.ledger.charge("final fit"):
-            fit = _Delivery(context, setup, searched, winner).fit()
+            delivery = _Delivery(context, setup, searched, winner)
+            fit = delivery.fit()
+            delivery.note_outside(fit)
         with context.ledger.charge("out of distribution"):
             _measure_ood(context, setup, fit, evidence.representative_results(searched.probes)[winner])
     conclude(context, setup, fit)
@@ -76,6 +82,19 @@ def conclude(context: RunContext, setup: Setup, fit: TrialResult | None) -> None
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """The images outside the sample, which the budget or `--sample` set."""
+
+    images: Listed | None  # that the final fit may learn from
+    count: int  # of all
+    cause: str  # why it may not learn from some
+
+    @property
+    def usable(self) -> int:
+        return 0 if self.images is None else len(self.images)
+
+
 class _Delivery:
     """The winner's way into the folder: a new fit, or the model of its probe."""
 
@@ -83,13 +102,14 @@ class _Delivery:
         self.context, self.setup, self.searched = context, setup, searched
         self.probe = evidence.representative_results(searched.probes)[winner]
         self.earlier = earlier_fit(context, setup.fits, winner)
+        self.outside = self._outside()
 
     def fit(self) -> TrialResult | None:
         """Return the fit on train and select, tested once; where it does not finish, the probe, tested."""
-        earlier, probe = self.earlier, self.probe
-        if earlier is not None and self.setup.same_data and _is_refit_of(earlier, probe):
+        earlier, probe, trial = self.earlier, self.probe, self._trial()
+        stands = earlier is not None and self.setup.same_data and _is_refit_of(earlier, probe)
+        if earlier is not None and stands and (trial is None or trial.unsampled <= earlier.unsampled):
             return earlier
-        trial = self._trial()
         if trial is None or self._is_late(trial):  # no more to train, or no time: the probe's model ships
             ship(self.context.journal.folder / str(probe.model), self.context.journal.folder)
             return self._tested()
@@ -108,30 +128,73 @@ class _Delivery:
     def _trial(self) -> Trial | None:
         """Return the final fit; None where a probe's model ships as it is."""
         candidate, trained = self.probe.trial.candidate, self.probe.epochs_done
-        if self.setup.strategies[candidate.strategy].combine is not None:
+        if self._strategy.combine is not None:
             return None  # nothing trains: the joined weights are what they are
-        costs, fits = self.searched.costs, self.setup.fits
-        continued = bool(trained) and self.probe.model is not None and not self.setup.columns.folds
+        planned, fits = self._planned(), self.setup.fits
+        if planned is not None and self._continues and planned.more < 1 and not self.context.options.refit:
+            return None
         more = 0.0
-        if continued and costs is not None:
-            more = float(int(costs.last_epochs(candidate, self.context.budget.left - self._kept(), trained)))
-            if more < 1 and not self.context.options.refit:
-                return None
-            more = max(more, 1.0)
-        epochs = trained + more
+        if planned is not None and self._continues:
+            more = max(1.0, float(planned.more))
+        usable = 0 if trained else self.outside.usable  # what a training takes is not known without costs
         trial = Trial(
             id=f"final{len(fits) + 1}" if fits else "final",
             candidate=candidate,
-            epochs=epochs,
+            epochs=trained + more,
             fit_on=("train", "select"),
             evaluate_on=("test",) if len(self.setup.parts.rows(2)) else (),
             seed=self.context.options.seed,
             keep_model=True,
-            forecast=None if costs is None else costs.fit(candidate, epochs, trained if more else 0.0),
+            forecast=None if planned is None else planned.forecast,
             resume_from=self.probe.model if more else None,
             resumed_epochs=trained if more else 0.0,
+            unsampled=usable if planned is None else planned.outside,
         )
         return with_interval(trial, self.searched.probes)
+
+    @property
+    def _strategy(self) -> Strategy:
+        return self.setup.strategies[self.probe.trial.candidate.strategy]
+
+    @property
+    def _continues(self) -> bool:
+        """Return whether the fit goes on where its probe ended."""
+        probe = self.probe
+        return bool(probe.epochs_done) and probe.model is not None and not self.setup.columns.folds
+
+    def _planned(self) -> FitPlan | None:
+        """Return passes, images and seconds of the fit; None where nothing was measured that they follow from."""
+        costs, trained = self.searched.costs, self.probe.epochs_done
+        if costs is None:
+            return None
+        candidate, left = self.probe.trial.candidate, self.context.budget.left - self._kept()
+        images, read = self.outside.usable, self._decode_seconds()
+        if not trained:
+            return final_fit.head(costs, candidate, left, images, read)
+        of_kind = final_fit.continued if self._continues else final_fit.anew
+        return of_kind(costs, candidate, left, trained, images, read)
+
+    def _outside(self) -> Outside:
+        """Return the images outside the sample that the fit may learn from, and why there are none."""
+        parts, columns, strategy = self.setup.parts, self.setup.columns, self._strategy
+        unsampled = parts.data.unsampled
+        of_sample = sum(finding.count for finding in parts.data.findings if finding.kind is Kind.SAMPLED)
+        count = len(parts.left_out) + (of_sample if unsampled is None else len(unsampled.files))
+        cause = "unlisted" if of_sample and unsampled is None else ""
+        if self.probe.head == "knn":
+            cause = "neighbours"
+        elif strategy.parents:
+            cause = "teacher"
+        elif strategy.combine is not None:
+            cause = "joined"
+        if cause not in ("", "unlisted"):
+            return Outside(images=None, count=count, cause=cause)
+        found = parts.data.group_from in ("names", "capture") and parts.split.grouped
+        if found and unsampled is not None:
+            unsampled, cause = None, "groups"
+        images = data_unsampled.listed(columns, parts.left_out, unsampled, seed=self.context.options.seed)
+        cause = cause if len(images) or not count else cause or "groups"
+        return Outside(images=images, count=count, cause=cause)
 
     def _is_late(self, trial: Trial) -> bool:
         """Return whether the time that a hurried run has left is too short to fit the head again."""
@@ -185,8 +248,21 @@ class _Delivery:
         else:
             self.context.journal.note(fact(Kind.REFIT_FAILED, status=result.status))
 
+    def note_outside(self, fit: TrialResult | None) -> None:
+        """Note how many images outside the sample the model that ships has learned from, and why not from all."""
+        outside = self.outside
+        if not outside.count:
+            return
+        learned = 0 if fit is None else fit.unsampled
+        cause = "" if learned else outside.cause or "time"
+        sample = len(self.setup.parts.rows(0)) + len(self.setup.parts.rows(1))
+        values = {"images": learned, "of": outside.count, "sample": sample, "cause": cause}
+        self.context.journal.note(fact(Kind.FITTED_OUTSIDE, **values))
+
     def _submit(self, trial: Trial, reserve: float) -> TrialResult:
         candidate = trial.candidate
+        if trial.unsampled and self.outside.images is not None:
+            data_unsampled.write(self.outside.images, trial.unsampled, self.context.journal.folder)
         return self.context.engine.submit(
             trial,
             self.setup.backbones[candidate.backbone],

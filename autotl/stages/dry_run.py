@@ -108,7 +108,7 @@ def plan(options: Options) -> Plan:
         strategies=tuple(strategy.name for strategy in offered.strategies),
         skipped=offered.skipped,
         downloads=sum(one.download for one in planned),
-        time_plan=stages(plan_of(options)),
+        time_plan=stages(plan_of(options, data)),
         floor=least_seconds(images) + (planned[0].embed if planned else 0.0),
         reading=data.reading,
     )

@@ -116,7 +116,9 @@ class _Searcher:
         for result in self.probes:
             self._update(result)
         plan = context.plan
-        self.kept = plan.report + plan.controls + plan.rescore + plan.recheck + plan.after_fit
+        self.kept = (
+            plan.report + plan.controls + plan.rescore + plan.recheck + plan.unsampled + plan.after_fit
+        )
 
     def _guests_planner(self, facts: planner.Facts) -> CheckedPlanner | None:
         """Return the planner of a plugin, which is noted; None where none makes one."""

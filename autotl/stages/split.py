@@ -7,7 +7,7 @@ decoded behind the others; those that are copies of labelled ones are not learne
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class SplitResult:
     contradicted: Mapping[int, Fact]  # decoded rows that take no part, and why
     unlabelled: Beside | None = None
     related: Beside | None = None
+    # (m,) decoded rows that might train or select, and that the budget has no time for
+    left_out: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def columns(self) -> Columns:

@@ -47,7 +47,9 @@ def subsample(context: RunContext, setup: Setup) -> SplitResult:
         action="left_out",
     )
     data = replace(parts.data, findings=(*parts.data.findings, finding))
-    smaller = replace(parts, data=data, split=split)
+    before = parts.split.part
+    cut = np.flatnonzero((split.part < 0) & ((before == 0) | (before == 1)))
+    smaller = replace(parts, data=data, split=split, left_out=cut)
     context.journal.note(sampled)
     hand_over(context, replace(setup, parts=smaller))
     context.journal.event("sample", sampled)

@@ -31,9 +31,9 @@ def stratified_order(labels: np.ndarray, generator: np.random.Generator) -> np.n
     scikit-learn has no splitter whose subsamples contain each other. Numbers and sets of labels as in `folds_for`.
     """
     labels = values.of(labels).strata(labels)
-    place = np.empty(len(labels))
-    for label in np.unique(labels):
-        rows = generator.permutation(np.flatnonzero(labels == label))
+    place, by_label = np.empty(len(labels)), np.argsort(labels, kind="stable")
+    for of_label in np.split(by_label, np.flatnonzero(np.diff(labels[by_label])) + 1):
+        rows = generator.permutation(of_label)
         place[rows] = (np.arange(len(rows)) + generator.random()) / len(rows)
         place[rows[:2]] = -1 + generator.random(len(rows[:2]))
     return np.argsort(place, kind="stable")

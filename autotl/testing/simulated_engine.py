@@ -315,8 +315,12 @@ class TableEngine:
             [0] if folds and trial.evaluate_on == ("select",) else [PARTS.index(p) for p in trial.evaluate_on]
         )
         judged = np.flatnonzero(np.isin(part, judged_parts))
-        epoch = len(fitted) * cell.seconds * cell.train_factor * max(folds, 1)
+        epoch = (len(fitted) + trial.unsampled) * cell.seconds * cell.train_factor * max(folds, 1)
         fixed = len(judged) * cell.seconds + 0.2
+        outside = trial.unsampled
+        if not trial.epochs:  # a head takes as many features as there is time for
+            outside = int(min(outside, max(0.0, allowance.left - fixed) / cell.seconds))
+            fixed += outside * cell.seconds
         able = max(0.0, (allowance.left - fixed) / epoch)
         added = min(trial.epochs - trial.resumed_epochs, able)
         epochs = trial.resumed_epochs + added
@@ -354,6 +358,7 @@ class TableEngine:
             curve=(CurvePoint(epoch=epochs, seconds=added * epoch, loss=1 - accuracy, score=accuracy),),
             cost=Cost(forward=fixed, backward=added * epoch),
             epochs_done=epochs,
+            unsampled=outside,
             latency=cell.seconds,
             parameters=backbone.parameters,
             macs=backbone.macs,

@@ -70,6 +70,17 @@ def test_what_does_not_fit_is_made_again_each_time(
     assert made == [[2], [2]] and not kept.kept
 
 
+def test_many_small_images_are_not_kept_enlarged(
+    made: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "ENLARGED", len(PICTURES) * 20 * 20 * 3)
+    kept = toy.squares(PICTURES)
+    for side in (toy.SIDE, 20, 24):
+        for _ in range(2):
+            assert kept.get(np.array([2]), side, PLAIN).shape == (1, side, side, 3)
+    assert made == [[2], [2], [2], [2]] and sorted(side for side, *_ in kept.kept) == [toy.SIDE, 20]
+
+
 def test_what_is_kept_stays_when_memory_gets_short(
     made: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from autotl.builtin.strategies import STRATEGIES
-from autotl.records import Candidate, Cost, Depth, Phase, Ranked, Strategy, Trial, TrialResult
+from autotl.records import Candidate, Cost, Depth, Kind, Phase, Ranked, Strategy, Trial, TrialResult, fact
 from autotl.search import forecast
 from autotl.search import planner as search_planner
 from autotl.search.cost_model import MOVED, CostModel, images_read
@@ -124,3 +124,15 @@ def test_a_head_that_gets_images_without_a_label_waits_for_their_features_once()
     assert known.probe(head, 0) == pytest.approx(plain + 500 * ARM.seconds_per_image)
     known.tell(replace(took(head, 0.1), trial=Trial(id="t", candidate=head, epochs=0.0)))
     assert known.probe(head, 0) < plain + 1.0
+
+
+def test_a_head_that_had_no_time_for_all_images_leaves_the_others_to_be_read() -> None:
+    known = cost_model()
+    head = replace(recipe(0), strategy="linear_probe")
+    done = replace(took(head, 0.1, epochs=0.0), notes=(fact(Kind.FEWER_ROWS, rows=300, of=800),))
+    known.tell(done)
+    missing = 500 * (ARM.seconds_per_image or 0)
+    assert known.probe(replace(head, strategy="knn"), 0) > missing
+    assert known.fit(head, 0.0) > missing
+    known.tell(replace(done, notes=()))
+    assert known.probe(replace(head, strategy="knn"), 0) < missing

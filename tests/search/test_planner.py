@@ -9,7 +9,7 @@ import pytest
 
 from autotl.builtin.strategies import STRATEGIES
 from autotl.ranking import screening as ranking_screening
-from autotl.records import BackboneSpec, Candidate, Cost, Ranked, Trial, TrialResult
+from autotl.records import BackboneSpec, Candidate, Cost, Ranked, Trial, TrialResult, fact
 from autotl.records.facts import Kind
 from autotl.search import planner as search_planner
 
@@ -60,6 +60,21 @@ def test_closed_form_heads_come_first_and_fine_tuning_follows_where_it_helps() -
     trials, _ = play(planner, 300.0, tuned=0.9)
     assert [t.candidate.strategy for t in trials[:2]] == ["linear_probe", "knn"]
     assert sum(t.epochs > 0 for t in trials) >= 2
+
+
+def test_after_a_head_on_fewer_images_another_is_not_taken_for_one_whose_features_are_stored() -> None:
+    entry = replace(arm(seconds=0.1), embedded=100)
+    planner = search_planner.DefaultPlanner(ranked=[entry], strategies=STRATEGIES, facts=FACTS)
+    trial = Trial(id="t000", candidate=Candidate(backbone="a", input_size=128, strategy="linear_probe"))
+    short = TrialResult(
+        trial=trial, status="finished", score_val=0.7, notes=(fact(Kind.FEWER_ROWS, rows=300, of=800),)
+    )
+    planner.tell(short)
+    asked = planner.ask(30.0)
+    assert asked is None or asked.candidate.strategy != "knn"
+    planner.tell(replace(short, notes=()))
+    asked = planner.ask(30.0)
+    assert asked is not None and asked.candidate.strategy == "knn"
 
 
 def test_it_gives_up_on_fine_tuning_that_hurts() -> None:

@@ -20,7 +20,7 @@ from autotl.builtin.sources.listing import MODALITY, NO_PART, TEST, Choices, Ite
 from autotl.builtin.sources.names import natural_key, squeezed, without_accents
 from autotl.builtin.sources.tree import SHOWN
 from autotl.errors import DatasetError
-from autotl.records import PARTS, Dataset, Fact, Finding, Kind, LeftOut, Target, fact
+from autotl.records import PARTS, Dataset, Fact, Finding, Kind, LeftOut, Target, Unsampled, fact
 from autotl.stats import values
 from autotl.stats.sides import known_images, on_several
 
@@ -65,7 +65,7 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
         _read_names(listing, choices.target, source)
     items, repeated = _unique(_same_spelling(listing, choices))
     listing.left_out += repeated
-    items = _sampled(items, listing, choices)
+    items, outside = _sampled(items, listing, choices)
     if choices.unlabelled is not None:
         listing.left_out = _outside(listing, choices.unlabelled)
     whole = sum(size_of(item.file) for item in items) <= FULL_HASH_BYTES
@@ -82,7 +82,9 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
     digests = [contents[index][0] for index in good]
     target, findings = _target(source, kept, listing)
     others = _others(source, kept, listing, choices)
-    keys = _groups(kept, choices.group, is_table=listing.is_table)
+    keys = _groups([*kept, *outside], choices.group, is_table=listing.is_table)
+    unsampled = _unsampled(outside, listing, target, keys)
+    keys = None if keys is None else keys[: len(kept)]
     domain, domains = _domains(kept, choices.domain, is_table=listing.is_table)
     given = np.array([item.part for item in kept], np.int8)
     findings += [
@@ -111,6 +113,7 @@ def dataset(source: str, listing: Listing, choices: Choices) -> Dataset:
         findings=tuple(findings),
         reading=tuple(listing.reading),
         fingerprint=_fingerprint(kept, digests, keys),
+        unsampled=unsampled,
     )
 
 
@@ -174,8 +177,8 @@ def _unique(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
     return list(seen.values()), repeated
 
 
-def _sampled(items: list[Item], listing: Listing, choices: Choices) -> list[Item]:
-    """Return the items that take part; a finding says how many do not."""
+def _sampled(items: list[Item], listing: Listing, choices: Choices) -> tuple[list[Item], list[Item]]:
+    """Return the items that take part, and those outside the sample that may train; a finding says how many are."""
     of_class = listing.target == "multiclass"
     strata = np.array([f"{item.part} {item.label if of_class else ''}" for item in items])
     keys = np.array([sampling.key_of(item.name) for item in items])
@@ -184,7 +187,54 @@ def _sampled(items: list[Item], listing: Listing, choices: Choices) -> list[Item
     if left_out:
         about = {"images": listed, "sample": listed - left_out}
         listing.findings.append(Finding(kind=Kind.SAMPLED, values=about, count=left_out, action="left_out"))
-    return [items[row] for row in rows.tolist()]
+    chosen = np.zeros(len(items), bool)
+    chosen[rows] = True
+    outside = [item for item, kept in zip(items, chosen.tolist(), strict=True) if not kept]
+    return [items[row] for row in rows.tolist()], [item for item in outside if item.part != TEST]
+
+
+def _unsampled(
+    outside: list[Item], listing: Listing, target: Target, keys: list[str] | None
+) -> Unsampled | None:
+    """Return the items that a sample leaves out, with labels that the sample has; None where there are none.
+
+    `keys` are those of the groups of the sampled items, and behind them of these.
+    """
+    beyond = listing.beyond
+    if beyond is not None and len(beyond.file):
+        number = {name: place for place, name in enumerate(target.classes)}
+        labels = np.array([number.get(text, -1) for text in beyond.labels], np.int64)[beyond.label]
+        known = labels >= 0
+        return Unsampled(
+            files=np.array(beyond.files, object)[beyond.file[known]],
+            labels=labels[known],
+            offset=beyond.offset[known],
+            size=beyond.size[known],
+        )
+    kind, classes = values.of_kind(target.kind), set(target.classes)
+    if target.kind != "regression":
+        known_labels = {
+            text: classes.issuperset([text] if target.kind == "multiclass" else json.loads(text))
+            for text in {item.label for item in outside}
+        }
+        places = [place for place, item in enumerate(outside) if known_labels[item.label]]
+    else:
+        places = list(range(len(outside)))
+    if not places:
+        return None
+    items = [outside[place] for place in places]
+    kin = None
+    if keys is not None:
+        first = len(keys) - len(outside)
+        row_of = {key: row for row, key in enumerate(keys[:first])}
+        kin = np.array([row_of.get(keys[first + place], -1) for place in places], np.int64)
+    weighted = any(item.weight is not None for item in items)
+    return Unsampled(
+        files=np.array([item.file for item in items], object),
+        labels=kind.read([item.label for item in items], target.classes),
+        kin=kin,
+        weight=np.array([item.weight or 1.0 for item in items]) if weighted else None,
+    )
 
 
 def _pages(items: list[Item], pages: list[int]) -> list[Finding]:

@@ -84,6 +84,20 @@ def _usable(path: Path, choices: Choices) -> Table | None:
     return table if any(inner.find(text).file for text in sample if text) else None
 
 
+def strata(folder: Path, others: Sequence[str], choices: Choices) -> dict[str, str]:
+    """Return what the tables of a folder say of class and part of each image, by its path.
+
+    `others` are the names of the folder's files that are no images; the images may be `choices.away`.
+    """
+    names = [name for name in others if os.path.splitext(name)[1].lower() in table_files.SUFFIXES]
+    found: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: (name.count("/"), name))[:MOST_TABLES]:
+        table = _usable(folder / name, choices)
+        for image, said in () if table is None else tables.strata(table, choices):
+            found.setdefault(image, said)
+    return found
+
+
 def _refuse_other_labels(listing: Listing, found: Sequence[Table], choices: Choices) -> None:
     """Raise `DatasetError` when a table labels the images otherwise than the folders that they lie in."""
     for table in found:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from autotl.builtin.sources import sampling
 from autotl.errors import DatasetError
@@ -33,6 +35,18 @@ class Item:
     others: tuple[str, ...] = ()  # classes by the further columns of `Listing.others`; "" for no label
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Beyond:
+    """Images in the files of a source that a sample leaves out, a few bytes each: there may be many millions."""
+
+    files: Sequence[str]  # absolute paths of what holds them
+    file: np.ndarray  # (k,) int64: place in `files`
+    offset: np.ndarray  # (k,) int64
+    size: np.ndarray  # (k,) int64
+    labels: Sequence[str]  # as `Item.label`; "": of no image of the sample
+    label: np.ndarray  # (k,) int64: place in `labels`
+
+
 @dataclass(slots=True)
 class Listing:
     """Files of a source: items, files that are left out, and how the source was read."""
@@ -47,6 +61,7 @@ class Listing:
     column: str = ""  # of the labels in a table
     others: tuple[str, ...] = ()  # further columns of labels
     not_sampled: int = 0  # images that a sample leaves out, besides
+    beyond: Beyond | None = None  # those of them that may train
 
     def leave_out(self, name: str, kind: Kind, **values: object) -> None:
         """Add a file that is left out."""

@@ -1,7 +1,7 @@
 """Folders and files elsewhere, by an address that fsspec understands: s3://, gs://, hf:// and others.
 
 What takes part in the run is copied into the cache, and read there like any other source. Of more images than
-``--sample``, the same share of each folder is copied.
+``--sample``, the same share of each class and part is copied where tables among the files say these, else of each folder.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autotl import modality
-from autotl.builtin.sources import sampling
+from autotl.builtin.sources import inside, sampling
 from autotl.builtin.sources.archives import BLOCK, SPARE, target
 from autotl.builtin.sources.listing import MODALITY, Choices
 from autotl.cache import atomic, source_folder
@@ -78,13 +78,17 @@ def copied(source: str, choices: Choices) -> Copied:
             left_out.append(LeftOut(name=name, reason=fact(Kind.ARCHIVE_OUTSIDE)))
         else:
             names[name] = (path, about)
-    chosen = _sample(sorted(names), choices.sample)
+    suffixes = modality.get(MODALITY).SUFFIXES
+    images = sorted(name for name in names if os.path.splitext(name)[1].lower() in suffixes)
+    others = sorted(names.keys() - set(images))
     folder = source_folder(_digest(source, names)) / "files"
+    _copy(source, system, {name: names[name] for name in others}, folder)
+    said = {}
+    if choices.sample and len(images) > choices.sample:
+        said = inside.strata(folder, others, replace(choices, away=_away(folder, images)))
+    chosen = _sample(images, [said.get(os.path.abspath(folder / name)) for name in images], choices.sample)
     _copy(source, system, {name: names[name] for name in chosen}, folder)
-    away: dict[str, set[str]] = {}
-    for name in names.keys() - set(chosen):
-        at, _, last = name.rpartition("/")
-        away.setdefault(os.path.normpath(folder / at), set()).add(last)
+    away = _away(folder, set(images) - set(chosen))
     is_file = list(found) == [place]
     return Copied(
         place=folder / next(iter(names)) if is_file and names else folder, left_out=left_out, away=away
@@ -127,15 +131,28 @@ def _listed(source: str, system: Any, place: str) -> dict[str, Mapping[str, Any]
     return {path: about for path, about in found.items() if about.get("type", "file") == "file"}
 
 
-def _sample(names: list[str], most: int) -> list[str]:
-    """Return the names of what is copied: all that is no image, and images by their folders."""
-    suffixes = modality.get(MODALITY).SUFFIXES
-    images = [name for name in names if os.path.splitext(name)[1].lower() in suffixes]
-    strata = np.array([os.path.dirname(name) for name in images], object)
+def _away(folder: Path, names: Collection[str]) -> dict[str, set[str]]:
+    """Return names by the folder that they would be copied to."""
+    away: dict[str, set[str]] = {}
+    for name in names:
+        at, _, last = name.rpartition("/")
+        away.setdefault(os.path.normpath(folder / at), set()).add(last)
+    return away
+
+
+def _sample(images: Sequence[str], said: Sequence[str | None], most: int) -> list[str]:
+    """Return the images that are copied: the same share of what tables say of them, else of each folder.
+
+    Where labels hardly repeat, such as numbers, folders alone count.
+    """
+    by_table = len(set(said)) * sampling.LEAST <= most
+    strata = [
+        os.path.dirname(name) if text is None or not by_table else f"\0{text}"
+        for name, text in zip(images, said, strict=True)
+    ]
     keys = np.array([sampling.key_of(name) for name in images])
-    rows = sampling.chosen(strata.astype(str), keys, most)
-    left = set(images).difference(images[row] for row in rows.tolist())
-    return [name for name in names if name not in left]
+    rows = sampling.chosen(np.array(strata, object).astype(str), keys, most)
+    return [images[row] for row in rows.tolist()]
 
 
 def _digest(source: str, names: Mapping[str, tuple[str, Mapping[str, Any]]]) -> str:

@@ -25,7 +25,7 @@ from autotl import modality
 from autotl.builtin.sources import sampling, targets
 from autotl.builtin.sources.archives import MOST_MEMBERS, SPARE, target
 from autotl.builtin.sources.columns import LABELS, NUMBERED
-from autotl.builtin.sources.listing import MODALITY, NO_PART, Choices, Item, Listing
+from autotl.builtin.sources.listing import MODALITY, NO_PART, TEST, Beyond, Choices, Item, Listing
 from autotl.builtin.sources.names import normal_form, part_of, squeezed
 from autotl.cache import atomic, source_folder
 from autotl.errors import DatasetError
@@ -232,6 +232,8 @@ def read(path: Path, shards: list[Path], choices: Choices) -> Listing:
         choices.label or "label",
     )
     listing.target, listing.column = labels.kind, choices.label or "label"
+    if labels.kind == "multiclass" and choices.group is None:  # groups stand in names, which are not kept
+        listing.beyond = _beyond(shards, index, rows, labels.texts, parts[shard] != TEST)
     files = _written(path, folder, shards, index, rows)
     for row, name, text in zip(rows.tolist(), files, labels.texts, strict=True):
         if text:
@@ -244,6 +246,30 @@ def read(path: Path, shards: list[Path], choices: Choices) -> Listing:
         *labels.guesses,
     ]
     return listing
+
+
+def _beyond(
+    shards: list[Path], index: _Index, rows: np.ndarray, texts: Sequence[str | None], trains: np.ndarray
+) -> Beyond:
+    """Return the images outside the sample, of those that may train, with the classes of the sample.
+
+    `rows` are the sample, `texts` its labels, and `trains` says of all images whether they may train.
+    """
+    label = np.array(index.label)
+    outside = trains.copy()
+    outside[rows] = False
+    of_number = dict(zip(label[rows].tolist(), texts, strict=True))
+    named = [normal_form(of_number.get(number) or "") for number in range(len(index.labels))]
+    known = np.array([bool(text) for text in named])
+    outside &= known[label]
+    return Beyond(
+        files=[os.path.abspath(shard) for shard in shards],
+        file=np.array(index.shard, np.int64)[outside],
+        offset=np.array(index.offset)[outside],
+        size=np.array(index.size)[outside],
+        labels=named,
+        label=label[outside],
+    )
 
 
 def _digest(shards: list[Path]) -> str:

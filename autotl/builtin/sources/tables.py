@@ -46,6 +46,21 @@ def read(table: Table, choices: Choices) -> Listing:
     return listing
 
 
+def strata(table: Table, choices: Choices) -> Iterator[tuple[str, str]]:
+    """Yield the file that each row names, and what the row says of class and part, before any image is read.
+
+    Raises `DatasetError` as `read` does.
+    """
+    root = table.path.parent if choices.root is None else choices.root
+    resolver = Resolver(root, (), table.encoding, away=choices.away)
+    table, resolver, found = _columns(table, resolver, choices)
+    said = [found.label, found.split, found.flag[0] if found.flag else None, *found.one_hot]
+    for cells in table.rows():
+        image = resolver.find(text_of(cells.get(found.path)))
+        if image.file:
+            yield image.file, "\0".join(text_of(cells.get(column)) for column in said if column)
+
+
 class _Row:
     """A row of a table: its cells, its file, and what the columns say of it."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from autotl import cache
+from autotl.data import unsampled
 from autotl.engine import messages
 from autotl.records import Embedding, Weights
 from autotl.weights import hub
@@ -37,6 +38,8 @@ class InSight:
             models = [parent.model for parent in message.trial.parents]
             if message.trial.resume_from is not None:
                 models.append(message.trial.resume_from)
+            if message.trial.unsampled:
+                models.append(unsampled.FILE)
             wanted |= {str(self.home / model): self.folder / model for model in models}
         if isinstance(message, messages.Embed | messages.Measure | messages.Train):
             weights = message.backbone.weights

@@ -199,6 +199,28 @@ def _refit_failed(status: str) -> str:
     return f"Fit on the test images too: {status}; the model fitted without them ships"
 
 
+_NOT_OUTSIDE = {
+    "neighbours": "nearest neighbours would take as many more bytes and seconds to predict",
+    "teacher": "it learns from the predictions of other models, which were made of the sample",
+    "joined": "its weights are joined from those of other models, and nothing trains",
+    "groups": "they are of groups that test, or may be: groups were found in the data",
+    "unlisted": "they are not on this machine, or their labels or groups are not known",
+    "time": "there was no time left, or the machine of the fit does not see them",
+}
+
+
+def _fitted_outside(images: int, of: int, sample: int, cause: str) -> str:
+    fitted = (
+        f"The model is fitted on {sample:,} images of the sample and on {images:,} of the {of:,} outside it"
+    )
+    if images:
+        return fitted
+    return (
+        f"The model is fitted on the {sample:,} images of the sample, and on none of the {of:,} outside it:"
+        f" {_NOT_OUTSIDE[cause]}"
+    )
+
+
 def _no_test_score(error: str) -> str:
     return f"No test score: {error or 'no time left'}"
 
@@ -315,6 +337,7 @@ RUN: dict[Kind, Callable[..., str]] = {
     Kind.SCRATCH_SKIPPED: _scratch_skipped,
     Kind.FINAL_FIT: _final_fit,
     Kind.FINAL_FIT_SHORT: _final_fit_short,
+    Kind.FITTED_OUTSIDE: _fitted_outside,
     Kind.FINAL_FIT_FAILED: _final_fit_failed,
     Kind.REFIT_ON_TEST: _refit_on_test,
     Kind.REFIT_FAILED: _refit_failed,

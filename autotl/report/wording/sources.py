@@ -210,8 +210,8 @@ def _read_shards(shards: int, images: int, folder: str) -> str:
 
 def _sampled(images: int, sample: int, count: int) -> str:
     return (
-        f"{count:,} of {images:,} images are not used: {sample:,} are a sample with the same share of each class;"
-        " --sample N uses more, --sample 0 all"
+        f"{count:,} of {images:,} images are outside the sample: the {sample:,} in it have the same share of each class,"
+        " and everything is chosen and tested by them; --sample N uses more, --sample 0 all"
     )
 
 

@@ -104,6 +104,28 @@ def test_rows_of_a_table_beyond_the_sample_are_counted_and_not_missing(memory: o
     ]
 
 
+def test_a_sample_of_a_remote_table_keeps_the_rare_classes_of_its_rows(memory: object) -> None:
+    """By folder, of three images in a hundred hardly one would be copied."""
+    for place in range(300):
+        memory.pipe(f"/photos/images/{place}.png", picture(place))  # type: ignore[attr-defined]
+    rows = "".join(
+        f"images/{place}.png,{'rare' if place % 20 == 7 else 'usual'},{'test' if place % 3 else 'train'}\n"
+        for place in range(300)
+    )
+    memory.pipe("/photos/labels.csv", ("path,label,split\n" + rows).encode())  # type: ignore[attr-defined]
+    data = read("memory://photos", sample="100")
+    counts = np.bincount(data.labels + 2 * (data.given == 2))
+    assert data.classes == ("rare", "usual") and counts.tolist() == [5, 29, 10, 58]
+
+
+def test_numbers_of_a_remote_table_are_sampled_by_folder(memory: object) -> None:
+    for place in range(90):
+        memory.pipe(f"/photos/images/{place}.png", picture(place))  # type: ignore[attr-defined]
+    rows = "".join(f"images/{place}.png,{place}.5\n" for place in range(90))
+    memory.pipe("/photos/labels.csv", ("path,height\n" + rows).encode())  # type: ignore[attr-defined]
+    assert len(read("memory://photos", sample="30", label="height").files) == 30
+
+
 def test_a_name_that_leads_outside_is_not_copied(memory: object) -> None:
     fill(memory)
     memory.store["/photos/a/../../../evil.png"] = memory.store["/photos/a/0.png"]  # type: ignore[attr-defined]

@@ -202,3 +202,26 @@ def test_a_sample_keeps_rare_classes_and_most_of_itself_when_the_set_grows() -> 
     )
     assert len(set(sampling.chosen(*more, 1000).tolist()) & set(rows.tolist())) > 960
     assert len(sampling.chosen(strata, keys, 0)) == 9930
+
+
+def test_images_outside_the_sample_are_named_by_shard_and_place_and_none_of_them_tests(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "s" / "train-0.tar", samples(200, classes=2))
+    write(tmp_path / "s" / "test-0.tar", samples(100, classes=2, first=200))
+    data = read(tmp_path / "s", sample="150")
+    outside = data.unsampled
+    assert outside is not None and outside.offset is not None and outside.size is not None
+    assert set(outside.files) == {str(tmp_path / "s" / "train-0.tar")} and len(outside.files) == 100
+    content = (tmp_path / "s" / "train-0.tar").read_bytes()
+    seen = {Path(file).read_bytes() for file in data.files}
+    numbers = {picture(number): number for number in range(200)}
+    for place, size, label in zip(outside.offset, outside.size, outside.labels, strict=True):
+        image = content[place : place + size]
+        assert image not in seen and numbers[image] % 2 == label
+    assert read(tmp_path / "s", sample="0").unsampled is None
+
+
+def test_groups_that_stand_in_names_keep_images_outside_the_sample_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tar", samples(200, classes=2))
+    assert read(path, sample="100", group=r"(\d\d\d)\.png$").unsampled is None

@@ -605,3 +605,26 @@ def test_images_of_another_test_table_need_no_weight(tmp_path: Path) -> None:
 def test_what_is_no_table_has_no_column_of_weights(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is no table, so it has no column 'trust'"):
         read(folders(tmp_path, "cat", "dog"), weight="trust")
+
+
+def test_images_outside_a_sample_keep_label_weight_and_group_and_none_of_them_tests(tmp_path: Path) -> None:
+    lines = ["path,label,writer,trust,split"]
+    for number in range(120):
+        part = "test" if number >= 100 else "train"
+        picture(tmp_path / f"{number}.png", number)
+        lines.append(f"{number}.png,{'ab'[number % 2]},w{number // 4},{1 + number % 3},{part}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    data = read(tmp_path / "labels.csv", sample="60", group="writer", weight="trust")
+    outside = data.unsampled
+    assert outside is not None and outside.offset is None and outside.kin is not None
+    assert outside.weight is not None and data.group is not None
+    numbers = [int(Path(file).stem) for file in outside.files]
+    sampled = {str(name): row for row, name in enumerate(data.names)}
+    assert numbers and max(numbers) < 100 and not {f"{number}.png" for number in numbers} & set(sampled)
+    for number, label, weight, row in zip(numbers, outside.labels, outside.weight, outside.kin, strict=True):
+        assert data.classes[label] == "ab"[number % 2] and weight == 1 + number % 3
+        writers = {n // 4 for n in (int(name[:-4]) for name in sampled)}
+        assert (row >= 0) == (number // 4 in writers)
+        if row >= 0:
+            assert int(str(data.names[row])[:-4]) // 4 == number // 4
+    assert read(tmp_path / "labels.csv", sample="0").unsampled is None
