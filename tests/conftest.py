@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 # Before numpy is imported: the tests of two processes share the cores, and threads on small matrices only wait.
@@ -43,6 +44,7 @@ MARKED = {
         "test_wheel.py",
     ),
     "slow": (  # whole runs on the simulated engine, a second or more each
+        "faults/test_busy_machine.py",
         "faults/test_mutants.py",
         "plugins/test_in_runs.py",
         "report/test_model_card.py",
@@ -50,7 +52,11 @@ MARKED = {
         "run_folder/test_redecide.py",
         "run_folder/test_replay.py",
         "run_folder/test_resume.py",
+        "stages/test_distil.py",
+        "stages/test_label_columns.py",
         "stages/test_pipeline.py",
+        "stages/test_related.py",
+        "stages/test_targets.py",
         "test_docs_run.py",
         "weights/test_downloads.py",
     ),
@@ -79,8 +85,11 @@ def _without_torch(config: pytest.Config) -> bool:
     return "not torch" in config.option.markexpr
 
 
+@cache
 def _has(marker: str, path: Path) -> bool:
-    return any(path.resolve().is_relative_to(HERE / start) for start in MARKED[marker])
+    """Return whether a file is marked as a whole: asked for each of its tests, of which there are thousands."""
+    resolved = path.resolve()
+    return any(resolved.is_relative_to(HERE / start) for start in MARKED[marker])
 
 
 def pytest_configure(config: pytest.Config) -> None:

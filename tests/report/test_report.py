@@ -26,7 +26,7 @@ from autotl.records import (
 )
 from autotl.report import material as report_material
 from autotl.report import occlusion, predictions, render, trainings
-from autotl.report.figures import costs
+from autotl.report.figures import backbones, costs, training
 from autotl.report.format import count, duration, percent
 from autotl.report.sections.model import errors
 from autotl.report.sections.transfer import signs
@@ -73,10 +73,11 @@ class Page(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.fixture
-def text(tmp_path: Path) -> str:
-    render.render(example(), tmp_path)
-    return (tmp_path / "report.html").read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("example")
+    render.render(example(), folder)
+    return (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_page_is_whole_and_asks_nothing_of_the_network(text: str) -> None:
@@ -249,6 +250,13 @@ def whole(folder: Path) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
+def without_drawings(folder: Path) -> str:
+    """Write the reports as of a run that is over its time, whose drawings are left out, and return the page."""
+    found = result_file.read(folder)
+    render.render(found, folder, report_material.gather(found, folder, late=True))
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
 def test_every_drawing_is_there_and_its_ids_are_its_own(whole: str) -> None:
     page = Page(whole)
     assert page.open == []
@@ -282,14 +290,16 @@ def test_controls_stand_apart_and_do_not_compete(folder: Path) -> None:
     assert [len(group["rows"]) for group in page["leaderboard"]["groups"]] == [3, 4, 1]
     assert page["leaderboard"]["groups"][-1]["title"].startswith("Controls")
     assert "scratch" not in str(page["depth"]["tables"])
-    assert "scratch" not in report_material.gather(result_file.read(folder), folder).drawings["cost-train"]
+    assert "scratch" not in costs.cost(
+        result_file.read(folder), lambda row: row.fit_time, "training", None, "train"
+    )
 
 
 def test_a_run_without_controls_says_that_it_did_not_measure(text: str) -> None:
     assert "this run trained no network from scratch" in text
 
 
-def test_pictures_outlive_the_data(folder: Path, whole: str) -> None:
+def test_pictures_outlive_the_data_and_the_same_folder_gives_the_same_bytes(folder: Path, whole: str) -> None:
     assert whole.count("data:image/jpeg;base64") == len(list((folder / "thumbnails").iterdir())) == 12
     photos = folder / "photos"
     photos.rename(folder / "elsewhere")
@@ -298,18 +308,11 @@ def test_pictures_outlive_the_data(folder: Path, whole: str) -> None:
     assert (folder / "report.html").read_text(encoding="utf-8") == whole
 
 
-def test_the_same_folder_gives_the_same_bytes(folder: Path, whole: str) -> None:
-    render.render(result_file.read(folder), folder)
-    assert (folder / "report.html").read_text(encoding="utf-8") == whole
-
-
 def test_without_pictures_or_predictions_it_says_so(tmp_path: Path) -> None:
     made = full_folder(tmp_path / "run", pictures=False)
-    render.render(result_file.read(made), made)
-    assert "image not available" in (made / "report.html").read_text(encoding="utf-8")
+    assert "image not available" in without_drawings(made)
     (made / "manifest.csv").unlink()
-    render.render(result_file.read(made), made)
-    assert "predictions are not in the run folder" in (made / "report.html").read_text(encoding="utf-8")
+    assert "predictions are not in the run folder" in without_drawings(made)
 
 
 def test_without_matplotlib_the_report_is_written_and_says_so(
@@ -375,7 +378,7 @@ def test_probabilities_are_those_that_predict_gives(tmp_path: Path) -> None:
         raw = stored["proba"]
     np.testing.assert_allclose(found.proba, calibration.apply(raw, 2.5), atol=1e-6)
     assert (found.predicted == raw.argmax(1)).all()
-    said = errors(report_material.gather(result_file.read(made), made))["calibration"]
+    said = errors(report_material.gather(result_file.read(made), made, late=True))["calibration"]
     assert "at temperature 2.50" in said and "out-of-fold" in said
 
 
@@ -396,8 +399,7 @@ def explained_folder(folder: Path, **changes: Any) -> Path:
 
 def test_what_answers_rest_on_is_kept_and_shown_again(tmp_path: Path) -> None:
     made = explained_folder(tmp_path / "run")
-    render.render(result_file.read(made), made)
-    page = (made / "report.html").read_text(encoding="utf-8")
+    page = without_drawings(made)
     assert page.count("tinted where it supports") == 5
     assert "In 5 of 5 images a single region decides" in page
     assert "In 5 of 5 images a single region decides" in (made / "report.md").read_text(encoding="utf-8")
@@ -405,8 +407,7 @@ def test_what_answers_rest_on_is_kept_and_shown_again(tmp_path: Path) -> None:
         others = dict(stored)
     others["proba"] = others["proba"][::-1]
     np.savez(made / "trials" / "final.npz", **others)  # answers of another model
-    render.render(result_file.read(made), made)
-    assert "tinted where" not in (made / "report.html").read_text(encoding="utf-8")
+    assert "tinted where" not in without_drawings(made)
 
 
 def test_only_the_model_in_the_folder_is_asked(tmp_path: Path) -> None:
@@ -446,7 +447,7 @@ def test_backbones_that_nobody_trained_are_listed_and_would_change_our_mind(tmp_
 def test_one_candidate_is_not_drawn_against_anything(tmp_path: Path) -> None:
     made = full_folder(tmp_path / "run", pictures=False, leaderboard=example().leaderboard[:1])
     found = result_file.read(made)
-    assert "cost-train" not in report_material.gather(found, made).drawings
+    assert costs.cost(found, lambda row: row.fit_time, "training time", None, "train") == ""
     assert "Only one candidate was measured" in view(found)["cost"]["sentence"]
 
 
@@ -457,7 +458,7 @@ def test_a_test_part_that_was_not_reached_is_said() -> None:
 
 def test_every_class_counting_alike_is_told_beside_the_share_of_right_answers(tmp_path: Path) -> None:
     made = full_folder(tmp_path / "run", pictures=False, metric="balanced_accuracy")
-    said = errors(report_material.gather(result_file.read(made), made))["lede"]
+    said = errors(report_material.gather(result_file.read(made), made, late=True))["lede"]
     assert "balanced accuracy, which weights all classes equally: " in said
 
 
@@ -527,7 +528,7 @@ def test_the_front_holds_what_nothing_cheaper_beats() -> None:
     assert costs.pareto([(3, 0.9), (1, 0.5), (2, 0.5), (4, 0.8), (1, 0.4)]) == [1, 0]
 
 
-def training(*points: tuple[float, float], frozen: bool = False) -> trainings.Training:
+def a_training(*points: tuple[float, float], frozen: bool = False) -> trainings.Training:
     return trainings.Training(candidate="a@1/x", points=points, frozen=frozen)
 
 
@@ -537,18 +538,18 @@ def told(one: trainings.Training, other: trainings.Training) -> dict[str, str]:
 
 
 def test_an_asymptote_is_told_only_of_flat_curves() -> None:
-    flat = training((1.0, 0.8), (4.0, 0.9), (7.0, 0.902), (9.0, 0.902))
-    fresh = training((1.0, 0.3), (4.0, 0.7), (7.0, 0.703), (9.0, 0.704))
+    flat = a_training((1.0, 0.8), (4.0, 0.9), (7.0, 0.902), (9.0, 0.902))
+    fresh = a_training((1.0, 0.3), (4.0, 0.7), (7.0, 0.703), (9.0, 0.704))
     found = told(flat, fresh)
     assert found["start"] == "80.0% after 1.0 s; from scratch 30.0%"
     assert found["slope"] == "+3.3 points per second at first; from scratch +13.3 points"
     assert found["asymptote"].startswith("90.2%; from scratch 70.4%")
-    assert "has not flattened" in told(flat, training(*fresh.points[:2]))["asymptote"]
+    assert "has not flattened" in told(flat, a_training(*fresh.points[:2]))["asymptote"]
 
 
 def test_a_head_in_closed_form_has_one_point_and_no_signs() -> None:
-    fresh = training((1.0, 0.3), (8.0, 0.6))
-    assert told(training((2.1, 0.9), frozen=True), fresh) == {
+    fresh = a_training((1.0, 0.3), (8.0, 0.6))
+    assert told(a_training((2.1, 0.9), frozen=True), fresh) == {
         "reached": "90.0% after 2.1 s; from scratch 60.0% after 8.0 s"
     }
 
@@ -563,20 +564,19 @@ def test_the_winner_is_held_against_scratch_and_against_no_network(tmp_path: Pat
         "autotl:resnet14t_small@96/lp_ft:2",
         "autotl:resnet14t_small@96/scratch:all",
     ]
-    drawn = report_material.gather(found, made).drawings["transfer"]
+    drawn = training.transfer(pair, trainings.without_network(found), "accuracy")
     for label in ("pretrained", "from scratch", "best without a network"):
         assert f">{label}</text>" in drawn
     frozen = replace(found.winner, candidate="autotl:resnet14t_small@96/linear_probe")
-    drawn = report_material.gather(replace(found, winner=frozen), made).drawings["transfer"]
+    pair = trainings.transfer_pair(replace(found, winner=frozen))
+    drawn = training.transfer(pair, trainings.without_network(found), "accuracy")
     assert ">pretrained, head only</text>" in drawn
 
 
 def test_depth_is_explained_by_probes_and_by_features(folder: Path) -> None:
     found = result_file.read(folder)
-    drawings = report_material.gather(found, folder).drawings
-    assert {"depths", "features"} <= set(drawings)
-    assert "nearest neighbours" in drawings["features"]
-    assert ">accuracy of a linear head</text>" in drawings["features"]
+    drawn = backbones.features(trainings.depth_profiles(found), "accuracy")
+    assert "nearest neighbours" in drawn and ">accuracy of a linear head</text>" in drawn
     said = view(found)["depth"]["sentences"]
     plain = said[-1].replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert plain.startswith(
