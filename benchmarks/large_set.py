@@ -102,6 +102,7 @@ def run(folder: Path, out: Path, budget: str, more: list[str]) -> dict[str, obje
         "most_megabytes": round(most / 1e6),
         "stages": result["seconds"],
         "trials": len(result["trials"]),
+        "outside_the_sample": result["trials"][-1]["unsampled"],
         "winner": result["winner"]["candidate"],
         "score_test": result["winner"]["score_test"],
     }

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
+import pytest
 
 from autotl.modality import hog
 
@@ -21,3 +24,15 @@ def test_stripes_are_told_by_their_direction_and_not_by_their_place_or_contrast(
 
 def test_a_flat_image_has_no_gradients() -> None:
     assert not hog.histograms(np.full((1, 48, 48, 3), 77, np.uint8)).any()
+
+
+def test_many_images_take_the_memory_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (200, 48, 48, 3), np.uint8)
+    peaks, found = [], []
+    for at_once in (200, 16):
+        monkeypatch.setattr(hog, "AT_ONCE", at_once)
+        tracemalloc.start()
+        found.append(hog.histograms(images))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert np.array_equal(*found) and peaks[1] < peaks[0] / 3
