@@ -116,8 +116,8 @@ def test_a_copy_that_takes_no_part_is_no_leak() -> None:
     (conflict,) = of_kind(found, "conflict")
     assert sorted(conflict.where) == ["0/3.png", "0/4.png", "1/50.png"] and conflict.action == "left_out"
     assert sentence(conflict) == (
-        "2 sets of nearly equal images with different labels, 4 images in all: 3 take no part, 1 stays (a given test"
-        " image): 1/70.png"
+        "2 sets of nearly equal images with different labels, 4 images in all: 3 take no part, 1 stays (1/70.png: a"
+        " given test image)"
     )
 
 
@@ -126,8 +126,8 @@ def test_what_stays_of_contradictions_is_named_with_its_reason() -> None:
     (conflict,) = of_kind(look(data, same=((3, 61), (5, 90), (6, 91))), "conflict")
     assert conflict.where == ("0/3.png", "0/5.png", "0/6.png") and conflict.action == "left_out"
     assert sentence(conflict) == (
-        "3 sets of nearly equal images with different labels, 6 images in all: 3 take no part, 3 stay (given test images,"
-        " and images of classes that would lose too many): 1/61.png, 2/90.png, 2/91.png"
+        "3 sets of nearly equal images with different labels, 6 images in all: 3 take no part, 3 stay (1/61.png,"
+        " 2/90.png, 2/91.png: given test images, and images of classes that would lose too many)"
     )
 
 

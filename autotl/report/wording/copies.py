@@ -93,7 +93,7 @@ def _staying(stay: Mapping[str, int], names: Sequence[str]) -> str:
     }
     why = ", and ".join(reason for part, reason in reasons.items() if stay.get(part))
     more = f" and {number - len(names):,} more" if number > len(names) else ""
-    return f", {number:,} {'stays' if one else 'stay'} ({why}): {', '.join(names)}{more}"
+    return f", {number:,} {'stays' if one else 'stay'} ({', '.join(names)}{more}: {why})"
 
 
 GROUPED_BY = {  # `Key.by`

@@ -13,7 +13,7 @@ PRIOR = "the prior alone (published accuracy, size and past runs)"
 
 def judged_on(rows: int) -> str:
     """Return on how many images a backbone was ranked."""
-    return f"scored on {numbered(rows, 'image')}" if rows else f"ranked by {PRIOR}: no time to embed images"
+    return f"scored on {numbered(rows, 'image')}" if rows else f"by {PRIOR}: no time to embed images"
 
 
 def _score(name: str) -> str:
