@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from example_run import example
 
-from autotl.records import DepthPoint, DepthProfile, Finding, Interval, Kind, StagePlan
+from autotl.records import DepthPoint, DepthProfile, Finding, Interval, Kind, StagePlan, fact
 from autotl.records.result import Row
 from autotl.report import discrimination, plot, predictions, trainings
 from autotl.report.format import printable
 from autotl.report.material import Material
 from autotl.report.sections import cost, data, depth, model, time
-from autotl.report.wording import nothing_finished, terminal
+from autotl.report.wording import nothing_finished, sentence, terminal
 from autotl.report.wording.discrimination import separation
 
 
@@ -182,3 +182,33 @@ def test_a_log_loss_above_that_of_the_shares_is_called_more(log_loss: float, mor
         thresholds=(),
     )
     assert ("1.066, less than this model" in separation(measured, 3)) == more
+
+
+@pytest.mark.parametrize(
+    ("metric", "more"),
+    [
+        ("accuracy", "more images narrow it"),
+        ("balanced_accuracy", "more images of the smallest classes narrow it"),
+        ("macro_f1", "more images of the smallest classes narrow it"),
+        ("mean_average_precision", "more images narrow it"),
+        ("r2", "more images narrow it"),
+    ],
+)
+def test_small_classes_are_asked_for_where_classes_weigh_alike_alone(metric: str, more: str) -> None:
+    text = sentence(fact(Kind.WIDE_INTERVAL, metric=metric, low=0.7, high=0.9, images=40))
+    assert text.endswith(f"; {more}")
+
+
+def test_a_ratio_of_labels_is_not_said_of_classes() -> None:
+    state = example()
+    state = replace(state, profile=replace(state.profile, target="multilabel", counts=(12, 6)))
+    facts = dict(data.section(state, Material())["facts"])
+    assert facts["largest : smallest label"] == "2.0 : 1"
+
+
+def test_a_head_start_names_two_times_that_need_not_be_equal() -> None:
+    gap = {"difference": 0.2, "low": 0.1, "high": 0.3, "images": 40}
+    text = sentence(fact(Kind.HEAD_START, candidate="a:net", seconds=1.0, scratch_seconds=8.0, gap=gap))
+    assert text.startswith(
+        "head start: a:net after 1 s against the same network from scratch after 8 s, difference"
+    )

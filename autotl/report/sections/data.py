@@ -149,7 +149,12 @@ def _facts(result: Recommendation) -> list[tuple[str, str]]:
         *wording.target_facts(profile),
         ("parts", ", ".join(names)),
         *(
-            [("largest : smallest class", f"{recorded.imbalance(profile):.1f} : 1")]
+            [
+                (
+                    f"largest : smallest {wording.counted_as(profile.target)}",
+                    f"{recorded.imbalance(profile):.1f} : 1",
+                )
+            ]
             if profile.numbers is None
             else []
         ),

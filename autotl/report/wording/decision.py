@@ -338,7 +338,7 @@ def _pretraining_gain(
 
 def _head_start(candidate: str, seconds: float, scratch_seconds: float, gap: Mapping[str, float]) -> str:
     return (
-        f"head start at equal seconds: {candidate} after {seconds:.0f} s against the same network from scratch after"
+        f"head start: {candidate} after {seconds:.0f} s against the same network from scratch after"
         f" {scratch_seconds:.0f} s, {_difference(**gap)}"
     )
 

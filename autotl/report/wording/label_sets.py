@@ -26,8 +26,9 @@ def thresholds(found: LabelThresholds | None) -> str:
     if found is None:
         return ""
     text = (
-        f"A label is predicted from the probability of its highest F1 on {found.images:,} images that the model was not"
-        f" fitted on; judged out-of-fold, micro F1 is {percent(found.micro_f1)} and macro F1 {percent(found.macro_f1)}."
+        f"The threshold of a label is the probability with its highest F1 on {found.images:,} images that the model was"
+        f" not fitted on; judged out-of-fold, micro F1 is {percent(found.micro_f1)} and macro F1"
+        f" {percent(found.macro_f1)}."
     )
     if found.test_micro_f1 is not None:
         text += f" On the test images: {percent(found.test_micro_f1)} and {percent(found.test_macro_f1)}."
