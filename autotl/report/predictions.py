@@ -18,7 +18,6 @@ from autotl.decision.evidence import (
 )
 from autotl.records import PARTS, Interval, TrialResult
 from autotl.records.result import ModelIs, Recommendation, is_probe
-from autotl.report.format import percent
 from autotl.run_folder import manifest
 from autotl.stats import calibration, metrics, values
 
@@ -175,16 +174,11 @@ def confusions(predictions: Predictions) -> list[dict[str, Any]]:
                 "one": predictions.classes[one],
                 "other": predictions.classes[other],
                 "images": int(wrong[one, other] + wrong[other, one]),
-                "forth": _of(int(wrong[one, other]), int(images[one])),
-                "back": _of(int(wrong[other, one]), int(images[other])),
+                "forth": f"{wrong[one, other]:,} of {images[one]:,}",
+                "back": f"{wrong[other, one]:,} of {images[other]:,}",
             }
         )
     return pairs
-
-
-def _of(some: int, images: int) -> str:
-    """Return ``7 of 12 (58%)``."""
-    return f"{some:,} of {images:,}" + (f" ({percent(some / images, 0)})" if some else "")
 
 
 def by_class(predictions: Predictions) -> list[dict[str, Any]]:

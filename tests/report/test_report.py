@@ -495,8 +495,8 @@ def test_a_pair_that_is_confused_both_ways_is_one_row_with_both_numbers() -> Non
     answers = [1, 0, 0, 0, 1, 0]  # a as b, b as a twice, c as a
     found = _answers(labels, [np.eye(3)[answer] * 0.8 + 0.1 for answer in answers])
     assert predictions.confusions(found) == [
-        {"one": "b", "other": "a", "images": 3, "forth": "2 of 3 (67%)", "back": "1 of 2 (50%)"},
-        {"one": "c", "other": "a", "images": 1, "forth": "1 of 1 (100%)", "back": "0 of 2"},
+        {"one": "b", "other": "a", "images": 3, "forth": "2 of 3", "back": "1 of 2"},
+        {"one": "c", "other": "a", "images": 1, "forth": "1 of 1", "back": "0 of 2"},
     ]
 
 

@@ -115,7 +115,7 @@ def _figures(result: Recommendation, winner: Winner, row: Row | None) -> list[di
         note = f"95% interval {points_interval(gain.low, gain.high)}"
         if recorded.transfer_is_bound(result):
             note = f"{note}; {AT_MOST}"
-        figures.append(("difference to the best without pretraining", points(gain.value), note))
+        figures.append(("gain from pretraining", points(gain.value), note))
     if row is not None and row.fit_time is not None:
         final = trainings.final_seconds(result)
         note = wording.training_time(row.fit_time, final)

@@ -72,9 +72,9 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
     }
 
 
-def _explained(names: Container[str]) -> list[tuple[str, str]]:
+def _explained(names: Container[str]) -> str:
     """Return what the scores of these names are. Of a plugin's score the result holds the name alone."""
-    return [(score.name, score.summary) for score in SCORES if score.name in names]
+    return "; ".join(f"{score.name}: {score.summary}" for score in SCORES if score.name in names)
 
 
 def _why_early(result: Recommendation) -> str:
