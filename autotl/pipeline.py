@@ -26,7 +26,8 @@ controls           trainings that never compete: from scratch, pixels,         d
                    shuffled labels
 recheck            labels that are probably wrong, and what a random split     data (labels, naive)
                    would have shown, from stored features
-deliver            the winner trained, tested once, calibrated                 decision, stats
+deliver            the winner trained, on images outside the sample too,       search (final_fit.py), data (unsampled.py),
+                   tested once, calibrated                                     decision, stats
 label_columns      heads for further label columns, each beside a training on     decision (label_columns.py)
                    it alone, if there are some
 distil             a smaller backbone that learns from the winner, if asked    decision (distilled.py), search

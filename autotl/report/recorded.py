@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from autotl.records import Fact, Finding, Kind, Profile, Similarity, Skipped
-from autotl.records.result import Recommendation, Row
+from autotl.records.result import ModelIs, Recommendation, Row, is_probe
 from autotl.report import wording
 
 _ON_DEPTH = (Kind.FROZEN_OR_TUNED, Kind.FROZEN_ALONE, Kind.DEPTH_COMPARED)
@@ -99,7 +99,12 @@ def reason(row: Any) -> str:
 
 def model_is(result: Recommendation) -> str:
     """Return which fit the model in the folder is."""
-    return "" if result.winner is None else wording.model_is(result.winner.model_is)
+    winner = result.winner
+    if winner is None:
+        return ""
+    fits = [t for t in result.trials if not is_probe(t) and t.trial.candidate.id == winner.candidate]
+    outside = fits[-1].unsampled if fits and winner.model_is is ModelIs.REFITTED else 0
+    return wording.model_is(winner.model_is, outside)
 
 
 def counted(profile: Profile) -> Iterator[tuple[str, int]]:

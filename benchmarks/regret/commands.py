@@ -1,4 +1,4 @@
-"""python -m benchmarks.regret record | learn | replay | sensitivity | neighbours."""
+"""python -m benchmarks.regret record | learn | replay | sensitivity | stability | neighbours."""
 
 from __future__ import annotations
 
@@ -75,6 +75,19 @@ def neighbours(folder: Path) -> None:
     from benchmarks.regret import space
 
     print(compared.table(space.read(folder)))
+
+
+@main.command()
+@click.option(
+    "--grid", "folder", type=click.Path(path_type=Path), default=GRID, show_default="benchmarks/regret/grid"
+)
+@click.option("--pools", default=4, show_default=True, help="random sub-pools of backbones")
+def stability(folder: Path, pools: int) -> None:
+    """Print how often two runs recommend the same whose trainings take different times."""
+    from benchmarks.regret import space
+    from benchmarks.regret import stability as compared
+
+    print(compared.table(space.read(folder), pools))
 
 
 @main.command()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from autotl.records import BackboneSpec, Interval, Split, Trial, TrialResult
-from benchmarks.regret import collapse, grid, policies, record, regret, space, tables
+from benchmarks.regret import collapse, grid, policies, record, regret, space, stability, tables
 from benchmarks.regret.replay import kept, prior_from, replay, sub_pools
 from benchmarks.regret.space import LENGTHS, RECIPES, Wallet
 
@@ -350,3 +350,14 @@ def test_no_collapse_in_300_allows_a_rate_of_one_percent() -> None:
     assert collapse.upper(0, 300) == pytest.approx(1 - 0.05 ** (1 / 300))
     assert 0.0156 < collapse.upper(1, 300) < 0.0158
     assert collapse.upper(3, 3) == 1.0
+
+
+def test_runs_with_the_same_costs_recommend_the_same_and_others_are_counted(
+    spaces: dict[str, space.Space], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stability, "LEEWAYS", (0.001,))
+    monkeypatch.setattr(stability, "LEVELS", (0.2,))
+    monkeypatch.setattr(stability, "RUNS", 1)
+    monkeypatch.setattr(stability, "NOISE", 0.0)
+    row = stability.table(spaces, 0).splitlines()[2]
+    assert row.startswith("| 0.1 points | 20% | 100% | 100% | 0 of 0 |")

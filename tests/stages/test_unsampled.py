@@ -44,7 +44,9 @@ def test_the_final_fit_learns_from_all_images_outside_the_sample(
     assert final.unsampled == final.trial.unsampled == 120
     assert "of the sample and on 120 of the 120 outside it" in said
     assert "120 of the 120 outside it" in (tmp_path / "run" / "report.md").read_text()
-    assert "120 of the 120 outside it" in (tmp_path / "run" / "report.html").read_text()
+    for page in ("report.html", "model/README.md"):
+        shown = (tmp_path / "run" / page).read_text()
+        assert "fitted on train and select, and on 120 images outside the sample" in shown
 
 
 def test_where_time_is_short_it_learns_from_as_many_as_fit(photos: Path, tmp_path: Path) -> None:

@@ -77,9 +77,11 @@ MODEL_IS = {
 }
 
 
-def model_is(model: ModelIs | None) -> str:
-    """Return which fit a folder's model is."""
-    return "" if model is None else MODEL_IS[model]
+def model_is(model: ModelIs | None, outside: int = 0) -> str:
+    """Return which fit a folder's model is, and how many images `outside` the sample it learned from."""
+    if model is None:
+        return ""
+    return MODEL_IS[model] + (f", and on {outside:,} images outside the sample" if outside else "")
 
 
 def _text(text: str, count: int = 0) -> str:
