@@ -150,22 +150,7 @@ def _findings(
     """
     if not families:
         return []
-    exact, turned, cropped = how["exact"], how.get("turned", False), how.get("cropped", False)
-
-    def finding(
-        kind: Kind, some: Sequence[np.ndarray], count: int, action: Action = "kept", **more: Any
-    ) -> Finding:
-        names = tuple(str(name) for name in data.names[np.concatenate(some)[:SHOWN]])  # side by side
-        return Finding(
-            kind=kind,
-            values=how | more,
-            count=count,
-            where=names,
-            pairs=tuple(tuple(str(name) for name in data.names[family[:2]]) for family in some[:PAIRS]),
-            certainty=1.0 if exact else 0.9,
-            action=action,
-        )
-
+    turned = how.get("turned", False)
     side = sides(data.given)
     remaining = [family[~np.isin(family, out)] for family in families]
     in_several = [len(np.unique(side[family])) > 1 for family in remaining]
@@ -177,33 +162,55 @@ def _findings(
     ]
     made = []
     if held:
-        kind = Kind.DUPLICATE if exact else Kind.NEAR_DUPLICATE
-        made.append(finding(kind, held, sum(map(len, held)), "held_together", sets=len(held)))
+        kind = Kind.DUPLICATE if how["exact"] else Kind.NEAR_DUPLICATE
+        made.append(
+            _finding(data, kind, held, how | {"sets": len(held)}, sum(map(len, held)), "held_together")
+        )
     if leaks:
         shown = [_unlike(family, side) for family in leaks]
-        images, parts = sum(map(len, leaks)), _leaking(data.given, leaks)
-        made.append(finding(Kind.LEAK, shown, len(leaks), images=images, parts=parts))
+        about = {"images": sum(map(len, leaks)), "parts": _leaking(data.given, leaks)}
+        made.append(_finding(data, Kind.LEAK, shown, how | about))
     if conflicts:
-        identity = values.of(data.labels).identity(data.labels)
-        shown = [_unlike(family, identity) for family in conflicts]
-        images = sum(map(len, conflicts))
-        left_out = np.concatenate([family[np.isin(family, out)] for family in shown])
-        if len(left_out):
-            conflict = finding(
-                Kind.CONFLICT,
-                shown,
-                len(conflicts),
-                "left_out",
-                images=images,
-                left_out=len(left_out),
-                **_staying(data, np.concatenate([family[~np.isin(family, out)] for family in shown])),
-            )
-            made.append(replace(conflict, where=tuple(str(name) for name in data.names[left_out[:SHOWN]])))
-        else:
-            wrong = sum(_surely_wrong(identity[family]) for family in conflicts)
-            best: dict[str, Any] = {} if cropped else {"best": round(1 - wrong / len(identity), 6)}
-            made.append(finding(Kind.CONFLICT, shown, len(conflicts), images=images, **best))
+        made.append(_conflict(data, conflicts, how, out))
     return made
+
+
+def _finding(
+    data: Dataset,
+    kind: Kind,
+    families: Sequence[np.ndarray],
+    about: dict[str, Any],
+    count: int | None = None,
+    action: Action = "kept",
+) -> Finding:
+    """Return the finding on families of copies; `count` is their number where it is None."""
+    names = tuple(str(name) for name in data.names[np.concatenate(families)[:SHOWN]])  # side by side
+    return Finding(
+        kind=kind,
+        values=about,
+        count=len(families) if count is None else count,
+        where=names,
+        pairs=tuple(tuple(str(name) for name in data.names[family[:2]]) for family in families[:PAIRS]),
+        certainty=1.0 if about["exact"] else 0.9,
+        action=action,
+    )
+
+
+def _conflict(data: Dataset, families: Sequence[np.ndarray], how: dict[str, Any], out: np.ndarray) -> Finding:
+    """Return the finding on one picture under different labels; where rows are left `out`, these are its names."""
+    identity = values.of(data.labels).identity(data.labels)
+    shown = [_unlike(family, identity) for family in families]
+    about: dict[str, Any] = {"images": sum(map(len, families))}
+    members = np.concatenate(shown)
+    left_out = members[np.isin(members, out)]
+    if not len(left_out):
+        if not how.get("cropped", False):
+            wrong = sum(_surely_wrong(identity[family]) for family in families)
+            about["best"] = round(1 - wrong / len(identity), 6)
+        return _finding(data, Kind.CONFLICT, shown, how | about)
+    about |= {"left_out": len(left_out), **_staying(data, members[~np.isin(members, out)])}
+    conflict = _finding(data, Kind.CONFLICT, shown, how | about, action="left_out")
+    return replace(conflict, where=tuple(str(name) for name in data.names[left_out[:SHOWN]]))
 
 
 def _staying(data: Dataset, rows: np.ndarray) -> dict[str, Any]:
