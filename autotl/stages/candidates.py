@@ -36,12 +36,30 @@ WAITED_FOR = ("scipy.stats", "sklearn.metrics")
 
 def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult) -> Setup:
     """Ask the plugins for backbones and strategies, start the downloads, and give the engine its data."""
-    options, journal, earlier = context.options, context.journal, parts.earlier
+    journal, earlier = context.journal, parts.earlier
     # A device that was named may not be there: nothing is downloaded for it before torch has been asked.
-    machine = None if options.device == "auto" else _machine(context)
-    settings, goal = settings_of(options), profiled.goal
+    machine = None if context.options.device == "auto" else _machine(context)
     if earlier is not None:
         _compare_plugins(context, earlier)
+    setup = _gathered(context, parts, profiled)
+    hand_over(context, setup)
+    if earlier is not None:
+        setup = _taken_over(context, setup, earlier)
+    _record(context, setup)
+    machine = machine or _machine(context)
+    journal.record(
+        device=machine.device,
+        precision=machine.precision,
+        versions={"autotl": __version__, **machine.versions},
+    )
+    journal.event("start", fact(Kind.STARTED, device=machine.device, precision=machine.precision))
+    return _paced(context, setup)
+
+
+def _gathered(context: RunContext, parts: SplitResult, profiled: ProfileResult) -> Setup:
+    """Return the backbones and strategies that may be tried; missing weights are on their way."""
+    options, earlier = context.options, parts.earlier
+    settings, goal = settings_of(options), profiled.goal
     tried = () if earlier is None else dict.fromkeys(r.trial.candidate.backbone for r in earlier.probes)
     gathered = gather.gather(
         context.plugins,
@@ -55,7 +73,7 @@ def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult)
     into = options.distil_into
     student = None if into is None else gather.student(context.plugins, profiled.profile, settings, into)
     away = [spec for spec in gathered.backbones if hub.away(spec) and not settings.offline]
-    setup = Setup(
+    return Setup(
         parts=parts,
         profile=profiled.profile,
         goal=goal,
@@ -66,9 +84,11 @@ def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult)
         downloads=_download(context, away),
         student=student,
     )
-    hand_over(context, setup)
-    if earlier is not None:
-        setup = _taken_over(context, setup, earlier)
+
+
+def _record(context: RunContext, setup: Setup) -> None:
+    """Record what the run is, and tell observers of the parts and of what may be tried."""
+    options, journal, goal = context.options, context.journal, setup.goal
     journal.record(
         command=options.command,
         options={key: value for key, value in asdict(options).items() if value not in (None, (), "")},
@@ -82,19 +102,11 @@ def candidates(context: RunContext, parts: SplitResult, profiled: ProfileResult)
         trials=(*setup.probes, *setup.controls, *setup.fits),
         time_plan=time_plan.stages(context.plan),
     )
-    for how in parts.split.facts:
+    for how in setup.parts.split.facts:
         journal.event("split", how)
     journal.event(
         "candidates", fact(Kind.CANDIDATES, backbones=len(setup.backbones), strategies=len(setup.strategies))
     )
-    machine = machine or _machine(context)
-    journal.record(
-        device=machine.device,
-        precision=machine.precision,
-        versions={"autotl": __version__, **machine.versions},
-    )
-    journal.event("start", fact(Kind.STARTED, device=machine.device, precision=machine.precision))
-    return _paced(context, setup)
 
 
 def _paced(context: RunContext, setup: Setup) -> Setup:
