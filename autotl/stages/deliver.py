@@ -214,7 +214,10 @@ class _Delivery:
             candidate=trial.candidate.id,
             forecast=trial.forecast,
         )
-        return self._submit(trial, self._kept())
+        kept = self._kept()
+        if trial.unsampled and self.context.options.refit:  # the refit reads as many again
+            kept += (self.context.budget.left - kept) / 2
+        return self._submit(trial, kept)
 
     def _ships(self, result: TrialResult) -> bool:
         """Put the model of a fit in place that trained long enough; return whether it did."""

@@ -136,3 +136,11 @@ def test_images_that_no_reader_names_are_counted(
     assert (
         final.trial.unsampled == 0 and "on none of the 120 outside it: they are not on this machine" in said
     )
+
+
+def test_a_refit_on_the_test_images_has_its_half_of_the_time(photos: Path, tmp_path: Path) -> None:
+    final, _ = run(photos, tmp_path / "run", World(SLOW), refit=True, **LINEAR)
+    notes = [note.kind for note in result_file.read(tmp_path / "run").notes]
+    assert Kind.REFIT_ON_TEST in notes and Kind.REFIT_FAILED not in notes
+    alone, _ = run(photos, tmp_path / "alone", World(SLOW), **LINEAR)
+    assert 0 < final.unsampled < 0.7 * alone.unsampled
