@@ -35,6 +35,15 @@ from autotl.testing.backbone import (
 from autotl.testing.checks import Check, Outcome, checks, checks_of, outcomes
 from autotl.testing.contract import ContractError, described
 from autotl.testing.discovery import Plugin, find
+from autotl.testing.head import (
+    HEAD,
+    few_rows,
+    learns_classes,
+    same_seed_same_head,
+    saved_and_read,
+    takes_arguments,
+    unseen_classes,
+)
 from autotl.testing.plugin import (
     PLUGIN,
     hooks,
@@ -58,28 +67,21 @@ from autotl.testing.score import (
     survives_odd_data,
 )
 from autotl.testing.strategy import (
-    HEAD,
     STRATEGY,
     augments,
     auxiliaries,
     combines,
     depths,
-    few_rows,
     label_columns,
     learns,
-    learns_classes,
     mixes,
     objectives,
     of_another_source,
     prepares,
     resolves,
-    same_seed_same_head,
     samplers,
-    saved_and_read,
     selectors,
     statistics,
-    takes_arguments,
-    unseen_classes,
     without_labels,
     worths,
 )

@@ -20,9 +20,10 @@ from autotl.records import BackboneSpec, Score, Strategy
 from autotl.testing.backbone import BACKBONE
 from autotl.testing.contract import CHECK_SECONDS, ContractError, HungError
 from autotl.testing.discovery import Plugin, find
+from autotl.testing.head import HEAD
 from autotl.testing.plugin import AROUND, NEEDS, PLUGIN, contributions, imports
 from autotl.testing.score import SCORE
-from autotl.testing.strategy import HEAD, STRATEGY
+from autotl.testing.strategy import STRATEGY
 
 HUNG = "a check before this one hung"
 FIRST = (
