@@ -162,20 +162,19 @@ def extended(columns: Columns, streamed: Streamed) -> Columns:
     images, count = streamed.images, len(columns.labels)
     between = streamed.first - count  # images without a label, or of another source
 
-    def longer(column: np.ndarray, values: np.ndarray) -> np.ndarray:
-        shape = (between, *column.shape[1:])
-        filled = np.concatenate([column, np.zeros(shape, column.dtype), values.astype(column.dtype)])
-        return np.asarray(filled)
+    def longer(column: np.ndarray, values: np.ndarray, fill: int = -1) -> np.ndarray:
+        unused = np.full((between, *column.shape[1:]), fill, column.dtype)
+        return np.concatenate([column, unused, values.astype(column.dtype)])
 
     unknown = np.full(len(images), -1)
     group, weight = columns.group, columns.weight
     if group is not None:
         group = np.concatenate([group, group.max(initial=0) + 1 + np.arange(between + len(images))])
     if weight is not None or (images.weight != 1.0).any():
-        weight = longer(np.ones(count) if weight is None else weight, images.weight)
+        weight = longer(np.ones(count) if weight is None else weight, images.weight, 0)
     return replace(
         columns,
-        labels=longer(columns.labels, images.labels),
+        labels=longer(columns.labels, images.labels, 0),
         part=longer(columns.part, unknown),
         fold=longer(columns.fold, unknown),
         group=group,
@@ -213,10 +212,9 @@ def features(
     size, preprocess = backbone.input_size, backbone.spec.preprocess
     batches = (streamed.rows[first : min(first + BATCH, most)] for first in range(0, most, BATCH))
     backbone.eval()
-    slowest = 0.0
+    slowest, before = 0.0, time.monotonic()  # of a batch, with the wait for its images
     with torch.inference_mode():
         for batch in streamed.ready(batches, size, preprocess):
-            began = time.monotonic()
             inputs = to_input(streamed.get(batch, size, preprocess), size, preprocess, device)
             with stopwatch.on("forward"), devices.autocast(device, precision):
                 groups, _ = backbone.forward_source(inputs)
@@ -226,7 +224,8 @@ def features(
             end = count + int(finite.sum())
             table[count:end], rows[count:end] = pooled[finite], batch[finite]
             count = end
-            slowest = max(slowest, time.monotonic() - began)
+            now = time.monotonic()
+            slowest, before = max(slowest, now - before), now
             head = HEAD_MARGIN * fitting.seconds * (fitting.rows + count) / max(fitting.rows, 1)
             if allowance.left < head + AHEAD * slowest:
                 break

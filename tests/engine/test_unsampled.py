@@ -19,7 +19,7 @@ from autotl.data import unsampled as lists
 from autotl.engine import messages, unsampled
 from autotl.engine.on_ray import place
 from autotl.modality.image_store import digest_of
-from autotl.records import Candidate, Columns, Strategy, Trial, TrialResult, Unsampled
+from autotl.records import Candidate, Columns, Strategy, Target, Trial, TrialResult, Unsampled
 
 COUNT = 300
 START = partial(messages.Start, cache=None, device="cpu", precision="fp32", seed=0, offline=True, sys_path=())
@@ -173,3 +173,22 @@ def test_the_list_travels_with_the_trial_to_a_machine_that_lacks_it(
     assert there.wanted(asked) == {}
     more = messages.Train(trial=replace(trial, unsampled=5), backbone=toy.spec(), strategy=PROBE)
     assert there.wanted(more) == {str(tmp_path / lists.FILE): there.folder / lists.FILE}
+
+
+def test_rows_between_the_data_and_the_list_stay_without_part_and_label_column(
+    folder: Path, tmp_path: Path
+) -> None:
+    """They are images without a label, or of another source."""
+    own = columns()
+    other = Target(name="shape", kind="multiclass", classes=("x", "y"), values=np.arange(90) % 2)
+    own = replace(own, others=(other,), group=np.arange(90) // 2)
+    lists.write(lists.listed(own, np.zeros(0, np.int64), in_folder(folder), seed=0), 4, tmp_path)
+    squares = toy.squares(np.concatenate([test_trial.PICTURES, PICTURES[:5]]))
+    streamed = unsampled.Streamed(squares, lists.read(tmp_path), ())
+    longer = unsampled.extended(own, streamed)
+    assert streamed.rows.tolist() == [95, 96, 97, 98] and len(longer.labels) == 99
+    assert longer.labels[95:].tolist() == streamed.images.labels.tolist()
+    assert longer.part[90:].tolist() == longer.fold[90:].tolist() == [-1] * 9
+    assert longer.others[0].values[90:].tolist() == [-1] * 9
+    assert longer.group is not None and len(set(longer.group[90:])) == 9
+    streamed.close()
