@@ -2,10 +2,13 @@
 
     python -m benchmarks.refits measure SETS --weights WEIGHTS --work WORK --out refits.csv
     python -m benchmarks.refits table refits.csv
+    python -m benchmarks.refits rates SETS --weights WEIGHTS --work WORK --out rates.csv
 
 A probe makes `PROBE` passes over the train part without the select part. *Continued* makes `MORE` further passes from
 its weights over both; *fresh* starts again from the pretrained weights and makes as many passes as those two together
 over both; *averaged* joins the weights of probe and continued training. All are tested on the same images.
+
+`rates` asks at which learning rate a probe is continued for few passes and for many.
 """
 
 from __future__ import annotations
@@ -34,6 +37,9 @@ CELLS = (
     Candidate(backbone="mcunet_512kb_2mb", input_size=96, strategy="fine_tune", unfreeze=2),
 )
 WAYS = ("none", "continued", "fresh", "averaged")
+# Passes that are added at each share of the usual rate, to few images, so that many trainings can be made.
+ADDED, SHARES = (2.0, 6.0, 18.0), (1.0, 0.5, 0.25, 0.1)
+FEW = {20: (48, 12), 10_000: (20, 5)}  # of a class, of train and select, by the number of classes below which
 
 
 @click.group()
@@ -64,6 +70,83 @@ def measure(sets: Path, weights: str, work: Path, out: Path, names: tuple[str, .
                 table = pd.DataFrame([{"set": name, "cell": cell.id, **row} for row in rows])
                 table.to_csv(out, mode="a", header=not out.exists(), index=False)
                 print(table.to_string(index=False, header=False), flush=True)
+
+
+@main.command()
+@click.argument("sets", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--weights", required=True, help="folder with checkpoints, as for `autotl run`")
+@click.option("--work", type=click.Path(path_type=Path), required=True, help="decoded images and models")
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--set", "names", multiple=True, help="some of the sets")
+def rates(sets: Path, weights: str, work: Path, out: Path, names: tuple[str, ...]) -> None:
+    """Continue a probe on its own images, and on select images besides, at several rates."""
+    specs = load_plugins().backbones(None, Settings(weights=(weights,), offline=True))
+    for name in names or TEN:
+        with opened(sets, name, work / name) as images:
+            part = _few(images.data.labels, _with_select(images))
+        with opened(sets, name, work / name, part, precision="fp32") as images:
+            for cell in (CELLS[2], CELLS[1]):
+                table = pd.DataFrame(_at_rates(images, specs[cell.backbone], cell))
+                table = table.assign(set=name, cell=cell.id)
+                table.to_csv(out, mode="a", header=not out.exists(), index=False)
+    print(rate_table(pd.read_csv(out)))
+
+
+def _few(labels: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Return the part of each image with so many images of a class as `FEW` says; the others have none."""
+    classes = np.unique(labels)
+    most = next(few for below, few in FEW.items() if len(classes) < below)
+    generator, part = np.random.default_rng(0), part.copy()
+    for code, limit in enumerate(most):
+        for label in classes:
+            rows = np.flatnonzero((part == code) & (labels == label))
+            part[generator.permutation(rows)[limit:]] = -1
+    return part
+
+
+def _at_rates(images: Opened, spec: BackboneSpec, cell: Candidate) -> list[dict[str, float | str]]:
+    """Return what a probe's test accuracy gains by being continued, at each share of the rate."""
+    strategy = BY_NAME[cell.strategy]
+    probe = Trial(id="probe", candidate=cell, epochs=PROBE, evaluate_on=("test",), keep_model=True)
+    first = images.engine.submit(probe, spec, strategy, far()).result()
+    found: list[dict[str, float | str]] = []
+    for added in ADDED:
+        for fit_on in (("train",), ("train", "select")) if added < max(ADDED) else (("train",),):
+            for share in SHARES:
+                rate = _asked(share * strategy.continued[0].lr, added)
+                trial = replace(
+                    probe,
+                    id=f"{added:g}-{share:g}-{len(fit_on)}",
+                    candidate=replace(cell, hyper=(("lr", rate),)),
+                    epochs=PROBE + added,
+                    fit_on=fit_on,
+                    resume_from=first.model,
+                    resumed_epochs=PROBE,
+                    keep_model=False,
+                )
+                result = images.engine.submit(trial, spec, strategy, far()).result()
+                gain = _accuracy(images, result) - _accuracy(images, first)
+                found.append({"added": added, "share": share, "on": "+".join(fit_on), "gain": gain})
+    return found
+
+
+def _asked(rate: float, added: float) -> float:
+    """Return the rate to ask for, so that the continuation is made at `rate`: the engine makes it lower by itself."""
+    from autotl.engine.fine_tuning import CAREFUL, LEAST_RATE
+
+    return rate if rate <= LEAST_RATE else rate * (added + CAREFUL * PROBE) / added
+
+
+def rate_table(found: pd.DataFrame) -> str:
+    """Return the mean gain in points by passes and images, at each share of the rate."""
+    means = 100 * found.pivot_table(index=["added", "on"], columns="share", values="gain")[list(SHARES)]
+    lines = [
+        f"| passes | on | {' | '.join(f'{share:g}' for share in SHARES)} |",
+        f"|---|---|{'---|' * len(SHARES)}",
+    ]
+    for (added, on), line in means.iterrows():
+        lines.append(f"| {added:g} | {on} | {' | '.join(f'{line[share]:+.1f}' for share in SHARES)} |")
+    return "\n".join(lines)
 
 
 def _with_select(images: Opened) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,6 +23,10 @@ from autotl.records import CurvePoint, Kind, fact
 
 # Factors on the learning rate asked for, one after the other where a training diverged or collapsed.
 RATES = (1.0, 0.25, 1 / 32)
+# A continued training starts with the optimiser's moments at nought. At the full rate a few epochs then undo more than
+# they teach. So its rate is lower the fewer epochs it adds, counted against `CAREFUL` times those that were made, but no
+# lower than what teaches something (docs/measurements/training.md).
+CAREFUL, LEAST_RATE = 3.0, 3e-4
 FEWEST_BATCH = 4
 FEW_ROWS = 400  # below, half the batch: twice the steps
 COLLAPSED = 0.97  # of the loss of the best constant prediction
@@ -46,12 +51,17 @@ def _trained(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     first = train.snapshot(outcome.model)
     time_to_train = _before_prediction(allowance, len(rows.judged))
     hyper = dict(task.trial.candidate.hyper)
-    rate = float(hyper.get("lr", task.strategy.phases[0].lr))
-    rates = iter(RATES)
-    factor = next(rates)
     resumed = task.trial.resumed_epochs
     epochs = task.trial.epochs - resumed
-    phases = task.strategy.continued if task.trial.resume_from else task.strategy.phases
+    phases = task.strategy.phases
+    if task.trial.resume_from is not None:
+        lower = partial(continued_rate, added=epochs, trained=resumed)
+        phases = tuple(replace(phase, lr=lower(phase.lr)) for phase in task.strategy.continued)
+        if "lr" in hyper:
+            hyper["lr"] = lower(float(hyper["lr"]))
+    rate = float(hyper.get("lr", phases[0].lr))
+    rates = iter(RATES)
+    factor = next(rates)
     while True:
         try:
             course = train.fit(
@@ -80,18 +90,29 @@ def _trained(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
             outcome.notes.append(fact(Kind.BATCH_HALVED, batch=setting.batch))
             outcome.model.load_state_dict(first)
             continue
-        lower = next(rates, None)
-        if lower is None:
+        next_factor = next(rates, None)
+        if next_factor is None:
             _accept(outcome, course, rate)
             break
-        outcome.notes.append(fact(Kind.RATE_LOWERED, cause=cause, rate=factor * rate, next_rate=lower * rate))
-        factor, hyper["lr"] = lower, lower * rate
+        outcome.notes.append(
+            fact(Kind.RATE_LOWERED, cause=cause, rate=factor * rate, next_rate=next_factor * rate)
+        )
+        factor, hyper["lr"] = next_factor, next_factor * rate
         outcome.model.load_state_dict(first)
     trained = outcome.course.epochs
     if outcome.status == "finished" and trained < 0.98 * task.trial.epochs:
         outcome.status = "stopped"
         outcome.notes.append(fact(Kind.FEWER_EPOCHS, epochs=round(trained, 4), of=task.trial.epochs))
     return outcome
+
+
+def continued_rate(rate: float, *, added: float, trained: float) -> float:
+    """Return the peak learning rate at which a training of `trained` epochs is continued for `added` more.
+
+    >>> continued_rate(2e-3, added=2, trained=6), continued_rate(2e-3, added=18, trained=6)
+    (0.0003, 0.001)
+    """
+    return max(rate * added / (added + CAREFUL * trained), min(rate, LEAST_RATE))
 
 
 def _counted_from(resumed: float, course: train.Course) -> train.Course:

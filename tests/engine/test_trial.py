@@ -297,6 +297,26 @@ def test_a_training_is_continued_from_the_model_of_a_shorter_one(tmp_path: Path,
     assert done.model != shorter.model
 
 
+@pytest.mark.parametrize("hyper", [{}, {"lr": 0.01}], ids=["own rate", "another"])
+def test_a_training_is_continued_at_a_lower_rate_the_fewer_epochs_it_adds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hyper: dict[str, Any]
+) -> None:
+    rates: list[float] = []
+    begin = train.phase_optimiser
+
+    def noted(*arguments: Any) -> Any:
+        optimiser = begin(*arguments)
+        rates.append(max(group["lr"] for group in optimiser.param_groups))
+        return optimiser
+
+    monkeypatch.setattr(train, "phase_optimiser", noted)
+    first = attempt(tmp_path, hyper=hyper)
+    for epochs in (7.0, 9.0, 30.0):
+        attempt(tmp_path, hyper=hyper, epochs=epochs, resume_from=first.model, resumed_epochs=6.0)
+    shares = [rate / rates[0] for rate in rates[1:]]
+    assert shares == pytest.approx([1 / 19, 1 / 7, 4 / 7]), "1, 3 and 24 epochs more than 6"
+
+
 def test_a_training_is_not_continued_from_elsewhere(tmp_path: Path) -> None:
     for folder, told in (("../else", "outside the run folder"), ("trials/none/model", "cannot be read")):
         with pytest.raises(EngineError, match=told):
