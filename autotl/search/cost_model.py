@@ -19,6 +19,8 @@ MARGIN = 1.15  # on the forecast of a final fit: when it is short of time, all t
 SPARE = 0.5  # seconds, the same for the shortest
 HEAD = 0.5  # seconds of a head in closed form, where none was fitted yet
 DOUBT = 1.0  # trainings of another kind that the timed batches are worth
+UNKNOWN = 0.01  # seconds an image, where nothing was measured
+MOST_STORED = 0.7  # of the images had features already: what the rest took says little
 SAME, RELATED = 4.0, 2.0  # weight of a training at the same depth, and on the same backbone and size
 
 
@@ -42,10 +44,14 @@ class CostModel:
     )  # seconds that are kept for the last epochs of a winner that is continued, at most
     # Seconds a training image when everything moves, measured for some backbones at a size.
     timed: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    # The same for the very recipes that were about to be probed.
+    # Seconds a predicted image, measured for the same, in the precision that is used from then on.
+    predicted: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    # Seconds a training image of the very recipes that were about to be probed.
     steps: dict[tuple[str, int, Depth], float] = field(default_factory=dict)
     # How long trainings took over what was forecast of them by timed batches alone, as logarithms.
     errors: list[tuple[tuple[str, int, Depth], float]] = field(default_factory=list)
+    # How long reading an image took over what the ranking's few images said of it, as logarithms.
+    read_errors: list[float] = field(default_factory=list)
     # Seconds that heads in closed form took, by strategy, without features.
     heads: dict[str, list[float]] = field(default_factory=dict)
     # Images whose features are stored because heads were fitted on them, by backbone and size.
@@ -64,16 +70,26 @@ class CostModel:
         self._entries, self._paces, self._finals = {}, {}, {}
         for entry in self.ranked:
             self._entries.setdefault((entry.backbone, entry.input_size), entry)
+        for key, seconds in self.predicted.items():
+            ranked = self._entries[key].seconds_per_image if key in self._entries else None
+            if ranked:
+                self.read_errors.append(math.log(seconds / ranked))
         factors = sorted(
-            self.timed[(a.backbone, a.input_size)] / a.seconds_per_image
+            self.timed[(a.backbone, a.input_size)] / self._image(a)
             for a in self.ranked
             if a.seconds_per_image and (a.backbone, a.input_size) in self.timed
         )
         self._factor = factors[len(factors) // 2] if factors else TRAIN_FACTOR
 
-    def measured(self, candidate: Candidate, seconds: float) -> None:
-        """Take in the seconds that an image of a recipe's training took in timed batches, its augmentation included."""
+    def measured(self, candidate: Candidate, seconds: float, predicted: float | None = None) -> None:
+        """Take in the seconds that an image took in timed batches: of a recipe's training, and to be predicted.
+
+        Its augmentation is included.
+        """
         self.steps[_key(candidate)] = seconds
+        if predicted is not None:
+            self.predicted = {**self.predicted, _key(candidate)[:2]: predicted}
+        self._paces.clear()
         self._finals.clear()
 
     def is_measured(self, candidate: Candidate) -> bool:
@@ -86,6 +102,7 @@ class CostModel:
         candidate = result.trial.candidate
         self._finals.clear()
         if not result.trial.epochs and result.status == "finished":
+            self._tell_features(result)
             fitting = result.cost.backward + result.cost.other
             self.heads.setdefault(candidate.strategy, []).append(fitting)
             stored = _images_stored(result)
@@ -104,6 +121,26 @@ class CostModel:
         self._paces.clear()
         self.errors.append((_key(candidate), math.log(result.cost.seconds / forecast)))
 
+    def _tell_features(self, result: TrialResult) -> None:
+        """Take in what the features of a head took, as far as they were not stored before."""
+        entry, taken = self._entry(result.trial.candidate), result.cost.decode + result.cost.forward
+        images = self._judged_and_fitted()
+        missing = images - self._stored(entry)
+        if entry.seconds_per_image and taken > 0 and missing > (1 - MOST_STORED) * images:
+            self._paces.clear()
+            self.read_errors.append(math.log(taken / (missing * entry.seconds_per_image)))
+
+    def _image(self, entry: Ranked) -> float:
+        """Return the seconds that reading or predicting an image takes: timed, or as the ranking's few images say.
+
+        They are read before the faster precision is known, so what they say is corrected by what others took.
+        """
+        timed = self.predicted.get((entry.backbone, entry.input_size))
+        if timed is not None:
+            return timed
+        off = sum(self.read_errors) / (len(self.read_errors) + DOUBT)
+        return (entry.seconds_per_image or UNKNOWN) * math.exp(off)
+
     def probe(self, candidate: Candidate, epochs: float, trained: float = 0.0) -> float:
         """Return the forecast of a probe: a fine-tuning, of which `trained` epochs are made already, or a head.
 
@@ -114,7 +151,7 @@ class CostModel:
             missing = max(0, self._judged_and_fitted() - self._stored(entry))
             if (entry.backbone, entry.input_size) not in self.embedded_beside:
                 missing += self.beside.get(candidate.strategy, 0)
-            return self._head(candidate) + missing * (entry.seconds_per_image or 0.01)
+            return self._head(candidate) + missing * self._image(entry)
         return self._plain(candidate, epochs - trained) * self._pace(candidate)
 
     def fit(self, candidate: Candidate, epochs: float, trained: float = 0.0) -> float:
@@ -123,7 +160,7 @@ class CostModel:
         `trained` of the `epochs` are made already: by the probe that it continues.
         """
         entry = self._entry(candidate)
-        image_seconds = entry.seconds_per_image or 0.01
+        image_seconds = self._image(entry)
         test = image_seconds * self.rows_test
         folds = max(self.folds, 1)
         if not epochs:
@@ -145,7 +182,7 @@ class CostModel:
             return MARGIN * self.fit(candidate, epochs) + SPARE
         key = _key(candidate), min(epochs, LAST_EPOCHS)
         if key not in self._finals:
-            test = (self._entry(candidate).seconds_per_image or 0.01) * self.rows_test
+            test = self._image(self._entry(candidate)) * self.rows_test
             last = min(self.fit(candidate, key[1]) - test, self.last_fit)
             self._finals[key] = MARGIN * (last + test) + SPARE
         return self._finals[key]
@@ -207,7 +244,7 @@ class CostModel:
     def _plain(self, candidate: Candidate, epochs: float) -> float:
         """Return the forecast of a probe by timed batches alone."""
         entry = self._entry(candidate)
-        image_seconds = entry.seconds_per_image or 0.01
+        image_seconds = self._image(entry)
         once = SETUP + (self.rows_select + min(RECALIBRATED, self.rows)) * image_seconds
         images = self.rows * epochs * self.read.get(candidate.strategy, 1.0)
         return (images * self._step(entry, candidate.unfreeze) * OVERHEAD + once) * max(self.folds, 1)
@@ -215,12 +252,12 @@ class CostModel:
     def _step(self, entry: Ranked, depth: Depth) -> float:
         """Return the seconds a training image takes: timed, or scaled from what was timed at other depths."""
         own = self.steps.get((entry.backbone, entry.input_size, depth))
-        image_seconds = entry.seconds_per_image or 0.01
+        image_seconds = self._image(entry)
         return own or image_seconds + (self._training(entry) - image_seconds) * MOVED.get(depth, 0.7)
 
     def _training(self, entry: Ranked) -> float:
         """Return the seconds a training image takes when everything moves: timed, or scaled from other backbones."""
-        image_seconds = entry.seconds_per_image or 0.01
+        image_seconds = self._image(entry)
         timed = self.timed.get((entry.backbone, entry.input_size))
         if timed is not None:
             return timed

@@ -68,6 +68,8 @@ class Facts:
     selection: Selection | None = None  # the images that judge; None: `rows_select` of equal weight
     # Seconds a training image when everything moves, measured for some backbones at a size.
     timed: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    # Seconds a predicted image of the same.
+    predicted: Mapping[tuple[str, int], float] = field(default_factory=dict)
     # By backbone: how many of its last layer groups lose what earlier ones knew of these labels, and the share
     # of the linear probe's error that this makes (`depth_profile.recoverable`).
     recoverable: Mapping[str, tuple[int, float]] = field(default_factory=dict)
@@ -128,7 +130,7 @@ class DefaultPlanner:
     def __post_init__(self) -> None:
         facts = self.facts
         self.counter = facts.trials
-        self.costs = self._priced(self.ranked, facts.timed)
+        self.costs = self._priced(self.ranked, facts.timed, facts.predicted)
         self.belief = Belief(
             entries=self.ranked,
             selection=facts.selection or Selection(rows=facts.rows_select),
@@ -149,6 +151,7 @@ class DefaultPlanner:
         They are by backbone and size. What the first kind took of an image is scaled by the ratio of the two.
         """
         first = {(entry.backbone, entry.input_size): entry.seconds_per_image for entry in self.ranked}
+        first |= self.facts.predicted
         ratios = sorted(latency / (first[key] or latency) for key, (_, latency) in paces.items())
         ratio = ratios[len(ratios) // 2]
         entries = [
@@ -157,9 +160,17 @@ class DefaultPlanner:
             else replace(entry, seconds_per_image=ratio * entry.seconds_per_image)
             for entry in self.ranked
         ]
-        self.costs_of[kind] = self._priced(entries, {key: step for key, (step, _) in paces.items()})
+        timed = {key: step for key, (step, _) in paces.items()}
+        self.costs_of[kind] = self._priced(
+            entries, timed, {key: latency for key, (_, latency) in paces.items()}
+        )
 
-    def _priced(self, ranked: Sequence[Ranked], timed: Mapping[tuple[str, int], float]) -> CostModel:
+    def _priced(
+        self,
+        ranked: Sequence[Ranked],
+        timed: Mapping[tuple[str, int], float],
+        predicted: Mapping[tuple[str, int], float],
+    ) -> CostModel:
         facts = self.facts
         return CostModel(
             ranked=ranked,
@@ -171,6 +182,7 @@ class DefaultPlanner:
             refit=facts.refit,
             last_fit=facts.last_fit,
             timed=timed,
+            predicted=predicted,
             read={strategy.name: images_read(strategy) for strategy in self.strategies},
             beside={s.name: facts.unlabelled for s in self.strategies if s.needs_unlabelled},
         )

@@ -104,7 +104,7 @@ class _Searcher:
         ] = {}  # of the kinds of slots but the first; None: it cannot be used
         timed, latencies = self._time_backbones(ranked.ranking)
         self.ranking = _with_latencies(ranked.ranking, latencies)
-        facts = self._facts(timed, ranked)
+        facts = self._facts(timed, latencies, ranked)
         self.default = planner.DefaultPlanner(
             ranked=self._fast_enough(_with_earlier(self.ranking.ranked, self.probes)),
             strategies=list(setup.strategies.values()),
@@ -270,7 +270,7 @@ class _Searcher:
             self.paces[work.kind] = {key: (seconds, measured.latency)}
             return
         self._price(work.kind)
-        self.default.costs.measured(candidate, seconds)
+        self.default.costs.measured(candidate, seconds, measured.latency + measured.prepare)
         if self._is_guests():
             self.returned.append(work.trial)
         else:
@@ -343,7 +343,7 @@ class _Searcher:
         if self.guest is not None:
             self.guest.tell(result)
 
-    def _facts(self, timed: Seconds, ranked: RankResult) -> planner.Facts:
+    def _facts(self, timed: Seconds, latencies: Seconds, ranked: RankResult) -> planner.Facts:
         """Return what the planner knows of the data and the machine."""
         setup, columns = self.setup, self.setup.columns
         train, select, test = (len(setup.parts.rows(code)) for code in range(3))
@@ -360,6 +360,7 @@ class _Searcher:
             seed=self.context.options.seed,
             trials=len(self.probes) if setup.parts.earlier is not None else 0,
             timed=timed,
+            predicted=latencies,
             recoverable={
                 profile.backbone: depth_profile.recoverable(profile) for profile in ranked.depth_profiles
             },
@@ -394,7 +395,7 @@ class _Searcher:
                     continue
                 self._measured(measured)
                 timed[entry.backbone, entry.input_size] = measured.seconds_per_image + measured.prepare
-                latencies[entry.backbone, entry.input_size] = measured.latency
+                latencies[entry.backbone, entry.input_size] = measured.latency + measured.prepare
         return timed, latencies
 
     def _measured(self, measured: Measurement) -> None:

@@ -47,6 +47,32 @@ def test_a_timed_recipe_is_forecast_by_its_own_batches() -> None:
     assert known.is_measured(recipe("all"))  # timed before the search
 
 
+def test_what_was_timed_tells_how_far_the_ranking_was_off_for_other_backbones() -> None:
+    """The ranking reads its few images before the faster precision is known."""
+    head = Candidate(backbone="b", input_size=128, strategy="linear_probe")
+    few = [replace(ARM, embedded=64), replace(ARM, backbone="b", embedded=64)]
+    facts = {"ranked": few, "rows": 800, "rows_final": 1000, "rows_select": 200, "rows_test": 200}
+    ranking_alone = CostModel(**facts)
+    timed = CostModel(**facts, predicted={("a", 128): 0.001})
+    assert timed.probe(head, 0) < 0.7 * ranking_alone.probe(head, 0)
+    own = replace(head, backbone="a")
+    assert timed.probe(own, 0) < timed.probe(head, 0), "what it took itself counts in full"
+    assert timed.fit(head, 0) < ranking_alone.fit(head, 0), "so it does for the test images"
+
+
+def test_features_that_were_read_faster_make_those_of_others_cheaper() -> None:
+    known = CostModel(
+        ranked=[replace(ARM, embedded=64), replace(ARM, backbone="b", embedded=64)],
+        rows=800, rows_final=1000, rows_select=200, rows_test=200,
+    )  # fmt: skip
+    head, other = (Candidate(backbone=name, input_size=128, strategy="linear_probe") for name in "ab")
+    before = known.probe(other, 0)
+    cost = Cost(decode=0.2, forward=0.8, other=0.5)
+    known.tell(TrialResult(trial=Trial(id="t", candidate=head), status="finished", cost=cost, score_val=0.8))
+    assert known.probe(other, 0) < 0.8 * before
+    assert known.probe(head, 0) < 1.0, "its own features are stored"
+
+
 def test_an_untimed_depth_lies_between_a_forward_pass_and_the_whole() -> None:
     known = cost_model()
     depths: tuple[Depth, ...] = (0, 1, 2, "all")
