@@ -55,7 +55,9 @@ def _trained(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     epochs = task.trial.epochs - resumed
     phases = task.strategy.phases
     if task.trial.resume_from is not None:
-        lower = partial(continued_rate, added=epochs, trained=resumed)
+        # A pass over further images is as many steps as several over those that the shorter training saw.
+        passes = epochs * len(rows.fitted) / max(len(rows.decoded), 1)
+        lower = partial(continued_rate, added=passes, trained=resumed)
         phases = tuple(replace(phase, lr=lower(phase.lr)) for phase in task.strategy.continued)
         if "lr" in hyper:
             hyper["lr"] = lower(float(hyper["lr"]))

@@ -16,7 +16,7 @@ from PIL import Image
 from test_trial import LP_FT, PROBE, TUNE
 
 from autotl.data import unsampled as lists
-from autotl.engine import messages, unsampled
+from autotl.engine import fine_tuning, messages, unsampled
 from autotl.engine.on_ray import place
 from autotl.modality.image_store import digest_of
 from autotl.records import Candidate, Columns, Strategy, Target, Trial, TrialResult, Unsampled
@@ -76,6 +76,24 @@ def test_all_images_outside_the_sample_are_learned_from(
     alone = test_trial.attempt(tmp_path / "alone", strategy, epochs=2.0 if strategy.phases else 0.0)
     assert alone.unsampled == 0 and done.steps_done >= 4 * alone.steps_done
     assert test_trial.accuracy(tmp_path, done)[0] >= test_trial.accuracy(tmp_path / "alone", alone)[0] - 0.05
+
+
+def test_a_pass_over_many_further_images_is_made_at_a_higher_rate_than_one_over_the_sample(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    lower = fine_tuning.continued_rate
+
+    def noted(rate: float, *, added: float, trained: float) -> float:
+        asked.append(added)
+        return lower(rate, added=added, trained=trained)
+
+    monkeypatch.setattr(fine_tuning, "continued_rate", noted)
+    probe = test_trial.attempt(tmp_path, TUNE)
+    more = {"epochs": 7.0, "resume_from": probe.model, "resumed_epochs": 6.0}
+    test_trial.attempt(tmp_path, TUNE, **more)
+    attempt(tmp_path, in_folder(folder), TUNE, **more)
+    assert asked == [1.0, (60 + COUNT) / 60]
 
 
 def test_a_head_on_images_from_files_is_that_of_the_same_images_decoded(folder: Path, tmp_path: Path) -> None:
