@@ -18,7 +18,7 @@ __all__ = ["AS_GOOD", "AS_GOOD_FOR_LESS", "FIGURES", "NOTICEABLE", "Choice", "Co
 
 AS_GOOD = 0.001  # of the expected score: a smaller difference is none
 AS_GOOD_FOR_LESS = 0.01  # of the expected score that speed or size may cost
-TIE = 0.003  # of the expected score, within which one of an equal score is as good
+TIE = 0.005  # of the expected score, within which one of an equal score is as good
 NOTICEABLE = 0.95  # of the other's figure: less is named as cheaper
 LEAST_SECONDS = 1.0  # of training, that a stop-watch tells apart
 FIGURES = ("fit_time", "latency", "parameters")

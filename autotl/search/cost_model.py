@@ -81,15 +81,9 @@ class CostModel:
         )
         self._factor = factors[len(factors) // 2] if factors else TRAIN_FACTOR
 
-    def measured(self, candidate: Candidate, seconds: float, predicted: float | None = None) -> None:
-        """Take in the seconds that an image took in timed batches: of a recipe's training, and to be predicted.
-
-        Its augmentation is included.
-        """
+    def measured(self, candidate: Candidate, seconds: float) -> None:
+        """Take in the seconds that an image of a recipe's training took in timed batches, its augmentation included."""
         self.steps[_key(candidate)] = seconds
-        if predicted is not None:
-            self.predicted = {**self.predicted, _key(candidate)[:2]: predicted}
-        self._paces.clear()
         self._finals.clear()
 
     def is_measured(self, candidate: Candidate) -> bool:

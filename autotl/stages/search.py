@@ -270,7 +270,7 @@ class _Searcher:
             self.paces[work.kind] = {key: (seconds, measured.latency)}
             return
         self._price(work.kind)
-        self.default.costs.measured(candidate, seconds, measured.latency + measured.prepare)
+        self.default.costs.measured(candidate, seconds)
         if self._is_guests():
             self.returned.append(work.trial)
         else:
