@@ -24,9 +24,9 @@ from autotl.records import CurvePoint, Kind, fact
 # Factors on the learning rate asked for, one after the other where a training diverged or collapsed.
 RATES = (1.0, 0.25, 1 / 32)
 # A continued training starts with the optimiser's moments at nought. At the full rate a few epochs then undo more than
-# they teach. So its rate is lower the fewer epochs it adds, counted against `CAREFUL` times those that were made, but no
-# lower than what teaches something (docs/measurements/training.md).
-CAREFUL, LEAST_RATE = 3.0, 3e-4
+# they teach. So its rate is lower the fewer epochs it adds, counted against `CAREFUL` times those that were made. Rates up
+# to `LEAST_RATE` undo nothing and stay (docs/measurements/training.md).
+CAREFUL, LEAST_RATE = 3.0, 5e-4
 FEWEST_BATCH = 4
 FEW_ROWS = 400  # below, half the batch: twice the steps
 COLLAPSED = 0.97  # of the loss of the best constant prediction
@@ -112,7 +112,7 @@ def continued_rate(rate: float, *, added: float, trained: float) -> float:
     """Return the peak learning rate at which a training of `trained` epochs is continued for `added` more.
 
     >>> continued_rate(2e-3, added=2, trained=6), continued_rate(2e-3, added=18, trained=6)
-    (0.0003, 0.001)
+    (0.0005, 0.001)
     """
     return max(rate * added / (added + CAREFUL * trained), min(rate, LEAST_RATE))
 
