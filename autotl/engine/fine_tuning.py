@@ -24,8 +24,8 @@ from autotl.records import CurvePoint, Kind, fact
 # Factors on the learning rate asked for, one after the other where a training diverged or collapsed.
 RATES = (1.0, 0.25, 1 / 32)
 # A continued training starts with the optimiser's moments at nought. At the full rate a few epochs then undo more than
-# they teach. So its rate is lower the fewer epochs it adds, counted against `CAREFUL` times those that were made. Rates up
-# to `LEAST_RATE` undo nothing and stay (docs/measurements/training.md).
+# they teach. So its rate is lower the fewer epochs it adds, counted against `CAREFUL` times those that were made. Rates
+# up to `LEAST_RATE` undo nothing and stay (docs/measurements/training.md).
 CAREFUL, LEAST_RATE = 3.0, 5e-4
 FEWEST_BATCH = 4
 FEW_ROWS = 400  # below, half the batch: twice the steps
