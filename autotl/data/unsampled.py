@@ -58,8 +58,8 @@ def listed(columns: Columns, left_out: np.ndarray, outside: Unsampled | None, *,
     places = np.zeros(0, np.int64)
     if outside is not None:
         places = np.arange(len(outside.files))
-        if outside.kin is not None:
-            places = places[~((outside.kin >= 0) & tested[outside.kin])]
+        if outside.same_group is not None:
+            places = places[~((outside.same_group >= 0) & tested[outside.same_group])]
         places = places[stratified_order(outside.labels[places], generator)]
     return _joined(columns, rows, outside, places)
 

@@ -107,7 +107,9 @@ class Unsampled:
     labels: np.ndarray  # (k,) as `Target.values` of the main target
     offset: np.ndarray | None = None  # (k,) int64: where an item begins in its file; None: each is a file
     size: np.ndarray | None = None  # (k,) int64: bytes of it
-    kin: np.ndarray | None = None  # (k,) int64: a row of the data set in the same group, -1: none is in it
+    same_group: np.ndarray | None = (
+        None  # (k,) int64: a row of the data set in the same group, -1: none is in it
+    )
     weight: np.ndarray | None = None  # (k,) float64, as in `Dataset`
 
 

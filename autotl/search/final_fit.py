@@ -12,7 +12,7 @@ from autotl.search.cost_model import CostModel
 class FitPlan:
     """What a final fit is made of."""
 
-    more: int  # passes by which it continues the probe; 0: it begins anew
+    more: int  # passes by which it continues the probe; 0: it starts again
     outside: int  # images outside the sample that it is asked to learn from
     forecast: float  # seconds
 
@@ -27,10 +27,10 @@ def head(costs: CostModel, candidate: Candidate, seconds: float, outside: int, r
     return FitPlan(more=0, outside=outside, forecast=forecast)
 
 
-def anew(
+def from_the_start(
     costs: CostModel, candidate: Candidate, seconds: float, epochs: float, outside: int, read: float
 ) -> FitPlan:
-    """Return the plan of a training of so many passes that begins anew."""
+    """Return the plan of a training of so many passes from the pretrained weights."""
     able = min(outside, costs.outside(candidate, seconds, epochs, read))
     forecast = costs.fit(candidate, epochs) + costs.fit_outside(candidate, able, epochs, read)
     return FitPlan(more=0, outside=able, forecast=forecast)

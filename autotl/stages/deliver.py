@@ -171,7 +171,7 @@ class _Delivery:
         images, read = self.outside.usable, self._decode_seconds()
         if not trained:
             return final_fit.head(costs, candidate, left, images, read)
-        of_kind = final_fit.continued if self._continues else final_fit.anew
+        of_kind = final_fit.continued if self._continues else final_fit.from_the_start
         return of_kind(costs, candidate, left, trained, images, read)
 
     def _outside(self) -> Outside:

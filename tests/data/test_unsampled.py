@@ -45,8 +45,10 @@ def test_what_is_decoded_comes_first_and_any_beginning_is_stratified() -> None:
 
 def test_nothing_of_a_group_that_tests_is_learned_from() -> None:
     group = np.array([0, 1, 2, 3, 3, 4, 5, 6])
-    kin = np.array([3, 0, -1, 4])  # of row 4's group is row 3, which tests
-    images = unsampled.listed(columns(group=group), np.array([4, 5]), outside(4, kin=kin), seed=0)
+    same_group = np.array([3, 0, -1, 4])  # of row 4's group is row 3, which tests
+    images = unsampled.listed(
+        columns(group=group), np.array([4, 5]), outside(4, same_group=same_group), seed=0
+    )
     assert images.row.tolist() == [5, NOT_DECODED, NOT_DECODED]
     assert {images.path(place) for place in (1, 2)} == {"/data/ä1\udcff.png", "/data/ä2\udcff.png"}
 

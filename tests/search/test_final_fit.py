@@ -45,5 +45,5 @@ def test_without_time_for_a_pass_over_the_sample_there_is_none() -> None:
 def test_a_head_is_asked_for_all_and_a_training_anew_for_what_fits() -> None:
     head = final_fit.head(costs(), PROBE, 50.0, 100_000, READ)
     assert head.outside == 100_000 and head.forecast == pytest.approx(50.0 / MARGIN, rel=0.05)
-    anew = final_fit.anew(costs(), TUNE, 400.0, 4.0, 100_000, READ)
-    assert 0 < anew.outside < 100_000 and MARGIN * anew.forecast <= 400.0
+    fresh = final_fit.from_the_start(costs(), TUNE, 400.0, 4.0, 100_000, READ)
+    assert 0 < fresh.outside < 100_000 and MARGIN * fresh.forecast <= 400.0

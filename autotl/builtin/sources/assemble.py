@@ -223,16 +223,16 @@ def _unsampled(
     if not places:
         return None
     items = [outside[place] for place in places]
-    kin = None
+    same_group = None
     if keys is not None:
         first = len(keys) - len(outside)
         row_of = {key: row for row, key in enumerate(keys[:first])}
-        kin = np.array([row_of.get(keys[first + place], -1) for place in places], np.int64)
+        same_group = np.array([row_of.get(keys[first + place], -1) for place in places], np.int64)
     weighted = any(item.weight is not None for item in items)
     return Unsampled(
         files=np.array([item.file for item in items], object),
         labels=kind.read([item.label for item in items], target.classes),
-        kin=kin,
+        same_group=same_group,
         weight=np.array([item.weight or 1.0 for item in items]) if weighted else None,
     )
 

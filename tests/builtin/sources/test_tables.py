@@ -616,12 +616,14 @@ def test_images_outside_a_sample_keep_label_weight_and_group_and_none_of_them_te
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     data = read(tmp_path / "labels.csv", sample="60", group="writer", weight="trust")
     outside = data.unsampled
-    assert outside is not None and outside.offset is None and outside.kin is not None
+    assert outside is not None and outside.offset is None and outside.same_group is not None
     assert outside.weight is not None and data.group is not None
     numbers = [int(Path(file).stem) for file in outside.files]
     sampled = {str(name): row for row, name in enumerate(data.names)}
     assert numbers and max(numbers) < 100 and not {f"{number}.png" for number in numbers} & set(sampled)
-    for number, label, weight, row in zip(numbers, outside.labels, outside.weight, outside.kin, strict=True):
+    for number, label, weight, row in zip(
+        numbers, outside.labels, outside.weight, outside.same_group, strict=True
+    ):
         assert data.classes[label] == "ab"[number % 2] and weight == 1 + number % 3
         writers = {n // 4 for n in (int(name[:-4]) for name in sampled)}
         assert (row >= 0) == (number // 4 in writers)
