@@ -13,6 +13,7 @@ over both; *averaged* joins the weights of probe and continued training. All are
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,17 +43,28 @@ ADDED, SHARES = (2.0, 6.0, 18.0), (1.0, 0.5, 0.25, 0.1)
 FEW = {20: (48, 12), 10_000: (20, 5)}  # of a class, of train and select, by the number of classes below which
 
 
+def on_sets(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what both measurements ask for: sets, weights, and where results go."""
+    for option in (
+        click.option("--set", "names", multiple=True, help="some of the sets"),
+        click.option("--out", type=click.Path(path_type=Path), required=True),
+        click.option(
+            "--work", type=click.Path(path_type=Path), required=True, help="decoded images and models"
+        ),
+        click.option("--weights", required=True, help="folder with checkpoints, as for `autotl run`"),
+        click.argument("sets", type=click.Path(exists=True, file_okay=False, path_type=Path)),
+    ):
+        command = option(command)
+    return command
+
+
 @click.group()
 def main() -> None:
     """Measure what a final fit adds to a probe."""
 
 
 @main.command()
-@click.argument("sets", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--weights", required=True, help="folder with checkpoints, as for `autotl run`")
-@click.option("--work", type=click.Path(path_type=Path), required=True, help="decoded images and models")
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--set", "names", multiple=True, help="some of the sets")
+@on_sets
 @click.option("--precision", default="auto", show_default=True)
 def measure(sets: Path, weights: str, work: Path, out: Path, names: tuple[str, ...], precision: str) -> None:
     """Train what is missing in OUT; it can be interrupted and started again."""
@@ -73,11 +85,7 @@ def measure(sets: Path, weights: str, work: Path, out: Path, names: tuple[str, .
 
 
 @main.command()
-@click.argument("sets", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--weights", required=True, help="folder with checkpoints, as for `autotl run`")
-@click.option("--work", type=click.Path(path_type=Path), required=True, help="decoded images and models")
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--set", "names", multiple=True, help="some of the sets")
+@on_sets
 def rates(sets: Path, weights: str, work: Path, out: Path, names: tuple[str, ...]) -> None:
     """Continue a probe on its own images, and on select images besides, at several rates."""
     specs = load_plugins().backbones(None, Settings(weights=(weights,), offline=True))

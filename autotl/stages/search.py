@@ -267,7 +267,7 @@ class _Searcher:
         self._measured(measured)
         if work.trial is None:
             key = (candidate.backbone, candidate.input_size)
-            self.paces[work.kind] = {key: (seconds, measured.latency)}
+            self.paces[work.kind] = {key: (seconds, measured.latency + measured.prepare)}
             return
         self._price(work.kind)
         self.default.costs.measured(candidate, seconds)
