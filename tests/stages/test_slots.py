@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from simulated_run import Again, World
 from autotl.protocols import Planner, PlannerCall
 from autotl.records import Kind, Trial, TrialResult
 from autotl.run_folder import result_file
+from autotl.search.planner import DefaultPlanner
 from autotl.testing.simulated_engine import Cell, TableEngine, TableSlot
 
 pytestmark = [pytest.mark.usefixtures("guest"), pytest.mark.slow]
@@ -136,6 +138,26 @@ def test_a_slow_slot_does_not_price_a_fast_one(photos: Path, tmp_path: Path) -> 
     assert len(tuned) >= 4
     # What costs are measured on one kind alone is right from its second trial on.
     assert all(0.6 < ratio < 1.6 for ratio in ratios), ratios
+
+
+def test_preparing_an_image_counts_on_a_second_kind_of_slots_as_on_the_first(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared, known, second = 0.1, list[float](), list[float]()
+    measure, add = TableEngine.measure_now, DefaultPlanner.add_kind
+
+    def slowly_prepared(self: TableEngine, *rest: Any) -> Any:
+        return replace(measure(self, *rest), prepare=prepared)
+
+    def noted(self: DefaultPlanner, kind: str, paces: Any) -> None:
+        known.extend(self.facts.predicted.values())
+        second.extend(latency for _, latency in paces.values())
+        add(self, kind, paces)
+
+    monkeypatch.setattr(TableEngine, "measure_now", slowly_prepared)
+    monkeypatch.setattr(DefaultPlanner, "add_kind", noted)
+    Slots(1.0, 3.0).run(photos, tmp_path / "run", budget=300.0)
+    assert known and second and min([*known, *second]) > prepared
 
 
 def test_a_lost_slot_gives_its_trial_back(
