@@ -39,6 +39,10 @@ WORK = {
     messages.Train: "a training",
     messages.Predict: "predictions",
 }
+# Every step allocates the same activations again. By default glibc gives large blocks back to the system when they are
+# freed, and the system clears each page when it is asked for once more: with these limits, which must be set before the
+# process begins, a small backbone trains in 0.85 times the time (docs/measurements/seconds.md).
+KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 SENT = "AUTOTL_SENT_WEIGHTS"  # environment variable of a worker: the folder of weights that were sent to its machine
 UNLIMITED = 1e9  # seconds
 _POLL = 0.1
@@ -278,6 +282,7 @@ def environment(start: messages.Start) -> dict[str, str]:
     threads = str(min(start.cores, hardware.cores()) if start.cores else hardware.cores())
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         variables[name] = threads
+    variables = KEPT_MEMORY | variables
     if start.sent:
         variables[SENT] = start.sent
     if start.offline:

@@ -336,6 +336,19 @@ def test_the_worker_has_the_threads_of_this_machine_and_knows_when_it_is_offline
     assert int(environment["OMP_NUM_THREADS"]) == hardware.cores()
 
 
+def test_the_worker_keeps_freed_memory_but_where_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = messages.Start(
+        folder="f", cache=None, device="cpu", precision="auto", seed=0, offline=True, sys_path=()
+    )
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "7")
+    monkeypatch.delenv("MALLOC_MMAP_THRESHOLD_", raising=False)
+    environment = process.environment(start)
+    assert environment["MALLOC_TRIM_THRESHOLD_"] == "7"
+    assert environment["MALLOC_MMAP_THRESHOLD_"] == process.KEPT_MEMORY["MALLOC_MMAP_THRESHOLD_"]
+
+
 def test_a_message_cut_off_in_the_middle_is_the_end(tmp_path: Path) -> None:
     path = tmp_path / "stream"
     with path.open("wb") as stream:
