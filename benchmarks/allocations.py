@@ -40,7 +40,15 @@ def compare(backbone: str, side: int, batch: int, pairs: int) -> None:
     plain = {name: value for name, value in os.environ.items() if name not in KEPT_MEMORY} | WORKER
     for _ in range(pairs):
         for way, variables in (("usual", plain), ("kept", plain | KEPT_MEMORY)):
-            command = [sys.executable, "-m", "benchmarks.allocations", "once", backbone, str(side), str(batch)]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.allocations",
+                "once",
+                backbone,
+                str(side),
+                str(batch),
+            ]
             output = subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
             found[way].append(json.loads(output))
     for figure in found["usual"][0]:
