@@ -19,6 +19,7 @@ from autotl.modality import image_store
 from autotl.plugins.manager import load_plugins
 from autotl.protocols import Engine
 from autotl.records import PARTS, BackboneSpec, Candidate, Columns, Dataset, Part, Trial
+from autotl.stats.folds import stratified_order
 from benchmarks.sets import GROUPS
 
 LINEAR = next(strategy for strategy in STRATEGIES if strategy.name == "linear_probe")
@@ -88,7 +89,7 @@ def opened(
             part=part,
             fold=np.full(len(part), -1, np.int8),
             group=data.group,
-            order=np.arange(len(part)),
+            order=stratified_order(data.labels, np.random.default_rng(0)),
             classes=data.classes,
         )
         digests = None if data.digests is None else data.digests.tolist()
