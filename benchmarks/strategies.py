@@ -2,6 +2,7 @@
 
     python -m benchmarks.strategies measure SET/train STRATEGIES --share 0.15 --out strategies.jsonl
     python -m benchmarks.strategies table strategies.jsonl
+    python -m benchmarks.strategies over_sets strategies.jsonl --of lp_ft
 
 Each split draws train and test images of a folder and trains every strategy with the same seed from the same backbone.
 STRATEGIES are separated by commas; ``fine_tune:1`` is one at another depth. `--elsewhere` is another domain, whose
@@ -23,6 +24,7 @@ from typing import Any
 
 import click
 import numpy as np
+import pandas as pd
 
 from autotl.builtin.fine_tuning import FINE_TUNING
 from autotl.builtin.strategies import FROZEN, INSTANCES, STRATEGIES
@@ -32,6 +34,7 @@ from autotl.modality import image_store
 from autotl.plugins.manager import load_plugins
 from autotl.records import BackboneSpec, Candidate, Columns, Dataset, Depth, Parent, Settings, Strategy, Trial
 from autotl.stats import metrics
+from benchmarks.heads import interval_over_sets
 from benchmarks.probes import far
 
 BY_NAME = {s.name: s for s in (*STRATEGIES, *FROZEN, *FINE_TUNING, *INSTANCES)}
@@ -236,8 +239,7 @@ def _predictions(path: Path, images: Images) -> dict[str, Any]:
 @click.option("--of", "base", default="fine_tune", show_default=True)
 def table(file: Path, base: str) -> None:
     """Print what each strategy gains over one on the same splits, in points with a 95% interval."""
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    rows = [row for row in rows if "predicted" in row]
+    rows = _read(file)
     for name, share in dict.fromkeys((row["set"], row["share"]) for row in rows):
         here = [row for row in rows if (row["set"], row["share"]) == (name, share)]
         for strategy in dict.fromkeys(row["strategy"] for row in here):
@@ -249,6 +251,54 @@ def table(file: Path, base: str) -> None:
             ]
             if pairs:
                 print(_line(f"{name}, {share:g}", strategy, pairs, base))
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    """Return the trainings that made predictions."""
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [row for row in rows if "predicted" in row]
+
+
+@main.command(name="over_sets")
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.option("--of", "base", default="fine_tune", show_default=True)
+def over_sets(file: Path, base: str) -> None:
+    """Print which strategies ever win: the mean gain over one, with its interval over sets, and where it is the best."""
+    rows = _read(file)
+    cells = pd.DataFrame([{**row, **_beside(row, rows, base)} for row in rows])
+    wide = cells.pivot_table(index=["set", "split"], columns="strategy", values="score")
+    best, seconds = wide.max(axis=1), cells.groupby("strategy")["ratio"].median()
+    clearly = cells.groupby("strategy")[["above", "below"]].sum()
+    print(
+        "| strategy | sets | score | gain | best | above | below | seconds |\n|---|---|---|---|---|---|---|---|"
+    )
+    for name in (wide.sub(wide[base], axis=0)).mean().sort_values(ascending=False).index:
+        gain = (wide[name] - wide[base]).dropna()
+        low, high = interval_over_sets(gain)
+        print(
+            f"| `{name}` | {len(gain)} | {wide[name].mean():.1f} | {gain.mean():+.1f} [{low:+.1f}, {high:+.1f}] | "
+            f"{int((wide[name] == best).sum())} | {clearly['above'][name]} | {clearly['below'][name]} | "
+            f"{seconds[name]:.1f} |".replace("-", "−")
+        )
+
+
+def _beside(row: dict[str, Any], rows: Sequence[dict[str, Any]], base: str) -> dict[str, Any]:
+    """Return the score of a training in percent, and whether it is significantly above or below the one it is held to."""
+    key = (row["set"], row["split"], base)
+    other = next(each for each in rows if (each["set"], each["split"], each["strategy"]) == key)
+    labels, predicted, held = (
+        np.array(each) for each in (row["labels"], row["predicted"], other["predicted"])
+    )
+    classes = int(labels.max()) + 1
+    gain = metrics.paired_difference(
+        "balanced_accuracy", labels, predicted, held, classes, np.array(row["group"])
+    )
+    return {
+        "score": 100 * metrics.score("balanced_accuracy", labels, predicted, classes),
+        "above": int(gain.low > 0),
+        "below": int(gain.high < 0),
+        "ratio": row["seconds"] / max(other["seconds"], 1e-9),
+    }
 
 
 def _line(
