@@ -23,7 +23,7 @@ FINAL_HEAD = 4.0  # fitting a head again on all images
 DISTILLATION = 0.2  # of the budget, where it is asked for
 LABEL_COLUMNS = 0.2  # of the budget, where there are several
 UNSAMPLED = 0.15  # of the budget, where a sample leaves images out that the final fit can learn from
-RANK_SHARE = 0.12  # of the budget without start and report
+RANK_SHARE = 0.1  # of the budget without start and report
 FEWEST_IMAGES = 200  # the images of the smallest useful run: one linear probe on them needs
 IMAGE_SECONDS = 0.004  # seconds each
 
