@@ -21,7 +21,7 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -194,6 +194,8 @@ class Belief:
         other._heads = {entry: list(heads) for entry, heads in self._heads.items()}
         other._numbers = dict(self._numbers)
         other._rows = {scale: dict(rows) for scale, rows in self._rows.items()}
+        if self._posterior is not None:
+            other._posterior = replace(self._posterior, drawn=dict(self._posterior.drawn))
         return other
 
     # -- what it is fed with

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import permutations
 
@@ -241,6 +242,17 @@ def test_chances_are_those_of_one_winner_among_all() -> None:
     gaps = seen.behind
     assert all(0 <= gap.low <= gap.value <= gap.high for gap in gaps.values())
     assert gaps["a@96/fine_tune:2"].value < gaps["c@96/linear_probe"].value
+
+
+def test_a_copy_and_its_original_draw_on_their_own() -> None:
+    one = belief(*FIELD)
+    one.update(RESULTS[0])
+    points, more = [(recipe("a"), 6.0)], [(recipe("b"), 6.0), (recipe("c", "all"), 20.0)]
+    drawn = one.draws(points, 50)
+    other = deepcopy(one)
+    own = other.draws([*points, *more], 50)
+    assert np.array_equal(one.draws(points, 50), drawn)
+    assert np.array_equal(one.draws([*points, *more[::-1]], 50)[:, [0, 2, 1]], own)
 
 
 def test_a_trial_without_a_score_says_nothing() -> None:
