@@ -17,7 +17,8 @@ from autotl.ranking import depth_profile
 from autotl.records import Candidate, Columns, Fact, Goal, Interval, Metric, Strategy, TargetName, TrialResult
 from autotl.records.encoding import rounded
 from autotl.records.result import Case
-from autotl.search.belief import Belief, Selection
+from autotl.search.belief import Belief
+from autotl.search.observations import Selection
 from autotl.stats import metrics, values
 
 INCOMPLETE = "predictions do not cover every selection row"

@@ -25,8 +25,9 @@ import numpy as np
 from autotl.records import Candidate, Ranked, Ranking, Strategy, Trial, TrialResult
 from autotl.records.facts import Fact, Kind, fact
 from autotl.search import combine, knapsack
-from autotl.search.belief import Belief, Point, Selection
+from autotl.search.belief import Belief, Point
 from autotl.search.cost_model import CostModel, has_all_features, images_read
+from autotl.search.observations import Selection
 from autotl.search.prior import sigmoid
 from autotl.search.recipe import recipes
 

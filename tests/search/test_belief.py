@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from autotl.records import Candidate, Depth, Ranked, Trial, TrialResult
-from autotl.search.belief import Belief, Selection
+from autotl.search.belief import Belief
+from autotl.search.observations import Selection
 
 ROWS = 200
 
