@@ -69,59 +69,100 @@ def fit(
     short of time ends annealed instead of cut. Raises `Diverged` when the loss is not finite, or
     stays far above that of an even guess after the warm-up: a rate that is too high costs little time.
     """
-    course = Course()
     generator = torch.Generator().manual_seed(setting.seed)
     torch.manual_seed(setting.seed)
     starts = setting.starts if setting.starts is not None else _starts(model, phases)
-    a_pass = max(1, (setting.counted or len(rows)) // setting.batch)
-    start, seconds = time.monotonic(), max(allowance.left, 1e-3)
-    steps_done, total = 0.0, max(1.0, epochs * a_pass)
+    steps_per_epoch = max(1, (setting.counted or len(rows)) // setting.batch)
+    training = _Training(
+        model=model,
+        setting=setting,
+        allowance=allowance,
+        generator=generator,
+        steps_per_epoch=steps_per_epoch,
+        planned=max(1.0, epochs * steps_per_epoch),
+        start=time.monotonic(),
+        seconds=max(allowance.left, 1e-3),
+        followed=_followed(model, depth, len(rows), setting),
+    )
     highest_loss = RUNAWAY * setting.outputs.even_loss(setting.labels[rows])
-    followed = _followed(model, depth, len(rows), setting)
     if setting.reporter is not None:
         setting.reporter.begin_run()
-
-    def point(loss: float) -> CurvePoint:
-        score = _score(model, followed, setting)
-        seconds = round(time.monotonic() - start, 3)
-        epoch = round(steps_done / a_pass, 3)
-        return CurvePoint(epoch=epoch, seconds=seconds, loss=round(loss, 6), score=score)
-
-    planned, before = 0, 0.0  # the steps and shares of the phases so far: rounding loses no step
-    for phase in phases:
-        share = phase.share / sum(p.share for p in phases)
-        before += share
-        steps = max(1, round(total * before) - planned)
-        planned += steps
+    for phase, share, steps in _shares(phases, training.planned):
         work = _begin(model, phase, depth, rows, setting, hyper, generator, starts)
-        base = [group["lr"] for group in work.rates]
-        phase_start = steps_done / total
         losses = _Losses(highest=highest_loss if objective.on_own_scale([phase]) else math.inf)
         with averaged_statistics(model, phase):
-            for step in range(steps):
-                clock = (time.monotonic() - start) / seconds
-                progress = _further(step / steps, (clock - phase_start) / max(share, 1e-9))
-                if progress >= 1.0 or allowance.expired:
-                    break
-                for group, rate in zip(work.rates, base, strict=True):
-                    group["lr"] = rate * _schedule(progress)
-                loss = _step(work, setting, generator, progress)
-                if loss is not None:
-                    losses.add(loss, warm=progress >= WARM_UP)
-                steps_done += 1
-                if losses.count == a_pass:
-                    course.curve.append(point(losses.take_mean()))
-                if setting.reporter is not None:
-                    score = course.curve[-1].score if course.curve else None
-                    setting.reporter.step(steps_done / a_pass, loss, score)
+            training.take_steps(work, steps, share, losses)
         work.end()
         if losses.count:
-            course.curve.append(point(losses.take_mean()))
-    course.steps, course.epochs = int(steps_done), steps_done / a_pass
-    if steps_done >= 0.98 * total:
-        course.epochs = epochs
+            training.add_point(losses)
     model.eval()
+    course = training.course
+    course.epochs = epochs if course.steps >= 0.98 * training.planned else training.epochs
     return course
+
+
+def _shares(phases: tuple[Phase, ...], planned: float) -> Iterator[tuple[Phase, float, int]]:
+    """Return each phase with its share of the training and its steps; rounding loses no step."""
+    steps_before, share_before = 0, 0.0
+    for phase in phases:
+        share = phase.share / sum(p.share for p in phases)
+        share_before += share
+        steps = max(1, round(planned * share_before) - steps_before)
+        steps_before += steps
+        yield phase, share, steps
+
+
+@dataclass(slots=True, kw_only=True)
+class _Training:
+    """A training under way: its steps, its clock and its learning curve."""
+
+    model: Model
+    setting: Setting
+    allowance: Allowance
+    generator: torch.Generator
+    steps_per_epoch: int
+    planned: float  # steps
+    start: float  # by the clock
+    seconds: float  # that it may take
+    followed: np.ndarray  # the rows whose score the learning curve has
+    course: Course = field(default_factory=Course)
+
+    @property
+    def epochs(self) -> float:
+        """Return the epochs that the steps so far are."""
+        return self.course.steps / self.steps_per_epoch
+
+    def take_steps(self, work: _Work, steps: int, share: float, losses: _Losses) -> None:
+        """Take the steps of a phase, or as many as its share of the time grants."""
+        peak_rates = [group["lr"] for group in work.rates]
+        phase_start = self.course.steps / self.planned
+        for step in range(steps):
+            clock = (time.monotonic() - self.start) / self.seconds
+            progress = _further(step / steps, (clock - phase_start) / max(share, 1e-9))
+            if progress >= 1.0 or self.allowance.expired:
+                break
+            for group, rate in zip(work.rates, peak_rates, strict=True):
+                group["lr"] = rate * _schedule(progress)
+            loss = _step(work, self.setting, self.generator, progress)
+            if loss is not None:
+                losses.add(loss, warm=progress >= WARM_UP)
+            self.course.steps += 1
+            if losses.count == self.steps_per_epoch:
+                self.add_point(losses)
+            self._report(loss)
+
+    def add_point(self, losses: _Losses) -> None:
+        """Add a point to the learning curve, with the mean of the losses since the last one."""
+        loss, score = losses.take_mean(), _score(self.model, self.followed, self.setting)
+        seconds = round(time.monotonic() - self.start, 3)
+        epoch = round(self.epochs, 3)
+        self.course.curve.append(CurvePoint(epoch=epoch, seconds=seconds, loss=round(loss, 6), score=score))
+
+    def _report(self, loss: float | None) -> None:
+        """Report a step, with the last score of the learning curve."""
+        if self.setting.reporter is not None:
+            score = self.course.curve[-1].score if self.course.curve else None
+            self.setting.reporter.step(self.epochs, loss, score)
 
 
 @dataclass(slots=True, kw_only=True)
