@@ -150,7 +150,9 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_every_figure_on_the_board_has_command_commit_date_and_machine() -> None:
-    head, *figures = rows(READ[DOCS / "measurements" / "board.md"])
+    board = READ[DOCS / "measurements" / "board.md"]
+    machines = re.findall(r"^- \*\*(.+?)\*\*:", board, re.MULTILINE)
+    head, *figures = rows(board)
     assert head == ["figure", "command", "commit", "date", "machine"]
     assert len(figures) > 50
     for row in figures:
@@ -158,7 +160,7 @@ def test_every_figure_on_the_board_has_command_commit_date_and_machine() -> None
         assert all(row), row
         assert re.fullmatch(r"(before )?[0-9a-f]{7,}", row[2]), row
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", row[3]), row
-        assert row[4] in {"M", "M shared", "replay", "not recorded"}, row
+        assert row[4] in machines, row
 
 
 def test_every_measurement_page_is_on_the_board() -> None:
