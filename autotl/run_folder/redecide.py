@@ -6,9 +6,10 @@ and is not looked up there: that part is for models that were fitted to be shipp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from autotl.cache import atomic_write
 from autotl.decision import calibrated, conclude, evidence, judge
@@ -53,10 +54,7 @@ def revise(
     """
     state = result_file.read(folder)
     result_file.require_unchanged(state, folder)
-    metrics = TARGET_KINDS[state.data.target].metrics
-    if metric is not None and metric not in metrics:
-        raise UnknownNameError(f"metric of {state.data.target} labels", metric, metrics)
-    asked = {
+    given = {
         "metric": metric,
         "prefer": prefer,
         "max_params": max_params,
@@ -64,28 +62,18 @@ def revise(
         "max_memory": max_memory,
         "licence": tuple(licence) or None,
     }
-    goal: Goal = replace(state.goal, **{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
+    goal = _changed(state, {name: value for name, value in given.items() if value is not None})
     case = replace(case_of(state, manifest.read(folder / "manifest.csv")), goal=goal)
     trials = tuple(
-        evidence.score_trial(trial_result, folder, case.columns, goal)
-        if result.is_probe(trial_result)
-        else trial_result
-        for trial_result in state.trials
+        evidence.score_trial(trial, folder, case.columns, goal) if result.is_probe(trial) else trial
+        for trial in state.trials
     )
-    verdict = judge.judge(
-        [trial_result for trial_result in trials if result.is_probe(trial_result)], folder, case
-    )
-    name = verdict.decision.winner
-    before = state.winner
-    stands = (
-        before is not None and before.candidate == name and before.model_is is not ModelIs.ANOTHER_CANDIDATES
-    )
-    fits = [
-        trial_result
-        for trial_result in trials
-        if not result.is_probe(trial_result) and trial_result.trial.candidate.id == name
-    ]
-    fit = fits[-1] if fits and (stands or _has_model(folder, fits[-1])) else None
+    verdict = judge.judge([trial for trial in trials if result.is_probe(trial)], folder, case)
+    winner = verdict.decision.winner
+    stands = _is_shipped(winner, state)
+    fit = _last_fit(winner, trials)
+    if fit is not None and not stands and not _has_model(folder, fit):
+        fit = None
     state = replace(
         state,
         goal=goal,
@@ -99,6 +87,30 @@ def revise(
     ships = stands or fit is not None
     state = conclude.conclude(state, fit, folder, case.columns, ships=ships)
     return Revision(state=state, fit=fit, stands=stands)
+
+
+def _changed(state: result.Recommendation, given: Mapping[str, Any]) -> Goal:
+    """Return the goal of a run with the fields that are given. Raises `UnknownNameError` for a metric of other labels."""
+    metrics, metric = TARGET_KINDS[state.data.target].metrics, given.get("metric")
+    if metric is not None and metric not in metrics:
+        raise UnknownNameError(f"metric of {state.data.target} labels", metric, metrics)
+    return replace(state.goal, **given)
+
+
+def _is_shipped(candidate: str | None, state: result.Recommendation) -> bool:
+    """Return whether the model of a run's folder is this candidate's."""
+    winner = state.winner
+    return (
+        winner is not None
+        and winner.candidate == candidate
+        and winner.model_is is not ModelIs.ANOTHER_CANDIDATES
+    )
+
+
+def _last_fit(candidate: str | None, trials: Sequence[TrialResult]) -> TrialResult | None:
+    """Return the last training of a candidate that was made to be shipped; None where there is none."""
+    fits = [each for each in trials if not result.is_probe(each) and each.trial.candidate.id == candidate]
+    return fits[-1] if fits else None
 
 
 def adopt(folder: Path, revision: Revision) -> None:
