@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from autotl.candidates.declared_limits import broken_limit
-from autotl.decision import leaderboard, power, reasons, rule_of_thumb, transfer
+from autotl.decision import leaderboard, limits, power, reasons, rule_of_thumb, transfer
 from autotl.decision.evidence import (
     Evidence,
     Judged,
@@ -36,7 +36,7 @@ from autotl.search.belief import Belief, Outlook
 from autotl.search.recipe import recipes
 from autotl.stats import metrics
 
-__all__ = ["Verdict", "decide", "expected_scores", "judge", "open_recipes", "outlook"]
+__all__ = ["Verdict", "decide", "expected_scores", "judge", "likelier", "open_recipes", "outlook"]
 
 DRAWS = 2000
 HELD = 0.99  # of the probability, that the tried and the open recipes hold together
@@ -71,7 +71,7 @@ def judge(results: Sequence[TrialResult], folder: Path, case: Case) -> Verdict:
     chances = outlook(belief, rivals, case)
     train = int((columns.part == 0).sum())
     decision = _with_cause(decision, failed, case)
-    decision = _with_chances(decision, chances, [e.name for e in rivals])
+    decision = _with_chances(decision, chances, rivals, expected, goal)
     rule = rule_of_thumb.compare(decision, rivals, judged, goal, train, case.similarity)
     decision = replace(
         decision,
@@ -193,11 +193,18 @@ def _with_cause(decision: Decision, failed: Sequence[TrialResult], case: Case) -
     )
 
 
-def _with_chances(decision: Decision, seen: Outlook | None, tried: Sequence[str]) -> Decision:
+def _with_chances(
+    decision: Decision,
+    seen: Outlook | None,
+    rivals: Sequence[Evidence],
+    expected: Mapping[str, Interval],
+    goal: Goal,
+) -> Decision:
     """Return the decision with the chance that it is right, and the untried recipes that may be better."""
     if seen is None or decision.winner is None:
         return decision
     chance, gap = seen.chances[decision.winner], seen.behind[decision.winner]
+    tried = [e.name for e in rivals]
     opened = open_recipes(seen.chances, decision.winners_set, tried)
     sure = fact(
         Kind.BEST_PROBABILITY,
@@ -208,6 +215,7 @@ def _with_chances(decision: Decision, seen: Outlook | None, tried: Sequence[str]
         high=gap.high,
         chance=chance,
         among_tried=seen.among_tried[decision.winner],
+        **likelier(decision, seen.among_tried, rivals, expected, goal),
     )
     better: list[Fact] = []
     if opened:
@@ -222,6 +230,42 @@ def _with_chances(decision: Decision, seen: Outlook | None, tried: Sequence[str]
         if gap.value > NOTICED
         else (*decision.would_change, *better),
     )
+
+
+def likelier(
+    decision: Decision,
+    chances: Mapping[str, float],
+    rivals: Sequence[Evidence],
+    expected: Mapping[str, Interval],
+    goal: Goal,
+) -> dict[str, object]:
+    """Return which candidate is likelier to be the best than the winner, and why it is not recommended.
+
+    `chances` are those of the candidates that were tried, by id. Empty where none is likelier.
+    """
+    winner = str(decision.winner)
+    likeliest = max(chances, key=lambda name: chances[name])
+    if chances[likeliest] <= chances[winner]:
+        return {}
+    scores = [expected[winner].value, expected[likeliest].value]
+    by_name = {e.name: e for e in rivals}
+    if limits.broken_by(by_name[likeliest], goal) is not None:
+        because = "limit"
+    elif likeliest not in decision.winners_set:
+        because = "significant"
+    elif scores[0] >= scores[1]:
+        because = "expected"
+    elif by_name[winner].exportable and not by_name[likeliest].exportable:
+        because = "exportable"
+    else:
+        because = goal.prefer
+    return {
+        "likeliest": likeliest,
+        "likeliest_chance": chances[likeliest],
+        "expected": scores,
+        "because": because,
+        **reasons.named(goal),
+    }
 
 
 def _more_training_images(decision: Decision, rivals: Sequence[Evidence], case: Case) -> list[Fact]:

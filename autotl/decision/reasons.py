@@ -14,7 +14,7 @@ from autotl.stats import metrics
 from autotl.stats.permutation import association
 from autotl.stats.target_kinds import TARGET_KINDS
 
-__all__ = ["ENDS_SEARCH", "no_winner", "why", "why_not_tuned"]
+__all__ = ["ENDS_SEARCH", "named", "no_winner", "why", "why_not_tuned"]
 
 SIGNIFICANT = 0.05  # p-value
 LARGE = 0.6  # share of the images that always answering one class gets right, from which an accuracy needs it beside it
@@ -58,7 +58,7 @@ def _chosen(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
                 gap=gap(best, winner, judged, goal),
                 members=len(choice.members),
                 prefer=goal.prefer,
-                **_named(goal),
+                **named(goal),
                 less={f: pair for f, pair in measured.items() if pair[0] < NOTICEABLE * pair[1]},
                 more={f: pair for f, pair in measured.items() if pair[1] < NOTICEABLE * pair[0]},
                 exportable=winner.exportable and not best.exportable,
@@ -66,7 +66,7 @@ def _chosen(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
         )
     elif goal.prefer != "accuracy" and len(choice.members) > 1:
         facts.append(
-            fact(Kind.BEST_AND_PREFERRED, members=len(choice.members), prefer=goal.prefer, **_named(goal))
+            fact(Kind.BEST_AND_PREFERRED, members=len(choice.members), prefer=goal.prefer, **named(goal))
         )
     luckiest = max(choice.ordered, key=lambda e: score(e, judged, goal))
     if luckiest not in (best, winner) and score(luckiest, judged, goal) > score(best, judged, goal):
@@ -75,7 +75,7 @@ def _chosen(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
                 Kind.HIGHER_SCORE_NOT_CHOSEN,
                 candidate=luckiest.name,
                 best=best.name,
-                **_named(goal),
+                **named(goal),
                 gap=gap(luckiest, best, judged, goal),
                 expected=[choice.expected[e.name].value for e in (luckiest, best)],
             )
@@ -83,7 +83,7 @@ def _chosen(choice: Choice, judged: Judged, goal: Goal) -> list[Fact]:
     return facts
 
 
-def _named(goal: Goal) -> dict[str, str]:
+def named(goal: Goal) -> dict[str, str]:
     """Return the metric as a value of a fact, where it is no kind of accuracy."""
     return {} if goal.metric in TARGET_KINDS["multiclass"].metrics else {"metric": goal.metric}
 

@@ -403,6 +403,30 @@ def test_what_is_open_holds_with_what_was_tried_nearly_all_of_the_probability() 
     assert judge.open_recipes(chances, [], list("abcde")) == ()
 
 
+@pytest.mark.parametrize(
+    ("own", "members", "goal", "exportable", "because"),
+    [
+        (0.80, "ab", Goal(), True, "accuracy"),
+        (0.80, "ab", Goal(prefer="speed"), True, "speed"),
+        (0.82, "ab", Goal(), True, "expected"),
+        (0.80, "ab", Goal(), False, "exportable"),
+        (0.80, "a", Goal(), True, "significant"),
+        (0.80, "ab", Goal(max_params=5_000_000), True, "limit"),
+    ],
+)
+def test_why_another_is_recommended_than_the_likeliest_to_be_the_best(
+    own: float, members: str, goal: Goal, exportable: bool, because: str
+) -> None:
+    a, b = evidence("a", 20), replace(evidence("b", 22, parameters=10_000_000), exportable=exportable)
+    expected = {e.name: Interval(value=v, low=0.7, high=0.9) for e, v in ((a, own), (b, 0.81))}
+    decision = Decision(winner=a.name, winners_set=tuple(e.name for e in (a, b) if e.name[0] in members))
+    shown = judge.likelier(decision, {a.name: 0.3, b.name: 0.7}, [a, b], expected, goal)
+    assert shown == {
+        "likeliest": b.name, "likeliest_chance": 0.7, "expected": [own, 0.81], "because": because,
+    }  # fmt: skip
+    assert judge.likelier(decision, {a.name: 0.5, b.name: 0.5}, [a, b], expected, goal) == {}
+
+
 def test_every_figure_reads_as_plain_english() -> None:
     field = [evidence("a", 20), evidence("b", 22, shift=5)]
     decision = decide(field, JUDGED, Goal())

@@ -272,6 +272,54 @@ def test_how_sure_counts_what_was_tried_and_what_was_not(
     assert f"{expected}. It predicts" in screen
 
 
+LIKELIER = {"likeliest": "b:net@96/knn", "likeliest_chance": 0.12, "expected": [0.973, 0.974]}
+
+
+@pytest.mark.parametrize(
+    ("because", "expected", "why"),
+    [
+        ("accuracy", [0.973, 0.974], "nearly the same (97.3% against 97.4%), and it costs less"),
+        ("accuracy", [0.9741, 0.9742], "the same (97.4% against 97.4%), and it costs less"),
+        ("size", [0.973, 0.974], "nearly the same (97.3% against 97.4%), and it is smaller (--prefer size)"),
+        ("expected", [0.974, 0.971], "higher (97.4% against 97.1%); that of the other is less certain"),
+    ],
+)
+def test_why_it_is_recommended_stands_where_another_is_likelier_to_be_the_best(
+    because: str, expected: list[float], why: str
+) -> None:
+    values = {"recipes": 400, "tried": 31, "behind": 0.004, "low": 0.0, "high": 0.03, "chance": 0.001}
+    sure = fact(
+        Kind.BEST_PROBABILITY,
+        among_tried=0.03,
+        **values,
+        **LIKELIER | {"expected": expected},
+        because=because,
+    )
+    chances = (
+        "Of the 31 recipes that were tried, b:net@96/knn is the likeliest to be the best, with a probability of 12%; the"
+        " recommended one has 3%, and <1% among all 400 possible ones"
+    )
+    reason = f"It is recommended all the same: its expected accuracy is {why}."
+    assert f"{chances}. {reason}" in recommendation(with_reason(sure))
+    (sentence,) = [
+        text for question, text in view(with_reason(sure))["recommendation"]["lede"] if question == "How sure"
+    ]
+    assert f"{chances}; whichever is the best of all is expected to score 0.4 points more" in sentence
+    assert sentence.endswith(reason)
+
+
+def test_the_terminal_says_that_something_untried_is_clearly_better() -> None:
+    values = {"recipes": 152, "tried": 1, "behind": 0.299, "high": 0.351, "chance": 0.0, "among_tried": 1.0}
+    lead = "whichever is the best of all is expected to score 29.9 points more than the winner"
+    for low, said in ((0.247, True), (0.001, False)):
+        text = recommendation(with_reason(fact(Kind.BEST_PROBABILITY, low=low, **values)))
+        assert (
+            "Only 1 of the 152 possible recipes was tried; it is the best of all with a probability of"
+            in text
+        )
+        assert (lead in text) == said == ("; a larger --budget may find it." in text)
+
+
 def test_a_run_that_recorded_no_probability_among_the_tried_ones_has_its_sentence() -> None:
     sure = fact(Kind.BEST_PROBABILITY, recipes=32, tried=4, behind=0.038, low=0.0, high=0.137, chance=0.2)
     assert wording.sentence(sure).startswith(

@@ -169,19 +169,8 @@ def _largest_class(constant: float, score: float) -> str:
     )
 
 
-def _best_probability(
-    recipes: int,
-    tried: int,
-    behind: float,
-    low: float,
-    high: float,
-    chance: float,
-    among_tried: float | None = None,
-) -> str:
-    return (
-        f"{best_of_all(recipes, tried, chance, among_tried)}; whichever is the best of all is expected to score"
-        f" {100 * behind:.1f} points more than the winner (95% CI {100 * low:.1f} to {100 * high:.1f})"
-    )
+def _best_probability(behind: float, low: float, high: float, **values: Any) -> str:
+    return best_of_all(**values, behind=(behind, low, high))
 
 
 def _rare(chance: float) -> str:
@@ -189,18 +178,74 @@ def _rare(chance: float) -> str:
     return percent(max(chance, 1e-3), 0)
 
 
-def best_of_all(recipes: int, tried: int, chance: float, among_tried: float | None = None) -> str:
-    """Return the probability that the winner is the best recipe: of those that were tried, and of all."""
+def best_of_all(
+    recipes: int,
+    tried: int,
+    chance: float,
+    among_tried: float | None = None,
+    behind: Sequence[float] = (),
+    advice: str = "",
+    **likelier: Any,
+) -> str:
+    """Return the probability that the winner is the best recipe: of those that were tried, and of all.
+
+    `behind` is how far the winner is expected to be behind the best of all, with its interval, and `advice` what to do
+    about it; `likelier` which recipe that was tried is likelier to be the best, where one is, and why it is not
+    recommended.
+    """
+    text = _best_of_all(recipes, tried, chance, among_tried)
+    if likelier:
+        text = _another_is_likelier(recipes, tried, chance, among_tried or 0.0, likelier)
+    if behind:
+        more, low, high = (100 * value for value in behind)
+        text += (
+            f"; whichever is the best of all is expected to score {more:.1f} points more than the winner (95% CI"
+            f" {low:.1f} to {high:.1f}){advice and '; '}{advice}"
+        )
+    return f"{text}. {_recommended_all_the_same(**likelier)}" if likelier else text
+
+
+def _best_of_all(recipes: int, tried: int, chance: float, among_tried: float | None) -> str:
     of_all = f"with a probability of {_rare(chance)}"
     if tried == recipes:
         return f"it is the best of all {recipes:,} possible recipes {of_all}"
-    if among_tried is None or tried == 1:
-        was = "was" if tried == 1 else "were"
-        return f"it is the best of all {recipes:,} possible recipes, of which {tried:,} {was} tried, {of_all}"
+    if tried == 1:
+        return f"only 1 of the {recipes:,} possible recipes was tried; it is the best of all {of_all}"
+    if among_tried is None:
+        return f"it is the best of all {recipes:,} possible recipes, of which {tried:,} were tried, {of_all}"
     return (
         f"it is the best of the {tried:,} recipes that were tried with a probability of {_rare(among_tried)}, and of all"
         f" {recipes:,} possible ones {of_all}"
     )
+
+
+def _another_is_likelier(
+    recipes: int, tried: int, chance: float, among_tried: float, likelier: Mapping[str, Any]
+) -> str:
+    text = (
+        f"of the {tried:,} recipes that were tried, {likelier['likeliest']} is the likeliest to be the best, with a"
+        f" probability of {_rare(likelier['likeliest_chance'])}; the recommended one has {_rare(among_tried)}"
+    )
+    return text if tried == recipes else f"{text}, and {_rare(chance)} among all {recipes:,} possible ones"
+
+
+def _recommended_all_the_same(
+    *, likeliest: str, expected: Sequence[float], because: str, metric: str = "accuracy", **_chances: float
+) -> str:
+    name = f"its expected {metric_name(metric)}"
+    own, other = map(percent, expected)
+    against = f"({own} against {other})"
+    nearly = f"{name} is {'the same' if own == other else 'nearly the same'} {against}, and it"
+    reason = {
+        "limit": "the other one breaks a limit",
+        "significant": "the other one is significantly worse than the best on the same images",
+        "expected": f"{name} is {'the same' if own == other else 'higher'} {against}; that of the other is less certain",
+        "exportable": f"it can be exported in every format and the other cannot; {name} is {against[1:-1]}",
+        "accuracy": f"{nearly} costs less",
+        "speed": f"{nearly} is faster (--prefer speed)",
+        "size": f"{nearly} is smaller (--prefer size)",
+    }[because]
+    return f"It is recommended all the same: {reason}"
 
 
 def among_tried(decision: Decision, *, marked: str = "") -> str:

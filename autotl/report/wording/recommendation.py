@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autotl.records import Decision, Kind
+from autotl.records import Decision, Fact, Kind
 from autotl.records.result import ModelIs, Recommendation, Row, Winner, looks, no_signal, refutes
 from autotl.report.format import percent, percent_range
 from autotl.report.wording import sentence, sentences
@@ -12,7 +12,10 @@ from autotl.report.wording.targets import metric_name
 
 __all__ = ["recommendation"]
 
-PROBABILITIES = ("recipes", "tried", "chance", "among_tried")
+CLEARLY_BETTER = (
+    0.005  # of the score: what the best of all has more at least, from which the terminal says it
+)
+LEAD = ("behind", "low", "high")
 
 
 def recommendation(result: Recommendation, *, warned: bool = True) -> str:
@@ -83,9 +86,16 @@ def _tested_on(result: Recommendation, winner: Winner, times: int) -> str:
 def _among_all(decision: Decision) -> list[str]:
     """Return the probability that no other recipe is better, those that were not tried included."""
     return [
-        as_sentence(
-            best_of_all(**{name: reason.values[name] for name in PROBABILITIES if name in reason.values})
-        )
+        as_sentence(_best_of_all(reason))
         for reason in decision.reasons
         if reason.kind is Kind.BEST_PROBABILITY
     ]
+
+
+def _best_of_all(reason: Fact) -> str:
+    """Return the sentence, with how much the best of all is expected to score more where that is clear."""
+    values = {name: value for name, value in reason.values.items() if name not in LEAD}
+    lead = [reason.values[name] for name in LEAD]
+    if reason.values["low"] < CLEARLY_BETTER:
+        return best_of_all(**values)
+    return best_of_all(**values, behind=lead, advice="a larger --budget may find it")
