@@ -90,7 +90,7 @@ def test_an_image_that_cannot_be_read_is_left_out_and_named(photos: Path, tmp_pa
         main, ["embed", str(photos), "--backbone", BACKBONE, "--to", str(tmp_path / "f.npz")]
     )
     assert done.exit_code == 0, done.output
-    assert "1 images are left out" in done.output and broken.name in done.output
+    assert "1 image is left out: " in done.output and broken.name in done.output
     assert f"11 images × 3 features of {BACKBONE}" in done.output
     with np.load(tmp_path / "f.npz") as stored:
         assert not any(

@@ -39,7 +39,8 @@ def embed(source: str, file: Path, layers: Literal["last", "all"], **given: Any)
     made.save(file)
     if made.errors:
         path, error = next(iter(made.errors.items()))
-        click.echo(f"{len(made.errors)} images are left out, such as {path}: {error}", err=True)
+        many = "1 image is" if len(made.errors) == 1 else f"{len(made.errors):,} images are"
+        click.echo(f"{many} left out{', such as' if len(made.errors) > 1 else ':'} {path}: {error}", err=True)
     say(
         f"{file}: {len(made.paths):,} images × {made.features.shape[1]:,} features of {made.backbone} at"
         f" {made.input_size} px"

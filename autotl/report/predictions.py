@@ -93,7 +93,9 @@ def winner_table(result: Recommendation, folder: Path) -> Predictions | None:
             if tested.trial.id == "tested"
             else "the model of this run"
         )
-        on = f"{len(rows):,} test images that no choice has used"
+        answered = result.winner.test_images or len(rows)
+        some = "" if answered == len(rows) else f"{answered:,} of the "
+        on = f"{some}{len(rows):,} test images that no choice has used"
         predictions = read(tested, rows, model, on, shipped=not refitted)
         if predictions is not None:
             return predictions

@@ -63,7 +63,7 @@ def test_run_folders_are_found_where_they_lie(tmp_path: Path) -> None:
 def test_a_forecast_is_compared_once_the_run_has_ended() -> None:
     state = ended(110.0, 21 * 10**8)
     assert printable(sentence(fact(Kind.FORECAST, **asdict(WHOLE)))) == (
-        "Forecast: 1 min 40 s in total (80% interval 1 min 20 s–2 min 00 s), 2.00 GB of memory (80% interval"
+        "1 min 40 s in total (80% interval 1 min 20 s–2 min 00 s), 2.00 GB of memory (80% interval"
         " 1.50–2.50 GB)"
     )
     compared = printable(wording.forecast_outcome(state))

@@ -101,7 +101,7 @@ def test_one_rare_class_is_named_and_changes_nothing_else() -> None:
     assert fact(Kind.NO_TEST_PART, too_few=True) not in found.facts
     (rare,) = [one for one in found.facts if one.kind is Kind.RARE_CLASSES]
     assert rare.values == {"least": 5, "select": 1, "test": 1}
-    assert "1 class with fewer than 5 images to choose by" in wording.sentence(rare)
+    assert "1 class has fewer than 5 images to choose by" in wording.sentence(rare)
     assert not [one for one in split(data(np.repeat([0, 1], 300))).facts if one.kind is Kind.RARE_CLASSES]
 
 

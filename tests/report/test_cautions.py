@@ -111,7 +111,7 @@ UNTRUSTED = {
     "test differs": (replace(clean(), warnings=(DIFFERS,)), "75.0% is below the 97.0%"),
     "not tested": (untested(), "No test score"),
     "tested on a part": (noted(fact(Kind.TESTED_ON_PART, images=9, of=90)), "9 of the 90 test images"),
-    "wide": (wide(), "test accuracy, on 40 images, is known only to 40 points (50.0% to 90.0%)"),
+    "wide": (wide(), "of the test accuracy, on 40 images, is 40 points wide (50.0% to 90.0%)"),
     "refuted": (expected_too_high(), "90.0% (88.0% to 92.0%) is below what was expected"),
     "plugin": (replace(clean(), problems=("thing: broke",)), "thing: broke"),
     "chance": (with_reason(fact(Kind.NO_SIGNAL, constant=0.95, score=0.9, p=0.4)), "No signal"),
@@ -210,9 +210,7 @@ def test_a_class_that_cannot_be_judged_is_a_caution() -> None:
     alone = fact(Kind.ONE_GROUP_CLASSES, classes=1, grouped=False)
     state = replace(state, data=replace(state.data, split=(rare, alone)))
     first, second = warnings(state)
-    assert first.startswith("1 class of one picture") and second.startswith(
-        "1 class with fewer than 5 images"
-    )
+    assert first.startswith("1 class of one picture") and second.startswith("1 class has fewer than 5 images")
 
 
 @pytest.mark.parametrize(("high", "alarming"), [(-0.01, True), (0.02, False)])
@@ -245,7 +243,7 @@ def test_the_width_is_that_of_the_test_where_there_was_one() -> None:
     assert not cautions(replace(state, winner=vague))
     alone = replace(vague, score_test=None, test_low=None, test_high=None)
     shown = next(one for one in cautions(replace(state, winner=alone)) if one.kind is Kind.WIDE_INTERVAL)
-    assert "the expected accuracy is known only to 49 points" in wording.sentence(shown)
+    assert "the 95% interval of the expected accuracy is 49 points wide" in wording.sentence(shown)
 
 
 @pytest.mark.parametrize(
@@ -370,10 +368,14 @@ def test_a_caution_on_the_data_has_a_title_there_and_its_sentence_once() -> None
     page = view(state)
     (caution,) = page["recommendation"]["warnings"]  # type: ignore[index]
     (finding,) = page["data"]["findings"]  # type: ignore[index]
-    assert caution == "Fewer than 30 images in 2 of 5 classes."
+    assert caution == "2 of 5 classes have fewer than 30 images."
     assert finding["text"] == "Classes with few images (see Beware, above)."
     assert finding["where"] == ["a.png", "b.png"]
-    assert html(page).count("Fewer than 30 images") == markdown(page).count("Fewer than 30 images") == 1
+    assert (
+        html(page).count("have fewer than 30 images")
+        == markdown(page).count("have fewer than 30 images")
+        == 1
+    )
 
 
 def test_a_caution_without_names_stands_under_beware_alone() -> None:
@@ -384,5 +386,5 @@ def test_a_caution_without_names_stands_under_beware_alone() -> None:
     page = view(state)
     assert page["data"]["findings"] == []  # type: ignore[index]
     for text in (html(page), markdown(page)):
-        assert text.count("7 images not read") == text.count("3 classes with fewer than 5 images") == 1
+        assert text.count("7 images not read") == text.count("3 classes have fewer than 5 images") == 1
         assert "No others than under Beware." in text and "No problems found." not in text

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from example_run import example
 
-from autotl.records import DepthPoint, DepthProfile, Finding, Interval, Kind, StagePlan, fact
+from autotl.records import DepthPoint, DepthProfile, Finding, Forecast, Interval, Kind, StagePlan, fact
 from autotl.records.result import Row
 from autotl.report import discrimination, plot, predictions, trainings
 from autotl.report.format import printable
@@ -212,3 +212,30 @@ def test_a_head_start_names_two_times_that_need_not_be_equal() -> None:
     assert text.startswith(
         "head start: a:net after 1 s against the same network from scratch after 8 s, difference"
     )
+
+
+def test_a_search_without_time_is_not_said_to_have_nought_seconds_left() -> None:
+    none, some = (sentence(fact(Kind.NO_RECIPE_FITS, least=39.0, left=left)) for left in (-3.2, 4.0))
+    assert printable(none).endswith("the shortest would take 39 s with what must follow, and none is left")
+    assert printable(some).endswith("with what must follow, and 4.0 s are left")
+
+
+def test_a_final_fit_that_failed_names_what_ships_in_the_words_of_the_report() -> None:
+    values = {"status": "failed", "error": "out of memory"}
+    shipped, nothing = (sentence(fact(Kind.FINAL_FIT_FAILED, probe=probe, **values)) for probe in ("t3", ""))
+    assert nothing == "Final fit failed: out of memory"
+    assert (
+        shipped == f"{nothing}; the winner's model from the search ships instead (t3, fitted on train alone)"
+    )
+
+
+def test_the_budget_stands_beside_the_time_of_a_run_that_was_over_it() -> None:
+    forecast = Forecast(seconds=84.0, seconds_low=82.0, seconds_high=88.0)
+    over, within = (
+        printable(
+            terminal.forecast_outcome(example(forecast=forecast, seconds={"budget": 90.0, "total": total}))
+        )
+        for total in (96.0, 88.0)
+    )
+    assert over.startswith("Time: 1 min 36 s of a budget of 1 min 30 s; forecast before training: 1 min 24 s")
+    assert within.startswith("Time: 1 min 28 s; forecast")

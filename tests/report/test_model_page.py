@@ -76,6 +76,16 @@ def test_the_accuracy_of_grouped_images_has_the_interval_of_the_headline(tmp_pat
     )
 
 
+def test_predictions_of_a_part_of_the_test_images_are_not_said_to_be_of_all(tmp_path: Path) -> None:
+    folder = full_folder(tmp_path / "run", pictures=False)
+    state = result_file.read(folder)
+    assert state.winner is not None
+    shown = predictions.winner_predictions(
+        replace(state, winner=replace(state.winner, test_images=60)), folder
+    )
+    assert shown is not None and shown.images == "60 of the 100 test images that no choice has used"
+
+
 def test_recall_and_calibration_have_intervals_of_whole_groups() -> None:
     """Of two groups of 20 images one is right and one wrong: two observations, not forty."""
     labels, predicted, group = [0] * 40 + [1] * 40, [0] * 20 + [1] * 60, [n // 20 for n in range(80)]

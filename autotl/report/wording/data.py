@@ -85,7 +85,8 @@ def _imbalance(ratio: float, count: int) -> str:
 
 
 def _few(least: int, classes: int, count: int) -> str:
-    return f"fewer than {least} images in {count:,} of {numbered(classes, 'class', 'classes')}"
+    have = "has" if count == 1 else "have"
+    return f"{count:,} of {numbered(classes, 'class', 'classes')} {have} fewer than {least} images"
 
 
 def _outliers(low: float, high: float, count: int) -> str:
@@ -158,7 +159,7 @@ def _no_test_part(too_few: bool) -> str:
 def _rare_classes(least: int, select: int = 0, test: int = 0) -> str:
     where = {"to choose by": select, "to test": test}
     parts = [
-        f"{numbered(count, 'class', 'classes')} with fewer than {least} images {name}"
+        f"{numbered(count, 'class has', 'classes have')} fewer than {least} images {name}"
         for name, count in where.items()
         if count
     ]

@@ -35,8 +35,8 @@ def _no_recipe_fits(least: float | None = None, left: float | None = None) -> st
     text = "nothing that is left to try fits into the time left, by its forecast"
     if least is None or left is None:
         return text
-    needed, there = duration(least), duration(max(left, 0.0))
-    return f"{text}: the shortest would take {needed} with what must follow, and {there} are left"
+    there = "none is left" if left <= 0 else f"{duration(left)} are left"
+    return f"{text}: the shortest would take {duration(least)} with what must follow, and {there}"
 
 
 def _no_gain_expected(chance: float, gain: float) -> str:

@@ -55,7 +55,7 @@ def _downloaded(backbone: str) -> str:
 
 
 def _started(device: str, precision: str) -> str:
-    return f"on {device}, {precision}"
+    return f"on {device}, precision: {precision}"
 
 
 def _no_similarity(domain: str, error: str) -> str:
@@ -104,7 +104,7 @@ def _forecast(
     bytes_high: int,
 ) -> str:
     interval = duration_interval(seconds_low, seconds_high)
-    time = f"Forecast: {duration(seconds)} in total (80% interval {interval})"
+    time = f"{duration(seconds)} in total (80% interval {interval})"
     if not bytes:
         return time
     held = f"{bytes_low / 1e9:.2f}–{bytes_high / 1e9:.2f} GB"
@@ -185,7 +185,11 @@ def _final_fit_short(epochs: float, planned: float) -> str:
 
 
 def _final_fit_failed(status: str, error: str, probe: str) -> str:
-    ships = f"; the model of probe {probe} ships instead" if probe else ""
+    ships = (
+        f"; the winner's model from the search ships instead ({probe}, fitted on train alone)"
+        if probe
+        else ""
+    )
     return f"Final fit {status}: {error or 'out of time'}{ships}"
 
 

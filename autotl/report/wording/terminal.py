@@ -83,7 +83,9 @@ def forecast_outcome(result: Recommendation) -> str:
     if forecast is None or result.status == "running" or not total:
         return ""
     time = duration_interval(forecast.seconds_low, forecast.seconds_high)
-    text = f"Time: {duration(total)}; forecast before training: {duration(forecast.seconds)} (80% interval {time})."
+    budget = result.seconds.get("budget", total)
+    over = f" of a budget of {duration(budget)}" if total >= budget + 1 else ""
+    text = f"Time: {duration(total)}{over}; forecast before training: {duration(forecast.seconds)} (80% interval {time})."
     if not (forecast.bytes and result.peak):
         return text
     held = f"{_gigabytes(forecast.bytes_low)}–{_gigabytes(forecast.bytes_high)} GB"

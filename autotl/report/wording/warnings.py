@@ -62,10 +62,13 @@ def _test_seen(models: int) -> str:
 
 def _wide_interval(metric: str, low: float, high: float, images: int = 0) -> str:
     measure = metric_name(metric)
-    which = f"the test {measure}, on {numbered(images, 'image')}," if images else f"the expected {measure}"
+    which = f"test {measure}, on {numbered(images, 'image')}," if images else f"expected {measure}"
     of_classes = metric in {"balanced_accuracy", "macro_f1"}
     more = "more images of the smallest classes" if of_classes else "more images"
-    return f"{which} is known only to {100 * (high - low):.0f} points ({percent_range(low, high)}); {more} narrow it"
+    return (
+        f"the 95% interval of the {which} is {100 * (high - low):.0f} points wide ({percent_range(low, high)}); {more}"
+        " narrow it"
+    )
 
 
 def _expected_refuted(
