@@ -124,9 +124,20 @@ def _backbones(
         reasons = [f"{skip.name}: {_brief(skip.reason)}" for skip in skipped[:5]]
         left_out = "; ".join(reasons) or "no plugin proposes any"
         raise AutotlError(
-            f"no backbone is left to try ({left_out}); expected at least one: loosen the limits or name one"
+            f"no backbone is left to try ({left_out}); expected at least one: {_way_out(skipped)}"
         )
     return kept, skipped
+
+
+def _way_out(skipped: Sequence[Skipped]) -> str:
+    """Return what to do where every backbone is left out."""
+    kinds = {one.reason.kind for one in skipped}
+    ways = {
+        "leave --offline out": Kind.WEIGHTS_MISSING_OFFLINE in kinds,
+        "loosen the limits": bool(kinds - {Kind.WEIGHTS_MISSING_OFFLINE, Kind.UNUSABLE}),
+        "name others with --backbones": True,
+    }
+    return " or ".join(way for way, open_ in ways.items() if open_)
 
 
 def _strategies(

@@ -60,6 +60,16 @@ class WorkerDied(Exception):
         super().__init__(reason)
 
 
+def _advice(work: str) -> str:
+    """Return what was expected of an overdue worker, and what to do."""
+    if work == WORK[messages.Start]:
+        return "expected torch to be imported by then; end other programs that use the processor, or use a larger --budget"
+    return (
+        "expected it within a few steps of the network; end other programs that use the processor, use a larger"
+        " --budget, or leave the backbone out with --backbones"
+    )
+
+
 @dataclass(slots=True)
 class _Pending:
     """A request under way."""
@@ -242,11 +252,7 @@ class WorkerProcess:
         silence = max(0.0, pending.overdue_since - pending.reported)
         if late <= grace(pending.step_seconds, silence) + pending.allowance.patience:
             return False
-        self._killed = (
-            f"it had not answered {late:.0f} s after the time for {pending.work} was over; expected it within a few"
-            " steps of the network; end other programs that use the processor, use a larger --budget, or leave the"
-            " backbone out with --backbones"
-        )
+        self._killed = f"it had not answered {late:.0f} s after the time for {pending.work} was over; {_advice(pending.work)}"
         _kill(self._process)
         return True
 

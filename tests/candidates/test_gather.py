@@ -151,6 +151,10 @@ def test_offline_what_is_not_here_is_not_tried() -> None:
     assert "--fetch mine:away" in sentence(skip.reason)
     online = gather(plugins, PROFILE, Settings(wanted=("mine:*",)), Goal())
     assert len(online.backbones) == 2
+    with pytest.raises(
+        AutotlError, match="expected at least one: leave --offline out or name others with --b"
+    ):
+        gather(plugins, PROFILE, Settings(wanted=("mine:away",), offline=True), Goal())
 
 
 def test_what_cannot_be_used_of_a_folder_of_weights_is_said_with_the_way_out(tmp_path: Path) -> None:

@@ -253,6 +253,15 @@ def test_a_hang_is_ended_after_its_time(engine: ProcessEngine) -> None:
     assert embed(engine).rows == 7
 
 
+def test_a_start_that_takes_too_long_is_not_blamed_on_a_backbone(
+    engine: ProcessEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "grace", lambda step, silence: 0.0)
+    with pytest.raises(EngineError, match="its start was over; expected torch to be imported") as raised:
+        engine.started(seconds(0.0))
+    assert "--backbones" not in str(raised.value)
+
+
 def test_a_hang_is_ended_later_where_the_caller_has_patience(
     engine: ProcessEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
