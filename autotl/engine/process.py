@@ -62,11 +62,12 @@ class WorkerDied(Exception):
 
 def _advice(work: str) -> str:
     """Return what was expected of an overdue worker, and what to do."""
+    others = "end other programs that use the processor"
     if work == WORK[messages.Start]:
-        return "expected torch to be imported by then; end other programs that use the processor, or use a larger --budget"
+        return f"expected torch to be imported by then; {others}, or use a larger --budget"
     return (
-        "expected it within a few steps of the network; end other programs that use the processor, use a larger"
-        " --budget, or leave the backbone out with --backbones"
+        f"expected it within a few steps of the network; {others}, use a larger --budget, or leave the backbone out with"
+        " --backbones"
     )
 
 
@@ -252,7 +253,8 @@ class WorkerProcess:
         silence = max(0.0, pending.overdue_since - pending.reported)
         if late <= grace(pending.step_seconds, silence) + pending.allowance.patience:
             return False
-        self._killed = f"it had not answered {late:.0f} s after the time for {pending.work} was over; {_advice(pending.work)}"
+        overdue = f"it had not answered {late:.0f} s after the time for {pending.work} was over"
+        self._killed = f"{overdue}; {_advice(pending.work)}"
         _kill(self._process)
         return True
 
