@@ -14,7 +14,7 @@ from autotl.decision.limits import best_within_limits
 from autotl.errors import AutotlError, SlotLost
 from autotl.plugins.checked_planner import CheckedPlanner
 from autotl.protocols import PlannerCall, Slot
-from autotl.ranking import depth_profile
+from autotl.ranking import depth_profile, entries
 from autotl.records import (
     Candidate,
     Forecast,
@@ -27,7 +27,6 @@ from autotl.records import (
     TrialResult,
     fact,
 )
-from autotl.records.candidate_id import backbone_of
 from autotl.search import forecast, planner
 from autotl.stages import trials
 from autotl.stages.context import RunContext
@@ -37,7 +36,6 @@ from autotl.stages.tried import Tried
 
 TIMED = 3  # backbones whose training is timed before the search
 TRIES = 2  # of a trial whose slot is lost; then it has failed
-CLEARLY_SLOWER = 1.2  # than --max-latency: embedding takes about as long as predicting, not exactly
 Seconds = dict[tuple[str, int], float]  # by backbone and input size
 Paces = dict[tuple[str, int], tuple[float, float]]  # seconds a training image, and a predicted image
 
@@ -103,10 +101,10 @@ class _Searcher:
             str, Paces | None
         ] = {}  # of the kinds of slots but the first; None: it cannot be used
         timed, latencies = self._time_backbones(ranked.ranking)
-        self.ranking = _with_latencies(ranked.ranking, latencies)
+        self.ranking = entries.with_latencies(ranked.ranking, latencies)
         facts = self._facts(timed, latencies, ranked)
         self.default = planner.DefaultPlanner(
-            ranked=self._fast_enough(_with_earlier(self.ranking.ranked, self.probes)),
+            ranked=self._fast_enough(entries.with_earlier(self.ranking.ranked, self.probes)),
             strategies=list(setup.strategies.values()),
             facts=facts,
         )
@@ -174,7 +172,7 @@ class _Searcher:
         return Tried(
             probes=tuple(self.probes),
             ranking=self.default.with_embedded(self.ranking),
-            skipped=(*self.skipped, *untried(self.ranking.ranked, self.probes, skipped)),
+            skipped=(*self.skipped, *entries.untried(self.ranking.ranked, self.probes, skipped)),
             measurements=tuple(self.measurements),
             forecast=self.forecast,
             costs=self.default.final_costs,
@@ -406,11 +404,7 @@ class _Searcher:
     def _fast_enough(self, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
         """Return the entries; those clearly slower than --max-latency are not offered, except the fastest."""
         limit = self.setup.goal.max_latency
-        if limit is None:
-            return ranked
-        slow = [entry for entry in ranked if (entry.seconds_per_image or 0.0) > CLEARLY_SLOWER * limit]
-        if len(slow) == len(ranked):
-            slow.remove(min(slow, key=lambda entry: entry.seconds_per_image or 0.0))
+        slow = entries.clearly_slower(ranked, limit)
         for entry in slow:
             too_slow = fact(Kind.TOO_SLOW, latency=entry.seconds_per_image, allowed=limit)
             self.skipped.append(Skipped(name=f"{entry.backbone}@{entry.input_size}", reason=too_slow))
@@ -428,51 +422,3 @@ class _Searcher:
                 if (result.score_val or 0.0) >= (leading.score_val or 0.0) - planner.CLOSE
             ]
         return max(self.default.final_costs.final(candidate, epochs) for candidate, epochs in recipes)
-
-
-def untried(
-    ranked: Sequence[Ranked], probes: Sequence[TrialResult], skipped: Sequence[Skipped]
-) -> list[Skipped]:
-    """Return a row for each backbone that was ranked and neither trained nor skipped."""
-    places: dict[str, tuple[int, Ranked]] = {}
-    for entry in ranked:
-        places.setdefault(entry.backbone, (len(places) + 1, entry))
-    named = {result.trial.candidate.backbone for result in probes}
-    named |= {backbone_of(skip.name) for skip in skipped}
-    return [
-        Skipped(
-            name=name,
-            reason=fact(Kind.RANKED_TOO_LOW, place=place, of=len(places), rows=entry.rows),
-        )
-        for name, (place, entry) in places.items()
-        if name not in named
-    ]
-
-
-def _with_latencies(ranking: Ranking, latencies: Seconds) -> Ranking:
-    """Return the ranking with measured seconds an image where all features came from the cache."""
-    return replace(
-        ranking,
-        ranked=tuple(
-            entry
-            if entry.seconds_per_image is not None
-            else replace(entry, seconds_per_image=latencies.get((entry.backbone, entry.input_size)))
-            for entry in ranking.ranked
-        ),
-    )
-
-
-def _with_earlier(ranked: Sequence[Ranked], probes: Sequence[TrialResult]) -> Sequence[Ranked]:
-    """Return the entries, and one for each backbone that was tried before and is not ranked now."""
-    keys = {(entry.backbone, entry.input_size) for entry in ranked}
-    missing: dict[tuple[str, int], Ranked] = {}
-    for result in probes:
-        key = (result.trial.candidate.backbone, result.trial.candidate.input_size)
-        if key not in keys:
-            missing[key] = Ranked(
-                backbone=key[0],
-                input_size=key[1],
-                expected=result.score_val or 0.0,
-                seconds_per_image=result.latency,
-            )
-    return (*ranked, *missing.values())

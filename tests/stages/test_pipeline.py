@@ -16,23 +16,17 @@ from autotl.decision import judge
 from autotl.errors import AutotlError, BudgetError, DatasetError, EngineError, RunError, UnknownNameError
 from autotl.ranking import history, screening
 from autotl.records import (
-    Candidate,
     Explained,
     Kind,
     Machine,
-    Ranked,
-    Skipped,
     Trial,
-    TrialResult,
     encoding,
-    fact,
 )
 from autotl.records.result import ModelIs, is_probe
 from autotl.report import wording
 from autotl.report.wording.recommendation import recommendation
 from autotl.run_folder import manifest, result_file
 from autotl.run_folder.replay import case_of
-from autotl.stages import search
 from autotl.testing.simulated_engine import Cell, TableEngine
 
 pytestmark = pytest.mark.usefixtures("no_drawings", "guest")
@@ -468,22 +462,6 @@ def test_a_memory_gets_a_line_a_run_and_the_next_run_reads_it(photos: Path, tmp_
     with pytest.raises(RunError, match="line 1 of the history"):
         World().run(photos, tmp_path / "three", history=str(memory))
     assert memory.read_text() == "something else\n" and not (tmp_path / "three").exists()
-
-
-def test_what_was_ranked_and_never_trained_is_a_row_with_its_place() -> None:
-    """Who asked for a backbone, or installed it, must not look for it in vain."""
-
-    def arm(name: str, size: int = 64) -> Ranked:
-        return Ranked(backbone=name, input_size=size, expected=0.5, rows=64)
-
-    trained = Trial(id="t1", candidate=Candidate(backbone="mine:a", input_size=64, strategy="knn"))
-    rows = search.untried(
-        (arm("mine:a"), arm("mine:a", 32), arm("mine:b"), arm("mine:b", 32), arm("mine:c")),
-        [TrialResult(trial=trained, status="finished")],
-        [Skipped(name="mine:c@64", reason=fact(Kind.TOO_SLOW, latency=1.0, allowed=0.5))],
-    )
-    assert [row.name for row in rows] == ["mine:b"]
-    assert rows[0].reason == fact(Kind.RANKED_TOO_LOW, place=2, of=3, rows=64)
 
 
 def test_the_whole_run_is_forecast_before_its_search_and_compared_with_what_came(
