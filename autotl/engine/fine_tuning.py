@@ -76,11 +76,12 @@ def _trained(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
                 time_to_train,
                 hyper,
             )
+            course = _counted_from(resumed, course)
             cause = "constant"
             labels = task.columns.labels[rows.fitted]
             constant, comparable = setting.outputs.constant_loss(labels), objective.on_own_scale(phases)
             if time_to_train.expired or not comparable or not _collapsed(course.curve, constant, epochs):
-                outcome.course = _counted_from(resumed, course)
+                outcome.course = course
                 break
         except train.Diverged:
             course, cause = None, "diverged"

@@ -297,6 +297,23 @@ def test_a_training_is_continued_from_the_model_of_a_shorter_one(tmp_path: Path,
     assert done.model != shorter.model
 
 
+def test_a_continued_training_that_learns_nothing_at_any_rate_counts_the_epochs_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorter = attempt(tmp_path)
+    original = train.fit
+
+    def fit(*parts: Any) -> Any:
+        course = original(*parts)
+        return replace(course, curve=[replace(point, loss=float(np.log(3))) for point in course.curve])
+
+    monkeypatch.setattr(train, "fit", fit)
+    done = attempt(tmp_path, epochs=9.0, resume_from=shorter.model, resumed_epochs=6.0)
+    assert len(lowered(done)) == len(fine_tuning.RATES) - 1
+    assert done.status == "finished" and done.epochs_done == 9.0
+    assert 6.0 < done.curve[0].epoch <= 9.0
+
+
 @pytest.mark.parametrize("hyper", [{}, {"lr": 0.01}], ids=["own rate", "another"])
 def test_a_training_is_continued_at_a_lower_rate_the_fewer_epochs_it_adds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hyper: dict[str, Any]
