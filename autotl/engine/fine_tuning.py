@@ -19,7 +19,7 @@ from autotl.engine.setting import BATCH, Setting
 from autotl.engine.task import Outcome, Rows, Task
 from autotl.engine.timing import latency
 from autotl.errors import Declined, EngineError
-from autotl.records import CurvePoint, Kind, fact
+from autotl.records import CurvePoint, Kind, Phase, fact
 
 # Factors on the learning rate asked for, one after the other where a training diverged or collapsed.
 RATES = (1.0, 0.25, 1 / 32)
@@ -50,17 +50,9 @@ def _trained(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     outcome, setting = _prepare(task, rows, allowance)
     first = train.snapshot(outcome.model)
     time_to_train = _before_prediction(allowance, len(rows.judged))
-    hyper = dict(task.trial.candidate.hyper)
     resumed = task.trial.resumed_epochs
     epochs = task.trial.epochs - resumed
-    phases = task.strategy.phases
-    if task.trial.resume_from is not None:
-        # A pass over further images is as many steps as several over those that the shorter training saw.
-        passes = epochs * len(rows.fitted) / max(len(rows.decoded), 1)
-        lower = partial(continued_rate, added=passes, trained=resumed)
-        phases = tuple(replace(phase, lr=lower(phase.lr)) for phase in task.strategy.continued)
-        if "lr" in hyper:
-            hyper["lr"] = lower(float(hyper["lr"]))
+    phases, hyper = _phases(task, rows, epochs)
     rate = float(hyper.get("lr", phases[0].lr))
     rates = iter(RATES)
     factor = next(rates)
@@ -78,8 +70,8 @@ def _trained(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
             )
             course = _counted_from(resumed, course)
             cause = "constant"
-            labels = task.columns.labels[rows.fitted]
-            constant, comparable = setting.outputs.constant_loss(labels), objective.on_own_scale(phases)
+            constant = setting.outputs.constant_loss(task.columns.labels[rows.fitted])
+            comparable = objective.on_own_scale(phases)
             if time_to_train.expired or not comparable or not _collapsed(course.curve, constant, epochs):
                 outcome.course = course
                 break
@@ -102,11 +94,29 @@ def _trained(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
         )
         factor, hyper["lr"] = next_factor, next_factor * rate
         outcome.model.load_state_dict(first)
-    trained = outcome.course.epochs
-    if outcome.status == "finished" and trained < 0.98 * task.trial.epochs:
-        outcome.status = "stopped"
-        outcome.notes.append(fact(Kind.FEWER_EPOCHS, epochs=round(trained, 4), of=task.trial.epochs))
+    _note_fewer_epochs(outcome, task.trial.epochs)
     return outcome
+
+
+def _phases(task: Task, rows: Rows, epochs: float) -> tuple[tuple[Phase, ...], dict[str, float | int | str]]:
+    """Return the phases and hyperparameters; rates are lower where `epochs` are added to a shorter training."""
+    hyper = dict(task.trial.candidate.hyper)
+    if task.trial.resume_from is None:
+        return task.strategy.phases, hyper
+    # A pass over further images is as many steps as several over those that the shorter training saw.
+    passes = epochs * len(rows.fitted) / max(len(rows.decoded), 1)
+    lower = partial(continued_rate, added=passes, trained=task.trial.resumed_epochs)
+    if "lr" in hyper:
+        hyper["lr"] = lower(float(hyper["lr"]))
+    return tuple(replace(phase, lr=lower(phase.lr)) for phase in task.strategy.continued), hyper
+
+
+def _note_fewer_epochs(outcome: Outcome, asked: float) -> None:
+    """Note a training that ended before the epochs that were asked for, as one that was stopped."""
+    trained = outcome.course.epochs
+    if outcome.status == "finished" and trained < 0.98 * asked:
+        outcome.status = "stopped"
+        outcome.notes.append(fact(Kind.FEWER_EPOCHS, epochs=round(trained, 4), of=asked))
 
 
 def continued_rate(rate: float, *, added: float, trained: float) -> float:
