@@ -239,3 +239,13 @@ def test_the_budget_stands_beside_the_time_of_a_run_that_was_over_it() -> None:
     )
     assert over.startswith("Time: 1 min 36 s of a budget of 1 min 30 s; forecast before training: 1 min 24 s")
     assert within.startswith("Time: 1 min 28 s; forecast")
+
+
+def test_the_recommended_candidate_does_not_score_higher_than_itself() -> None:
+    """The score of a decision that is made again is rounded, that of its row is not."""
+    state = example()
+    assert state.winner is not None
+    own = next(row for row in state.leaderboard if row.candidate == state.winner.candidate)
+    rounded_down = replace(state.winner, score_val=(own.score_val or 0.0) - 4e-7)
+    alone = replace(state, winner=rounded_down, leaderboard=(replace(own, in_winners_set=True),))
+    assert terminal.higher_scores(alone) == ""

@@ -20,6 +20,7 @@ STATUS = {
 }
 
 
+ROUNDING = 1e-6  # of recorded scores
 WIDE = 0.05  # of the score: a difference that needs a word when it is not significant
 
 
@@ -61,7 +62,10 @@ def higher_scores(result: Recommendation) -> str:
     above = [
         row
         for row in result.leaderboard
-        if row.in_winners_set and row.score_val is not None and row.score_val > winner.score_val
+        if row.in_winners_set
+        and row.candidate != winner.candidate
+        and row.score_val is not None
+        and row.score_val > winner.score_val + ROUNDING
     ]
     if not above:
         return ""
