@@ -21,6 +21,7 @@ from autotl.engine.session import Session
 from autotl.engine.task import Task
 from autotl.records import BackboneSpec, Candidate, Measurement
 
+ENOUGH = 2.0  # seconds after which no further batch is timed: on a busy machine one alone can take as long
 TIMED = 32  # images in a batch that is timed
 TIMED_SECONDS = 0.02  # of passes at least
 
@@ -45,7 +46,7 @@ def measure(session: Session, candidate: Candidate, spec: BackboneSpec) -> Measu
 
 
 def timed_batches(session: Session, candidate: Candidate, spec: BackboneSpec) -> Measurement:
-    """Return what three batches of noise take."""
+    """Return what a batch of noise takes: the least of three, of fewer where `ENOUGH` seconds are over."""
     backbone = session.fresh(spec, candidate.input_size)
     precision, predicts_in = session.precision(backbone, training=True), session.precision(backbone)
     classes = max(2, len(session.data.columns.classes))
@@ -58,8 +59,11 @@ def timed_batches(session: Session, candidate: Candidate, spec: BackboneSpec) ->
     squares = torch.randint(0, 256, (16, side, side, 3), dtype=torch.uint8, device=session.device)
     generator = torch.Generator().manual_seed(0)
     train_seconds, predict_seconds, prepare_seconds = [], [], []
+    begun = time.perf_counter()
     for _ in range(3):
         start = time.perf_counter()
+        if train_seconds and start - begun > ENOUGH:
+            break
         normalised(augment(squares, candidate.input_size, "light", True, generator), spec.preprocess)
         devices.synchronize(session.device)
         prepared = time.perf_counter()

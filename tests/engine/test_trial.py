@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from autotl.budget import Allowance
 from autotl.engine import closed_form, fine_tuning, messages, model, timing, train, trial
 from autotl.engine import device as devices
+from autotl.engine.augment import augment
 from autotl.engine.model import Model
 from autotl.engine.progress import Send
 from autotl.engine.session import Data, Session
@@ -369,6 +370,23 @@ def test_timed_batches_tell_step_answer_augmentation_and_memory_apart(tmp_path: 
     found = timing.measure(session(tmp_path), candidate, toy.spec())
     assert found.seconds_per_image > 0 and found.latency > 0 and found.prepare > 0
     assert found.peak > found.bytes > 0
+
+
+@pytest.mark.parametrize(("enough", "batches"), [(60.0, 3), (0.0, 1)])
+def test_batches_are_timed_until_enough_seconds_are_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enough: float, batches: int
+) -> None:
+    augmented = []
+
+    def counted(*arguments: Any) -> Any:
+        augmented.append(arguments)
+        return augment(*arguments)
+
+    monkeypatch.setattr(timing, "ENOUGH", enough)
+    monkeypatch.setattr(timing, "augment", counted)
+    candidate = Candidate(backbone="toy", input_size=toy.SIDE, strategy="tune", unfreeze="all")
+    assert timing.measure(session(tmp_path), candidate, toy.spec()).seconds_per_image > 0
+    assert len(augmented) == batches
 
 
 def test_timed_batches_are_remembered_on_this_machine(
