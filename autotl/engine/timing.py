@@ -58,7 +58,9 @@ def timed_batches(session: Session, candidate: Candidate, spec: BackboneSpec) ->
     side = side_before_crop(candidate.input_size, spec.preprocess)
     squares = torch.randint(0, 256, (16, side, side, 3), dtype=torch.uint8, device=session.device)
     generator = torch.Generator().manual_seed(0)
-    train_seconds, predict_seconds, prepare_seconds = [], [], []
+    train_seconds: list[float] = []
+    predict_seconds: list[float] = []
+    prepare_seconds: list[float] = []
     begun = time.perf_counter()
     for _ in range(3):
         start = time.perf_counter()
