@@ -46,8 +46,8 @@ LOADING: Mapping[Depth, float] = {1: 0.3, 2: 0.95, "all": 1.0}
 # What twice as many epochs bring beyond six, and its deviations between data sets and between recipes: from ten
 # trainings of 18 epochs on five sets.
 LONGER, LONGER_DATA, LONGER_OWN = 0.12, 0.12, 0.1
-# Deviation between strategies and between learning rates. lp_ft differs from fine_tune by nothing in the mean and by 0.3 in
-# deviation (all layers, six epochs, seven recorded sets), which is 0.2 for each; of learning rates it is a guess.
+# Deviation between strategies and between learning rates. lp_ft differs from fine_tune by nothing in the mean and by 0.3
+# in deviation (all layers, six epochs, seven recorded sets), which is 0.2 for each; of learning rates it is a guess.
 WAY = 0.18
 
 
