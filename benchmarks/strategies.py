@@ -210,7 +210,7 @@ def _asked(
 
 
 def _taught(session: Any, spec: BackboneSpec, side: int, epochs: float, split: int) -> tuple[Parent, ...]:
-    """Fine-tune the teacher on the images that train, and return it; its own predictions are a row of the table."""
+    """Fine-tune the teacher on the images that train, and return it."""
     from dataclasses import replace
 
     from autotl.engine import trial
