@@ -222,7 +222,7 @@ class Belief:
     # -- what results show
 
     def _learned(self) -> Posterior:
-        """Return the variables given the observations, worked out anew after a result."""
+        """Return the variables given the observations; they are computed again after each result."""
         if self._posterior is None:
             longest = {o.candidate: o for o in self._observed if o.epochs}
             self._failed = {candidate: o for candidate, o in longest.items() if self._is_failure(o)}
