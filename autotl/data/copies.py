@@ -81,6 +81,13 @@ def outside(group: np.ndarray | None, families: Sequence[np.ndarray]) -> list[np
     return [family for family in families if group is None or len(np.unique(group[family])) > 1]
 
 
+def unequal(data: Dataset, families: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the families that are not byte-equal files alone: those have a finding of their own."""
+    return [
+        family for family in families if data.digests is None or len(set(data.digests[family].tolist())) > 1
+    ]
+
+
 def with_parts(data: Dataset, families: Sequence[np.ndarray]) -> Dataset:
     """Return the data with groups in which images that show parts of one picture are together too."""
     group_from = "copies" if data.group is None else data.group_from

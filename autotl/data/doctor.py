@@ -91,7 +91,7 @@ def diagnose(
         together_already = found if found is not None else data.group
         of_rows = None if together_already is None else together_already[rows]
         families = crops.families(rows, features, pictures, group=of_rows, seed=seed)
-        parts = copies.outside(found, copies.outside(data.group, families))
+        parts = copies.outside(found, copies.outside(data.group, copies.unequal(data, families)))
         findings += copies.of_parts(data, parts)
     in_names = suspected is None or suspected.key.by == "names"
     return Diagnosis(
@@ -214,7 +214,9 @@ def _of_shift(
             values={
                 "area": shift.auc,
                 "p": shift.p,
-                "classes": [strata[label] for label in shift.classes],
+                "classes": [strata[label] for label in shift.classes]
+                if len(shift.classes) < len(strata)
+                else [],
                 "grouped": group is not None,
             },
             count=int((data.given == 2).sum()),

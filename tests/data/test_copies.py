@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -248,6 +250,12 @@ def test_parts_of_one_picture_join_the_groups_and_keep_their_labels() -> None:
     assert held.group is not None and held.group[0] == held.group[1] != held.group[2] == held.group[3]
     kinds = {finding.kind: finding.action for finding in copies.of_parts(data, families)}
     assert kinds == {Kind.LEAK: "kept", Kind.CONFLICT: "kept"}
+
+
+def test_equal_files_are_not_found_again_as_parts_of_one_picture() -> None:
+    data = replace(dataset([0, 1, 0, 1]), digests=np.array(["a", "a", "b", "c"]))
+    families = copies.unequal(data, [np.array([0, 1]), np.array([2, 3])])
+    assert [family.tolist() for family in families] == [[2, 3]]
 
 
 def test_a_copy_with_a_frame_is_one_and_a_common_frame_makes_none() -> None:

@@ -17,11 +17,6 @@ from autotl.report.wording.page import as_sentence
 
 SHOWN_CLASSES = 60  # with more, only the largest and the smallest are drawn
 SHOWN_NAMES = 5  # of the images that a finding concerns
-EXAMPLES = {
-    Kind.TEST_IMAGES_DIFFER,
-    Kind.UNLABELLED_COPIES,
-    Kind.UNLABELLED_DIFFER,
-}  # findings that name pairs alone
 SHOWN_SHARE = 0.005  # of grayscale or transparent images, below which they are not mentioned
 
 
@@ -39,7 +34,8 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
     if hidden:
         bars = bars[: SHOWN_CLASSES // 2] + bars[-SHOWN_CLASSES // 2 :]
     warned = cautions(result)
-    split = "; ".join(sentences(fact for fact in result.data.split if fact not in warned))
+    stated = (*warned, *(fact for fact in result.data.split if fact.kind is Kind.SPLIT_SIZES))
+    split = "; ".join(sentences(fact for fact in result.data.split if fact not in stated))
     return {
         "facts": _facts(result),
         "bars": bars,
@@ -56,11 +52,7 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
         "findings": _findings(result, material, warned),
         "warned": any(isinstance(item, Finding) for item in warned),
         "similarity": [
-            {
-                "domain": similar.domain,
-                "level": recorded.similarity_level(similar),
-                "sentence": recorded.similarity(similar),
-            }
+            {"domain": similar.domain, "sentence": as_sentence(recorded.similarity(similar))}
             for similar in (result.similarity or profile.similarity)
         ],
     }
@@ -91,15 +83,16 @@ def _findings(
     return [
         {
             "text": as_sentence(
-                wording.see_beware(finding.kind) if finding in warned else recorded.finding(finding)
+                wording.see_beware(finding) if finding in warned else recorded.finding(finding)
             ),
             "action": recorded.action(finding),
-            "where": list(finding.where[:SHOWN_NAMES]),
-            "more": max(0, _named(finding) - SHOWN_NAMES) if finding.where else 0,
+            "where": [] if finding.kind in wording.SIDES else list(finding.where[:SHOWN_NAMES]),
+            "more": f"{more:,}" if finding.where and (more := _named(finding) - SHOWN_NAMES) > 0 else "",
+            "examples": wording.examples(finding) if finding.kind in wording.SIDES else "",
             "pairs": [
                 {
                     "images": [{"name": name, "picture": material.compared[name]} for name in pair],
-                    "caption": captions.get(pair[0], ""),
+                    "caption": captions.get(pair[0], wording.sides(finding.kind)),
                 }
                 for pair in finding.pairs
                 if all(name in material.compared for name in pair)
@@ -126,7 +119,7 @@ def _named(finding: Finding) -> int:
         case Kind.CONFLICT | Kind.LEAK | Kind.GROUPS:
             return int(finding.values.get("images", 0))
         case kind:
-            return 0 if kind in EXAMPLES else finding.count
+            return 0 if kind in wording.SIDES else finding.count
 
 
 def _captions(finding: Finding) -> dict[str, str]:
@@ -140,14 +133,15 @@ def _captions(finding: Finding) -> dict[str, str]:
 def _facts(result: Recommendation) -> list[tuple[str, str]]:
     profile, parts = result.profile, result.data.counts
     names = [f"{parts[part]:,} {part}" for part in ("train", "select", "test") if parts.get(part)]
-    if parts.get("left out"):
-        names.append(f"{parts['left out']:,} left out")
-    low, high = profile.sides
-    sides = f"{profile.side} px" if low == high else f"{profile.side} px ({low} to {high})"
+    unused = profile.images - sum(number for part, number in parts.items() if part != "left out")
+    files = parts.get("left out", 0) - max(0, unused)
+    if unused > 0:
+        names.append(f"{unused:,} in none")
     facts = [
         ("images", f"{profile.images:,}"),
         *wording.target_facts(profile),
         ("parts", ", ".join(names)),
+        *([("other files left out", f"{files:,}")] if files > 0 else []),
         *(
             [
                 (
@@ -158,7 +152,7 @@ def _facts(result: Recommendation) -> list[tuple[str, str]]:
             if profile.numbers is None
             else []
         ),
-        ("shorter side", sides),
+        ("shorter side", wording.shorter_side(profile)),
     ]
     if profile.unlabelled is not None:
         facts.append(("without a label", wording.unlabelled(profile.unlabelled)))

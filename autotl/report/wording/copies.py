@@ -60,6 +60,11 @@ def _leak(
     return f"{_shares(parts)} {copy}: scores there are {too_high}; remove the copies"
 
 
+def leak_title(exact: bool, turned: bool = False, cropped: bool = False, **_about: Any) -> str:
+    """Return the title of copies in several parts."""
+    return f"{'cropped or padded' if cropped else _equal(exact, turned)} copies in several parts"
+
+
 def _conflict(
     exact: bool,
     count: int,
@@ -125,7 +130,7 @@ def _groups(
     text = (
         f"{GROUPED_BY[by]} {numbered(count, 'group')} of images that belong together and are not declared, {images:,}"
         f" images in all ({', '.join(examples)}, …): the nearest image of the class is of the same group for"
-        f" {percent(measured['nearest'], 0)} (by chance {percent(measured['chance'], 0)})"
+        f" {percent(measured['nearest'], 0)} of them (by chance {percent(measured['chance'], 0)})"
     )
     features = (
         f"features of {about['backbone']} ({about['judged']:,} images)"
@@ -162,8 +167,8 @@ def _groups(
 
 def _frames(nearest: float, chance: float, count: int) -> str:
     return (
-        f"{count:,} images may be frames of films: for {percent(nearest, 0)} the nearest image of the class is one"
-        f" of the next by the number in its name (by chance {percent(chance)}). A random split puts frames of one"
+        f"{count:,} images may be frames of films: for {percent(nearest, 0)} of them the nearest image of the class is"
+        f" one of the next by the number in its name (by chance {percent(chance)}). A random split puts frames of one"
         " film on both sides, so that the scores are too high; name the films in the files or in a table, and"
         " declare them with --group"
     )

@@ -27,6 +27,8 @@ COULD_BE_LEFT_OUT = frozenset(
 
 def action(finding: Finding) -> str:
     """Return what was done with the items of a finding; "" where that is no question or the sentence says it."""
+    if finding.kind is Kind.GROUPS and finding.values.get("shared"):  # kept in one part where parts are made
+        return ""
     if finding.kind is Kind.LEFT_OUT or (finding.action == "kept" and finding.kind not in COULD_BE_LEFT_OUT):
         return ""
     return ACTIONS[finding.action]
@@ -44,7 +46,7 @@ def similarity(near: Similarity) -> str:
 
 def _similarity(level: str, domain: str, value: float, low: float, high: float) -> str:
     return (
-        f"{similarity_level(level)} similarity to {domain}: overlap with its photographs {value:.2f}"
+        f"{similarity_level(level)} similarity to {domain}: overlap with its photographs {value:.2f} of 1"
         f" (95% CI {low:.2f}–{high:.2f})"
     )
 
@@ -232,8 +234,8 @@ DATA: dict[Kind, Callable[..., str]] = {
     Kind.BLURRED: _quality("blurred"),
     Kind.TINY: _quality("smaller than 16 pixels"),
     Kind.LONG: _quality(
-        "more than four times as long as wide: a central square shows less than a quarter of them; --geometry squash"
-        " or pad keeps the rest"
+        "more than four times as long as wide: where a central square is taken, it shows less than a quarter of them;"
+        " --geometry squash or pad keeps the rest"
     ),
     Kind.GEOMETRY: _geometry,
     Kind.GEOMETRY_NOT_MEASURED: lambda elongated: (

@@ -125,8 +125,8 @@ def _wrong_labels(
 
 def _labels_unclear(images: int) -> str:
     return (
-        f"labels that are probably wrong: none is named, because the best features of {images:,} images do not find"
-        " labels again that were replaced for comparison"
+        f"labels that are probably wrong: none is named, because the best features of {images:,} images do not find the"
+        " labels that were replaced on purpose to test the search"
     )
 
 
@@ -155,7 +155,7 @@ def _split_checked(
         )
     if backbones > 1:
         return f"{text}, and would have put the same backbone first, of the {backbones} that were compared"
-    return f"{text}. Features of all images are stored for one backbone only, so that no choice could differ"
+    return f"{text}. Only this backbone has features of all images, so the choice of backbone could not be compared"
 
 
 def _domain_left_out(metric: str, backbone: str, domains: Sequence[Mapping[str, Any]], count: int) -> str:

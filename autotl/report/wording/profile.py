@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from autotl.records import Kind, Profile, UnlabelledProfile
+from autotl.records import Finding, Kind, Profile, UnlabelledProfile
 from autotl.report.format import numbered, percent
+from autotl.report.wording.copies import leak_title
 
 
 def unlabelled(profile: UnlabelledProfile) -> str:
     """Return how many images have no label, their sizes, and how many can be learned from."""
     copies = profile.images - profile.usable
-    low, high = profile.sides
-    sides = f"{profile.side} px" if low == high else f"{profile.side} px ({low} to {high})"
-    text = f"{numbered(profile.images, 'image')}, shorter side {sides}"
+    text = f"{numbered(profile.images, 'image')}, shorter side {shorter_side(profile)}"
     if copies:
         text += f"; {copies:,} left out as copies of labelled ones"
     if profile.left_out:
         text += f"; {numbered(profile.left_out, 'other file')} left out"
     return text
+
+
+def shorter_side(profile: Profile | UnlabelledProfile) -> str:
+    """Return the sizes of the images: their median, and where 90% of them are."""
+    low, high = profile.sides
+    if low == high:
+        return f"{profile.side} px"
+    return f"{profile.side} px (median; 90% from {low} to {high} px)"
 
 
 def counted(target: str) -> str:
@@ -71,9 +78,31 @@ TITLES = {  # of findings that the recommendation warns of in a sentence
 }
 
 
-def see_beware(kind: Kind) -> str:
+def see_beware(finding: Finding) -> str:
     """Return the title of a finding whose sentence stands under Beware."""
-    return f"{TITLES[kind]} (see Beware, above)"
+    title = leak_title(**finding.values) if finding.kind is Kind.LEAK else TITLES[finding.kind]
+    return f"{title} (see Beware, above)"
+
+
+# What the two images of a pair are, of findings that show examples of two sides.
+SIDES = {
+    Kind.TEST_IMAGES_DIFFER: ("an image of another part", "a test image"),
+    Kind.UNLABELLED_COPIES: ("an image without a label", "the labelled image that it is a copy of"),
+    Kind.UNLABELLED_DIFFER: ("a labelled image", "an image without a label"),
+}
+SHOWN_PAIRS = 3
+
+
+def sides(kind: Kind) -> str:
+    """Return what a pair of pictures shows; "" where both are of one kind."""
+    left, right = SIDES.get(kind, ("", ""))
+    return f"left: {left}, right: {right}" if left else ""
+
+
+def examples(finding: Finding) -> str:
+    """Return the names of the first pairs, with what the images of a pair are."""
+    pairs = "; ".join(" and ".join(pair) for pair in finding.pairs[:SHOWN_PAIRS])
+    return f"Examples, each {' and '.join(SIDES[finding.kind])}: {pairs}" if pairs else ""
 
 
 def certainty_of_finding(fraction: float) -> str:
