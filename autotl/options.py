@@ -98,7 +98,7 @@ class Options:
     )  # fmt: skip
     test_size: float | None = _option(
         None, "fraction", "Fraction of DATA to set aside as the test part; 0 for none.",
-        metavar="FRACTION", default="0.15 if DATA has 100 images or more", refits=True,
+        metavar="FRACTION", default="0.15 if DATA has 100 images or more, and 5 in the median class", refits=True,
     )  # fmt: skip
     weights: tuple[str, ...] = _option(
         (), "folders", "Folder with your own checkpoints; may be repeated.",
