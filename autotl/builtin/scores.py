@@ -23,13 +23,13 @@ EVERY: tuple[TargetName, ...] = ("multiclass", "multilabel", "regression")
 SCORES = (
     Score(
         name="linear",
-        summary="cross-validated accuracy of a ridge classifier (closed form)",
+        summary="cross-validated score of ridge regression on the labels (closed form)",
         compute="autotl.builtin.scores:linear",
         targets=EVERY,
     ),
     Score(
         name="knn",
-        summary="cross-validated accuracy of nearest neighbours by cosine similarity",
+        summary="cross-validated score of nearest neighbours by cosine similarity",
         compute="autotl.builtin.scores:knn",
         targets=EVERY,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -108,7 +109,7 @@ def paragraph(text: str, style: str = "") -> None:
 
     from autotl.report.format import NARROW
 
-    for line in text.split("\n"):
+    for line in re.sub(r"--[\w-]+ '[^']*'", lambda option: option[0].replace(" ", NARROW), text).split("\n"):
         hanging = "    " if line.startswith(" ") else ""
         for part in wrap(
             NARROW.join(map(_printable, line.split(NARROW))),

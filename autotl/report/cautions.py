@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from autotl.records import Fact, Finding, Kind, fact
 from autotl.records.result import Recommendation, Winner, looks, refutes, signal_on_test_alone
-from autotl.report import wording
+from autotl.report import recorded, wording
 from autotl.report.wording.decision import SIGNIFICANT
 
 __all__ = ["cautions", "warnings", "with_files"]
@@ -49,7 +49,7 @@ def warnings(result: Recommendation) -> list[str]:
 
 def cautions(result: Recommendation) -> list[Fact | Finding]:
     """Return what a reader must know before the figures of a run are believed, the gravest first."""
-    reasons = result.decision.reasons if result.decision else ()
+    reasons = recorded.reasons(result)
     refuted = signal_on_test_alone(result)
     return [
         *_in_order(tuple(reason for reason in reasons if reason is not refuted), _REASONS),

@@ -69,12 +69,12 @@ def _signed(difference: float) -> str:
 def duration(seconds: float) -> str:
     """Return seconds as ``42 ms``, ``7.2 s``, ``1 min 35 s`` or ``1 h 07 min``.
 
-    >>> [printable(duration(s)) for s in (0.00042, 0.042, 7.25, 95, 4000)]
-    ['0.42 ms', '42 ms', '7.2 s', '1 min 35 s', '1 h 07 min']
+    >>> [printable(duration(s)) for s in (0.00042, 0.003, 0.042, 7.25, 95, 4000)]
+    ['0.42 ms', '3.0 ms', '42 ms', '7.2 s', '1 min 35 s', '1 h 07 min']
     """
     if seconds < 0.9995:
         milliseconds = 1000 * seconds
-        text = f"{milliseconds:.2g} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"
+        text = f"{milliseconds:#.2g} ms" if 0 < milliseconds < 9.95 else f"{milliseconds:.0f} ms"
     elif seconds < 59.5:
         text = f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     elif seconds < 3599.5:
@@ -114,12 +114,26 @@ def short_count(number: float) -> str:
     return f"{number:.0f}"
 
 
+def loss(value: float) -> str:
+    """Return a loss with four digits.
+
+    >>> loss(0.394), loss(0.35371), loss(12.3)
+    ('0.3940', '0.3537', '12.30')
+    """
+    return f"{value:#.4g}".rstrip(".")
+
+
 def file_size(number: float) -> str:
     """Return bytes as ``12.0 MB``."""
     for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if number >= factor:
             return f"{number / factor:.1f}{NARROW}{unit}"
     return f"{number:.0f}{NARROW}bytes"
+
+
+def gigabytes(number: float) -> str:
+    """Return bytes in GB, with the digits of `file_size`, for a sentence that has the unit."""
+    return f"{number / 1e9:.1f}"
 
 
 def shorten(name: str, most: int) -> str:

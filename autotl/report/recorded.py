@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from autotl.records import Fact, Finding, Kind, Profile, Similarity, Skipped
+from autotl.records import Fact, Finding, Kind, Profile, Similarity, Skipped, fact
 from autotl.records.result import ModelIs, Recommendation, Row, is_probe
 from autotl.report import wording
 
@@ -13,9 +14,34 @@ _ON_DEPTH = (Kind.FROZEN_OR_TUNED, Kind.FROZEN_ALONE, Kind.DEPTH_COMPARED)
 _ON_PRETRAINING = (Kind.PRETRAINING_GAIN, Kind.PRETRAINING_UNKNOWN, Kind.HEAD_START, Kind.PIXELS_ONLY)
 
 
+def reasons(result: Recommendation) -> tuple[Fact, ...]:
+    """Return the reasons of the decision, each figure in one of them."""
+    every = result.decision.reasons if result.decision else ()
+    by_kind = {reason.kind: reason for reason in every}
+    return tuple(once for reason in every if (once := _said_once(reason, by_kind)) is not None)
+
+
+def _said_once(reason: Fact, every: Mapping[Kind, Fact]) -> Fact | None:
+    """Return a reason without the figures that another one has; None where all of them are there."""
+    match reason.kind:
+        case Kind.BACKBONE_COMPARED if _same("other", reason, every.get(Kind.CHOSEN_OVER_BEST)):
+            return None
+        case Kind.PIXELS_ONLY if _same("control", reason, every.get(Kind.PRETRAINING_GAIN)):
+            return None
+        case Kind.PRETRAINING_UNKNOWN if _same("control", reason, every.get(Kind.PIXELS_ONLY)):
+            return fact(reason.kind, epochs=reason.values["epochs"])
+        case Kind.RULE_OF_THUMB if _same("other", reason, every.get(Kind.FROZEN_OR_TUNED)):
+            if reason.values["advised"] != reason.values["chosen"]:
+                return replace(reason, values=reason.values | {"gap": None})
+    return reason
+
+
+def _same(name: str, reason: Fact, other: Fact | None) -> bool:
+    return other is not None and reason.values.get(name) == other.values[name]
+
+
 def _reasons(result: Recommendation, kinds: Container[Kind]) -> list[str]:
-    reasons = result.decision.reasons if result.decision else ()
-    return [wording.sentence(reason) for reason in reasons if reason.kind in kinds]
+    return [wording.sentence(reason) for reason in reasons(result) if reason.kind in kinds]
 
 
 def depth_reasons(result: Recommendation) -> list[str]:
@@ -30,8 +56,9 @@ def pretraining_reasons(result: Recommendation) -> list[str]:
 
 def transfer_is_bound(result: Recommendation) -> bool:
     """Return True if what pretraining gains is less than or equal to the figure: nothing without it had converged."""
-    reasons = result.decision.reasons if result.decision else ()
-    return any(reason.kind is Kind.PRETRAINING_GAIN and not reason.values["converged"] for reason in reasons)
+    return any(
+        reason.kind is Kind.PRETRAINING_GAIN and not reason.values["converged"] for reason in reasons(result)
+    )
 
 
 def imbalance(profile: Profile) -> float:
@@ -45,12 +72,10 @@ def would_change(result: Recommendation) -> list[str]:
     return list(wording.sentences(result.decision.would_change)) if result.decision else []
 
 
-def notes(result: Recommendation) -> list[str]:
-    """Return the notes of the run and of its ranking."""
-    return [
-        *wording.sentences(result.notes),
-        *wording.sentences(result.ranking.facts if result.ranking else ()),
-    ]
+def notes(result: Recommendation, but: Container[Fact | Finding] = ()) -> list[str]:
+    """Return the notes of the run and of its ranking, but those that stand elsewhere."""
+    every = (*result.notes, *(result.ranking.facts if result.ranking else ()))
+    return list(wording.sentences(note for note in every if note not in but))
 
 
 def split(result: Recommendation) -> str:

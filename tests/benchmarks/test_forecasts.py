@@ -63,11 +63,10 @@ def test_run_folders_are_found_where_they_lie(tmp_path: Path) -> None:
 def test_a_forecast_is_compared_once_the_run_has_ended() -> None:
     state = ended(110.0, 21 * 10**8)
     assert printable(sentence(fact(Kind.FORECAST, **asdict(WHOLE)))) == (
-        "1 min 40 s in total (80% interval 1 min 20 s–2 min 00 s), 2.00 GB of memory (80% interval"
-        " 1.50–2.50 GB)"
+        "1 min 40 s in total (80% interval 1 min 20 s–2 min 00 s), 2.0 GB of memory (80% interval 1.5–2.5 GB)"
     )
     compared = printable(wording.forecast_outcome(state))
-    assert "Time: 1 min 50 s; forecast" in compared and "Memory: at most 2.10 GB" in compared
+    assert "Time: 1 min 50 s; forecast" in compared and "Memory: at most 2.1 GB" in compared
     assert wording.forecast_outcome(replace(state, status="running")) == ""
     assert wording.forecast_outcome(replace(state, forecast=None)) == ""
 

@@ -128,3 +128,13 @@ def test_no_line_ends_between_a_number_and_its_unit(
     terminal.paragraph(f"  The training of {LONG} took {duration(95)}, the forecast was {duration(0.042)}.")
     lines = capsys.readouterr().out.splitlines()
     assert any("1 min 35 s" in line for line in lines) and any("42 ms" in line for line in lines)
+
+
+def test_no_line_ends_within_a_quoted_expression(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An expression for --group holds spaces, and was no expression once copied from two lines."""
+    monkeypatch.setenv("COLUMNS", "40")
+    option = "--group '([^/]+)/(?:[^/_ ]+[_ ]){1}([^/_ ]+)[_ ][^/]*$'"
+    terminal.paragraph(f"  They are kept whole where parts are made here; {option} declares them.")
+    assert option in capsys.readouterr().out

@@ -17,6 +17,7 @@ from autotl.records.encoding import encode
 from autotl.records.facts import Fact, Kind, fact
 from autotl.records.result import Case
 from autotl.report import wording
+from autotl.report.format import printable
 from autotl.stats import metrics
 
 LABELS = np.arange(300) % 3
@@ -243,7 +244,7 @@ def test_a_gain_so_small_is_not_worth_fine_tuning() -> None:
     assert decision.winner == frozen.name
     (shown,) = of(decision.reasons, Kind.CHOSEN_OVER_BEST)
     assert shown.values["less"] == {"fit_time": [1.0, 60.0]}
-    assert "costs less: training time 1 s or less instead of 60 s" in wording.sentence(shown)
+    assert "costs less: training time 1 s or less instead of 1 min 00 s" in printable(wording.sentence(shown))
     decision = decide([frozen, tuned], JUDGED, Goal(), expected | {tuned.name: 0.98})
     assert decision.winner == tuned.name
 

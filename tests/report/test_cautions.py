@@ -267,7 +267,7 @@ def test_how_sure_counts_what_was_tried_and_what_was_not(
     assert not any("possible" in text for text in (*content["reasons"], *content["more_reasons"]))
     terminal.outcome(state)
     screen = " ".join(capsys.readouterr().out.split())
-    assert f"{expected}. It predicts" in screen
+    assert f"{expected}. Prediction takes" in screen
 
 
 LIKELIER = {"likeliest": "b:net@96/knn", "likeliest_chance": 0.12, "expected": [0.973, 0.974]}

@@ -9,14 +9,28 @@ import numpy as np
 import pytest
 from example_run import example
 
-from autotl.records import DepthPoint, DepthProfile, Finding, Forecast, Interval, Kind, StagePlan, fact
-from autotl.records.result import Row
+from autotl.records import (
+    Calibration,
+    DepthPoint,
+    DepthProfile,
+    Fact,
+    Finding,
+    Forecast,
+    Interval,
+    Kind,
+    StagePlan,
+    fact,
+)
+from autotl.records.result import Recommendation, Row
 from autotl.report import discrimination, plot, predictions, trainings
 from autotl.report.format import printable
 from autotl.report.material import Material
-from autotl.report.sections import cost, data, depth, model, time
-from autotl.report.wording import nothing_finished, sentence, terminal
+from autotl.report.sections import cost, data, depth, model, recommendation, reproduce, time, transfer
+from autotl.report.wording import action, nothing_finished, sentence, terminal
+from autotl.report.wording import model as of_model
+from autotl.report.wording import time as of_time
 from autotl.report.wording.discrimination import separation
+from autotl.report.wording.page import accuracy_and_cost
 
 
 def line(name: str, right: int, images: int) -> dict[str, Any]:
@@ -43,7 +57,7 @@ def profile(*linear: float) -> DepthProfile:
 @pytest.mark.parametrize(
     ("linear", "words"),
     [
-        ((1.0, 1.0, 1.0, 1.0), "layer group 1 of 4 is as accurate as on the last"),
+        ((1.0, 1.0, 1.0, 1.0), "layer group 1 of 4 is at least as accurate as on the last"),
         ((0.5, 0.7, 0.9, 0.95), "truncating the backbone does not help"),
         ((0.5, 0.9, 0.95, 0.7), "layer group 3 of 4 is the best"),
     ],
@@ -216,8 +230,8 @@ def test_a_head_start_names_two_times_that_need_not_be_equal() -> None:
 
 def test_a_search_without_time_is_not_said_to_have_nought_seconds_left() -> None:
     none, some = (sentence(fact(Kind.NO_RECIPE_FITS, least=39.0, left=left)) for left in (-3.2, 4.0))
-    assert printable(none).endswith("the shortest would take 39 s with what must follow, and none is left")
-    assert printable(some).endswith("with what must follow, and 4.0 s are left")
+    assert printable(none).endswith("the shortest would take 39 s with its final fit, and none is left")
+    assert printable(some).endswith("with its final fit, and 4.0 s are left")
 
 
 def test_a_final_fit_that_failed_names_what_ships_in_the_words_of_the_report() -> None:
@@ -249,3 +263,147 @@ def test_the_recommended_candidate_does_not_score_higher_than_itself() -> None:
     rounded_down = replace(state.winner, score_val=(own.score_val or 0.0) - 4e-7)
     alone = replace(state, winner=rounded_down, leaderboard=(replace(own, in_winners_set=True),))
     assert terminal.higher_scores(alone) == ""
+
+
+GAP = {"difference": 0.062, "low": -0.02, "high": 0.147, "images": 129}
+
+
+def with_reasons(*reasons: Fact) -> Recommendation:
+    state = example()
+    assert state.decision is not None
+    return replace(state, decision=replace(state.decision, reasons=reasons))
+
+
+@pytest.mark.parametrize("kind", [Kind.PRETRAINING_UNKNOWN, Kind.PRETRAINING_GAIN])
+def test_the_score_of_a_control_stands_in_one_sentence(kind: Kind) -> None:
+    """The pixels were given with their accuracy twice, one line after the other."""
+    by_hand = fact(Kind.PIXELS_ONLY, control="pixels_ridge", score=0.496, gap=GAP)
+    values = {"converged": False, "gap": GAP} if kind is Kind.PRETRAINING_GAIN else {}
+    state = with_reasons(fact(kind, control="pixels_ridge", score=0.496, epochs=0.0, **values), by_hand)
+    content = transfer.section(state, Material())
+    assert str([content["verdict"], *content["sentences"]]).count("49.6%") == 1
+    told = recommendation.section(state, Material())
+    assert str([told["reasons"], told["more_reasons"], told["warnings"]]).count("49.6%") == 1
+    other = with_reasons(fact(kind, control="scratch", score=0.7, epochs=9.0, **values), by_hand)
+    content = transfer.section(other, Material())
+    assert "70.0%" in content["verdict"] and "49.6%" in str(content["sentences"])
+
+
+def test_a_difference_stands_in_one_reason() -> None:
+    chosen = fact(
+        Kind.CHOSEN_OVER_BEST, other="b:net@96/knn", gap=GAP, members=3, prefer="accuracy", less={}, more={},
+        exportable=False,
+    )  # fmt: skip
+    frozen = fact(Kind.FROZEN_OR_TUNED, frozen=True, other="a:net@96/lp_ft:1", gap=GAP)
+    thumb = fact(
+        Kind.RULE_OF_THUMB, images=520, large=False, similarity="near", domain="imagenet-1k", advised="last layers",
+        chosen="frozen", other="a:net@96/lp_ft:1", gap=GAP,
+    )  # fmt: skip
+    compared = fact(Kind.BACKBONE_COMPARED, other="b:net@96/knn", gap=GAP)
+    told = recommendation.section(with_reasons(chosen, compared, frozen, thumb), Material())
+    text = " ".join((*told["reasons"], *told["more_reasons"]))
+    assert text.count("difference") == 2 and text.endswith("measured best: frozen backbone.")
+    other = fact(Kind.BACKBONE_COMPARED, other="c:net@96/knn", gap=GAP)
+    told = recommendation.section(with_reasons(chosen, other), Material())
+    assert "against c:net@96/knn" in str(told["reasons"])
+
+
+def test_examples_of_two_sides_say_which_is_which() -> None:
+    """Train and test images stood in one list of names."""
+    pairs = (("train/a.png", "test/b.png"), ("train/c.png", "test/d.png"))
+    finding = Finding(
+        kind=Kind.TEST_IMAGES_DIFFER,
+        values={"area": 0.9, "p": 0.01, "classes": [], "grouped": False},
+        count=40,
+        where=tuple(name for pair in pairs for name in pair),
+        pairs=pairs,
+    )
+    state = example()
+    state = replace(state, profile=replace(state.profile, findings=(finding,)))
+    shown = data.section(state, Material())["findings"][-1]
+    assert shown["where"] == [] and shown["examples"] == (
+        "Examples, each an image of another part and a test image: train/a.png and test/b.png; train/c.png and test/d.png"
+    )
+    pictures = Material(compared=dict.fromkeys(finding.where, "data:,"))
+    (first, _) = data.section(state, pictures)["findings"][-1]["pairs"]
+    assert first["caption"] == "left: an image of another part, right: a test image"
+
+
+def test_groups_in_several_given_parts_are_not_called_kept_in_one() -> None:
+    kept = Finding(kind=Kind.GROUPS, values={"shared": 0}, count=9, action="held_together")
+    assert action(kept) == "kept in one part"
+    assert action(replace(kept, values={"shared": 3})) == ""
+
+
+def test_the_parts_and_the_images_outside_them_sum_to_all_images() -> None:
+    """Files that are no image were counted with the images that take no part."""
+    state = example()
+    counts = {"train": 117, "select": 0, "test": 77, "left out": 10}
+    state = replace(
+        state, data=replace(state.data, counts=counts), profile=replace(state.profile, images=200)
+    )
+    facts = dict(data.section(state, Material())["facts"])
+    assert facts["parts"] == "117 train, 77 test, 6 in none" and facts["other files left out"] == "4"
+
+
+def test_the_sizes_of_the_parts_stand_once() -> None:
+    state = example()
+    split = (fact(Kind.SPLIT_SIZES, train=10, test=5), fact(Kind.GROUPS_WHOLE))
+    content = data.section(replace(state, data=replace(state.data, split=split)), Material())
+    assert content["split"] == "Groups kept whole."
+
+
+def test_a_temperature_fitted_on_the_images_shown_says_so() -> None:
+    """Two calibration errors, 6.3% and 10.0%, were both said of the same 226 images."""
+    fitted = Calibration(temperature=0.63, ece=0.1, ece_before=0.167, images=226)
+    same = of_model.calibration("by chance", 0.74, 0.77, 0.063, fitted, 226)
+    assert "fitted on the same images" in same and "out-of-fold calibration error, 10.0%" in same
+    others = of_model.calibration("by chance", 0.74, 0.77, 0.063, fitted, 351)
+    assert "changed the calibration error from 16.7% to 10.0% on 226 selection images" in others
+
+
+def test_what_is_under_beware_is_no_note_again() -> None:
+    failed = fact(Kind.FINAL_FIT_FAILED, status="failed", error="out of memory", probe="")
+    state = replace(example(), notes=(failed, fact(Kind.ENDED_EARLY, seconds=9.0)))
+    assert "out of memory" in str(recommendation.section(state, Material())["warnings"])
+    notes = reproduce.section(state, Material())["notes"]
+    assert "out of memory" not in str(notes) and "9.0" in str(notes)
+
+
+def test_one_reason_is_given_for_a_missing_test_score() -> None:
+    """The first sentence said that no time was left, the warning below that memory was."""
+    state = example()
+    assert state.winner is not None
+    winner = replace(state.winner, score_test=None, test_low=None, test_high=None)
+    counts = state.data.counts | {"test": 40}
+    state = replace(state, winner=winner, data=replace(state.data, counts=counts))
+    text = accuracy_and_cost(state, None, None, None)
+    assert text.endswith("Not evaluated on the 40 test images.")
+
+
+def test_a_recall_has_the_digits_of_its_table() -> None:
+    lines = [line("daisy", 52, 64), line("rose", 64, 64)]
+    assert "daisy, 81.2% of its 64 images" in model.lowest_recall(lines, 2)
+
+
+def test_a_tie_within_a_tenth_of_a_point_is_not_called_equal() -> None:
+    text = sentence(fact(Kind.RUNNER_UP_EQUAL, candidate="b:net@96/knn", images=40))
+    assert text == "little: b:net@96/knn has the same score within 0.1 points on these 40 images"
+
+
+def test_what_scores_expect_of_numbers_is_no_accuracy() -> None:
+    assert of_time.expected("r2") == "expected R² (all scores)"
+
+
+def test_the_time_of_the_run_stands_once_on_the_page() -> None:
+    forecast = Forecast(
+        seconds=49.0, seconds_low=46.0, seconds_high=52.0, bytes=10**9, bytes_low=10**9, bytes_high=2 * 10**9
+    )
+    state = replace(example(), forecast=forecast, peak=1_030_000_000, seconds={"total": 69.0, "budget": 60.0})
+    text = printable(time.section(state, Material())["forecasts"])
+    assert text.startswith(
+        "Forecast before training: 49 s (80% interval 46–52 s). Memory: at most 1.0 GB; forecast: 1.0 GB"
+    )
+    assert printable(terminal.forecast_outcome(state)).startswith(
+        "Time: 1 min 09 s of a budget of 1 min 00 s;"
+    )

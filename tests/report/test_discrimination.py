@@ -23,6 +23,7 @@ from autotl.records import (
 )
 from autotl.report import material, model_card, render, trainings
 from autotl.report.discrimination import discrimination
+from autotl.report.format import loss
 from autotl.report.predictions import Predictions, scores_by_class
 from autotl.report.sections import depth
 from autotl.report.thumbnails import samples
@@ -145,7 +146,7 @@ def test_markdown_has_the_candidates_and_the_epochs_of_the_page(folder: Path) ->
     assert re.findall(r"^### \d+ · (.*)", words, re.MULTILINE) == [row.candidate for row in scored]
     for trial in trainings.with_epochs(result):
         assert f"### {trial.trial.id}: {trial.trial.candidate.id}" in words
-        rows = [f"| {point.epoch:g} | {point.loss:.4g} |" for point in trainings.shown_points(trial.curve)]
+        rows = [f"| {point.epoch:g} | {loss(point.loss)} |" for point in trainings.shown_points(trial.curve)]
         assert all(row in words for row in rows)
     for text in ("head and last 2 layer groups, peak learning rate of the head 0.0005", "multiply-adds"):
         assert text in page and text in words

@@ -245,9 +245,9 @@ def test_no_error_of_the_probabilities_stands_twice() -> None:
     """The calibration error and the log loss were each given twice, once as a negative log likelihood."""
     measured = ProbabilityErrors(images=60, ece=0.0666, nll=0.682, brier=0.308)
     fitted = Calibration(temperature=1.0, ece=0.05, ece_before=0.05, images=60, test=measured)
-    said = printable(wording.calibration("by chance", 0.81, 0.81, 0.0666, fitted))
+    said = printable(wording.calibration("by chance", 0.81, 0.81, 0.0666, fitted, 60))
     assert said.count("6.7%") == 1 and "likelihood" not in said and "Brier score is 0.308" in said
-    assert "likelihood 0.682" in wording.calibration("by chance", 0.81, 0.81, 0.02, fitted)
+    assert "likelihood 0.682" in wording.calibration("by chance", 0.81, 0.81, 0.02, fitted, 60)
 
 
 def test_a_list_of_wrong_labels_has_a_line_for_each_and_ranks_stand_in_the_leaderboard(

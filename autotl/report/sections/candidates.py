@@ -8,7 +8,7 @@ from autotl.records import Strategy, TrialResult
 from autotl.records.candidate_id import hyper_of
 from autotl.records.result import Recommendation, Row, is_probe, repeats_probe
 from autotl.report import recorded
-from autotl.report.format import count, duration, file_size, interval, name_parts, percent
+from autotl.report.format import count, duration, file_size, interval, loss, name_parts, percent
 from autotl.report.material import Material
 from autotl.report.wording import candidate as wording
 from autotl.report.wording import terminal
@@ -79,7 +79,7 @@ def _trial(each: TrialResult) -> dict[str, str]:
         "epochs": f"{each.epochs_done:g}" if each.epochs_done else wording.CLOSED_FORM,
         "score": percent(each.score_val),
         "time": duration(cost.seconds),
-        "loss": f"{each.curve[-1].loss:.4g}" if each.curve else "",
+        "loss": loss(each.curve[-1].loss) if each.curve else "",
         "status": "" if each.status == "finished" else terminal.STATUS[each.status],
     }
 

@@ -10,7 +10,7 @@ from autotl.records import Calibration
 from autotl.records.result import Recommendation
 from autotl.report import trainings
 from autotl.report.discrimination import Discrimination
-from autotl.report.format import duration, interval, percent
+from autotl.report.format import duration, interval, loss, percent
 from autotl.report.material import Material
 from autotl.report.predictions import Predictions, accuracy, by_class, confusions, reliability
 from autotl.report.wording import discrimination as separation
@@ -120,7 +120,7 @@ def epochs_of(result: Recommendation) -> list[dict[str, Any]]:
             "points": [
                 {
                     "epoch": f"{point.epoch:g}",
-                    "loss": f"{point.loss:.4g}",
+                    "loss": loss(point.loss),
                     "score": percent(point.score),
                     "time": duration(point.seconds),
                 }
@@ -200,7 +200,8 @@ def _calibration(predictions: Predictions, fitted: Calibration | None) -> str:
         verdict = "underconfident"
     else:
         verdict = "miscalibrated"
-    return wording.calibration(verdict, confidence, float(predictions.correct.mean()), measured.ece, fitted)
+    right, images = float(predictions.correct.mean()), len(predictions.rows)
+    return wording.calibration(verdict, confidence, right, measured.ece, fitted, images)
 
 
 def _most_confident(predictions: Predictions, material: Material) -> list[dict[str, Any]]:

@@ -68,7 +68,7 @@ def split_reasons(result: Recommendation) -> tuple[list[str], list[str]]:
     cautioned = cautions.cautions(result)
     reasons = [
         reason
-        for reason in (result.decision.reasons if result.decision else ())
+        for reason in recorded.reasons(result)
         # These stand in the lede or are a caution, if in other words.
         if reason not in cautioned and reason.kind not in IN_LEDE
     ]
@@ -118,7 +118,7 @@ def _figures(result: Recommendation, winner: Winner, row: Row | None) -> list[di
         figures.append(("gain from pretraining", points(gain.value), note))
     if row is not None and row.fit_time is not None:
         final = trainings.final_seconds(result)
-        note = wording.training_time(row.fit_time, final)
+        note = wording.training_note(row.fit_time, final)
         figures.append(("training time", duration(row.fit_time + (final or 0.0)), note))
     if row is not None and row.pred_time is not None:
         figures.append(("prediction time", duration(row.pred_time), "per image, on this machine"))

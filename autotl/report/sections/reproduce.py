@@ -6,13 +6,14 @@ from typing import Any
 
 from autotl.records.result import Recommendation
 from autotl.report import recorded
+from autotl.report.cautions import cautions
 from autotl.report.material import Material
 from autotl.report.wording import page as wording
 from autotl.report.wording.run import guest
 
 
 def section(result: Recommendation, material: Material) -> dict[str, Any]:
-    """Return the command, the recorded inputs, and the notes."""
+    """Return the command, the recorded inputs, and the notes that are no caution."""
     facts = (
         ("seed", str(result.seed)),
         ("device", result.device),
@@ -23,8 +24,7 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
         ("model", recorded.model_is(result)),
     )
     notes = [
-        *map(wording.as_sentence, recorded.notes(result)),
-        *map(wording.plugin_problem, result.problems),
+        *map(wording.as_sentence, recorded.notes(result, but=cautions(result))),
         *([material.missing] if material.missing else []),
     ]
     return {

@@ -23,7 +23,7 @@ STAGES = {
     "decode": "decode images",
     "profile": "profile the data",
     "start": "start torch",
-    "rank": "rank backbones",
+    "rank": "rank backbones and train the first",
     "search": "train candidates",
     "probe": "train candidates",
     "timing": "time backbones",
@@ -34,7 +34,10 @@ STAGES = {
     "final fit": "final fit",
     "depth profiles": "measure depth profiles",
     "out of distribution": "measure out-of-distribution distances",
+    "geometry": "compare ways to make images square",
     "similarity": "measure similarity",
+    "distillation": "distil",
+    "label columns": "compare heads of label columns",
     "explain": "explain predictions",
     "report": "write the report",
     "other": "other",
@@ -55,7 +58,9 @@ def section(result: Recommendation, _material: Material) -> dict[str, Any]:
         "total": duration(total) if total else "",
         "budget": duration(budget) if budget else "",
         "trials": _trials(result),
-        "forecasts": " ".join(filter(None, (terminal.forecast_outcome(result), _forecasts(result)))),
+        "forecasts": " ".join(
+            filter(None, (terminal.forecast_outcome(result, timed=False), _forecasts(result)))
+        ),
         "spare": _why_early(result) if any(note.kind is Kind.ENDED_EARLY for note in result.notes) else "",
         "plan": _plan(result),
         "stages": [
@@ -132,6 +137,7 @@ def agreement(result: Recommendation) -> list[dict[str, Any]]:
     if result.ranking is None:
         return []
     best = trainings.best_scores(result)
+    every = wording.expected(result.metric)
     weights = {item.score: f"{item.weight:.2f} ({item.usual:.2f})" for item in result.ranking.weights}
     pairs: dict[str, list[tuple[float, float]]] = {}
     for ranked in result.ranking.ranked:
@@ -139,7 +145,7 @@ def agreement(result: Recommendation) -> list[dict[str, Any]]:
         if reached is not None:
             for name, value in ranked.scores:
                 pairs.setdefault(name, []).append((value, reached))
-            pairs.setdefault("expected accuracy (all scores)", []).append((ranked.expected, reached))
+            pairs.setdefault(every, []).append((ranked.expected, reached))
     return [
         {
             "score": name,

@@ -7,13 +7,14 @@ from typing import Any
 
 from autotl.records import Decision
 from autotl.records.facts import Kind
-from autotl.report.format import duration, percent, percent_range, points, points_interval
+from autotl.report.format import count, duration, percent, percent_range, points, points_interval
 from autotl.report.wording.limits import LIMITS
 from autotl.report.wording.targets import metric_name
 
 NOUNS = {"fit_time": "training time", "latency": "latency", "parameters": "parameters"}
 SIMILARITY_LEVELS = {"near": "high", "middling": "medium", "far": "low"}  # of `Similarity.level`
 SIGNIFICANT = 0.05  # p-value
+NOT_SIGNIFICANT = ": not significant"
 RULES = {
     "frozen": "frozen backbone",
     "last layers": "fine-tuning of the last layers",
@@ -26,17 +27,17 @@ def _difference(difference: float, low: float, high: float, images: float, compa
 
     With more than one comparison the interval is the wider one that holds for all of them together.
     """
-    unsure = ": not significant" if low <= 0 <= high else ""
+    unsure = NOT_SIGNIFICANT if low <= 0 <= high else ""
     level = f" for {comparisons:.0f} comparisons" if comparisons > 1 else ""
     return f"difference {points(difference)} (95% CI {points_interval(low, high)}{level}, {images:,.0f} images){unsure}"
 
 
 def _no_recipe_fits(least: float | None = None, left: float | None = None) -> str:
-    text = "nothing that is left to try fits into the time left, by its forecast"
+    text = "nothing that is left to try fits into the time left for search and final fit, by its forecast"
     if least is None or left is None:
         return text
     there = "none is left" if left <= 0 else f"{duration(left)} are left"
-    return f"{text}: the shortest would take {duration(least)} with what must follow, and {there}"
+    return f"{text}: the shortest would take {duration(least)} with its final fit, and {there}"
 
 
 def _no_gain_expected(chance: float, gain: float) -> str:
@@ -75,10 +76,10 @@ def _figures(figures: Mapping[str, Sequence[float]]) -> str:
 
 def _figure(name: str, value: float) -> str:
     if name == "parameters":
-        return f"{value / 1e6:.1f} M" if value >= 1e5 else f"{value:,.0f}"
+        return count(value)
     if name == "latency":
-        return f"{1e3 * value:.1f} ms an image"
-    return "1 s or less" if value <= 1 else f"{value:.0f} s"
+        return f"{duration(value)} an image"
+    return "1 s or less" if value <= 1 else duration(value)
 
 
 def _chosen_over_best(
@@ -281,8 +282,8 @@ def _more_training_images(
     name = metric_name(metric)
     expected = f"{points(gain)} of {name} expected" if gain > 0 else f"no gain in {name} expected"
     bought = (
-        f"{images:,} more images to train on: {expected} (95% CI {points_interval(low, high)}), by the learning curve"
-        " of a linear probe on this backbone"
+        f"{images:,} more images to train on: {expected} (likely range {points_interval(low, high)}), by the learning"
+        " curve of a linear probe on this backbone"
     )
     if limit is None:
         return f"{bought}; the curve has not flattened, so its limit is unknown"
@@ -295,7 +296,7 @@ def _runner_up_worse(candidate: str) -> str:
 
 
 def _runner_up_equal(candidate: str, images: int) -> str:
-    return f"little: {candidate} has the same score on these {images:,} images"
+    return f"little: {candidate} has the same score within 0.1 points on these {images:,} images"
 
 
 def _more_images_hopeless(candidate: str) -> str:
@@ -313,7 +314,7 @@ def _more_selection_images(candidate: str, images: int, in_all: int | None) -> s
 def _cross_validation_would_tell(seconds: float, folds: int, images: int) -> str:
     return (
         f"or about {duration(seconds)} of {folds}-fold cross-validation of these two, which judges them on all"
-        f" {images:,} labelled images"
+        f" {images:,} images of train and select"
     )
 
 
@@ -335,9 +336,10 @@ def _rule_of_thumb(
     if advised == chosen and gap is not None:
         sure = "the measurement agrees" if gap["low"] > 0 else "the measurement does not contradict it"
         return f"{rule}; {sure}: against {other}, {_difference(**gap)}"
-    if other is None or gap is None:
+    if other is None:
         return f"{rule}; no such candidate was tried"
-    return f"{rule}; measured best: {RULES[chosen]}, against {other} {_difference(**gap)}"
+    against = "" if gap is None else f", against {other} {_difference(**gap)}"
+    return f"{rule}; measured best: {RULES[chosen]}{against}"
 
 
 # The controls, as a comparison names them.
@@ -349,11 +351,13 @@ WITHOUT_PRETRAINING = {
 }
 
 
-def _pretraining_unknown(control: str, score: float, epochs: float) -> str:
-    return (
-        f"what pretraining gains is unknown: without it {WITHOUT_PRETRAINING[control]} reaches {percent(score)}, far"
-        f" below the winner, and {_not_converged(epochs)}"
+def _pretraining_unknown(epochs: float, control: str = "", score: float = 0.0) -> str:
+    reached = (
+        f"without it {WITHOUT_PRETRAINING[control]} reaches {percent(score)}, far below the winner, and "
+        if control
+        else ""
     )
+    return f"what pretraining gains is unknown: {reached}{_not_converged(epochs)}"
 
 
 def _not_converged(epochs: float) -> str:
@@ -366,19 +370,18 @@ def _pretraining_gain(
     control: str, score: float, epochs: float, converged: bool, gap: Mapping[str, float]
 ) -> str:
     best = f"the best without it is {WITHOUT_PRETRAINING[control]} with {percent(score)}"
+    measured = _difference(**gap).removesuffix(NOT_SIGNIFICANT)  # the verdict says it
     if gap["high"] < 0:
         verdict = "pretraining does not help here (negative transfer)"
-        return (
-            f"{verdict}: {best}, {_difference(**gap)}; it is there for comparison, no model of it is written"
-        )
+        return f"{verdict}: {best}, {measured}; it is there for comparison, no model of it is written"
     if gap["low"] <= 0:
-        verdict = "pretraining: no significant gain"
+        verdict = "pretraining brings no significant gain"
     elif converged:
         verdict = "pretraining helps"
     else:
         verdict = f"pretraining gains {100 * gap['difference']:.1f} points at most"
-        return f"{verdict}: {best}, {_difference(**gap)}; {_not_converged(epochs)}"
-    return f"{verdict}: {best}, {_difference(**gap)}"
+        return f"{verdict}: {best}, {measured}; {_not_converged(epochs)}"
+    return f"{verdict}: {best}, {measured}"
 
 
 def _head_start(candidate: str, seconds: float, scratch_seconds: float, gap: Mapping[str, float]) -> str:

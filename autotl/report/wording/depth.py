@@ -18,7 +18,7 @@ def features_by_depth(profile: DepthProfile, *, enough: int, deepest_is_best: bo
     not show which of them can be left out.
     """
     images = f"out-of-fold on {profile.rows:,} train images, not on those of the leaderboard"
-    truncated = "" if tuned else " A truncated backbone may do: the difference is within two standard errors."
+    truncated = "" if tuned else " A truncated backbone may do."
     last_needed = "." if tuned else "; truncating the backbone does not help."
     last, first = profile.points[-1], profile.points[0]
     number = len(profile.points)
@@ -31,9 +31,10 @@ def features_by_depth(profile: DepthProfile, *, enough: int, deepest_is_best: bo
         )
     if enough < last.depth:
         point = profile.points[enough - 1]
+        sure = "" if point.linear >= last.linear else " within two standard errors"
         return (
-            f"Frozen features of {profile.backbone}: a linear head on layer group {enough} of {number} is as"
-            f" accurate as on the last, {_with_interval(point)} and {_with_interval(last)} ({images}).{truncated}"
+            f"Frozen features of {profile.backbone}: a linear head on layer group {enough} of {number} is at least as"
+            f" accurate as on the last{sure}, {_with_interval(point)} and {_with_interval(last)} ({images}).{truncated}"
         )
     return (
         f"Frozen features of {profile.backbone}: the last of {number} depths is the best, {_with_interval(last)}"

@@ -74,7 +74,8 @@ def confusions(
     if not wrong:
         return "No image is misclassified."
     if attractor:
-        return f"{attracted:,} of the {wrong:,} errors are images of other classes classified as {attractor}."
+        which = f"All {wrong:,}" if attracted == wrong else f"{attracted:,} of the {wrong:,}"
+        return f"{which} errors are images of other classes classified as {attractor}."
     if wrong < FEWEST_ERRORS:
         return f"{wrong:,} {'error' if wrong == 1 else 'errors'}: too few to show a pattern."
     if classes == 2:
@@ -91,7 +92,7 @@ def confusions(
 def classes(name: str, recall: Interval, images: int, few: int, missing: int, total: int) -> str:
     """Return the class with the lowest recall, and how many classes have few images or none."""
     text = (
-        f"Lowest recall: {name}, {percent(recall.value, 0)} of its {images} images (95% CI"
+        f"Lowest recall: {name}, {percent(recall.value)} of its {images:,} images (95% CI"
         f" {interval(recall.low, recall.high)})."
         if recall.value < 1
         else "Every image of every class is classified correctly."
@@ -105,9 +106,9 @@ def classes(name: str, recall: Interval, images: int, few: int, missing: int, to
 
 
 def calibration(
-    verdict: str, confidence: float, accuracy: float, error: float, fitted: Calibration | None
+    verdict: str, confidence: float, accuracy: float, error: float, fitted: Calibration | None, images: int
 ) -> str:
-    """Return how well calibrated the probabilities are, and what temperature scaling changed."""
+    """Return how well calibrated the probabilities of so many images are, and what temperature scaling changed."""
     text = (
         f"{CALIBRATION[verdict]} Mean confidence {percent(confidence)}, accuracy {percent(accuracy)}, expected"
         f" calibration error {percent(error)}."
@@ -116,10 +117,16 @@ def calibration(
         text = f"{text} {_more_errors(fitted.test, error)}"
     if fitted is None or fitted.temperature == 1.0:
         return text
+    if fitted.test is None and fitted.images == images:
+        return (
+            f"{text} These are the probabilities that autotl predict prints. Their temperature,"
+            f" {fitted.temperature:.2f}, is fitted on the same images; for other images expect the out-of-fold"
+            f" calibration error, {percent(fitted.ece)} ({percent(fitted.ece_before)} without the temperature)."
+        )
     return (
         f"{text} These are the probabilities that autotl predict prints, at temperature {fitted.temperature:.2f},"
-        f" which changed the error from {percent(fitted.ece_before)} to {percent(fitted.ece)} on {fitted.images:,}"
-        " selection images (out-of-fold)."
+        f" which changed the calibration error from {percent(fitted.ece_before)} to {percent(fitted.ece)} on"
+        f" {fitted.images:,} selection images (out-of-fold)."
     )
 
 

@@ -100,13 +100,18 @@ def accuracy_and_cost(
             sure = interval(expected.low, expected.high)
             text = f"Expected {metric} on new images: {percent(expected.value)} (95% CI {sure})."
         if number:
-            text += f" Not evaluated on the {number:,} test images: no time left."
+            text += f" Not evaluated on the {number:,} test images."
     costs = []
     if row is not None and row.fit_time is not None:
         costs.append(f"Its trainings took {training_time(row.fit_time, final, ' and ')}")
     if row is not None and row.pred_time:
-        costs.append(f"{'p' if costs else 'P'}rediction takes {_pace(row.pred_time)} on this machine")
+        costs.append(f"{'p' if costs else 'P'}rediction takes {pace(row.pred_time)} on this machine")
     return text + (f" {'; '.join(costs)}." if costs else "")
+
+
+def training_note(search: float, final: float | None) -> str:
+    """Return the note of the training time: its parts, or where all of it was."""
+    return "in the search" if final is None else training_time(search, final)
 
 
 def training_time(search: float, final: float | None, link: str = ", ") -> str:
@@ -134,12 +139,12 @@ TRAINING_TIME = (
 )
 
 
-def _pace(seconds: float) -> str:
-    """Return ``1.8 s per image``, or what a second holds: ``2.4 ms per image (about 410 images/s)``."""
+def pace(seconds: float) -> str:
+    """Return ``1.8 s per image``, or what a second holds: ``2.4 ms per image (about 420 images/s)``."""
     if seconds > 0.5:
         return f"{duration(seconds)} per image"
-    pace = 1 / seconds
-    return f"{duration(seconds)} per image (about {round(pace, -1 if pace >= 100 else 0):,.0f} images/s)"
+    images = 1 / seconds
+    return f"{duration(seconds)} per image (about {round(images, -1 if images >= 100 else 0):,.0f} images/s)"
 
 
 def largest_class(decision: Decision | None) -> list[str]:

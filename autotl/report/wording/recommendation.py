@@ -7,7 +7,7 @@ from autotl.records.result import ModelIs, Recommendation, Row, Winner, looks, n
 from autotl.report.format import percent, percent_range
 from autotl.report.wording import sentence, sentences
 from autotl.report.wording.decision import among_tried, best_of_all
-from autotl.report.wording.page import DO_NOT_USE, USE, as_sentence, largest_class
+from autotl.report.wording.page import DO_NOT_USE, USE, as_sentence, largest_class, pace
 from autotl.report.wording.targets import metric_name
 
 __all__ = ["recommendation"]
@@ -40,7 +40,7 @@ def recommendation(result: Recommendation, *, warned: bool = True) -> str:
         grave = () if noise is None else (noise,)
         parts += [f"Warning: {sentence(fact)}." for fact in (*grave, *result.warnings)]
     if row.pred_time:
-        parts.append(f"It predicts about {1 / row.pred_time:,.0f} images a second here.")
+        parts.append(f"Prediction takes {pace(row.pred_time)} on this machine.")
     if result.winner.model_is is ModelIs.ANOTHER_CANDIDATES:
         parts.append("The model in the folder is another candidate's; `autotl fit` trains this one.")
     return " ".join(parts)

@@ -10,6 +10,7 @@ from autotl.records.result import Guest
 from autotl.report.format import (
     duration,
     duration_interval,
+    gigabytes,
     numbered,
     percent,
     points,
@@ -107,8 +108,8 @@ def _forecast(
     time = f"{duration(seconds)} in total (80% interval {interval})"
     if not bytes:
         return time
-    held = f"{bytes_low / 1e9:.2f}–{bytes_high / 1e9:.2f} GB"
-    return f"{time}, {bytes / 1e9:.2f} GB of memory (80% interval {held})"
+    held = f"{gigabytes(bytes_low)}–{gigabytes(bytes_high)} GB"
+    return f"{time}, {gigabytes(bytes)} GB of memory (80% interval {held})"
 
 
 def _trial_started(epochs: float, low: float | None, high: float | None) -> str:
@@ -160,7 +161,7 @@ CONTROLS = {
     "pixels": "random forest on pixels, no network",
     "pixels_ridge": "ridge regression on pixels, no network",
     "gradients": "ridge regression on gradients (HOG), no network",
-    "shuffled": "shuffled labels (sanity check), chance level",
+    "shuffled": "shuffled labels (sanity check), chance level, cross-validated on train",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from autotl.records.result import Recommendation, looks
-from autotl.report.format import duration, duration_interval, numbered
+from autotl.report.format import duration, duration_interval, gigabytes, numbered
 from autotl.report.wording import CONTROLS
 from autotl.report.wording.targets import metric_name
 
@@ -35,7 +35,11 @@ def legend(metric: str, *, winner: bool, ties: int, folds: int = 0, behind: floa
     `behind` is how far the lowest score that is not significantly worse is below the winner's.
     """
     images = "the training images, out-of-fold" if folds else "the selection images"
-    parts = [f"score: {metric_name(metric)} on {images}, in percent"]
+    parts = [
+        f"score: {metric_name(metric)} on {images}, in percent",
+        "fit: all trainings in the search",
+        "1 image: its prediction",
+    ]
     if winner:
         parts.append("* recommended")
     if ties > 1:
@@ -81,22 +85,24 @@ def higher_scores(result: Recommendation) -> str:
     )
 
 
-def forecast_outcome(result: Recommendation) -> str:
-    """Return the forecast beside what the run took; an empty text without one, or while the run goes on."""
+def forecast_outcome(result: Recommendation, *, timed: bool = True) -> str:
+    """Return the forecast beside what the run took; an empty text without one, or while the run goes on.
+
+    Where the time of the run stands above it is left out (`timed` is False).
+    """
     forecast, total = result.forecast, result.seconds.get("total", 0.0)
     if forecast is None or result.status == "running" or not total:
         return ""
     time = duration_interval(forecast.seconds_low, forecast.seconds_high)
     budget = result.seconds.get("budget", total)
     over = f" of a budget of {duration(budget)}" if total >= budget + 1 else ""
-    text = f"Time: {duration(total)}{over}; forecast before training: {duration(forecast.seconds)} (80% interval {time})."
+    took = f"Time: {duration(total)}{over}; forecast" if timed else "Forecast"
+    text = f"{took} before training: {duration(forecast.seconds)} (80% interval {time})."
     if not (forecast.bytes and result.peak):
         return text
-    held = f"{_gigabytes(forecast.bytes_low)}–{_gigabytes(forecast.bytes_high)} GB"
-    return (
-        f"{text} Memory: at most {_gigabytes(result.peak)} GB; forecast: {_gigabytes(forecast.bytes)} GB"
-        f" (80% interval {held})."
-    )
+    held = f"{gigabytes(forecast.bytes_low)}–{gigabytes(forecast.bytes_high)} GB"
+    expected = f"{gigabytes(forecast.bytes)} GB (80% interval {held})"
+    return f"{text} Memory: at most {gigabytes(result.peak)} GB; forecast: {expected}."
 
 
 def revision(
@@ -132,10 +138,6 @@ def plan(planned: Any) -> str:
         f" model after {duration(planned.floor)}, end of the run within {duration(planned.budget)}. {download}"
         " Nothing was trained."
     )
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.2f}"
 
 
 def planned(*, fixed: bool) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
+from autotl.report.wording.targets import metric_name
+
 
 def forecasts(ratios: Sequence[float], inside: int, intervals: int) -> str:
     """Return how the forecasts of the trainings compare with what they took; `ratios` are sorted."""
@@ -17,6 +19,11 @@ def forecasts(ratios: Sequence[float], inside: int, intervals: int) -> str:
         f" {ratios[0]:.2f} to {ratios[-1]:.2f})."
     )
     return text + (f" {inside} of {intervals} are inside their 80% interval." if intervals else "")
+
+
+def expected(metric: str) -> str:
+    """Return the name of what all scores together expect of a backbone."""
+    return f"expected {metric_name(metric)} (all scores)"
 
 
 def agreement(tau: float) -> str:
