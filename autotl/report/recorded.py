@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from autotl.decision.reasons import ENDS_SEARCH
 from autotl.records import Fact, Finding, Kind, Profile, Similarity, Skipped, fact
 from autotl.records.result import ModelIs, Recommendation, Row, is_probe
 from autotl.report import wording
@@ -72,7 +73,12 @@ def would_change(result: Recommendation) -> list[str]:
     return list(wording.sentences(result.decision.would_change)) if result.decision else []
 
 
-def notes(result: Recommendation, but: Container[Fact | Finding] = ()) -> list[str]:
+def end_of_search(result: Recommendation) -> Fact | None:
+    """Return why the search ended; of a run that was continued, its last one."""
+    return next((note for note in reversed(result.notes) if note.kind in ENDS_SEARCH), None)
+
+
+def notes(result: Recommendation, but: Container[Fact | Finding | None] = ()) -> list[str]:
     """Return the notes of the run and of its ranking, but those that stand elsewhere."""
     every = (*result.notes, *(result.ranking.facts if result.ranking else ()))
     return list(wording.sentences(note for note in every if note not in but))

@@ -364,10 +364,15 @@ def test_a_temperature_fitted_on_the_images_shown_says_so() -> None:
 
 def test_what_is_under_beware_is_no_note_again() -> None:
     failed = fact(Kind.FINAL_FIT_FAILED, status="failed", error="out of memory", probe="")
-    state = replace(example(), notes=(failed, fact(Kind.ENDED_EARLY, seconds=9.0)))
+    ended = fact(Kind.ALL_TRIED)
+    state = replace(example(), notes=(failed, ended, fact(Kind.ENDED_EARLY, seconds=9.0)))
     assert "out of memory" in str(recommendation.section(state, Material())["warnings"])
     notes = reproduce.section(state, Material())["notes"]
     assert "out of memory" not in str(notes) and "9.0" in str(notes)
+    assert "every recipe on offer was tried" in str(time.section(state, Material())["spare"])
+    assert "recipe on offer" not in str(notes)
+    state = replace(state, notes=(ended,))
+    assert "recipe on offer" in str(reproduce.section(state, Material())["notes"])
 
 
 def test_one_reason_is_given_for_a_missing_test_score() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autotl.records import Kind
 from autotl.records.result import Recommendation
 from autotl.report import recorded
 from autotl.report.cautions import cautions
@@ -13,7 +14,7 @@ from autotl.report.wording.run import guest
 
 
 def section(result: Recommendation, material: Material) -> dict[str, Any]:
-    """Return the command, the recorded inputs, and the notes that are no caution."""
+    """Return the command, the recorded inputs, and the notes that stand nowhere else."""
     facts = (
         ("seed", str(result.seed)),
         ("device", result.device),
@@ -23,8 +24,10 @@ def section(result: Recommendation, material: Material) -> dict[str, Any]:
         ("plugins", "; ".join(map(guest, result.plugins))),
         ("model", recorded.model_is(result)),
     )
+    early = any(note.kind is Kind.ENDED_EARLY for note in result.notes)  # then the section on time says why
+    elsewhere = [*cautions(result), *([recorded.end_of_search(result)] if early else [])]
     notes = [
-        *map(wording.as_sentence, recorded.notes(result, but=cautions(result))),
+        *map(wording.as_sentence, recorded.notes(result, but=elsewhere)),
         *([material.missing] if material.missing else []),
     ]
     return {

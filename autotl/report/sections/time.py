@@ -7,10 +7,9 @@ from collections.abc import Container
 from typing import Any
 
 from autotl.builtin.scores import SCORES
-from autotl.decision.reasons import ENDS_SEARCH
 from autotl.records import Kind
 from autotl.records.result import Recommendation, repeats_probe
-from autotl.report import trainings
+from autotl.report import recorded, trainings
 from autotl.report.format import MINUS, duration, percent
 from autotl.report.material import Material
 from autotl.report.wording import sentence, terminal
@@ -83,9 +82,9 @@ def _explained(names: Container[str]) -> str:
 
 
 def _why_early(result: Recommendation) -> str:
-    """Return why the search ended before its time was used up; of a run that was continued, its last search."""
-    reasons = [sentence(note) for note in result.notes if note.kind in ENDS_SEARCH]
-    return f"The run ended early: {reasons[-1]}." if reasons else "The run ended early."
+    """Return why the search ended before its time was used up."""
+    why = recorded.end_of_search(result)
+    return "The run ended early." if why is None else f"The run ended early: {sentence(why)}."
 
 
 def _plan(result: Recommendation) -> list[dict[str, str]]:

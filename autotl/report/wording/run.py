@@ -161,7 +161,7 @@ CONTROLS = {
     "pixels": "random forest on pixels, no network",
     "pixels_ridge": "ridge regression on pixels, no network",
     "gradients": "ridge regression on gradients (HOG), no network",
-    "shuffled": "shuffled labels (sanity check), chance level, cross-validated on train",
+    "shuffled": "shuffled labels (sanity check), chance level on train",
 }
 
 
