@@ -103,18 +103,11 @@ class _Walker:
                 elif self._overlooked(entry):
                     self._hide(entry, name)
                 elif entry.is_dir():
-                    real = self._real(entry, above)
-                    if real is None:
-                        self.listing.leave_out(name + "/", Kind.LINK_OUTSIDE)
-                        continue
-                    if real == self.unlabelled:  # read for itself
-                        continue
-                    if _is_run(real):
-                        self.listing.leave_out(name + "/", Kind.RUN_FOLDER)
-                        continue
-                    inner = Folder(entry.name, name)
-                    folder.folders.append(inner)
-                    waiting.append((inner, Path(entry.path), (*above, real)))
+                    real = self._entered(entry, name, above)
+                    if real is not None:
+                        inner = Folder(entry.name, name)
+                        folder.folders.append(inner)
+                        waiting.append((inner, Path(entry.path), (*above, real)))
                 elif not entry.is_file():  # a pipe must not be opened, it would wait for ever
                     self.listing.leave_out(name, Kind.NOT_AN_IMAGE)
                 elif is_image(entry.path):
@@ -123,6 +116,18 @@ class _Walker:
                     folder.others.append(name)
         tree.count()
         return tree
+
+    def _entered(self, entry: os.DirEntry[str], name: str, above: tuple[str, ...]) -> str | None:
+        """Return the real path of a folder to walk; None for one that is left out, or read for itself."""
+        real = self._real(entry, above)
+        if real is None:
+            self.listing.leave_out(name + "/", Kind.LINK_OUTSIDE)
+        elif real == self.unlabelled:
+            return None
+        elif _is_run(real):
+            self.listing.leave_out(name + "/", Kind.RUN_FOLDER)
+            return None
+        return real
 
     def _real(self, entry: os.DirEntry[str], above: tuple[str, ...]) -> str | None:
         """Return the real path of a folder; None for a link that leads outside or to a folder above it."""
