@@ -68,6 +68,13 @@ class _Index:
     key: array[int] = field(default_factory=lambda: array("q"))  # of the sample
     labels: dict[Label, int] = field(default_factory=dict)  # as they are written
 
+    def add(self, shard: int, image: Member, label: Label, key: int) -> None:
+        self.shard.append(shard)
+        self.offset.append(image.offset)
+        self.size.append(image.size)
+        self.label.append(self.labels.setdefault(label, len(self.labels)))
+        self.key.append(key)
+
 
 def shards_of(path: Path) -> list[Path]:
     """Return the shards that a path names: one, a folder of nothing else, or a pattern with {000..009}; or none."""
@@ -300,30 +307,33 @@ def _add(index: _Index, number: int, shard: Path, listing: Listing, choices: Cho
     if shard.stat().st_size == 0:
         listing.leave_out(shard.name, Kind.EMPTY_FILE)
         return
-    suffixes = frozenset(suffix[1:] for suffix in modality.get(MODALITY).SUFFIXES)
     with shard.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for name, sample in groupby(_members(shard, content), lambda member: _split(member.name)[0]):
-            images, fields = list[Member](), dict[str, Member]()
-            for member in sample:
-                end = _split(member.name)[1]
-                problem = _problem(member)
-                if problem is not None:
-                    listing.leave_out(f"{shard.name}/{member.name}", problem)
-                elif end in suffixes:
-                    images.append(member)
-                elif end in LABELLED_BY:
-                    fields[end] = member
+        for name, images, fields in _samples(shard, content, listing):
             label = _label(content, fields, choices) if images else None
-            for place, image in enumerate(images):
-                if place or label is None:
-                    kind = Kind.NO_LABEL if label is None else Kind.SEVERAL_IMAGES
-                    listing.leave_out(f"{shard.name}/{image.name}", kind)
-                    continue
-                index.shard.append(number)
-                index.offset.append(image.offset)
-                index.size.append(image.size)
-                index.label.append(index.labels.setdefault(label, len(index.labels)))
-                index.key.append(sampling.key_of(f"{shard.name}/{name}"))
+            if label is not None:
+                index.add(number, images[0], label, sampling.key_of(f"{shard.name}/{name}"))
+            unused, kind = (images, Kind.NO_LABEL) if label is None else (images[1:], Kind.SEVERAL_IMAGES)
+            for image in unused:
+                listing.leave_out(f"{shard.name}/{image.name}", kind)
+
+
+def _samples(
+    shard: Path, content: mmap.mmap, listing: Listing
+) -> Iterator[tuple[str, list[Member], dict[str, Member]]]:
+    """Yield the name, the images and the labels by `LABELLED_BY` of each sample; name what is not read."""
+    suffixes = frozenset(suffix[1:] for suffix in modality.get(MODALITY).SUFFIXES)
+    for name, sample in groupby(_members(shard, content), lambda member: _split(member.name)[0]):
+        images, fields = list[Member](), dict[str, Member]()
+        for member in sample:
+            end = _split(member.name)[1]
+            problem = _problem(member)
+            if problem is not None:
+                listing.leave_out(f"{shard.name}/{member.name}", problem)
+            elif end in suffixes:
+                images.append(member)
+            elif end in LABELLED_BY:
+                fields[end] = member
+        yield name, images, fields
 
 
 def _problem(member: Member) -> Kind | None:
