@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -145,38 +146,45 @@ def decode(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     order = np.arange(len(files)) if order is None else order
-    store, errors = _Store(len(files)), dict[int, str]()
     least = replace(allowance, deadline=max(allowance.deadline, allowance.clock() + LEAST_SECONDS))
     with (
         atomic(folder / "pixels.bin") as temporary,
         open(temporary, "wb") as out,
         ThreadPoolExecutor(threads or available_threads()) as pool,
+        _cancelled_by_errors(allowance),  # else the pool waits for what is still being decoded
     ):
+        store = _Store(len(files), out)
         for first in range(0, len(order), CHUNK):
             if first and allowance.expired:
                 break
             rows, granted = order[first : first + CHUNK], allowance if first else least
             answers = pool.map(partial(_read, side=side, allowance=granted), [files[row] for row in rows])
-            try:
-                for row, answer in zip(rows.tolist(), answers, strict=True):
-                    if isinstance(answer, _Image):
-                        out.write(answer.pixels.data)
-                        store.add(row, answer)
-                    elif answer is not None:
-                        errors[row] = answer
-            except BaseException:
-                allowance.cancelled.set()  # else the pool waits for what is still being decoded
-                raise
+            for row, answer in zip(rows.tolist(), answers, strict=True):
+                if isinstance(answer, _Image):
+                    store.add(row, answer)
+                elif answer is not None:
+                    store.errors[row] = answer
     with atomic(folder / "pixels.npz") as temporary, open(temporary, "wb") as out:
         np.savez(out, offset=store.offset, height=store.height, width=store.width, side=side)
-    return store.decoded(errors)
+    return store.decoded()
+
+
+@contextmanager
+def _cancelled_by_errors(allowance: Allowance) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        allowance.cancelled.set()
+        raise
 
 
 class _Store:
-    """The index of a store that is being written, and what is known of each image in it."""
+    """A store that is being written to a file, its index, and what is known of each image in it."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, out: IO[bytes]) -> None:
+        self.out = out
         self.end = 0  # bytes written
+        self.errors: dict[int, str] = {}  # row → why it cannot be decoded
         self.offset = np.full(count, -1, np.int64)
         self.height, self.width = np.zeros(count, np.int32), np.zeros(count, np.int32)
         self.statistics = np.full((count, len(STATISTICS)), np.nan, np.float32)
@@ -186,7 +194,8 @@ class _Store:
         self.metadata = {name: [unknown] * count for name, unknown in METADATA.items()}
 
     def add(self, row: int, image: _Image) -> None:
-        """Take an image whose pixels were written next."""
+        """Write an image, and keep what is known of it."""
+        self.out.write(image.pixels.data)
         self.offset[row], self.height[row], self.width[row] = self.end, *image.pixels.shape[:2]
         self.end += image.pixels.size
         self.statistics[row], self.digests[row] = image.statistics, image.digest
@@ -194,11 +203,11 @@ class _Store:
         for name, value in image.metadata.items():
             self.metadata[name][row] = value
 
-    def decoded(self, errors: dict[int, str]) -> Decoded:
-        """Return what is known of all rows; `errors`: why some were not decoded."""
+    def decoded(self) -> Decoded:
+        """Return what is known of all rows."""
         return Decoded(
             present=self.offset >= 0,
-            errors=errors,
+            errors=self.errors,
             statistics=self.statistics,
             metadata={name: np.array(values) for name, values in self.metadata.items()},
             thumbnails=self.thumbnails,
