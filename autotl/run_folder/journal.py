@@ -104,7 +104,8 @@ class Journal:
     def end(self, status: Literal["finished", "interrupted", "failed"], error: str = "") -> None:
         """Write the last event, and wait within limits until the observers of plugins have taken it.
 
-        Nothing is raised: the run is over, or an error is on its way.
+        A full disk raises nothing: the run is over, or an error is on its way. What one of the run's own observers raises
+        is raised.
         """
         event = self._event("end", Fact(kind=Kind.RUN_ENDED, values={"status": status, "error": error}))
         with suppress(OSError):

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from autotl.budget import Budget, Clock, Ledger
 from autotl.cache import cache_folder
@@ -73,7 +72,7 @@ def open_run(
     before = earlier.folder if earlier is not None else Path(str(options.out)) if begun else None
     with _held(options, before) as folder:
         engine: Engine | None = None
-        keep = before is not None
+        journal: Journal | None = None
         try:
             engine = _connected(options, tools, plugins, folder)
             ledger = ledger.metered_by(engine)
@@ -85,9 +84,7 @@ def open_run(
                 observers=tools.observers,
                 earlier=None if earlier is None else earlier.state,
             )
-            status: Literal["finished", "interrupted", "failed"] = "finished"
-            error = ""
-            try:
+            with _ending(journal):
                 yield RunContext(
                     options=options,
                     budget=budget,
@@ -99,20 +96,27 @@ def open_run(
                     fetch=tools.fetch,
                     history=past,
                 )
-            except BaseException as raised:
-                status = "interrupted" if isinstance(raised, KeyboardInterrupt) else "failed"
-                error = "" if status == "interrupted" else f"{type(raised).__name__}: {raised}"
-                raise
-            finally:
-                journal.end(status, error)
-                keep = keep or journal.worth_keeping
         finally:  # Ctrl-C may come at any line
             if engine is not None:
                 engine.close()
-            if not keep:
+            if before is None and (journal is None or not journal.worth_keeping):
                 shutil.rmtree(folder, ignore_errors=True)
                 with suppress(OSError):  # other runs are in it, or it is not ours
                     Path("runs").rmdir()
+
+
+@contextmanager
+def _ending(journal: Journal) -> Iterator[None]:
+    """Write the last event when the block ends: how the run ended."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        journal.end("interrupted")
+        raise
+    except BaseException as error:
+        journal.end("failed", f"{type(error).__name__}: {error}")
+        raise
+    journal.end("finished")
 
 
 def _connected(options: Options, tools: Tools, plugins: Plugins, folder: Path) -> Engine:

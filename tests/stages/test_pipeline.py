@@ -12,10 +12,12 @@ import pytest
 from made_images import pictures
 from simulated_run import TABLE, World
 
+from autotl import pipeline
 from autotl.decision import judge
 from autotl.errors import AutotlError, BudgetError, DatasetError, EngineError, RunError, UnknownNameError
 from autotl.ranking import history, screening
 from autotl.records import (
+    Event,
     Explained,
     Kind,
     Machine,
@@ -142,6 +144,22 @@ def test_what_breaks_a_run_does_not_take_what_was_learnt(
     assert state.status == "interrupted" and state.winner is not None
     assert (tmp_path / "run" / "model" / "model.json").read_text() == state.winner.candidate
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_an_observer_that_fails_at_the_end_does_not_take_the_run(photos: Path, tmp_path: Path) -> None:
+    def observe(event: Event) -> None:
+        if event.kind is Kind.RUN_ENDED:
+            raise OSError("the tracker is away")
+
+    class Observed(World):
+        @property
+        def tools(self) -> pipeline.Tools:
+            return replace(super().tools, observers=[observe])
+
+    with pytest.raises(OSError, match="the tracker is away"):
+        Observed().run(photos, tmp_path / "run")
+    assert result_file.read(tmp_path / "run").status == "finished"
+    assert (tmp_path / "run" / "model" / "model.json").exists()
 
 
 def test_a_final_fit_that_fails_ships_the_probe(
