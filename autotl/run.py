@@ -21,6 +21,7 @@ from autotl.options import (
     DEFINITIONS,
     READING,
     OptionArguments,
+    Options,
     converted,
     options_from,
     options_of_record,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from autotl.pipeline import Tools
     from autotl.records import TargetName
     from autotl.records.evaluation import Evaluation, LabelSetEvaluation, NumberEvaluation
+    from autotl.run_folder.resume import Earlier
     from autotl.stages.dry_run import Plan
 
 # Options of a run that hold for another fit of its recipe.
@@ -170,17 +172,13 @@ class Run:
 
         into = following.pop("distil_into", None)
         with lock.hold(self.path), result_file.reading(self.path):
-            earlier, recorded, commanded = None, resume.begun(self.path), ""
-            begun = recorded is not None
-            if recorded is None:
-                earlier = resume.read(self.path)
-                provenance.require_reader(earlier.state.plugins)
-                recorded, commanded = _recorded_options(earlier.state, self.path), earlier.state.command
-            before = pipeline.Options(**recorded)
+            before, earlier = _continued(self.path)
+            begun = earlier is None  # and ended before its first result
             if budget is not None:
                 seconds = parse_seconds(_plain(budget))
             else:
                 seconds = before.budget if earlier is None else resume.time_left(earlier.state)
+            commands = ("" if earlier is None else earlier.state.command, following.get("command", ""))
             options = replace(
                 before,
                 source=before.source if source is None else str(source),
@@ -193,7 +191,7 @@ class Run:
                 history=None if history is None else str(history),
                 engine=engine,
                 slots=None if slots is None else int(slots),
-                command=" && ".join(filter(None, (commanded, following.get("command", "")))),
+                command=" && ".join(filter(None, commands)),
             )
             with _tools(following) as tools:
                 pipeline.recommend(
@@ -319,7 +317,7 @@ class Run:
             given["group"] = group or None
         given.setdefault("geometry", measured_geometry(state.profile.findings))  # the recipe's
         options = replace(
-            pipeline.Options(**given),
+            Options(**given),
             budget=parse_seconds(budget),
             out=None if out is None else str(out),
             backbones=(recipe.candidate.backbone,),
@@ -494,6 +492,18 @@ def _tools(following: Following) -> Iterator[Tools]:
         )
     with live(quiet=not following.get("progress", False)) as observe:
         yield pipeline.Tools(observers=(*following.get("observers", ()), observe))
+
+
+def _continued(folder: Path) -> tuple[Options, Earlier | None]:
+    """Return the options of the run in a folder, and its record; None where it was ended before its first result."""
+    from autotl.run_folder import resume
+
+    recorded = resume.begun(folder)
+    if recorded is not None:
+        return Options(**recorded), None
+    earlier = resume.read(folder)
+    provenance.require_reader(earlier.state.plugins)
+    return Options(**_recorded_options(earlier.state, folder)), earlier
 
 
 def _recorded_options(state: Recommendation, folder: Path) -> dict[str, Any]:
