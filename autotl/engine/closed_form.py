@@ -34,34 +34,30 @@ HEAD_SECONDS = 3.0  # that fitting a head is left, where the time is short
 
 def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     """Fit a head on stored features; judged rows need no further pass through the network."""
-    session, classes = task.session, len(task.columns.classes)
-    if task.strategy.needs_text:
+    session, strategy, classes = task.session, task.strategy, len(task.columns.classes)
+    if strategy.needs_text:
         session.text(task.spec)  # a backbone without it is declined before its features cost anything
-    prepare = task.strategy.prepare
-    backbone = session.backbone(task.spec, task.size, prepare)
+    backbone = session.backbone(task.spec, task.size, strategy.prepare)
     precision = session.precision(backbone)  # chosen now, so that the features are in it, too
     # The judged rows come first: a fit on fewer images is a fit, a score on fewer is another score.
-    without = without_label(task)
-    fitted = rows.decoded
-    wanted = np.concatenate([rows.judged, fitted, without])
-    features = session.features(task.spec, task.size, wanted, _before_head(allowance), prepare)
+    parts = (rows.judged, rows.decoded, without_label(task))
+    features = session.features(
+        task.spec, task.size, np.concatenate(parts), _before_head(allowance), strategy.prepare
+    )
     place = {row: index for index, row in enumerate(features.rows.tolist())}
-    inside = [place[row] for row in fitted.tolist() if row in place]
-    outside = [place[row] for row in rows.judged.tolist() if row in place]
-    if len(outside) < len(rows.judged) or len(inside) < min(len(fitted), classes):
+    judged, fitted, without = ([place[row] for row in part.tolist() if row in place] for part in parts)
+    if len(judged) < len(rows.judged) or len(fitted) < min(len(rows.decoded), classes):
         network = Model(backbone, nn.Linear(backbone.feature_dim, classes))
         return Outcome(model=network, status="failed", error="out of time")
-    layers = task.strategy.layers
-    groups = features.groups if layers == "all" else features.groups[-1:]
+    groups = features.groups if strategy.layers == "all" else features.groups[-1:]
     seen = np.concatenate(groups, axis=1)
     widths = tuple(group.shape[1] for group in groups)
-    at = [place[row] for row in without.tolist() if row in place]
-    fit = partial(fit_head, task, widths=widths, unlabelled=seen[at])
+    fit = partial(fit_head, task, widths=widths, unlabelled=seen[without])
     began = time.monotonic()
-    head = fit(seen[inside], features.rows[inside])
+    head = fit(seen[fitted], features.rows[fitted])
     more = np.zeros(0, np.int64)
     if task.streamed is not None:
-        sample = unsampled.Fitting(rows=len(inside), width=seen.shape[1], seconds=time.monotonic() - began)
+        sample = unsampled.Fitting(rows=len(fitted), width=seen.shape[1], seconds=time.monotonic() - began)
         table, more = unsampled.features(
             task.streamed,
             backbone,
@@ -69,29 +65,34 @@ def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
             allowance,
             device=session.device,
             precision=precision,
-            layers=layers,
+            layers=strategy.layers,
         )
         if len(more):
-            head = fit(np.concatenate([seen[inside], table]), np.concatenate([features.rows[inside], more]))
-    module = make_head(head, classes, task.strategy.predict).to(session.device)
-    with torch.inference_mode():
-        pieces = torch.split(torch.from_numpy(seen[outside]), AT_ONCE)
-        tables = [task.outputs(module(piece.to(session.device))).cpu().numpy() for piece in pieces]
+            head = fit(np.concatenate([seen[fitted], table]), np.concatenate([features.rows[fitted], more]))
+    module = make_head(head, classes, strategy.predict).to(session.device)
     notes = []
     if head.method:
         notes.append(fact(Kind.HEAD_FITTED, method=head.method, setting=head.setting))
-    if len(inside) < len(fitted):
-        notes.append(fact(Kind.FEWER_ROWS, rows=len(inside), of=len(fitted)))
-    model = Model(backbone, module, layers).eval()
+    if len(fitted) < len(rows.decoded):
+        notes.append(fact(Kind.FEWER_ROWS, rows=len(fitted), of=len(rows.decoded)))
+    model = Model(backbone, module, strategy.layers).eval()
     return Outcome(
         model=model,
-        predicted=np.concatenate(tables),
+        predicted=_predicted(task, module, seen[judged]),
         latency=latency(model, task, precision),
         unsampled=len(more),
         notes=notes,
         precision=precision,
         predicts_in=precision,
     )
+
+
+def _predicted(task: Task, head: nn.Module, features: np.ndarray) -> np.ndarray:
+    """Return what a head predicts by features (m, d), (m, outputs) float32."""
+    with torch.inference_mode():
+        pieces = torch.split(torch.from_numpy(features), AT_ONCE)
+        tables = [task.outputs(head(piece.to(task.session.device))).cpu().numpy() for piece in pieces]
+    return np.concatenate(tables)
 
 
 def without_label(task: Task) -> np.ndarray:
