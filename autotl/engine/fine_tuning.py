@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,7 @@ from autotl.budget import Allowance
 from autotl.engine import batch_norm, objective, others, train
 from autotl.engine import device as devices
 from autotl.engine.closed_form import fit_head, without_label
-from autotl.engine.model import load_weights, make_head
+from autotl.engine.model import Model, load_weights, make_head
 from autotl.engine.selection import select
 from autotl.engine.setting import BATCH, Setting
 from autotl.engine.task import Outcome, Rows, Task
@@ -54,48 +55,59 @@ def _trained(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     epochs = task.trial.epochs - resumed
     phases, hyper = _phases(task, rows, epochs)
     rate = float(hyper.get("lr", phases[0].lr))
-    rates = iter(RATES)
-    factor = next(rates)
-    while True:
-        try:
-            course = train.fit(
-                outcome.model,
-                phases,
-                task.trial.candidate.unfreeze,
-                rows.fitted,
-                epochs,
-                setting,
-                time_to_train,
-                hyper,
-            )
-            course = _counted_from(resumed, course)
-            cause = "constant"
-            constant = setting.outputs.constant_loss(task.columns.labels[rows.fitted])
-            comparable = objective.on_own_scale(phases)
-            if time_to_train.expired or not comparable or not _collapsed(course.curve, constant, epochs):
-                outcome.course = course
-                break
-        except train.Diverged:
-            course, cause = None, "diverged"
-        except Exception as error:
-            if not devices.out_of_memory(error) or setting.batch <= FEWEST_BATCH:
-                raise
-            devices.release(task.session.device)
-            setting = replace(setting, batch=setting.batch // 2)
-            outcome.notes.append(fact(Kind.BATCH_HALVED, batch=setting.batch))
-            outcome.model.load_state_dict(first)
-            continue
-        next_factor = next(rates, None)
-        if next_factor is None:
+    constant = setting.outputs.constant_loss(task.columns.labels[rows.fitted])
+    comparable = objective.on_own_scale(phases)  # with the loss of a constant
+
+    def fit(setting: Setting) -> train.Course:
+        course = train.fit(
+            outcome.model,
+            phases,
+            task.trial.candidate.unfreeze,
+            rows.fitted,
+            epochs,
+            setting,
+            time_to_train,
+            hyper,
+        )
+        return _counted_from(resumed, course)
+
+    for factor, next_factor in zip(RATES, (*RATES[1:], None), strict=True):
+        course, setting = _within_memory(fit, setting, outcome, first)
+        accepted = course is not None and (
+            time_to_train.expired or not comparable or not _collapsed(course.curve, constant, epochs)
+        )
+        if accepted or next_factor is None:
             _accept(outcome, course, rate)
             break
+        cause = "diverged" if course is None else "constant"
         outcome.notes.append(
             fact(Kind.RATE_LOWERED, cause=cause, rate=factor * rate, next_rate=next_factor * rate)
         )
-        factor, hyper["lr"] = next_factor, next_factor * rate
+        hyper["lr"] = next_factor * rate
         outcome.model.load_state_dict(first)
     _note_fewer_epochs(outcome, task.trial.epochs)
     return outcome
+
+
+def _within_memory(
+    fit: Callable[[Setting], train.Course], setting: Setting, outcome: Outcome, first: dict[str, torch.Tensor]
+) -> tuple[train.Course | None, Setting]:
+    """Train, and start again from the weights `first` with half the batch where memory does not suffice.
+
+    Return the course, None where the loss diverged, and the setting with the batch that was used.
+    """
+    while True:
+        try:
+            return fit(setting), setting
+        except train.Diverged:
+            return None, setting
+        except Exception as error:
+            if not devices.out_of_memory(error) or setting.batch <= FEWEST_BATCH:
+                raise
+            devices.release(setting.device)
+            setting = replace(setting, batch=setting.batch // 2)
+            outcome.notes.append(fact(Kind.BATCH_HALVED, batch=setting.batch))
+            outcome.model.load_state_dict(first)
 
 
 def _phases(task: Task, rows: Rows, epochs: float) -> tuple[tuple[Phase, ...], dict[str, float | int | str]]:
@@ -135,7 +147,7 @@ def _counted_from(resumed: float, course: train.Course) -> train.Course:
 
 
 def _accept(outcome: Outcome, course: train.Course | None, rate: float) -> None:
-    """Take the training at the lowest rate as it is: a constant prediction, or none at all."""
+    """Take a training as it is; None: it diverged at every rate."""
     if course is None:
         outcome.status = "diverged"
         outcome.error = f"the loss diverged at the learning rates {', '.join(f'{f * rate:g}' for f in RATES)}"
@@ -180,20 +192,25 @@ def _prepare(task: Task, rows: Rows, allowance: Allowance) -> tuple[Outcome, Set
     if backbone.folded:
         outcome.notes.append(fact(Kind.BATCH_NORM_MEASURED))
     if strategy.head:
-        without = without_label(task)
-        wanted = np.concatenate([rows.decoded, without])
-        features = session.features(task.spec, task.size, wanted, allowance, strategy.prepare)
-        own = np.isin(features.rows, rows.decoded)
-        seen = features.groups[-1]
-        fitted_head = fit_head(task, seen[own], features.rows[own], (), seen[~own])
-        outcome.model.head = make_head(fitted_head, len(task.columns.classes)).to(session.device)
-        if strategy.every_target:
-            data = replace(session.data, columns=task.columns)
-            made = others.fitted(data, seen[own], features.rows[own], trial.seed)
-            outcome.model.others = nn.ModuleList(made).to(session.device)
+        _fit_first_heads(task, rows, allowance, outcome.model)
     if backbone.folded or strategy.head:
         batch_norm.recalibrate(outcome.model, rows.decoded, setting)
     return outcome, setting
+
+
+def _fit_first_heads(task: Task, rows: Rows, allowance: Allowance, model: Model) -> None:
+    """Give a network the head in closed form that its training begins with, of each label column that it learns."""
+    session, strategy = task.session, task.strategy
+    wanted = np.concatenate([rows.decoded, without_label(task)])
+    features = session.features(task.spec, task.size, wanted, allowance, strategy.prepare)
+    own = np.isin(features.rows, rows.decoded)
+    seen = features.groups[-1]
+    head = fit_head(task, seen[own], features.rows[own], unlabelled=seen[~own])
+    model.head = make_head(head, len(task.columns.classes)).to(session.device)
+    if strategy.every_target:
+        data = replace(session.data, columns=task.columns)
+        made = others.fitted(data, seen[own], features.rows[own], task.trial.seed)
+        model.others = nn.ModuleList(made).to(session.device)
 
 
 def _teacher(task: Task, rows: np.ndarray, allowance: Allowance) -> np.ndarray:
