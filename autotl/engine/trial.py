@@ -79,37 +79,17 @@ def run(
     columns = session.data.columns
     if trial.target:
         columns = others.in_place_of_main(columns, trial.target)
-    if trial.target and strategy.needs_text:
-        raise Declined("it reads the names of the classes of the main label column; expected that column")
-    if strategy.every_target and not columns.others:
-        raise Declined(
-            "it learns several label columns, and this run has one; expected more; name each with --label"
-        )
+    _require_learnable(strategy, trial, columns)
     runs = _runs(columns, trial)
     reporter = None if send is None else Reporter(send, trial, len(runs))
-    task = Task(
+    whole = Task(
         session=session, trial=trial, spec=spec, strategy=strategy, columns=columns, reporter=reporter
     )
-    if strategy.learns_unlabelled and (columns.unlabelled is None or not len(columns.unlabelled)):
-        raise Declined(
-            "it learns from images without a label, and this run has none; expected some; name their folder with "
-            "--unlabelled"
-        )
-    whole = task
     tables: list[tuple[np.ndarray, np.ndarray]] = []
     late = False
     notes: list[Fact] = []  # of all folds: what is measured once a run is noted in the first
-    for index, own in enumerate(runs):
-        share = allowance.share(1.0 / (len(runs) - index))
-        task, rows = (whole, own) if strategy.related is None else with_related(whole, own, share)
-        if trial.unsampled:
-            task, rows = _with_unsampled(task, rows)
-        fit = combine if strategy.combine else fine_tune if strategy.phases else fit_head_alone
-        try:
-            outcome = fit(task, rows, share)
-        finally:
-            if task.streamed is not None:
-                task.streamed.close()
+    for index, rows in enumerate(runs):
+        task, outcome = _fit(whole, rows, allowance.share(1.0 / (len(runs) - index)))
         tables.append((rows.judged[: len(outcome.predicted)], outcome.predicted))
         notes += [note for note in outcome.notes if note not in notes]
         if reporter is not None:
@@ -123,6 +103,36 @@ def run(
     predictions = _write_predictions(task, tables)
     model = _write_model(task, outcome)
     return _result(task, outcome, predictions, model, stopwatch.since(before))
+
+
+def _require_learnable(strategy: Strategy, trial: Trial, columns: Columns) -> None:
+    """Raise `Declined` where the data lack what the strategy learns from."""
+    if trial.target and strategy.needs_text:
+        raise Declined("it reads the names of the classes of the main label column; expected that column")
+    if strategy.every_target and not columns.others:
+        raise Declined(
+            "it learns several label columns, and this run has one; expected more; name each with --label"
+        )
+    if strategy.learns_unlabelled and (columns.unlabelled is None or not len(columns.unlabelled)):
+        raise Declined(
+            "it learns from images without a label, and this run has none; expected some; name their folder with "
+            "--unlabelled"
+        )
+
+
+def _fit(task: Task, rows: Rows, allowance: Allowance) -> tuple[Task, Outcome]:
+    """Fit once as the strategy defines; the task returned has the images that were added to the fitted ones."""
+    strategy = task.strategy
+    if strategy.related is not None:
+        task, rows = with_related(task, rows, allowance)
+    if task.trial.unsampled:
+        task, rows = _with_unsampled(task, rows)
+    fit = combine if strategy.combine else fine_tune if strategy.phases else fit_head_alone
+    try:
+        return task, fit(task, rows, allowance)
+    finally:
+        if task.streamed is not None:
+            task.streamed.close()
 
 
 def _with_unsampled(task: Task, rows: Rows) -> tuple[Task, Rows]:
