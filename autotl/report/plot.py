@@ -132,14 +132,17 @@ def share_axis(axis: Any) -> None:
 
 
 def _tidy(text: str, name: str, label: str, words: Sequence[str]) -> str:
+    """Return matplotlib's SVG as an element of a page: small, with unique ids, tooltips, and the page's colours."""
     ET.register_namespace("", _SVG)
     ET.register_namespace("xlink", _LINK)
     root = ET.fromstring(text.encode())  # noqa: S314 (our own drawing)
     for metadata in root.findall(f"{{{_SVG}}}metadata"):
         root.remove(metadata)
-    for style in root.iter(f"{{{_SVG}}}defs"):  # a style for all of the page's SVG is the page's to give
-        for child in style.findall(f"{{{_SVG}}}style"):
-            style.remove(child)
+    for definitions in root.iter(f"{{{_SVG}}}defs"):
+        for style in definitions.findall(
+            f"{{{_SVG}}}style"
+        ):  # the page's to give, since it holds for all its SVG
+            definitions.remove(style)
     used = set(re.findall(r"(?:url\(#|href=\"#)([\w-]+)", text))
     for element in root.iter():
         mark = element.get("id", "")
@@ -152,14 +155,7 @@ def _tidy(text: str, name: str, label: str, words: Sequence[str]) -> str:
         elif mark:
             del element.attrib["id"]
         for key, value in list(element.attrib.items()):
-            if key.endswith("href") and value.startswith("#"):
-                element.set(key, f"#{name}-{value[1:]}")
-            elif "url(#" in value:
-                element.set(key, value.replace("url(#", f"url(#{name}-"))
-            elif key == "style":
-                element.set(key, _lean(value))
-            elif key in _PLACES:
-                element.set(key, _DIGITS.sub(r"\1", value))
+            element.set(key, _attribute(key, value, name))
     width = float(root.attrib["width"].removesuffix("pt"))
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
@@ -170,6 +166,17 @@ def _tidy(text: str, name: str, label: str, words: Sequence[str]) -> str:
     for colour, variable in _VARIABLES.items():
         drawn = drawn.replace(colour, f"var({variable})")
     return re.sub(r">\s+<", "><", drawn)
+
+
+def _attribute(key: str, value: str, name: str) -> str:
+    """Return the value of an attribute: references by the ids of `name`, styles and coordinates shortened."""
+    if key.endswith("href") and value.startswith("#"):
+        return f"#{name}-{value[1:]}"
+    if "url(#" in value:
+        return value.replace("url(#", f"url(#{name}-")
+    if key == "style":
+        return _lean(value)
+    return _DIGITS.sub(r"\1", value) if key in _PLACES else value
 
 
 def _lean(style: str) -> str:
