@@ -265,21 +265,19 @@ def _answers(
     from autotl.engine import client
 
     # The worker writes files, and a run folder may be read-only.
-    with tempfile.TemporaryDirectory(prefix="autotl-") as work:
-        engine = client.connect(folder=work, device=device, offline=True)
-        given = Path(work) / "given"
-        try:
-            items = items_of(sources, given)
-            while batch := list(itertools.islice(items, _BATCH)):
-                seconds = _SECONDS_TO_START + _SECONDS_PER_FILE * len(batch)
-                allowance = Allowance(deadline=time.monotonic() + seconds)
-                files = [item.file for item in batch]
-                yield batch, engine.predict(str(model.absolute()), files, allowance, features)
-                for item in batch:
-                    if item.file.startswith(work):
-                        Path(item.file).unlink()
-        finally:
-            engine.close()
+    with (
+        tempfile.TemporaryDirectory(prefix="autotl-") as work,
+        contextlib.closing(client.connect(folder=work, device=device, offline=True)) as engine,
+    ):
+        items = items_of(sources, Path(work) / "given")
+        while batch := list(itertools.islice(items, _BATCH)):
+            seconds = _SECONDS_TO_START + _SECONDS_PER_FILE * len(batch)
+            allowance = Allowance(deadline=time.monotonic() + seconds)
+            files = [item.file for item in batch]
+            yield batch, engine.predict(str(model.absolute()), files, allowance, features)
+            for file in files:
+                if file.startswith(work):
+                    Path(file).unlink()
 
 
 # --------------------------------------------------------------------------- formats
