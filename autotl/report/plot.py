@@ -138,10 +138,8 @@ def _tidy(text: str, name: str, label: str, words: Sequence[str]) -> str:
     root = ET.fromstring(text.encode())  # noqa: S314 (our own drawing)
     for metadata in root.findall(f"{{{_SVG}}}metadata"):
         root.remove(metadata)
-    for definitions in root.iter(f"{{{_SVG}}}defs"):
-        for style in definitions.findall(
-            f"{{{_SVG}}}style"
-        ):  # the page's to give, since it holds for all its SVG
+    for definitions in root.iter(f"{{{_SVG}}}defs"):  # a style here would hold for all of the page's SVG
+        for style in definitions.findall(f"{{{_SVG}}}style"):
             definitions.remove(style)
     used = set(re.findall(r"(?:url\(#|href=\"#)([\w-]+)", text))
     for element in root.iter():
