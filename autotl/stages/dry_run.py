@@ -27,6 +27,7 @@ from autotl.records import (
     UnlabelledProfile,
 )
 from autotl.search.time_plan import least_seconds, plan_of, refuse_hopeless, stages
+from autotl.stages.load import refuse_metric
 from autotl.stats import values
 from autotl.weights import downloads as candidates_downloads
 from autotl.weights import hub
@@ -74,6 +75,7 @@ def plan(options: Options) -> Plan:
     plugins = load_plugins()
     data = load.load(options.source, source_options(options), plugins)
     refuse_hopeless(options.budget, len(data.files))
+    refuse_metric(options, data)
     goal, settings = goal_of(options), settings_of(options)
     offered = gather.gather(
         plugins,

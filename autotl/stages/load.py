@@ -21,7 +21,12 @@ def load(options: Options, plugins: Plugins) -> Dataset:
     if options.related is not None:
         data = data_load.with_related(data, options.related, plugins)
     refuse_hopeless(options.budget, len(data.files))
+    refuse_metric(options, data)
+    return data
+
+
+def refuse_metric(options: Options, data: Dataset) -> None:
+    """Raise `UnknownNameError` for a metric that labels of this kind have not."""
     target = data.targets[0].kind
     if options.metric is not None and options.metric not in TARGET_KINDS[target].metrics:
         raise UnknownNameError(f"metric of {target} labels", options.metric, TARGET_KINDS[target].metrics)
-    return data

@@ -167,6 +167,7 @@ def test_a_larger_budget_is_advised_only_where_this_one_was_used_up() -> None:
     early, late = nothing_finished(10, 60, []), nothing_finished(58, 60, ["mine: no weights"])
     assert "--budget" not in early and "--strategies" in early and "no time" not in early
     assert late.endswith("use a larger --budget or other --backbones") and "mine: no weights" in late
+    assert nothing_finished(98, 90, []).startswith("no candidate finished in 98 s, with a budget of 90 s: ")
 
 
 def test_the_most_confident_errors_are_listed_by_the_probability_beside_them() -> None:
@@ -412,3 +413,13 @@ def test_the_time_of_the_run_stands_once_on_the_page() -> None:
     assert printable(terminal.forecast_outcome(state)).startswith(
         "Time: 1 min 09 s of a budget of 1 min 00 s;"
     )
+
+
+def test_central_squares_that_are_kept_with_a_lower_figure_have_a_reason() -> None:
+    values = {"geometry": "crop", "images": 384, "elongated": 0.4}
+    kept = sentence(fact(Kind.GEOMETRY, recognised={"crop": 0.451, "squash": 0.456, "pad": 0.432}, **values))
+    assert "and 43.2% padded, too little to leave the central square; --geometry" in kept.replace(
+        "\u202f", " "
+    )
+    best = sentence(fact(Kind.GEOMETRY, recognised={"crop": 0.47, "squash": 0.456, "pad": 0.432}, **values))
+    assert "too little" not in best

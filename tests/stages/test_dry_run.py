@@ -14,7 +14,7 @@ from autotl import hardware
 from autotl.builtin import curated
 from autotl.builtin.backbones import register_backbones
 from autotl.cli import main
-from autotl.errors import BudgetError
+from autotl.errors import BudgetError, UnknownNameError
 from autotl.records import BackboneSpec, Settings
 from autotl.run import plan
 from autotl.weights import hub
@@ -84,6 +84,8 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(
     assert not (tmp_path / "runs").exists()
     with pytest.raises(BudgetError):
         plan(photos, "1s")
+    with pytest.raises(UnknownNameError, match="metric of multiclass labels"):  # as the run would
+        plan(photos, "2m", metric="r2")
 
 
 @pytest.mark.usefixtures("empty_caches")

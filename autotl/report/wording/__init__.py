@@ -67,7 +67,8 @@ def nothing_finished(spent: float, budget: float, reasons: Sequence[str]) -> str
     late = spent >= SPENT * budget
     why = "; ".join(reasons) or ("no time for one" if late else "none of what was asked for could be tried")
     advice = "use a larger --budget or other --backbones" if late else "use other --backbones or --strategies"
-    return f"no candidate finished in {spent:.0f} of {budget:.0f} s: {why}; expected at least one; {advice}"
+    time = f"{spent:.0f} s, with a budget of {budget:.0f} s"
+    return f"no candidate finished in {time}: {why}; expected at least one; {advice}"
 
 
 MODEL_IS = {

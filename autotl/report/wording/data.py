@@ -126,9 +126,11 @@ def _geometry(
         for n, name in enumerate(recognised)
     ]
     probe = "recognises" if metric is None else f"has {metric_name(metric)}"
+    more = max(recognised.values()) > recognised[geometry]
+    clear = ", too little to leave the central square" if more and geometry == "crop" else ""
     return (
         f"{percent(elongated, 0)} of the images are at least 1.5 times as long as wide; they are {chosen}: a linear"
-        f" probe {probe} {', '.join(shares[:-1])} and {shares[-1]}; --geometry sets it"
+        f" probe {probe} {', '.join(shares[:-1])} and {shares[-1]}{clear}; --geometry sets it"
     )
 
 
