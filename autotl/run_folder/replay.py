@@ -62,7 +62,7 @@ def replay(folder: Path) -> list[Difference]:
         differences += _differences(name, before[name], now[name])
     raw = (Path(folder) / result_file.FILE).read_bytes()
     if not differences and result_file.encoded(again) != raw:
-        differences.append(Difference(result_file.FILE, "other bytes", "as autotl writes it"))
+        differences.append(Difference(result_file.FILE, "these bytes", "others for the same decision"))
     return differences + _table(recorded, again, Path(folder))
 
 

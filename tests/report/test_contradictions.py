@@ -21,12 +21,14 @@ from autotl.records import (
     StagePlan,
     fact,
 )
+from autotl.records.evaluation import NumberEvaluation
 from autotl.records.result import Recommendation, Row
 from autotl.report import discrimination, plot, predictions, trainings
 from autotl.report.format import printable
 from autotl.report.material import Material
 from autotl.report.sections import cost, data, depth, model, recommendation, reproduce, time, transfer
 from autotl.report.wording import action, nothing_finished, sentence, terminal
+from autotl.report.wording import evaluation as of_evaluation
 from autotl.report.wording import model as of_model
 from autotl.report.wording import time as of_time
 from autotl.report.wording.discrimination import separation
@@ -423,3 +425,14 @@ def test_central_squares_that_are_kept_with_a_lower_figure_have_a_reason() -> No
     )
     best = sentence(fact(Kind.GEOMETRY, recognised={"crop": 0.47, "squash": 0.456, "pad": 0.432}, **values))
     assert "too little" not in best
+
+
+def test_an_evaluation_of_numbers_gives_their_r2_once() -> None:
+    one = Interval(value=0.9, low=0.8, high=0.95)
+    found = NumberEvaluation(
+        images=40, metric="r2", score=one, mae=one, rmse=one, r2=one, spearman=one, constant_mae=3.0, bias=0.0,
+        spread=0.0, spread_p=1.0,
+    )  # fmt: skip
+    assert " ".join(of_evaluation.sentences(found)).count("90.0%") == 1
+    by_mae = " ".join(of_evaluation.sentences(replace(found, metric="mae")))
+    assert "R² is 90.0%: the share of the variance that is explained" in by_mae

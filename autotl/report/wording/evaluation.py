@@ -43,7 +43,7 @@ def _scores(found: Found) -> Iterator[str]:
     metric = metric_name(found.metric)
     text = f"{metric} {percent(found.score.value)} ({_interval(found.score)}) on {numbered(found.images, 'image')}"
     if isinstance(found, NumberEvaluation):
-        yield f"{text}; {numbers.size(found)}"
+        yield f"{text}; {numbers.size(found, explained=found.metric != 'r2')}"
         return
     if isinstance(found, LabelSetEvaluation):
         yield f"{text}; {label_sets.size(found)}"

@@ -27,12 +27,14 @@ def _interval(found: Interval) -> str:
     return f"{number(found.value)} (95% CI {number(found.low)}–{number(found.high)})"
 
 
-def size(found: NumberEvaluation) -> str:
-    """Return how large the errors are, beside those of a constant answer."""
+def size(found: NumberEvaluation, *, explained: bool = True) -> str:
+    """Return how large the errors are, beside those of a constant answer; R² where it is `explained` here."""
     text = (
         f"the mean absolute error is {_interval(found.mae)}; always answering the median would have"
-        f" {number(found.constant_mae)}. R² is {percent(found.r2.value)}: the share of the variance that is explained."
+        f" {number(found.constant_mae)}."
     )
+    if explained:
+        text += f" R² is {percent(found.r2.value)}: the share of the variance that is explained."
     if abs(found.bias) > 0.25 * found.mae.value:
         where = "low" if found.bias > 0 else "high"
         text += f" Predictions are too {where} by {number(abs(found.bias))} on average."
@@ -60,7 +62,7 @@ def intervals(found: Conformal | None) -> str:
         f" (split conformal, from {found.images:,} images that the model was not fitted on)."
     )
     if found.coverage is not None:
-        text += f" On the {found.tested:,} test images it was {percent(found.coverage, 0)}."
+        text += f" Of the {found.tested:,} test images {percent(found.coverage, 0)} were."
     return text
 
 
