@@ -22,35 +22,17 @@ def main() -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=GRID, show_default="benchmarks/regret/grid")
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="decoded images and features")
 @click.option("--set", "names", multiple=True, help="some of the sets")
-@click.option("--backbone", "backbones", multiple=True, help="other backbones than the usual eight")
-@click.option("--lp-ft", is_flag=True, help="fine-tune from the linear probe too")
-@click.option(
-    "--epochs", type=float, multiple=True, help="other lengths of a fine-tuning than the usual four"
-)
 def record(
     sets: Path,
     weights: tuple[str, ...],
     out: Path,
     work: Path,
     names: tuple[str, ...],
-    backbones: tuple[str, ...],
-    lp_ft: bool,
-    epochs: tuple[float, ...],
 ) -> None:
     """Train what is missing in the grid; it can be interrupted and started again at any time."""
     from benchmarks.regret import record as recorder
 
-    recorded_recipes = (*recorder.RECIPES_RECORDED, ("lp_ft", "all")) if lp_ft else recorder.RECIPES_RECORDED
-    recorder.record(
-        sets,
-        weights,
-        out,
-        work,
-        names or recorder.SETS,
-        backbones or recorder.BACKBONES,
-        recorded_recipes,
-        (epochs,) if epochs else recorder.EPOCHS,
-    )
+    recorder.record(sets, weights, out, work, names or recorder.SETS)
 
 
 @main.command()

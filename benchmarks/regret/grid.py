@@ -58,20 +58,23 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """A training of a cell, `epochs` long from its start to its annealed end; 0: closed form."""
+    """A training of a cell to its annealed end, from the start or continuing a shorter one; 0 epochs: closed form."""
 
     kind: Literal["trained"] = "trained"
     backbone: str
     input_size: int
     strategy: str
     unfreeze: Depth
-    epochs: float
+    epochs: float  # in all
+    resumed: float = 0.0  # of these, made by the shorter training that this one continues
     rows: int  # images it was fitted on
     seed: int
     init: Literal["pretrained", "random"] = "pretrained"
     status: str = "finished"
     steps: int = 0
-    seconds: float = 0.0  # of the processor; the features of a closed-form head are `Embedded`'s
+    seconds: float = (
+        0.0  # of the processor, for what it added; the features of a closed-form head are `Embedded`'s
+    )
     wall: float = 0.0
     parameters: int | None = None
     macs: float | None = None

@@ -1,7 +1,7 @@
 """Trains the cells of the grid with autotl's own engine, each written down as it ends.
 
-What is recorded is skipped, so a recording that was cut goes on where it was. A cell is trained several
-times, each training from its start to its annealed end, because that is what a probe of so many epochs is.
+What is recorded is skipped, so a recording that was cut goes on where it was. A longer training continues the
+shorter one, as in a run, and costs what it adds.
 Costs are seconds of the worker's processor time: on a machine that others use, the wall clock tells of them.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,21 +70,41 @@ BACKBONES = (
     "mcunet_512kb_2mb",
     "mobilenetv2_035_imagenet_frozen",
 )
-RECIPES_RECORDED: tuple[tuple[str, Depth], ...] = (
-    ("linear_probe", 0),
+FROZEN: tuple[tuple[str, Depth], ...] = (("linear_probe", 0),)
+TUNED: tuple[tuple[str, Depth], ...] = (
     ("fine_tune", "all"),
+    ("lp_ft", "all"),
     ("fine_tune", 2),
+    ("lp_ft", 2),
     ("fine_tune", 1),
+    ("lp_ft", 1),
 )
-# Lengths of a fine-tuning. All sets have the shortest and the longest before any has those between.
-EPOCHS = ((6.0, 1.0), (4.0, 2.0))
-SEED = 0
+LENGTH, LONGER = 6.0, 20.0  # passes of a fine-tuning, as a run begins it and as it may go on
+CONTINUED = "mobilenetv1_050_160"  # the backbone whose fine-tunings go on, and are made with other seeds too
 LARGEST = 128  # pixels: a backbone is trained at its largest size up to here, of those autotl would try
 MOST = {"train": 512, "select": 300, "test": 400}  # images; whole sets would take a day
 SUBSAMPLES = (32, 64, 128, 256)  # images that scores are computed on, besides all of train
 SCREEN = (64, 256, 2, 5)  # and those that the screening asks for: at least so many, so many a class
 REFERENCE = "autotl:resnet14t_small"  # its training step of 16 images at 96 px is the unit of cost
 REFERENCE_SIZE = 96
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """Trainings that all sets have before the next pass begins."""
+
+    recipes: tuple[tuple[str, Depth], ...]
+    lengths: tuple[float, ...]  # passes over train; each length after the first continues the one before
+    backbones: tuple[str, ...] = BACKBONES
+    seed: int = 0
+
+
+PASSES = (
+    Pass(recipes=FROZEN, lengths=(0.0,)),
+    Pass(recipes=TUNED, lengths=(LENGTH,), backbones=tuple(name for name in BACKBONES if name != CONTINUED)),
+    Pass(recipes=TUNED, lengths=(LENGTH, LONGER), backbones=(CONTINUED,)),
+    *(Pass(recipes=TUNED, lengths=(LENGTH,), backbones=(CONTINUED,), seed=seed) for seed in (1, 2)),
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,55 +136,53 @@ def record(
     out: Path,
     work: Path,
     names: Sequence[str] = SETS,
-    backbones: Sequence[str] = BACKBONES,
-    recorded_recipes: Sequence[tuple[str, Depth]] = RECIPES_RECORDED,
-    lengths: Sequence[Sequence[float]] = EPOCHS,
+    passes: Sequence[Pass] = PASSES,
 ) -> None:
-    """Record what is missing: features, scores and linear probes of all sets, then fine-tunings set after set."""
+    """Record what is missing: features, scores and linear probes of all sets, then fine-tunings pass after pass."""
     plugins = load_plugins()
     specs = plugins.backbones(None, Settings(weights=tuple(weights), offline=True))
-    grid.write_specs(out, [specs[name] for name in backbones])
-    names_of_scores = {score.name for score in plugins.scores().values() if not score.needs_logits}
-    frozen = [(strategy, depth, 0.0) for strategy, depth in recorded_recipes if strategy == "linear_probe"]
-    tuned = [(strategy, depth) for strategy, depth in recorded_recipes if strategy != "linear_probe"]
-    passes = [frozen, *([(*recipe, length) for recipe in tuned for length in some] for some in lengths)]
-    for cells, name in ((cells, name) for cells in passes for name in names):
-        wanted = dict.fromkeys(backbones, cells)
-        if cells is not frozen:
-            wanted[backbones[0]] = [*cells, (SCRATCH.name, "all", max(lengths[0]))]
-        if complete(out / name, wanted, SEED, names_of_scores):
+    grid.write_specs(out, [specs[name] for name in BACKBONES])
+    scores = {score.name for score in plugins.scores().values() if not score.needs_logits}
+    for wanted, name in ((wanted, name) for wanted in passes for name in names):
+        if complete(out / name, wanted, scores):
             continue
         with opened(sets, name, out, work, specs, plugins) as session:
-            for backbone in backbones:
+            for backbone in wanted.backbones:
                 measure_reference(session)
-                if cells is frozen:
+                if wanted.recipes == FROZEN:
                     embed(session, backbone)
-                if backbone == backbones[0]:
-                    warm(session, backbone, *cells[0])
-                for strategy, depth, epochs in wanted[backbone]:
-                    train(session, backbone, strategy, depth, epochs, SEED)
+                if backbone == wanted.backbones[0]:
+                    warm(session, backbone, *wanted.recipes[0], wanted.lengths[0])
+                for strategy, depth in recipes_of(wanted, backbone):
+                    train(session, backbone, strategy, depth, wanted.lengths, wanted.seed)
 
 
-def complete(
-    folder: Path,
-    wanted: Mapping[str, Sequence[tuple[str, Depth, float]]],
-    seed: int,
-    scores: set[str],
-) -> bool:
-    """Return whether a set's folder has these trainings of each backbone, its features' cost and all scores."""
+def recipes_of(wanted: Pass, backbone: str) -> list[tuple[str, Depth]]:
+    """Return a pass's recipes of a backbone; one is trained without pretraining too."""
+    fresh = backbone == BACKBONES[0] and wanted.recipes == TUNED and not wanted.seed
+    scratch: tuple[str, Depth] = (SCRATCH.name, "all")
+    return [*wanted.recipes, scratch] if fresh else list(wanted.recipes)
+
+
+def complete(folder: Path, wanted: Pass, scores: set[str]) -> bool:
+    """Return whether a set's folder has a pass's trainings, and each backbone's cost of features and all scores."""
     if not (folder / "rows.npz").exists():
         return False
     recorded = grid.read_set(folder)
     have = {
         (line.backbone, line.strategy, line.unfreeze, line.epochs)
         for line in recorded.lines
-        if isinstance(line, grid.Trained) and line.seed == seed
+        if isinstance(line, grid.Trained) and line.seed == wanted.seed
     }
     return all(
         recorded.embedded(backbone) is not None
         and all(scores <= line.values.keys() for line in recorded.scored(backbone).values())
-        and have >= {(backbone, *cell) for cell in cells}
-        for backbone, cells in wanted.items()
+        and all(
+            (backbone, *recipe, length) in have
+            for recipe in recipes_of(wanted, backbone)
+            for length in wanted.lengths
+        )
+        for backbone in wanted.backbones
     )
 
 
@@ -359,43 +377,63 @@ def order(
     return trial, replace(spec, init="random", weights=None) if fresh else spec, session.strategies[strategy]
 
 
-def train(session: Session, backbone: str, strategy: str, depth: Depth, epochs: float, seed: int) -> None:
-    """Train a cell for so many epochs and record it, unless that was done."""
-    trial, spec, way = order(session, backbone, strategy, depth, epochs, seed)
+def train(
+    session: Session, backbone: str, strategy: str, depth: Depth, lengths: Sequence[float], seed: int
+) -> None:
+    """Train a cell for so many epochs, then continue it to each longer length, and record what was not recorded."""
     recorded = session.recorded
-    line = grid.Trained(
+    trained: TrialResult | None = None
+    lines = [described(session, backbone, strategy, depth, epochs, seed) for epochs in lengths]
+    for number, line in enumerate(lines):
+        if all(recorded.has(later) for later in lines[number:]):
+            return
+        trial, spec, way = order(session, backbone, strategy, depth, line.epochs, seed)
+        trial = replace(trial, keep_model=len(lines) > 1)
+        if trained is not None:
+            trial = replace(
+                trial, id=f"cell{number}", resume_from=trained.model, resumed_epochs=trained.epochs_done
+            )
+        before, begun = processor_seconds(), time.monotonic()
+        trained = session.engine.submit(trial, spec, way, far()).result()
+        if recorded.has(line):
+            continue
+        done = replace(
+            line,
+            status=trained.status,
+            resumed=trial.resumed_epochs,
+            steps=trained.steps_done,
+            seconds=round(processor_seconds() - before, 3),
+            wall=round(time.monotonic() - begun, 3),
+            parameters=trained.parameters,
+            macs=trained.macs,
+            precision=trained.precision,
+            note="; ".join(sentences(trained.notes)) or trained.error or "",
+        )
+        table = None if trained.predictions is None else of_rows(session, trained)
+        recorded.append(done, table)
+        right = "" if table is None else accuracies(recorded.about, table)
+        said = (
+            f"{recorded.about.name} {done.candidate.id} {done.epochs:g} epochs: {done.seconds:.1f} s{right}"
+        )
+        print(said, flush=True)
+
+
+def described(
+    session: Session, backbone: str, strategy: str, depth: Depth, epochs: float, seed: int
+) -> grid.Trained:
+    """Return the line of a training that is not made yet."""
+    trial, spec, _ = order(session, backbone, strategy, depth, epochs, seed)
+    return grid.Trained(
         backbone=backbone,
         input_size=trial.candidate.input_size,
         strategy=strategy,
         unfreeze=depth,
         epochs=epochs,
-        rows=recorded.about.train,
+        rows=session.recorded.about.train,
         seed=seed,
         init=spec.init,
         reference=session.reference,
         machine=machine(),
-    )
-    if recorded.has(line):
-        return
-    before, begun = processor_seconds(), time.monotonic()
-    done = session.engine.submit(trial, spec, way, far()).result()
-    line = replace(
-        line,
-        status=done.status,
-        steps=done.steps_done,
-        seconds=round(processor_seconds() - before, 3),
-        wall=round(time.monotonic() - begun, 3),
-        parameters=done.parameters,
-        macs=done.macs,
-        precision=done.precision,
-        note="; ".join(sentences(done.notes)) or done.error or "",
-    )
-    table = None if done.predictions is None else of_rows(session, done)
-    recorded.append(line, table)
-    right = "" if table is None else accuracies(recorded.about, table)
-    print(
-        f"{recorded.about.name} {line.candidate.id} {epochs:g} epochs: {line.seconds:.1f} s{right}",
-        flush=True,
     )
 
 
