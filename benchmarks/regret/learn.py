@@ -13,7 +13,7 @@ from autotl.ranking import screening
 from autotl.records import Candidate, Depth
 from autotl.search import prior
 from autotl.search.recipe import DEPTHS
-from benchmarks.regret.space import FROZEN, Space
+from benchmarks.regret.space import FROZEN, LENGTH, Space
 
 LEAST_ERROR = 0.05  # of a set's best linear probe: below it there is nothing for a fine-tuning to remove
 WIDE = 0.01  # precision of the weights before any data: hardly any
@@ -64,7 +64,9 @@ def _table(space: Space) -> Table | None:
     if 1 - level < LEAST_ERROR:
         return None
     cells = [(place, cell) for place, cell in enumerate(space.cells) if cell.recipe[1] != FROZEN[0]]
-    measured = np.array([prior.empirical(float(right.mean()), len(right)) for right in space.right])
+    # The prior's numbers are of trainings of the usual length.
+    usual = [cell.tested[0.0 if cell.frozen else LENGTH] for cell in space.cells]
+    measured = np.array([prior.empirical(float(right.mean()), len(right)) for right in usual])
     places = [place for place, _ in cells]
     return Table(
         candidates=tuple(cell.candidate for _, cell in cells),

@@ -25,7 +25,7 @@ from autotl.search import planner as search_planner
 from autotl.search.belief import Belief
 from autotl.search.time_plan import RANK_SHARE
 from autotl.stages.search import TIMED
-from benchmarks.regret.space import FROZEN, RECIPES, Recipe, Space, Wallet, result_of
+from benchmarks.regret.space import FROZEN, Recipe, Space, Wallet, result_of
 
 FEW_A_CLASS = 10  # images, below which the rule by size keeps the backbone frozen
 TIMED_IMAGES = 48  # that autotl times a training on
@@ -57,11 +57,20 @@ Policy = Callable[[Wallet, Prior, np.random.Generator], Choice]
 # --------------------------------------------------------------------------- autotl
 
 
+@dataclass(slots=True, kw_only=True)
 class OverTheGrid(search_planner.DefaultPlanner):
-    """autotl's planner, asking only for what a grid holds: no gentler second learning rate."""
+    """autotl's planner, asking only for what a grid holds: these lengths, no gentler second learning rate."""
+
+    space: Space
 
     def _lost(self, candidate: Candidate) -> bool:
         return False
+
+    def _lengths_of(self, candidate: Candidate) -> list[search_planner.Option]:
+        trained = self.space.cells[self.space.place(candidate)].trained
+        # By name: a class with slots is made anew, so that super() without arguments finds the wrong one.
+        options = search_planner.DefaultPlanner._lengths_of(self, candidate)
+        return [option for option in options if option.epochs in trained]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,7 +84,9 @@ class Autotl:
         begun = time.perf_counter()
         space = wallet.space
         ranking, results = screen(wallet)
-        with patch.object(search_planner, "EPOCHS", space.lengths):  # probes are as long as recorded ones
+        with patch.object(
+            search_planner, "FEWEST_STEPS", 0
+        ):  # the grid's trainings are as long on small sets
             planner = self._planner(wallet, ranking)
             for result in results:
                 _tell(planner, space, result)
@@ -116,7 +127,7 @@ class Autotl:
             made = self.make(profile(space), ranking, wallet.left)
             if made is not None:
                 return made
-        strategies = [s for s in STRATEGIES if s.name in {strategy for strategy, _ in RECIPES}]
+        strategies = [s for s in STRATEGIES if s.name in {strategy for strategy, _ in space.recipes}]
         facts = search_planner.Facts(
             rows=space.about.train,
             rows_final=0,  # deciding is paid for, the final fit is not
@@ -125,7 +136,7 @@ class Autotl:
             selection=selection_images(judged(space), Goal()),
             timed=timed(wallet, ranking),
         )
-        return OverTheGrid(ranked=ranking.ranked, strategies=strategies, facts=facts)
+        return OverTheGrid(space=space, ranked=ranking.ranked, strategies=strategies, facts=facts)
 
 
 def _tell(planner: Planner, space: Space, result: TrialResult) -> None:
@@ -380,36 +391,25 @@ def prior_validated(wallet: Wallet, prior: Prior, generator: np.random.Generator
     return validated(wallet, places)
 
 
-def one_epoch(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
-    """Spend half on linear probes and single epochs, then train the best of them in full."""
-    space = wallet.space
-    half = Wallet(space=space, limit=wallet.limit / 2)
-    frozen = [place for place, cell in enumerate(space.cells) if cell.frozen]
-    tuned = [place for place, cell in enumerate(space.cells) if not cell.frozen]
-    for place in (*generator.permutation(frozen).tolist(), *generator.permutation(tuned).tolist()):
-        half.train(place, min(space.cells[place].trained))
-    wallet.spent, wallet.features = half.spent, half.features
-    wallet.bought = {key: done for key, done in half.bought.items() if space.cells[key[0]].frozen}
-    seen = sorted(half.bought, key=lambda key: -(half.bought[key].score_val or 0.0))
-    return validated(wallet, [place for place, _ in seen])
-
-
 def optuna_hyperband(wallet: Wallet, prior: Prior, generator: np.random.Generator) -> Choice:
     """Choose by Optuna's TPE with Hyperband; a training that goes on pays only what is added."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space, longest = wallet.space, int(max(wallet.space.lengths))
+    space = wallet.space
+    shortest, longest = int(min(space.lengths)), int(max(space.lengths))
+    recipes = {f"{strategy}:{depth}": (strategy, depth) for strategy, depth in space.recipes}
     study = optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=int(generator.integers(2**31))),
-        pruner=optuna.pruners.HyperbandPruner(min_resource=1, max_resource=longest, reduction_factor=2),
+        pruner=optuna.pruners.HyperbandPruner(
+            min_resource=shortest, max_resource=longest, reduction_factor=2
+        ),
     )
     for _ in range(TRIALS):
         trial = study.ask()
         backbone = trial.suggest_categorical("backbone", list(space.specs))
-        recipe = trial.suggest_categorical("recipe", [f"{strategy}:{depth}" for strategy, depth in RECIPES])
-        strategy, depth = RECIPES[[f"{s}:{d}" for s, d in RECIPES].index(recipe)]
+        strategy, depth = recipes[trial.suggest_categorical("recipe", list(recipes))]
         place = next(p for p, c in enumerate(space.cells) if c.recipe == (backbone, strategy, depth))
         value, had = None, 0.0
         for length in sorted(space.cells[place].trained):
@@ -448,7 +448,6 @@ def clairvoyant(wallet: Wallet, prior: Prior, generator: np.random.Generator) ->
 
 POLICIES: dict[str, Policy] = {
     "autotl": Autotl(),
-    "one epoch, then the best": one_epoch,
     "Optuna TPE + Hyperband": optuna_hyperband,
     "prior, then validated": prior_validated,
     "prior of the other sets": by_prior,
@@ -464,7 +463,6 @@ POLICIES: dict[str, Policy] = {
     "clairvoyant": clairvoyant,
 }
 RANDOM = (
-    "one epoch, then the best",
     "Optuna TPE + Hyperband",
     "random",
     "random backbones, linear probes",

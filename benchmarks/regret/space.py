@@ -20,14 +20,15 @@ STEP = 0.05  # seconds of the reference step on the machine that costs are given
 FEWEST = 4  # finished backbones that make a set worth replaying
 LEAST_CELLS = 3  # mean cells that a level of cost buys at least
 
-LENGTHS = (1.0, 6.0)  # that every fine-tuning of a set must have; those between are used where all have them
+LENGTH = 6.0  # epochs that every fine-tuning of a set must have; some have others too
 FROZEN: tuple[str, Depth] = ("linear_probe", 0)
-RECIPES: tuple[tuple[str, Depth], ...] = (
+BASIC: tuple[tuple[str, Depth], ...] = (
     FROZEN,
     ("fine_tune", 1),
     ("fine_tune", 2),
     ("fine_tune", "all"),
 )
+FROM_HEAD: tuple[tuple[str, Depth], ...] = (("lp_ft", 1), ("lp_ft", 2), ("lp_ft", "all"))  # where recorded
 
 Recipe = tuple[str, str, Depth]  # backbone, strategy, depth: a cell's name on every set
 
@@ -38,7 +39,7 @@ class Cell:
 
     candidate: Candidate
     trained: Mapping[float, grid.Trained]
-    cost: Mapping[float, float]  # seconds by length, without predicting the test images
+    cost: Mapping[float, float]  # seconds by length, from the start, without predicting the test images
     predicted: Mapping[float, np.ndarray]  # (select,) classes by length
     selected: Mapping[float, float]  # accuracy on select by length
     tested: Mapping[float, np.ndarray]  # (test,) bool by length: whether the answers are right
@@ -68,7 +69,7 @@ class Space:
     about: grid.Set
     specs: Mapping[str, BackboneSpec]
     sizes: Mapping[str, int]
-    lengths: tuple[float, ...]  # of a fine-tuning, shortest first
+    recipes: tuple[tuple[str, Depth], ...]  # that every backbone has
     cells: tuple[Cell, ...]
     image: Mapping[str, float]  # seconds to read an image's features, by backbone
     scores: Mapping[str, Mapping[int, grid.Scored]]
@@ -76,6 +77,11 @@ class Space:
     @property
     def backbones(self) -> tuple[str, ...]:
         return tuple(self.specs)
+
+    @property
+    def lengths(self) -> tuple[float, ...]:
+        """Return the lengths that some fine-tuning has, shortest first."""
+        return tuple(sorted({length for cell in self.cells for length in cell.trained if length}))
 
     @property
     def labels(self) -> np.ndarray:
@@ -244,40 +250,44 @@ def quiet_reference(found: Sequence[grid.Recorded]) -> dict[str, float]:
 
 def of(recorded: grid.Recorded, specs: Mapping[str, BackboneSpec], seed: int = 0) -> Space | None:
     """Return the space of a recorded set: those backbones whose every cell is there; None for fewer than `FEWEST`."""
+    recipes = (*BASIC, *(FROM_HEAD if _has(recorded, FROM_HEAD[0]) else ()))
     found = {
         backbone: lines
         for backbone in specs
         if recorded.embedded(backbone) is not None
-        and (lines := _by_recipe(recorded, backbone, seed)) is not None
+        and (lines := _by_recipe(recorded, backbone, recipes, seed)) is not None
     }
     if len(found) < FEWEST:
         return None
-    lengths = set.intersection(*(set(own) for lines in found.values() for own in lines if 0.0 not in own))
     image = {}
     for backbone in found:
         embedded = recorded.embedded(backbone)
         assert embedded is not None
         image[backbone] = seconds_of(embedded) / embedded.images
-    cells = [
-        _cell(recorded, {length: line for length, line in own.items() if length in {0.0, *lengths}}, image)
-        for lines in found.values()
-        for own in lines
-    ]
+    cells = [_cell(recorded, own, image) for lines in found.values() for own in lines]
     return Space(
         about=recorded.about,
         specs={name: specs[name] for name in found},
         sizes={cell.candidate.backbone: cell.candidate.input_size for cell in cells},
-        lengths=tuple(sorted(lengths)),
+        recipes=recipes,
         cells=tuple(cells),
         image=image,
         scores={name: recorded.scored(name) for name in found},
     )
 
 
-def _by_recipe(recorded: grid.Recorded, backbone: str, seed: int) -> list[dict[float, grid.Trained]] | None:
+def _has(recorded: grid.Recorded, recipe: tuple[str, Depth]) -> bool:
+    return any(
+        (line.strategy, line.unfreeze) == recipe for line in recorded.lines if isinstance(line, grid.Trained)
+    )
+
+
+def _by_recipe(
+    recorded: grid.Recorded, backbone: str, recipes: Sequence[tuple[str, Depth]], seed: int
+) -> list[dict[float, grid.Trained]] | None:
     """Return a backbone's trainings by length, for each recipe; None where one is missing."""
     found = []
-    for recipe in RECIPES:
+    for recipe in recipes:
         own = {
             line.epochs: line
             for line in recorded.lines
@@ -286,7 +296,7 @@ def _by_recipe(recorded: grid.Recorded, backbone: str, seed: int) -> list[dict[f
             and (line.strategy, line.unfreeze) == recipe
             and line.status == "finished"
         }
-        if not own.keys() >= ({0.0} if recipe == FROZEN else set(LENGTHS)):
+        if (0.0 if recipe == FROZEN else LENGTH) not in own:
             return None
         found.append(own)
     return found
@@ -298,12 +308,14 @@ def _cell(recorded: grid.Recorded, own: Mapping[float, grid.Trained], image: Map
     answers = {length: recorded.probabilities(line).argmax(1) for length, line in own.items()}
     longest = own[max(own)]
     testing = image[longest.backbone] * int(test.sum())  # a frozen head's answers come with its features
+    cost: dict[float, float] = {}
+    for length in sorted(own):  # a training that continues a shorter one was paid for what it added
+        added = seconds_of(own[length]) - (testing if length else 0.0)
+        cost[length] = max(added, 0.01) + cost.get(own[length].resumed, 0.0)
     return Cell(
         candidate=longest.candidate,
         trained=own,
-        cost={
-            length: max(seconds_of(line) - (testing if length else 0.0), 0.01) for length, line in own.items()
-        },
+        cost=cost,
         predicted={length: found[select] for length, found in answers.items()},
         selected={
             length: float(np.mean(found[select] == about.labels[select])) for length, found in answers.items()

@@ -14,7 +14,7 @@ import pytest
 from autotl.records import BackboneSpec, Interval, Split, Trial, TrialResult
 from benchmarks.regret import collapse, grid, policies, record, regret, space, stability, tables
 from benchmarks.regret.replay import kept, prior_from, replay, sub_pools
-from benchmarks.regret.space import LENGTHS, RECIPES, Wallet
+from benchmarks.regret.space import BASIC, FROM_HEAD, LENGTH, Wallet
 
 BACKBONES = ("small", "medium", "large", "broad", "odd")
 CLASSES, TRAIN, SELECT, TEST = 4, 160, 100, 200
@@ -55,8 +55,8 @@ def made_up(folder: Path, name: str, seed: int, lines: int | None = None) -> gri
             )
             for rows in (64, TRAIN)
         ]
-        for strategy, depth in RECIPES:
-            for length in (0.0,) if strategy == "linear_probe" else (*LENGTHS, 4.0):
+        for strategy, depth in (*BASIC, *FROM_HEAD):
+            for length in (0.0,) if strategy == "linear_probe" else (LENGTH, 20.0):
                 accuracy = 0.6 + 0.03 * place + 0.01 * length
                 right = generator.random(len(labels)) < accuracy
                 table = np.eye(CLASSES)[np.where(right, labels, (labels + 1) % CLASSES)]
@@ -64,9 +64,10 @@ def made_up(folder: Path, name: str, seed: int, lines: int | None = None) -> gri
                     strategy=strategy,
                     unfreeze=depth,
                     epochs=length,
+                    resumed=LENGTH if length > LENGTH else 0.0,
                     rows=TRAIN,
                     seed=0,
-                    seconds=1.0 + 10 * length,
+                    seconds=1.0 + 10 * (length - LENGTH if length > LENGTH else length),
                     **common,
                 )
                 facts.append((line, table))
@@ -120,23 +121,33 @@ class Counting:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.asked: list[str] = []
+        self.asked: list[Trial] = []
 
     def submit(self, trial: Trial, *others: object) -> Future[TrialResult]:
-        self.asked.append(f"{trial.candidate.id} {trial.epochs:g}")
+        self.asked.append(trial)
         rows = np.arange(SELECT + TEST)
         np.savez(
             self.folder / "answers.npz", rows=rows, proba=np.full((len(rows), CLASSES), 0.25, np.float32)
         )
         done: Future[TrialResult] = Future()
-        done.set_result(TrialResult(trial=trial, status="finished", predictions="answers.npz", steps_done=5))
+        done.set_result(
+            TrialResult(
+                trial=trial,
+                status="finished",
+                predictions="answers.npz",
+                steps_done=5,
+                model="model",
+                epochs_done=trial.epochs,
+            )
+        )
         return done
 
 
 def test_what_was_recorded_is_not_trained_again(tmp_path: Path) -> None:
     made_up(tmp_path, "one", 0, lines=3)
     scores = {"linear", "knn", "logme"}
-    cells = {"small": [("linear_probe", 0, 0.0), ("fine_tune", 2, 1.0)]}
+    probe = record.Pass(recipes=record.FROZEN, lengths=(0.0,), backbones=("small",))
+    tuned = record.Pass(recipes=(("fine_tune", 2),), lengths=(1.0, 3.0), backbones=("small",))
     engine = Counting(tmp_path)
 
     def go_on() -> None:
@@ -149,18 +160,23 @@ def test_what_was_recorded_is_not_trained_again(tmp_path: Path) -> None:
             specs={spec.name: spec for spec in grid.read_specs(tmp_path)},
             plugins=None,  # type: ignore[arg-type]
         )
-        for strategy, depth, epochs in cells["small"]:
-            record.train(session, "small", strategy, depth, epochs, 0)
+        for wanted in (probe, tuned):
+            record.train(session, "small", *wanted.recipes[0], wanted.lengths, wanted.seed)
 
-    assert not record.complete(tmp_path / "one", cells, 0, scores)
+    assert not record.complete(tmp_path / "one", tuned, scores)
     go_on()
-    assert len(engine.asked) == 2
-    assert record.complete(tmp_path / "one", cells, 0, scores)
-    assert not record.complete(tmp_path / "one", cells, 0, {*scores, "another"})
-    assert not record.complete(tmp_path / "one", {**cells, "large": cells["small"]}, 0, scores)
-    assert not record.complete(tmp_path / "other", cells, 0, scores)
+    asked = ["0 from 0", "1 from 0", "3 from 1"]
+    assert [f"{trial.epochs:g} from {trial.resumed_epochs:g}" for trial in engine.asked] == asked
+    lines = [line for line in grid.read_set(tmp_path / "one").lines if isinstance(line, grid.Trained)]
+    assert [(line.epochs, line.resumed) for line in lines] == [(0.0, 0.0), (1.0, 0.0), (3.0, 1.0)]
+    assert record.complete(tmp_path / "one", probe, scores)
+    assert record.complete(tmp_path / "one", tuned, scores)
+    assert not record.complete(tmp_path / "one", tuned, {*scores, "another"})
+    assert not record.complete(tmp_path / "one", replace(tuned, backbones=("small", "large")), scores)
+    assert not record.complete(tmp_path / "one", replace(tuned, seed=1), scores)
+    assert not record.complete(tmp_path / "other", tuned, scores)
     go_on()
-    assert len(engine.asked) == 2
+    assert len(engine.asked) == 3
 
 
 def test_a_part_is_cut_to_the_first_of_its_order() -> None:
@@ -228,6 +244,16 @@ def test_a_purse_pays_once_and_never_more_than_it_holds(spaces: dict[str, space.
     poor = Wallet(space=whole, limit=spent / 2)
     assert poor.train(place) is None
     assert poor.spent == 0
+
+
+def test_a_longer_training_costs_what_it_adds_to_the_shorter_one(spaces: dict[str, space.Space]) -> None:
+    whole = spaces["one"]
+    place = next(number for number, cell in enumerate(whole.cells) if not cell.frozen)
+    wallet = Wallet(space=whole, limit=1e9)
+    assert wallet.price(place, 20.0, LENGTH) == pytest.approx(
+        wallet.price(place, 20.0) - wallet.price(place, LENGTH)
+    )
+    assert wallet.price(place, 20.0) > 1.9 * wallet.price(place, LENGTH)
 
 
 def test_costs_are_in_steps_of_the_machine_that_recorded(tmp_path: Path) -> None:
