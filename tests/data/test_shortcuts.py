@@ -122,6 +122,7 @@ def test_a_sign_is_said_with_its_unit() -> None:
         "others": 0.004,
     }
     assert sign(values) == "width 256 px in 75% of cat, 0.4% of the others"
+    assert sign(values | {"others": 0.364}) == "width 256 px in 75% of cat, 36% of the others"
     assert sign(values | {"field": "mode", "value": "RGB"}).startswith("colour mode RGB in 75%")
     assert sign(values | {"field": "bytes", "low": 2e3, "high": 9e3}).startswith("file size 2 to 9 kB")
 

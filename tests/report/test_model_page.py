@@ -235,6 +235,15 @@ def test_the_most_confused_pair_is_named_where_errors_are_spread() -> None:
     assert "stands out" not in said
 
 
+def test_pairs_that_are_confused_as_often_are_counted() -> None:
+    table = np.diag([30, 30, 30, 30])
+    table[0][1], table[2][3], table[3][2], table[0][2] = 6, 3, 3, 2
+    said = (
+        "a and b are confused most, as often as 1 other pair: 6 of the 14 errors, 6 images of a and 0 of b."
+    )
+    assert confused(table.tolist()) == said
+
+
 @pytest.mark.parametrize(("wrong", "words"), [(1, "1 error: too few"), (9, "too few to show a pattern")])
 def test_few_errors_show_no_pattern(wrong: int, words: str) -> None:
     back = wrong // 2

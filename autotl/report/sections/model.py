@@ -101,12 +101,14 @@ def _confusions(predictions: Predictions, wrong: int) -> str:
     most = int(drawn.argmax())
     # A class that loses as many images as it draws is one of a confused pair.
     draws = classes > 2 and drawn[most] >= 0.5 * wrong > 2 and lost[most] < 0.5 * drawn[most]
-    one, other = divmod(int(np.argmax(np.triu(errors + errors.T))), classes)
+    pairs = np.triu(errors + errors.T)
+    one, other = divmod(int(np.argmax(pairs)), classes)
     return wording.confusions(
         wrong,
         classes,
         pair=(predictions.classes[one], predictions.classes[other]),
         both=(int(errors[one, other]), int(errors[other, one])),
+        alike=int((pairs == pairs.max()).sum()) - 1,
         attractor=predictions.classes[most] if draws else "",
         attracted=int(drawn[most]),
     )

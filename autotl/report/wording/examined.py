@@ -37,6 +37,7 @@ def _unlabelled_differ(area: float, p: float, count: int) -> str:
     )
 
 
+SMALL_SHARE = 0.02  # of the other classes, below which it has a digit after the point
 FIELDS = {  # of `Decoded.metadata`
     "width": "width",
     "height": "height",
@@ -72,7 +73,7 @@ def _shortcut(
         verb, take = ("recognises", "takes") if len(names) == 1 else ("recognise", "take")
         told = (
             f"metadata alone tell {of_class['label']} from the other classes: without a look at the image, {listed}"
-            f" {verb} {percent(of_class['share'], 0)} of it and {take} {percent(of_class['others'])} of the others for it"
+            f" {verb} {percent(of_class['share'], 0)} of it and {take} {_of_others(of_class['others'])} of the others for it"
             f" (p = {p:.2g})"
         )
     return (
@@ -84,7 +85,7 @@ def _shortcut(
 
 def sign(values: Mapping[str, Any]) -> str:
     """Return a value that a class has more often than the others: ``colour mode RGB in 94% of a``."""
-    share, others = percent(values["share"], 0), percent(values["others"]).replace(".0%", "%")
+    share, others = percent(values["share"], 0), _of_others(values["others"])
     field = values["field"]
     if field == "time":
         return f"{share} of {values['label']} and {others} of the others were written in the same days"
@@ -97,6 +98,11 @@ def sign(values: Mapping[str, Any]) -> str:
         same = values["low"] == values["high"]
         value = f"{values['low']:g}{unit}" if same else f"{values['low']:g} to {values['high']:g}{unit}"
     return f"{FIELDS[field]} {value} in {share} of {values['label']}, {others} of the others"
+
+
+def _of_others(share: float) -> str:
+    """Return a share of the other classes: whole percents beside that of the class, digits only where it is small."""
+    return percent(share, 1 if 0 < share < SMALL_SHARE else 0)
 
 
 def _wrong_labels(

@@ -63,13 +63,14 @@ def confusions(
     *,
     pair: tuple[str, str] = ("", ""),
     both: tuple[int, int] = (0, 0),
+    alike: int = 0,
     attractor: str = "",
     attracted: int = 0,
 ) -> str:
     """Return where the errors are.
 
-    `both` are the images of each class of `pair`, the most confused one, that are classified as the other; `attractor`
-    is a class that `attracted` errors are predicted as.
+    `both` are the images of each class of `pair`, the most confused one, that are classified as the other, and as often
+    as this pair are `alike` others; `attractor` is a class that `attracted` errors are predicted as.
     """
     if not wrong:
         return "No image is misclassified."
@@ -80,8 +81,9 @@ def confusions(
         return f"{wrong:,} {'error' if wrong == 1 else 'errors'}: too few to show a pattern."
     if classes == 2:
         return f"{wrong:,} errors: {both[0]:,} images of {pair[0]} and {both[1]:,} of {pair[1]}."
+    as_often = f", as often as {alike} other {'pair' if alike == 1 else 'pairs'}" if alike else ""
     confused = (
-        f"{pair[0]} and {pair[1]} are confused most: {sum(both):,} of the {wrong:,} errors, {both[0]:,} images of"
+        f"{pair[0]} and {pair[1]} are confused most{as_often}: {sum(both):,} of the {wrong:,} errors, {both[0]:,} images of"
         f" {pair[0]} and {both[1]:,} of {pair[1]}."
     )
     if sum(both) < SPREAD * wrong:
