@@ -73,8 +73,8 @@ def _shortcut(
         verb, take = ("recognises", "takes") if len(names) == 1 else ("recognise", "take")
         told = (
             f"metadata alone tell {of_class['label']} from the other classes: without a look at the image, {listed}"
-            f" {verb} {percent(of_class['share'], 0)} of it and {take} {_of_others(of_class['others'])} of the others for it"
-            f" (p = {p:.2g})"
+            f" {verb} {percent(of_class['share'], 0)} of it and {take} {_of_others(of_class['others'])} of the others"
+            f" for it (p = {p:.2g})"
         )
     return (
         f"{told}{given_away}. A model can learn how the files were made instead of what they show, and then fails on"

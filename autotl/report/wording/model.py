@@ -83,8 +83,8 @@ def confusions(
         return f"{wrong:,} errors: {both[0]:,} images of {pair[0]} and {both[1]:,} of {pair[1]}."
     as_often = f", as often as {alike} other {'pair' if alike == 1 else 'pairs'}" if alike else ""
     confused = (
-        f"{pair[0]} and {pair[1]} are confused most{as_often}: {sum(both):,} of the {wrong:,} errors, {both[0]:,} images of"
-        f" {pair[0]} and {both[1]:,} of {pair[1]}."
+        f"{pair[0]} and {pair[1]} are confused most{as_often}: {sum(both):,} of the {wrong:,} errors,"
+        f" {both[0]:,} images of {pair[0]} and {both[1]:,} of {pair[1]}."
     )
     if sum(both) < SPREAD * wrong:
         return f"The errors are spread over many pairs of classes; {confused}"
