@@ -14,7 +14,6 @@ from autotl.search.planner import DefaultPlanner, UnderWay
 # as much as it usually does; so much that it continues for as long as it may.
 GAINS = (-0.05, 0.2, 0.5)
 HALF_WAY = 6.0  # epochs after which some two thirds of a gain are there, as assumed here
-CONTROLS_USED = 0.4  # of the time that the controls may take, they do
 FROZEN_SECONDS = 1.0  # a head in closed form on features at hand
 LONGEST = 60  # trials in one rehearsal; a search that goes on is taken to use its time
 USUAL = 0.9  # seconds taken / rehearsed, in the median: many searches end early
@@ -71,7 +70,7 @@ def foresee(
     bytes that the engine has held at most so far, 0 where that is not known.
     """
     most = max(0.0, left - ends - controls)
-    used = ends + CONTROLS_USED * controls
+    used = ends + controls
     low, usual, high = sorted(USUAL * (rehearse(planner, most, gain) + used) for gain in GAINS)
     factor, wide = math.exp(Z80 * ERROR), math.exp(Z80 * ERROR_BYTES)
     held = GROWTH * peak

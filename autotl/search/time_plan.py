@@ -54,7 +54,8 @@ class TimePlan:
     last_fit: (
         float  # of the search's seconds, for the last epochs of the winner on all images that may be fitted
     )
-    controls: float
+    controls: float  # with a network from scratch, where that fits into them
+    simple_controls: float  # of these, without one
     rescore: float  # scores of tried linear probes on all train images, from stored features
     recheck: (
         float  # of stored features: labels that are probably wrong, and what a random split would have shown
@@ -164,6 +165,7 @@ def time_plan(
         first_training=0.6 * budget,
         late=LATE,
         final_head=FINAL_HEAD,
+        simple_controls=0.04 * budget,
         **plan,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -14,8 +15,9 @@ from autotl.decision import controls as decision_controls
 from autotl.decision.controls import ByHand, Fitting
 from autotl.decision.evidence import representative_results, selection
 from autotl.decision.judge import Verdict
+from autotl.decision.limits import best_within_limits
 from autotl.errors import AutotlError
-from autotl.records import BackboneSpec, Cost, Kind, Strategy, Trial, TrialResult, fact
+from autotl.records import BackboneSpec, Cost, Kind, Ranking, Strategy, Trial, TrialResult, fact
 from autotl.search.cost_model import CostModel
 from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
@@ -46,6 +48,51 @@ def controls(context: RunContext, setup: Setup, searched: Tried, verdict: Verdic
         runner.by_hand()
         runner.scratch(best, searched, searched.costs)
     return tuple(runner.controls.values())
+
+
+def seconds_needed(
+    context: RunContext, setup: Setup, probes: Sequence[TrialResult], ranking: Ranking, costs: CostModel
+) -> float:
+    """Return the seconds that controls of the best probe so far have a use for.
+
+    They are all of the plan's only where the network from scratch fits into these: it takes as many as it gets.
+    """
+    plan, best = context.plan, best_within_limits(probes, setup.goal)
+    if best is None:
+        return plan.controls
+    fresh = scratch_of(best, setup, ranking, costs, context.options.seed)
+    fits = fresh is not None and fresh.seconds <= plan.controls
+    return plan.controls if fits else min(plan.controls, plan.simple_controls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scratch:
+    """A candidate's network from random weights: trainings of two lengths, and the forecast of the fewest epochs."""
+
+    half: Trial
+    whole: Trial
+    spec: BackboneSpec
+    seconds: float
+
+
+def scratch_of(
+    best: TrialResult, setup: Setup, ranking: Ranking, costs: CostModel, seed: int
+) -> _Scratch | None:
+    """Return the control from scratch of a candidate; None where its backbone has random weights anyway.
+
+    Its smallest input gives it the most steps in the time.
+    """
+    candidate = best.trial.candidate
+    spec = setup.backbones[candidate.backbone]
+    if spec.init == "random":
+        return None
+    priced = {entry.input_size for entry in ranking.ranked if entry.backbone == spec.name}
+    sizes = [size for size in gather.sizes(spec, setup.profile.side) if size in priced]
+    smallest = min([candidate.input_size, *sizes])
+    half, _ = decision_controls.scratch(best, spec, smallest, seed, half=True)
+    whole, fresh = decision_controls.scratch(best, spec, smallest, seed)
+    seconds = costs.probe(whole.candidate, decision_controls.FEWEST_EPOCHS)
+    return _Scratch(half=half, whole=whole, spec=fresh, seconds=seconds / (1 - decision_controls.HALF_SHARE))
 
 
 class _Runner:
@@ -132,29 +179,17 @@ class _Runner:
         self._keep(TrialResult(trial=trial, status="finished", predictions=predictions, cost=cost))
 
     def scratch(self, best: TrialResult, searched: Tried, costs: CostModel) -> None:
-        """Train the best candidate's network from random weights for two lengths, if the longer one has enough epochs.
-
-        Its smallest input gives it the most steps in the time.
-        """
-        candidate, fewest = best.trial.candidate, decision_controls.FEWEST_EPOCHS
-        spec = self.setup.backbones[candidate.backbone]
-        if spec.init == "random":
-            return
-        priced = {e.input_size for e in searched.ranking.ranked if e.backbone == spec.name}
-        sizes = [size for size in gather.sizes(spec, self.setup.profile.side) if size in priced]
-        smallest = min([candidate.input_size, *sizes])
-        half, fresh = decision_controls.scratch(best, spec, smallest, self.context.options.seed, half=True)
-        trial, _ = decision_controls.scratch(best, spec, smallest, self.context.options.seed)
+        """Train the best candidate's network from random weights for two lengths, if the longer one has enough epochs."""
+        fresh = scratch_of(best, self.setup, searched.ranking, costs, self.context.options.seed)
         before = self.controls.get("scratch")
-        if before is not None and before.trial.candidate == trial.candidate:
+        if fresh is None or (before is not None and before.trial.candidate == fresh.whole.candidate):
             return
-        seconds = costs.probe(trial.candidate, fewest) / (1 - decision_controls.HALF_SHARE)
-        if self.left < seconds:
-            self.context.journal.note(fact(Kind.SCRATCH_SKIPPED, epochs=fewest))
+        if self.left < fresh.seconds:
+            self.context.journal.note(fact(Kind.SCRATCH_SKIPPED, epochs=decision_controls.FEWEST_EPOCHS))
             return
         share = decision_controls.HALF_SHARE * self.left
-        self._train(half, fresh, decision_controls.SCRATCH, self.end + self.left - share)
-        self._train(trial, fresh, decision_controls.SCRATCH, self.end)
+        self._train(fresh.half, fresh.spec, decision_controls.SCRATCH, self.end + self.left - share)
+        self._train(fresh.whole, fresh.spec, decision_controls.SCRATCH, self.end)
 
     def _train(self, trial: Trial, spec: BackboneSpec, strategy: Strategy, reserve: float) -> None:
         started = fact(Kind.CONTROL_STARTED, control=trial.control)

@@ -28,7 +28,7 @@ from autotl.records import (
     fact,
 )
 from autotl.search import forecast, planner
-from autotl.stages import trials
+from autotl.stages import controls, trials
 from autotl.stages.context import RunContext
 from autotl.stages.rank import RankResult
 from autotl.stages.setup import Setup
@@ -113,9 +113,16 @@ class _Searcher:
         self.guest = self._guests_planner(facts)
         for result in self.probes:
             self._update(result)
-        plan = context.plan
-        self.kept = (
-            plan.report + plan.controls + plan.rescore + plan.recheck + plan.unsampled + plan.after_fit
+
+    @property
+    def kept(self) -> float:
+        """Return the seconds of the budget that the search leaves to later stages, besides the final fit."""
+        plan = self.context.plan
+        return plan.report + self._controls() + plan.rescore + plan.recheck + plan.unsampled + plan.after_fit
+
+    def _controls(self) -> float:
+        return controls.seconds_needed(
+            self.context, self.setup, self.probes, self.ranking, self.default.final_costs
         )
 
     def _guests_planner(self, facts: planner.Facts) -> CheckedPlanner | None:
@@ -146,7 +153,7 @@ class _Searcher:
             spent=context.journal.before + context.budget.spent,
             left=context.budget.left,
             ends=context.plan.report,
-            controls=context.plan.controls,
+            controls=self._controls(),
             peak=context.journal.peak,
         )
         context.journal.record(forecast=self.forecast)

@@ -29,6 +29,7 @@ from autotl.report import wording
 from autotl.report.wording.recommendation import recommendation
 from autotl.run_folder import manifest, result_file
 from autotl.run_folder.replay import case_of
+from autotl.search.planner import DefaultPlanner
 from autotl.testing.simulated_engine import Cell, TableEngine
 
 pytestmark = pytest.mark.usefixtures("no_drawings", "guest")
@@ -506,3 +507,24 @@ def test_every_recipe_is_timed_before_it_is_first_trained(photos: Path, tmp_path
     depths = {(t.candidate.backbone, t.candidate.input_size, t.candidate.unfreeze) for t in tuned}
     assert len(state.measurements) >= len(depths)
     assert len({found.candidate for found in state.measurements}) == len(state.measurements)
+
+
+def test_seconds_that_controls_have_no_use_for_go_to_the_search(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenth of the budget waited for a network from scratch that needs more than that for its fewest epochs."""
+
+    def kept(seconds: float) -> float:
+        """Return what the search leaves to the stages after it, with so many seconds an image."""
+        world, found = World({("mine:small", 64): replace(TABLE["mine:small", 64], seconds=seconds)}), []
+
+        def noted(planner: DefaultPlanner, left: float) -> Trial | None:
+            found.append(120.0 - world.clock.now - left)
+            return ask(planner, left)
+
+        monkeypatch.setattr(DefaultPlanner, "ask", noted)
+        world.run(photos, tmp_path / f"{seconds:g}", backbones=("mine:small",))
+        return found[-1]
+
+    ask = DefaultPlanner.ask
+    assert kept(0.001) - kept(0.05) == pytest.approx(0.06 * 120.0)
