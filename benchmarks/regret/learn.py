@@ -28,7 +28,7 @@ class Table:
     candidates: tuple[Candidate, ...]
     features: (
         np.ndarray
-    )  # (n, weights): one-hot depth, own lead of the linear probe, lead of published accuracy
+    )  # (n, weights): one-hot depth, from the head, own lead of the linear probe, lead of published accuracy
     gained: np.ndarray  # (n,) logits above the level, on the test images
     noise: np.ndarray  # (n,) variance of that from these images being few
 
@@ -48,6 +48,7 @@ def fitted_to(spaces: Sequence[Space]) -> prior.Prior:
     depth, backbone, recipe = np.exp(best.x).round(4).tolist()
     return prior.Prior(
         mean={name: round(float(weight), 4) for name, weight in zip(DEPTHS, weights, strict=False)},
+        from_head=round(float(weights[-3]), 4),
         slope=round(float(weights[-2]), 4),
         lead=round(float(weights[-1]), 4),
         data=prior.DATA,
@@ -74,6 +75,7 @@ def _table(space: Space) -> Table | None:
             [
                 [
                     *_one_hot(cell.candidate.unfreeze),
+                    float(cell.candidate.strategy in prior.FROM_HEAD),
                     prior.logit(linear[cell.candidate.backbone]) - prior.logit(level),
                     screening.prior(space.specs[cell.candidate.backbone]) - prior.USUAL_PRIOR,
                 ]
@@ -93,7 +95,14 @@ def _fit(tables: Sequence[Table], logs: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the negative log likelihood with the weights integrated out, and the weights."""
     depth, backbone, recipe = np.exp(logs)
     numbers = prior.Prior(
-        mean={}, slope=0.0, lead=0.0, data=prior.DATA, depth=depth, backbone=backbone, recipe=recipe
+        mean={},
+        from_head=0.0,
+        slope=0.0,
+        lead=0.0,
+        data=prior.DATA,
+        depth=depth,
+        backbone=backbone,
+        recipe=recipe,
     )
     width = tables[0].features.shape[1]
     precision, moment, total = (
