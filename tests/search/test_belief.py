@@ -117,7 +117,7 @@ def test_similar_recipes_learn_more_from_a_probe() -> None:
     one = belief(*FIELD)
     points = [(recipe("a", 1), 6.0), (recipe("b", 2), 6.0), (recipe("b", 1), 6.0)]
     before, wide = one.latent(points)
-    one.update(trained(recipe("a"), 0.93))
+    one.update(trained(recipe("a"), 0.88))
     after, narrow = one.latent(points)
     moved = after - before
     assert moved[0] > moved[1] > moved[2] > 0
@@ -278,3 +278,13 @@ def test_nearest_neighbours_that_were_not_scored_are_expected_below_the_linear_p
         [(recipe(depth=0, strategy="knn"), 0.0), (recipe(depth=0), 0.0)]
     )
     assert 0.6 < knn < linear
+
+
+def test_starting_from_the_head_gains_less_where_fine_tuning_gains_much_and_loses_less_where_that_loses() -> None:
+    points = [(recipe("b", "all"), 6.0), (recipe("b", "all", "lp_ft"), 6.0)]
+    for score in (0.9, 0.7):
+        one = belief(*FIELD)
+        before = one.means(points)
+        one.update(trained(recipe("a", "all"), score))
+        moved = one.means(points) - before
+        assert (moved[0] > moved[1] > 0) if score > 0.8 else (moved[0] < moved[1] < 0)
