@@ -8,7 +8,9 @@ alone, so its strategy does not take weights of the data.
 
 from __future__ import annotations
 
+import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,7 +97,7 @@ def _of_classes(call: HeadCall, methods: tuple[Method, ...]) -> Head:
                 labels, max(int(LOGISTIC_WORK / (x.shape[1] * len(present))), 2 * len(present)), call.seed
             )
             x, labels, folds, weights = x[kept], labels[kept], folds[kept], weights[kept]
-        penalty, accuracy = _best_penalty(x, labels, folds, weights)
+        penalty, accuracy = _best_penalty(x, labels, folds, weights, call.seconds)
     if best is not None and best.accuracy > accuracy:
         weight, bias = ridges.fit(x, own, best.index, weights)
         weight, bias = weight * best.sharpness, bias * best.sharpness
@@ -134,7 +136,7 @@ def _of_values(call: HeadCall, methods: tuple[Method, ...]) -> Head:
         slope, offset = _platt(left_out[index] + usual, labels, weights)
         weight, bias = weight * slope[:, None], bias * slope + offset
         if "logistic" in methods and x.size * outputs * len(PENALTIES) <= LOGISTIC_WORK:
-            penalty, logistic_score = _best_of_sets(x, labels, folds, weights)
+            penalty, logistic_score = _best_of_sets(x, labels, folds, weights, call.seconds)
             if "ridge" not in methods or logistic_score > scores[index]:
                 weight, bias = _fit_sets(x, labels, penalty, weights)
                 method, setting = "logistic", penalty
@@ -164,15 +166,24 @@ def _logit(share: float, rows: int) -> float:
     return float(np.log((rows * share + 0.5) / (rows * (1 - share) + 0.5)))
 
 
+def _penalties(seconds: float) -> Iterator[float]:
+    """Yield penalties to try, the first in any case, as long as there is time for the next one and for the last fit."""
+    began = time.monotonic()
+    for number, penalty in enumerate(PENALTIES):
+        if number and (number + 2) / number * (time.monotonic() - began) > seconds:
+            return
+        yield penalty
+
+
 def _best_of_sets(
-    x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: np.ndarray
+    x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: np.ndarray, seconds: float
 ) -> tuple[float, float]:
     """Return C of the least log loss on two folds, and the mean average precision there."""
     names = np.unique(folds)
     if len(names) < 2:
         return 1e-2, -1.0
     losses, scores = [], []
-    for penalty in PENALTIES:
+    for penalty in _penalties(seconds):
         tables, own = [], []
         for name in names[:2]:
             out = folds == name
@@ -279,7 +290,7 @@ def _usual_ridge(x: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> _Rid
 
 
 def _best_penalty(
-    x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: np.ndarray
+    x: np.ndarray, labels: np.ndarray, folds: np.ndarray, weights: np.ndarray, seconds: float
 ) -> tuple[float, float]:
     """Return C of the logistic regression with the least log loss on a few folds, and its accuracy there."""
     names = np.unique(folds)
@@ -287,7 +298,7 @@ def _best_penalty(
         return 1e-2, 0.0
     judged = names[: 3 if x.size * len(np.unique(labels)) < 3e7 else 2]
     losses, accuracies = [], []
-    for penalty in PENALTIES:
+    for penalty in _penalties(seconds):
         loss, right, count = 0.0, 0.0, 0.0
         for name in judged:
             out = folds == name

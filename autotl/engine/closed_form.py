@@ -54,7 +54,7 @@ def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     widths = tuple(group.shape[1] for group in groups)
     fit = partial(fit_head, task, widths=widths, unlabelled=seen[without])
     began = time.monotonic()
-    head = fit(seen[fitted], features.rows[fitted])
+    head = fit(seen[fitted], features.rows[fitted], seconds=allowance.left)
     more = np.zeros(0, np.int64)
     if task.streamed is not None:
         sample = unsampled.Fitting(rows=len(fitted), width=seen.shape[1], seconds=time.monotonic() - began)
@@ -68,7 +68,8 @@ def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
             layers=strategy.layers,
         )
         if len(more):
-            head = fit(np.concatenate([seen[fitted], table]), np.concatenate([features.rows[fitted], more]))
+            rows_seen = np.concatenate([features.rows[fitted], more])
+            head = fit(np.concatenate([seen[fitted], table]), rows_seen, seconds=allowance.left)
     module = make_head(head, classes, strategy.predict).to(session.device)
     notes = []
     if head.method:
@@ -110,6 +111,8 @@ def fit_head(
     rows: np.ndarray,
     widths: tuple[int, ...] = (),
     unlabelled: np.ndarray | None = None,
+    *,
+    seconds: float,
 ) -> Head:
     """Fit the strategy's head on features (m, d) of `rows`; `widths` are those of the layer groups in them.
 
@@ -132,6 +135,7 @@ def fit_head(
         weights=metrics.fitting_weights(task.session.data.metric, labels, own),
         widths=widths if strategy.layers == "all" else (),
         unlabelled=unlabelled if strategy.needs_unlabelled else None,
+        seconds=seconds,
     )
     if strategy.needs_text:
         text, factor = task.session.text(task.spec)
