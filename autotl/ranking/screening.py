@@ -42,6 +42,8 @@ Compute = Callable[[Score, Callable[[], float]], float | None]
 
 RUNG_SHARE = (0.6, 1.0)  # of the screening time that each rung may have used when it ends
 DOUBLED = 0.19  # logits that a linear probe gains where its images are doubled: mean over the recorded sets
+# Its deviation between data sets, and between the backbones of one (as `DOUBLED_DATA` and `DOUBLED_OWN` of the belief).
+DOUBLED_DATA, DOUBLED_OWN = 0.14, 0.13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,7 @@ class Screening:
         self.queue: list[tuple[str, int]] = []
         self.running: set[tuple[str, int]] = set()  # asked for, and not answered yet
         self.floor: tuple[str, int] | None = None
+        self.doubled = DOUBLED
 
     def start(self, *, hurried: bool = False) -> Ask:
         """Return the first question: the cheapest backbone on all rows, so that a model is there early.
@@ -216,6 +219,24 @@ class Screening:
         if rows == 0:
             entry.failure = fact(Kind.NOT_EMBEDDED)
 
+    @property
+    def first(self) -> int:
+        """Return the number of images that most backbones are read on."""
+        return self.rungs[0]
+
+    def learn_growth(self, accuracy_on_few: float, accuracy: float, scored: int) -> None:
+        """Expect of all what one backbone's linear probe gains from `first` to `scored` images, as far as that is known.
+
+        Backbones differ, and few images err: the measured gain is weighed against the usual one by their variances.
+        """
+        doublings = math.log2(max(scored / self.first, 1.0))
+        if doublings < 1 or not (0 < accuracy_on_few < 1 and 0 < accuracy < 1):
+            return
+        gain = (_logit(accuracy) - _logit(accuracy_on_few)) / doublings
+        noise = 1 / (self.first * accuracy_on_few * (1 - accuracy_on_few)) / doublings**2
+        trust = DOUBLED_DATA**2 / (DOUBLED_DATA**2 + DOUBLED_OWN**2 + noise)
+        self.doubled = max(0.0, DOUBLED + trust * (gain - DOUBLED))
+
     def fail(self, ask: Ask, reason: str) -> None:
         """Record that a backbone cannot be loaded or run: no size of it is asked for again."""
         self.running.discard((ask.backbone, ask.input_size))
@@ -252,7 +273,7 @@ class Screening:
         if not peers:
             return entry.prior
         read = entry.scored if entry in peers else float(np.median([a.scored for a in peers]))
-        return grown(self._expected_as_read(entry, peers), read, self.rows)
+        return grown(self._expected_as_read(entry, peers), read, self.rows, self.doubled)
 
     def _expected_as_read(self, entry: Entry, peers: Sequence[Entry]) -> float:
         """Return the expected accuracy on as many images as were read."""
@@ -360,16 +381,22 @@ def chosen_scores(scores: Mapping[str, Score], wanted: Sequence[str]) -> list[Sc
     ]
 
 
-def grown(accuracy: float, read: float, rows: int) -> float:
+def grown(accuracy: float, read: float, rows: int, doubled: float = DOUBLED) -> float:
     """Return the accuracy that a linear probe on `rows` images is expected to have, by its accuracy on `read` of them.
+
+    It gains `doubled` logits where its images are doubled.
 
     >>> grown(0.5, 100, 400) > grown(0.5, 100, 200) > grown(0.5, 100, 100) == 0.5
     True
     """
-    gain = DOUBLED * math.log2(max(rows / max(read, 1.0), 1.0))
+    gain = doubled * math.log2(max(rows / max(read, 1.0), 1.0))
     if not gain or not 0 < accuracy < 1:
         return accuracy
     return 1 / (1 + math.exp(-gain) * (1 - accuracy) / accuracy)
+
+
+def _logit(share: float) -> float:
+    return math.log(share / (1 - share))
 
 
 def _compute(score: Score, call: ScoreCall) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from autotl import hardware
 from autotl.builtin import heads
 from autotl.candidates import gather
@@ -29,7 +31,7 @@ from autotl.records import (
 from autotl.report.wording import ranking as wording
 from autotl.stages import trials
 from autotl.stages.context import RunContext
-from autotl.stages.scoring import scoring, stored
+from autotl.stages.scoring import LINEAR, scoring, stored
 from autotl.stages.setup import Setup
 from autotl.stats.folds import folds_for
 
@@ -230,11 +232,29 @@ class _Ranker:
             self._first_model(ask)  # before the scores: a model comes first
         judged, values = self.scoring.on(embedding, stored_rows, features, logits)
         self.screening.update(ask, embedding.rows, values, seconds, judged)
+        if ask.rows == len(self.rows) and self.screening.stands_in_for_floor(ask):
+            self._learn_growth(embedding, stored_rows, features, values.get(LINEAR), judged)
         context.journal.event(
             "rank",
             fact(Kind.SCORED, images=judged, ranking_scores=dict(sorted(values.items()))),
             candidate=f"{ask.backbone}@{ask.input_size}",
         )
+
+    def _learn_growth(
+        self,
+        embedding: Embedding,
+        rows: np.ndarray,
+        features: np.ndarray,
+        accuracy: float | None,
+        judged: int,
+    ) -> None:
+        """Learn from the first backbone, of which all images are read, what more images than the first few are worth."""
+        few = self.screening.first
+        if accuracy is None or judged < 2 * few:
+            return
+        _, values = self.scoring.on(embedding, rows[:few], features[:few], None, only=LINEAR)
+        if LINEAR in values:
+            self.screening.learn_growth(values[LINEAR], accuracy, judged)
 
     def _compare_width(self, backbone: str, width: int) -> None:
         declared = self.backbones[backbone].feature_dim

@@ -13,11 +13,9 @@ from autotl.errors import AutotlError
 from autotl.ranking.screening import grown
 from autotl.records import Ranked
 from autotl.stages.context import RunContext
-from autotl.stages.scoring import scoring, stored
+from autotl.stages.scoring import LINEAR, scoring, stored
 from autotl.stages.setup import Setup
 from autotl.stages.tried import Tried
-
-LINEAR = "linear"  # the score that a ranking entry's expected value is of
 
 
 def rescore(context: RunContext, setup: Setup, tried: Tried) -> Tried:

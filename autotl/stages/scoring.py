@@ -14,6 +14,7 @@ from autotl.stages.context import RunContext
 from autotl.stages.setup import Setup
 from autotl.stats.folds import folds_for
 
+LINEAR = "linear"  # the score that a ranking entry's expected value is of
 SCORED = 5000  # images that scores are computed on, at most: neighbours cost the square of them
 
 
@@ -32,9 +33,14 @@ class Scoring:
         return min(SCORED, self.context.plan.scored_images)
 
     def on(
-        self, embedding: Embedding, rows: np.ndarray, features: np.ndarray, logits: np.ndarray | None
+        self,
+        embedding: Embedding,
+        rows: np.ndarray,
+        features: np.ndarray,
+        logits: np.ndarray | None,
+        only: str | None = None,
     ) -> tuple[int, dict[str, float]]:
-        """Return how many of `rows` were judged, and the scores of their features (m, d) by name."""
+        """Return how many of `rows` were judged, and the scores of their features (m, d) by name, or `only` one."""
         context, columns = self.context, self.setup.columns
         # The order is stratified, so its beginning represents all rows.
         judged = rows[: self.most]
@@ -47,7 +53,8 @@ class Scoring:
             folds=folds[at],
             logits=None if logits is None else logits[at],
         )
-        values, notes = screening.score_features(self.scores, call, context.plugins.compute)
+        scores = [score for score in self.scores if only in {None, score.name}]
+        values, notes = screening.score_features(scores, call, context.plugins.compute)
         for name, note in notes.items():
             noted = replace(note, values={**note.values, "backbone": embedding.backbone})
             self.notes.append(noted)
