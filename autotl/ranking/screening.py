@@ -175,25 +175,35 @@ class Screening:
         """
         while self.rung < len(self.rungs):
             share = RUNG_SHARE[self.rung] if self.rung < len(self.rungs) - 1 else 1.0
-            while self.queue:
-                entry = self.entries[self.queue.pop(0)]
-                wanted = self.rungs[self.rung]
-                if entry.failure is not None or entry.rows >= wanted or entry.key in self.running:
-                    continue
-                forecast = self.forecast(entry) * (wanted - entry.rows)
-                limit = seconds * (1.0 if entry.key in self.late else share)
-                if spent + forecast > limit and not self._must(entry):
-                    continue
+            entry = self._next(seconds, spent, share)
+            if entry is not None:
+                self.queue.remove(entry.key)
                 self.running.add(entry.key)
-                return Ask(backbone=entry.backbone, input_size=entry.input_size, rows=wanted)
+                return Ask(backbone=entry.backbone, input_size=entry.input_size, rows=self.rungs[self.rung])
             if self.running:
                 return None
             self.rung += 1
             self._fill()
         return None
 
+    def _next(self, seconds: float, spent: float, share: float) -> Entry | None:
+        """Return the first entry of the queue whose forecast fits, else the cheapest where too few are measured.
+
+        What does not fit stays in the queue: the pace of the next one may show that it does.
+        """
+        wanted = self.rungs[self.rung]
+        waiting = [self.entries[key] for key in self.queue if key not in self.running]
+        waiting = [entry for entry in waiting if entry.failure is None and entry.rows < wanted]
+        forecasts = {entry.key: self.forecast(entry) * (wanted - entry.rows) for entry in waiting}
+        for entry in waiting:
+            limit = seconds * (1.0 if entry.key in self.late else share)
+            if spent + forecasts[entry.key] <= limit:
+                return entry
+        needed = [entry for entry in waiting if self._must(entry)]
+        return min(needed, key=lambda entry: forecasts[entry.key], default=None)
+
     def _must(self, entry: Entry) -> bool:
-        """Return whether an entry is embedded whatever its forecast: without the first few, nothing is measured."""
+        """Return whether an entry may be embedded whatever its forecast: without the first few, nothing is measured."""
         measured = [a for a in self.entries.values() if a.seconds_per_image and a.key != self.floor]
         return self.rung == 0 and len(measured) < FEWEST_MEASURED and entry.seconds_per_image is None
 
