@@ -30,6 +30,7 @@ from autotl.stats.folds import folds_for
 HEAD_FOLDS = 5
 AT_ONCE = 2048  # images that a head predicts: neighbours take memory by their product with the stored ones
 HEAD_SECONDS = 3.0  # that fitting a head is left, where the time is short
+HEAD_SHARE = 0.1  # of the time that a trial has once there are features: more is worth more to other trials
 
 
 def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
@@ -54,7 +55,7 @@ def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
     widths = tuple(group.shape[1] for group in groups)
     fit = partial(fit_head, task, widths=widths, unlabelled=seen[without])
     began = time.monotonic()
-    head = fit(seen[fitted], features.rows[fitted], seconds=allowance.left)
+    head = fit(seen[fitted], features.rows[fitted], seconds=head_seconds(allowance))
     more = np.zeros(0, np.int64)
     if task.streamed is not None:
         sample = unsampled.Fitting(rows=len(fitted), width=seen.shape[1], seconds=time.monotonic() - began)
@@ -69,7 +70,7 @@ def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
         )
         if len(more):
             rows_seen = np.concatenate([features.rows[fitted], more])
-            head = fit(np.concatenate([seen[fitted], table]), rows_seen, seconds=allowance.left)
+            head = fit(np.concatenate([seen[fitted], table]), rows_seen, seconds=head_seconds(allowance))
     module = make_head(head, classes, strategy.predict).to(session.device)
     notes = []
     if head.method:
@@ -153,6 +154,11 @@ def fit_head(
     if flaw is not None:
         raise EngineError(f"the head {strategy.head!r} {flaw}")
     return head  # type: ignore[no-any-return]
+
+
+def head_seconds(allowance: Allowance) -> float:
+    """Return the seconds that fitting a head has. A hundred classes would take minutes for a little more accuracy."""
+    return HEAD_SHARE * allowance.left
 
 
 def _before_head(allowance: Allowance) -> Allowance:

@@ -13,7 +13,7 @@ from torch import nn
 from autotl.budget import Allowance
 from autotl.engine import batch_norm, objective, others, train
 from autotl.engine import device as devices
-from autotl.engine.closed_form import fit_head, without_label
+from autotl.engine.closed_form import fit_head, head_seconds, without_label
 from autotl.engine.model import Model, load_weights, make_head
 from autotl.engine.selection import select
 from autotl.engine.setting import BATCH, Setting
@@ -28,7 +28,6 @@ RATES = (1.0, 0.25, 1 / 32)
 # they teach. So its rate is lower the fewer epochs it adds, counted against `CAREFUL` times those that were made. Rates
 # up to `LEAST_RATE` undo nothing and stay (docs/measurements/training.md).
 CAREFUL, LEAST_RATE = 3.0, 5e-4
-HEAD_SHARE = 0.3  # of the seconds left once there are features, for the head that a training begins with
 FEWEST_BATCH = 4
 FEW_ROWS = 400  # below, half the batch: twice the steps
 COLLAPSED = 0.97  # of the loss of the best constant prediction
@@ -206,8 +205,9 @@ def _fit_first_heads(task: Task, rows: Rows, allowance: Allowance, model: Model)
     features = session.features(task.spec, task.size, wanted, allowance, strategy.prepare)
     own = np.isin(features.rows, rows.decoded)
     seen = features.groups[-1]
-    seconds = HEAD_SHARE * allowance.left
-    head = fit_head(task, seen[own], features.rows[own], unlabelled=seen[~own], seconds=seconds)
+    head = fit_head(
+        task, seen[own], features.rows[own], unlabelled=seen[~own], seconds=head_seconds(allowance)
+    )
     model.head = make_head(head, len(task.columns.classes)).to(session.device)
     if strategy.every_target:
         data = replace(session.data, columns=task.columns)

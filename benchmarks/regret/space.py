@@ -20,7 +20,9 @@ STEP = 0.05  # seconds of the reference step on the machine that costs are given
 FEWEST = 4  # finished backbones that make a set worth replaying
 LEAST_CELLS = 3  # mean cells that a level of cost buys at least
 
-LENGTH = 6.0  # epochs that every fine-tuning of a set must have; some have others too
+LENGTH = (
+    6.0  # epochs of every fine-tuning; some have shorter ones too, and longer ones are no part of a replay
+)
 FROZEN: tuple[str, Depth] = ("linear_probe", 0)
 BASIC: tuple[tuple[str, Depth], ...] = (
     FROZEN,
@@ -39,7 +41,7 @@ class Cell:
 
     candidate: Candidate
     trained: Mapping[float, grid.Trained]
-    cost: Mapping[float, float]  # seconds by length, from the start, without predicting the test images
+    cost: Mapping[float, float]  # seconds by length, without predicting the test images
     predicted: Mapping[float, np.ndarray]  # (select,) classes by length
     selected: Mapping[float, float]  # accuracy on select by length
     tested: Mapping[float, np.ndarray]  # (test,) bool by length: whether the answers are right
@@ -295,6 +297,7 @@ def _by_recipe(
             and (line.backbone, line.seed, line.init) == (backbone, seed, "pretrained")
             and (line.strategy, line.unfreeze) == recipe
             and line.status == "finished"
+            and line.epochs <= LENGTH
         }
         if (0.0 if recipe == FROZEN else LENGTH) not in own:
             return None
@@ -308,14 +311,12 @@ def _cell(recorded: grid.Recorded, own: Mapping[float, grid.Trained], image: Map
     answers = {length: recorded.probabilities(line).argmax(1) for length, line in own.items()}
     longest = own[max(own)]
     testing = image[longest.backbone] * int(test.sum())  # a frozen head's answers come with its features
-    cost: dict[float, float] = {}
-    for length in sorted(own):  # a training that continues a shorter one was paid for what it added
-        added = seconds_of(own[length]) - (testing if length else 0.0)
-        cost[length] = max(added, 0.01) + cost.get(own[length].resumed, 0.0)
     return Cell(
         candidate=longest.candidate,
         trained=own,
-        cost=cost,
+        cost={
+            length: max(seconds_of(line) - (testing if length else 0.0), 0.01) for length, line in own.items()
+        },
         predicted={length: found[select] for length, found in answers.items()},
         selected={
             length: float(np.mean(found[select] == about.labels[select])) for length, found in answers.items()
