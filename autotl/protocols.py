@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -358,9 +359,7 @@ class HeadCall:
     text: np.ndarray | None = None  # with needs_text: (classes, d) features of the class names
     factor: float = 1.0  # with needs_text: of an image's cosines with them, as logits
     unlabelled: np.ndarray | None = None  # with needs_unlabelled: (u, d) of 2,000 unlabelled images at most
-    seconds: float = float(
-        "inf"
-    )  # that there are for the fit: one that takes longer may end its trial without a result
+    seconds: float = math.inf  # that there are for the fit: a longer one may end its trial without a result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

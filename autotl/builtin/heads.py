@@ -8,6 +8,7 @@ alone, so its strategy does not take weights of the data.
 
 from __future__ import annotations
 
+import importlib
 import time
 import warnings
 from collections.abc import Iterator
@@ -168,6 +169,7 @@ def _logit(share: float, rows: int) -> float:
 
 def _penalties(seconds: float) -> Iterator[float]:
     """Yield penalties to try, the first in any case, as long as there is time for the next one and for the last fit."""
+    importlib.import_module("sklearn.linear_model")  # its seconds are not those of a fit
     began = time.monotonic()
     for number, penalty in enumerate(PENALTIES):
         if number and (number + 2) / number * (time.monotonic() - began) > seconds:

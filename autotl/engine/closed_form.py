@@ -69,8 +69,8 @@ def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
             layers=strategy.layers,
         )
         if len(more):
-            rows_seen = np.concatenate([features.rows[fitted], more])
-            head = fit(np.concatenate([seen[fitted], table]), rows_seen, seconds=head_seconds(allowance))
+            every_row = np.concatenate([features.rows[fitted], more])
+            head = fit(np.concatenate([seen[fitted], table]), every_row, seconds=head_seconds(allowance))
     module = make_head(head, classes, strategy.predict).to(session.device)
     notes = []
     if head.method:
