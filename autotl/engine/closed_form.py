@@ -30,7 +30,7 @@ from autotl.stats.folds import folds_for
 HEAD_FOLDS = 5
 AT_ONCE = 2048  # images that a head predicts: neighbours take memory by their product with the stored ones
 HEAD_SECONDS = 3.0  # that fitting a head is left, where the time is short
-HEAD_SHARE = 0.1  # of the time that a trial has once there are features: more is worth more to other trials
+HEAD_SHARE = 0.3  # of the time that a trial has once there are features
 
 
 def fit_head_alone(task: Task, rows: Rows, allowance: Allowance) -> Outcome:
