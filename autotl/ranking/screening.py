@@ -126,7 +126,7 @@ class Screening:
         self.queue: list[tuple[str, int]] = []
         self.running: set[tuple[str, int]] = set()  # asked for, and not answered yet
         self.floor: tuple[str, int] | None = None
-        self.doubled = DOUBLED
+        self.gains: list[tuple[float, float]] = []  # measured, logits for twice as many images; and variances
 
     def start(self, *, hurried: bool = False) -> Ask:
         """Return the first question: the cheapest backbone on all rows, so that a model is there early.
@@ -221,6 +221,9 @@ class Screening:
         """
         entry = self.entries[(ask.backbone, ask.input_size)]
         self.running.discard(entry.key)
+        if "linear" in entry.scores and "linear" in scores:
+            more = rows if scored is None else scored
+            self.learn_gain(entry.scores["linear"], entry.scored, scores["linear"], more)
         entry.rows, entry.scores = rows, dict(scores)
         entry.scored = rows if scored is None else scored
         self.shifts_on.clear()
@@ -234,18 +237,24 @@ class Screening:
         """Return the number of images that most backbones are read on."""
         return self.rungs[0]
 
-    def learn_growth(self, accuracy_on_few: float, accuracy: float, scored: int) -> None:
-        """Expect of all what one backbone's linear probe gains from `first` to `scored` images, as far as that is known.
+    def learn_gain(self, accuracy_on_few: float, few: int, accuracy: float, scored: int) -> None:
+        """Learn what twice as many images are worth from a backbone that was scored on `few` images and on more.
 
-        Backbones differ, and few images err: the measured gain is weighed against the usual one by their variances.
+        Backbones differ, and few images err: both are in the variance.
         """
-        doublings = math.log2(max(scored / self.first, 1.0))
+        doublings = math.log2(max(scored / max(few, 1), 1.0))
         if doublings < 1 or not (0 < accuracy_on_few < 1 and 0 < accuracy < 1):
             return
         gain = (_logit(accuracy) - _logit(accuracy_on_few)) / doublings
-        noise = 1 / (self.first * accuracy_on_few * (1 - accuracy_on_few)) / doublings**2
-        trust = DOUBLED_DATA**2 / (DOUBLED_DATA**2 + DOUBLED_OWN**2 + noise)
-        self.doubled = max(0.0, DOUBLED + trust * (gain - DOUBLED))
+        noise = 1 / (few * accuracy_on_few * (1 - accuracy_on_few)) / doublings**2
+        self.gains.append((gain, DOUBLED_OWN**2 + noise))
+
+    @property
+    def doubled(self) -> float:
+        """Return the logits that a linear probe is expected to gain where its images are doubled, on these data."""
+        known = [(DOUBLED, DOUBLED_DATA**2), *self.gains]
+        weight = sum(1 / variance for _, variance in known)
+        return max(0.0, sum(gain / variance for gain, variance in known) / weight)
 
     def fail(self, ask: Ask, reason: str) -> None:
         """Record that a backbone cannot be loaded or run: no size of it is asked for again."""

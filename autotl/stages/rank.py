@@ -233,14 +233,14 @@ class _Ranker:
         judged, values = self.scoring.on(embedding, stored_rows, features, logits)
         self.screening.update(ask, embedding.rows, values, seconds, judged)
         if ask.rows == len(self.rows) and self.screening.stands_in_for_floor(ask):
-            self._learn_growth(embedding, stored_rows, features, values.get(LINEAR), judged)
+            self._learn_gain(embedding, stored_rows, features, values.get(LINEAR), judged)
         context.journal.event(
             "rank",
             fact(Kind.SCORED, images=judged, ranking_scores=dict(sorted(values.items()))),
             candidate=f"{ask.backbone}@{ask.input_size}",
         )
 
-    def _learn_growth(
+    def _learn_gain(
         self,
         embedding: Embedding,
         rows: np.ndarray,
@@ -254,7 +254,7 @@ class _Ranker:
             return
         _, values = self.scoring.on(embedding, rows[:few], features[:few], None, only=LINEAR)
         if LINEAR in values:
-            self.screening.learn_growth(values[LINEAR], accuracy, judged)
+            self.screening.learn_gain(values[LINEAR], few, accuracy, judged)
 
     def _compare_width(self, backbone: str, width: int) -> None:
         declared = self.backbones[backbone].feature_dim

@@ -162,7 +162,7 @@ def screen(wallet: Wallet) -> tuple[Ranking, list[TrialResult]]:
         screening.update(ask, rows, scores, space.image[ask.backbone] if rows else None, scored)
         few = space.scores[ask.backbone].get(screening.first)
         if scored > screening.first and few is not None and not results:
-            screening.learn_growth(few.values["linear"], scores["linear"], scored)
+            screening.learn_gain(few.values["linear"], screening.first, scores["linear"], scored)
         if not results and screening.stands_in_for_floor(ask):
             done = wallet.train(frozen_of(space, ask.backbone))
             results += [done] if done else []

@@ -76,11 +76,25 @@ def test_the_first_backbone_shows_what_more_images_are_worth() -> None:
         return next(entry.expected for entry in one.ranking().ranked if entry.backbone == "large")
 
     usual = expected()
-    one.learn_growth(0.59, 0.6, 1024)
+    one.learn_gain(0.59, 64, 0.6, 1024)
     assert expected() < usual
-    one.learn_growth(0.2, 0.6, 1024)
+    one.learn_gain(0.2, 64, 0.6, 1024)
+    one.learn_gain(0.2, 64, 0.6, 1024)
     assert expected() > usual + 0.05
     learned = expected()
-    one.learn_growth(0.6, 0.6, 64)  # no more images than the first
-    one.learn_growth(0.0, 1.0, 1024)  # no finite gain
+    one.learn_gain(0.6, 1024, 0.6, 1024)  # no more images than before
+    one.learn_gain(0.0, 64, 1.0, 1024)  # no finite gain
     assert expected() == pytest.approx(learned)
+
+
+def test_a_backbone_that_is_read_again_shows_what_more_images_are_worth() -> None:
+    one = screening({"large": 1e9, "small": 1e8, "tiny": 1e6}, rows=4096)
+    for name in ("large", "small"):
+        one.update(Ask(backbone=name, input_size=224, rows=64), 64, {"linear": 0.3}, 0.01)
+
+    def expected() -> float:
+        return next(entry.expected for entry in one.ranking().ranked if entry.backbone == "small")
+
+    usual = expected()
+    one.update(Ask(backbone="large", input_size=224, rows=256), 256, {"linear": 0.7}, 0.01)
+    assert expected() > usual + 0.05
