@@ -280,7 +280,9 @@ def test_nearest_neighbours_that_were_not_scored_are_expected_below_the_linear_p
     assert 0.6 < knn < linear
 
 
-def test_starting_from_the_head_gains_less_where_fine_tuning_gains_much_and_loses_less_where_that_loses() -> None:
+def test_starting_from_the_head_gains_less_where_fine_tuning_gains_much_and_loses_less_where_that_loses() -> (
+    None
+):
     points = [(recipe("b", "all"), 6.0), (recipe("b", "all", "lp_ft"), 6.0)]
     for score in (0.9, 0.7):
         one = belief(*FIELD)
