@@ -194,18 +194,17 @@ class Screening:
         wanted = self.rungs[self.rung]
         waiting = [self.entries[key] for key in self.queue if key not in self.running]
         waiting = [entry for entry in waiting if entry.failure is None and entry.rows < wanted]
-        forecasts = {entry.key: self.forecast(entry) * (wanted - entry.rows) for entry in waiting}
+        timed = self._timed()
         for entry in waiting:
             limit = seconds * (1.0 if entry.key in self.late else share)
-            if spent + forecasts[entry.key] <= limit:
+            if spent + self._forecast(entry, timed) * (wanted - entry.rows) <= limit:
                 return entry
-        needed = [entry for entry in waiting if self._must(entry)]
-        return min(needed, key=lambda entry: forecasts[entry.key], default=None)
-
-    def _must(self, entry: Entry) -> bool:
-        """Return whether an entry may be embedded whatever its forecast: without the first few, nothing is measured."""
-        measured = [a for a in self.entries.values() if a.seconds_per_image and a.key != self.floor]
-        return self.rung == 0 and len(measured) < FEWEST_MEASURED and entry.seconds_per_image is None
+        # Without the first few, nothing is measured.
+        enough = self.rung > 0 or sum(a.key != self.floor for a in timed) >= FEWEST_MEASURED
+        needed = [] if enough else [entry for entry in waiting if entry.seconds_per_image is None]
+        return min(
+            needed, key=lambda entry: self._forecast(entry, timed) * (wanted - entry.rows), default=None
+        )
 
     def update(
         self,
@@ -274,12 +273,14 @@ class Screening:
             and (floor is None or floor is here or floor.failure is not None)
         )
 
-    def forecast(self, entry: Entry) -> float:
+    def _timed(self) -> list[Entry]:
+        return [entry for entry in self.entries.values() if entry.seconds_per_image]
+
+    def _forecast(self, entry: Entry, timed: Sequence[Entry]) -> float:
         """Return seconds an image, measured or scaled from measured ones."""
         if entry.seconds_per_image is not None:
             return entry.seconds_per_image
-        same = [a for a in self.entries.values() if a.seconds_per_image and a.backbone == entry.backbone]
-        timed = [a for a in self.entries.values() if a.seconds_per_image]
+        same = [a for a in timed if a.backbone == entry.backbone]
         # The cheapest backbone is all overhead: its pace predicts that of others badly once these are measured.
         basis = same or [a for a in timed if a.key != self.floor] or timed
         if not basis:
