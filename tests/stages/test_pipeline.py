@@ -495,8 +495,8 @@ def test_the_whole_run_is_forecast_before_its_search_and_compared_with_what_came
     whole = state.forecast
     assert whole is not None and whole.seconds_low <= whole.seconds <= whole.seconds_high
     assert whole.seconds_low <= state.seconds["total"] <= whole.seconds_high
-    assert "forecast before training" in (folder / "report.md").read_text()
-    assert "forecast before training" in (folder / "report.html").read_text()
+    assert "Forecast before training" in (folder / "report.md").read_text()
+    assert "Forecast before training" in (folder / "report.html").read_text()
 
 
 def test_every_recipe_is_timed_before_it_is_first_trained(photos: Path, tmp_path: Path) -> None:
