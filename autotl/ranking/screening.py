@@ -42,7 +42,7 @@ Compute = Callable[[Score, Callable[[], float]], float | None]
 
 RUNG_SHARE = (0.6, 1.0)  # of the screening time that each rung may have used when it ends
 DOUBLED = 0.19  # logits that a linear probe gains where its images are doubled: mean over the recorded sets
-# Its deviation between data sets, and between the backbones of one (as `DOUBLED_DATA` and `DOUBLED_OWN` of the belief).
+# Its deviations between data sets, and between the backbones of one; on the recorded sets too.
 DOUBLED_DATA, DOUBLED_OWN = 0.14, 0.13
 
 

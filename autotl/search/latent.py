@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from autotl.ranking.screening import DOUBLED_DATA, DOUBLED_OWN
 from autotl.records import Candidate, Ranked
 from autotl.search import prior as search_prior
 from autotl.search.prior import Form, empirical, grown, logit, sigmoid
@@ -24,9 +25,6 @@ USUAL_EPOCHS = 6.0  # of a fine-tuning: what the prior's numbers are of
 UNSEEN = 0.35  # deviation of a frozen head without a single image scored
 SHIFT = 0.08  # deviation of a backbone's cross-validation from its score on new images, beside that of all: hardly any
 # on the ten recorded sets, more where groups are few
-# Deviations of what a linear probe gains where its images are doubled: between data sets, and between the backbones
-# of one. The ranking's expected score has the mean; all three are those of the recorded sets.
-DOUBLED_DATA, DOUBLED_OWN = 0.14, 0.13
 # A cross-validated closed-form head (nearest neighbours) beside the linear probe on the same features: logits that it
 # scores more, their deviation between backbones and sets, and what no number of images would show of it in the ranking.
 # On 64 images the ranking's difference errs by 0.35; taken at its word, the best of many such heads would look as if it
